@@ -1,0 +1,7 @@
+"""``python -m segwright``, which is also what ``torchrun -m segwright`` starts."""
+
+import sys
+
+from segwright.cli import main
+
+sys.exit(main())

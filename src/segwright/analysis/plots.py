@@ -1,0 +1,313 @@
+"""The figures of a report, each a piece of SVG for use inside HTML; an empty string where nothing is known.
+
+The colors named here come back as CSS variables, so one drawing serves a light and a dark page, and text
+stays text in the font of the page.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Lines = Sequence[Mapping[str, Any]]
+Values = NDArray[np.float64]
+
+INK, MUTED, LINE = "#1a212b", "#667086", "#e4e8ee"
+SERIES = ("#2f6fec", "#e07a20", "#12946a", "#8a4fd2", "#c43d5b", "#0e8fa8")
+_VARIABLES = {INK: "--ink", MUTED: "--muted", LINE: "--line"} | {
+    color: f"--series-{place}" for place, color in enumerate(SERIES, start=1)
+}
+
+MATRIX_HIT, MATRIX_MISS = (47, 111, 236), (220, 53, 69)
+MATRIX_POWER = 0.6  # shares of a few percent matter and would be invisible on a linear scale
+MOST_NUMBERED = 16  # more classes than this leave no room for a number in a cell
+MOST_NAMED = 40  # more classes than this leave no room for their names along an axis
+
+_MOST_POINTS = 1500
+_FONT = "DejaVu Sans"  # shipped with matplotlib; only its widths are used, the page brings its own font
+_STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none", "text.parse_math": False, "font.family": "sans-serif", "font.sans-serif": [_FONT],
+    "font.size": 8, "axes.titlesize": 9, "axes.titleweight": "bold", "axes.titlelocation": "left",
+    "text.color": INK, "axes.labelcolor": MUTED, "xtick.color": MUTED, "ytick.color": MUTED,
+    "axes.edgecolor": LINE, "grid.color": LINE, "axes.spines.top": False, "axes.spines.right": False,
+    "axes.grid": True, "axes.grid.axis": "y", "axes.axisbelow": True, "grid.linewidth": 0.7,
+    "xtick.major.size": 0, "ytick.major.size": 0, "legend.frameon": False, "lines.linewidth": 1.6,
+}  # fmt: skip
+
+
+def losses(steps: Lines) -> str:
+    """The loss and its terms over steps: every line faint, the smoothed course strong."""
+    keys = sorted({key for line in steps for key in line if key.startswith("loss/")})
+    if len(keys) == 1 and _series(steps, "loss")[0].size:
+        keys = []  # a single term is the loss
+    drawn = [(key, *_series(steps, key)) for key in ("loss", *keys)]
+    drawn = [(key, x, y) for key, x, y in drawn if x.size]
+    if not drawn:
+        return ""
+    with _figure("losses", "loss", x_label="step") as (axes, result):
+        for place, (key, x, y) in enumerate(drawn):
+            color = SERIES[place % len(SERIES)]
+            _course(axes, x, y, color, label=key)
+        everything = np.concatenate([smoothed(y) for _, _, y in drawn])
+        if everything.min() > 0 and everything.max() > 8 * everything.min():
+            _log_scale(axes, "y")
+        _finish_steps(axes)
+        axes.legend(loc="upper right")
+    return result.svg
+
+
+def learning_rate(steps: Lines) -> str:
+    """The learning rate over steps."""
+    x, y = _series(steps, "lr")
+    if not x.size:
+        return ""
+    with _figure("lr", "learning rate", x_label="step") as (axes, result):
+        axes.plot(*_thinned(x, y), _mark(x), color=SERIES[3])
+        axes.set_ylim(bottom=0)
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:.3g}")
+        _finish_steps(axes)
+    return result.svg
+
+
+def throughput(steps: Lines) -> str:
+    """Images per second over steps, with the median."""
+    x, y = _series(steps, "images_per_second")
+    if not x.size:
+        return ""
+    with _figure("speed", "images per second", x_label="step") as (axes, result):
+        _course(axes, x, y, SERIES[2])
+        middle = float(np.median(y))
+        axes.axhline(middle, color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)))
+        axes.set_ylim(0, float(y.max()) * 1.15 or 1.0)
+        axes.set_title(f"median {middle:.3g}", loc="right", fontsize=8, color=MUTED, fontweight="normal")
+        _finish_steps(axes)
+    return result.svg
+
+
+def validation(evaluations: Lines) -> str:
+    """Scores of the evaluations during training over steps; the best mIoU is marked."""
+    keys = {"miou": "mIoU", "pixel_accuracy": "pixel accuracy", "class_accuracy": "class accuracy"}
+    drawn = [(key, *_series(evaluations, key)) for key in keys]
+    drawn = [(key, x, y) for key, x, y in drawn if x.size]
+    if not drawn:
+        return ""
+    with _figure("validation", "validation scores, %", x_label="step") as (axes, result):
+        for place, (key, x, y) in enumerate(drawn):
+            axes.plot(x, 100 * y, color=SERIES[place], label=keys[key], marker="o", markersize=2.6)
+            if key == "miou":
+                best = int(np.argmax(y))
+                axes.plot(
+                    x[best], 100 * y[best], marker="o", markersize=6.5, fillstyle="none", color=SERIES[0]
+                )
+                note = f"best mIoU {100 * y[best]:.1f} at step {x[best]:,.0f}"
+                axes.set_title(note, loc="right", fontsize=8, color=MUTED, fontweight="normal")
+        _finish_steps(axes)
+        axes.legend(loc="lower right")
+    return result.svg
+
+
+def histogram(values: Values) -> str:
+    """How many images have which mIoU (fractions; NaN is left out), with mean and median."""
+    from matplotlib.ticker import MaxNLocator
+
+    known = 100 * values[np.isfinite(values)]
+    if not known.size:
+        return ""
+    low = min(10 * math.floor(known.min() / 10), 90)
+    high = max(10 * math.ceil(known.max() / 10), low + 10)
+    edges = np.linspace(low, high, (high - low) // 10 * (5 if high - low <= 50 else 2) + 1)
+    with _figure("images", "images by mIoU, %", x_label="mIoU of the image, %") as (axes, result):
+        axes.hist(known, edges.tolist(), color=SERIES[0], alpha=0.75, rwidth=0.92)
+        mean, median = float(known.mean()), float(np.median(known))
+        axes.axvline(mean, color=INK, linewidth=1, label=f"mean {mean:.1f}")
+        axes.axvline(median, color=INK, linewidth=1, linestyle=(0, (2, 2)), label=f"median {median:.1f}")
+        axes.yaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
+        axes.legend(loc="upper left")
+    return result.svg
+
+
+def class_shares(truth: Values, predicted: Values, names: Sequence[str]) -> str:
+    """Share of pixels of each class (fractions [C]) in truth and prediction, log scale, largest first."""
+    if not (truth > 0).any() and not (predicted > 0).any():
+        return ""
+    order = np.argsort(-truth, kind="stable")
+    named = len(names) <= MOST_NAMED
+    height = max(2.0, 0.19 * len(names) + 0.7) if named else 2.7
+    ranks = np.arange(len(names))
+    pairs = [("truth", truth[order]), ("prediction", predicted[order])]
+    label = "" if named else "class, by share of the truth"
+    with _figure("shares", "share of pixels, %", x_label=label, height=height) as (axes, result):
+        for place, (kind, shares) in enumerate(pairs):
+            x, y = ranks[shares > 0], 100 * shares[shares > 0]
+            across, along = (y, x) if named else (x, y)
+            size = 5.0 if named else 3.0
+            fill = "none" if place else SERIES[place]
+            axes.plot(
+                across, along, "o", color=SERIES[place], markersize=size, label=kind, markerfacecolor=fill
+            )
+        if named:
+            both = (truth[order] > 0) & (predicted[order] > 0)
+            bars = 100 * truth[order][both], 100 * predicted[order][both]
+            axes.hlines(ranks[both], np.minimum(*bars), np.maximum(*bars), color=LINE, linewidth=3, zorder=1)
+            axes.set_yticks(ranks, [_short(names[place]) for place in order])
+            axes.tick_params(axis="y", labelcolor=INK)
+            axes.set_ylim(len(names) - 0.4, -0.6)
+            axes.grid(True, axis="x")
+            axes.grid(False, axis="y")
+        _log_scale(axes, "x" if named else "y")
+        (axes.set_xlim if named else axes.set_ylim)(
+            None, min(150 * float(max(truth.max(), predicted.max())), 115)
+        )
+        axes.legend(loc="lower right" if named else "upper right")
+    return result.svg
+
+
+def matrix(shares: Values, names: Sequence[str], columns: Sequence[str], title: str) -> str:
+    """A heat map of a normalized confusion matrix [C, C or C + 1]; NaN (nothing to divide by) stays empty.
+
+    Up to ``MOST_NUMBERED`` classes every cell from half a percent on shows its percentage.
+    """
+    count = len(names)
+    height = min(2.0 + 0.32 * count, 5.2)
+    with _figure("matrix " + title, title, x_label="prediction", size=(5.2, height)) as (axes, result):
+        axes.imshow(_cells(shares), interpolation="none")
+        axes.grid(False)
+        axes.set_ylabel("truth")
+        axes.tick_params(labelsize=min(8.0, max(5.0, 190 / count)))
+        if count <= MOST_NAMED:
+            axes.set_xticks(range(len(columns)), [_short(name) for name in columns], rotation=90)
+            axes.set_yticks(range(count), [_short(name) for name in names])
+            axes.tick_params(labelcolor=INK)
+        if count <= MOST_NUMBERED:
+            for row, column in np.argwhere(shares >= 0.005):
+                share = float(shares[row, column])
+                color = "#ffffff" if share > 0.45 else INK
+                axes.text(
+                    column, row, f"{100 * share:.0f}", ha="center", va="center", color=color, fontsize=7
+                )
+    return result.svg
+
+
+def smoothed(values: Values) -> Values:
+    """An exponential average over about a fortieth of the course, without a pull toward zero at its start."""
+    keep = 1 - 2 / (max(len(values) / 40, 2.0) + 1)
+    result, total, weight = np.empty_like(values), 0.0, 0.0
+    for place, value in enumerate(values):
+        total = keep * total + (1 - keep) * float(value)
+        weight = keep * weight + (1 - keep)
+        result[place] = total / weight
+    return result
+
+
+class _Result:
+    """What a drawing turns into once its block ends."""
+
+    svg = ""
+
+
+@contextmanager
+def _figure(
+    salt: str, title: str, *, x_label: str, height: float = 2.7, size: tuple[float, float] | None = None
+) -> Iterator[tuple[Axes, _Result]]:
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    # The salt keeps ids of figures on one page apart and equal from run to run.
+    with mpl.rc_context({**_STYLE, "svg.hashsalt": salt}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # the font of the page may have it
+        figure = Figure(figsize=size or (5.2, height), layout="constrained")
+        axes = figure.subplots()
+        axes.set_title(title)
+        axes.set_xlabel(x_label)
+        result = _Result()
+        yield axes, result
+        result.svg = _inline(figure, title)
+
+
+def _inline(figure: Figure, title: str) -> str:
+    """The figure as an ``<svg>`` element of HTML: no prolog, name spaces or fixed size, colors by name."""
+    text = io.StringIO()
+    figure.savefig(text, format="svg", transparent=True)
+    svg = text.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", svg, flags=re.DOTALL)
+    box = re.search(r'viewBox="[^"]*"', svg)
+    assert box is not None
+    svg = f'<svg {box.group()} role="img" aria-label="{title}">' + svg[svg.index(">") + 1 :]
+    svg = svg.replace("xlink:href", "href").replace(f"'{_FONT}'", "var(--font)")
+    svg = re.sub(r'<g id="[^"]*"', "<g", svg)
+    for color, name in _VARIABLES.items():
+        svg = svg.replace(color, f"var({name})")
+    return svg
+
+
+def _series(lines: Lines, key: str) -> tuple[Values, Values]:
+    """Steps and values of a key, by step; of a step repeated after a restart the later line counts."""
+    points = {int(line["step"]): line.get(key) for line in lines if "step" in line}
+    known = [(step, float(v)) for step, v in sorted(points.items()) if v is not None and math.isfinite(v)]
+    table = np.array(known, dtype=np.float64).reshape(-1, 2)
+    return table[:, 0], table[:, 1]
+
+
+def _course(axes: Axes, x: Values, y: Values, color: str, label: str | None = None) -> None:
+    """Every value faint, the smoothed course strong."""
+    axes.plot(*_thinned(x, y), color=color, alpha=0.25, linewidth=0.8)
+    axes.plot(*_thinned(x, smoothed(y)), _mark(x), color=color, label=label)
+
+
+def _mark(x: Values) -> str:
+    return "o-" if len(x) == 1 else "-"  # a line through one point cannot be seen
+
+
+def _thinned(x: Values, y: Values) -> tuple[Values, Values]:
+    """At most so many points as can be seen, the last one among them."""
+    places = np.unique(np.linspace(0, len(x) - 1, min(len(x), _MOST_POINTS)).round().astype(int))
+    return x[places], y[places]
+
+
+def _finish_steps(axes: Axes) -> None:
+    from matplotlib.ticker import EngFormatter, MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(7, integer=True, min_n_ticks=1))
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.margins(x=0.02)
+
+
+def _log_scale(axes: Axes, which: str) -> None:
+    """A log scale with plain numbers at its ticks, more of them where it spans few decades."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    (axes.set_xscale if which == "x" else axes.set_yscale)("log")
+    low, high = axis.get_view_interval()
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < 300 * low else (1.0,)))
+    axis.set_major_formatter(lambda value, _: f"{value:.10g}")
+    axis.set_minor_formatter(NullFormatter())
+    axis.set_tick_params(which="minor", size=0)
+
+
+def _cells(shares: Values) -> NDArray[np.uint8]:
+    """Colors [C, C', 4] of shares: hits on the diagonal, misses beside it, the share as opacity."""
+    cells = np.zeros((*shares.shape, 4), dtype=np.uint8)
+    cells[..., :3] = MATRIX_MISS
+    diagonal = np.arange(len(shares))
+    cells[diagonal, diagonal, :3] = MATRIX_HIT
+    opacity = np.nan_to_num(shares, nan=0.0).clip(0, 1) ** MATRIX_POWER
+    cells[..., 3] = np.round(255 * opacity).astype(np.uint8)
+    return cells
+
+
+def _short(name: str, most: int = 18) -> str:
+    return name if len(name) <= most else name[: most - 1] + "…"

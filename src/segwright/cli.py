@@ -1,0 +1,275 @@
+"""The command line: one verb, one function. Nothing heavy is imported before it is needed."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from segwright.version import VERSION
+
+Verb = Callable[[argparse.Namespace], int]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a verb; its exit code: 0 done, 1 the run failed or inputs were skipped, 2 wrong use or wrong data."""
+    options = _parser().parse_args(arguments)
+    verb: Verb = options.verb
+    if options.debug:
+        return verb(options)
+    try:
+        return verb(options)
+    except KeyboardInterrupt:
+        print("segwright: interrupted", file=sys.stderr)
+        return 1
+    except Exception as error:
+        code = _exit_code(error)
+        if code is None:
+            raise
+        print(f"segwright: {error.args[0] if error.args else error}", file=sys.stderr)
+        return code
+
+
+def _exit_code(error: Exception) -> int | None:
+    """The exit code of a failure that explains itself; None for one that needs a traceback."""
+    from segwright.contracts import UserError
+
+    if isinstance(error, UserError):
+        return 2
+    expected = {"NonFiniteLoss", "OutOfMemory", "CheckpointError"}
+    return 1 if type(error).__name__ in expected else None
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from segwright.demo import demo
+
+    summary = demo(Path(options.out), device=options.device)
+    print(f"report: {summary['report']}")
+    print(f"mIoU {summary['miou']:.2%}, pixel accuracy {summary['pixel_accuracy']:.2%} on {summary['images']} scenes")
+    return 0
+
+
+def _train(options: argparse.Namespace) -> int:
+    from segwright.recipes.find import find
+    from segwright.text import override
+    from segwright.training.train import train
+
+    recipe = find(options.recipe, code=_code(options))
+    override(recipe, options.set)
+    if options.out is None:
+        options.out = Path("runs") / recipe.name
+    summary = train(
+        recipe, options.data, options.out, init=options.init, skip_head=options.skip_head, device=options.device
+    )
+    if summary["miou"] is not None and _is_main():
+        _print_classes(summary)
+        print(f"run: {options.out}  (segwright report {options.out})")
+    return 0
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from segwright.evaluation.evaluate import evaluate
+    from segwright.prediction.predict import load
+    from segwright.training.processes import choose_device
+    from segwright.training.record import write_json
+
+    code, device = _code(options), choose_device(options.device)
+    model = load(options.model, device=device, code=code)
+    data = _data_of(options, code)
+    dataset = data.open(options.data, options.split)
+    if dataset.labels.names != model.labels.names:
+        from segwright.contracts import UserError
+
+        raise UserError(
+            f"{options.model}: predicts {', '.join(model.labels.names[:4])}, ...; the data have "  # type: ignore
+            f"{', '.join(dataset.labels.names[:4])}, ...; expected the same classes in the same order"
+        )
+    from segwright.decode.semantic import Argmax
+
+    result = evaluate(model, dataset, Argmax(), device=device)
+    values = {"split": options.split, "model": str(options.model), **result.to_json()}
+    if options.json:
+        write_json(Path(options.json), values)
+    _print_classes(values)
+    return 0
+
+
+def _predict(options: argparse.Namespace) -> int:
+    from segwright.prediction.predict import load, predict_files
+    from segwright.training.processes import choose_device
+
+    model = load(options.model, device=choose_device(options.device), code=_code(options))
+    done = skipped = 0
+    for path, problem in predict_files(model, options.images, Path(options.out)):
+        if problem is None:
+            done += 1
+        else:
+            skipped += 1
+            print(f"segwright: skipped {path}: {problem}", file=sys.stderr)
+    print(f"{done} predicted into {options.out}/index, /color and /overlay" + (f"; {skipped} skipped" if skipped else ""))
+    return 1 if skipped else 0
+
+
+def _report(options: argparse.Namespace) -> int:
+    from segwright.analysis.run_report import report
+
+    print(f"report: {report(options.run, data=options.data, code=options.code)}")
+    return 0
+
+
+def _data_check(options: argparse.Namespace) -> int:
+    from segwright.data.check import quick_check
+    from segwright.recipes.find import find
+
+    data = find(options.recipe, code=_code(options)).data
+    splits = {split: data.open(options.data, split) for split in options.split}
+    quick_check(splits)
+    for split, dataset in splits.items():
+        print(f"{split}: {len(dataset)} images, nothing found in a quick look")
+    return 0
+
+
+def _recipe_list(_: argparse.Namespace) -> int:
+    from segwright.recipes.find import names, summary
+
+    for name in names():
+        print(f"{name:<28} {summary(name)}")
+    return 0
+
+
+def _recipe_show(options: argparse.Namespace) -> int:
+    from segwright.recipes.find import find
+    from segwright.text import override, to_yaml
+
+    recipe = find(options.name, code=_code(options))
+    override(recipe, options.set)
+    print(to_yaml(recipe), end="")
+    return 0
+
+
+def _code(options: argparse.Namespace) -> Any:
+    if not options.code:
+        return None
+    from segwright.text import load_code
+
+    return load_code(Path(options.code))
+
+
+def _data_of(options: argparse.Namespace, code: Any) -> Any:
+    """The data set of ``--recipe``, else the one the run was trained on."""
+    from segwright.contracts import UserError
+    from segwright.recipes.find import find
+    from segwright.text import from_yaml
+
+    if options.recipe:
+        return find(options.recipe, code=code).data
+    folder = Path(options.model) if Path(options.model).is_dir() else Path(options.model).parent
+    path = folder / "recipe.yaml"
+    if not path.is_file():
+        raise UserError(f"{options.model}: no recipe.yaml beside it; name the data set with --recipe NAME")
+    if options.data is None:
+        root = json.loads((folder / "run.json").read_text())["data"]["root"]
+        options.data = Path(root) if root else None
+    return from_yaml(path.read_text(encoding="utf-8"), where=str(path), code=code).data
+
+
+def _print_classes(values: dict[str, Any]) -> None:
+    """A table of class IoU, colored from red to green, and the totals."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("class", "IoU %", title=f"{values['images']} images", title_justify="left")
+    for name, iou in values["class_iou"].items():
+        shade = "dim" if iou is None else "red" if iou < 0.3 else "yellow" if iou < 0.6 else "green"
+        table.add_row(name, "-" if iou is None else f"[{shade}]{iou * 100:.2f}[/]")
+    console = Console()
+    console.print(table)
+    console.print(f"mIoU {values['miou']:.2%}   pixel accuracy {values['pixel_accuracy']:.2%}", highlight=False)
+
+
+def _is_main() -> bool:
+    import os
+
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("segwright", description="Semantic, instance and panoptic segmentation.")
+    parser.add_argument("--version", action="version", version=f"segwright {VERSION}")
+    verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
+
+    demo = _verb(verbs, "demo", _demo, "train, evaluate and report on generated scenes", "segwright demo")
+    demo.add_argument("--out", type=Path, default=Path("runs/demo"), help="run folder (%(default)s)")
+    _add_device(demo)
+
+    text = "start or resume a training; torchrun -m segwright train ... uses several GPUs or machines"
+    train = _verb(verbs, "train", _train, text, "segwright train camvid.quick --data CAMVID --out runs/camvid")
+    train.add_argument("recipe", help="NAME, FILE.yaml or FILE.py:function")
+    train.add_argument("--data", type=Path, metavar="ROOT", help="folder of the data set")
+    train.add_argument("--out", type=Path, metavar="RUN", help="run folder (runs/NAME)")
+    train.add_argument("--init", type=Path, metavar="WEIGHTS", help="start from this .safetensors model")
+    train.add_argument("--skip-head", action="store_true", help="with --init: leave out weights that do not fit")
+    _add_set(train)
+    _add_device(train)
+
+    example = "segwright evaluate runs/camvid --data CAMVID --split val --json val.json"
+    evaluate = _verb(verbs, "evaluate", _evaluate, "score a run or a model file on a split", example)
+    evaluate.add_argument("model", type=Path, help="run folder or .safetensors file")
+    evaluate.add_argument("--data", type=Path, metavar="ROOT", help="folder of the data set (the run's)")
+    evaluate.add_argument("--split", default="val", help="split to score (%(default)s)")
+    evaluate.add_argument("--recipe", help="recipe whose data set is meant, for a bare model file")
+    evaluate.add_argument("--json", type=Path, metavar="FILE", help="write all numbers to this file")
+    _add_device(evaluate)
+
+    example = "segwright predict runs/camvid photo.jpg --out predictions"
+    predict = _verb(verbs, "predict", _predict, "predict images", example)
+    predict.add_argument("model", type=Path, help="run folder or .safetensors file")
+    predict.add_argument("images", nargs="+", help="images, folders or globs")
+    predict.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for index, color, overlay")
+    _add_device(predict)
+
+    report = _verb(verbs, "report", _report, "write one offline HTML file about a run", "segwright report runs/camvid")
+    report.add_argument("run", type=Path, help="run folder")
+    report.add_argument("--data", type=Path, metavar="ROOT", help="folder of the data set (the run's)")
+
+    _add_nested_verbs(verbs)
+    return parser
+
+
+def _add_nested_verbs(verbs: Any) -> None:
+    data = verbs.add_parser("data", help="before training: is the data right").add_subparsers(required=True, metavar="VERB")
+    check = _verb(data, "check", _data_check, "look for what would spoil a training", "segwright data check camvid.quick --data CAMVID")
+    check.add_argument("recipe", help="recipe whose data set is meant")
+    check.add_argument("--data", type=Path, metavar="ROOT", help="folder of the data set")
+    check.add_argument("--split", nargs="+", default=["train", "val"], help="splits (train val)")
+
+    recipe = verbs.add_parser("recipe", help="list and show recipes").add_subparsers(required=True, metavar="VERB")
+    _verb(recipe, "list", _recipe_list, "all shipped recipes", "segwright recipe list")
+    show = _verb(recipe, "show", _recipe_show, "a recipe as YAML", "segwright recipe show camvid.quick > mine.yaml")
+    show.add_argument("name", help="NAME, FILE.yaml or FILE.py:function")
+    _add_set(show)
+
+
+def _verb(verbs: Any, name: str, verb: Verb, text: str, example: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = verbs.add_parser(name, help=text, description=text, epilog=f"example: {example}")
+    parser.set_defaults(verb=verb)
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    parser.add_argument("--code", type=Path, metavar="FILE.py", help="file with classes of your own")
+    return parser
+
+
+def _add_set(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--set", nargs="+", action="extend", default=[], metavar="a.b=c", help="change fields of the recipe"
+    )
+
+
+def _add_device(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", help="cpu, cuda or cuda:N (a GPU if there is one)")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,224 @@
+"""Everything that flows from a file to a score, in the order in which it flows.
+
+A data set gives a ``Sample``; the loader makes a ``Batch``; a model turns its images into an output of its
+kind (``PixelOutput`` or ``CenterOutput``); a decoder turns an output into one ``Prediction`` per image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, UInt8
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from segwright.labels import LabelSpace
+
+IGNORED = 255
+"""The value of a semantic map where there is no truth: no loss, no score."""
+
+
+class UserError(ValueError):
+    """Wrong use or wrong data: one line with what was found, where, what was expected, what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One segment of a panoptic map; a crowd is a region of several objects that nobody separated."""
+
+    id: int
+    class_index: int
+    crowd: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """An image with exactly one integer map.
+
+    ``image`` [H, W, C] uint8, uint16 or float32, RGB unless the data say otherwise. ``map`` [H, W]: without
+    ``segments`` class indices (uint8, 255 = ignored); with ``segments`` int32 segment ids, 0 = void.
+    """
+
+    image: NDArray[Any]
+    map: NDArray[Any]
+    name: str
+    segments: tuple[Segment, ...] | None = None
+
+    def semantic(self) -> NDArray[np.uint8]:
+        """Class index of every pixel, uint8 [H, W], 255 = ignored; crowds keep their class."""
+        if self.segments is None:
+            return self.map
+        ids = np.array([0, *(s.id for s in self.segments)], dtype=np.int64)
+        classes = np.array([IGNORED, *(s.class_index for s in self.segments)], dtype=np.uint8)
+        order = np.argsort(ids)
+        places = np.clip(np.searchsorted(ids, self.map, sorter=order), 0, len(ids) - 1)
+        found = order[places]
+        return np.where(ids[found] == self.map, classes[found], np.uint8(IGNORED))
+
+
+@runtime_checkable
+class Dataset(Protocol):
+    """An opened split: samples by index, and the label space they are written in."""
+
+    labels: LabelSpace
+
+    def __len__(self) -> int:
+        """Number of images."""
+
+    def __getitem__(self, index: int) -> Sample:
+        """The sample as stored, in class indices."""
+
+    def files(self, index: int) -> tuple[Path, ...]:
+        """The files behind a sample (none where it is generated); the first one is the image."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """One draw of the endless sample order: the only source of randomness of an augmentation.
+
+    ``random`` is a function of (seed, position); ``progress`` runs from 0 to 1 over the training and is equal
+    for all images of one step; ``partner(k)`` is the k-th other sample to mix with.
+    """
+
+    random: np.random.Generator
+    progress: float
+    partner: Callable[[int], Sample]
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """What a loss compares with; ``semantic`` holds class indices, 255 = ignored."""
+
+    semantic: Int[Tensor, "images height width"] | UInt8[Tensor, "images height width"]
+
+    def pin_memory(self) -> Targets:
+        """The same in page-locked memory, from which a GPU copies without waiting."""
+        return Targets(self.semantic.pin_memory())
+
+    def to(self, device: torch.device) -> Targets:
+        """The same on a device, as int64: small until it is there."""
+        return Targets(self.semantic.to(device, non_blocking=True).long())
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Images of one step (or one micro-step). What lies outside ``sizes`` (height, width) is padding."""
+
+    images: UInt8[Tensor, "images channels height width"] | Float[Tensor, "images channels height width"]
+    sizes: tuple[tuple[int, int], ...]
+    targets: Targets
+    names: tuple[str, ...]
+
+    def pin_memory(self) -> Batch:
+        """The same in page-locked memory."""
+        return Batch(self.images.pin_memory(), self.sizes, self.targets.pin_memory(), self.names)
+
+    def to(self, device: torch.device) -> Batch:
+        """The same on a device; from page-locked memory without waiting."""
+        images = self.images.to(device, non_blocking=True)
+        return Batch(images, self.sizes, self.targets.to(device), self.names)
+
+
+@dataclass(frozen=True, slots=True)
+class InputContract:
+    """What a model wants to be fed; the model owns it and it travels with the weights.
+
+    ``mean`` and ``std`` are in units of the values as read (0..``scale`` for integers); ``padding`` is the
+    value, in the same units, that stands where there is no image; sides are padded to ``multiple``.
+    """
+
+    channels: Literal["RGB", "BGR", "bands"] = "RGB"
+    scale: float = 255.0
+    mean: tuple[float, ...] = (123.675, 116.28, 103.53)
+    std: tuple[float, ...] = (58.395, 57.12, 57.375)
+    padding: tuple[float, ...] = (123.675, 116.28, 103.53)
+    multiple: int = 32
+
+    def normalize(self, images: Tensor) -> Float[Tensor, "images channels height width"]:
+        """(values - mean) / std as float32 [N, C, H, W], on the device of the images; RGB turns BGR if due."""
+        values = images.float()
+        if self.channels == "BGR":
+            values = values.flip(1)
+        mean = values.new_tensor(self.mean).view(1, -1, 1, 1)
+        return (values - mean) / values.new_tensor(self.std).view(1, -1, 1, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class PixelOutput:
+    """A class score per pixel, at the model's own stride, before softmax; ``auxiliary`` heads for training."""
+
+    logits: Float[Tensor, "images classes height width"]
+    auxiliary: tuple[Tensor, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CenterOutput:
+    """Class scores, heat map of object centers and offsets (y, x, in pixels) to the own center."""
+
+    semantic: Float[Tensor, "images classes height width"]
+    center: Float[Tensor, "images 1 height width"]
+    offset: Float[Tensor, "images 2 height width"]
+    foreground: Tensor | None = None
+
+
+Output = PixelOutput | CenterOutput
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a decoder says of one image, in class indices and in the size of the image."""
+
+    semantic: NDArray[Any]
+    panoptic: NDArray[np.int32] | None = None
+    segments: tuple[Any, ...] = ()
+
+
+@runtime_checkable
+class ModelConfig(Protocol):
+    """A description of a network. The module built carries ``labels`` and ``contract`` and returns an output."""
+
+    def build(self, labels: LabelSpace, contract: InputContract) -> nn.Module:
+        """The module, with random weights unless the description names others."""
+
+
+@runtime_checkable
+class DataConfig(Protocol):
+    """A description of a data set."""
+
+    def open(self, root: Path | None, split: str) -> Dataset:
+        """The split as downloaded under ``root``; ``UserError`` names what is missing."""
+
+
+@runtime_checkable
+class Loss(Protocol):
+    """Named sums over pixels, and the counts that turn them into means over all processes and micro-steps."""
+
+    def __call__(self, output: Any, targets: Targets) -> dict[str, Tensor]:
+        """Weighted sums of the loss, one a term."""
+
+    def counts(self, targets: Targets) -> dict[str, Tensor]:
+        """The denominator of each term, from the targets alone."""
+
+
+@runtime_checkable
+class Decoder(Protocol):
+    """Turns an output into predictions."""
+
+    def __call__(self, output: Any, sizes: tuple[tuple[int, int], ...], padded: tuple[int, int]) -> list[Prediction]:
+        """One prediction an image: ``sizes`` of the images inside inputs of size ``padded``."""
+
+
+@dataclass(slots=True)
+class Scores:
+    """Results of an evaluation, all fractions 0..1; what does not occur is NaN (null in JSON)."""
+
+    miou: float
+    pixel_accuracy: float
+    class_accuracy: float
+    frequency_weighted_iou: float
+    class_iou: dict[str, float] = field(default_factory=dict)

@@ -1,0 +1,78 @@
+"""Models on disk: safetensors that carry the description, labels and input contract they need to be rebuilt."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from segwright.contracts import InputContract, ModelConfig, UserError
+from segwright.labels import LabelSpace
+from segwright.text import from_yaml, to_yaml
+
+FORMAT = "segwright-1"
+
+
+def write_model(path: Path, model: nn.Module, config: ModelConfig, *, name: str = "") -> None:
+    """Write the weights of ``model`` and everything needed to rebuild it without the code of its recipe."""
+    from safetensors.torch import save_file
+
+    bare = dataclasses.replace(config, weights=None) if hasattr(config, "weights") else config  # type: ignore[type-var]
+    about = {
+        "format": FORMAT,
+        "name": name,
+        "model": to_yaml(bare),
+        "labels": json.dumps(model.labels.to_json()),  # type: ignore[operator, union-attr]
+        "contract": json.dumps(dataclasses.asdict(model.contract)),  # type: ignore[call-overload, arg-type]
+    }
+    tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+    save_file(tensors, str(path), metadata=about)
+
+
+def read_model(path: Path, device: torch.device | str = "cpu", *, code: Any = None) -> nn.Module:
+    """The model in evaluation mode, with its ``labels`` and ``contract``."""
+    tensors, about = read_file(path)
+    if about.get("format") != FORMAT:
+        raise UserError(f"{path}: not a segwright model (format {about.get('format')}); convert it first")
+    config = from_yaml(about["model"], where=f"{path}, model", code=code)
+    labels = LabelSpace.from_json(json.loads(about["labels"]))
+    contract = InputContract(**{k: _tuple(v) for k, v in json.loads(about["contract"]).items()})
+    model: nn.Module = config.build(labels, contract)
+    model.load_state_dict(tensors)
+    return model.to(device).eval()
+
+
+def read_file(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and metadata of a safetensors file; ``UserError`` if it is none."""
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; expected a .safetensors model or a run folder")
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            return {key: file.get_tensor(key) for key in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+    except SafetensorError as error:
+        raise UserError(f"{path}: not a whole safetensors file ({error}); expected a model of segwright") from None
+
+
+def start_from(model: nn.Module, path: Path, *, skip_head: bool = False) -> list[str]:
+    """Copy the weights of a model file into ``model``; with ``skip_head`` all that fit, else all.
+
+    The names left out come back; ``UserError`` lists the names that do not fit.
+    """
+    tensors, _ = read_file(path)
+    own = model.state_dict()
+    unfit = [k for k in sorted({*own, *tensors}) if k not in own or k not in tensors or own[k].shape != tensors[k].shape]
+    if unfit and not skip_head:
+        listed = ", ".join(unfit[:6]) + (f" and {len(unfit) - 6} more" if len(unfit) > 6 else "")
+        raise UserError(f"{path}: {listed} do not fit this model; --skip-head starts from the weights that do")
+    model.load_state_dict({k: v for k, v in tensors.items() if k not in unfit}, strict=False)
+    return unfit
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

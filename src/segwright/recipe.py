@@ -1,0 +1,128 @@
+"""The recipe: one typed description of a whole run, how it is checked, changed and written down."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, runtime_checkable
+
+from segwright.contracts import DataConfig, Decoder, InputContract, Loss, ModelConfig
+from segwright.data.augment import Augmentation
+from segwright.data.targets import MakeTargets, SemanticTargets
+
+
+@runtime_checkable
+class Schedule(Protocol):
+    """The learning rate over the training, as a factor."""
+
+    def __call__(self, progress: float) -> float:
+        """The factor at ``progress`` 0..1."""
+
+
+@dataclass(slots=True)
+class Optim:
+    """The optimizer. ``head_lr_factor`` multiplies the rate of all that is not backbone; norms and biases get
+    no weight decay unless ``decay_norm_and_bias``."""
+
+    name: Literal["sgd", "adam", "adamw", "muon"] = "adamw"
+    lr: float = 1e-3
+    weight_decay: float = 0.01
+    momentum: float = 0.9
+    betas: tuple[float, float] = (0.9, 0.999)
+    nesterov: bool = False
+    head_lr_factor: float = 1.0
+    decay_norm_and_bias: bool = False
+
+
+@dataclass(slots=True)
+class Training:
+    """How long, how large, how exact. Periods and waits are fractions of the training.
+
+    ``batch`` is images a step over all processes and micro-steps (``accumulate`` of them). ``precision``
+    "auto" is bf16 where the hardware computes in it, else fp32. ``ema`` is the decay of the averaged weights
+    that are then evaluated and kept as the model. ``patience``: stop after that part of the training without
+    a better score. ``keep``: how many checkpoints stay on disk.
+    """
+
+    steps: int = 1000
+    batch: int = 8
+    seed: int = 0
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    accumulate: int = 1
+    clip_norm: float | None = None
+    ema: float | None = None
+    channels_last: bool = True
+    compile: bool = False
+    workers: int | None = None
+    log_every: float = 0.01
+    evaluate_every: float = 0.1
+    save_every: float = 0.1
+    patience: float | None = None
+    keep: int = 2
+    pictures: int = 4
+    wandb: str | None = None
+    mlflow: str | None = None
+
+
+@dataclass(slots=True)
+class Recipe:
+    """A complete run: data, augmentation, model, loss, decoding, optimization, length."""
+
+    name: str
+    data: DataConfig
+    augment: Augmentation
+    model: ModelConfig
+    loss: Loss
+    decode: Decoder
+    schedule: Schedule
+    optim: Optim = field(default_factory=Optim)
+    training: Training = field(default_factory=Training)
+    input: InputContract = field(default_factory=InputContract)
+    targets: MakeTargets = field(default_factory=SemanticTargets)
+
+    def tiny(self) -> Recipe:
+        """The same run shrunk to seconds: two steps of two small images, no workers."""
+        small = copy.deepcopy(self)
+        small.training = dataclasses.replace(
+            small.training, steps=2, batch=2, accumulate=1, workers=0, compile=False, precision="fp32"
+        )
+        for thing in walk(small.augment):
+            size = getattr(thing, "size", None)
+            if isinstance(size, tuple):
+                thing.size = tuple(min(64, side) for side in size)
+        return small
+
+
+def walk(thing: Any) -> list[Any]:
+    """The dataclass and all dataclasses inside it, outermost first."""
+    if isinstance(thing, tuple | list):
+        return [found for item in thing for found in walk(item)]
+    if not dataclasses.is_dataclass(thing):
+        return []
+    values = [getattr(thing, f.name) for f in dataclasses.fields(thing)]
+    return [thing, *(found for value in values for found in walk(value))]
+
+
+def check(recipe: Recipe) -> list[str]:
+    """All complaints about a recipe, before anything is opened or built; none means it can run."""
+    complaints = []
+    t, o = recipe.training, recipe.optim
+    for name in ("steps", "batch", "accumulate", "keep"):
+        if getattr(t, name) < 1:
+            complaints.append(f"training.{name} is {getattr(t, name)}; expected at least 1")
+    if t.accumulate >= 1 and t.batch % t.accumulate:
+        complaints.append(f"training.batch {t.batch} is not a multiple of training.accumulate {t.accumulate}")
+    for name in ("log_every", "evaluate_every", "save_every", "patience"):
+        value = getattr(t, name)
+        if value is not None and not 0 < value <= 1:
+            complaints.append(f"training.{name} is {value}; expected a fraction of the training, 0 < x <= 1")
+    if t.ema is not None and not 0 < t.ema < 1:
+        complaints.append(f"training.ema is {t.ema}; expected a decay, 0 < x < 1")
+    if t.clip_norm is not None and t.clip_norm <= 0:
+        complaints.append(f"training.clip_norm is {t.clip_norm}; expected a positive norm")
+    if o.lr <= 0:
+        complaints.append(f"optim.lr is {o.lr}; expected a positive rate")
+    if len(recipe.input.mean) != len(recipe.input.std):
+        complaints.append("input.mean and input.std differ in length; expected one value a channel")
+    return complaints

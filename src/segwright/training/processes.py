@@ -1,0 +1,108 @@
+"""The processes of a training: who I am, and the few things we agree on. Started by ``torchrun``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from segwright.contracts import UserError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Processes:
+    """This process among ``world``; alone, every method returns what it was given."""
+
+    rank: int
+    world: int
+    device: torch.device
+
+    @property
+    def main(self) -> bool:
+        """Whether this process writes the files."""
+        return self.rank == 0
+
+    def sum(self, values: NDArray[Any]) -> NDArray[Any]:
+        """The elementwise sum over all processes, int64 or float64."""
+        if self.world == 1:
+            return values
+        tensor = torch.from_numpy(np.array(values))
+        dist.all_reduce(tensor)
+        return tensor.numpy()
+
+    def sum_tensor(self, values: Tensor) -> Tensor:
+        """The elementwise sum of a tensor on the device."""
+        if self.world > 1:
+            dist.all_reduce(values)
+        return values
+
+    def any(self, *flags: bool) -> tuple[bool, ...]:
+        """Each flag, true if it is on any process."""
+        if self.world == 1:
+            return flags
+        return tuple(bool(v) for v in self.sum(np.array(flags, dtype=np.int64)))
+
+    def gather(self, thing: T) -> list[T]:
+        """The thing of every process, in rank order."""
+        if self.world == 1:
+            return [thing]
+        things: list[Any] = [None] * self.world
+        dist.all_gather_object(things, thing)
+        return things
+
+    def wait(self) -> None:
+        """Return when all processes are here."""
+        if self.world > 1:
+            dist.barrier()
+
+    def parallel(self, model: nn.Module) -> nn.Module:
+        """The model with gradients averaged over processes."""
+        if self.world == 1:
+            return model
+        ids = [self.device.index] if self.device.type == "cuda" else None
+        # Global batch norm keeps buffers equal without a broadcast a step.
+        return DistributedDataParallel(model, device_ids=ids, broadcast_buffers=False)
+
+
+@contextmanager
+def join(device: str | None = None) -> Iterator[Processes]:
+    """Join the processes that ``torchrun`` started; alone if it did not."""
+    world, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
+    chosen = choose_device(device, int(os.environ.get("LOCAL_RANK", "0")))
+    if world == 1:
+        yield Processes(0, 1, chosen)
+        return
+    backend = "cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo"
+    dist.init_process_group(backend, timeout=timedelta(minutes=30))
+    try:
+        yield Processes(rank, world, chosen)
+    finally:
+        dist.destroy_process_group()
+
+
+def choose_device(name: str | None = None, local_rank: int = 0) -> torch.device:
+    """The device named, else this process's GPU, else the CPU; ``UserError`` if it is not there."""
+    if name is None:
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise UserError(f"--device {name}: no such kind of device; expected cpu, cuda or cuda:N") from None
+    if device.type == "cuda":
+        if not torch.cuda.is_available():
+            raise UserError(f"--device {name}: PyTorch {torch.__version__} sees no GPU here; use --device cpu")
+        device = torch.device("cuda", local_rank if device.index is None else device.index)
+        torch.cuda.set_device(device)
+    return device
