@@ -29,7 +29,10 @@ _PLACES = {
     "report": "analysis.run_report",
     "train": "training.train",
 }
-__all__ = ["__version__", *sorted(_PLACES)]
+__all__ = [  # noqa: PLE0604 - the names are strings, once listed above
+    "__version__",
+    *sorted(_PLACES),
+]
 
 
 def __getattr__(name: str) -> Any:

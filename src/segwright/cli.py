@@ -48,7 +48,9 @@ def _demo(options: argparse.Namespace) -> int:
 
     summary = demo(Path(options.out), device=options.device)
     print(f"report: {summary['report']}")
-    print(f"mIoU {summary['miou']:.2%}, pixel accuracy {summary['pixel_accuracy']:.2%} on {summary['images']} scenes")
+    print(
+        f"mIoU {summary['miou']:.2%}, pixel accuracy {summary['pixel_accuracy']:.2%} on {summary['images']} scenes"
+    )
     return 0
 
 
@@ -62,7 +64,12 @@ def _train(options: argparse.Namespace) -> int:
     if options.out is None:
         options.out = Path("runs") / recipe.name
     summary = train(
-        recipe, options.data, options.out, init=options.init, skip_head=options.skip_head, device=options.device
+        recipe,
+        options.data,
+        options.out,
+        init=options.init,
+        skip_head=options.skip_head,
+        device=options.device,
     )
     if summary["miou"] is not None and _is_main():
         _print_classes(summary)
@@ -71,6 +78,7 @@ def _train(options: argparse.Namespace) -> int:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
+    from segwright.decode.semantic import Argmax
     from segwright.evaluation.evaluate import evaluate
     from segwright.prediction.predict import load
     from segwright.training.processes import choose_device
@@ -78,17 +86,8 @@ def _evaluate(options: argparse.Namespace) -> int:
 
     code, device = _code(options), choose_device(options.device)
     model = load(options.model, device=device, code=code)
-    data = _data_of(options, code)
-    dataset = data.open(options.data, options.split)
-    if dataset.labels.names != model.labels.names:
-        from segwright.contracts import UserError
-
-        raise UserError(
-            f"{options.model}: predicts {', '.join(model.labels.names[:4])}, ...; the data have "  # type: ignore
-            f"{', '.join(dataset.labels.names[:4])}, ...; expected the same classes in the same order"
-        )
-    from segwright.decode.semantic import Argmax
-
+    dataset = _data_of(options, code)
+    _refuse_other_classes(options.model, model.labels.names, dataset.labels.names)
     result = evaluate(model, dataset, Argmax(), device=device)
     values = {"split": options.split, "model": str(options.model), **result.to_json()}
     if options.json:
@@ -109,7 +108,10 @@ def _predict(options: argparse.Namespace) -> int:
         else:
             skipped += 1
             print(f"segwright: skipped {path}: {problem}", file=sys.stderr)
-    print(f"{done} predicted into {options.out}/index, /color and /overlay" + (f"; {skipped} skipped" if skipped else ""))
+    print(
+        f"{done} predicted into {options.out}/index, /color and /overlay"
+        + (f"; {skipped} skipped" if skipped else "")
+    )
     return 1 if skipped else 0
 
 
@@ -159,21 +161,30 @@ def _code(options: argparse.Namespace) -> Any:
 
 
 def _data_of(options: argparse.Namespace, code: Any) -> Any:
-    """The data set of ``--recipe``, else the one the run was trained on."""
+    """The split of the data set of ``--recipe``, else of the one that the run was trained on."""
     from segwright.contracts import UserError
     from segwright.recipes.find import find
-    from segwright.text import from_yaml
 
+    root = options.data
     if options.recipe:
-        return find(options.recipe, code=code).data
-    folder = Path(options.model) if Path(options.model).is_dir() else Path(options.model).parent
-    path = folder / "recipe.yaml"
-    if not path.is_file():
+        return find(options.recipe, code=code).data.open(root, options.split)
+    folder = options.model if options.model.is_dir() else options.model.parent
+    if not (folder / "recipe.yaml").is_file():
         raise UserError(f"{options.model}: no recipe.yaml beside it; name the data set with --recipe NAME")
-    if options.data is None:
-        root = json.loads((folder / "run.json").read_text())["data"]["root"]
-        options.data = Path(root) if root else None
-    return from_yaml(path.read_text(encoding="utf-8"), where=str(path), code=code).data
+    if root is None:
+        recorded = json.loads((folder / "run.json").read_text(encoding="utf-8"))["data"]["root"]
+        root = Path(recorded) if recorded else None
+    return find(str(folder / "recipe.yaml"), code=code).data.open(root, options.split)
+
+
+def _refuse_other_classes(model: Path, own: tuple[str, ...], given: tuple[str, ...]) -> None:
+    from segwright.contracts import UserError
+
+    if own != given:
+        raise UserError(
+            f"{model}: predicts {', '.join(own[:4])}, ...; the data have {', '.join(given[:4])}, ...; "
+            "expected the same classes in the same order"
+        )
 
 
 def _print_classes(values: dict[str, Any]) -> None:
@@ -187,7 +198,9 @@ def _print_classes(values: dict[str, Any]) -> None:
         table.add_row(name, "-" if iou is None else f"[{shade}]{iou * 100:.2f}[/]")
     console = Console()
     console.print(table)
-    console.print(f"mIoU {values['miou']:.2%}   pixel accuracy {values['pixel_accuracy']:.2%}", highlight=False)
+    console.print(
+        f"mIoU {values['miou']:.2%}   pixel accuracy {values['pixel_accuracy']:.2%}", highlight=False
+    )
 
 
 def _is_main() -> bool:
@@ -206,12 +219,16 @@ def _parser() -> argparse.ArgumentParser:
     _add_device(demo)
 
     text = "start or resume a training; torchrun -m segwright train ... uses several GPUs or machines"
-    train = _verb(verbs, "train", _train, text, "segwright train camvid.quick --data CAMVID --out runs/camvid")
+    train = _verb(
+        verbs, "train", _train, text, "segwright train camvid.quick --data CAMVID --out runs/camvid"
+    )
     train.add_argument("recipe", help="NAME, FILE.yaml or FILE.py:function")
     train.add_argument("--data", type=Path, metavar="ROOT", help="folder of the data set")
     train.add_argument("--out", type=Path, metavar="RUN", help="run folder (runs/NAME)")
     train.add_argument("--init", type=Path, metavar="WEIGHTS", help="start from this .safetensors model")
-    train.add_argument("--skip-head", action="store_true", help="with --init: leave out weights that do not fit")
+    train.add_argument(
+        "--skip-head", action="store_true", help="with --init: leave out weights that do not fit"
+    )
     _add_set(train)
     _add_device(train)
 
@@ -228,10 +245,14 @@ def _parser() -> argparse.ArgumentParser:
     predict = _verb(verbs, "predict", _predict, "predict images", example)
     predict.add_argument("model", type=Path, help="run folder or .safetensors file")
     predict.add_argument("images", nargs="+", help="images, folders or globs")
-    predict.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for index, color, overlay")
+    predict.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="folder for index, color, overlay"
+    )
     _add_device(predict)
 
-    report = _verb(verbs, "report", _report, "write one offline HTML file about a run", "segwright report runs/camvid")
+    report = _verb(
+        verbs, "report", _report, "write one offline HTML file about a run", "segwright report runs/camvid"
+    )
     report.add_argument("run", type=Path, help="run folder")
     report.add_argument("--data", type=Path, metavar="ROOT", help="folder of the data set (the run's)")
 
@@ -240,21 +261,35 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_nested_verbs(verbs: Any) -> None:
-    data = verbs.add_parser("data", help="before training: is the data right").add_subparsers(required=True, metavar="VERB")
-    check = _verb(data, "check", _data_check, "look for what would spoil a training", "segwright data check camvid.quick --data CAMVID")
+    data = verbs.add_parser("data", help="before training: is the data right").add_subparsers(
+        required=True, metavar="VERB"
+    )
+    check = _verb(
+        data,
+        "check",
+        _data_check,
+        "look for what would spoil a training",
+        "segwright data check camvid.quick --data CAMVID",
+    )
     check.add_argument("recipe", help="recipe whose data set is meant")
     check.add_argument("--data", type=Path, metavar="ROOT", help="folder of the data set")
     check.add_argument("--split", nargs="+", default=["train", "val"], help="splits (train val)")
 
-    recipe = verbs.add_parser("recipe", help="list and show recipes").add_subparsers(required=True, metavar="VERB")
+    recipe = verbs.add_parser("recipe", help="list and show recipes").add_subparsers(
+        required=True, metavar="VERB"
+    )
     _verb(recipe, "list", _recipe_list, "all shipped recipes", "segwright recipe list")
-    show = _verb(recipe, "show", _recipe_show, "a recipe as YAML", "segwright recipe show camvid.quick > mine.yaml")
+    show = _verb(
+        recipe, "show", _recipe_show, "a recipe as YAML", "segwright recipe show camvid.quick > mine.yaml"
+    )
     show.add_argument("name", help="NAME, FILE.yaml or FILE.py:function")
     _add_set(show)
 
 
 def _verb(verbs: Any, name: str, verb: Verb, text: str, example: str) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = verbs.add_parser(name, help=text, description=text, epilog=f"example: {example}")
+    parser: argparse.ArgumentParser = verbs.add_parser(
+        name, help=text, description=text, epilog=f"example: {example}"
+    )
     parser.set_defaults(verb=verb)
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     parser.add_argument("--code", type=Path, metavar="FILE.py", help="file with classes of your own")

@@ -82,12 +82,15 @@ class Draw:
     """One draw of the endless sample order: the only source of randomness of an augmentation.
 
     ``random`` is a function of (seed, position); ``progress`` runs from 0 to 1 over the training and is equal
-    for all images of one step; ``partner(k)`` is the k-th other sample to mix with.
+    for all images of one step; ``padding`` is the value where a view leaves the image; ``focus`` is a class
+    that the view should show; ``partner(k)`` is the k-th other sample to mix with, and its own draw.
     """
 
     random: np.random.Generator
     progress: float
-    partner: Callable[[int], Sample]
+    padding: tuple[float, ...]
+    focus: int | None
+    partner: Callable[[int], tuple[Sample, Draw]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +212,9 @@ class Loss(Protocol):
 class Decoder(Protocol):
     """Turns an output into predictions."""
 
-    def __call__(self, output: Any, sizes: tuple[tuple[int, int], ...], padded: tuple[int, int]) -> list[Prediction]:
+    def __call__(
+        self, output: Any, sizes: tuple[tuple[int, int], ...], padded: tuple[int, int]
+    ) -> list[Prediction]:
         """One prediction an image: ``sizes`` of the images inside inputs of size ``padded``."""
 
 

@@ -25,7 +25,9 @@ def demo(out: Path, *, device: str | None = None, scenes: int = 4) -> dict[str, 
         sample = data[index]
         write_png(out / "scenes" / f"{sample.name}.png", sample.image)
     list(predict_files(model, [str(out / "scenes")], out / "predictions"))
-    scores = {k: v for k, v in result.to_json().items() if k in ("miou", "pixel_accuracy", "class_iou", "images")}
+    scores = {
+        k: v for k, v in result.to_json().items() if k in ("miou", "pixel_accuracy", "class_iou", "images")
+    }
     summary = {**read_json(out / "summary.json"), **scores, "report": str(report(out))}
     write_json(out / "summary.json", summary)
     return summary

@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 from segwright.contracts import DataConfig, Decoder, InputContract, Loss, ModelConfig
 from segwright.data.augment import Augmentation
+from segwright.data.order import Sampling, Shuffled
 from segwright.data.targets import MakeTargets, SemanticTargets
 
 
@@ -22,8 +23,11 @@ class Schedule(Protocol):
 
 @dataclass(slots=True)
 class Optim:
-    """The optimizer. ``head_lr_factor`` multiplies the rate of all that is not backbone; norms and biases get
-    no weight decay unless ``decay_norm_and_bias``."""
+    """The optimizer; "muon" is for hidden weights, with AdamW for the rest.
+
+    ``head_lr_factor`` multiplies the rate of all that is not backbone; norms and biases get no weight decay
+    unless ``decay_norm_and_bias``.
+    """
 
     name: Literal["sgd", "adam", "adamw", "muon"] = "adamw"
     lr: float = 1e-3
@@ -80,6 +84,7 @@ class Recipe:
     training: Training = field(default_factory=Training)
     input: InputContract = field(default_factory=InputContract)
     targets: MakeTargets = field(default_factory=SemanticTargets)
+    sampling: Sampling = field(default_factory=Shuffled)
 
     def tiny(self) -> Recipe:
         """The same run shrunk to seconds: two steps of two small images, no workers."""

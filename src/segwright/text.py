@@ -35,7 +35,7 @@ def from_yaml(text: str, *, where: str = "recipe", code: types.ModuleType | None
 
     Reader.add_multi_constructor("!", build)
     try:
-        return yaml.load(text, Loader=Reader)  # noqa: S506 - a SafeLoader of our own
+        return yaml.load(text, Loader=Reader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
@@ -110,6 +110,8 @@ def _represent(dumper: yaml.SafeDumper, data: Any) -> yaml.Node:
 
 
 _Dumper.add_multi_representer(object, _represent)
+
+
 def _represent_tuple(dumper: yaml.SafeDumper, data: tuple[Any, ...]) -> yaml.Node:
     plain = all(isinstance(item, int | float | str | tuple) for item in data)
     return dumper.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=plain)
@@ -141,7 +143,9 @@ def override(recipe: Any, changes: Iterable[str]) -> None:
 def _inside(thing: Any, name: str, change: str) -> Any:
     if isinstance(thing, tuple):  # terms.0.weight
         if not name.isdigit() or int(name) >= len(thing):
-            raise UserError(f"--set {change}: {name!r} is no place in a tuple of {len(thing)}; expected 0 and up")
+            raise UserError(
+                f"--set {change}: {name!r} is no place in a tuple of {len(thing)}; expected 0 and up"
+            )
         return thing[int(name)]
     require_field(type(thing), name, f"--set {change}")
     return getattr(thing, name)
@@ -215,8 +219,8 @@ def _coerce_scalar(value: Any, kind: type, where: str) -> Any:
         return str(value)
     elif kind is Path and isinstance(value, str):
         return Path(value)
-    elif kind is int and isinstance(value, int) and not isinstance(value, bool):
-        return value
-    elif kind is bool and isinstance(value, bool):
+    elif (kind is int and isinstance(value, int) and not isinstance(value, bool)) or (
+        kind is bool and isinstance(value, bool)
+    ):
         return value
     raise UserError(f"{where}: {value!r} is not of type {kind.__name__}")

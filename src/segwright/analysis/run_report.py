@@ -17,7 +17,12 @@ from segwright.training.train import BEST
 
 
 def report(
-    run: Path | str, *, data: Path | str | None = None, worst: int = 8, best: int = 4, code: Path | None = None
+    run: Path | str,
+    *,
+    data: Path | str | None = None,
+    worst: int = 8,
+    best: int = 4,
+    code: Path | None = None,
 ) -> Path:
     """Write ``report.html`` into the run folder; its path.
 
@@ -27,7 +32,9 @@ def report(
     folder = Path(run)
     evaluation, about = read_json(folder / "evaluation" / "val.json"), read_json(folder / "run.json")
     if evaluation is None or about is None:
-        raise UserError(f"{folder}: not a run folder that has evaluated once; expected run.json and evaluation/val.json")
+        raise UserError(
+            f"{folder}: not a run folder that has evaluated once; expected run.json and evaluation/val.json"
+        )
     labels = LabelSpace.from_json(evaluation["labels"])
     recipe_yaml = (folder / "recipe.yaml").read_text(encoding="utf-8")
     page = render(
@@ -48,7 +55,9 @@ def report(
     return path
 
 
-def _open(recipe_yaml: str, about: dict[str, Any], data: Path | str | None, code: Path | None) -> Dataset | None:
+def _open(
+    recipe_yaml: str, about: dict[str, Any], data: Path | str | None, code: Path | None
+) -> Dataset | None:
     root = data or about["data"]["root"]
     recipe = from_yaml(recipe_yaml, where="recipe.yaml", code=load_code(code) if code else None)
     try:
@@ -59,7 +68,9 @@ def _open(recipe_yaml: str, about: dict[str, Any], data: Path | str | None, code
         return None  # the data moved since: the report does without the pictures
 
 
-def _cases(folder: Path, evaluation: dict[str, Any], data: Dataset | None, worst: int, best: int) -> list[Case]:
+def _cases(
+    folder: Path, evaluation: dict[str, Any], data: Dataset | None, worst: int, best: int
+) -> list[Case]:
     if data is None:
         return []
     ranked = sorted((i for i in evaluation["per_image"] if i["miou"] is not None), key=lambda i: i["miou"])

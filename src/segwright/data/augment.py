@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 import cv2
@@ -48,14 +48,13 @@ class RandomView:
     """Random scale, crop and flip as one resize: the window is cut from the source and only it is resized.
 
     ``views`` follow each other over the training, so that it can begin small and fast and end in full size.
-    With probability ``focus`` the window is placed around a pixel of a class drawn uniformly from the classes
-    of the image, else uniformly. ``stretch`` varies the aspect by up to that factor. Where the window leaves
-    the image the map is ignored.
+    The window lies anywhere inside the image, or around a pixel of the class that the draw names, off its
+    middle by up to 0.3 of its sides. ``stretch`` varies the aspect by up to that factor. Where the window
+    leaves the image the map is ignored.
     """
 
     views: tuple[View, ...]
     flip: float = 0.5
-    focus: float = 0.0
     stretch: float = 1.0
 
     def __call__(self, sample: Sample, draw: Draw) -> Sample:
@@ -65,20 +64,21 @@ class RandomView:
         scale = np.exp(random.uniform(*np.log(view.scale)))
         tall = np.exp(random.uniform(-1, 1) * np.log(self.stretch) / 2)
         source = (height / (scale * tall), width / (scale / tall))
-        point = self._focused(sample, draw) if random.random() < self.focus else None
+        point = None if draw.focus is None else _point_of(sample, draw.focus, random)
         corner = _corner(sample.map.shape, source, point, random)
         flip = bool(random.random() < self.flip)
-        window = _Window(corner, source, (height, width), flip)
+        window = _Window(corner, source, (height, width), flip, draw.padding)
         return replace(sample, image=window.cut_image(sample.image), map=window.cut_map(sample))
 
-    def _focused(self, sample: Sample, draw: Draw) -> tuple[float, float] | None:
-        classes = sample.semantic()
-        present = np.flatnonzero(np.bincount(classes.ravel(), minlength=256)[:255])
-        if not len(present):
-            return None
-        flat = np.flatnonzero(classes.ravel() == draw.random.choice(present))
-        row, column = divmod(int(draw.random.choice(flat)), classes.shape[1])
-        return float(row), float(column)
+
+def _point_of(sample: Sample, class_index: int, random: np.random.Generator) -> tuple[float, float] | None:
+    """A pixel (row, column) of the class, each equally likely."""
+    classes = sample.semantic()
+    found = np.flatnonzero(classes.ravel() == class_index)
+    if not len(found):
+        return None
+    row, column = divmod(int(found[random.integers(len(found))]), classes.shape[1])
+    return float(row), float(column)
 
 
 def _corner(
@@ -91,10 +91,10 @@ def _corner(
     corner = []
     for side, length, place in zip(shape, source, point or (None, None), strict=False):
         low, high = min(0.0, side - length), max(0.0, side - length)
-        if place is not None:  # keep the point inside the window, and the window inside the image
-            low, high = max(low, place - length + 1), min(high, place)
-            low = min(low, high)
-        corner.append(float(random.uniform(low, high)))
+        if place is None:
+            corner.append(float(random.uniform(low, high)))
+        else:  # inside the image comes before around the point
+            corner.append(float(np.clip(place - length * random.uniform(0.2, 0.8), low, high)))
     return corner[0], corner[1]
 
 
@@ -106,7 +106,7 @@ class _Window:
     source: tuple[float, float]
     size: tuple[int, int]
     flip: bool
-    border: tuple[float, ...] = field(default=(124.0, 116.0, 104.0))
+    padding: tuple[float, ...]
 
     def cut_image(self, image: NDArray[Any]) -> NDArray[Any]:
         """The window resized by bilinear sampling at pixel centers (area average below one half)."""
@@ -115,7 +115,7 @@ class _Window:
         if max(step_y, step_x) > 2:  # bilinear would skip pixels
             shrunk = cv2.resize(image, None, fx=1 / step_x, fy=1 / step_y, interpolation=cv2.INTER_AREA)
             step = (image.shape[0] / shrunk.shape[0], image.shape[1] / shrunk.shape[1])
-            inner = _Window((top / step[0], left / step[1]), self.size, self.size, self.flip)
+            inner = _Window((top / step[0], left / step[1]), self.size, self.size, self.flip, self.padding)
             return inner.cut_image(shrunk)
         sign = -1.0 if self.flip else 1.0
         origin = left + (wide if self.flip else 0.0)
@@ -127,8 +127,7 @@ class _Window:
             ]
         )
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        border = self.border if image.ndim == 3 and image.shape[2] == 3 else 0
-        return cv2.warpAffine(image, matrix, (width, height), flags=flags, borderValue=border)
+        return cv2.warpAffine(image, matrix, (width, height), flags=flags, borderValue=self.padding[:4])
 
     def cut_map(self, sample: Sample) -> NDArray[Any]:
         """The nearest map value of each output pixel; outside is ignored (void in a map of ids)."""
@@ -139,22 +138,26 @@ class _Window:
             columns = columns[::-1]
         inside_y = (rows >= 0) & (rows < sample.map.shape[0])
         inside_x = (columns >= 0) & (columns < sample.map.shape[1])
+        if inside_y.all() and inside_x.all():
+            return sample.map[rows].take(columns, axis=1)
         cut = np.full(self.size, 255 if sample.segments is None else 0, dtype=sample.map.dtype)
-        cut[np.ix_(inside_y, inside_x)] = sample.map[np.ix_(rows[inside_y], columns[inside_x])]
+        cut[np.ix_(inside_y, inside_x)] = sample.map[rows[inside_y]].take(columns[inside_x], axis=1)
         return cut
 
 
 @dataclass(slots=True)
 class ColorJitter:
-    """Brightness, contrast, saturation and hue of an RGB image, applied as a single color matrix.
+    """Brightness, contrast, saturation, hue and color cast of an RGB image, applied as a single color matrix.
 
-    Factors are drawn from 1 - x .. 1 + x; ``hue`` turns the color circle by up to that part of a full turn.
+    Factors are drawn from 1 - x .. 1 + x, for ``cast`` one a channel; ``hue`` turns the color circle by up to
+    that part of a full turn.
     """
 
     brightness: float = 0.2
     contrast: float = 0.2
     saturation: float = 0.2
     hue: float = 0.0
+    cast: float = 0.0
     probability: float = 1.0
 
     def __call__(self, sample: Sample, draw: Draw) -> Sample:
@@ -166,6 +169,7 @@ class ColorJitter:
         bright, contrast, saturation = (
             random.uniform(1 - x, 1 + x) for x in (self.brightness, self.contrast, self.saturation)
         )
+        cast = random.uniform(1 - self.cast, 1 + self.cast, (3, 1))
         turn = random.uniform(-self.hue, self.hue) * 2 * np.pi
         if random.random() >= self.probability:
             return sample
@@ -176,7 +180,7 @@ class ColorJitter:
         turned = np.array([[1, 0, 0], [0, np.cos(turn), -np.sin(turn)], [0, np.sin(turn), np.cos(turn)]])
         hue = np.linalg.inv(to_yiq) @ turned @ to_yiq
         color = saturation * np.eye(3) + (1 - saturation) * gray
-        matrix = bright * contrast * (color @ hue)
+        matrix = cast * (bright * contrast * (color @ hue))
         mean = float(luma @ np.array(cv2.mean(image)[:3])) * bright
         shift = np.full((3, 1), (1 - contrast) * mean)
         return replace(sample, image=cv2.transform(image, np.hstack([matrix, shift])))

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 
 from segwright.contracts import Batch, Dataset, Draw, InputContract, Sample
 from segwright.data.augment import Augmentation
-from segwright.data.order import index_at
+from segwright.data.order import Order
 from segwright.data.targets import MakeTargets
 
 
@@ -24,25 +24,27 @@ class Draws:
     """The augmented sample at each position of the endless order; the same whoever asks, and whenever."""
 
     dataset: Dataset
+    order: Order
     augment: Augmentation
+    padding: tuple[float, ...]
     seed: int
-    length: int  # positions in the whole training
+    steps: int
     batch: int  # positions of one step, which share their progress
 
     def __getitem__(self, position: int) -> Sample:
         """Draw, read and augment."""
-        count = len(self.dataset)
-        step = position // self.batch
+        return self.augment(*self._draw(position, position // self.batch / self.steps, (0,)))
 
-        def partner(number: int) -> Sample:
-            # Far from this position in the order, so that neighbors of a batch do not mix with each other.
-            other = np.random.default_rng((self.seed, position, number)).integers(count)
-            return self.dataset[int(other)]
+    def _draw(self, position: int, progress: float, key: tuple[int, ...]) -> tuple[Sample, Draw]:
+        random = np.random.default_rng((self.seed, position, *key))
 
-        random = np.random.default_rng((self.seed, position))
-        progress = step * self.batch / self.length
-        sample = self.dataset[index_at(position, count=count, seed=self.seed)]
-        return self.augment(sample, Draw(random, progress, partner))
+        def partner(number: int) -> tuple[Sample, Draw]:
+            # What stands somewhere else in the order: partners come as often as the order shows them.
+            elsewhere = np.random.default_rng((self.seed, position, *key, 1, number)).integers(2**31)
+            return self._draw(int(elsewhere), progress, (*key, 2))
+
+        place = self.order.at(position)
+        return self.dataset[place.index], Draw(random, progress, self.padding, place.focus, partner)
 
 
 @dataclass(slots=True)
@@ -72,7 +74,12 @@ class Stack:
 
 
 def batches(
-    draws: Sequence[Sample] | Draws, positions: Iterable[list[int]], stack: Stack, *, workers: int = 0, pin: bool = False
+    draws: Dataset | Draws,
+    positions: Iterable[list[int]],
+    stack: Stack,
+    *,
+    workers: int = 0,
+    pin: bool = False,
 ) -> Iterator[Batch]:
     """The batches at ``positions``, in order, made ahead by ``workers`` processes (0: in this one)."""
     loader: DataLoader[Any] = DataLoader(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
@@ -94,12 +94,20 @@ def evaluate(
     model.eval()
     mine = range(group.rank, len(dataset), group.world)
     try:
-        for index, sample, prediction in _predictions(model, dataset, decode, mine, device, workers, autocast):
+        found = _predictions(
+            model, dataset, decode, mine, device=device, workers=workers, autocast=autocast or nullcontext()
+        )
+        for index, sample, prediction in found:
             own = Confusion(dataset.labels)
             confusion.combine(own.add(prediction.semantic, sample.semantic()))
             score = own.result()
             per_image.append(
-                {"index": index, "name": sample.name, "miou": score.miou, "pixel_accuracy": score.pixel_accuracy}
+                {
+                    "index": index,
+                    "name": sample.name,
+                    "miou": score.miou,
+                    "pixel_accuracy": score.pixel_accuracy,
+                }
             )
             if watch is not None:
                 watch(index, sample, prediction)
@@ -108,7 +116,9 @@ def evaluate(
     counts = group.sum(confusion.counts)
     total = Confusion(dataset.labels)
     total.combine(counts)
-    everyone = sorted((image for part in group.gather(per_image) for image in part), key=lambda image: image["index"])
+    everyone = sorted(
+        (image for part in group.gather(per_image) for image in part), key=lambda image: image["index"]
+    )
     return Evaluation(dataset.labels, total.result(), counts, everyone)
 
 
@@ -117,17 +127,19 @@ def _predictions(
     dataset: Dataset,
     decode: Decoder,
     indices: Sequence[int],
+    *,
     device: torch.device,
     workers: int,
-    autocast: AbstractContextManager[Any] | None,
-) -> Any:
-    stack = _KeepSamples(Stack(SemanticTargets(), model.contract))  # type: ignore[arg-type]
-    loader: Any = batches(dataset, [[i] for i in indices], stack, workers=workers)  # type: ignore[arg-type]
+    autocast: AbstractContextManager[Any],
+) -> Iterator[tuple[int, Sample, Prediction]]:
+    contract: Any = model.contract
+    stack: Any = _KeepSamples(Stack(SemanticTargets(), contract))
+    loader: Any = batches(dataset, [[i] for i in indices], stack, workers=workers)
     for index, (batch, samples) in zip(indices, loader, strict=True):
         images = batch.images.to(device, non_blocking=True)
-        with torch.inference_mode(), autocast or nullcontext():
-            output = model(model.contract.normalize(images))  # type: ignore[operator, union-attr]
-        for prediction in decode(output, batch.sizes, tuple(images.shape[2:])):
+        with torch.inference_mode(), autocast:
+            output = model(contract.normalize(images))
+        for prediction in decode(output, batch.sizes, (images.shape[2], images.shape[3])):
             yield index, samples[0], prediction
 
 

@@ -27,7 +27,9 @@ class Confusion:
     def add(self, prediction: NDArray[Any], truth: NDArray[Any]) -> NDArray[np.int64]:
         """Count one image, both maps [H, W] in class indices; the image's own counts come back."""
         if prediction.shape != truth.shape:
-            raise ValueError(f"prediction is {prediction.shape}, truth is {truth.shape}; expected equal sizes")
+            raise ValueError(
+                f"prediction is {prediction.shape}, truth is {truth.shape}; expected equal sizes"
+            )
         n = len(self.labels)
         # One bincount over small keys: void truth falls into rows that are cut off afterwards.
         width = IGNORED + 1
@@ -65,7 +67,9 @@ def scores(counts: NDArray[np.int64], names: tuple[str, ...]) -> Scores:
         miou=_mean(iou),
         pixel_accuracy=float(hit.sum() / total) if total else float("nan"),
         class_accuracy=_mean(_ratio(hit, truth)),
-        frequency_weighted_iou=float((truth[present] * iou[present]).sum() / total) if total else float("nan"),
+        frequency_weighted_iou=float((truth[present] * iou[present]).sum() / total)
+        if total
+        else float("nan"),
         class_iou={name: float(value) for name, value in zip(names, iou, strict=True)},
     )
 

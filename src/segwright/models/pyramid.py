@@ -121,5 +121,3 @@ def _initialize(module: nn.Module) -> None:
         norm = module.second[1]
         assert isinstance(norm, nn.BatchNorm2d)
         nn.init.zeros_(norm.weight)
-
-

@@ -56,7 +56,9 @@ def read_file(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         with safe_open(str(path), framework="pt") as file:
             return {key: file.get_tensor(key) for key in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
     except SafetensorError as error:
-        raise UserError(f"{path}: not a whole safetensors file ({error}); expected a model of segwright") from None
+        raise UserError(
+            f"{path}: not a whole safetensors file ({error}); expected a model of segwright"
+        ) from None
 
 
 def start_from(model: nn.Module, path: Path, *, skip_head: bool = False) -> list[str]:
@@ -66,10 +68,16 @@ def start_from(model: nn.Module, path: Path, *, skip_head: bool = False) -> list
     """
     tensors, _ = read_file(path)
     own = model.state_dict()
-    unfit = [k for k in sorted({*own, *tensors}) if k not in own or k not in tensors or own[k].shape != tensors[k].shape]
+    unfit = [
+        k
+        for k in sorted({*own, *tensors})
+        if k not in own or k not in tensors or own[k].shape != tensors[k].shape
+    ]
     if unfit and not skip_head:
         listed = ", ".join(unfit[:6]) + (f" and {len(unfit) - 6} more" if len(unfit) > 6 else "")
-        raise UserError(f"{path}: {listed} do not fit this model; --skip-head starts from the weights that do")
+        raise UserError(
+            f"{path}: {listed} do not fit this model; --skip-head starts from the weights that do"
+        )
     model.load_state_dict({k: v for k, v in tensors.items() if k not in unfit}, strict=False)
     return unfit
 

@@ -45,7 +45,9 @@ def load(source: Path | str, *, device: torch.device | str = "cpu", code: Any = 
     if path.is_dir():
         best = path / "best.safetensors"
         if not best.is_file():
-            raise UserError(f"{path}: holds no best.safetensors; expected a run folder that has evaluated once")
+            raise UserError(
+                f"{path}: holds no best.safetensors; expected a run folder that has evaluated once"
+            )
         path = best
     return read_model(path, device, code=code)
 

@@ -30,7 +30,9 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
         os.replace(part, path)
     except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
         part.unlink(missing_ok=True)
-        raise CheckpointError(f"{path}: cannot be written ({error}); free some space, then start again") from error
+        raise CheckpointError(
+            f"{path}: cannot be written ({error}); free some space, then start again"
+        ) from error
     _sync_folder(path.parent)
 
 
@@ -60,7 +62,9 @@ def newest(folder: Path, device: torch.device) -> dict[str, Any] | None:
             )
         return dict(state)
     if problems:
-        raise CheckpointError(f"{folder}: no checkpoint can be read ({'; '.join(problems)}); start in a new folder")
+        raise CheckpointError(
+            f"{folder}: no checkpoint can be read ({'; '.join(problems)}); start in a new folder"
+        )
     return None
 
 

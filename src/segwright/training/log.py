@@ -128,7 +128,9 @@ class _TensorBoard:
 class _Wandb:
     def __init__(self, folder: Path, project: str) -> None:
         wandb = _require("wandb")
-        self.run = wandb.init(project=project, dir=str(folder), name=folder.name, id=folder.name, resume="allow")
+        self.run = wandb.init(
+            project=project, dir=str(folder), name=folder.name, id=folder.name, resume="allow"
+        )
 
     def add(self, kind: str, step: int, values: dict[str, float]) -> None:
         self.run.log({f"{kind}/{name}": value for name, value in values.items()}, step=step)
@@ -165,7 +167,9 @@ def _require(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError:
-        raise UserError(f"training.{name} is set but {name} is not installed; pip install 'segwright[{name}]'") from None
+        raise UserError(
+            f"training.{name} is set but {name} is not installed; pip install 'segwright[{name}]'"
+        ) from None
 
 
 def _progress_bar(steps: int) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -9,25 +10,36 @@ from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from segwright.recipe import Optim
+from segwright.training.muon import Muon
 
 
-def optimizer(model: nn.Module, optim: Optim) -> Optimizer:
-    """The optimizer over the trainable parameters of ``model``; each group remembers its full rate as ``peak``."""
-    groups = parameter_groups(model, optim)
+def optimizers(model: nn.Module, optim: Optim) -> list[Optimizer]:
+    """The optimizers over the trainable parameters of ``model``; each group remembers its full rate as ``peak``."""
+    named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
     if optim.name == "sgd":
-        return SGD(groups, lr=optim.lr, momentum=optim.momentum, nesterov=optim.nesterov)
-    kind = Adam if optim.name == "adam" else AdamW
-    return kind(groups, lr=optim.lr, betas=optim.betas)
+        groups = parameter_groups(named, optim)
+        return [SGD(groups, lr=optim.lr, momentum=optim.momentum, nesterov=optim.nesterov)]
+    if optim.name != "muon":
+        kind = Adam if optim.name == "adam" else AdamW
+        return [kind(parameter_groups(named, optim), lr=optim.lr, betas=optim.betas)]
+    # Neither the first layer, which sees colors, nor the last ones, whose rows are classes, are hidden.
+    edges = ("head", "auxiliary", named[0][0])
+    hidden = [item for item in named if item[1].ndim > 1 and not item[0].startswith(edges)]
+    inside = {name for name, _ in hidden}
+    rest = [item for item in named if item[0] not in inside]
+    return [
+        Muon(parameter_groups(hidden, optim), lr=optim.lr, momentum=optim.momentum),
+        AdamW(parameter_groups(rest, optim), lr=optim.lr, betas=optim.betas),
+    ]
 
 
-def parameter_groups(model: nn.Module, optim: Optim) -> list[dict[str, Any]]:
+def parameter_groups(named: Iterable[tuple[str, nn.Parameter]], optim: Optim) -> list[dict[str, Any]]:
     """Groups by part (``backbone.`` or head) and by decay (weights, or norms and biases), empty ones left out."""
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad:
-            head = not name.startswith("backbone.")
-            decays = parameter.ndim > 1 or optim.decay_norm_and_bias
-            groups.setdefault((head, decays), []).append(parameter)
+    for name, parameter in named:
+        head = not name.startswith("backbone.")
+        decays = parameter.ndim > 1 or optim.decay_norm_and_bias
+        groups.setdefault((head, decays), []).append(parameter)
     has_backbone = any(not head for head, _ in groups)
     return [
         {
@@ -40,9 +52,9 @@ def parameter_groups(model: nn.Module, optim: Optim) -> list[dict[str, Any]]:
     ]
 
 
-def set_rate(optimizer: Optimizer, factor: float) -> None:
+def set_rate(optimizers: Iterable[Optimizer], factor: float) -> None:
     """Set every group to its peak rate times ``factor``."""
-    for group in optimizer.param_groups:
+    for group in (group for optimizer in optimizers for group in optimizer.param_groups):
         group["lr"] = group["peak"] * factor
 
 

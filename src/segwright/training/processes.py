@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -48,12 +50,6 @@ class Processes:
             dist.all_reduce(values)
         return values
 
-    def any(self, *flags: bool) -> tuple[bool, ...]:
-        """Each flag, true if it is on any process."""
-        if self.world == 1:
-            return flags
-        return tuple(bool(v) for v in self.sum(np.array(flags, dtype=np.int64)))
-
     def gather(self, thing: T) -> list[T]:
         """The thing of every process, in rank order."""
         if self.world == 1:
@@ -92,6 +88,26 @@ def join(device: str | None = None) -> Iterator[Processes]:
         dist.destroy_process_group()
 
 
+@contextmanager
+def interrupts() -> Iterator[list[int]]:
+    """The SIGTERM and SIGINT signals received so far; a second SIGINT interrupts at once."""
+    received: list[int] = []
+
+    def note(number: int, _: Any) -> None:
+        if number == signal.SIGINT and number in received:
+            raise KeyboardInterrupt
+        received.append(number)
+
+    before = {}
+    if threading.current_thread() is threading.main_thread():  # elsewhere the host handles signals
+        before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def choose_device(name: str | None = None, local_rank: int = 0) -> torch.device:
     """The device named, else this process's GPU, else the CPU; ``UserError`` if it is not there."""
     if name is None:
@@ -102,7 +118,9 @@ def choose_device(name: str | None = None, local_rank: int = 0) -> torch.device:
         raise UserError(f"--device {name}: no such kind of device; expected cpu, cuda or cuda:N") from None
     if device.type == "cuda":
         if not torch.cuda.is_available():
-            raise UserError(f"--device {name}: PyTorch {torch.__version__} sees no GPU here; use --device cpu")
+            raise UserError(
+                f"--device {name}: PyTorch {torch.__version__} sees no GPU here; use --device cpu"
+            )
         device = torch.device("cuda", local_rank if device.index is None else device.index)
         torch.cuda.set_device(device)
     return device

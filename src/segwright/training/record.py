@@ -25,7 +25,9 @@ from segwright.version import VERSION
 _FREE = ("workers", "log_every", "keep", "pictures", "wandb", "mlflow")
 
 
-def record(recipe: Recipe, data: Path | None, out: Path, splits: dict[str, Dataset], processes: Processes) -> None:
+def record(
+    recipe: Recipe, data: Path | None, out: Path, splits: dict[str, Dataset], processes: Processes
+) -> None:
     """Write ``recipe.yaml`` and ``run.json``; refuse to go on in a folder of another recipe or other data."""
     text = to_yaml(recipe)
     about = {
@@ -40,13 +42,16 @@ def record(recipe: Recipe, data: Path | None, out: Path, splits: dict[str, Datas
         "processes": processes.world,
         "seed": recipe.training.seed,
         "git": git_state(),
-        "data": {"root": str(data.resolve()) if data else None} | {k: fingerprint(v) for k, v in splits.items()},
+        "data": {"root": str(data.resolve()) if data else None}
+        | {k: fingerprint(v) for k, v in splits.items()},
     }
     earlier = read_json(out / "run.json")
     if earlier is not None:
         _refuse_other_recipe(out, text)
         _refuse_other_data(out, earlier["data"], about["data"])
-        about = earlier | {"resumed": [*earlier.get("resumed", []), {k: about[k] for k in ("started", "device", "torch")}]}
+        about = earlier | {
+            "resumed": [*earlier.get("resumed", []), {k: about[k] for k in ("started", "device", "torch")}]
+        }
     if processes.main:
         write_whole(out / "recipe.yaml", lambda part: _write(part, text))
         write_whole(out / "run.json", lambda part: _write(part, json.dumps(about, indent=2)))
@@ -64,7 +69,9 @@ def fingerprint(dataset: Dataset) -> dict[str, Any]:
 def git_state() -> dict[str, Any] | None:
     """Commit of the working folder and whether files differ from it; None outside git."""
     try:
-        commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=10)
+        commit = subprocess.run(
+            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=10
+        )
         status = subprocess.run(
             ["git", "status", "--porcelain"], capture_output=True, text=True, check=True, timeout=30
         )
@@ -93,7 +100,9 @@ def _device(device: torch.device) -> str:
 
 def _refuse_other_recipe(out: Path, text: str) -> None:
     def fixed(lines: str) -> list[str]:
-        return [line for line in lines.splitlines() if not line.strip().startswith(tuple(f"{f}:" for f in _FREE))]
+        return [
+            line for line in lines.splitlines() if not line.strip().startswith(tuple(f"{f}:" for f in _FREE))
+        ]
 
     before = fixed((out / "recipe.yaml").read_text(encoding="utf-8"))
     changes = [d for d in difflib.ndiff(before, fixed(text)) if d[:1] in "+-"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,38 +14,19 @@ from torch.nn.parallel import DistributedDataParallel
 
 from segwright.contracts import Batch, Loss
 from segwright.recipe import Recipe
-from segwright.training.ema import Ema
 from segwright.training.optim import clip, set_rate
+from segwright.training.precision import autocast
 from segwright.training.processes import Processes
+from segwright.training.state import State
 
 
 class NonFiniteLoss(RuntimeError):
     """The loss is not a number: which step, which terms, which images, and where the batch was saved."""
 
 
-@dataclass(slots=True)
-class State:
-    """Everything that a step changes; all of it is in a checkpoint, so a resumed run goes on bit for bit."""
-
-    model: nn.Module  # the weights
-    network: nn.Module  # the same, compiled and parallel as asked for
-    optimizer: torch.optim.Optimizer
-    scaler: torch.amp.GradScaler
-    ema: Ema | None
-    step: int = 0
-    best: float = float("-inf")
-    best_step: int = 0
-    seconds: float = 0.0  # spent in steps, waiting for data included, evaluation not
-    losses: dict[str, float] = field(default_factory=dict)  # sums since the last log line
-    losses_of: int = 0
-
-    @property
-    def judged(self) -> nn.Module:
-        """The model that is evaluated and kept: averaged weights where the recipe wants them."""
-        return self.model if self.ema is None else self.ema.model
-
-
-def take_step(state: State, parts: Sequence[Batch], recipe: Recipe, processes: Processes, stop: bool) -> bool:
+def take_step(
+    state: State, parts: Sequence[Batch], recipe: Recipe, processes: Processes, *, stop: bool = False
+) -> bool:
     """Move the weights by one step over the micro-batches ``parts``; whether any process wants to stop.
 
     The loss is the sum over all pixels of all processes and parts, divided by their count. Raises
@@ -57,9 +37,9 @@ def take_step(state: State, parts: Sequence[Batch], recipe: Recipe, processes: P
     torch.manual_seed(hash((training.seed, state.step, processes.rank)) % 2**63)
     parts = [part.to(device) for part in parts]
     counts = _counts(recipe.loss, parts, processes)
-    set_rate(state.optimizer, recipe.schedule(state.step / training.steps))
+    set_rate(state.optimizers, recipe.schedule(state.step / training.steps))
     state.network.train()
-    state.optimizer.zero_grad(set_to_none=True)
+    state.network.zero_grad(set_to_none=True)
     terms: dict[str, Tensor] = {}
     for number, part in enumerate(parts):
         with _no_sync(state.network) if number + 1 < len(parts) else nullcontext():
@@ -71,9 +51,11 @@ def take_step(state: State, parts: Sequence[Batch], recipe: Recipe, processes: P
     values, stop = _agree(terms, stop, processes)
     if not np.isfinite(list(values.values())).all():
         raise _non_finite(state.step, values, parts)
-    state.scaler.unscale_(state.optimizer)
+    for optimizer in state.optimizers:
+        state.scaler.unscale_(optimizer)
     clip(state.model, training.clip_norm)
-    state.scaler.step(state.optimizer)
+    for optimizer in state.optimizers:
+        state.scaler.step(optimizer)
     state.scaler.update()
     if state.ema is not None:
         state.ema.update(state.model, state.step)
@@ -83,25 +65,8 @@ def take_step(state: State, parts: Sequence[Batch], recipe: Recipe, processes: P
     return stop
 
 
-def precision_of(name: str, device: torch.device) -> str:
-    """The precision that "auto" stands for: bf16 where the hardware computes in it, else fp32."""
-    if name != "auto":
-        return name
-    if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
-    able = torch.cpu.get_capabilities()
-    return "bf16" if able.get("avx512_bf16") or able.get("amx_bf16") else "fp32"
-
-
-def autocast(precision: str, device: torch.device) -> AbstractContextManager[Any]:
-    """The context in which a model computes in ``precision``."""
-    kind = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision_of(precision, device))
-    return nullcontext() if kind is None else torch.autocast(device.type, dtype=kind)
-
-
-def save_for_replay(folder: Path, error: NonFiniteLoss) -> Path:
+def save_for_replay(path: Path, error: NonFiniteLoss) -> Path:
     """Write the micro-batches of a non-finite loss; ``torch.load(path, weights_only=True)`` reads them back."""
-    path = folder / "non-finite-batch.pt"
     torch.save(error.args[1], path)
     return path
 
@@ -138,4 +103,6 @@ def _non_finite(step: int, values: dict[str, float], parts: Sequence[Batch]) -> 
         {"images": p.images.cpu(), "semantic": p.targets.semantic.cpu(), "sizes": p.sizes, "names": p.names}
         for p in parts
     ]
-    return NonFiniteLoss(f"step {step}: the loss is not finite ({listed}) on images {', '.join(names)}", batch)
+    return NonFiniteLoss(
+        f"step {step}: the loss is not finite ({listed}) on images {', '.join(names)}", batch
+    )

@@ -31,10 +31,13 @@ CLASSES = LabelSpace(
 
 @dataclass(slots=True)
 class CamVid:
-    """CamVid with 11 classes. ``part`` = (from, to) keeps a fraction of each split, in the order of its list:
-    val is a single clip of seven seconds, so holding out a part of train is worth it."""
+    """CamVid with 11 classes.
 
-    part: tuple[float, float] = (0.0, 1.0)
+    Val is a single clip of seven seconds, so holding out a part of train is worth it: ``train_part`` keeps that
+    part (from, to) of train in the order of its file names, and the split ``held_out`` is the rest of it.
+    """
+
+    train_part: tuple[float, float] = (0.0, 1.0)
 
     @property
     def labels(self) -> LabelSpace:
@@ -42,18 +45,22 @@ class CamVid:
         return CLASSES
 
     def open(self, root: Path | None, split: str) -> Pairs:
-        """Split ``train``, ``val`` or ``test`` under ``root``; ``train[0.66:]`` style parts by ``part``."""
+        """Split ``train``, ``val``, ``test`` or ``held_out``; without a folder of maps all is ignored."""
         if root is None:
             raise UserError("camvid: no --data given; expected the folder that holds train/ and trainannot/")
-        folder = root / split
+        folder_name = "train" if split == "held_out" else split
+        folder = root / folder_name
         if not folder.is_dir():
-            raise UserError(f"{folder}: no such folder; expected CamVid's {split}/ and {split}annot/ under {root}")
+            raise UserError(
+                f"{folder}: no such folder; expected CamVid's {split}/ and {split}annot/ under {root}"
+            )
         images = sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_ENDINGS)
         if not images:
             raise UserError(f"{folder}: holds no images; expected the {split} photographs of CamVid")
-        first, last = (round(bound * len(images)) for bound in self.part)
-        kept = tuple(images[first:last])
-        return Pairs(CLASSES, kept, _maps(root / f"{split}annot", kept))
+        if folder_name == "train":
+            first, last = (round(bound * len(images)) for bound in self.train_part)
+            images = images[first:last] if split == "train" else images[:first] + images[last:]
+        return Pairs(CLASSES, tuple(images), _maps(root / f"{folder_name}annot", tuple(images)))
 
 
 def _maps(folder: Path, images: tuple[Path, ...]) -> tuple[Path | None, ...]:

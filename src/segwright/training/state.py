@@ -1,0 +1,99 @@
+"""The state of a training: how it starts, and how it is put on disk and taken up again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from segwright.labels import LabelSpace
+from segwright.models.layers.norm import make_global
+from segwright.models.weights import start_from
+from segwright.recipe import Recipe
+from segwright.training import checkpoint
+from segwright.training.ema import Ema
+from segwright.training.optim import optimizers
+from segwright.training.precision import precision_of
+from segwright.training.processes import Processes
+
+_NUMBERS = ("best", "best_step", "seconds", "losses", "losses_of")
+
+
+@dataclass(slots=True)
+class State:
+    """Everything that a step changes; all of it is in a checkpoint, so a resumed run goes on bit for bit."""
+
+    model: nn.Module  # the weights
+    network: nn.Module  # the same, compiled and parallel as asked for
+    optimizers: list[torch.optim.Optimizer]
+    scaler: torch.amp.GradScaler
+    ema: Ema | None
+    step: int = 0
+    best: float = float("-inf")
+    best_step: int = 0
+    seconds: float = 0.0  # spent in steps, waiting for data included, evaluation not
+    losses: dict[str, float] = field(default_factory=dict)  # sums since the last log line
+    losses_of: int = 0
+
+    @property
+    def judged(self) -> nn.Module:
+        """The model that is evaluated and kept: averaged weights where the recipe wants them."""
+        return self.model if self.ema is None else self.ema.model
+
+
+def start(
+    recipe: Recipe,
+    labels: LabelSpace,
+    processes: Processes,
+    *,
+    init: Path | None = None,
+    skip_head: bool = False,
+) -> State:
+    """Model and optimizer at step 0: a function of the seed (and of the weights in ``init``)."""
+    training, device = recipe.training, processes.device
+    torch.manual_seed(training.seed)
+    model = recipe.model.build(labels, recipe.input)
+    if init is not None:
+        start_from(model, init, skip_head=skip_head)
+    if processes.world > 1:
+        make_global(model)
+    model.to(device)
+    if training.channels_last:
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network: Any = torch.compile(model) if training.compile else model
+    scaler = torch.amp.GradScaler(device.type, enabled=precision_of(training.precision, device) == "fp16")
+    ema = None if training.ema is None else Ema(model, training.ema)
+    return State(model, processes.parallel(network), optimizers(model, recipe.optim), scaler, ema)
+
+
+def save(state: State, folder: Path, processes: Processes, *, keep: int) -> None:
+    """Write a checkpoint, from the main process; all return when it is on disk."""
+    if processes.main:
+        values = {
+            "model": state.model.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in state.optimizers],
+            "scaler": state.scaler.state_dict(),
+            "ema": None if state.ema is None else state.ema.model.state_dict(),
+            **{name: getattr(state, name) for name in _NUMBERS},
+        }
+        checkpoint.save(folder, state.step, values, keep=keep)
+    processes.wait()
+
+
+def restore(state: State, folder: Path, processes: Processes) -> bool:
+    """Take up the newest checkpoint in ``folder``; whether there was one."""
+    saved = checkpoint.newest(folder, processes.device)
+    if saved is None:
+        return False
+    state.model.load_state_dict(saved["model"])
+    for optimizer, values in zip(state.optimizers, saved["optimizers"], strict=True):
+        optimizer.load_state_dict(values)
+    state.scaler.load_state_dict(saved["scaler"])
+    if state.ema is not None:
+        state.ema.model.load_state_dict(saved["ema"])
+    for name in ("step", *_NUMBERS):
+        setattr(state, name, saved[name])
+    return True

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from sklearn.metrics import confusion_matrix, jaccard_score
+
+from segwright.data.datasets.camvid import CamVid
+from segwright.labels import LabelSpace, spread_colors
+from segwright.metrics.confusion import Confusion
+
+FOUR = LabelSpace("four", tuple("abcd"), spread_colors(4), (0, 1, 2, 3))
+
+
+def maps(with_void: bool = True) -> st.SearchStrategy[np.ndarray]:
+    values = [0, 1, 2, 3, 255] if with_void else [0, 1, 2, 3]
+    return arrays.arrays(np.uint8, (6, 7), elements=st.sampled_from(values))
+
+
+def test_a_hand_counted_image() -> None:
+    truth = np.array([[0, 0, 1], [1, 255, 2]], np.uint8)
+    prediction = np.array([[0, 1, 1], [1, 0, 255]], np.uint8)
+    confusion = Confusion(FOUR)
+    confusion.add(prediction, truth)
+    assert confusion.counts.tolist() == [[1, 1, 0, 0, 0], [0, 2, 0, 0, 0], [0, 0, 0, 0, 1], [0, 0, 0, 0, 0]]
+    result = confusion.result()
+    assert result.class_iou == pytest.approx(
+        {"a": 1 / 2, "b": 2 / 3, "c": 0.0, "d": float("nan")}, nan_ok=True
+    )
+    assert result.miou == pytest.approx((1 / 2 + 2 / 3) / 3)
+    assert result.pixel_accuracy == pytest.approx(3 / 5)
+    assert result.class_accuracy == pytest.approx((1 / 2 + 1 + 0) / 3)
+    assert result.frequency_weighted_iou == pytest.approx((2 / 5) / 2 + (2 / 5) * 2 / 3)
+
+
+@settings(deadline=None, max_examples=40)
+@given(prediction=maps(with_void=False), truth=maps())
+def test_it_equals_scikit_learn_where_there_is_truth(prediction: np.ndarray, truth: np.ndarray) -> None:
+    confusion = Confusion(FOUR)
+    confusion.add(prediction, truth)
+    known = truth != 255
+    if not known.any():
+        assert np.isnan(confusion.result().miou)
+        return
+    expected = confusion_matrix(truth[known], prediction[known], labels=range(4))
+    assert (confusion.counts[:, :4] == expected).all()
+    held = np.union1d(truth[known], prediction[known])
+    iou = jaccard_score(truth[known], prediction[known], labels=held, average="macro")
+    assert confusion.result().miou == pytest.approx(iou)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.tuples(maps(), maps()), min_size=1, max_size=5), st.randoms())
+def test_neither_order_nor_grouping_of_images_matters(pairs: list, random: object) -> None:
+    straight, first, second = Confusion(FOUR), Confusion(FOUR), Confusion(FOUR)
+    for prediction, truth in pairs:
+        straight.add(prediction, truth)
+    for prediction, truth in reversed(pairs):
+        (first if random.random() < 0.5 else second).add(prediction, truth)  # type: ignore[attr-defined]
+    first.combine(second.counts)
+    assert (first.counts == straight.counts).all()
+
+
+@settings(deadline=None, max_examples=20)
+@given(truth=maps())
+def test_a_perfect_prediction_scores_one(truth: np.ndarray) -> None:
+    confusion = Confusion(FOUR)
+    confusion.add(truth, truth)
+    if (truth != 255).any():
+        assert confusion.result().miou == confusion.result().pixel_accuracy == 1.0
+
+
+def test_what_lies_outside_the_classes_is_an_error() -> None:
+    with pytest.raises(ValueError, match="1 pixels lie outside the 4 classes"):
+        Confusion(FOUR).add(np.full((1, 1), 4, np.uint8), np.zeros((1, 1), np.uint8))
+    with pytest.raises(ValueError, match="expected equal sizes"):
+        Confusion(FOUR).add(np.zeros((1, 2), np.uint8), np.zeros((1, 1), np.uint8))
+
+
+def test_the_recorded_scores_of_rolled_camvid_labels(camvid: Path) -> None:
+    """The figures that cityscapesscripts' arithmetic and scikit-learn give for the same maps."""
+    data = CamVid().open(camvid, "val")
+    confusion = Confusion(data.labels)
+    for index in range(len(data)):
+        truth = data[index].map
+        rolled = np.roll(np.where(truth == 255, 11, truth), (2, -4), axis=(0, 1))
+        confusion.add(np.where(rolled == 11, 3, rolled).astype(np.uint8), truth)
+    assert (confusion.counts.sum(), confusion.counts.trace()) == (17155529, 15950822)
+    result = confusion.result()
+    assert result.miou == pytest.approx(0.6999769123230796, abs=1e-15)
+    assert result.pixel_accuracy == pytest.approx(0.9297773330102499, abs=1e-15)
+    assert result.class_accuracy == pytest.approx(0.7835474377926333, abs=1e-15)
+    expected = [
+        0.882136,
+        0.886889,
+        0.048211,
+        0.918189,
+        0.858758,
+        0.908397,
+        0.532748,
+        0.768378,
+        0.799080,
+        0.466208,
+        0.630752,
+    ]
+    assert list(result.class_iou.values()) == pytest.approx(expected, abs=5e-7)

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tests import small
+
+import segwright
+from segwright.contracts import InputContract, UserError
+from segwright.data.pairs import read_map, write_png
+from segwright.models.weights import read_model, write_model
+from segwright.prediction.predict import find_images, predict_files
+
+
+@pytest.fixture
+def model() -> torch.nn.Module:
+    torch.manual_seed(0)
+    return small.recipe().model.build(small.LABELS, InputContract()).eval()  # type: ignore[no-any-return]
+
+
+def picture(height: int = 37, width: int = 53) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 255, (height, width, 3), np.uint8)
+
+
+def test_path_pil_and_array_give_the_same(model: torch.nn.Module, tmp_path: Path) -> None:
+    write_png(tmp_path / "a.png", picture())
+    results = [
+        segwright.predict(model, i).semantic
+        for i in (tmp_path / "a.png", Image.fromarray(picture()), picture())
+    ]
+    assert results[0].shape == (37, 53)
+    assert (results[0] == results[1]).all()
+    assert (results[0] == results[2]).all()
+
+
+def test_what_is_no_image_is_refused(model: torch.nn.Module, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="expected RGB uint8"):
+        segwright.predict(model, np.zeros((4, 4), np.uint8))
+    with pytest.raises(UserError, match="cannot be read"):
+        segwright.predict(model, tmp_path / "none.png")
+
+
+def test_a_model_file_carries_all_it_needs(model: torch.nn.Module, tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    write_model(path, model, small.recipe().model, name="small")
+    again = read_model(path)
+    assert again.labels == small.LABELS
+    assert again.contract == model.contract
+    image = torch.randn(1, 3, 32, 32)
+    with torch.inference_mode():
+        assert torch.equal(again(image).logits, model(image).logits)
+
+
+def test_a_half_written_model_file_is_refused(model: torch.nn.Module, tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    write_model(path, model, small.recipe().model)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(UserError, match="not a whole safetensors file"):
+        segwright.load(path)
+    with pytest.raises(UserError, match=r"no best\.safetensors"):
+        segwright.load(tmp_path)
+
+
+def test_files_folders_and_globs_are_predicted_in_raw_values(model: torch.nn.Module, tmp_path: Path) -> None:
+    for name in ("a.png", "sub/b.jpg", "sub/c.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        cv2.imwrite(str(tmp_path / name), picture())
+    (tmp_path / "sub" / "broken.jpg").write_bytes(b"nothing")
+    (tmp_path / "sub" / "notes.txt").write_text("no image")
+    sources = [str(tmp_path / "a.png"), str(tmp_path / "sub"), str(tmp_path / "s*" / "c.jpg")]
+    assert [p.name for p in find_images(sources)] == ["a.png", "b.jpg", "broken.jpg", "c.jpg"]
+
+    results = dict(predict_files(model, sources, tmp_path / "out"))
+    problems = {path.name: problem for path, problem in results.items() if problem}
+    assert list(problems) == ["broken.jpg"]
+    for kind in ("index", "color", "overlay"):
+        assert sorted(p.name for p in (tmp_path / "out" / kind).iterdir()) == ["a.png", "b.png", "c.png"]
+    raw = read_map(tmp_path / "out" / "index" / "a.png")
+    assert set(np.unique(raw)) <= set(small.LABELS.raw_values)
+    assert cv2.imread(str(tmp_path / "out" / "overlay" / "a.png")).shape == (37, 53, 3)
+
+
+def test_two_images_of_one_stem_keep_apart(model: torch.nn.Module, tmp_path: Path) -> None:
+    for name in ("a.png", "a.jpg"):
+        cv2.imwrite(str(tmp_path / name), picture())
+    list(predict_files(model, [str(tmp_path)], tmp_path / "out"))
+    assert sorted(p.name for p in (tmp_path / "out" / "index").iterdir()) == ["a_jpg.png", "a_png.png"]
+
+
+def test_a_source_that_is_nothing_is_refused() -> None:
+    with pytest.raises(UserError, match="no image there"):
+        find_images(["nowhere/*.png"])

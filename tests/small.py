@@ -1,0 +1,84 @@
+"""A data set and a recipe that train in seconds, for tests in this process and in others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from segwright.contracts import Sample, UserError
+from segwright.data.augment import Chain, ColorJitter, RandomView, View
+from segwright.decode.semantic import Argmax
+from segwright.labels import LabelSpace
+from segwright.losses.pixel import CrossEntropy
+from segwright.models.pyramid import Pyramid
+from segwright.recipe import Optim, Recipe, Training
+from segwright.training.schedule import Poly
+
+LABELS = LabelSpace(
+    "blocks", ("dark", "red", "blue"), ((40, 40, 40), (200, 40, 40), (40, 40, 200)), (0, 1, 2)
+)
+
+
+@dataclass(slots=True)
+class Blocks:
+    """Dark images with a red and a blue block, and a corner that is ignored."""
+
+    train: int = 13
+    val: int = 7
+
+    def open(self, root: Path | None, split: str) -> _Opened:
+        counts = {"train": self.train, "val": self.val}
+        if split not in counts:
+            raise UserError(f"blocks: no split {split!r}")
+        return _Opened(split, counts[split])
+
+
+@dataclass(slots=True)
+class _Opened:
+    split: str
+    count: int
+    labels: LabelSpace = LABELS
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> Sample:
+        random = np.random.default_rng((self.split == "val", index))
+        classes = np.zeros((40, 56), np.uint8)
+        for class_index in (1, 2):
+            top, left = random.integers(0, 28), random.integers(0, 40)
+            classes[top : top + 12, left : left + 16] = class_index
+        image = np.array(LABELS.colors, np.uint8)[classes]
+        image = np.clip(image + random.normal(0, 20, image.shape), 0, 255).astype(np.uint8)
+        classes[:4, :4] = 255
+        return Sample(image, classes, f"{self.split}_{index}")
+
+    def files(self, index: int) -> tuple[Path, ...]:
+        return ()
+
+
+def recipe() -> Recipe:
+    """Twelve steps of four images."""
+    view = RandomView((View((32, 32), (0.7, 1.4)),))
+    return Recipe(
+        name="small",
+        data=Blocks(),
+        augment=Chain((view, ColorJitter())),
+        model=Pyramid(widths=(8, 8, 16, 16), depths=(1, 1, 1, 1), stem=8, decoder=8),
+        loss=CrossEntropy(),
+        decode=Argmax(),
+        schedule=Poly(warmup=0.1),
+        optim=Optim("sgd", lr=0.05, momentum=0.9, weight_decay=1e-4),
+        training=Training(
+            steps=12, batch=4, ema=0.9, workers=0, log_every=0.25, evaluate_every=0.5, save_every=0.25, keep=9
+        ),
+    )
+
+
+def adamw() -> Recipe:
+    """The same with AdamW and Muon's kind of state."""
+    made = recipe()
+    made.optim = Optim("muon", lr=2e-3)
+    return made

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from segwright.labels import LabelSpace, spread_colors
+
+SPACE = LabelSpace(
+    "streets",
+    ("road", "car"),
+    ((1, 2, 3), (4, 5, 6)),
+    (7, 26),
+    ignored=(0, 255),
+    things=("car",),
+    also=((27, 1),),
+)
+
+
+def test_raw_values_become_classes_and_back() -> None:
+    raw = np.array([[7, 26, 27], [0, 255, 7]], np.uint8)
+    classes = SPACE.to_classes(raw)
+    assert classes.tolist() == [[0, 1, 1], [255, 255, 0]]
+    assert SPACE.to_raw(classes).tolist() == [[7, 26, 26], [0, 0, 7]]
+
+
+def test_raw_values_beyond_a_byte_are_read_and_written() -> None:
+    space = LabelSpace("big", ("a",), ((0, 0, 0),), (1000,), ignored=(0,))
+    assert space.to_classes(np.array([[1000, 0]], np.uint16)).tolist() == [[0, 255]]
+    assert space.to_raw(np.array([[0, 255]], np.uint8)).tolist() == [[1000, 0]]
+    with pytest.raises(ValueError, match="value 2000"):
+        space.to_classes(np.array([[2000]], np.uint16))
+
+
+def test_an_unknown_value_is_named() -> None:
+    with pytest.raises(ValueError, match="value 3, 4 is not in label space 'streets'"):
+        SPACE.to_classes(np.array([[3, 4, 7]], np.uint8))
+
+
+def test_it_survives_json() -> None:
+    assert LabelSpace.from_json(SPACE.to_json()) == SPACE
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"names": ("a",)}, "differ in number"),
+        ({"raw_values": (7, 7)}, "twice"),
+        ({"things": ("bus",)}, "bus"),
+        ({"names": ()}, "0 classes"),
+    ],
+)
+def test_a_space_that_contradicts_itself_is_refused(change: dict, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        LabelSpace.from_json(SPACE.to_json() | change)
+
+
+def test_spread_colors_are_those_of_pascal_voc() -> None:
+    assert spread_colors(4) == ((128, 0, 0), (0, 128, 0), (128, 128, 0), (0, 0, 128))

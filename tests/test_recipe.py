@@ -1,0 +1,120 @@
+"""Recipes: typed, written, read, changed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from segwright.contracts import UserError
+from segwright.recipe import Recipe, check
+from segwright.recipes.find import find, names
+from segwright.text import from_yaml, load_code, override, to_yaml
+from tests import small
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_shipped_recipe_is_sound_and_survives_yaml(name: str) -> None:
+    recipe = find(name)
+    assert recipe.name == name
+    assert check(recipe) == []
+    assert from_yaml(to_yaml(recipe)) == recipe
+
+
+def test_an_edited_file_is_a_recipe_as_good_as_a_function(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(to_yaml(find("camvid.quick")).replace("lr: 0.002", "lr: 3e-4"))
+    assert find(str(path)).optim.lr == 3e-4
+
+
+def test_a_function_of_a_users_file_is_a_recipe() -> None:
+    assert find(f"{Path(small.__file__)}:recipe").name == "small"
+    with pytest.raises(UserError, match="no function 'nothing'"):
+        find(f"{Path(small.__file__)}:nothing")
+
+
+def test_classes_of_others_are_built_only_from_the_file_named() -> None:
+    path = Path(small.__file__)
+    code = load_code(path)
+    text = to_yaml(code.recipe())
+    assert "!code_small:Blocks" in text
+    assert from_yaml(text, code=code) == code.recipe()
+    with pytest.raises(UserError, match=r"--code FILE.py"):
+        from_yaml(text)
+    with pytest.raises(UserError, match="not of segwright"):
+        from_yaml("!os:system {command: 'echo'}")
+    with pytest.raises(UserError, match="no dataclass 'Path'"):
+        from_yaml("!segwright.recipe:Path {}")
+
+
+@pytest.mark.parametrize(
+    ("change", "path", "value"),
+    [
+        ("optim.lr=3e-4", ("optim", "lr"), 3e-4),
+        ("training.steps=7", ("training", "steps"), 7),
+        ("training.compile=true", ("training", "compile"), True),
+        ("training.ema=null", ("training", "ema"), None),
+        ("training.ema=0.5", ("training", "ema"), 0.5),
+        ("optim.betas=[0.8, 0.9]", ("optim", "betas"), (0.8, 0.9)),
+        ("training.precision=bf16", ("training", "precision"), "bf16"),
+        ("model.widths=[8, 8, 8, 8]", ("model", "widths"), (8, 8, 8, 8)),
+        ("input.multiple=4", ("input", "multiple"), 4),
+    ],
+)
+def test_set_changes_a_field_in_its_own_type(change: str, path: tuple[str, str], value: object) -> None:
+    recipe = find("camvid.quick")
+    override(recipe, [change])
+    found = getattr(getattr(recipe, path[0]), path[1])
+    assert found == value
+    assert type(found) is type(value)
+
+
+def test_set_reaches_into_tuples() -> None:
+    recipe = small.recipe()
+    override(recipe, ["augment.steps.0.flip=0.25"])
+    assert recipe.augment.steps[0].flip == 0.25  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("optim.lrr=1", "Optim has no field 'lrr'; did you mean 'lr'?"),
+        ("optin.lr=1", "Recipe has no field 'optin'; did you mean 'optim'?"),
+        ("training.steps=many", "'many' is not of type int"),
+        ("training.steps=1.5", "1.5 is not of type int"),
+        ("training.precision=bf61", "'bf61' is not one of auto, fp32, bf16, fp16; did you mean 'bf16'?"),
+        ("training.compile=3", "3 is not of type bool"),
+        ("optim.betas=[0.9]", "1 values; expected 2"),
+        ("optim.lr", "no '='"),
+    ],
+)
+def test_a_wrong_change_says_what_was_expected(change: str, message: str) -> None:
+    with pytest.raises(UserError) as found:
+        override(find("camvid.quick"), [change])
+    assert message in str(found.value)
+
+
+def test_an_unknown_recipe_answers_with_the_nearest_name() -> None:
+    with pytest.raises(UserError, match=r"did you mean 'camvid\.quick'"):
+        find("camvid.quik")
+
+
+def test_wrong_yaml_names_file_and_line(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(to_yaml(find("street.quick")).replace("steps:", "stepz:"))
+    with pytest.raises(
+        UserError, match=r"mine\.yaml, line \d+: Training has no field 'stepz'; did you mean 'steps'"
+    ):
+        find(str(path))
+    path.write_text("a: [1")
+    with pytest.raises(UserError, match=r"mine\.yaml, line 1: not valid YAML"):
+        find(str(path))
+
+
+def test_check_reports_all_complaints_together() -> None:
+    recipe: Recipe = small.recipe()
+    recipe.training.steps, recipe.training.ema, recipe.optim.lr = 0, 1.5, -1.0
+    recipe.training.evaluate_every = 0.0
+    complaints = check(recipe)
+    assert len(complaints) == 4
+    assert any("training.evaluate_every is 0.0" in complaint for complaint in complaints)

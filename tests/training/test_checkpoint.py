@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import multiprocessing
+import os
+import resource
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from segwright.training import checkpoint
+
+CPU = torch.device("cpu")
+
+
+def state(value: float) -> dict[str, Any]:
+    return {"model": {"weight": torch.full((1000,), value)}}
+
+
+def test_the_newest_checkpoint_is_read_and_old_ones_are_deleted(tmp_path: Path) -> None:
+    for step in (1, 2, 10):
+        checkpoint.save(tmp_path, step, state(step), keep=2)
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["step-00000002.pt", "step-00000010.pt"]
+    saved = checkpoint.newest(tmp_path, CPU)
+    assert saved is not None
+    assert saved["step"] == 10
+    assert torch.equal(saved["model"]["weight"], torch.full((1000,), 10.0))
+
+
+def test_an_empty_folder_holds_no_checkpoint(tmp_path: Path) -> None:
+    assert checkpoint.newest(tmp_path, CPU) is None
+
+
+def test_a_damaged_file_gives_way_to_the_one_before(tmp_path: Path) -> None:
+    checkpoint.save(tmp_path, 1, state(1), keep=2)
+    path = checkpoint.save(tmp_path, 2, state(2), keep=2)
+    path.write_bytes(path.read_bytes()[:500])
+    saved = checkpoint.newest(tmp_path, CPU)
+    assert saved is not None
+    assert saved["step"] == 1
+
+
+def _die_half_way(path: Path) -> None:
+    def write(part: Path) -> None:
+        part.write_bytes(b"half")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    checkpoint.write_whole(path, write)
+
+
+def test_killed_during_the_write_the_previous_one_still_loads(tmp_path: Path) -> None:
+    path = checkpoint.save(tmp_path, 1, state(1), keep=2)
+    child = multiprocessing.get_context("spawn").Process(target=_die_half_way, args=(path,))
+    child.start()
+    child.join()
+    assert child.exitcode == -signal.SIGKILL
+    saved = checkpoint.newest(tmp_path, CPU)
+    assert saved is not None
+    assert torch.equal(saved["model"]["weight"], torch.ones(1000))
+
+
+def test_on_a_full_disk_the_previous_one_stays_and_the_error_says_so(tmp_path: Path) -> None:
+    checkpoint.save(tmp_path, 1, state(1), keep=1)
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limit[1]))  # a write beyond it fails, as on a full disk
+    try:
+        with pytest.raises(checkpoint.CheckpointError, match="cannot be written"):
+            checkpoint.save(tmp_path, 2, state(2), keep=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert [path.name for path in tmp_path.iterdir()] == ["step-00000001.pt"]
+
+
+def test_a_pickle_that_asks_for_code_is_not_run(tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> Any:
+            return os.system, (f"touch {tmp_path / 'ran'}",)
+
+    torch.save({"format": 1, "step": 1, "model": Evil()}, tmp_path / "step-00000001.pt")
+    with pytest.raises(checkpoint.CheckpointError, match="no checkpoint can be read"):
+        checkpoint.newest(tmp_path, CPU)
+    assert not (tmp_path / "ran").exists()

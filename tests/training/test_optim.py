@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from tests import small
+from torch import nn
+
+from segwright.contracts import InputContract
+from segwright.recipe import Optim
+from segwright.training.ema import Ema
+from segwright.training.muon import Muon, orthogonal
+from segwright.training.optim import optimizers, parameter_groups, set_rate
+from segwright.training.schedule import Cosine, Flat, MultiStep, Poly
+
+
+class Net(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.backbone = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+        self.head = nn.Conv2d(4, 2, 1)
+
+
+def test_poly_cosine_and_steps_follow_their_formulas() -> None:
+    assert Poly(0.9)(0.25) == pytest.approx(0.75**0.9)
+    assert Cosine(final=0.1)(0.5) == pytest.approx(0.55)
+    assert [MultiStep((0.5, 0.8))(p) for p in (0.49, 0.5, 0.8)] == pytest.approx([1, 0.1, 0.01])
+    assert [Flat(0.5)(p) for p in (0.2, 0.75)] == pytest.approx([1, 0.5])
+
+
+@pytest.mark.parametrize("kind", [Poly, Cosine, MultiStep, Flat])
+def test_warm_up_rises_linearly_to_the_schedule(kind: type) -> None:
+    schedule = kind(warmup=0.1, warmup_start=0.2)
+    without = kind() if kind is not Cosine else None
+    expected = 1.0 if without is None else without(0.05)
+    assert schedule(0.05) == pytest.approx(0.6 * expected)
+    assert schedule(0.0) == pytest.approx(0.2)
+
+
+def test_head_gets_its_factor_and_norms_and_biases_no_decay() -> None:
+    groups = parameter_groups(Net().named_parameters(), Optim(lr=0.1, weight_decay=0.5, head_lr_factor=10))
+    found = {
+        (group["peak"], group["weight_decay"], sum(p.numel() for p in group["params"])) for group in groups
+    }
+    assert found == {(0.1, 0.0, 12), (0.1, 0.5, 108), (1.0, 0.0, 2), (1.0, 0.5, 8)}
+
+
+def test_the_rate_is_the_peak_times_the_factor() -> None:
+    made = optimizers(Net(), Optim("sgd", lr=0.1, head_lr_factor=10))
+    set_rate(made, 0.5)
+    assert {group["lr"] for group in made[0].param_groups} == {0.05, 0.5}
+
+
+def test_newton_schulz_makes_singular_values_about_one() -> None:
+    torch.manual_seed(0)
+    for shape in ((16, 90), (90, 16)):
+        values = torch.linalg.svdvals(orthogonal(torch.randn(shape)))
+        assert values.min() > 0.6
+        assert values.max() < 1.3
+
+
+def test_muon_decreases_a_quadratic() -> None:
+    torch.manual_seed(0)
+    weight, goal = nn.Parameter(torch.zeros(8, 4, 3, 3)), torch.randn(8, 4, 3, 3)
+    optimizer = Muon([weight], lr=0.05)
+    for _ in range(100):
+        optimizer.zero_grad()
+        loss = (weight - goal).square().mean()
+        loss.backward()
+        optimizer.step()
+    assert loss.item() < 0.2 * goal.square().mean().item()
+
+
+def test_muon_takes_hidden_weights_and_adamw_the_rest() -> None:
+    model = small.recipe().model.build(small.LABELS, InputContract())
+    hidden, rest = optimizers(model, Optim("muon"))
+    counted = [sum(len(g["params"]) for g in made.param_groups) for made in (hidden, rest)]
+    assert sum(counted) == len(list(model.parameters()))
+    inside = {id(p) for group in hidden.param_groups for p in group["params"]}
+    assert id(model.stem[0][0].weight) not in inside  # type: ignore[index, union-attr]
+    assert id(model.head[0].weight) not in inside  # type: ignore[index, union-attr]
+    assert id(model.stages[0][0].first[0].weight) in inside  # type: ignore[index, union-attr]
+
+
+def test_the_average_follows_weights_by_its_decay_and_copies_counters() -> None:
+    net = Net()
+    ema = Ema(net, 0.9)
+    before = ema.model.head.weight.clone()
+    with torch.no_grad():
+        net.head.weight.add_(1.0)
+        net.backbone[1].num_batches_tracked.fill_(7)
+    ema.update(net, step=10_000)
+    torch.testing.assert_close(ema.model.head.weight, before + 0.1)
+    assert int(ema.model.backbone[1].num_batches_tracked) == 7
+
+
+def test_the_average_forgets_the_beginning_of_a_short_training() -> None:
+    net = Net()
+    ema = Ema(net, 0.999)
+    with torch.no_grad():
+        net.head.weight.add_(1.0)
+    before = ema.model.head.weight.clone()
+    ema.update(net, step=0)
+    assert math.isclose(float((ema.model.head.weight - before).mean()), 0.9, rel_tol=1e-4)

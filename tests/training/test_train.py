@@ -1,0 +1,162 @@
+"""Training in this process, on a small run."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tests import small
+
+from segwright.contracts import Draw, Sample, UserError
+from segwright.training.log import read_lines
+from segwright.training.step import NonFiniteLoss
+from segwright.training.train import train
+
+
+@dataclass(slots=True)
+class Blank:
+    """An augmentation that hides the truth."""
+
+    def __call__(self, sample: Sample, draw: Draw) -> Sample:
+        cut = sample.image[:32, :32]
+        return replace(sample, image=cut, map=np.full((32, 32), 255, np.uint8))
+
+
+@dataclass(slots=True)
+class Broken:
+    """A loss that is no number from the third step on."""
+
+    calls: int = 0
+
+    def __call__(self, output: Any, targets: Any) -> dict[str, torch.Tensor]:
+        self.calls += 1
+        return {"bad": output.logits.sum() * (float("nan") if self.calls > 2 else 1e-4)}
+
+    def counts(self, targets: Any) -> dict[str, torch.Tensor]:
+        return {"bad": torch.tensor(1.0)}
+
+
+def test_a_small_run_learns_and_leaves_everything_a_run_folder_holds(tmp_path: Path) -> None:
+    recipe = small.recipe()
+    recipe.training.steps = 60
+    summary = train(recipe, None, tmp_path, device="cpu")
+    assert summary["finished"]
+    assert summary["miou"] > 0.6
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left >= {
+        "best.safetensors", "checkpoints", "evaluation", "log.csv", "log.jsonl", "logs", "pictures",
+        "recipe.yaml", "run.json", "summary.json", "tensorboard",
+    }  # fmt: skip
+    about = json.loads((tmp_path / "run.json").read_text())
+    assert about.keys() >= {"segwright", "torch", "python", "seed", "git", "data", "device", "processes"}
+    steps = read_lines(tmp_path, "step")
+    assert steps[0].keys() >= {"step", "loss", "loss/ce", "lr", "images_per_second", "data_wait", "seconds"}
+    assert steps[-1]["loss"] < 0.5 * steps[0]["loss"]
+    with open(tmp_path / "log.csv", newline="") as file:
+        assert len(list(csv.DictReader(file))) == len(steps) + len(read_lines(tmp_path, "evaluation"))
+
+
+def test_a_finished_run_is_left_as_it_is(tmp_path: Path) -> None:
+    first = train(small.recipe(), None, tmp_path, device="cpu")
+    before = (tmp_path / "best.safetensors").read_bytes()
+    second = train(small.recipe(), None, tmp_path, device="cpu")
+    assert (first["step"], first["miou"]) == (second["step"], second["miou"])
+    assert (tmp_path / "best.safetensors").read_bytes() == before
+
+
+def test_another_recipe_is_refused_in_the_folder_of_a_run(tmp_path: Path) -> None:
+    train(small.recipe(), None, tmp_path, device="cpu")
+    other = small.recipe()
+    other.optim.lr = 0.01
+    with pytest.raises(UserError, match=r"another recipe.*lr: 0.05.*choose another --out"):
+        train(other, None, tmp_path, device="cpu")
+
+
+def test_changed_data_are_refused_in_the_folder_of_a_run(tmp_path: Path) -> None:
+    train(small.recipe(), None, tmp_path, device="cpu")
+    text = (tmp_path / "run.json").read_text()
+    (tmp_path / "run.json").write_text(text.replace('"images": 13', '"images": 12'))
+    with pytest.raises(UserError, match="train data changed"):
+        train(small.recipe(), None, tmp_path, device="cpu")
+
+
+def test_images_without_any_truth_cost_nothing_and_break_nothing(tmp_path: Path) -> None:
+    recipe = small.recipe()
+    recipe.augment = Blank()
+    train(recipe, None, tmp_path, device="cpu")
+    assert [line["loss"] for line in read_lines(tmp_path, "step")] == [0.0] * 4
+    saved = torch.load(tmp_path / "checkpoints" / "step-00000012.pt", weights_only=True)
+    assert all(torch.isfinite(value).all() for value in saved["model"].values())
+
+
+def test_a_non_finite_loss_names_step_terms_and_images_and_saves_the_batch(tmp_path: Path) -> None:
+    recipe = small.recipe()
+    recipe.loss = Broken()
+    with pytest.raises(
+        NonFiniteLoss, match=r"step 2: the loss is not finite \(bad nan\) on images train_"
+    ) as found:
+        train(recipe, None, tmp_path, device="cpu")
+    path = Path(str(found.value.args[0]).split("the batch is in ")[1].split(";")[0])
+    parts = torch.load(path, weights_only=True)
+    assert parts[0]["images"].shape == (4, 3, 32, 32)
+    assert all(name in str(found.value) for name in parts[0]["names"])
+
+
+def test_accumulation_takes_the_same_step_but_for_batch_norm(tmp_path: Path) -> None:
+    results = []
+    for parts in (1, 2):
+        recipe = small.recipe()
+        recipe.training.accumulate = parts
+        recipe.training.steps = 1
+        recipe.training.ema = None
+        train(recipe, None, tmp_path / str(parts), device="cpu")
+        saved = torch.load(tmp_path / str(parts) / "checkpoints" / "step-00000001.pt", weights_only=True)
+        results.append(saved["model"]["head.0.bias"])  # its gradient passes no batch norm
+    torch.testing.assert_close(results[0], results[1], rtol=0.2, atol=1e-2)
+
+
+def test_training_stops_early_when_patience_is_over(tmp_path: Path) -> None:
+    recipe = small.recipe()
+    recipe.training.steps, recipe.training.patience = 40, 0.1
+    recipe.training.evaluate_every, recipe.optim.lr = 0.05, 1e-12
+    recipe.training.ema = None
+    summary = train(recipe, None, tmp_path, device="cpu")
+    assert summary["finished"]
+    assert summary["step"] < 40
+
+
+def test_starting_from_weights_needs_them_to_fit_unless_the_head_is_skipped(tmp_path: Path) -> None:
+    train(small.recipe(), None, tmp_path / "first", device="cpu")
+    other = small.recipe()
+    other.model.finer = 1  # type: ignore[attr-defined]
+    with pytest.raises(UserError, match=r"head.0.bias.*--skip-head"):
+        train(other, None, tmp_path / "second", init=tmp_path / "first" / "best.safetensors", device="cpu")
+    train(
+        other,
+        None,
+        tmp_path / "third",
+        init=tmp_path / "first" / "best.safetensors",
+        skip_head=True,
+        device="cpu",
+    )
+
+
+def test_a_batch_that_cannot_be_divided_is_refused(tmp_path: Path) -> None:
+    recipe = small.recipe()
+    recipe.training.accumulate = 3
+    with pytest.raises(UserError, match=r"batch 4 is not a multiple of training.accumulate 3"):
+        train(recipe, None, tmp_path, device="cpu")
+    assert not (tmp_path / "run.json").exists()
+
+
+def test_bf16_trains(tmp_path: Path) -> None:
+    recipe = small.recipe()
+    recipe.training.precision = "bf16"
+    summary = train(recipe, None, tmp_path, device="cpu")
+    assert summary["finished"]
