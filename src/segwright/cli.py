@@ -60,7 +60,7 @@ def _train(options: argparse.Namespace) -> int:
     from segwright.training.train import train
 
     recipe = find(options.recipe, code=_code(options))
-    override(recipe, options.set)
+    override(recipe, [*options.set, *(["training.compile=true"] if options.compile else [])])
     if options.out is None:
         options.out = Path("runs") / recipe.name
     summary = train(
@@ -229,6 +229,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument(
         "--skip-head", action="store_true", help="with --init: leave out weights that do not fit"
     )
+    train.add_argument("--compile", action="store_true", help="compile the model (training.compile=true)")
     _add_set(train)
     _add_device(train)
 

@@ -160,3 +160,16 @@ def test_bf16_trains(tmp_path: Path) -> None:
     recipe.training.precision = "bf16"
     summary = train(recipe, None, tmp_path, device="cpu")
     assert summary["finished"]
+
+
+def test_too_little_memory_names_the_settings_that_need_less(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from segwright.training import train as road
+
+    def full(*_: Any, **__: Any) -> bool:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
+
+    monkeypatch.setattr(road, "take_step", full)
+    with pytest.raises(road.OutOfMemory, match=r"lower training\.batch, raise training.accumulate"):
+        train(small.recipe(), None, tmp_path, device="cpu")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -76,12 +76,12 @@ class Stack:
 def batches(
     draws: Dataset | Draws,
     positions: Iterable[list[int]],
-    stack: Stack,
+    stack: Callable[[Sequence[Sample]], Any],
     *,
     workers: int = 0,
     pin: bool = False,
-) -> Iterator[Batch]:
-    """The batches at ``positions``, in order, made ahead by ``workers`` processes (0: in this one)."""
+) -> Iterator[Any]:
+    """What ``stack`` makes of the samples at ``positions``, in order; ``workers`` processes make it ahead."""
     loader: DataLoader[Any] = DataLoader(
         cast(Any, draws),
         batch_sampler=cast(Any, list(positions)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
@@ -17,7 +17,7 @@ from segwright.contracts import Dataset, Decoder, Prediction, Sample, Scores
 from segwright.data.loader import Stack, batches
 from segwright.data.targets import SemanticTargets
 from segwright.labels import LabelSpace
-from segwright.metrics.confusion import Confusion
+from segwright.metrics.confusion import Confusion, scores
 
 
 class Group(Protocol):
@@ -87,60 +87,32 @@ def evaluate(
     Images go one by one in their own size, so a score depends on no other image. ``watch`` is called with
     (index, sample, prediction) of each image of this process.
     """
-    device = device or torch.device("cpu")
-    group = group or Alone()
+    device, group = device or torch.device("cpu"), group or Alone()
     confusion, per_image = Confusion(dataset.labels), []
+    contract: Any = model.contract
+    mine, stack = (
+        range(group.rank, len(dataset), group.world),
+        _KeepSamples(Stack(SemanticTargets(), contract)),
+    )
+    loader: Any = batches(dataset, [[index] for index in mine], stack, workers=workers)
     was_training = model.training
     model.eval()
-    mine = range(group.rank, len(dataset), group.world)
     try:
-        found = _predictions(
-            model, dataset, decode, mine, device=device, workers=workers, autocast=autocast or nullcontext()
-        )
-        for index, sample, prediction in found:
-            own = Confusion(dataset.labels)
-            confusion.combine(own.add(prediction.semantic, sample.semantic()))
-            score = own.result()
-            per_image.append(
-                {
-                    "index": index,
-                    "name": sample.name,
-                    "miou": score.miou,
-                    "pixel_accuracy": score.pixel_accuracy,
-                }
-            )
+        for index, (batch, (sample,)) in zip(mine, loader, strict=True):
+            images = batch.images.to(device, non_blocking=True)
+            with torch.inference_mode(), autocast or nullcontext():
+                output = model(contract.normalize(images))
+            (prediction,) = decode(output, batch.sizes, (images.shape[2], images.shape[3]))
+            score = scores(confusion.add(prediction.semantic, sample.semantic()), dataset.labels.names)
+            about = {"index": index, "name": sample.name}
+            per_image.append(about | {"miou": score.miou, "pixel_accuracy": score.pixel_accuracy})
             if watch is not None:
                 watch(index, sample, prediction)
     finally:
         model.train(was_training)
     counts = group.sum(confusion.counts)
-    total = Confusion(dataset.labels)
-    total.combine(counts)
-    everyone = sorted(
-        (image for part in group.gather(per_image) for image in part), key=lambda image: image["index"]
-    )
-    return Evaluation(dataset.labels, total.result(), counts, everyone)
-
-
-def _predictions(
-    model: nn.Module,
-    dataset: Dataset,
-    decode: Decoder,
-    indices: Sequence[int],
-    *,
-    device: torch.device,
-    workers: int,
-    autocast: AbstractContextManager[Any],
-) -> Iterator[tuple[int, Sample, Prediction]]:
-    contract: Any = model.contract
-    stack: Any = _KeepSamples(Stack(SemanticTargets(), contract))
-    loader: Any = batches(dataset, [[i] for i in indices], stack, workers=workers)
-    for index, (batch, samples) in zip(indices, loader, strict=True):
-        images = batch.images.to(device, non_blocking=True)
-        with torch.inference_mode(), autocast:
-            output = model(contract.normalize(images))
-        for prediction in decode(output, batch.sizes, (images.shape[2], images.shape[3])):
-            yield index, samples[0], prediction
+    everyone = sorted((image for part in group.gather(per_image) for image in part), key=lambda i: i["index"])
+    return Evaluation(dataset.labels, scores(counts, dataset.labels.names), counts, everyone)
 
 
 @dataclass(slots=True)

@@ -40,7 +40,7 @@ def save(folder: Path, step: int, state: dict[str, Any], *, keep: int) -> Path:
     """Write ``step-N.pt`` and delete all but the newest ``keep``."""
     path = folder / f"step-{step:08d}.pt"
     write_whole(path, lambda part: torch.save({"format": FORMAT, "step": step, **state}, part))
-    for old in _saved(folder)[:-keep]:
+    for old in [*_saved(folder)[:-keep], *folder.glob(".*.part")]:  # parts are what killed writes left
         old.unlink(missing_ok=True)
     return path
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import sys
 import time
 from datetime import datetime
@@ -12,6 +13,7 @@ from typing import Any, TextIO
 
 from segwright.contracts import UserError
 from segwright.recipe import Training
+from segwright.training.checkpoint import write_whole
 from segwright.training.processes import Processes
 
 LINES = "log.jsonl"
@@ -75,7 +77,10 @@ class Log:
         """Numbers of a ``kind`` ("step", "evaluation") after ``step`` steps."""
         if not self.main:
             return
-        line = {"kind": kind, "step": step, **values, "seconds": round(time.perf_counter() - self.started, 3)}
+        known = {
+            name: None if math.isnan(value) else value for name, value in values.items()
+        }  # JSON has no NaN
+        line = {"kind": kind, "step": step, **known, "seconds": round(time.perf_counter() - self.started, 3)}
         with open(self.out / LINES, "a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         _write_csv(self.out)
@@ -95,7 +100,8 @@ class Log:
         path = self.out / LINES
         if self.main and path.is_file():
             kept = [line for line in path.read_text(encoding="utf-8").splitlines() if _step_of(line) <= step]
-            path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+            text = "".join(f"{line}\n" for line in kept)
+            write_whole(path, lambda part: _write(part, text))
 
     def _write_own(self, text: str) -> None:
         self._own.write(f"{datetime.now().isoformat(timespec='seconds')} {text}\n")
@@ -107,7 +113,8 @@ def read_lines(out: Path, kind: str) -> list[dict[str, Any]]:
     path = out / LINES
     if not path.is_file():
         return []
-    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    texts = path.read_text(encoding="utf-8").splitlines()
+    lines = [json.loads(text) for text in texts if _step_of(text) < sys.maxsize]
     return [line for line in lines if line["kind"] == kind]
 
 
@@ -191,6 +198,10 @@ def _write_csv(out: Path) -> None:
         writer = csv.DictWriter(file, columns)
         writer.writeheader()
         writer.writerows(lines)
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
 
 
 def _step_of(line: str) -> int:

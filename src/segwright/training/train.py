@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,16 @@ class OutOfMemory(RuntimeError):
     """The device has too little memory for a step, and the settings that need less."""
 
 
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What stays the same from the first step to the last."""
+
+    recipe: Recipe
+    out: Path
+    processes: Processes
+    log: Log
+
+
 def train(
     recipe: Recipe,
     data: Path | str | None,
@@ -55,108 +67,106 @@ def train(
         _refuse_uneven_batch(recipe, processes)
         record(recipe, root or None, out, splits, processes)
         with Log(out, recipe.training, processes) as log:
+            run = Run(recipe, out, processes, log)
             state = start(recipe, splits["train"].labels, processes, init=init or None, skip_head=skip_head)
             if restore(state, out / "checkpoints", processes):
                 log.say(f"resumed at step {state.step}")
             log.forget_after(state.step)
-            stop = _patience_is_over(state, recipe)
-            steps = iter(()) if stop else _load(recipe, splits["train"], state, processes)
-            for parts, waited in steps:
+            for parts, waited in _load(run, state, splits["train"]):
                 began = time.perf_counter()
-                stop = _step(state, parts, recipe, processes, out, stop=bool(interrupted))
-                log.clock.add(time.perf_counter() - began + waited, waited)
-                state.seconds += time.perf_counter() - began + waited
-                _log(state, recipe, log)
-                if _due(state, recipe, recipe.training.evaluate_every):
-                    _evaluate(state, recipe, splits["val"], processes, out=out, log=log)
-                    stop = stop or _patience_is_over(state, recipe)
-                if stop or _due(state, recipe, recipe.training.save_every):
+                stop = _step(run, state, parts, stop=bool(interrupted))
+                took = time.perf_counter() - began + waited
+                state.seconds += took
+                log.clock.add(took, waited)
+                _log(run, state)
+                if _due(run, state, recipe.training.evaluate_every):
+                    _evaluate(run, state, splits["val"])
+                    stop = stop or _patience_is_over(run, state)
+                if stop or _due(run, state, recipe.training.save_every):
                     save(state, out / "checkpoints", processes, keep=recipe.training.keep)
                 if stop:
                     break
-            return _finish(state, recipe, out, processes, log)
+            return _finish(run, state)
 
 
-def _load(
-    recipe: Recipe, data: Dataset, state: State, processes: Processes
-) -> Iterator[tuple[list[Batch], float]]:
+def _load(run: Run, state: State, data: Dataset) -> Iterator[tuple[list[Batch], float]]:
     """The micro-batches of each step from here to the end, and the seconds spent waiting for them."""
-    training = recipe.training
-    order = recipe.sampling.open(data, training.seed)
+    recipe, processes, training = run.recipe, run.processes, run.recipe.training
+    if state.step == training.steps or _patience_is_over(run, state):
+        return
     draws = Draws(
-        data, order, recipe.augment, recipe.input.padding, training.seed, training.steps, training.batch
+        data,
+        recipe.sampling.open(data, training.seed),
+        recipe.augment,
+        recipe.input.padding,
+        seed=training.seed,
+        steps=training.steps,
+        batch=training.batch,
     )
-    parts = training.accumulate
-    loader = batches(
-        draws,
-        positions(
-            state.step,
-            training.steps,
-            batch=training.batch,
-            rank=processes.rank,
-            world=processes.world,
-            parts=parts,
-        ),
-        Stack(recipe.targets, recipe.input),
-        workers=_workers(recipe, processes),
-        pin=processes.device.type == "cuda",
+    order = positions(
+        state.step,
+        training.steps,
+        batch=training.batch,
+        rank=processes.rank,
+        world=processes.world,
+        parts=training.accumulate,
     )
+    stack, pin = Stack(recipe.targets, recipe.input), processes.device.type == "cuda"
+    loader = batches(draws, order, stack, workers=_workers(run), pin=pin)
     for _ in range(state.step, training.steps):
         began = time.perf_counter()
-        step = [next(loader) for _ in range(parts)]
-        yield step, time.perf_counter() - began
+        parts = [next(loader) for _ in range(training.accumulate)]
+        yield parts, time.perf_counter() - began
 
 
-def _step(
-    state: State, parts: list[Batch], recipe: Recipe, processes: Processes, out: Path, *, stop: bool
-) -> bool:
+def _step(run: Run, state: State, parts: list[Batch], *, stop: bool) -> bool:
     """A step, with the failures that users meet turned into a sentence that helps."""
     try:
-        return take_step(state, parts, recipe, processes, stop=stop)
+        return take_step(state, parts, run.recipe, run.processes, stop=stop)
     except NonFiniteLoss as error:
-        path = save_for_replay(out / f"non-finite-batch-rank{processes.rank}.pt", error)
+        path = save_for_replay(run.out / f"non-finite-batch-rank{run.processes.rank}.pt", error)
         raise NonFiniteLoss(
             f"{error.args[0]}; the batch is in {path}; lower optim.lr, set training.clip_norm, or use fp32"
         ) from None
     except RuntimeError as error:
         if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
             raise OutOfMemory(
-                f"step {state.step}: {processes.device} has too little memory ({str(error).splitlines()[0]}); "
-                "lower training.batch, raise training.accumulate, set training.precision=bf16, or shrink the "
-                "size of the augmentation's views"
+                f"step {state.step}: {run.processes.device} has too little memory "
+                f"({str(error).splitlines()[0]}); lower training.batch, raise training.accumulate, set "
+                "training.precision=bf16, or shrink the size of the augmentation's views"
             ) from None
         raise
 
 
-def _log(state: State, recipe: Recipe, log: Log) -> None:
+def _log(run: Run, state: State) -> None:
     """The means since the last line. Times are this process's, losses are over all processes."""
-    training = recipe.training
-    if not _due(state, recipe, training.log_every):
+    training = run.recipe.training
+    if not _due(run, state, training.log_every):
         return
     means = {name: total / state.losses_of for name, total in state.losses.items()}
     state.losses, state.losses_of = {}, 0
-    per_step, waiting = log.clock.read()
+    per_step, waiting = run.log.clock.read()
     speed = training.batch / per_step
     left = time.strftime("%H:%M:%S", time.gmtime(per_step * (training.steps - state.step)))
     loss = sum(means.values())
     rate = state.optimizers[0].param_groups[0]["lr"]
     values = {"loss": loss, **{f"loss/{name}": value for name, value in means.items()}, "lr": rate}
-    log.values("step", state.step, values | {"images_per_second": speed, "data_wait": waiting})
-    log.progress(state.step, f"loss {loss:.4f}  {speed:.1f} images/s  data wait {waiting:.0%}  left {left}")
+    run.log.values("step", state.step, values | {"images_per_second": speed, "data_wait": waiting})
+    text = f"loss {loss:.4f}  {speed:.1f} images/s  data wait {waiting:.0%}  left {left}"
+    run.log.progress(state.step, text)
 
 
-def _evaluate(
-    state: State, recipe: Recipe, data: Dataset, processes: Processes, *, out: Path, log: Log
-) -> None:
+def _evaluate(run: Run, state: State, data: Dataset) -> None:
     """Score the validation split; keep the model if it is the best so far."""
-    training, pictures = recipe.training, Pictures(data, recipe.training.pictures, processes)
+    training, processes, log = run.recipe.training, run.processes, run.log
+    pictures = Pictures(data, training.pictures, processes)
     result = evaluate(
         state.judged,
         data,
-        recipe.decode,
+        run.recipe.decode,
         device=processes.device,
         group=processes,
-        workers=_workers(recipe, processes),
+        workers=_workers(run),
         autocast=autocast(training.precision, processes.device),
         watch=pictures.watch,
     )
@@ -164,54 +174,55 @@ def _evaluate(
     named = {name: getattr(scores, name) for name in ("miou", "pixel_accuracy", "class_accuracy")}
     log.values("evaluation", state.step, named)
     log.say(f"step {state.step}: val mIoU {scores.miou:.2%}, pixel accuracy {scores.pixel_accuracy:.2%}")
-    pictures.write(out / "pictures", state.step)
-    if scores.miou > state.best:
-        state.best, state.best_step = scores.miou, state.step
+    pictures.write(run.out / "pictures", state.step)
+    if scores.miou > state.best or state.best == float("-inf"):
+        # A split without truth scores NaN: then the newest model counts as the best.
+        state.best = state.best if math.isnan(scores.miou) else scores.miou
+        state.best_step = state.step
         if processes.main:
             write_whole(
-                out / BEST, lambda part: write_model(part, state.judged, recipe.model, name=recipe.name)
+                run.out / BEST,
+                lambda part: write_model(part, state.judged, run.recipe.model, name=run.recipe.name),
             )
-            write_json(
-                out / "evaluation" / "val.json", {"step": state.step, "split": "val", **result.to_json()}
-            )
+            about = {"step": state.step, "split": "val"}
+            write_json(run.out / "evaluation" / "val.json", about | result.to_json())
 
 
-def _finish(state: State, recipe: Recipe, out: Path, processes: Processes, log: Log) -> dict[str, Any]:
+def _finish(run: Run, state: State) -> dict[str, Any]:
     """The summary of the run: the scores of its best model."""
-    processes.wait()
-    best, steps = read_json(out / "evaluation" / "val.json") or {}, recipe.training.steps
-    finished = state.step == steps or _patience_is_over(state, recipe)
+    run.processes.wait()
+    best, training = read_json(run.out / "evaluation" / "val.json") or {}, run.recipe.training
+    finished = state.step == training.steps or _patience_is_over(run, state)
     summary = {
-        "recipe": recipe.name,
+        "recipe": run.recipe.name,
         "finished": finished,
         "step": state.step,
-        "steps": steps,
+        "steps": training.steps,
         "training_seconds": round(state.seconds, 2),
-        "images_per_second": round(recipe.training.batch * state.step / max(state.seconds, 1e-9), 3),
+        "images_per_second": round(training.batch * state.step / max(state.seconds, 1e-9), 3),
         "best_step": state.best_step,
         **{k: best.get(k) for k in ("miou", "pixel_accuracy", "class_accuracy", "class_iou", "images")},
     }
-    if processes.main:
-        write_json(out / "summary.json", summary)
-    log.say(
-        f"{'finished' if finished else 'stopped'} at step {state.step}; best mIoU at step {state.best_step}"
-    )
+    if run.processes.main:
+        write_json(run.out / "summary.json", summary)
+    how = "finished" if finished else "stopped"
+    run.log.say(f"{how} at step {state.step}; best mIoU at step {state.best_step}")
     return summary
 
 
-def _due(state: State, recipe: Recipe, every: float) -> bool:
-    steps = recipe.training.steps
+def _due(run: Run, state: State, every: float) -> bool:
+    steps = run.recipe.training.steps
     return state.step % max(1, round(every * steps)) == 0 or state.step == steps
 
 
-def _patience_is_over(state: State, recipe: Recipe) -> bool:
-    training = recipe.training
+def _patience_is_over(run: Run, state: State) -> bool:
+    training = run.recipe.training
     return training.patience is not None and state.step - state.best_step > training.patience * training.steps
 
 
-def _workers(recipe: Recipe, processes: Processes) -> int:
-    wanted = recipe.training.workers
-    return default_workers(processes.device, processes.world) if wanted is None else wanted
+def _workers(run: Run) -> int:
+    wanted = run.recipe.training.workers
+    return default_workers(run.processes.device, run.processes.world) if wanted is None else wanted
 
 
 def _refuse_uneven_batch(recipe: Recipe, processes: Processes) -> None:
