@@ -66,7 +66,7 @@ def recipe() -> Recipe:
         name="small",
         data=Blocks(),
         augment=Chain((view, ColorJitter())),
-        model=Pyramid(widths=(8, 8, 16, 16), depths=(1, 1, 1, 1), stem=8, decoder=8),
+        model=Pyramid(widths=(16, 32), depths=(1, 1), stem=16, decoder=16),
         loss=CrossEntropy(),
         decode=Argmax(),
         schedule=Poly(warmup=0.1),

@@ -92,9 +92,9 @@ def _corner(
     for side, length, place in zip(shape, source, point or (None, None), strict=False):
         low, high = min(0.0, side - length), max(0.0, side - length)
         if place is None:
-            corner.append(float(random.uniform(low, high)))
+            corner.append(float(np.rint(random.uniform(low, high))))  # whole pixels: unscaled stays sharp
         else:  # inside the image comes before around the point
-            corner.append(float(np.clip(place - length * random.uniform(0.2, 0.8), low, high)))
+            corner.append(float(np.rint(np.clip(place - length * random.uniform(0.2, 0.8), low, high))))
     return corner[0], corner[1]
 
 

@@ -21,6 +21,7 @@ class Place:
     focus: int | None = None
 
 
+@runtime_checkable
 class Order(Protocol):
     """The endless order over an opened data set."""
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from segwright.labels import LabelSpace
 from segwright.metrics.confusion import Confusion, scores
 
 
+@runtime_checkable
 class Group(Protocol):
     """The processes that share an evaluation."""
 
