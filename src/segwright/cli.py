@@ -85,7 +85,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     from segwright.training.record import write_json
 
     code, device = _code(options), choose_device(options.device)
-    model = load(options.model, device=device, code=code)
+    model: Any = load(options.model, device=device, code=code)
     dataset = _data_of(options, code)
     _refuse_other_classes(options.model, model.labels.names, dataset.labels.names)
     result = evaluate(model, dataset, Argmax(), device=device)

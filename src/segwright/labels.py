@@ -66,7 +66,7 @@ class LabelSpace:
         classes = table[raw]
         if classes.size and classes.min() < 0:
             raise ValueError(self._unknown(np.unique(raw[classes < 0])))
-        return classes.astype(np.uint8)
+        return np.asarray(classes, dtype=np.uint8)
 
     def _unknown(self, values: NDArray[Any]) -> str:
         listed = ", ".join(str(v) for v in values[:8]) + (", ..." if len(values) > 8 else "")
@@ -79,7 +79,7 @@ class LabelSpace:
         dtype = np.uint8 if max(*self.raw_values, void) < 256 else np.uint16
         table = np.full(256, void, dtype=dtype)
         table[: len(self)] = self.raw_values
-        return table[classes]
+        return np.asarray(table[classes])
 
     def palette(self) -> NDArray[np.uint8]:
         """Colors of class indices, uint8 [256, 3]; what is no class is black."""

@@ -136,13 +136,3 @@ def test_importing_costs_little_more_than_torch() -> None:
         seconds("-c", "import segwright; segwright.LabelSpace; segwright.InputContract")
         < seconds("-c", "import torch") + 0.3
     )
-
-
-def test_every_readme_verb_exists() -> None:
-    from segwright.cli import _parser
-
-    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-    commands = [line.strip() for line in text.splitlines() if line.strip().startswith("segwright ")]
-    assert commands
-    for command in commands:
-        _parser().parse_args(command.split("#")[0].split()[1:])

@@ -23,8 +23,8 @@ pytestmark = [
 def test_a_small_run_learns(tmp_path: Path, precision: str, compiled: bool) -> None:
     recipe = small.recipe()
     recipe.training.precision, recipe.training.compile = precision, compiled  # type: ignore[assignment]
-    recipe.training.steps = 60
-    assert train(recipe, None, tmp_path, device="cuda")["miou"] > 0.6
+    recipe.training.steps, recipe.optim.lr = 150, 0.1
+    assert train(recipe, None, tmp_path, device="cuda")["miou"] > 0.5
 
 
 def test_a_model_says_the_same_on_cpu_and_gpu(tmp_path: Path) -> None:

@@ -139,7 +139,7 @@ class _Window:
         inside_y = (rows >= 0) & (rows < sample.map.shape[0])
         inside_x = (columns >= 0) & (columns < sample.map.shape[1])
         if inside_y.all() and inside_x.all():
-            return sample.map[rows].take(columns, axis=1)
+            return np.asarray(sample.map[rows].take(columns, axis=1))
         cut = np.full(self.size, 255 if sample.segments is None else 0, dtype=sample.map.dtype)
         cut[np.ix_(inside_y, inside_x)] = sample.map[rows[inside_y]].take(columns[inside_x], axis=1)
         return cut

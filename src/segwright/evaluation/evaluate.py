@@ -24,8 +24,13 @@ from segwright.metrics.confusion import Confusion, scores
 class Group(Protocol):
     """The processes that share an evaluation."""
 
-    rank: int
-    world: int
+    @property
+    def rank(self) -> int:
+        """Which one this is, from 0."""
+
+    @property
+    def world(self) -> int:
+        """How many there are."""
 
     def sum(self, values: NDArray[Any]) -> NDArray[Any]:
         """The sum over all."""
@@ -48,6 +53,9 @@ class Alone:
     def gather(self, thing: Any) -> list[Any]:
         """The thing."""
         return [thing]
+
+
+ALONE = Alone()
 
 
 @dataclass(slots=True)
@@ -77,7 +85,7 @@ def evaluate(
     decode: Decoder,
     *,
     device: torch.device | None = None,
-    group: Group | None = None,
+    group: Group = ALONE,
     workers: int = 0,
     autocast: AbstractContextManager[Any] | None = None,
     watch: Callable[[int, Sample, Prediction], None] | None = None,
@@ -88,7 +96,7 @@ def evaluate(
     Images go one by one in their own size, so a score depends on no other image. ``watch`` is called with
     (index, sample, prediction) of each image of this process.
     """
-    device, group = device or torch.device("cpu"), group or Alone()
+    device = device or torch.device("cpu")
     confusion, per_image = Confusion(dataset.labels), []
     contract: Any = model.contract
     mine, stack = (

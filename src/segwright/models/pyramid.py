@@ -60,8 +60,9 @@ class PyramidNet(nn.Module):
         )
         self.auxiliary = nn.Conv2d(channels, len(labels), 1)
         self.apply(_initialize)
-        for last in (self.head[0], self.auxiliary):  # begin undecided between the classes
-            nn.init.normal_(last.weight, std=0.01)
+        for last in (self.head[0], self.auxiliary):
+            assert isinstance(last, nn.Conv2d)
+            nn.init.normal_(last.weight, std=0.01)  # begin undecided between the classes
 
     def forward(self, images: Float[Tensor, "images channels height width"]) -> PixelOutput:
         """Scores of normalized images."""

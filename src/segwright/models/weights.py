@@ -27,7 +27,7 @@ def write_model(path: Path, model: nn.Module, config: ModelConfig, *, name: str 
         "name": name,
         "model": to_yaml(bare),
         "labels": json.dumps(model.labels.to_json()),  # type: ignore[operator, union-attr]
-        "contract": json.dumps(dataclasses.asdict(model.contract)),  # type: ignore[call-overload, arg-type]
+        "contract": json.dumps(dataclasses.asdict(model.contract)),  # type: ignore[call-overload]
     }
     tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
     save_file(tensors, str(path), metadata=about)

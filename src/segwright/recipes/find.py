@@ -58,7 +58,7 @@ def _checked(made: Any, name: str) -> Recipe:
 
 
 def _shipped() -> dict[str, Callable[[], Recipe]]:
-    found = {}
+    found: dict[str, Callable[[], Recipe]] = {}
     for info in pkgutil.iter_modules(recipes.__path__):
         if info.name != "find":
             module = importlib.import_module(f"segwright.recipes.{info.name}")

@@ -25,10 +25,10 @@ def quick() -> Recipe:
         data=StreetScenes(),
         augment=RandomView((View((96, 144), (0.95, 1.15)),)),
         input=InputContract(multiple=8),
-        model=Pyramid(widths=(32, 64, 96, 128), depths=(1, 1, 1, 1), stem=24, decoder=48),
+        model=Pyramid(widths=(32, 64, 96, 128), depths=(1, 1, 1, 1), stem=24, decoder=64),
         loss=CrossEntropy(WEIGHTS),
         decode=Argmax(),
         schedule=Cosine(warmup=0.1),
-        optim=Optim("adamw", lr=3e-3, weight_decay=0.02),
+        optim=Optim("muon", lr=3e-3, weight_decay=0.02, momentum=0.95),
         training=Training(steps=1400, batch=4, ema=0.99, evaluate_every=0.25, save_every=0.25),
     )

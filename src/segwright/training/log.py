@@ -45,9 +45,9 @@ class Log:
         self.out, self.main, self.quiet = out, processes.main, not processes.main
         self.started = time.perf_counter()
         self.clock = Clock()
+        self._services = _services(out, training) if self.main else []
         (out / "logs").mkdir(parents=True, exist_ok=True)
         self._own: TextIO = open(out / "logs" / f"rank-{processes.rank}.txt", "a", encoding="utf-8")  # noqa: SIM115
-        self._services = _services(out, training) if self.main else []
         self._bar: Any = None
         if self.main and sys.stderr.isatty():
             self._bar = _progress_bar(training.steps)
@@ -122,7 +122,7 @@ class _TensorBoard:
     def __init__(self, folder: Path) -> None:
         from torch.utils.tensorboard.writer import SummaryWriter
 
-        self.writer: Any = SummaryWriter(str(folder))  # type: ignore[no-untyped-call]
+        self.writer: Any = SummaryWriter(str(folder))
 
     def add(self, kind: str, step: int, values: dict[str, float]) -> None:
         for name, value in values.items():

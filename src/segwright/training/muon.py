@@ -56,4 +56,4 @@ def orthogonal(matrix: Tensor) -> Tensor:
         if step < 4:
             gram = factor @ gram @ factor
     result = product @ wide
-    return result if matrix.shape[0] <= matrix.shape[1] else result.T
+    return torch.as_tensor(result if matrix.shape[0] <= matrix.shape[1] else result.T)

@@ -30,7 +30,7 @@ def record(
 ) -> None:
     """Write ``recipe.yaml`` and ``run.json``; refuse to go on in a folder of another recipe or other data."""
     text = to_yaml(recipe)
-    about = {
+    about: dict[str, Any] = {
         "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "command": " ".join(sys.argv),
         "segwright": VERSION,

@@ -16,7 +16,7 @@ class Poly:
 
     def __call__(self, progress: float) -> float:
         """The factor at ``progress``."""
-        return _rise(self, progress) * (1 - progress) ** self.power
+        return float(_rise(self, progress) * (1 - progress) ** self.power)
 
 
 @dataclass(slots=True)

@@ -62,7 +62,7 @@ def start(
         make_global(model)
     model.to(device)
     if training.channels_last:
-        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        model.to(memory_format=torch.channels_last)
     network: Any = torch.compile(model) if training.compile else model
     scaler = torch.amp.GradScaler(device.type, enabled=precision_of(training.precision, device) == "fp16")
     ema = None if training.ema is None else Ema(model, training.ema)

@@ -45,7 +45,8 @@ def take_step(
         with _no_sync(state.network) if number + 1 < len(parts) else nullcontext():
             shares = _shares(state, part, recipe, counts)
             # Parallel training averages gradients over processes; we want their sum.
-            state.scaler.scale(torch.stack(list(shares.values())).sum() * processes.world).backward()
+            total: Any = state.scaler.scale(torch.stack(list(shares.values())).sum() * processes.world)
+            total.backward()
         for name, share in shares.items():
             terms[name] = terms.get(name, 0) + share.detach()
     values, stop = _agree(terms, stop, processes)
