@@ -132,7 +132,9 @@ def test_help_answers_at_once() -> None:
 
 
 def test_importing_costs_little_more_than_torch() -> None:
-    assert (
-        seconds("-c", "import segwright; segwright.LabelSpace; segwright.InputContract")
-        < seconds("-c", "import torch") + 0.3
+    code = (
+        "import torch, time; start = time.perf_counter(); import segwright; "
+        "segwright.LabelSpace; segwright.InputContract; print(time.perf_counter() - start)"
     )
+    runs = [subprocess.run([sys.executable, "-c", code], check=True, capture_output=True) for _ in range(2)]
+    assert min(float(run.stdout) for run in runs) < 0.3

@@ -12,7 +12,7 @@ from segwright.recipe import Optim
 from segwright.training.ema import Ema
 from segwright.training.muon import Muon, orthogonal
 from segwright.training.optim import optimizers, parameter_groups, set_rate
-from segwright.training.schedule import Cosine, Flat, MultiStep, Poly
+from segwright.training.schedule import Cosine, MultiStep, Poly
 
 
 class Net(nn.Module):
@@ -26,10 +26,9 @@ def test_poly_cosine_and_steps_follow_their_formulas() -> None:
     assert Poly(0.9)(0.25) == pytest.approx(0.75**0.9)
     assert Cosine(final=0.1)(0.5) == pytest.approx(0.55)
     assert [MultiStep((0.5, 0.8))(p) for p in (0.49, 0.5, 0.8)] == pytest.approx([1, 0.1, 0.01])
-    assert [Flat(0.5)(p) for p in (0.2, 0.75)] == pytest.approx([1, 0.5])
 
 
-@pytest.mark.parametrize("kind", [Poly, Cosine, MultiStep, Flat])
+@pytest.mark.parametrize("kind", [Poly, Cosine, MultiStep])
 def test_warm_up_rises_linearly_to_the_schedule(kind: type) -> None:
     schedule = kind(warmup=0.1, warmup_start=0.2)
     without = kind() if kind is not Cosine else None

@@ -47,20 +47,7 @@ class MultiStep:
         return _rise(self, progress) * float(self.factor ** sum(progress >= place for place in self.at))
 
 
-@dataclass(slots=True)
-class Flat:
-    """Constant, then linear to zero over the last ``decay`` of training."""
-
-    decay: float = 0.5
-    warmup: float = 0.0
-    warmup_start: float = 0.0
-
-    def __call__(self, progress: float) -> float:
-        """The factor at ``progress``."""
-        return _rise(self, progress) * min(1.0, (1 - progress) / self.decay)
-
-
-def _rise(schedule: Poly | Cosine | MultiStep | Flat, progress: float) -> float:
+def _rise(schedule: Poly | Cosine | MultiStep, progress: float) -> float:
     if progress >= schedule.warmup:
         return 1.0
     return schedule.warmup_start + (1 - schedule.warmup_start) * progress / schedule.warmup
