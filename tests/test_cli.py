@@ -61,6 +61,16 @@ def test_wrong_use_is_one_line_and_exit_code_two(
     assert list(tmp_path.iterdir()) == []  # nothing half-written
 
 
+def test_a_place_that_cannot_be_written_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    assert main(["train", f"{SMALL}:recipe", "--out", str(tmp_path / "file" / "run"), "--device", "cpu"]) == 2
+    printed = capsys.readouterr().err.strip()
+    assert len(printed.splitlines()) == 1
+    assert "file" in printed
+
+
 def test_skipped_images_are_named_and_exit_code_one(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -29,7 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = _exit_code(error)
         if code is None:
             raise
-        print(f"segwright: {error.args[0] if error.args else error}", file=sys.stderr)
+        text = error if isinstance(error, OSError) else error.args[0]
+        print(f"segwright: {text}", file=sys.stderr)
         return code
 
 
@@ -37,7 +38,7 @@ def _exit_code(error: Exception) -> int | None:
     """The exit code of a failure that explains itself; None for one that needs a traceback."""
     from segwright.contracts import UserError
 
-    if isinstance(error, UserError):
+    if isinstance(error, UserError | OSError):  # an OSError names the file and what the system says of it
         return 2
     expected = {"NonFiniteLoss", "OutOfMemory", "CheckpointError"}
     return 1 if type(error).__name__ in expected else None

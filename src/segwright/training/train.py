@@ -205,8 +205,10 @@ def _finish(run: Run, state: State) -> dict[str, Any]:
     }
     if run.processes.main:
         write_json(run.out / "summary.json", summary)
-    how = "finished" if finished else "stopped"
-    run.log.say(f"{how} at step {state.step}; best mIoU at step {state.best_step}")
+    if finished:
+        run.log.say(f"finished at step {state.step}; best mIoU at step {state.best_step}")
+    else:
+        run.log.say(f"stopped at step {state.step}, all is saved; the same command goes on from here")
     return summary
 
 
