@@ -16,7 +16,7 @@ class CheckpointError(RuntimeError):
     """A checkpoint that cannot be written or read: which file, why, what to do."""
 
 
-def write_whole(path: Path, write: Callable[[Path], None]) -> None:
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Let ``write`` fill a file beside ``path`` and put it in place only when it is safe on the disk.
 
     ``CheckpointError`` if that fails (a full disk, say): then ``path`` is as it was before.
@@ -34,6 +34,11 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
             f"{path}: cannot be written ({error}); free some space, then start again"
         ) from error
     _sync_folder(path.parent)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole."""
+    write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
 
 
 def save(folder: Path, step: int, state: dict[str, Any], *, keep: int) -> Path:

@@ -13,7 +13,7 @@ from typing import Any, TextIO
 
 from segwright.contracts import UserError
 from segwright.recipe import Training
-from segwright.training.checkpoint import write_whole
+from segwright.training.checkpoint import write_text
 from segwright.training.processes import Processes
 
 LINES = "log.jsonl"
@@ -42,7 +42,7 @@ class Log:
     """The log of one process in the run folder ``out``; the main process also writes what is for all."""
 
     def __init__(self, out: Path, training: Training, processes: Processes) -> None:
-        self.out, self.main, self.quiet = out, processes.main, not processes.main
+        self.out, self.main = out, processes.main
         self.started = time.perf_counter()
         self.clock = Clock()
         self._services = _services(out, training) if self.main else []
@@ -101,7 +101,7 @@ class Log:
         if self.main and path.is_file():
             kept = [line for line in path.read_text(encoding="utf-8").splitlines() if _step_of(line) <= step]
             text = "".join(f"{line}\n" for line in kept)
-            write_whole(path, lambda part: _write(part, text))
+            write_text(path, text)
 
     def _write_own(self, text: str) -> None:
         self._own.write(f"{datetime.now().isoformat(timespec='seconds')} {text}\n")
@@ -198,10 +198,6 @@ def _write_csv(out: Path) -> None:
         writer = csv.DictWriter(file, columns)
         writer.writeheader()
         writer.writerows(lines)
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
 
 
 def _step_of(line: str) -> int:

@@ -17,7 +17,7 @@ import torch
 from segwright.contracts import Dataset, UserError
 from segwright.recipe import Recipe
 from segwright.text import to_yaml
-from segwright.training.checkpoint import write_whole
+from segwright.training.checkpoint import write_text
 from segwright.training.processes import Processes
 from segwright.version import VERSION
 
@@ -53,8 +53,8 @@ def record(
             "resumed": [*earlier.get("resumed", []), {k: about[k] for k in ("started", "device", "torch")}]
         }
     if processes.main:
-        write_whole(out / "recipe.yaml", lambda part: _write(part, text))
-        write_whole(out / "run.json", lambda part: _write(part, json.dumps(about, indent=2)))
+        write_text(out / "recipe.yaml", text)
+        write_text(out / "run.json", json.dumps(about, indent=2))
 
 
 def fingerprint(dataset: Dataset) -> dict[str, Any]:
@@ -87,11 +87,7 @@ def read_json(path: Path) -> Any:
 
 def write_json(path: Path, values: Any) -> None:
     """Write a JSON file whole."""
-    write_whole(path, lambda part: _write(part, json.dumps(values, indent=2)))
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
+    write_text(path, json.dumps(values, indent=2))
 
 
 def _device(device: torch.device) -> str:
