@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from segwright.analysis.run_report import report
-from segwright.data.pairs import write_png
+from segwright.data.maps import write_png
 from segwright.decode.semantic import Argmax
 from segwright.evaluation.evaluate import evaluate
 from segwright.prediction.predict import load, predict_files

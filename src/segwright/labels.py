@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,8 @@ class LabelSpace:
 
     ``raw_values[i]`` is the value that stands for class i in files (and is written back); ``also`` maps
     further raw values to a class; ``ignored`` lists raw values without truth, the first of which is written
-    where a prediction says nothing. Every other raw value is an error.
+    where a prediction says nothing. Every other raw value is an error. With ``coding`` "rgb" maps are color
+    images and a raw value is 65536 R + 256 G + B.
     """
 
     name: str
@@ -29,6 +31,7 @@ class LabelSpace:
     ignored: tuple[int, ...] = (255,)
     things: tuple[str, ...] = ()
     also: tuple[tuple[int, int], ...] = ()
+    coding: Literal["index", "rgb"] = "index"
 
     def __post_init__(self) -> None:
         """Refuse a space that contradicts itself."""
@@ -70,12 +73,19 @@ class LabelSpace:
 
     def _unknown(self, values: NDArray[Any]) -> str:
         listed = ", ".join(str(v) for v in values[:8]) + (", ..." if len(values) > 8 else "")
+        if self.coding == "rgb":
+            listed = ", ".join(str(_color(int(v))) for v in values[:8])
+            return f"color {listed} is not in label space {self.name!r} of {len(self)} classes"
         known = f"{min(self.raw_values)}..{max(self.raw_values)}, ignored {', '.join(map(str, self.ignored))}"
         return f"value {listed} is not in label space {self.name!r} ({known})"
 
     def to_raw(self, classes: NDArray[Any]) -> NDArray[Any]:
-        """The map in the data set's raw values, uint8 or uint16, as its benchmark wants it."""
-        void = self.ignored[0] if self.ignored else 255
+        """The map in the data set's raw values, as its benchmark wants it: uint8, uint16 or RGB uint8 [H, W, 3]."""
+        void = self.ignored[0] if self.ignored else 0 if self.coding == "rgb" else 255
+        if self.coding == "rgb":
+            colors = np.full((256, 3), _color(void), dtype=np.uint8)
+            colors[: len(self)] = [_color(raw) for raw in self.raw_values]
+            return np.asarray(colors[classes])
         dtype = np.uint8 if max(*self.raw_values, void) < 256 else np.uint16
         table = np.full(256, void, dtype=dtype)
         table[: len(self)] = self.raw_values
@@ -86,6 +96,104 @@ class LabelSpace:
         table = np.zeros((256, 3), dtype=np.uint8)
         table[: len(self)] = self.colors
         return table
+
+    def thing_table(self) -> NDArray[np.bool_]:
+        """Whether a class index is a thing, [256]; what is no class is none."""
+        table = np.zeros(256, dtype=bool)
+        table[: len(self)] = [name in self.things for name in self.names]
+        return table
+
+    def changed(
+        self,
+        *,
+        merge: Mapping[str, Sequence[str]] | None = None,
+        drop: Iterable[str] = (),
+        rename: Mapping[str, str] | None = None,
+    ) -> LabelSpace:
+        """The space with classes renamed, then merged (new name -> old names), then dropped (ignored).
+
+        A merged class stands where the first of its members stood and writes that one's raw value.
+        """
+        old = rename or {}
+        self._require(old)
+        space = replace(
+            self,
+            names=tuple(old.get(name, name) for name in self.names),
+            things=tuple(old.get(name, name) for name in self.things),
+        )
+        owner = {name: name for name in space.names}
+        for new, members in (merge or {}).items():
+            space._require(members)
+            owner |= dict.fromkeys(members, new)
+        space._require(drop)
+        return space._regrouped(owner, set(drop))
+
+    @classmethod
+    def described(cls, values: Mapping[str, Any], *, name: str) -> LabelSpace:
+        """The space of a label map's ``classes`` (name -> raw value, or {raw, color, thing}), ``ignored``, ``name``.
+
+        Raw values are whole numbers or, for color-coded maps, "#RRGGBB"; several in a list. A class without one
+        has its place as raw value.
+        """
+        entries = [
+            (str(key), entry if isinstance(entry, Mapping) else {"raw": entry})
+            for key, entry in _pairs(values["classes"])
+        ]
+        for key, entry in entries:
+            if unknown := sorted(set(entry) - {"raw", "color", "thing"}):
+                raise ValueError(f"class {key!r} has no field {unknown[0]!r}; expected raw, color, thing")
+        raws = [_raw_values(entry.get("raw"), place) for place, (_, entry) in enumerate(entries)]
+        ignored = values.get("ignored", 255)
+        given = [value for _, entry in entries for value in _as_list(entry.get("raw"))]
+        coding: Literal["index", "rgb"] = "rgb" if any(isinstance(value, str) for value in given) else "index"
+        if coding == "rgb" and "ignored" not in values:
+            ignored = []
+        spread = spread_colors(len(entries))
+        own = [_color(raw[0]) if coding == "rgb" else color for raw, color in zip(raws, spread, strict=True)]
+        return cls(
+            name=str(values.get("name", name)),
+            names=tuple(key for key, _ in entries),
+            colors=tuple(
+                _parsed_color(entry.get("color"), c) for (_, entry), c in zip(entries, own, strict=True)
+            ),
+            raw_values=tuple(raw[0] for raw in raws),
+            ignored=tuple(_raw_value(value) for value in _as_list(ignored)),
+            things=tuple(key for key, entry in entries if entry.get("thing")),
+            also=tuple((value, place) for place, raw in enumerate(raws) for value in raw[1:]),
+            coding=coding,
+        )
+
+    def _regrouped(self, owner: Mapping[str, str], drop: set[str]) -> LabelSpace:
+        """One class for each owner, in the order of their first members."""
+        names = list(dict.fromkeys(owner[name] for name in self.names if name not in drop))
+        first = {owner[name]: i for i, name in reversed([*enumerate(self.names)]) if name not in drop}
+        raw = [(value, self.names[i]) for i, value in enumerate(self.raw_values)]
+        raw += [(value, self.names[i]) for value, i in self.also]
+        kinds = {(owner[name], name in self.things) for name in self.names if name not in drop}
+        mixed = [name for name in names if (name, True) in kinds and (name, False) in kinds]
+        if mixed:
+            raise ValueError(f"{mixed[0]!r} would merge things with stuff; expected only one of both")
+        values = tuple(self.raw_values[first[name]] for name in names)
+        return replace(
+            self,
+            names=tuple(names),
+            colors=tuple(self.colors[first[name]] for name in names),
+            raw_values=values,
+            ignored=(*self.ignored, *(value for value, name in raw if name in drop)),
+            things=tuple(name for name in names if (name, True) in kinds),
+            also=tuple(
+                (value, names.index(owner[name]))
+                for value, name in raw
+                if name not in drop and value not in values
+            ),
+        )
+
+    def _require(self, names: Iterable[str]) -> None:
+        for name in names:
+            if name not in self.names:
+                near = difflib.get_close_matches(name, self.names, 1, cutoff=0.4)
+                hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(self.names[:12])}"
+                raise ValueError(f"label space {self.name!r} has no class {name!r}; {hint}")
 
     def to_json(self) -> dict[str, Any]:
         """Plain lists and strings, for files that carry the label space."""
@@ -108,6 +216,51 @@ def spread_colors(count: int) -> tuple[tuple[int, int, int], ...]:
         return channels[0], channels[1], channels[2]
 
     return tuple(color(index + 1) for index in range(count))
+
+
+def _pairs(classes: Any) -> list[tuple[Any, Any]]:
+    """The classes of a label map: a mapping, or a list of names."""
+    if isinstance(classes, Mapping):
+        return list(classes.items())
+    if isinstance(classes, list) and all(isinstance(name, str) for name in classes):
+        return [(name, None) for name in classes]
+    raise ValueError(
+        "'classes' is neither a mapping nor a list of names; expected 'road: 7' or 'road: {raw: 7}'"
+    )
+
+
+def _as_list(value: Any) -> list[Any]:
+    return [] if value is None else value if isinstance(value, list) else [value]
+
+
+def _raw_values(value: Any, place: int) -> list[int]:
+    return [_raw_value(item) for item in _as_list(value)] or [place]
+
+
+def _raw_value(value: Any) -> int:
+    if isinstance(value, str) and len(value) == 7 and value.startswith("#"):
+        return int(value[1:], 16)
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    raise ValueError(f"{value!r} is no raw value; expected a whole number or '#RRGGBB'")
+
+
+def _parsed_color(value: Any, default: tuple[int, int, int]) -> tuple[int, int, int]:
+    if value is None:
+        return default
+    if isinstance(value, str):
+        return _color(_raw_value(value))
+    if (
+        isinstance(value, list)
+        and len(value) == 3
+        and all(isinstance(v, int) and 0 <= v <= 255 for v in value)
+    ):
+        return value[0], value[1], value[2]
+    raise ValueError(f"{value!r} is no color; expected '#RRGGBB' or [red, green, blue]")
+
+
+def _color(raw: int) -> tuple[int, int, int]:
+    return raw >> 16 & 255, raw >> 8 & 255, raw & 255
 
 
 def _tuples(value: Any) -> Any:

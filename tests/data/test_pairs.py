@@ -10,7 +10,8 @@ from PIL import Image
 from segwright.contracts import UserError
 from segwright.data.check import quick_check
 from segwright.data.datasets.camvid import CamVid
-from segwright.data.pairs import read_image, read_map, write_png
+from segwright.data.images import read_image
+from segwright.data.maps import read_map, write_png
 
 
 def fake_camvid(root: Path, *, train: int = 4, val: int = 2) -> Path:
@@ -80,11 +81,11 @@ def test_palette_maps_give_indices_and_16_bit_maps_their_values(tmp_path: Path) 
         ),
         (
             lambda root: (root / "trainannot" / "train_1.png").unlink(),
-            r"train_1\.png: missing, as 1 of 4 maps",
+            r"train_1\.png: no such file, as for 1 of 4",
         ),
         (
             lambda root: write_png(root / "trainannot" / "train_1.png", np.zeros((40, 57), np.uint8)),
-            r"train_1\.png: the map is 57x40, its image .* is 56x40",
+            r"train_1\.png: the truth is 57x40, its image .* is 56x40",
         ),
         (
             lambda root: write_png(root / "trainannot" / "train_1.png", np.full((40, 56), 77, np.uint8)),
@@ -92,7 +93,7 @@ def test_palette_maps_give_indices_and_16_bit_maps_their_values(tmp_path: Path) 
         ),
         (
             lambda root: write_png(root / "trainannot" / "train_1.png", np.zeros((40, 56, 3), np.uint8)),
-            r"train_1\.png: 3 dimensions, mode RGB; expected one channel",
+            r"train_1\.png: 3 channels; expected one channel",
         ),
         (
             lambda root: [

@@ -11,7 +11,7 @@ from tests import small
 
 import segwright
 from segwright.contracts import InputContract, UserError
-from segwright.data.pairs import read_map, write_png
+from segwright.data.maps import read_map, write_png
 from segwright.models.weights import read_model, write_model
 from segwright.prediction.predict import find_images, predict_files
 

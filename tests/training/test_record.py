@@ -10,7 +10,7 @@ from tests.data.test_pairs import fake_camvid
 
 from segwright.contracts import InputContract, Prediction, UserError
 from segwright.data.datasets.camvid import CamVid
-from segwright.data.pairs import write_png
+from segwright.data.maps import write_png
 from segwright.models.weights import read_model, start_from, write_model
 from segwright.training.pictures import KEPT, Pictures
 from segwright.training.processes import Processes

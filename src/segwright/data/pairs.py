@@ -1,7 +1,8 @@
-"""Image files with their maps: the form in which nearly every data set lies on a disk."""
+"""Image files with their truth: the form in which nearly every data set lies on a disk."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,83 +10,77 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from segwright.contracts import IGNORED, Sample, UserError
+from segwright.data.images import image_size, orientation, read_bands, read_image, turn
+from segwright.data.truth import Truth
 from segwright.labels import LabelSpace
-
-IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 
 
 @dataclass(slots=True)
 class Pairs:
-    """An opened split of image files and maps in raw values; ``maps[i]`` is None where there is no truth."""
+    """An opened split: images, and their ``truth`` unless it is kept secret (a test split).
+
+    ``bands``: None for 8-bit RGB photographs, else images of that many bands as stored. ``reduce`` 2, 4 or 8
+    reads everything at that part of its size.
+    """
 
     labels: LabelSpace
-    images: tuple[Path, ...]
-    maps: tuple[Path | None, ...]
+    images: Sequence[Path]
+    truth: Truth | None
+    bands: int | None = None
+    reduce: int = 1
 
     def __len__(self) -> int:
         return len(self.images)
 
     def __getitem__(self, index: int) -> Sample:
-        """Read image and map; without truth every pixel is ignored."""
-        image, path = read_image(self.images[index]), self.maps[index]
-        name = self.images[index].stem
-        if path is None:
-            return Sample(image, np.full(image.shape[:2], IGNORED, np.uint8), name)
-        try:
-            classes = self.labels.to_classes(read_map(path))
-        except ValueError as error:
-            raise UserError(f"{path}: {error}; correct the file or the label space") from None
-        if classes.shape != image.shape[:2]:
+        """Read image and truth; without truth every pixel is ignored."""
+        path = self.images[index]
+        image = self._image(path)
+        if self.truth is None:
+            return Sample(image, np.full(image.shape[:2], IGNORED, np.uint8), path.stem)
+        found, segments = self.truth.read(index, self.labels)
+        return Sample(image, self._fitted(found, image, index), path.stem, segments)
+
+    def _image(self, path: Path) -> NDArray[Any]:
+        if self.bands is None:
+            return read_image(path, reduce=self.reduce)
+        image = read_bands(path, self.bands)
+        if self.reduce == 1:
+            return image
+        height, width = (-(-side // self.reduce) for side in image.shape[:2])
+        return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA).reshape(height, width, -1)
+
+    def _fitted(self, found: NDArray[Any], image: NDArray[Any], index: int) -> NDArray[Any]:
+        """The map in the orientation and size of the image; ``UserError`` if it has another size."""
+        path = self.images[index]
+        whole = image.shape[:2] if self.reduce == 1 else image_size(path)
+        if found.shape != whole and found.shape == whole[::-1]:
+            # The map was drawn on the pixels as stored, the photograph is shown as its EXIF says.
+            found = turn(found, orientation(path))
+        if found.shape != whole:
             raise UserError(
-                f"{path}: the map is {_size(classes)}, its image {self.images[index]} is {_size(image)}; "
-                "expected equal width and height"
+                f"{self.files(index)[-1]}: the truth is {found.shape[1]}x{found.shape[0]}, its image {path} is "
+                f"{whole[1]}x{whole[0]}; expected equal width and height; export one of them again"
             )
-        return Sample(image, classes, name)
+        if self.reduce == 1:
+            return found
+        rows, columns = (
+            np.minimum((np.arange(small) + 0.5) * self.reduce, side - 1).astype(int)
+            for small, side in zip(image.shape[:2], whole, strict=True)
+        )
+        return np.asarray(found[rows].take(columns, axis=1))
+
+    def size(self, index: int) -> tuple[int, int]:
+        """(height, width) of an image, from its header."""
+        height, width = image_size(self.images[index])
+        return -(-height // self.reduce), -(-width // self.reduce)
 
     def files(self, index: int) -> tuple[Path, ...]:
-        """The image, and its map if there is one."""
-        path = self.maps[index]
-        return (self.images[index],) if path is None else (self.images[index], path)
+        """The image, and the files of its truth if there is one."""
+        return (self.images[index], *(self.truth.files(index) if self.truth else ()))
 
-
-def read_image(path: Path) -> NDArray[np.uint8]:
-    """RGB image uint8 [H, W, 3], turned as its EXIF orientation says."""
-    try:
-        data = np.fromfile(path, dtype=np.uint8)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); expected an image file") from None
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-    if image is None:
-        raise UserError(f"{path}: not an image that can be decoded; remove it or replace it")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)  # type: ignore[return-value]
-
-
-def read_map(path: Path) -> NDArray[Any]:
-    """Raw values [H, W] of an index map: grayscale, 16-bit or palette PNG (the palette's indices)."""
-    try:
-        with Image.open(path) as image:
-            raw = np.array(image)
-    except OSError as error:
-        raise UserError(f"{path}: not a map that can be read ({error}); expected an index PNG") from None
-    if raw.ndim != 2:
-        raise UserError(
-            f"{path}: {raw.ndim} dimensions, mode {image.mode}; expected one channel of class values, "
-            "found colors: convert the map to indices"
-        )
-    return raw
-
-
-def write_png(path: Path, array: NDArray[Any]) -> None:
-    """Write uint8/uint16 [H, W] or RGB uint8 [H, W, 3] as PNG."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    data = cv2.cvtColor(array, cv2.COLOR_RGB2BGR) if array.ndim == 3 else array
-    done, encoded = cv2.imencode(".png", data)
-    assert done, array.shape
-    path.write_bytes(encoded.tobytes())
-
-
-def _size(array: NDArray[Any]) -> str:
-    return f"{array.shape[1]}x{array.shape[0]}"
+    def complaints(self, index: int) -> list[str]:
+        """What is wrong with a sample beyond what reading it refuses."""
+        return [] if self.truth is None else self.truth.complaints(index, self.labels)

@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from segwright.contracts import Prediction, Sample, UserError
+from segwright.data.images import read_image
+from segwright.data.lists import IMAGE_ENDINGS
 from segwright.data.loader import Stack
-from segwright.data.pairs import IMAGE_ENDINGS, read_image, write_png
+from segwright.data.maps import write_png
 from segwright.data.targets import SemanticTargets
 from segwright.decode.semantic import Argmax
 from segwright.labels import LabelSpace

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from segwright.contracts import Dataset, Prediction, Sample
-from segwright.data.pairs import write_png
+from segwright.data.maps import write_png
 from segwright.prediction.draw import colorize, overlay, panels
 from segwright.training.processes import Processes
 

@@ -1,4 +1,4 @@
-"""CamVid, 11 classes, in the SegNet layout: ``train/`` and ``trainannot/`` side by side, 480x360.
+"""CamVid: street scenes from a car, 11 classes in the SegNet layout (480x360) or all 32 (960x720).
 
 Brostow, Fauqueur, Cipolla: Semantic object classes in video, Pattern Recognition Letters 2009. The images are
 for non-commercial research.
@@ -8,9 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from segwright.contracts import UserError
-from segwright.data.pairs import IMAGE_ENDINGS, Pairs
+from segwright.data.lists import Paths, images_in, lines_of, partners
+from segwright.data.pairs import Pairs
+from segwright.data.stored import Stored
+from segwright.data.truth import ClassMaps
 from segwright.labels import LabelSpace
 
 CLASSES = LabelSpace(
@@ -29,47 +33,87 @@ CLASSES = LabelSpace(
 )  # fmt: skip
 
 
+# The classes of the original recordings, whose maps show these colors; black is void.
+_CLASSES_32 = (
+    ("Animal", 64, 128, 64),
+    ("Archway", 192, 0, 128),
+    ("Bicyclist", 0, 128, 192),
+    ("Bridge", 0, 128, 64),
+    ("Building", 128, 0, 0),
+    ("Car", 64, 0, 128),
+    ("CartLuggagePram", 64, 0, 192),
+    ("Child", 192, 128, 64),
+    ("Column_Pole", 192, 192, 128),
+    ("Fence", 64, 64, 128),
+    ("LaneMkgsDriv", 128, 0, 192),
+    ("LaneMkgsNonDriv", 192, 0, 64),
+    ("Misc_Text", 128, 128, 64),
+    ("MotorcycleScooter", 192, 0, 192),
+    ("OtherMoving", 128, 64, 64),
+    ("ParkingBlock", 64, 192, 128),
+    ("Pedestrian", 64, 64, 0),
+    ("Road", 128, 64, 128),
+    ("RoadShoulder", 128, 128, 192),
+    ("Sidewalk", 0, 0, 192),
+    ("SignSymbol", 192, 128, 128),
+    ("Sky", 128, 128, 128),
+    ("SUVPickupTruck", 64, 128, 192),
+    ("TrafficCone", 0, 0, 64),
+    ("TrafficLight", 0, 64, 64),
+    ("Train", 192, 64, 128),
+    ("Tree", 128, 128, 0),
+    ("Truck_Bus", 192, 128, 192),
+    ("Tunnel", 64, 0, 64),
+    ("VegetationMisc", 192, 192, 0),
+    ("Wall", 64, 192, 0),
+)
+CLASSES_32 = LabelSpace(
+    name="camvid32",
+    names=tuple(name for name, *_ in _CLASSES_32),
+    colors=tuple((red, green, blue) for _, red, green, blue in _CLASSES_32),
+    raw_values=tuple(red << 16 | green << 8 | blue for _, red, green, blue in _CLASSES_32),
+    ignored=(0,),
+    things=("Bicyclist", "Car", "Child", "MotorcycleScooter", "Pedestrian", "SUVPickupTruck", "Truck_Bus"),
+    coding="rgb",
+)
+
+
 @dataclass(slots=True)
-class CamVid:
-    """CamVid with 11 classes.
+class CamVid(Stored):
+    """CamVid with 11 classes in the SegNet layout, or with the 32 of the original recordings.
+
+    11: ``train/`` and ``trainannot/`` side by side. 32: color maps ``LABELS/NAME_L.png`` beside the images
+    ``701_StillsRaw_full/NAME.png`` or ``images/``; a split is ``LIST.txt`` with one image name a line.
 
     Val is a single clip of seven seconds, so holding out a part of train is worth it: ``train_part`` keeps that
     part (from, to) of train in the order of its file names, and the split ``held_out`` is the rest of it.
     """
 
+    classes: Literal[11, 32] = 11
     train_part: tuple[float, float] = (0.0, 1.0)
 
-    @property
-    def labels(self) -> LabelSpace:
-        """The 11 classes; 11 is unlabeled."""
-        return CLASSES
-
-    def open(self, root: Path | None, split: str) -> Pairs:
-        """Split ``train``, ``val``, ``test`` or ``held_out``; without a folder of maps all is ignored."""
-        if root is None:
-            raise UserError("camvid: no --data given; expected the folder that holds train/ and trainannot/")
-        folder_name = "train" if split == "held_out" else split
-        folder = root / folder_name
-        if not folder.is_dir():
-            raise UserError(
-                f"{folder}: no such folder; expected CamVid's {split}/ and {split}annot/ under {root}"
-            )
-        images = sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_ENDINGS)
-        if not images:
-            raise UserError(f"{folder}: holds no images; expected the {split} photographs of CamVid")
-        if folder_name == "train":
+    def read(self, root: Path, split: str) -> Pairs:
+        """Split ``train``, ``val``, ``test`` or ``held_out``; without a folder of maps there is no truth."""
+        folder = "train" if split == "held_out" else split
+        images = images_in(root / folder) if self.classes == 11 else _listed(root, folder)
+        if folder == "train":
             first, last = (round(bound * len(images)) for bound in self.train_part)
             images = images[first:last] if split == "train" else images[:first] + images[last:]
-        return Pairs(CLASSES, tuple(images), _maps(root / f"{folder_name}annot", tuple(images)))
+        if self.classes == 32:
+            maps = partners(images, lambda image: root / "LABELS" / f"{image.stem}_L.png")
+            return Pairs(CLASSES_32, Paths(images), ClassMaps(Paths(maps)))
+        annotations = root / f"{folder}annot"
+        if not annotations.is_dir():
+            return Pairs(CLASSES, Paths(images), None)
+        maps = partners(images, lambda image: annotations / f"{image.stem}.png")
+        return Pairs(CLASSES, Paths(images), ClassMaps(Paths(maps)))
 
 
-def _maps(folder: Path, images: tuple[Path, ...]) -> tuple[Path | None, ...]:
-    if not folder.is_dir():  # a split without truth can still be predicted
-        return (None,) * len(images)
-    maps = tuple(folder / f"{image.stem}.png" for image in images)
-    missing = [path for path in maps if not path.is_file()]
-    if missing:
-        raise UserError(
-            f"{missing[0]}: missing, as {len(missing)} of {len(maps)} maps are; expected one map an image"
-        )
-    return maps
+def _listed(root: Path, split: str) -> list[Path]:
+    """The images that a list names, in the folder in which the recordings come."""
+    folder = next((root / name for name in ("701_StillsRaw_full", "images") if (root / name).is_dir()), None)
+    if folder is None:
+        raise UserError(f"{root}: no folder 701_StillsRaw_full or images; expected CamVid with 32 classes")
+    listed = root / f"{split}.txt"
+    names = lines_of(listed) if listed.is_file() else [path.name for path in images_in(folder)]
+    return [folder / f"{Path(name).stem}.png" for name in names]

@@ -1,0 +1,427 @@
+"""How the truth of an image lies in files: class maps, coded instance maps, COCO panoptic, polygons."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segwright.contracts import IGNORED, Segment, UserError
+from segwright.data.lists import Strings
+from segwright.data.maps import Channels, pack, present, read_map
+from segwright.labels import LabelSpace
+
+Found = tuple[NDArray[Any], tuple[Segment, ...] | None]
+"""A class map without segments, or a map of ids with them: what a ``Sample`` holds."""
+
+
+@runtime_checkable
+class Truth(Protocol):
+    """The truth of every image of a split."""
+
+    def read(self, index: int, labels: LabelSpace) -> Found:
+        """Map and segments of an image; ``UserError`` names the file that is wrong."""
+
+    def files(self, index: int) -> tuple[Path, ...]:
+        """The files it is read from."""
+
+    def complaints(self, index: int, labels: LabelSpace) -> list[str]:
+        """What is wrong with it beyond what ``read`` refuses, one line each; ``data check`` asks."""
+
+
+@dataclass(slots=True)
+class ClassMaps:
+    """One map of class values an image.
+
+    ``translate`` turns the values of these files into the raw values of the label space (train ids -> ids).
+    """
+
+    paths: Sequence[Path]
+    translate: Mapping[int, int] | None = None
+
+    def read(self, index: int, labels: LabelSpace) -> Found:
+        """Class indices uint8 [H, W], 255 = ignored."""
+        path = self.paths[index]
+        raw = read_map(path, labels.coding)
+        values = pack(raw) if labels.coding == "rgb" else raw
+        return _classes(_translated(values, self.translate, path), labels, path), None
+
+    def files(self, index: int) -> tuple[Path, ...]:
+        """The map."""
+        return (self.paths[index],)
+
+    def complaints(self, index: int, labels: LabelSpace) -> list[str]:
+        """None: reading checks everything."""
+        return []
+
+
+@runtime_checkable
+class Coding(Protocol):
+    """How class and instance share the values of a map."""
+
+    channels: Channels
+
+    def ids(self, raw: NDArray[Any]) -> NDArray[np.int32]:
+        """A segment id of every pixel, 0 = void."""
+
+    def about(self, ids: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """The raw class value of each id, and whether it names no single instance (a crowd, if a thing)."""
+
+
+@dataclass(slots=True)
+class Divided:
+    """class x ``divisor`` + instance in one value; ``plain``: values below the divisor are the class alone.
+
+    Cityscapes instanceIds: Divided(1000, plain=True). Mapillary Vistas and KITTI: Divided(256).
+    Ids are the values plus one, so that value 0 is not taken for void.
+    """
+
+    divisor: int
+    plain: bool = False
+    channels: Channels = "index"
+
+    def ids(self, raw: NDArray[Any]) -> NDArray[np.int32]:
+        """The values plus one."""
+        return raw.astype(np.int32) + 1
+
+    def about(self, ids: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Class and group of each."""
+        values = ids - 1
+        if self.plain:
+            return np.where(values < self.divisor, values, values // self.divisor), values < self.divisor
+        return values // self.divisor, np.zeros(len(values), bool)
+
+
+@dataclass(slots=True)
+class InChannels:
+    """Class in R, instance in 256 G + B (KITTI-STEP); instance 0 of a thing is a group."""
+
+    channels: Channels = "rgb"
+
+    def ids(self, raw: NDArray[Any]) -> NDArray[np.int32]:
+        """All three channels as one number plus one."""
+        return pack(raw) + 1
+
+    def about(self, ids: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Class and group of each."""
+        values = ids - 1
+        return values >> 16, (values & 0xFFFF) == 0
+
+
+@dataclass(slots=True)
+class Bitmask:
+    """BDD100K: class in R, attributes in G (2 = crowd, 1 = ignored), instance in 256 B + A."""
+
+    channels: Channels = "rgba"
+
+    def ids(self, raw: NDArray[Any]) -> NDArray[np.int32]:
+        """Class, the two attributes and the instance as one number; void where ignored or without class."""
+        red, green, blue, alpha = (raw[..., c].astype(np.int32) for c in range(4))
+        ids = (green & 2) << 23 | red << 16 | blue << 8 | alpha
+        return np.where((green & 1 == 1) | (red == 0), 0, ids).astype(np.int32)
+
+    def about(self, ids: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Class and crowd of each."""
+        return ids >> 16 & 255, ids >> 24 & 1 == 1
+
+
+@dataclass(slots=True)
+class Instances:
+    """Every value but 0 is an instance of the only class, ``value`` (nuclei and other maps of one class)."""
+
+    value: int = 1
+    channels: Channels = "index"
+
+    def ids(self, raw: NDArray[Any]) -> NDArray[np.int32]:
+        """The values."""
+        return raw.astype(np.int32)
+
+    def about(self, ids: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """The one class."""
+        return np.full(len(ids), self.value), np.zeros(len(ids), bool)
+
+
+@dataclass(slots=True)
+class CodedMaps:
+    """One map an image in which class and instance share the value."""
+
+    paths: Sequence[Path]
+    coding: Coding
+    translate: Mapping[int, int] | None = None
+
+    def read(self, index: int, labels: LabelSpace) -> Found:
+        """Ids int32 [H, W] and their segments."""
+        path = self.paths[index]
+        ids = self.coding.ids(read_map(path, self.coding.channels))
+        return segmented(ids, self.coding, labels, path, self.translate)
+
+    def files(self, index: int) -> tuple[Path, ...]:
+        """The map."""
+        return (self.paths[index],)
+
+    def complaints(self, index: int, labels: LabelSpace) -> list[str]:
+        """None: segments are read off the map itself."""
+        return []
+
+
+@dataclass(slots=True)
+class TwoMaps:
+    """A map of class values and a map of instance numbers an image; instance 0 of a thing is a group."""
+
+    classes: Sequence[Path]
+    instances: Sequence[Path]
+
+    def read(self, index: int, labels: LabelSpace) -> Found:
+        """Ids int32 [H, W] and their segments; one segment for each class without instances."""
+        path, other = self.classes[index], self.instances[index]
+        classes, numbers = read_map(path), read_map(other)
+        if classes.shape != numbers.shape:
+            raise UserError(
+                f"{other}: {_size(numbers)}, its class map {path} is {_size(classes)}; expected equal sizes"
+            )
+        if int(classes.max()) > 0x7FFF or int(numbers.max()) > 0xFFFF:
+            raise UserError(f"{other}: instances above 65535; number them from 1 in each image")
+        ids = (classes.astype(np.int32) << 16 | numbers) + 1
+        return segmented(ids, InChannels(), labels, path, None)
+
+    def files(self, index: int) -> tuple[Path, ...]:
+        """Both maps."""
+        return self.classes[index], self.instances[index]
+
+    def complaints(self, index: int, labels: LabelSpace) -> list[str]:
+        """Instances that lie in several classes: their pieces became segments of their own."""
+        classes, numbers = read_map(self.classes[index]), read_map(self.instances[index])
+        pairs = present((numbers.astype(np.int32) << 16 | classes).astype(np.int32))
+        owners, counts = np.unique(pairs[pairs >> 16 > 0] >> 16, return_counts=True)
+        torn = owners[counts > 1]
+        return [
+            f"{self.instances[index]}: instance {number} lies in several classes; expected one; number them apart"
+            for number in torn[:3]
+        ]
+
+
+class SegmentTable:
+    """Segments of many images in flat arrays: (id, raw class, crowd) of each, by image."""
+
+    def __init__(self, segments: Iterable[Sequence[tuple[int, int, bool]]]) -> None:
+        counts, rows = [0], []
+        for of_image in segments:
+            rows.extend(of_image)
+            counts.append(len(of_image))
+        self._ends = np.cumsum(counts, dtype=np.int64)
+        self._rows = np.array(rows, dtype=np.int32).reshape(-1, 3)
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    def __getitem__(self, index: int) -> NDArray[np.int32]:
+        """Rows (id, raw class, crowd) of an image."""
+        return self._rows[self._ends[index] : self._ends[index + 1]]
+
+
+@dataclass(slots=True)
+class PanopticMaps:
+    """COCO panoptic: ids R + 256 G + 65536 B in a PNG, their classes in a JSON file."""
+
+    paths: Sequence[Path]
+    table: SegmentTable
+    source: Path
+    translate: Mapping[int, int] | None = None
+
+    def read(self, index: int, labels: LabelSpace) -> Found:
+        """Ids int32 [H, W] and the segments of the JSON file."""
+        ids = self._ids(index)
+        rows = self.table[index]
+        values = _translated(rows[:, 1], self.translate, self.source)
+        classes = _classes(values, labels, self.source)
+        if (classes == IGNORED).any():
+            ids[np.isin(ids, rows[classes == IGNORED, 0])] = 0
+        return ids, tuple(
+            Segment(int(identity), int(class_index), bool(crowd))
+            for (identity, _, crowd), class_index in zip(rows, classes, strict=True)
+            if class_index != IGNORED
+        )
+
+    def _ids(self, index: int) -> NDArray[np.int32]:
+        raw = read_map(self.paths[index], "rgb")
+        return pack(raw[..., ::-1])  # the low byte is in red
+
+    def files(self, index: int) -> tuple[Path, ...]:
+        """The map."""
+        return (self.paths[index],)
+
+    def complaints(self, index: int, labels: LabelSpace) -> list[str]:
+        """Ids of which only the PNG or only the JSON file knows."""
+        path, rows = self.paths[index], self.table[index]
+        shown = present(self._ids(index))
+        only_png = np.setdiff1d(shown, [0, *rows[:, 0]])
+        only_json = np.setdiff1d(rows[:, 0], shown)
+        found = []
+        if len(only_png):
+            found.append(
+                f"{path}: id {only_png[0]} ({len(only_png)} ids) is not in {self.source.name}, so its pixels are "
+                "void; expected each id in both; write both files again"
+            )
+        if len(only_json):
+            found.append(
+                f"{self.source}: segment {only_json[0]} ({len(only_json)} segments) of {path.name} has no pixel in "
+                "it; expected each id in both; write both files again"
+            )
+        if len(np.unique(rows[:, 0])) < len(rows):
+            found.append(f"{self.source}: two segments of {path.name} share an id; expected unique ids")
+        return found
+
+
+def segmented(
+    ids: NDArray[np.int32],
+    coding: Coding,
+    labels: LabelSpace,
+    path: Path,
+    translate: Mapping[int, int] | None,
+) -> Found:
+    """The ids with the segments that they say themselves; void where their class is ignored."""
+    shown = present(ids)
+    shown = shown[shown != 0]
+    values, groups = coding.about(shown)
+    classes = _classes(_translated(values, translate, path), labels, path)
+    kept = classes != IGNORED
+    if not kept.all():
+        table = np.ones(int(shown.max()) + 1, dtype=bool) if int(shown.max()) < 1 << 24 else None
+        if table is None:
+            ids = np.where(np.isin(ids, shown[~kept]), 0, ids).astype(np.int32)
+        else:
+            table[shown[~kept]] = False
+            ids = ids * table[ids]
+    crowds = groups & labels.thing_table()[classes]
+    segments = zip(shown[kept].tolist(), classes[kept].tolist(), crowds[kept].tolist(), strict=True)
+    return ids, tuple(Segment(*segment) for segment in segments)
+
+
+@dataclass(slots=True)
+class Polygons:
+    """COCO instances: polygons or run lengths in a JSON file, which may overlap.
+
+    The map of ids is painted from the largest to the smallest, crowds first; ``masks`` gives the originals.
+    ``records`` holds, for each image, (height, width) and its annotations as JSON text.
+    """
+
+    records: Strings
+    source: Path
+
+    def read(self, index: int, labels: LabelSpace) -> Found:
+        """Ids int32 [H, W] in the order of the annotations, from 1, and the segments that show."""
+        size, found = self._record(index)
+        masks = self.masks(index)
+        ids = np.zeros(size, dtype=np.int32)
+        areas = [int(mask.sum()) for mask in masks]
+        order = sorted(range(len(masks)), key=lambda i: (not found[i].get("iscrowd"), -areas[i]))
+        for i in order:
+            ids[masks[i]] = i + 1
+        values = np.array([entry["category_id"] for entry in found], dtype=np.int64)
+        classes = _classes(values, labels, self.source)
+        shown = set(present(ids).tolist())
+        segments = []
+        for i, (entry, class_index) in enumerate(zip(found, classes.tolist(), strict=True)):
+            if class_index == IGNORED:
+                ids[ids == i + 1] = 0
+            elif i + 1 in shown:
+                segments.append(Segment(i + 1, class_index, bool(entry.get("iscrowd"))))
+        return ids, tuple(segments)
+
+    def masks(self, index: int) -> list[NDArray[np.bool_]]:
+        """The mask of each annotation as drawn, bool [H, W], overlaps included."""
+        size, found = self._record(index)
+        return [mask_of(entry.get("segmentation"), size, self.source, entry.get("id")) for entry in found]
+
+    def hidden(self, index: int) -> tuple[int, int]:
+        """(pixels of masks that other masks hide in the map of ids, pixels of all masks)."""
+        masks = self.masks(index)
+        total = sum(int(mask.sum()) for mask in masks)
+        union = np.logical_or.reduce(masks) if masks else np.zeros(0, bool)
+        return total - int(union.sum()), total
+
+    def files(self, index: int) -> tuple[Path, ...]:
+        """The JSON file."""
+        return (self.source,)
+
+    def complaints(self, index: int, labels: LabelSpace) -> list[str]:
+        """Annotations without a single pixel."""
+        _, found = self._record(index)
+        empty = [
+            entry.get("id") for entry, mask in zip(found, self.masks(index), strict=True) if not mask.any()
+        ]
+        if not empty:
+            return []
+        return [
+            f"{self.source}: annotation {empty[0]} ({len(empty)} of the image) has no pixel; expected an area; "
+            "remove it"
+        ]
+
+    def _record(self, index: int) -> tuple[tuple[int, int], list[dict[str, Any]]]:
+        height, width, found = json.loads(self.records[index])
+        return (height, width), found
+
+
+def mask_of(segmentation: Any, size: tuple[int, int], source: Path, name: Any) -> NDArray[np.bool_]:
+    """The mask bool [H, W] of COCO polygons ([[x, y, ...], ...]) or run lengths ({size, counts})."""
+    from pycocotools import mask as coder
+
+    try:
+        if isinstance(segmentation, dict):
+            counts = segmentation["counts"]
+            if tuple(segmentation["size"]) != size:
+                raise ValueError(f"its size is {segmentation['size']}, the image {list(size)}")
+            code = coder.frPyObjects(segmentation, *size) if isinstance(counts, list) else segmentation
+        else:
+            shapes = [shape for shape in segmentation if len(shape) >= 6]
+            if not shapes:
+                return np.zeros(size, dtype=bool)
+            code = coder.merge(coder.frPyObjects(shapes, *size))
+        return np.asarray(coder.decode(code), dtype=bool)
+    except (TypeError, ValueError, KeyError, IndexError, AttributeError) as error:
+        raise UserError(
+            f"{source}: the segmentation of annotation {name} cannot be read ({error}); expected polygons of at "
+            "least three points or run lengths"
+        ) from None
+
+
+def _classes(values: NDArray[Any], labels: LabelSpace, path: Path) -> NDArray[np.uint8]:
+    try:
+        return labels.to_classes(values)
+    except ValueError as error:
+        raise UserError(f"{path}: {error}{_likely(values, labels)}") from None
+
+
+def _likely(values: NDArray[Any], labels: LabelSpace) -> str:
+    """What such values mostly come from."""
+    shown = set(present(values).tolist())
+    known = {*labels.raw_values, *labels.ignored, *(raw for raw, _ in labels.also)}
+    if len(shown) == 2 and shown <= {0, 255} and 255 not in known:
+        return "; the map is a 0/255 mask: divide it by 255, or name raw value 255 in a label map"
+    if labels.coding == "index" and shown - known == {len(labels)} and 0 in known:
+        return "; the values look shifted by one (1 for the first class): subtract 1, or give a label map"
+    return "; correct the file, or give a label map that names the value"
+
+
+def _translated(values: NDArray[Any], translate: Mapping[int, int] | None, path: Path) -> NDArray[Any]:
+    if translate is None or not values.size:
+        return values
+    table = np.full(max(translate) + 1, -1, dtype=np.int64)
+    table[list(translate)] = list(translate.values())
+    low, high = int(values.min()), int(values.max())
+    if low < 0 or high >= len(table) or int((found := table[values]).min()) < 0:
+        strange = [value for value in present(values).tolist() if value not in translate]
+        raise UserError(
+            f"{path}: value {strange[0]} is none of this kind of file ({min(translate)}..{max(translate)}); "
+            "check which kind of map it is (ids, train ids, instance ids)"
+        )
+    return found
+
+
+def _size(array: NDArray[Any]) -> str:
+    return f"{array.shape[1]}x{array.shape[0]}"
