@@ -123,15 +123,21 @@ def _report(options: argparse.Namespace) -> int:
     return 0
 
 
-def _data_check(options: argparse.Namespace) -> int:
-    from segwright.data.check import quick_check
-    from segwright.recipes.find import find
+def _convert(options: argparse.Namespace) -> int:
+    from segwright.contracts import UserError
+    from segwright.data.datasets.find import label_space
+    from segwright.data.stored import apply_label_map
+    from segwright.legacy import convert
 
-    data = find(options.recipe, code=_code(options)).data
-    splits = {split: data.open(options.data, split) for split in options.split}
-    quick_check(splits)
-    for split, dataset in splits.items():
-        print(f"{split}: {len(dataset)} images, nothing found in a quick look")
+    labels = None
+    if options.labels is not None:
+        is_file = options.labels.endswith((".yaml", ".yml"))
+        labels = apply_label_map(Path(options.labels), None) if is_file else label_space(options.labels)
+    if options.out.suffix != ".safetensors":
+        raise UserError(f"{options.out}: expected a name that ends in .safetensors")
+    model = convert(options.files, options.family, options.architecture, options.out, labels=labels)
+    count = sum(parameter.numel() for parameter in model.parameters())
+    print(f"{options.out}: {count / 1e6:.3f} M parameters, {len(model.labels)} classes")  # type: ignore[arg-type]
     return 0
 
 
@@ -252,30 +258,41 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_device(predict)
 
+    _add_model_verbs(verbs)
+    _add_nested_verbs(verbs)
+    return parser
+
+
+def _add_model_verbs(verbs: Any) -> None:
     report = _verb(
         verbs, "report", _report, "write one offline HTML file about a run", "segwright report runs/camvid"
     )
     report.add_argument("run", type=Path, help="run folder")
     report.add_argument("--data", type=Path, metavar="ROOT", help="folder of the data set (the run's)")
 
-    _add_nested_verbs(verbs)
-    return parser
+    text = "turn published files of older toolboxes into a model of segwright"
+    example = (
+        "segwright convert CS_scenes.pth --family toolbox --architecture pspnet --out pspnet.safetensors"
+    )
+    convert = _verb(verbs, "convert", _convert, text, example)
+    convert.add_argument("files", nargs="+", type=Path, help="the file, or encoder and decoder")
+    convert.add_argument(
+        "--family", required=True, help="toolbox, csail, deeplab-voc, tutorial, torchvision, ..."
+    )
+    convert.add_argument(
+        "--architecture", required=True, help="in the words of the family: docs/published-weights.md"
+    )
+    convert.add_argument("--labels", metavar="NAME|FILE", help="classes: a data set's name or a label map")
+    convert.add_argument(
+        "--out", type=Path, required=True, metavar="FILE.safetensors", help="model file to write"
+    )
 
 
 def _add_nested_verbs(verbs: Any) -> None:
-    data = verbs.add_parser("data", help="before training: is the data right").add_subparsers(
-        required=True, metavar="VERB"
-    )
-    check = _verb(
-        data,
-        "check",
-        _data_check,
-        "look for what would spoil a training",
-        "segwright data check camvid.quick --data CAMVID",
-    )
-    check.add_argument("recipe", help="recipe whose data set is meant")
-    check.add_argument("--data", type=Path, metavar="ROOT", help="folder of the data set")
-    check.add_argument("--split", nargs="+", default=["train", "val"], help="splits (train val)")
+    from segwright.cli_data import add_verbs
+
+    text = "before training: is the data right, what is in it, how does it look"
+    add_verbs(verbs.add_parser("data", help=text).add_subparsers(required=True, metavar="VERB"), _verb)
 
     recipe = verbs.add_parser("recipe", help="list and show recipes").add_subparsers(
         required=True, metavar="VERB"

@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Int, UInt8, UInt16
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -65,7 +65,9 @@ class Sample:
 class Dataset(Protocol):
     """An opened split: samples by index, and the label space they are written in."""
 
-    labels: LabelSpace
+    @property
+    def labels(self) -> LabelSpace:
+        """The label space that the samples are written in."""
 
     def __len__(self) -> int:
         """Number of images."""
@@ -83,7 +85,9 @@ class Draw:
 
     ``random`` is a function of (seed, position); ``progress`` runs from 0 to 1 over the training and is equal
     for all images of one step; ``padding`` is the value where a view leaves the image; ``focus`` is a class
-    that the view should show; ``partner(k)`` is the k-th other sample to mix with, and its own draw.
+    that the view should show; ``partner(k)`` is the k-th other sample to mix with, and its own draw;
+    ``shared`` begins alike for all images of one step, partners too: a function of (seed, step); ``labels``
+    are those of the data set.
     """
 
     random: np.random.Generator
@@ -91,6 +95,34 @@ class Draw:
     padding: tuple[float, ...]
     focus: int | None
     partner: Callable[[int], tuple[Sample, Draw]]
+    shared: np.random.Generator
+    labels: LabelSpace
+
+
+@dataclass(frozen=True, slots=True)
+class CenterTargets:
+    """What the losses of a ``CenterOutput`` compare with beside classes.
+
+    ``center``: the heat map of object centers, 0..1. ``offset``: (y, x) from a pixel to the center of its object,
+    in pixels. The weights say how much a pixel counts in each term: float32, or uint8 where they are whole.
+    ``foreground``: 1 on things, 0 on stuff and void, 255 beyond the image.
+    """
+
+    center: Float[Tensor, "images 1 height width"]
+    offset: Float[Tensor, "images 2 height width"]
+    semantic_weight: Float[Tensor, "images height width"] | UInt8[Tensor, "images height width"]
+    center_weight: Float[Tensor, "images height width"] | UInt8[Tensor, "images height width"]
+    offset_weight: Float[Tensor, "images height width"] | UInt8[Tensor, "images height width"]
+    foreground: UInt8[Tensor, "images height width"]
+
+    def pin_memory(self) -> CenterTargets:
+        """The same in page-locked memory."""
+        return CenterTargets(*(getattr(self, name).pin_memory() for name in self.__slots__))
+
+    def to(self, device: torch.device) -> CenterTargets:
+        """The same on a device, weights as float32: small until they are there."""
+        moved = [getattr(self, name).to(device, non_blocking=True) for name in self.__slots__]
+        return CenterTargets(*(value.float() for value in moved[:-1]), moved[-1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,21 +130,27 @@ class Targets:
     """What a loss compares with; ``semantic`` holds class indices, 255 = ignored."""
 
     semantic: Int[Tensor, "images height width"] | UInt8[Tensor, "images height width"]
+    centers: CenterTargets | None = None
 
     def pin_memory(self) -> Targets:
         """The same in page-locked memory, from which a GPU copies without waiting."""
-        return Targets(self.semantic.pin_memory())
+        return Targets(self.semantic.pin_memory(), self.centers and self.centers.pin_memory())
 
     def to(self, device: torch.device) -> Targets:
         """The same on a device, as int64: small until it is there."""
-        return Targets(self.semantic.to(device, non_blocking=True).long())
+        centers = self.centers and self.centers.to(device)
+        return Targets(self.semantic.to(device, non_blocking=True).long(), centers)
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Images of one step (or one micro-step). What lies outside ``sizes`` (height, width) is padding."""
 
-    images: UInt8[Tensor, "images channels height width"] | Float[Tensor, "images channels height width"]
+    images: (
+        UInt8[Tensor, "images channels height width"]
+        | UInt16[Tensor, "images channels height width"]
+        | Float[Tensor, "images channels height width"]
+    )
     sizes: tuple[tuple[int, int], ...]
     targets: Targets
     names: tuple[str, ...]
@@ -144,11 +182,17 @@ class InputContract:
 
     def normalize(self, images: Tensor) -> Float[Tensor, "images channels height width"]:
         """(values - mean) / std as float32 [N, C, H, W], on the device of the images; RGB turns BGR if due."""
-        values = images.float()
+        values = images.to(torch.float32, copy=True)
         if self.channels == "BGR":
             values = values.flip(1)
-        mean = values.new_tensor(self.mean).view(1, -1, 1, 1)
-        return (values - mean) / values.new_tensor(self.std).view(1, -1, 1, 1)
+        mean, std = values.new_tensor(self.mean), values.new_tensor(self.std)
+        pixels = values.permute(0, 2, 3, 1)
+        if pixels.is_contiguous():
+            # As long rows: broadcasting over three channels next to each other is five times slower.
+            rows = pixels.view(-1, pixels.shape[2] * pixels.shape[3])
+            rows.sub_(mean.repeat(pixels.shape[2])).div_(std.repeat(pixels.shape[2]))
+            return values
+        return values.sub_(mean.view(1, -1, 1, 1)).div_(std.view(1, -1, 1, 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +205,11 @@ class PixelOutput:
 
 @dataclass(frozen=True, slots=True)
 class CenterOutput:
-    """Class scores, heat map of object centers and offsets (y, x, in pixels) to the own center."""
+    """Class scores, heat map of object centers and offsets (y, x) to the own center, at the model's own stride.
+
+    Offsets count pixels of this map: whoever enlarges it multiplies them. ``foreground``: one score a pixel,
+    [N, 1, H, W], positive where it sees a thing.
+    """
 
     semantic: Float[Tensor, "images classes height width"]
     center: Float[Tensor, "images 1 height width"]
@@ -173,12 +221,28 @@ Output = PixelOutput | CenterOutput
 
 
 @dataclass(frozen=True, slots=True)
+class PredictedSegment:
+    """A segment of a predicted panoptic map: its id there, class, number of pixels, and how sure (0..1).
+
+    The score of stuff is NaN where nothing was asked of it.
+    """
+
+    id: int
+    class_index: int
+    area: int
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
 class Prediction:
-    """What a decoder says of one image, in class indices and in the size of the image."""
+    """What a decoder says of one image, in class indices and in the size of the image.
+
+    ``panoptic``: class * divisor + instance, instances from 1 and stuff 0; -1 where it says nothing.
+    """
 
     semantic: NDArray[Any]
     panoptic: NDArray[np.int32] | None = None
-    segments: tuple[Any, ...] = ()
+    segments: tuple[PredictedSegment, ...] = ()
 
 
 @runtime_checkable

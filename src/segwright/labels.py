@@ -63,12 +63,10 @@ class LabelSpace:
     def to_classes(self, raw: NDArray[Any]) -> NDArray[np.uint8]:
         """Class indices uint8 [H, W] of a map in raw values; ``ValueError`` lists unknown values."""
         table = self._to_class
-        if raw.dtype != np.uint8 and raw.size and (raw.max() >= len(table) or raw.min() < 0):
-            strange = np.unique(raw[(raw >= len(table)) | (raw < 0)])
-            raise ValueError(self._unknown(strange))
-        classes = table[raw]
-        if classes.size and classes.min() < 0:
-            raise ValueError(self._unknown(np.unique(raw[classes < 0])))
+        # Bytes always lie in the table, and checking them would cost a pass over the map.
+        inside = raw.dtype == np.uint8 or not raw.size or (raw.max() < len(table) and raw.min() >= 0)
+        if not inside or ((classes := table[raw]).size and classes.min() < 0):
+            raise ValueError(self._unknown(np.setdiff1d(raw, np.flatnonzero(table >= 0))))
         return np.asarray(classes, dtype=np.uint8)
 
     def _unknown(self, values: NDArray[Any]) -> str:
@@ -146,8 +144,8 @@ class LabelSpace:
         ignored = values.get("ignored", 255)
         given = [value for _, entry in entries for value in _as_list(entry.get("raw"))]
         coding: Literal["index", "rgb"] = "rgb" if any(isinstance(value, str) for value in given) else "index"
-        if coding == "rgb" and "ignored" not in values:
-            ignored = []
+        if "ignored" not in values and (coding == "rgb" or 255 in given):
+            ignored = []  # 255 is a class of a 0/255 mask, and no color
         spread = spread_colors(len(entries))
         own = [_color(raw[0]) if coding == "rgb" else color for raw, color in zip(raws, spread, strict=True)]
         return cls(

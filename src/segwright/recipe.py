@@ -25,8 +25,12 @@ class Schedule(Protocol):
 class Optim:
     """The optimizer; "muon" is for hidden weights, with AdamW for the rest.
 
-    ``head_lr_factor`` multiplies the rate of all that is not backbone; norms and biases get no weight decay
-    unless ``decay_norm_and_bias``.
+    ``head_lr_factor`` multiplies the rate of all that is not backbone (S3: 10), ``backbone_lr_factor`` that of
+    the backbone, ``bias_lr_factor`` that of biases outside of norms (S5). Norms and biases get no weight decay
+    unless ``decay_norm_and_bias`` (S1, S3), or ``norm_decay`` and ``bias_decay`` of their own (S5).
+
+    ``frozen`` lists beginnings of parameter names that are not trained. Norms are frozen by two switches: their
+    scale and shift (S3), and their running statistics, which training then uses and leaves as they are (S2).
     """
 
     name: Literal["sgd", "adam", "adamw", "muon"] = "adamw"
@@ -37,6 +41,13 @@ class Optim:
     nesterov: bool = False
     head_lr_factor: float = 1.0
     decay_norm_and_bias: bool = False
+    backbone_lr_factor: float = 1.0
+    bias_lr_factor: float = 1.0
+    norm_decay: float | None = None
+    bias_decay: float | None = None
+    frozen: tuple[str, ...] = ()
+    freeze_norm_affine: bool = False
+    freeze_norm_statistics: bool = False
 
 
 @dataclass(slots=True)
@@ -93,9 +104,12 @@ class Recipe:
             small.training, steps=2, batch=2, accumulate=1, workers=0, compile=False, precision="fp32"
         )
         for thing in walk(small.augment):
-            size = getattr(thing, "size", None)
-            if isinstance(size, tuple):
-                thing.size = tuple(min(64, side) for side in size)
+            for name in ("size", "sizes", "length", "longest"):
+                length = getattr(thing, name, None)
+                if isinstance(length, tuple):
+                    setattr(thing, name, tuple(min(64, side) for side in length))
+                elif isinstance(length, int):
+                    setattr(thing, name, min(64, length))
         return small
 
 

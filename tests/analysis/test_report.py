@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from segwright.analysis import plots, report
+from segwright.analysis import page, plots, report
 from segwright.analysis.report import Case, Run, render
 from segwright.labels import LabelSpace, spread_colors
 
@@ -245,7 +245,7 @@ def test_training_time_adds_up_over_restarts():
     [(48.0, "48 s"), (720.0, "12 min"), (3599.0, "1 h 00 min"), (11100.0, "3 h 05 min"), (math.nan, DASH)],
 )
 def test_durations_read_naturally(seconds, text):
-    assert report.duration(seconds) == text
+    assert page.duration(seconds) == text
 
 
 @pytest.mark.parametrize(

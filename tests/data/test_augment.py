@@ -2,31 +2,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import cv2
 import numpy as np
 import pytest
+from tests import small
+from tests.draws import draw, encoded, panoptic, sample
 
-from segwright.contracts import Draw, Sample, Segment, UserError
-from segwright.data.augment import Chain, ColorJitter, RandomView, View
-from segwright.data.mixing import PasteClasses
-
-
-def sample(height: int = 90, width: int = 120) -> Sample:
-    random = np.random.default_rng(0)
-    smooth = cv2.resize(
-        random.integers(0, 255, (9, 12, 3), np.uint8), (width, height), interpolation=cv2.INTER_CUBIC
-    )
-    classes = cv2.resize(
-        random.integers(0, 4, (9, 12), np.uint8), (width, height), interpolation=cv2.INTER_NEAREST
-    )
-    return Sample(smooth, classes, "one")
-
-
-def draw(seed: int = 0, progress: float = 0.0, focus: int | None = None) -> Draw:
-    def partner(number: int) -> tuple[Sample, Draw]:
-        return replace(sample(), map=np.full((90, 120), 2, np.uint8)), draw(seed + 1000 + number)
-
-    return Draw(np.random.default_rng(seed), progress, (9.0, 8.0, 7.0), focus, partner)
+from segwright.contracts import Sample, Segment, UserError
+from segwright.data.augment import Chain, RandomCrop, RandomView, View
+from segwright.data.geometry import Between, Fixed, LongEdge, Rounded, ShortEdge
+from segwright.data.mixing import CopyBlob, CutMix, PasteInstances
+from segwright.data.order import ByOrientation, ClassUniform, RepeatFactor
+from segwright.data.photometric import Blur, ColorJitter, Erase
+from segwright.text import from_yaml, to_yaml
 
 
 def reference(
@@ -59,8 +46,8 @@ def test_a_view_equals_the_pixel_by_pixel_reference(
     from segwright.data import augment
 
     windows = []
-    kind = augment._Window
-    monkeypatch.setattr(augment, "_Window", lambda *a: windows.append(a) or kind(*a))
+    kind = augment.Window
+    monkeypatch.setattr(augment, "Window", lambda *a: windows.append(a) or kind(*a))
     one, size = sample(), (48, 64)
     made = RandomView((View(size, scale),), flip=0.5, stretch=1.2)(one, draw(seed))
     corner, source, _, flip, _ = windows[0]
@@ -111,44 +98,139 @@ def test_a_view_shows_the_class_that_the_draw_names() -> None:
     assert not all((view(one, draw(seed)).map == 5).any() for seed in range(20))
 
 
-def test_the_same_draw_gives_the_same_sample() -> None:
-    chain = Chain((RandomView((View((32, 32)),)), ColorJitter(0.3, 0.3, 0.3, 0.1, 0.1)))
+@pytest.mark.parametrize(
+    "geometry", [RandomView((View((32, 32)),)), RandomCrop((32, 32), rotate=10.0, padding="four sides")]
+)
+def test_the_same_draw_gives_the_same_sample(geometry) -> None:
+    chain = Chain((geometry, ColorJitter(0.3, 0.3, 0.3, 0.1, 0.1)))
     first, second, other = (chain(sample(), draw(seed)) for seed in (1, 1, 2))
     assert (first.image == second.image).all()
     assert (first.map == second.map).all()
     assert (first.image != other.image).any()
 
 
-def test_color_jitter_without_strength_changes_nothing() -> None:
-    made = ColorJitter(0, 0, 0, 0, 0)(sample(), draw())
-    assert np.abs(made.image.astype(int) - sample().image).max() <= 1
+def whole(size: tuple[int, int] | None = None, **options: object) -> RandomCrop:
+    return RandomCrop(size, **{"scale": Between(1.0, 1.0), "flip": 0.0, **options})
 
 
-def test_without_saturation_an_image_is_gray() -> None:
-    jitter = ColorJitter(0, 0, 1.0)
-    grays = [np.ptp(jitter(sample(), draw(seed)).image.astype(int), axis=2).mean() for seed in range(12)]
-    assert min(grays) < 0.3 * np.ptp(sample().image.astype(int), axis=2).mean()
+def test_a_crop_shows_image_and_map_at_one_place_in_one_dtype() -> None:
+    one = encoded()
+    for seed in range(20):
+        made = whole((33, 47), flip=0.5)(one, draw(seed))
+        assert made.map.shape == (33, 47)
+        assert (made.image == made.map[..., None]).all()
 
 
-def test_a_turn_of_hue_keeps_brightness() -> None:
-    calm = sample().image // 4 + 96
-    turned = [
-        ColorJitter(0, 0, 0, hue=0.5)(replace(sample(), image=calm), draw(seed)).image for seed in range(6)
-    ]
-    luma = np.array([0.299, 0.587, 0.114])
-    assert max(np.abs(image @ luma - calm @ luma).max() for image in turned) < 2
-    assert max(np.abs(image.astype(int) - calm).max() for image in turned) > 20
+@pytest.mark.parametrize("size", [(65, 97), (90, 120), (33, 121), (129, 31)])
+@pytest.mark.parametrize("scale", [Between(0.5, 2.0), Between(0.7, 2.1, 0.1), Rounded(LongEdge(150), 32, 1)])
+def test_crops_have_their_size_whatever_the_scale(size: tuple[int, int], scale: object) -> None:
+    for seed in range(10):
+        made = RandomCrop(size, scale)(sample(), draw(seed))
+        assert made.image.shape == (*size, 3)
+        assert made.map.shape == size
+        assert ((made.image == (9, 8, 7)).all(axis=2) >= (made.map == 255)).all()
 
 
-def test_color_jitter_refuses_what_is_no_rgb_image() -> None:
-    with pytest.raises(UserError, match="needs 8-bit RGB, found uint16"):
-        ColorJitter()(replace(sample(), image=np.zeros((4, 4, 3), np.uint16)), draw())
+@pytest.mark.parametrize("padding", ["right and below", "four sides"])
+def test_only_what_lies_beside_a_small_image_is_ignored(padding: str) -> None:
+    places = set()
+    for seed in range(30):
+        made = RandomCrop((100, 140), Between(0.5, 0.5), flip=0.0, padding=padding)(sample(), draw(seed))
+        inside = made.map != 255
+        rows, columns = np.nonzero(inside)
+        assert inside.sum() == 45 * 60 == (np.ptp(rows) + 1) * (np.ptp(columns) + 1)
+        assert (made.image[~inside] == (9, 8, 7)).all()
+        places.add((rows.min(), columns.min()))
+    assert places == {(0, 0)} if padding == "right and below" else len(places) > 20
 
 
-def test_pasted_classes_come_with_their_pixels() -> None:
-    view = RandomView((View((90, 120), (1.0, 1.0)),), flip=0.0)
-    made = PasteClasses(view, classes=(2,), probability=1.0)(sample(), draw())
-    assert (made.map == 2).all()  # the partner is class 2 everywhere
-    kept = PasteClasses(view, classes=(3,), probability=1.0)(sample(), draw())
-    assert (kept.map == sample().map).all()
-    assert (PasteClasses(view, (2,), 0.0)(sample(), draw()).map == sample().map).all()
+def test_an_image_larger_than_the_crop_needs_no_padding() -> None:
+    for seed in range(60):
+        made = RandomCrop((65, 97), Between(0.9, 2.0))(sample(), draw(seed))
+        assert (made.map != 255).all()
+
+
+def test_without_a_size_the_whole_scaled_image_is_shown() -> None:
+    made = RandomCrop(None, ShortEdge((45,)), flip=1.0)(sample(), draw())
+    assert made.map.shape == (45, 60)
+    assert (made.map == sample().map[1::2, -1::-2]).mean() > 0.99  # a pixel's center is the corner of four
+    assert whole()(sample(), draw()).map.shape == (90, 120)
+    same = RandomCrop(None, Fixed((33, 65)))(sample(), draw())
+    assert same.image.shape == (33, 65, 3)
+
+
+def test_a_crop_shows_the_class_that_the_draw_names() -> None:
+    classes = np.zeros((200, 300), np.uint8)
+    classes[150:153, 20:23] = 5
+    one = Sample(np.zeros((200, 300, 3), np.uint8), classes, "far")
+    crop = RandomCrop((40, 40), Between(0.9, 1.5))
+    assert all((crop(one, draw(seed, focus=5)).map == 5).any() for seed in range(20))
+    assert not all((crop(one, draw(seed)).map == 5).any() for seed in range(20))
+
+
+def test_crops_lie_everywhere() -> None:
+    ramp = np.arange(90 * 120, dtype=np.int32).reshape(90, 120)
+    one = replace(sample(), map=ramp, segments=())
+    corners = {divmod(int(whole((80, 110))(one, draw(seed)).map[0, 0]), 120) for seed in range(600)}
+    assert {row for row, _ in corners} == set(range(11))
+    assert {column for _, column in corners} == set(range(11))
+
+
+def test_a_part_of_the_crops_is_turned_by_up_to_the_angle() -> None:
+    ramp = Sample(
+        np.zeros((200, 200, 3), np.uint8), np.arange(40_000, dtype=np.int32).reshape(200, 200), "r", ()
+    )
+    crop = whole((100, 100), rotate=10.0, rotate_probability=0.5)
+    angles = []
+    for seed in range(60):
+        ids = crop(ramp, draw(seed)).map
+        (top, left), (bottom, right) = divmod(int(ids[50, 10]), 200), divmod(int(ids[50, 90]), 200)
+        angles.append(np.degrees(np.arctan2(bottom - top, right - left)))
+    assert 15 < sum(angle == 0 for angle in angles) < 45
+    assert 8 < max(angles) < 11
+    assert -11 < min(angles) < -8
+
+
+def test_instance_ids_and_crowds_survive_a_crop_with_a_flip() -> None:
+    one = panoptic()
+    made = whole(flip=1.0)(one, draw())
+    assert (made.map == one.map[:, ::-1]).all()
+    assert made.segments == one.segments
+    corner = whole((20, 20))(one, draw(1))
+    assert {s.id for s in corner.segments} == set(np.unique(corner.map)) - {0}
+    assert all(s in one.segments for s in corner.segments)
+
+
+def test_an_image_and_a_map_of_two_sizes_are_refused() -> None:
+    wrong = replace(sample(), map=np.zeros((90, 119), np.uint8))
+    with pytest.raises(UserError, match=r"sample_0: image is 90x120, its map 90x119 \(height x width\)"):
+        RandomCrop((32, 32))(wrong, draw())
+
+
+@pytest.mark.parametrize(
+    "thing",
+    [
+        RandomCrop((513, 1025), Between(0.5, 2.0, 0.1, of=LongEdge(641)), padding="four sides", rotate=10.0),
+        RandomCrop(None, Rounded(ShortEdge((300, 600), longest=1000, per_batch=True), 32, plus=1)),
+        CutMix(RandomCrop((64, 64), Fixed((512, 1024), keep_aspect=True))),
+        CopyBlob(Chain((Blur(), Erase())), (("wall", "sidewalk"), (15, 0))),
+        PasteInstances(Chain(), ("car", 3)),
+        RepeatFactor(0.02),
+        ByOrientation(),
+        ClassUniform(0.3),
+    ],
+    ids=lambda thing: type(thing).__name__,
+)
+def test_a_description_survives_yaml(thing) -> None:
+    assert from_yaml(to_yaml(thing)) == thing
+
+
+def test_a_tiny_recipe_has_tiny_crops_whatever_their_scale() -> None:
+    recipe = small.recipe()
+    scale = Rounded(ShortEdge((300, 600), longest=1000), 16)
+    recipe.augment = Chain((RandomCrop(None, scale), RandomCrop((513, 769), Between(of=LongEdge(640)))))
+    first, second = recipe.tiny().augment.steps
+    assert first.size is None
+    assert first.scale == Rounded(ShortEdge((64, 64), longest=64), 16)
+    assert second == RandomCrop((64, 64), Between(of=LongEdge(64)))
+    assert scale.scale.sizes == (300, 600)

@@ -112,7 +112,7 @@ def test_what_would_spoil_a_training_is_found_before_it(tmp_path: Path, spoil, m
 
 def test_an_image_in_two_splits_is_found(tmp_path: Path) -> None:
     data = CamVid().open(fake_camvid(tmp_path), "train")
-    with pytest.raises(UserError, match=r"train_0\.png: is in train and in val"):
+    with pytest.raises(UserError, match=r"train_0\.png: in val is the same image as"):
         quick_check({"train": data, "val": data})
 
 

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
 from tests import small
 from torch import nn
 
-from segwright.contracts import InputContract, PixelOutput, UserError
-from segwright.models.backbones import backbone
+from segwright.contracts import InputContract, PixelOutput
+from segwright.models.backbones import Timm
 from segwright.models.layers.resize import enlarge
 from segwright.models.pyramid import Block, Pyramid
 from segwright.models.unet import UNet
 
 CONFIGS = [
     Pyramid(widths=(8, 16, 24), depths=(1, 2, 1), stem=8, decoder=12),
-    UNet("resnet18", widths=(32, 16, 8)),
+    UNet(Timm("resnet18"), widths=(32, 16, 8)),
 ]
 IDS = ["pyramid", "unet"]
 
@@ -82,32 +80,6 @@ def test_the_pyramid_is_at_half_resolution() -> None:
 def test_the_same_seed_gives_the_same_weights() -> None:
     first, second = (build(CONFIGS[0]).state_dict() for _ in range(2))
     assert all(torch.equal(first[name], second[name]) for name in first)
-
-
-def test_an_unknown_backbone_names_its_neighbors() -> None:
-    with pytest.raises(UserError, match=r"backbone 'resnet19' is not known to timm; near it: .*resnet"):
-        backbone("resnet19")
-
-
-def test_missing_weights_name_the_file(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"none\.pth: no such file; expected backbone weights for resnet18"):
-        backbone("resnet18", weights=str(tmp_path / "none.pth"))
-
-
-def test_weights_come_from_a_local_file(tmp_path: Path) -> None:
-    import timm
-
-    torch.manual_seed(1)
-    source = timm.create_model("resnet18", num_classes=0)
-    torch.save(source.state_dict(), tmp_path / "weights.pth")
-    loaded = backbone("resnet18", weights=str(tmp_path / "weights.pth"))
-    assert torch.equal(loaded.state_dict()["conv1.weight"], source.state_dict()["conv1.weight"])
-
-
-def test_backbones_give_features_at_their_strides() -> None:
-    network = backbone("resnet18", output_stride=16)
-    shapes = [tuple(f.shape[1:]) for f in network(torch.randn(1, 3, 64, 64))]
-    assert shapes == [(64, 32, 32), (64, 16, 16), (128, 8, 8), (256, 4, 4), (512, 4, 4)]
 
 
 def test_enlarging_keeps_constants_and_leaves_equal_sizes_alone() -> None:

@@ -23,7 +23,7 @@ LAYERS = (
     ("version", "labels"),
     ("contracts",),
     ("text",),
-    ("data", "models", "losses", "decode", "metrics"),
+    ("data", "models", "legacy", "losses", "decode", "metrics"),
     ("recipe",),
     ("evaluation",),
     ("prediction",),
@@ -31,7 +31,7 @@ LAYERS = (
     ("recipes",),
     ("analysis",),
     ("demo",),
-    ("cli", "__init__", "__main__"),
+    ("cli", "cli_data", "__init__", "__main__"),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 

@@ -56,13 +56,13 @@ def losses(steps: Lines) -> str:
     drawn = [(key, x, y) for key, x, y in drawn if x.size]
     if not drawn:
         return ""
-    with _figure("losses", "loss", x_label="step") as (axes, result):
+    with figure("losses", "loss", x_label="step") as (axes, result):
         for place, (key, x, y) in enumerate(drawn):
             color = SERIES[place % len(SERIES)]
             _course(axes, x, y, color, label=key)
         everything = np.concatenate([smoothed(y) for _, _, y in drawn])
         if everything.min() > 0 and everything.max() > 8 * everything.min():
-            _log_scale(axes, "y")
+            log_scale(axes, "y")
         _finish_steps(axes)
         axes.legend(loc="upper right")
     return result.svg
@@ -73,7 +73,7 @@ def learning_rate(steps: Lines) -> str:
     x, y = _series(steps, "lr")
     if not x.size:
         return ""
-    with _figure("lr", "learning rate", x_label="step") as (axes, result):
+    with figure("lr", "learning rate", x_label="step") as (axes, result):
         axes.plot(*_thinned(x, y), _mark(x), color=SERIES[3])
         axes.set_ylim(bottom=0)
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:.3g}")
@@ -86,7 +86,7 @@ def throughput(steps: Lines) -> str:
     x, y = _series(steps, "images_per_second")
     if not x.size:
         return ""
-    with _figure("speed", "images per second", x_label="step") as (axes, result):
+    with figure("speed", "images per second", x_label="step") as (axes, result):
         _course(axes, x, y, SERIES[2])
         middle = float(np.median(y))
         axes.axhline(middle, color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)))
@@ -103,7 +103,7 @@ def validation(evaluations: Lines) -> str:
     drawn = [(key, x, y) for key, x, y in drawn if x.size]
     if not drawn:
         return ""
-    with _figure("validation", "validation scores, %", x_label="step") as (axes, result):
+    with figure("validation", "validation scores, %", x_label="step") as (axes, result):
         for place, (key, x, y) in enumerate(drawn):
             axes.plot(x, 100 * y, color=SERIES[place], label=keys[key], marker="o", markersize=2.6)
             if key == "miou":
@@ -128,7 +128,7 @@ def histogram(values: Values) -> str:
     low = min(10 * math.floor(known.min() / 10), 90)
     high = max(10 * math.ceil(known.max() / 10), low + 10)
     edges = np.linspace(low, high, (high - low) // 10 * (5 if high - low <= 50 else 2) + 1)
-    with _figure("images", "images by mIoU, %", x_label="mIoU of the image, %") as (axes, result):
+    with figure("images", "images by mIoU, %", x_label="mIoU of the image, %") as (axes, result):
         axes.hist(known, edges.tolist(), color=SERIES[0], alpha=0.75, rwidth=0.92)
         mean, median = float(known.mean()), float(np.median(known))
         axes.axvline(mean, color=INK, linewidth=1, label=f"mean {mean:.1f}")
@@ -148,7 +148,7 @@ def class_shares(truth: Values, predicted: Values, names: Sequence[str]) -> str:
     ranks = np.arange(len(names))
     pairs = [("truth", truth[order]), ("prediction", predicted[order])]
     label = "" if named else "class, by share of the truth"
-    with _figure("shares", "share of pixels, %", x_label=label, height=height) as (axes, result):
+    with figure("shares", "share of pixels, %", x_label=label, height=height) as (axes, result):
         for place, (kind, shares) in enumerate(pairs):
             x, y = ranks[shares > 0], 100 * shares[shares > 0]
             across, along = (y, x) if named else (x, y)
@@ -161,12 +161,12 @@ def class_shares(truth: Values, predicted: Values, names: Sequence[str]) -> str:
             both = (truth[order] > 0) & (predicted[order] > 0)
             bars = 100 * truth[order][both], 100 * predicted[order][both]
             axes.hlines(ranks[both], np.minimum(*bars), np.maximum(*bars), color=LINE, linewidth=3, zorder=1)
-            axes.set_yticks(ranks, [_short(names[place]) for place in order])
+            axes.set_yticks(ranks, [short(names[place]) for place in order])
             axes.tick_params(axis="y", labelcolor=INK)
             axes.set_ylim(len(names) - 0.4, -0.6)
             axes.grid(True, axis="x")
             axes.grid(False, axis="y")
-        _log_scale(axes, "x" if named else "y")
+        log_scale(axes, "x" if named else "y")
         (axes.set_xlim if named else axes.set_ylim)(
             None, min(150 * float(max(truth.max(), predicted.max())), 115)
         )
@@ -181,14 +181,14 @@ def matrix(shares: Values, names: Sequence[str], columns: Sequence[str], title: 
     """
     count = len(names)
     height = min(2.0 + 0.32 * count, 5.2)
-    with _figure("matrix " + title, title, x_label="prediction", size=(5.2, height)) as (axes, result):
+    with figure("matrix " + title, title, x_label="prediction", size=(5.2, height)) as (axes, result):
         axes.imshow(_cells(shares), interpolation="none")
         axes.grid(False)
         axes.set_ylabel("truth")
         axes.tick_params(labelsize=min(8.0, max(5.0, 190 / count)))
         if count <= MOST_NAMED:
-            axes.set_xticks(range(len(columns)), [_short(name) for name in columns], rotation=90)
-            axes.set_yticks(range(count), [_short(name) for name in names])
+            axes.set_xticks(range(len(columns)), [short(name) for name in columns], rotation=90)
+            axes.set_yticks(range(count), [short(name) for name in names])
             axes.tick_params(labelcolor=INK)
         if count <= MOST_NUMBERED:
             for row, column in np.argwhere(shares >= 0.005):
@@ -211,16 +211,17 @@ def smoothed(values: Values) -> Values:
     return result
 
 
-class _Result:
+class Result:
     """What a drawing turns into once its block ends."""
 
     svg = ""
 
 
 @contextmanager
-def _figure(
+def figure(
     salt: str, title: str, *, x_label: str, height: float = 2.7, size: tuple[float, float] | None = None
-) -> Iterator[tuple[Axes, _Result]]:
+) -> Iterator[tuple[Axes, Result]]:
+    """Axes to draw on; when the block ends ``svg`` of the result is the figure."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -231,7 +232,7 @@ def _figure(
         axes = figure.subplots()
         axes.set_title(title)
         axes.set_xlabel(x_label)
-        result = _Result()
+        result = Result()
         yield axes, result
         result.svg = _inline(figure, title)
 
@@ -285,7 +286,7 @@ def _finish_steps(axes: Axes) -> None:
     axes.margins(x=0.02)
 
 
-def _log_scale(axes: Axes, which: str) -> None:
+def log_scale(axes: Axes, which: str) -> None:
     """A log scale with plain numbers at its ticks, more of them where it spans few decades."""
     from matplotlib.ticker import LogLocator, NullFormatter
 
@@ -309,5 +310,6 @@ def _cells(shares: Values) -> NDArray[np.uint8]:
     return cells
 
 
-def _short(name: str, most: int = 18) -> str:
+def short(name: str, most: int = 18) -> str:
+    """A name that fits beside an axis."""
     return name if len(name) <= most else name[: most - 1] + "…"

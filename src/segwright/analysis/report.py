@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.analysis import plots
+from segwright.analysis import page, plots
 from segwright.labels import LabelSpace
 from segwright.prediction import draw
 
@@ -21,8 +21,6 @@ MOST_CONFUSIONS = 15
 MOST_PICTURES = 4
 IMAGE_BUDGET = 4_500_000  # characters of all pictures of cases together
 SIDES = (640, 480, 400, 320, 240, 160)  # longest sides to try until they fit the budget
-
-_DASH = "\N{EN DASH}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,21 +97,15 @@ def render(run: Run, cases: Sequence[Case]) -> str:
     The page loads nothing from anywhere: figures are SVG, images are JPEG inside it, made as small as it
     takes to keep the file below about 6 MB. ``ValueError`` if the confusion matrix does not fit the labels.
     """
-    from jinja2 import Environment, StrictUndefined
-
     counts = confusion(run)
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters.update(percent=percent, count=count, bar=bar)
-    template = environment.from_string(Path(__file__).with_name("report.html").read_text(encoding="utf-8"))
-    return template.render(
+    return page.render(
+        "report.html",
         run=run,
         figures=key_figures(run),
         curves=_curves(run),
         classes=class_table(run, counts),
-        mean_iou=_number(run.evaluation.get("miou")),
-        mean_recall=_number(run.evaluation.get("class_accuracy")),
+        mean_iou=page.number_of(run.evaluation.get("miou")),
+        mean_recall=page.number_of(run.evaluation.get("class_accuracy")),
         matrices=_matrices(counts, run.labels),
         matrix_legend=[(share, round(share**plots.MATRIX_POWER, 3)) for share in (0.01, 0.05, 0.2, 0.5, 1.0)],
         mistakes=[] if counts is None else top_confusions(counts, run.labels),
@@ -159,8 +151,8 @@ def class_table(run: Run, counts: NDArray[np.int64] | None) -> list[ClassRow]:
     return [
         ClassRow(
             name=name,
-            color=_hex(run.labels.colors[index]),
-            iou=_number(given[name]) if name in given else float(iou[index]),
+            color=page.hex_of(run.labels.colors[index]),
+            iou=page.number_of(given[name]) if name in given else float(iou[index]),
             recall=float(recall[index]),
             precision=float(precision[index]),
             truth=float(truth_share[index]),
@@ -177,7 +169,7 @@ def top_confusions(
     wrong = counts.copy()
     np.fill_diagonal(wrong, 0)
     names = [*labels.names, "(no class)"]
-    colors = [*(_hex(color) for color in labels.colors), "transparent"]
+    colors = [*(page.hex_of(color) for color in labels.colors), "transparent"]
     places = np.argsort(-wrong, axis=None, kind="stable")[:most]
     pairs = [(int(p) // wrong.shape[1], int(p) % wrong.shape[1]) for p in places]
     return [
@@ -205,11 +197,11 @@ def key_figures(run: Run) -> list[tuple[str, str]]:
     }
     last = max((int(line["step"]) for line in (*run.steps, *run.evaluations) if "step" in line), default=None)
     return [
-        *((title, percent(evaluation.get(key), 2)) for title, key in scores.items()),
-        ("Images", count(evaluation.get("images"))),
-        ("Split", str(evaluation.get("split") or _DASH)),
-        ("Steps", count(last)),
-        ("Training time", duration(training_seconds(run.steps))),
+        *((title, page.percent(evaluation.get(key), 2)) for title, key in scores.items()),
+        ("Images", page.count(evaluation.get("images"))),
+        ("Split", str(evaluation.get("split") or page.DASH)),
+        ("Steps", page.count(last)),
+        ("Training time", page.duration(training_seconds(run.steps))),
     ]
 
 
@@ -217,39 +209,12 @@ def training_seconds(steps: Sequence[Mapping[str, Any]]) -> float:
     """Seconds over all sittings of a run: the clock of a log line starts anew where a run was resumed."""
     total = before = 0.0
     for line in steps:
-        now = _number(line.get("seconds"))
+        now = page.number_of(line.get("seconds"))
         if math.isnan(now):
             continue
         total += now - before if now >= before else now
         before = now
     return total if before else math.nan
-
-
-def percent(value: float | int | None, digits: int = 1) -> str:
-    """A fraction as percent, without the sign; a dash for what is unknown."""
-    number = _number(value)
-    return _DASH if math.isnan(number) else f"{100 * number:.{digits}f}"
-
-
-def count(value: float | int | None) -> str:
-    """A whole number with thin spaces between thousands; a dash for what is unknown."""
-    number = _number(value)
-    return _DASH if math.isnan(number) else f"{number:,.0f}".replace(",", "\u202f")
-
-
-def bar(value: float) -> str:
-    """The width of a bar, as CSS."""
-    return "0" if math.isnan(value) else f"{100 * min(max(value, 0.0), 1.0):.2f}%"
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people say it: 48 s, 12 min, 3 h 05 min."""
-    if math.isnan(seconds):
-        return _DASH
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def _curves(run: Run) -> list[Any]:
@@ -259,7 +224,7 @@ def _curves(run: Run) -> list[Any]:
         plots.learning_rate(run.steps),
         plots.throughput(run.steps),
     )
-    return [_markup(svg) for svg in drawn if svg]
+    return [page.markup(svg) for svg in drawn if svg]
 
 
 def _matrices(counts: NDArray[np.int64] | None, labels: LabelSpace) -> list[Any]:
@@ -273,7 +238,7 @@ def _matrices(counts: NDArray[np.int64] | None, labels: LabelSpace) -> list[Any]
         ("share of each predicted class, %", shown.sum(0, keepdims=True)),
     )
     return [
-        _markup(
+        page.markup(
             plots.matrix(_ratios(shown, np.broadcast_to(total, shown.shape)), labels.names, columns, title)
         )
         for title, total in halves
@@ -282,13 +247,13 @@ def _matrices(counts: NDArray[np.int64] | None, labels: LabelSpace) -> list[Any]
 
 def _spread(run: Run, counts: NDArray[np.int64] | None) -> list[Any]:
     """How scores spread over images, and pixels over classes."""
-    images = [_number(image.get("miou")) for image in run.evaluation.get("per_image") or ()]
+    images = [page.number_of(image.get("miou")) for image in run.evaluation.get("per_image") or ()]
     drawn = [plots.histogram(np.array(images, dtype=np.float64))]
     if counts is not None:
         truth, predicted = counts.sum(1), counts[:, : len(run.labels)].sum(0)
         total = counts.sum()
         drawn.append(plots.class_shares(truth / total, predicted / total, run.labels.names))
-    return [_markup(svg) for svg in drawn if svg]
+    return [page.markup(svg) for svg in drawn if svg]
 
 
 def _groups(cases: Sequence[Case], labels: LabelSpace) -> list[tuple[str, list[_View]]]:
@@ -333,15 +298,15 @@ def _legend(cases: Sequence[Case], labels: LabelSpace) -> list[tuple[str, str]]:
     seen = {
         int(index) for case in cases for part in (case.truth, case.prediction) for index in np.unique(part)
     }
-    return [(_hex(labels.colors[i]), labels.names[i]) for i in sorted(seen) if 0 <= i < len(labels)]
+    return [(page.hex_of(labels.colors[i]), labels.names[i]) for i in sorted(seen) if 0 <= i < len(labels)]
 
 
 def _error_legend() -> list[tuple[str, str]]:
     return [
-        (_hex(draw.CORRECT), "correct"),
-        (_hex(draw.NEAR_BORDER), "wrong, near a border of the truth"),
-        (_hex(draw.WRONG), "wrong, inside"),
-        (_hex(draw.UNSCORED), "no truth"),
+        (page.hex_of(draw.CORRECT), "correct"),
+        (page.hex_of(draw.NEAR_BORDER), "wrong, near a border of the truth"),
+        (page.hex_of(draw.WRONG), "wrong, inside"),
+        (page.hex_of(draw.UNSCORED), "no truth"),
     ]
 
 
@@ -366,19 +331,9 @@ def _facts(values: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str
         if isinstance(value, Mapping):
             yield from _facts(value, name)
         elif isinstance(value, list | tuple):
-            yield name, ", ".join(map(str, value)) or _DASH
+            yield name, ", ".join(map(str, value)) or page.DASH
         else:
-            yield name, _DASH if value is None else str(value)
-
-
-def _markup(svg: str) -> Any:
-    from markupsafe import Markup
-
-    return Markup(svg)  # names inside were escaped when it was drawn
-
-
-def _number(value: Any) -> float:
-    return math.nan if value is None else float(value)
+            yield name, page.DASH if value is None else str(value)
 
 
 def _ratio(part: Any, whole: Any) -> float:
@@ -389,7 +344,3 @@ def _ratios(part: NDArray[Any], whole: NDArray[Any]) -> Values:
     result: Values = np.full(part.shape, np.nan)
     np.divide(part, whole, out=result, where=whole > 0)
     return result
-
-
-def _hex(color: tuple[int, ...]) -> str:
-    return "#{:02x}{:02x}{:02x}".format(*color)

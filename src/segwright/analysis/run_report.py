@@ -9,6 +9,7 @@ from segwright.analysis.report import Case, Run, render
 from segwright.contracts import Dataset, UserError
 from segwright.labels import LabelSpace
 from segwright.models.weights import read_model
+from segwright.prediction.draw import as_rgb
 from segwright.prediction.predict import predict
 from segwright.text import from_yaml, load_code
 from segwright.training.log import read_lines
@@ -85,7 +86,7 @@ def _cases(
                 name=image["name"],
                 miou=float(image["miou"]),
                 pixel_accuracy=float(image["pixel_accuracy"]),
-                image=sample.image,
+                image=as_rgb(sample.image),
                 truth=sample.semantic(),
                 prediction=predict(model, sample.image).semantic,
                 group="worst" if image in worst_ones else "best",

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -186,9 +187,18 @@ class Cached:
         """The files behind a sample."""
         return self.pairs.files(index)
 
+    @property
+    def left_over(self) -> Sequence[Path]:
+        """Maps without an image."""
+        return self.pairs.left_over
+
     def complaints(self, index: int) -> list[str]:
         """What is wrong with a sample beyond what reading it refuses."""
         return self.pairs.complaints(index)
+
+    def hidden(self, index: int) -> tuple[int, int]:
+        """(pixels of masks that other masks hide in the map, pixels of all masks)."""
+        return self.pairs.hidden(index)
 
 
 def _array(data: NDArray[np.uint8], start: int, about: list[Any]) -> tuple[NDArray[Any], int]:

@@ -117,15 +117,15 @@ def _decode(data: NDArray[np.uint8], flags: int, path: Path) -> NDArray[Any]:
     if head.startswith(_PNG) and len(head) == 24:
         width, height = struct.unpack(">II", head[16:24])
         refuse_bomb(path, width, height)
+    if _cut_short(data.tobytes()):
+        # Before version 5 OpenCV fills what is missing with gray and says nothing.
+        raise UserError(f"{path}: truncated (its end is missing); copy it again or remove it")
     try:
         image = cv2.imdecode(data, flags)
     except cv2.error:  # OpenCV's own limit on the number of pixels
         image = None
     if image is None:
         raise UserError(f"{path}: not an image that can be decoded; copy it again, convert it, or remove it")
-    if _cut_short(data.tobytes()):
-        # OpenCV fills what is missing with gray and says nothing.
-        raise UserError(f"{path}: truncated (its end is missing); copy it again or remove it")
     return np.asarray(image)
 
 

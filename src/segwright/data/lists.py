@@ -119,6 +119,12 @@ def partners(
     return found
 
 
+def left_over(folder: Path, used: Iterable[Path]) -> tuple[Path, ...]:
+    """Image files of a folder that no image uses, in the order of their names."""
+    taken = set(used)
+    return tuple(sorted(p for p in _entries(folder) if p.suffix.lower() in IMAGE_ENDINGS and p not in taken))
+
+
 def lines_of(path: Path) -> list[str]:
     """The lines of a list file without blank ones; ``UserError`` if it cannot be read or has none."""
     try:
@@ -131,6 +137,31 @@ def lines_of(path: Path) -> list[str]:
     if not lines:
         raise UserError(f"{path}: an empty list; expected one image a line")
     return lines
+
+
+def list_at(pattern: str, root: Path, split: str) -> Path:
+    """The list file of a split: ``{split}`` in the pattern stands for it; found under the root, else from here.
+
+    ``UserError`` if there is none.
+    """
+    named = Path(pattern.replace("{split}", split))
+    for path in (root / named, named):
+        if path.is_file():
+            return path
+    raise UserError(
+        f"{root / named}: no such list; expected one image a line; add it, or set data.lists to another"
+    )
+
+
+def existing(paths: Sequence[Path], source: Path) -> list[Path]:
+    """The images that a list names; ``UserError`` for the first one that is not there."""
+    missing = [path for path in paths if not path.is_file()]
+    if missing:
+        raise UserError(
+            f"{missing[0]}: no such file, as for {len(missing)} of the {len(paths)} images that {source} names; "
+            "add the images, take them off the list, or check --data"
+        )
+    return list(paths)
 
 
 def _why(error: Exception) -> str:

@@ -6,14 +6,14 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 import cv2
 import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from segwright.contracts import Batch, Dataset, Draw, InputContract, Sample
+from segwright.contracts import Batch, Dataset, Draw, InputContract, Sample, UserError
 from segwright.data.augment import Augmentation
 from segwright.data.order import Order
 from segwright.data.targets import MakeTargets
@@ -29,22 +29,30 @@ class Draws:
     padding: tuple[float, ...]
     seed: int
     steps: int
-    batch: int  # positions of one step, which share their progress
+    batch: int  # positions of one step, which share their progress and ``Draw.shared``
 
     def __getitem__(self, position: int) -> Sample:
         """Draw, read and augment."""
-        return self.augment(*self._draw(position, position // self.batch / self.steps, (0,)))
+        return self.augment(*self._draw(position, position // self.batch, (0,)))
 
-    def _draw(self, position: int, progress: float, key: tuple[int, ...]) -> tuple[Sample, Draw]:
+    def _draw(self, position: int, step: int, key: tuple[int, ...]) -> tuple[Sample, Draw]:
         random = np.random.default_rng((self.seed, position, *key))
 
         def partner(number: int) -> tuple[Sample, Draw]:
             # What stands somewhere else in the order: partners come as often as the order shows them.
             elsewhere = np.random.default_rng((self.seed, position, *key, 1, number)).integers(2**31)
-            return self._draw(int(elsewhere), progress, (*key, 2))
+            return self._draw(int(elsewhere), step, (*key, 2))
 
         place = self.order.at(position)
-        return self.dataset[place.index], Draw(random, progress, self.padding, place.focus, partner)
+        return self.dataset[place.index], Draw(
+            random,
+            step / self.steps,
+            self.padding,
+            place.focus,
+            partner,
+            shared=np.random.default_rng((self.seed, step, 3)),
+            labels=self.dataset.labels,
+        )
 
 
 @dataclass(slots=True)
@@ -73,8 +81,16 @@ class Stack:
         )
 
 
+@runtime_checkable
+class Numbered(Protocol):
+    """Anything that gives a sample, or what is made of one, by number."""
+
+    def __getitem__(self, index: int) -> Any:
+        """The one at ``index``."""
+
+
 def batches(
-    draws: Dataset | Draws,
+    draws: Numbered,
     positions: Iterable[list[int]],
     stack: Callable[[Sequence[Sample]], Any],
     *,
@@ -84,7 +100,7 @@ def batches(
     """What ``stack`` makes of the samples at ``positions``, in order; ``workers`` processes make it ahead."""
     loader: DataLoader[Any] = DataLoader(
         cast(Any, draws),
-        batch_sampler=cast(Any, list(positions)),
+        batch_sampler=cast(Any, positions),  # lazily: a list of all steps would be large
         collate_fn=stack,
         num_workers=workers,
         pin_memory=pin,
@@ -92,7 +108,18 @@ def batches(
         # A forked worker starts at once and sees classes from the user's own files; elsewhere take the default.
         multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
     )
-    return iter(loader)
+    return _in_one_line(iter(loader))
+
+
+def _in_one_line(batches: Iterator[Any]) -> Iterator[Any]:
+    """The batches; a file that cannot be used is told as where it was read, without the traceback of a worker."""
+    try:
+        yield from batches
+    except UserError as error:
+        text = str(error.args[0])
+        if text.startswith("Caught"):
+            text = text.rpartition("UserError: ")[2].strip()
+        raise UserError(text) from None
 
 
 def default_workers(device: torch.device, processes: int = 1) -> int:

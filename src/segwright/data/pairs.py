@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from segwright.contracts import IGNORED, Sample, UserError
 from segwright.data.images import image_size, orientation, read_bands, read_image, turn
-from segwright.data.truth import Truth
+from segwright.data.truth import Polygons, Truth
 from segwright.labels import LabelSpace
 
 
@@ -22,7 +22,8 @@ class Pairs:
     """An opened split: images, and their ``truth`` unless it is kept secret (a test split).
 
     ``bands``: None for 8-bit RGB photographs, else images of that many bands as stored. ``reduce`` 2, 4 or 8
-    reads everything at that part of its size.
+    reads everything at that part of its size. ``names`` of the samples, where file names occur twice.
+    ``left_over`` are maps without an image: what a subset leaves, or a loss.
     """
 
     labels: LabelSpace
@@ -30,6 +31,8 @@ class Pairs:
     truth: Truth | None
     bands: int | None = None
     reduce: int = 1
+    names: Sequence[str] | None = None
+    left_over: Sequence[Path] = ()
 
     def __len__(self) -> int:
         return len(self.images)
@@ -38,10 +41,11 @@ class Pairs:
         """Read image and truth; without truth every pixel is ignored."""
         path = self.images[index]
         image = self._image(path)
+        name = path.stem if self.names is None else self.names[index]
         if self.truth is None:
-            return Sample(image, np.full(image.shape[:2], IGNORED, np.uint8), path.stem)
+            return Sample(image, np.full(image.shape[:2], IGNORED, np.uint8), name)
         found, segments = self.truth.read(index, self.labels)
-        return Sample(image, self._fitted(found, image, index), path.stem, segments)
+        return Sample(image, self._fitted(found, image, index), name, segments)
 
     def _image(self, path: Path) -> NDArray[Any]:
         if self.bands is None:
@@ -84,3 +88,7 @@ class Pairs:
     def complaints(self, index: int) -> list[str]:
         """What is wrong with a sample beyond what reading it refuses."""
         return [] if self.truth is None else self.truth.complaints(index, self.labels)
+
+    def hidden(self, index: int) -> tuple[int, int]:
+        """(pixels of masks that other masks hide in the map, pixels of all masks), (0, 0) without overlap."""
+        return self.truth.hidden(index) if isinstance(self.truth, Polygons) else (0, 0)

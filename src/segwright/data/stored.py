@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -51,8 +51,18 @@ def read_label_map(path: Path) -> Mapping[str, object]:
     """The mapping in a YAML file; ``UserError`` if there is none."""
     import yaml
 
+    class Reader(yaml.SafeLoader):
+        """Refuses a key that occurs twice, of which YAML would silently keep the last."""
+
+        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, object]:
+            keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+            twice = [key for key in keys if keys.count(key) > 1]
+            if twice:
+                raise yaml.YAMLError(f"line {node.start_mark.line + 1}: {twice[0]!r} twice in one mapping")
+            return super().construct_mapping(node, deep)
+
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml.load(path.read_text(encoding="utf-8-sig"), Loader=Reader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         why = getattr(error, "strerror", None) or getattr(error, "problem", None) or error
         raise UserError(f"{path}: not a label map that can be read ({why}); expected YAML") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segwright.contracts import IGNORED, Segment, UserError
+from segwright.data.coding import Coding, InChannels
 from segwright.data.lists import Strings
-from segwright.data.maps import Channels, pack, present, read_map
+from segwright.data.maps import pack, present, read_map
 from segwright.labels import LabelSpace
 
 Found = tuple[NDArray[Any], tuple[Segment, ...] | None]
@@ -58,92 +60,6 @@ class ClassMaps:
     def complaints(self, index: int, labels: LabelSpace) -> list[str]:
         """None: reading checks everything."""
         return []
-
-
-@runtime_checkable
-class Coding(Protocol):
-    """How class and instance share the values of a map."""
-
-    channels: Channels
-
-    def ids(self, raw: NDArray[Any]) -> NDArray[np.int32]:
-        """A segment id of every pixel, 0 = void."""
-
-    def about(self, ids: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """The raw class value of each id, and whether it names no single instance (a crowd, if a thing)."""
-
-
-@dataclass(slots=True)
-class Divided:
-    """class x ``divisor`` + instance in one value; ``plain``: values below the divisor are the class alone.
-
-    Cityscapes instanceIds: Divided(1000, plain=True). Mapillary Vistas and KITTI: Divided(256).
-    Ids are the values plus one, so that value 0 is not taken for void.
-    """
-
-    divisor: int
-    plain: bool = False
-    channels: Channels = "index"
-
-    def ids(self, raw: NDArray[Any]) -> NDArray[np.int32]:
-        """The values plus one."""
-        return raw.astype(np.int32) + 1
-
-    def about(self, ids: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """Class and group of each."""
-        values = ids - 1
-        if self.plain:
-            return np.where(values < self.divisor, values, values // self.divisor), values < self.divisor
-        return values // self.divisor, np.zeros(len(values), bool)
-
-
-@dataclass(slots=True)
-class InChannels:
-    """Class in R, instance in 256 G + B (KITTI-STEP); instance 0 of a thing is a group."""
-
-    channels: Channels = "rgb"
-
-    def ids(self, raw: NDArray[Any]) -> NDArray[np.int32]:
-        """All three channels as one number plus one."""
-        return pack(raw) + 1
-
-    def about(self, ids: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """Class and group of each."""
-        values = ids - 1
-        return values >> 16, (values & 0xFFFF) == 0
-
-
-@dataclass(slots=True)
-class Bitmask:
-    """BDD100K: class in R, attributes in G (2 = crowd, 1 = ignored), instance in 256 B + A."""
-
-    channels: Channels = "rgba"
-
-    def ids(self, raw: NDArray[Any]) -> NDArray[np.int32]:
-        """Class, the two attributes and the instance as one number; void where ignored or without class."""
-        red, green, blue, alpha = (raw[..., c].astype(np.int32) for c in range(4))
-        ids = (green & 2) << 23 | red << 16 | blue << 8 | alpha
-        return np.where((green & 1 == 1) | (red == 0), 0, ids).astype(np.int32)
-
-    def about(self, ids: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """Class and crowd of each."""
-        return ids >> 16 & 255, ids >> 24 & 1 == 1
-
-
-@dataclass(slots=True)
-class Instances:
-    """Every value but 0 is an instance of the only class, ``value`` (nuclei and other maps of one class)."""
-
-    value: int = 1
-    channels: Channels = "index"
-
-    def ids(self, raw: NDArray[Any]) -> NDArray[np.int32]:
-        """The values."""
-        return raw.astype(np.int32)
-
-    def about(self, ids: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """The one class."""
-        return np.full(len(ids), self.value), np.zeros(len(ids), bool)
 
 
 @dataclass(slots=True)
@@ -209,7 +125,7 @@ class SegmentTable:
     """Segments of many images in flat arrays: (id, raw class, crowd) of each, by image."""
 
     def __init__(self, segments: Iterable[Sequence[tuple[int, int, bool]]]) -> None:
-        counts, rows = [0], []
+        counts, rows = [0], list[tuple[int, int, bool]]()
         for of_image in segments:
             rows.extend(of_image)
             counts.append(len(of_image))
@@ -382,7 +298,11 @@ def mask_of(segmentation: Any, size: tuple[int, int], source: Path, name: Any) -
             if not shapes:
                 return np.zeros(size, dtype=bool)
             code = coder.merge(coder.frPyObjects(shapes, *size))
-        return np.asarray(coder.decode(code), dtype=bool)
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore", DeprecationWarning
+            )  # of numpy, about how pycocotools hands arrays over
+            return np.asarray(coder.decode(code), dtype=bool)
     except (TypeError, ValueError, KeyError, IndexError, AttributeError) as error:
         raise UserError(
             f"{source}: the segmentation of annotation {name} cannot be read ({error}); expected polygons of at "
@@ -420,7 +340,7 @@ def _translated(values: NDArray[Any], translate: Mapping[int, int] | None, path:
             f"{path}: value {strange[0]} is none of this kind of file ({min(translate)}..{max(translate)}); "
             "check which kind of map it is (ids, train ids, instance ids)"
         )
-    return found
+    return np.asarray(found)
 
 
 def _size(array: NDArray[Any]) -> str:

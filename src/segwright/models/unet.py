@@ -1,30 +1,49 @@
-"""U-Net (Ronneberger et al. 2015) on any backbone of timm."""
+"""U-Net (Ronneberger et al. 2015): on any backbone, and S4's plain one without."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from segwright.contracts import InputContract, PixelOutput
 from segwright.labels import LabelSpace
-from segwright.models.backbones import backbone
+from segwright.models.backbones import Backbone, Timm
+from segwright.models.layers.conv import conv_norm
+from segwright.models.layers.norm import Norm
 from segwright.models.layers.resize import enlarge
 
 
 @dataclass(slots=True)
 class UNet:
-    """``weights``: None, "imagenet" or a file (see ``backbones``); ``widths`` of the decoder, deepest first."""
+    """``widths`` of the decoder, deepest first."""
 
-    backbone: str = "resnet34"
-    weights: str | None = None
+    backbone: Backbone = field(default_factory=lambda: Timm("resnet34"))
     widths: tuple[int, ...] = (256, 128, 64, 32)
+    norm: Norm = field(default_factory=Norm)
 
     def build(self, labels: LabelSpace, contract: InputContract) -> UNetNet:
         """The network."""
         return UNetNet(self, labels, contract)
+
+
+@dataclass(slots=True)
+class PlainUNet:
+    """S4's: convolutions with bias around norms, pooling down, bilinear up; scores at the size of the image.
+
+    ``widths`` of the levels, finest first. ``align_corners`` of the steps up: true in S4.
+    """
+
+    widths: tuple[int, ...] = (64, 128, 256, 512, 512)
+    align_corners: bool = True
+    norm: Norm = field(default_factory=Norm)
+
+    def build(self, labels: LabelSpace, contract: InputContract) -> PlainUNetNet:
+        """The network."""
+        return PlainUNetNet(self, labels, contract)
 
 
 class UNetNet(nn.Module):
@@ -33,11 +52,11 @@ class UNetNet(nn.Module):
     def __init__(self, config: UNet, labels: LabelSpace, contract: InputContract) -> None:
         super().__init__()
         self.labels, self.contract = labels, contract
-        self.backbone = backbone(config.backbone, weights=config.weights, channels=len(contract.mean))
-        channels = list(self.backbone.feature_info.channels())[::-1]  # type: ignore[operator, union-attr]
+        self.backbone = config.backbone.build(len(contract.mean))
+        channels = self.backbone.channels[::-1]
         inputs, steps = channels[0], []
         for skip, width in zip(channels[1:], config.widths, strict=False):
-            steps.append(_double_conv(inputs + skip, width))
+            steps.append(double_conv(inputs + skip, width, norm=config.norm))
             inputs = width
         self.decoder = nn.ModuleList(steps)
         self.head = nn.Conv2d(inputs, len(labels), 1)
@@ -50,12 +69,43 @@ class UNetNet(nn.Module):
         return PixelOutput(self.head(x))
 
 
-def _double_conv(inputs: int, outputs: int) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    for channels in (inputs, outputs):
-        layers += [
-            nn.Conv2d(channels, outputs, 3, padding=1, bias=False),
-            nn.BatchNorm2d(outputs),
-            nn.ReLU(inplace=True),
-        ]
-    return nn.Sequential(*layers)
+class PlainUNetNet(nn.Module):
+    """The network; a side that halves to less than its skip is padded, more at the end."""
+
+    def __init__(self, config: PlainUNet, labels: LabelSpace, contract: InputContract) -> None:
+        super().__init__()
+        self.labels, self.contract = labels, contract
+        self.align_corners = config.align_corners
+        inputs = (len(contract.mean), *config.widths[:-1])
+        self.down = nn.ModuleList(
+            double_conv(before, width, norm=config.norm, bias=True)
+            for before, width in zip(inputs, config.widths, strict=True)
+        )
+        deepest, *skips = config.widths[::-1]
+        self.up = nn.ModuleList()
+        for level, skip in enumerate(skips):  # each step halves the channels for the next, the last does not
+            width = skips[min(level + 1, len(skips) - 1)]
+            self.up.append(double_conv(deepest + skip, width, norm=config.norm, bias=True))
+            deepest = width
+        self.head = nn.Conv2d(deepest, len(labels), 1)
+
+    def forward(self, images: Float[Tensor, "images channels height width"]) -> PixelOutput:
+        """Scores of normalized images."""
+        maps = [self.down[0](images)]
+        for step in self.down[1:]:
+            maps.append(step(F.max_pool2d(maps[-1], 2)))
+        x, *skips = maps[::-1]
+        for step, skip in zip(self.up, skips, strict=True):
+            x = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=self.align_corners)
+            more = [whole - part for whole, part in zip(skip.shape[2:], x.shape[2:], strict=True)]
+            x = F.pad(x, (more[1] // 2, more[1] - more[1] // 2, more[0] // 2, more[0] - more[0] // 2))
+            x = step(torch.cat([skip, x], 1))
+        return PixelOutput(self.head(x))
+
+
+def double_conv(inputs: int, outputs: int, *, norm: Norm, bias: bool = False) -> nn.Sequential:
+    """Twice convolution, norm and activation: 0, 1 and 2, 3."""
+    return nn.Sequential(
+        *conv_norm(inputs, outputs, 3, norm=norm, bias=bias),
+        *conv_norm(outputs, outputs, 3, norm=norm, bias=bias),
+    )

@@ -21,11 +21,10 @@ def write_model(path: Path, model: nn.Module, config: ModelConfig, *, name: str 
     """Write the weights of ``model`` and everything needed to rebuild it without the code of its recipe."""
     from safetensors.torch import save_file
 
-    bare = dataclasses.replace(config, weights=None) if hasattr(config, "weights") else config  # type: ignore[type-var]
     about = {
         "format": FORMAT,
         "name": name,
-        "model": to_yaml(bare),
+        "model": to_yaml(_without_weights(config)),
         "labels": json.dumps(model.labels.to_json()),  # type: ignore[operator, union-attr]
         "contract": json.dumps(dataclasses.asdict(model.contract)),  # type: ignore[call-overload]
     }
@@ -80,6 +79,16 @@ def start_from(model: nn.Module, path: Path, *, skip_head: bool = False) -> list
         )
     model.load_state_dict({k: v for k, v in tensors.items() if k not in unfit}, strict=False)
     return unfit
+
+
+def _without_weights(config: Any) -> Any:
+    """The description, also of a backbone inside, without the file it once started from."""
+    changes = {
+        field.name: None if field.name == "weights" else _without_weights(value)
+        for field in dataclasses.fields(config)
+        if field.name == "weights" or dataclasses.is_dataclass(value := getattr(config, field.name))
+    }
+    return dataclasses.replace(config, **changes)
 
 
 def _tuple(value: Any) -> Any:

@@ -49,6 +49,16 @@ def overlay(image: Picture, classes: NDArray[Any], labels: LabelSpace, *, alpha:
     return blended
 
 
+def as_rgb(image: NDArray[Any]) -> Picture:
+    """Any image [H, W, C] to look at: its first three bands (or the only one), stretched to 0..255 unless 8 bit."""
+    shown = image[..., :3] if image.shape[2] >= 3 else np.repeat(image[..., :1], 3, axis=2)
+    if shown.dtype == np.uint8:
+        return np.ascontiguousarray(shown, dtype=np.uint8)
+    values = shown.astype(np.float32)
+    low, high = np.percentile(values, (1, 99))
+    return np.asarray(((values - low) * (255 / max(float(high - low), 1e-6))).clip(0, 255), dtype=np.uint8)
+
+
 def errors(prediction: NDArray[Any], truth: NDArray[Any], labels: LabelSpace) -> Picture:
     """Where a prediction is wrong, [H, W, 3], both maps [H, W] in class indices.
 

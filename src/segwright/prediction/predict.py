@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from segwright.contracts import Prediction, Sample, UserError
-from segwright.data.images import read_image
+from segwright.contracts import InputContract, Prediction, Sample, UserError
+from segwright.data.images import read_bands, read_image
 from segwright.data.lists import IMAGE_ENDINGS
 from segwright.data.loader import Stack
 from segwright.data.maps import write_png
@@ -22,20 +22,20 @@ from segwright.data.targets import SemanticTargets
 from segwright.decode.semantic import Argmax
 from segwright.labels import LabelSpace
 from segwright.models.weights import read_model
-from segwright.prediction.draw import colorize, overlay
+from segwright.prediction.draw import as_rgb, colorize, overlay
 
 
 @dataclass(frozen=True, slots=True)
 class ImagePrediction(Prediction):
     """A prediction with the image and labels it belongs to."""
 
-    image: NDArray[np.uint8] | None = None
+    image: NDArray[Any] | None = None
     labels: LabelSpace | None = None
 
     def draw(self) -> NDArray[np.uint8]:
         """The image under the colors of its classes, RGB uint8 [H, W, 3]."""
         assert self.image is not None and self.labels is not None
-        return overlay(self.image, self.semantic, self.labels)
+        return overlay(as_rgb(self.image), self.semantic, self.labels)
 
 
 def load(source: Path | str, *, device: torch.device | str = "cpu", code: Any = None) -> nn.Module:
@@ -54,9 +54,12 @@ def load(source: Path | str, *, device: torch.device | str = "cpu", code: Any = 
     return read_model(path, device, code=code)
 
 
-def predict(model: nn.Module, image: Path | str | NDArray[np.uint8] | Any) -> ImagePrediction:
-    """The prediction for a path, a PIL image or an RGB array uint8 [H, W, 3], on the model's device."""
-    array, name = _as_array(image)
+def predict(model: nn.Module, image: Path | str | NDArray[Any] | Any) -> ImagePrediction:
+    """The prediction for a path, a PIL image or an array, on the model's device.
+
+    An array is RGB uint8 [H, W, 3] or, for a model of several bands, [H, W, bands] as the files hold it.
+    """
+    array, name = _as_array(image, model.contract)  # type: ignore[arg-type]
     stack = Stack(SemanticTargets(), model.contract)  # type: ignore[arg-type]
     batch = stack([Sample(array, np.zeros(array.shape[:2], np.uint8), name)])
     device = next(model.parameters()).device
@@ -106,13 +109,17 @@ def find_images(sources: Iterable[str]) -> list[Path]:
     return list(found)
 
 
-def _as_array(image: Any) -> tuple[NDArray[np.uint8], str]:
+def _as_array(image: Any, contract: InputContract) -> tuple[NDArray[Any], str]:
+    bands = len(contract.mean) if contract.channels == "bands" else None
     if isinstance(image, str | Path):
-        return read_image(Path(image)), Path(image).stem
+        path = Path(image)
+        return (read_image(path) if bands is None else read_bands(path, bands)), path.stem
     if not isinstance(image, np.ndarray):  # a PIL image
         from PIL import ImageOps
 
         image = np.array(ImageOps.exif_transpose(image).convert("RGB"))
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+    if bands is None and (image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3):
         raise UserError(f"image is {image.dtype} {image.shape}; expected RGB uint8 [height, width, 3]")
+    if bands is not None and (image.ndim != 3 or image.shape[2] != bands):
+        raise UserError(f"image is {image.dtype} {image.shape}; expected [height, width, {bands}]")
     return image, "image"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from segwright.contracts import InputContract
-from segwright.data.augment import Chain, ColorJitter, RandomView, View
+from segwright.data.augment import Chain, RandomView, View
 from segwright.data.datasets.camvid import CamVid
 from segwright.data.mixing import PasteClasses
 from segwright.data.order import RareClasses
+from segwright.data.photometric import ColorJitter
 from segwright.decode.semantic import Argmax
 from segwright.losses.pixel import CrossEntropy, Dice, Sum
+from segwright.models.backbones import Timm
 from segwright.models.pyramid import Pyramid
 from segwright.models.unet import UNet
 from segwright.recipe import Optim, Recipe, Training
@@ -72,7 +74,7 @@ def unet_resnet34() -> Recipe:
         data=CamVid(),
         sampling=RareClasses(RARE, share=0.3),
         augment=PasteClasses(Chain((view, colors)), SMALL, probability=0.3),
-        model=UNet("resnet34"),
+        model=UNet(Timm("resnet34")),
         loss=Sum((CrossEntropy(WEIGHTS), Dice(weight=0.5))),
         decode=Argmax(),
         schedule=Poly(0.9, warmup=0.05),

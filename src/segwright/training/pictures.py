@@ -7,7 +7,7 @@ from typing import Any
 
 from segwright.contracts import Dataset, Prediction, Sample
 from segwright.data.maps import write_png
-from segwright.prediction.draw import colorize, overlay, panels
+from segwright.prediction.draw import as_rgb, colorize, overlay, panels
 from segwright.training.processes import Processes
 
 KEPT = 12  # pictures on disk: the two first ones, to see where it came from, and the newest
@@ -23,13 +23,14 @@ class Pictures:
         self._labels = data.labels
 
     def watch(self, index: int, sample: Sample, prediction: Prediction) -> None:
-        """Keep this image if it is one of those wanted and can be shown."""
-        if index in self._wanted and sample.image.ndim == 3 and sample.image.shape[2] == 3:
+        """Keep this image if it is one of those wanted."""
+        if index in self._wanted:
+            image = as_rgb(sample.image)
             truth = colorize(sample.semantic(), self._labels)
             self._rows[index] = [
-                sample.image,
+                image,
                 truth,
-                overlay(sample.image, prediction.semantic, self._labels),
+                overlay(image, prediction.semantic, self._labels),
             ]
 
     def write(self, folder: Path, step: int) -> None:

@@ -10,12 +10,13 @@ import torch
 from torch import nn
 
 from segwright.labels import LabelSpace
+from segwright.models.layers.inplace import recompute_activations
 from segwright.models.layers.norm import make_global
 from segwright.models.weights import start_from
 from segwright.recipe import Recipe
 from segwright.training import checkpoint
 from segwright.training.ema import Ema
-from segwright.training.optim import optimizers
+from segwright.training.optim import freeze, optimizers
 from segwright.training.precision import precision_of
 from segwright.training.processes import Processes
 
@@ -60,6 +61,7 @@ def start(
         start_from(model, init, skip_head=skip_head)
     if processes.world > 1:
         make_global(model)
+    recompute_activations(freeze(model, recipe.optim))
     model.to(device)
     if training.channels_last:
         model.to(memory_format=torch.channels_last)

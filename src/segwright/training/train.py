@@ -96,7 +96,7 @@ def _load(run: Run, state: State, data: Dataset) -> Iterator[tuple[list[Batch], 
         return
     draws = Draws(
         data,
-        recipe.sampling.open(data, training.seed),
+        recipe.sampling.open(data, training.seed, training.batch),
         recipe.augment,
         recipe.input.padding,
         seed=training.seed,

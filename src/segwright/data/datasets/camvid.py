@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from segwright.contracts import UserError
-from segwright.data.lists import Paths, images_in, lines_of, partners
+from segwright.data.lists import Paths, images_in, left_over, lines_of, partners
 from segwright.data.pairs import Pairs
 from segwright.data.stored import Stored
 from segwright.data.truth import ClassMaps
@@ -106,7 +106,8 @@ class CamVid(Stored):
         if not annotations.is_dir():
             return Pairs(CLASSES, Paths(images), None)
         maps = partners(images, lambda image: annotations / f"{image.stem}.png")
-        return Pairs(CLASSES, Paths(images), ClassMaps(Paths(maps)))
+        used = (*maps, *(annotations / f"{image.stem}.png" for image in images_in(root / folder)))
+        return Pairs(CLASSES, Paths(images), ClassMaps(Paths(maps)), left_over=left_over(annotations, used))
 
 
 def _listed(root: Path, split: str) -> list[Path]:

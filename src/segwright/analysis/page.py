@@ -1,0 +1,68 @@
+"""Pages: offline HTML files with one look, and how numbers are written on them."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+DASH = "\N{EN DASH}"
+
+
+def render(template: str, **values: Any) -> str:
+    """The page that a template of this folder makes of ``values``; it loads nothing from anywhere."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(percent=percent, count=count, bar=bar)
+    return environment.get_template(template).render(**values)
+
+
+def percent(value: float | int | None, digits: int = 1) -> str:
+    """A fraction as percent, without the sign; a dash for what is unknown."""
+    number = number_of(value)
+    return DASH if math.isnan(number) else f"{100 * number:.{digits}f}"
+
+
+def count(value: float | int | None) -> str:
+    """A whole number with thin spaces between thousands; a dash for what is unknown."""
+    number = number_of(value)
+    return DASH if math.isnan(number) else f"{number:,.0f}".replace(",", "\u202f")
+
+
+def bar(value: float) -> str:
+    """The width of a bar, as CSS."""
+    return "0" if math.isnan(value) else f"{100 * min(max(value, 0.0), 1.0):.2f}%"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say it: 48 s, 12 min, 3 h 05 min."""
+    if math.isnan(seconds):
+        return DASH
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def markup(svg: str) -> Any:
+    """A figure that goes into the page as it is."""
+    from markupsafe import Markup
+
+    return Markup(svg)  # names inside were escaped when it was drawn
+
+
+def number_of(value: Any) -> float:
+    """A number; NaN for what is none."""
+    return math.nan if value is None else float(value)
+
+
+def hex_of(color: tuple[int, ...]) -> str:
+    """A color as CSS."""
+    return "#{:02x}{:02x}{:02x}".format(*color)

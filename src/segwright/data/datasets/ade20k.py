@@ -1,0 +1,124 @@
+"""ADE20K scene parsing: 150 classes in photographs of all kinds of places.
+
+Zhou et al.: Scene Parsing through ADE20K Dataset, CVPR 2017. The photographs are for non-commercial research and
+education; the annotations are under the BSD 3-clause licence.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from segwright.contracts import UserError
+from segwright.data.lists import Paths, existing, images_in, lines_of, list_at, partners
+from segwright.data.pairs import Pairs
+from segwright.data.stored import Stored
+from segwright.data.truth import ClassMaps
+from segwright.labels import LabelSpace
+
+# Name and color of the classes 1 to 150 (see NOTICE). A class has the first of its names in objectInfo150, of
+# several words where the list tears them apart; so the two that begin with "screen" differ.
+TABLE = """
+wall 787878, building B47878, sky 06E6E6, floor 503232, tree 04C803, ceiling 787850, road 8C8C8C,
+bed CC05FF, windowpane E6E6E6, grass 04FA07, cabinet E005FF, sidewalk EBFF07, person 96053D, earth 787846,
+door 08FF33, table FF0652, mountain 8FFF8C, plant CCFF04, curtain FF3307, chair CC4603, car 0066C8,
+water 3DE6FA, painting FF0633, sofa 0B66FF, shelf FF0747, house FF09E0, sea 0907E6, mirror DCDCDC,
+rug FF095C, field 7009FF, armchair 08FFD6, seat 07FFE0, fence FFB806, desk 0AFF47, rock FF290A,
+wardrobe 07FFFF, lamp E0FF08, bathtub 6608FF, railing FF3D06, cushion FFC207, base FF7A08, box 00FF14,
+column FF0829, signboard FF0599, chest of drawers 0633FF, counter EB0CFF, sand A09614, sink 00A3FF,
+skyscraper 8C8C8C, fireplace FA0A0F, refrigerator 14FF00, grandstand 1FFF00, path FF1F00, stairs FFE000,
+runway 99FF00, case 0000FF, pool table FF4700, pillow 00EBFF, screen door 00ADFF, stairway 1F00FF,
+river 0BC8C8, bridge FF5200, bookcase 00FFF5, blind 003DFF, coffee table 00FF70, toilet 00FF85,
+flower FF0000, book FFA300, hill FF6600, bench C2FF00, countertop 008FFF, stove 33FF00, palm 0052FF,
+kitchen island 00FF29, computer 00FFAD, swivel chair 0A00FF, boat ADFF00, bar 00FF99, arcade machine FF5C00,
+hovel FF00FF, bus FF00F5, towel FF0066, light FFAD00, truck FF0014, tower FFB8B8, chandelier 001FFF,
+awning 00FF3D, streetlight 0047FF, booth FF00CC, television 00FFC2, airplane 00FF52, dirt track 000AFF,
+apparel 0070FF, pole 3300FF, land 00C2FF, bannister 007AFF, escalator 00FFA3, ottoman FF9900, bottle 00FF0A,
+buffet FF7000, poster 8FFF00, stage 5200FF, van A3FF00, ship FFEB00, fountain 08B8AA, conveyer belt 8500FF,
+canopy 00FF5C, washer B800FF, plaything FF001F, swimming pool 00B8FF, stool 00D6FF, barrel FF0070,
+basket 5CFF00, waterfall 00E0FF, tent 70E0FF, bag 46B8A0, minibike A300FF, cradle 9900FF, oven 47FF00,
+ball FF00A3, food FFCC00, step FF008F, tank 00FFEB, trade name 85FF00, microwave FF00EB, pot F500FF,
+animal FF007A, bicycle FFF500, lake 0ABED4, dishwasher D6FF00, screen 00CCFF, blanket 1400FF,
+sculpture FFFF00, hood 0099FF, sconce 0029FF, vase 00FFCC, traffic light 2900FF, tray 29FF00, ashcan AD00FF,
+fan 00F5FF, pier 4700FF, crt screen 7A00FF, plate 00FFB8, monitor 005CFF, bulletin board B8FF00,
+shower 0085FF, radiator FFD600, glass 19C2C2, clock 66FF00, flag 5C00FF
+"""
+_STUFF = (
+    1, 2, 3, 4, 6, 7, 10, 12, 14, 17, 22, 26, 27, 29, 30, 47, 49, 52, 53, 55, 60, 61, 62, 69, 80, 85,
+    92, 95, 97, 102, 106, 110, 114, 129, 141,
+)  # fmt: skip
+_ROWS = [(" ".join(words[:-1]), int(words[-1], 16)) for words in map(str.split, TABLE.split(","))]
+CLASSES = LabelSpace(
+    name="ade20k",
+    names=tuple(name for name, _ in _ROWS),
+    colors=tuple((color >> 16, color >> 8 & 255, color & 255) for _, color in _ROWS),
+    raw_values=tuple(range(1, len(_ROWS) + 1)),
+    ignored=(0,),
+    things=tuple(name for place, (name, _) in enumerate(_ROWS, 1) if place not in _STUFF),
+)
+_FOLDERS = {"train": "training", "val": "validation"}
+_ARCHIVE = "ADEChallengeData2016"
+
+
+@dataclass(slots=True)
+class Ade20k(Stored):
+    """ADE20K as downloaded: ``ADEChallengeData2016/{images,annotations}/{training,validation}/``.
+
+    The root is that folder or the one above. ``test`` are the images of ``release_test``, without truth.
+    ``lists``: .odgt files instead, with {split} in the name; each line is a JSON object whose ``fpath_img`` and
+    ``fpath_segm`` lie under the root.
+    """
+
+    lists: str | None = None
+
+    def read(self, root: Path, split: str) -> Pairs:
+        """``train`` (or ``training``), ``val`` (or ``validation``) and ``test``."""
+        if self.lists is not None:
+            return _listed(root, list_at(self.lists, root, split))
+        if split == "test":
+            return Pairs(CLASSES, Paths(_test_images(root)), None)
+        folder = _FOLDERS.get(split, split)
+        home = ade20k_home(root)
+        images = images_in(home / "images" / folder)
+        maps = partners(images, lambda image: home / "annotations" / folder / f"{image.stem}.png")
+        return Pairs(CLASSES, Paths(images), ClassMaps(Paths(maps)))
+
+
+def ade20k_home(root: Path) -> Path:
+    """The folder with ``images`` and ``annotations``: the root or the folder of the archive in it."""
+    return root / _ARCHIVE if (root / _ARCHIVE).is_dir() else root
+
+
+def _test_images(root: Path) -> list[Path]:
+    places = [root / "release_test", root.parent / "release_test", ade20k_home(root) / "images" / "testing"]
+    return images_in(next((place for place in places if place.is_dir()), places[0]), deep=True)
+
+
+def _listed(root: Path, source: Path) -> Pairs:
+    rows = [_row(source, number, line) for number, line in enumerate(lines_of(source), 1)]
+    # Paths in the published lists begin with the folder of the archive, which may be the root itself.
+    base = next((place for place in (root, root.parent) if (place / rows[0]["fpath_img"]).is_file()), root)
+    images = existing([base / row["fpath_img"] for row in rows], source)
+    named = [row.get("fpath_segm") for row in rows]
+    if not any(named):
+        return Pairs(CLASSES, Paths(images), None)
+    if not all(named):
+        raise UserError(
+            f"{source}: line {named.index(None) + 1} has no 'fpath_segm' as others have; add it to all"
+        )
+    place = {image: base / str(name) for image, name in zip(images, named, strict=True)}
+    return Pairs(CLASSES, Paths(images), ClassMaps(Paths(partners(images, place.__getitem__))))
+
+
+def _row(source: Path, number: int, line: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except ValueError:
+        row = None
+    if not isinstance(row, dict) or not isinstance(row.get("fpath_img"), str):
+        raise UserError(
+            f"{source}: line {number} is no JSON object with 'fpath_img'; expected an .odgt list; write it again"
+        )
+    return row

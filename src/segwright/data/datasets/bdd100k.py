@@ -1,0 +1,64 @@
+"""BDD100K: drives in the United States, 10,000 frames with 19 classes or, told apart, with 40.
+
+Yu et al.: BDD100K: A Diverse Driving Dataset for Heterogeneous Multitask Learning, CVPR 2020. The data are under
+the BDD100K licence, for education, research and not-for-profit purposes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from segwright.data.coding import Bitmask
+from segwright.data.datasets.cityscapes import TRAIN_ID_CLASSES
+from segwright.data.lists import Paths, images_in, partners
+from segwright.data.pairs import Pairs
+from segwright.data.stored import Stored
+from segwright.data.truth import ClassMaps, CodedMaps
+from segwright.labels import LabelSpace
+
+CLASSES = replace(TRAIN_ID_CLASSES, name="bdd100k")
+
+# Name and color of the categories 1 to 40 of the panoptic labels (see NOTICE); the first 30 are stuff.
+TABLE = """
+dynamic 6F4A00, ego vehicle 000000, ground 510051, static 000000, parking FAAAA0, rail track E6968C,
+road 804080, sidewalk F423E8, bridge 966464, building 464646, fence BE9999, garage B464B4,
+guard rail B4A5B4, tunnel 96785A, wall 66669C, banner FAAA64, billboard DCDCFA, lane divider FFA500,
+parking sign DC143C, pole 999999, polegroup 999999, street light DCDC64, traffic cone FF4600,
+traffic device DCDCDC, traffic light FAAA1E, traffic sign DCDC00, traffic sign frame FAAAFA, terrain 98FB98,
+vegetation 6B8E23, sky 4682B4, person DC143C, rider FF0000, bicycle 770B20, bus 003C64, car 00008E,
+caravan 00005A, motorcycle 0000E6, trailer 00006E, train 005064, truck 000046
+"""
+_ROWS = [(" ".join(words[:-1]), int(words[-1], 16)) for words in map(str.split, TABLE.split(","))]
+PANOPTIC_CLASSES = LabelSpace(
+    name="bdd100k_panoptic",
+    names=tuple(name for name, _ in _ROWS),
+    colors=tuple((color >> 16, color >> 8 & 255, color & 255) for _, color in _ROWS),
+    raw_values=tuple(range(1, len(_ROWS) + 1)),
+    ignored=(0,),
+    things=tuple(name for name, _ in _ROWS[30:]),
+)
+
+
+@dataclass(slots=True)
+class Bdd100k(Stored):
+    """BDD100K as downloaded: ``images/10k/{split}/*.jpg`` with ``labels/`` beside them; the root may be above.
+
+    ``truth``: ``sem_seg`` (``labels/sem_seg/masks/``, 19 classes) or ``pan_seg`` (``labels/pan_seg/bitmasks/``).
+    """
+
+    truth: Literal["sem_seg", "pan_seg"] = "sem_seg"
+
+    def read(self, root: Path, split: str) -> Pairs:
+        """``train`` or ``val``; ``test`` has no truth."""
+        home = root if (root / "images").is_dir() else root / "bdd100k"
+        images = images_in(home / "images" / "10k" / split)
+        labels = CLASSES if self.truth == "sem_seg" else PANOPTIC_CLASSES
+        if split == "test":
+            return Pairs(labels, Paths(images), None)
+        folder = home / "labels" / self.truth / ("masks" if self.truth == "sem_seg" else "bitmasks") / split
+        maps = Paths(partners(images, lambda image: folder / f"{image.stem}.png", kind=f"{self.truth} map"))
+        return Pairs(
+            labels, Paths(images), ClassMaps(maps) if self.truth == "sem_seg" else CodedMaps(maps, Bitmask())
+        )

@@ -1,0 +1,77 @@
+"""COCO-Stuff: every pixel of the COCO photographs in 171 classes, 80 things and 91 of stuff.
+
+Caesar, Uijlings, Ferrari: COCO-Stuff: Thing and stuff classes in context, CVPR 2018. The annotations are under
+CC BY 4.0, the photographs under the terms of their owners on Flickr.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from segwright.contracts import UserError
+from segwright.data.coco import placed
+from segwright.data.datasets.coco_panoptic import CLASSES as PANOPTIC_CLASSES
+from segwright.data.lists import Paths, images_in, left_over, partners
+from segwright.data.pairs import Pairs
+from segwright.data.stored import Stored
+from segwright.data.truth import ClassMaps
+from segwright.labels import LabelSpace, spread_colors
+
+# The stuff classes in the order of their category ids, 92 to 182, as in labels.txt of COCO-Stuff (see NOTICE).
+_STUFF = """
+banner blanket branch bridge building-other bush cabinet cage cardboard carpet ceiling-other
+ceiling-tile cloth clothes clouds counter cupboard curtain desk-stuff dirt door-stuff fence
+floor-marble floor-other floor-stone floor-tile floor-wood flower fog food-other fruit furniture-other
+grass gravel ground-other hill house leaves light mat metal mirror-stuff moss mountain mud napkin net
+paper pavement pillow plant-other plastic platform playingfield railing railroad river road rock roof
+rug salad sand sea shelf sky-other skyscraper snow solid-other stairs stone straw structural-other
+table tent textile-other towel tree vegetable wall-brick wall-concrete wall-other wall-panel wall-stone
+wall-tile wall-wood water-other waterdrops window-blind window-other wood
+"""
+FIRST_STUFF = 92
+
+
+def _classes() -> LabelSpace:
+    """Things and colors are those of COCO panoptic; what it does not know has a color of its own."""
+    known = dict(zip(PANOPTIC_CLASSES.names, PANOPTIC_CLASSES.colors, strict=True))
+    things = PANOPTIC_CLASSES.things
+    stuff = _STUFF.split()
+    names = (*things, *stuff)
+    spread = spread_colors(len(names))
+    ids = (*PANOPTIC_CLASSES.raw_values[: len(things)], *range(FIRST_STUFF, FIRST_STUFF + len(stuff)))
+    return LabelSpace(
+        name="coco_stuff",
+        names=names,
+        colors=tuple(known.get(name, color) for name, color in zip(names, spread, strict=True)),
+        raw_values=tuple(identity - 1 for identity in ids),
+        ignored=(255,),
+        things=things,
+    )
+
+
+CLASSES = _classes()
+
+
+@dataclass(slots=True)
+class CocoStuff(Stored):
+    """COCO-Stuff as downloaded: pixel maps of 164,000 images, splits ``train`` and ``val``.
+
+    Images in ``{split}2017/``, maps of category id - 1 in ``stuffthingmaps/{split}2017/``. ``images`` and ``maps``
+    say where they lie under the root, with {split} in place of the split. Without a folder of maps there is no
+    truth.
+    """
+
+    images: str = "{split}2017"
+    maps: str = "stuffthingmaps/{split}2017"
+
+    def read(self, root: Path, split: str) -> Pairs:
+        """All images of a split, each with its map."""
+        images = images_in(placed(root, self.images, split))
+        folder = placed(root, self.maps, split)
+        if not folder.is_dir():
+            if split == "train":
+                raise UserError(f"{folder}: no such folder; expected the maps of COCO-Stuff; set data.maps")
+            return Pairs(CLASSES, Paths(images), None)
+        maps = partners(images, lambda image: folder / f"{image.stem}.png")
+        return Pairs(CLASSES, Paths(images), ClassMaps(Paths(maps)), left_over=left_over(folder, maps))

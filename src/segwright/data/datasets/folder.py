@@ -1,0 +1,48 @@
+"""Folder: your own images with maps of classes, in any of the usual layouts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from segwright.contracts import UserError
+from segwright.data.classes import own_classes
+from segwright.data.layouts import Layout
+from segwright.data.lists import Paths
+from segwright.data.pairs import Pairs
+from segwright.data.stored import Stored
+from segwright.data.truth import ClassMaps
+
+
+@dataclass(slots=True)
+class Folder(Stored):
+    """Images and, of the same names, maps of class values (docs/own-data.md).
+
+    ``images/SPLIT/`` and ``labels/SPLIT/``, or ``SPLIT/images/`` and ``SPLIT/labels/``, or ``images/`` and
+    ``labels/`` with a list ``SPLIT.txt``; folders inside them are read, too. ``images`` and ``maps`` name the two
+    folders, which may be one; ``suffix`` is what maps have behind the name of their image (``_mask``). Maps are
+    index or palette PNG, TIFF, .npy, or color-coded if the label map says so. The classes come from ``label_map``,
+    or from a classes.yaml, classes.json or labels.txt in the root. A split without maps has no truth.
+    """
+
+    images: str = "images"
+    maps: str = "labels"
+    suffix: str = ""
+
+    def read(self, root: Path, split: str) -> Pairs:
+        """A split; ``UserError`` names what is missing and shows how it should lie."""
+        layout = Layout.find(
+            root, split, self.images, without=self.suffix if self.maps == self.images else ""
+        )
+        labels = own_classes(root, self.label_map)
+        maps = layout.maps(self.maps, self.suffix)
+        if maps is None and split == "train":
+            raise UserError(
+                f"{root}: no folder {self.maps!r} with the maps of split {split!r}; expected one beside "
+                f"{self.images!r}; set data.maps to its name"
+            )
+        images = Paths(layout.images)
+        if maps is None:
+            return Pairs(labels, images, None, names=layout.names)
+        found, rest = maps
+        return Pairs(labels, images, ClassMaps(Paths(found)), names=layout.names, left_over=rest)

@@ -1,0 +1,29 @@
+"""MiniCity: a part of Cityscapes in flat folders, of the VIPriors challenge on learning from few images.
+
+Bruintjes et al.: VIPriors 1: Visual inductive priors for data-efficient deep learning challenges, 2021. Licence
+and classes are those of Cityscapes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from segwright.data.datasets.cityscapes import open_parts
+from segwright.data.pairs import Pairs
+from segwright.data.stored import Stored
+
+
+@dataclass(slots=True)
+class MiniCity(Stored):
+    """MiniCity as downloaded: ``leftImg8bit/{split}/NAME_leftImg8bit.png``, ``gtFine/{split}/NAME_gtFine_*.png``.
+
+    ``truth``: ``ids`` (labelIds) or ``instances`` (instanceIds).
+    """
+
+    truth: Literal["ids", "instances"] = "ids"
+
+    def read(self, root: Path, split: str) -> Pairs:
+        """``train``, ``val`` or ``trainval``; ``test`` has no truth."""
+        return open_parts(root, split, self.truth)

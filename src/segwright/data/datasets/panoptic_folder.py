@@ -1,0 +1,77 @@
+"""PanopticFolder: your own images with classes and instances, as two maps an image or as COCO panoptic."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from segwright.contracts import UserError
+from segwright.data.classes import own_classes
+from segwright.data.coco import open_panoptic, placed
+from segwright.data.layouts import Layout
+from segwright.data.lists import Paths
+from segwright.data.pairs import Pairs
+from segwright.data.stored import Stored
+from segwright.data.truth import TwoMaps
+
+
+@dataclass(slots=True)
+class PanopticFolder(Stored):
+    """Images with a map of class values and a map of instance numbers each, or with COCO panoptic.
+
+    Layouts as of ``Folder``, with a third folder ``instances``: 8- or 16-bit maps that number the instances of an
+    image from 1, 0 where the class is stuff or nobody told its objects apart. The label map says which classes are
+    things. ``maps_suffix`` and ``instances_suffix``: what maps have behind the name of their image.
+
+    Where the file ``json`` exists ({split} stands for the split), it is read as COCO panoptic with its maps in the
+    folder of the same name beside it, and the classes are those of the file.
+    """
+
+    images: str = "images"
+    maps: str = "labels"
+    instances: str = "instances"
+    maps_suffix: str = ""
+    instances_suffix: str = ""
+    json: str = "panoptic_{split}.json"
+
+    def read(self, root: Path, split: str) -> Pairs:
+        """A split; ``UserError`` names what is missing and shows how it should lie."""
+        source = placed(root, self.json, split)
+        if source.is_file():
+            return open_panoptic(source, source.with_suffix(""), self._images(root, split))
+        layout = Layout.find(root, split, self.images)
+        labels = own_classes(root, self.label_map)
+        if not labels.things:
+            raise UserError(
+                f"{self.label_map or root}: no class of label space {labels.name!r} is a thing; expected some with "
+                "instances; write 'thing: true' at them, or use Folder"
+            )
+        if labels.coding == "rgb":
+            raise UserError(
+                f"{self.label_map or root}: codes classes as colors; expected class values beside instances; "
+                "convert the maps with 'segwright data convert rgb'"
+            )
+        maps = layout.maps(self.maps, self.maps_suffix)
+        instances = layout.maps(self.instances, self.instances_suffix, kind="instance map")
+        if maps is None or instances is None:
+            if maps is not None or instances is not None or split == "train":
+                lacking = self.maps if maps is None else self.instances
+                raise UserError(
+                    f"{root}: no folder {lacking!r} of split {split!r}; expected maps of classes and of instances, or "
+                    f"{source.name}; set data.maps and data.instances to the names of the folders"
+                )
+            return Pairs(labels, Paths(layout.images), None, names=layout.names)
+        truth = TwoMaps(Paths(maps[0]), Paths(instances[0]))
+        rest = (*maps[1], *instances[1])
+        return Pairs(labels, Paths(layout.images), truth, names=layout.names, left_over=rest)
+
+    def _images(self, root: Path, split: str) -> Path:
+        """The folder of the images that a JSON file names."""
+        places = (root / self.images / split, root / split / self.images, root / self.images, root / split)
+        found = next((place for place in places if place.is_dir()), None)
+        if found is None:
+            raise UserError(
+                f"{root}: no images of split {split!r}; expected {self.images}/{split}/, {split}/{self.images}/, "
+                f"{self.images}/ or {split}/; set data.images"
+            )
+        return found

@@ -1,0 +1,57 @@
+"""Atrous spatial pyramid pooling (Chen et al. 2017, arXiv 1706.05587)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from segwright.models.layers.conv import conv_norm, dropout, separable_conv
+from segwright.models.layers.norm import Norm
+
+
+@dataclass(slots=True)
+class Atrous:
+    """A 1x1 branch, one 3x3 branch per rate, the pooled image; then a 1x1 projection and dropout.
+
+    Rates 12, 24, 36 belong to output stride 8, half of them to 16, a quarter to 32.
+    """
+
+    rates: tuple[int, ...] = (12, 24, 36)
+    width: int = 256
+    projected: int = 256  # S1: 512
+    dropout: float = 0.5  # S1: 0.1 of whole maps
+    whole_maps: bool = False
+    pooled: Literal["norm", "bare"] = "norm"  # S5: no norm in the pooled branch
+    pool_first: bool = False  # S1 concatenates the pooled branch first, the others last
+    separable: bool = False
+
+
+class ASPP(nn.Module):
+    """[N, C, H, W] -> [N, projected, H, W]."""
+
+    def __init__(self, config: Atrous, inputs: int, norm: Norm) -> None:
+        super().__init__()
+        width = config.width
+        self.pool_first = config.pool_first
+        atrous = separable_conv if config.separable else conv_norm
+        self.branches = nn.ModuleList([conv_norm(inputs, width, norm=norm)])
+        self.branches.extend(atrous(inputs, width, 3, norm=norm, dilation=rate) for rate in config.rates)
+        self.pooled = (
+            conv_norm(inputs, width, norm=norm)
+            if config.pooled == "norm"
+            else nn.Sequential(nn.Conv2d(inputs, width, 1, bias=False), nn.ReLU(inplace=True))
+        )
+        self.project = conv_norm(width * (len(config.rates) + 2), config.projected, norm=norm)
+        self.dropout = dropout(config.dropout, whole_maps=config.whole_maps)
+
+    def forward(self, x: Float[Tensor, "images c h w"]) -> Float[Tensor, "images d h w"]:
+        """Context of several sizes around every pixel."""
+        pooled = self.pooled(x.mean((2, 3), keepdim=True)).expand(-1, -1, *x.shape[2:])
+        branches = [branch(x) for branch in self.branches]
+        ordered = [pooled, *branches] if self.pool_first else [*branches, pooled]
+        projected: Tensor = self.dropout(self.project(torch.cat(ordered, 1)))
+        return projected

@@ -1,0 +1,85 @@
+"""Object-contextual representations (Yuan et al. 2020, arXiv 1909.11065), on HRNet by default."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from segwright.contracts import InputContract, PixelOutput
+from segwright.labels import LabelSpace
+from segwright.models.backbones import Backbone, Features
+from segwright.models.hrnet import HRNet
+from segwright.models.layers.conv import Scorer, conv_norm, initialize
+from segwright.models.layers.norm import Norm
+from segwright.models.layers.resize import side_by_side
+
+
+@dataclass(slots=True)
+class OCR:
+    """On the backbone's four deepest maps at the size of the finest; ``width`` of pixels, ``inner`` of attention."""
+
+    backbone: Backbone = field(default_factory=HRNet)
+    width: int = 512
+    inner: int = 256
+    dropout: float = 0.05
+    align_corners: bool = False
+    norm: Norm = field(default_factory=Norm)
+
+    def build(self, labels: LabelSpace, contract: InputContract) -> OCRNet:
+        """The network."""
+        return OCRNet(self, self.backbone.build(len(contract.mean)), labels, contract)
+
+
+class OCRNet(nn.Module):
+    """Its auxiliary scores say where each class roughly is; they are needed, so they are always there."""
+
+    def __init__(self, config: OCR, backbone: Features, labels: LabelSpace, contract: InputContract) -> None:
+        super().__init__()
+        self.labels, self.contract = labels, contract
+        self.align_corners = config.align_corners
+        self.backbone = backbone
+        inputs, width, norm = sum(backbone.channels[-4:]), config.width, config.norm
+        self.regions = nn.Sequential(
+            conv_norm(inputs, inputs, norm=norm), Scorer(inputs, 0, len(labels), norm=norm)
+        )
+        self.pixels = conv_norm(inputs, width, 3, norm=norm)
+        self.attention = ObjectAttention(width, config.inner, norm)
+        self.fuse = conv_norm(2 * width, width, norm=norm)
+        self.score = Scorer(width, 0, len(labels), norm=norm, rate=config.dropout)
+        for head in (self.regions, self.pixels, self.attention, self.fuse, self.score):
+            initialize(head)
+
+    def forward(self, images: Float[Tensor, "images channels height width"]) -> PixelOutput:
+        """Scores of normalized images."""
+        maps = self.backbone(images)[-4:]
+        x = side_by_side(maps, align_corners=self.align_corners)
+        regions = self.regions(x)
+        pixels = self.pixels(x)
+        weights = regions.flatten(2).softmax(2)
+        objects = torch.einsum("nkp,ncp->nck", weights, pixels.flatten(2)).unsqueeze(3)
+        context = self.attention(pixels, objects)
+        return PixelOutput(self.score(self.fuse(torch.cat([context, pixels], 1))), (regions,))
+
+
+class ObjectAttention(nn.Module):
+    """Every pixel asks the object vectors which of them it belongs to."""
+
+    def __init__(self, width: int, inner: int, norm: Norm) -> None:
+        super().__init__()
+        self.query = nn.Sequential(conv_norm(width, inner, norm=norm), conv_norm(inner, inner, norm=norm))
+        self.key = nn.Sequential(conv_norm(width, inner, norm=norm), conv_norm(inner, inner, norm=norm))
+        self.value = conv_norm(width, inner, norm=norm)
+        self.out = conv_norm(inner, width, norm=norm)
+        self.scale = inner**-0.5
+
+    def forward(
+        self, pixels: Float[Tensor, "images c h w"], objects: Float[Tensor, "images c classes 1"]
+    ) -> Float[Tensor, "images c h w"]:
+        """The mix of object vectors that each pixel sees."""
+        query, key, value = self.query(pixels), self.key(objects).flatten(2), self.value(objects).flatten(2)
+        likeness = (torch.einsum("nchw,nck->nkhw", query, key) * self.scale).softmax(1)
+        mixed: Tensor = self.out(torch.einsum("nkhw,nck->nchw", likeness, value))
+        return mixed

@@ -1,0 +1,60 @@
+"""PSPNet (Zhao et al. 2017): pyramid pooling over the deepest map. S1's PSPNet, S2's PPM and PPM deepsup."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from torch import Tensor, nn
+
+from segwright.contracts import InputContract
+from segwright.labels import LabelSpace
+from segwright.models.backbones import Backbone
+from segwright.models.layers.conv import conv_norm
+from segwright.models.layers.norm import Norm
+from segwright.models.layers.ppm import PyramidPooling
+from segwright.models.layers.segmenter import Auxiliary, Segmenter
+from segwright.models.resnet import ResNet
+
+
+@dataclass(slots=True)
+class PSPNet:
+    """``width`` of every pooled branch and of the bottleneck; ``align_corners`` and ``pools_first``: S1 true."""
+
+    backbone: Backbone = field(default_factory=lambda: ResNet(101, output_stride=8))
+    grids: tuple[int, ...] = (1, 2, 3, 6)
+    width: int = 512
+    align_corners: bool = False
+    pools_first: bool = False
+    dropout: float = 0.1
+    norm: Norm = field(default_factory=Norm)
+    auxiliary: tuple[Auxiliary, ...] = field(default_factory=lambda: (Auxiliary(),))
+
+    def build(self, labels: LabelSpace, contract: InputContract) -> Segmenter:
+        """The network."""
+        backbone = self.backbone.build(len(contract.mean))
+        head = PSPNetHead(self, backbone.channels[-1], len(labels))
+        return Segmenter(backbone, head, labels, contract, auxiliary=self.auxiliary)
+
+
+class PSPNetHead(nn.Module):
+    """Pyramid pooling, a 3x3 bottleneck, class scores at the stride of the deepest map."""
+
+    def __init__(self, config: PSPNet, inputs: int, classes: int) -> None:
+        super().__init__()
+        self.pyramid = PyramidPooling(
+            inputs,
+            config.width,
+            config.grids,
+            norm=config.norm,
+            align_corners=config.align_corners,
+            pools_first=config.pools_first,
+        )
+        self.bottleneck = conv_norm(self.pyramid.channels, config.width, 3, norm=config.norm)
+        self.dropout = nn.Dropout2d(config.dropout)
+        self.classifier = nn.Conv2d(config.width, classes, 1)
+
+    def forward(self, maps: Sequence[Tensor]) -> Tensor:
+        """Scores [N, classes, h, w]."""
+        scores: Tensor = self.classifier(self.dropout(self.bottleneck(self.pyramid(maps[-1]))))
+        return scores

@@ -1,0 +1,62 @@
+"""Files of weights as others write them: safetensors or PyTorch, wrapped and prefixed; never code."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from segwright.contracts import UserError
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a weights file, without what wraps or prefixes them; pickled code is refused."""
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; expected weights (.pth, .pth.tar or .safetensors)")
+    if path.suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        return dict(load_file(str(path)))
+    return unwrap(read_pickle(path), str(path))
+
+
+def read_pickle(path: Path) -> Any:
+    """What a PyTorch file holds, if that is plain data; ``UserError`` if it asks for code to be run."""
+    import pickle
+
+    scalar = np.float64().__reduce__()[0]  # scores that lie beside the weights; numpy has moved this twice
+    places = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")
+    numbers: list[Any] = [np.dtype, *((scalar, place) for place in places)]
+    numbers += [type(np.dtype(kind)) for kind in "fdilq?"]
+    try:
+        with torch.serialization.safe_globals(numbers):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        asked = re.search(r"GLOBAL (\S+)", str(error))
+        what = f"it asks for {asked[1]}" if asked else "it holds more than tensors"
+        raise UserError(f"{path}: refused to unpickle ({what}); expected a file of plain tensors") from None
+    except (RuntimeError, EOFError) as error:
+        raise UserError(f"{path}: not a whole PyTorch file ({str(error).splitlines()[0]})") from None
+
+
+def unwrap(thing: Any, where: str, prefixes: Sequence[str] = ("module.",)) -> dict[str, Tensor]:
+    """The state dict inside a checkpoint: out of its wrappers and without prefixes that all its keys share."""
+    while isinstance(thing, dict):
+        inner = next(
+            (k for k in ("state_dict", "model_state_dict", "model") if isinstance(thing.get(k), dict)), None
+        )
+        if inner is None:
+            break
+        thing = thing[inner]
+    if isinstance(thing, dict):
+        thing = {key: torch.from_numpy(v) if isinstance(v, np.ndarray) else v for key, v in thing.items()}
+    if not isinstance(thing, dict) or not thing or not all(isinstance(v, Tensor) for v in thing.values()):
+        raise UserError(f"{where}: no state dict in it; expected tensors by name")
+    while shared := next((p for p in prefixes if all(key.startswith(p) for key in thing)), None):
+        thing = {key[len(shared) :]: value for key, value in thing.items()}
+    return dict(thing)

@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pycocotools import mask as coder
+from tests.data.coco_trees import SIZE, image, instances, outline, read, save
+from tests.data.trees import photo
+
+from segwright.contracts import UserError
+from segwright.data.coco import Annotations, open_instances
+from segwright.data.datasets.coco_instances import CLASSES, CocoInstances
+from segwright.data.pairs import Pairs
+from segwright.data.truth import Polygons
+
+MINE = CocoInstances(json="instances.json", images="images")
+pytestmark = pytest.mark.filterwarnings("ignore:.*array.*:DeprecationWarning")  # pycocotools as an oracle
+
+
+def opened(root: Path, **fields: Any) -> Pairs:
+    data = CocoInstances(json="instances.json", images="images", **fields).open(root, "train")
+    assert isinstance(data, Pairs)
+    return data
+
+
+def test_the_classes_are_the_80_of_coco(shared: Path) -> None:
+    about = Annotations.read(shared / "data" / "coco100" / "instances_val2014_100.json")
+    found = about.labels("coco", "instances")
+    assert (found.names, found.raw_values, found.things) == (CLASSES.names, CLASSES.raw_values, CLASSES.names)
+    assert len(CLASSES) == 80
+    assert CLASSES.colors[0] == (220, 20, 60)
+
+
+def test_the_masks_of_the_real_annotations_are_those_of_pycocotools(shared: Path, tmp_path: Path) -> None:
+    source = shared / "data" / "coco100" / "instances_val2014_100.json"
+    values = read(source)
+    for row in values["images"]:
+        (tmp_path / row["file_name"]).touch()  # only names are looked at
+    data = open_instances(source, tmp_path)
+    assert isinstance(data.truth, Polygons)
+    of = {row["file_name"]: row for row in values["images"]}
+    total = 0
+    for index in range(0, len(data), 7):
+        row = of[data.images[index].name]
+        expected = [a for a in values["annotations"] if a["image_id"] == row["id"]]
+        for told, mask in zip(expected, data.truth.masks(index), strict=True):
+            code = coder.frPyObjects(told["segmentation"], row["height"], row["width"])
+            official = coder.decode(coder.merge(code) if isinstance(code, list) else code)
+            assert (official == mask).all()
+            total += 1
+    assert total > 80
+    assert sum(len(data.truth.masks(i)) for i in range(len(data))) == 839
+
+
+def test_the_fruits_open_with_their_own_classes(shared: Path) -> None:
+    root = shared / "data" / "fruits"
+    if not root.is_dir():
+        pytest.skip(f"no fruits at {root}")
+    data = CocoInstances(json="trainval.json", images="images").open(root, "train")
+    assert isinstance(data, Pairs) and isinstance(data.truth, Polygons)
+    assert data.labels.names == data.labels.things == ("date", "fig", "hazelnut")
+    assert len(data) == 18
+    assert sum(len(data.truth.masks(i)) for i in range(18)) == 165
+    assert data[0].map.shape == data[0].image.shape[:2] == (600, 800)
+    assert all(data.complaints(i) == [] for i in range(18))
+
+
+def test_smaller_objects_lie_above_larger_ones_and_crowds_below(tmp_path: Path) -> None:
+    data = opened(instances(tmp_path))
+    first = data[0]
+    assert [(s.id, s.class_index, s.crowd) for s in first.segments or ()] == [(1, 1, False), (2, 2, False)]
+    assert (first.map[3:6, 3:6] == 2).all()
+    assert (first.map == 1).sum() == 36 - 9
+    assert data.hidden(0) == (9, 45)
+    second = data[1]
+    assert [s.crowd for s in second.segments or ()] == [True, False, False]
+    assert (second.map[:, :4] == 1).all()
+
+
+def test_images_without_objects_are_left_out_or_kept(tmp_path: Path) -> None:
+    root = instances(tmp_path)
+    assert len(opened(root)) == 2
+    data = opened(root, annotated_only=False)
+    assert [path.name for path in data.images] == ["a.jpg", "empty.jpg", "ä b.jpg"]
+    assert data[1].segments == ()
+    assert not data[1].map.any()
+
+
+def test_sizes_that_the_file_does_not_say_come_from_the_images(tmp_path: Path) -> None:
+    root = instances(tmp_path)
+    values = read(root / "instances.json")
+    for row in values["images"]:
+        del row["height"]
+    save(root / "instances.json", values)
+    assert opened(root)[0].map.shape == SIZE
+
+
+def test_the_layout_of_the_download_opens(tmp_path: Path) -> None:
+    root = instances(tmp_path / "mine")
+    shutil.copytree(root / "images", tmp_path / "val2017")
+    (tmp_path / "annotations").mkdir()
+    shutil.copy(root / "instances.json", tmp_path / "annotations" / "instances_val2017.json")
+    photo(tmp_path / "test2017" / "t.jpg")
+    assert len(CocoInstances().open(tmp_path, "val")) == 2
+    test = CocoInstances().open(tmp_path, "test-dev")
+    assert (test[0].map == 255).all()
+    assert test.labels.names == ("road", "car", "person")
+
+
+def test_categories_of_one_name_are_one_class(tmp_path: Path) -> None:
+    root = instances(tmp_path)
+    values = read(root / "instances.json")
+    values["categories"].append({"id": 0, "name": "car", "supercategory": "dummy of a tool"})
+    save(root / "instances.json", values)
+    data = opened(root)
+    assert data.labels.names == ("car", "road", "person")
+    assert [s.class_index for s in data[0].segments or ()] == [0, 2]
+
+
+def changed(**lists: Callable[[list[Any]], Any]) -> Callable[[Path], None]:
+    def spoil(root: Path) -> None:
+        values = read(root / "instances.json")
+        for name, change in lists.items():
+            change(values[name])
+        save(root / "instances.json", values)
+
+    return spoil
+
+
+def put(**fields: Any) -> Callable[[list[Any]], None]:
+    return lambda rows: rows[0].update(fields)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (changed(annotations=put(category_id=77)), r"instances\.json: .* image 10 has category 77.*; add the cat"),
+        (changed(annotations=put(image_id=99)), r"json: annotation 1 is of image 99, which is not in 'images'; add"),
+        (changed(annotations=lambda rows: rows[0].pop("category_id")), r"json: annotation 1 has no 'category_id'"),
+        (changed(annotations=lambda rows: rows.clear()), r"json: no image has an annotation"),
+        (changed(categories=lambda rows: rows.clear()), r"json: has no 'categories'; expected id and name"),
+        (changed(images=lambda rows: rows.append(image(13, "a.jpg"))), r"json: images 10 and 13 are both a\.jpg"),
+        (changed(images=lambda rows: rows.append(image(10, "b.jpg"))), r"json: two images have id 10"),
+        (lambda root: (root / "images/a.jpg").unlink(), r"a\.jpg: no such file, as for 1 of the 2 images .*; add"),
+        (lambda root: save(root / "instances.json", []), r"instances\.json: holds a list; .*results lists are no"),
+    ],
+)  # fmt: skip
+def test_a_file_that_contradicts_itself_is_refused(
+    tmp_path: Path, spoil: Callable[[Path], Any], message: str
+) -> None:
+    spoil(instances(tmp_path))
+    with pytest.raises(UserError, match=message):
+        opened(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ({"size": [5, 5], "counts": [25]}, r"annotation 1 .*its size is \[5, 5\], the image \[12, 16\]"),
+        ({"size": list(SIZE)}, r"annotation 1 cannot be read .*expected polygons of at"),
+        (5, "annotation 1 cannot be read"),
+        (None, "annotation 1 cannot be read"),
+        ([["a", 1, 2, 3, 4, 5]], "annotation 1 cannot be read"),
+    ],
+)
+def test_a_segmentation_that_is_none_is_refused(tmp_path: Path, shape: Any, message: str) -> None:
+    root = instances(tmp_path)
+    changed(annotations=put(segmentation=shape))(root)
+    with pytest.raises(UserError, match=rf"instances\.json: .*{message}"):
+        _ = opened(root)[0]
+
+
+def test_a_polygon_of_two_points_has_no_pixel_and_is_complained_about(tmp_path: Path) -> None:
+    root = instances(tmp_path)
+    changed(annotations=put(segmentation=[[1, 1, 5, 5]]))(root)
+    (line,) = opened(root).complaints(0)
+    assert "instances.json: annotation 1 (1 of the image) has no pixel" in line and "remove it" in line
+
+
+def test_sizes_that_are_not_those_of_the_image_are_refused(tmp_path: Path) -> None:
+    root = instances(tmp_path)
+    changed(images=lambda rows: rows[1].update(width=40))(root)
+    with pytest.raises(UserError, match=r"the truth is 40x12, its image .*a\.jpg is 16x12"):
+        _ = opened(root)[0]
+
+
+def test_what_outlines_say_beyond_the_border_is_cut(tmp_path: Path) -> None:
+    root = instances(tmp_path)
+    changed(annotations=lambda rows: rows.append(outline(9, 12, 5, [[-9, -9, 99, -9, 99, 99, -9, 99]])))(root)
+    empty = opened(root)[1]
+    assert np.unique(empty.map).tolist() == [1]

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.data.coco_trees import read
+from tests.data.trees import photo
+
+from segwright.contracts import Sample
+from segwright.data.coco import Annotations
+from segwright.data.datasets.facade import CLASSES, Facade
+from segwright.data.pairs import Pairs
+from segwright.data.truth import Polygons
+
+
+@pytest.fixture
+def root(shared: Path) -> Path:
+    folder = shared / "data" / "facade"
+    if not folder.is_dir():
+        pytest.skip(f"no facade at {folder}")
+    return folder
+
+
+def test_the_classes_are_those_of_the_json_files(root: Path) -> None:
+    for kind in ("panoptic", "instances"):
+        found = Annotations.read(root / f"{kind}_val.json").labels("facade", "panoptic")
+        assert found == CLASSES
+
+
+def test_both_tasks_have_all_images_and_polygons(root: Path) -> None:
+    for split, images, polygons, segments in (("train", 319, 10010, 9506), ("val", 66, 1861, 1755)):
+        panoptic = Facade().open(root, split)
+        instance = Facade(task="instance").open(root, split)
+        assert isinstance(panoptic, Pairs) and isinstance(instance, Pairs)
+        assert len(panoptic) == len(instance) == images
+        assert list(panoptic.images) == list(instance.images)
+        told = read(root / f"panoptic_{split}.json")["annotations"]
+        assert sum(len(row["segments_info"]) for row in told) == segments
+        assert isinstance(instance.truth, Polygons)
+        assert sum(instance.truth.records[i].count('"category_id"') for i in range(images)) == polygons
+
+
+def test_polygons_painted_from_large_to_small_are_the_panoptic_maps(root: Path) -> None:
+    panoptic, instance = Facade().open(root, "val"), Facade(task="instance").open(root, "val")
+    same = total = 0
+    for index in range(0, 66, 3):
+        one, other = panoptic[index], instance[index]
+        assert one.name == other.name
+        same += int((semantic(one) == semantic(other)).sum())
+        total += one.map.size
+    assert same == total
+
+
+def semantic(sample: Sample) -> np.ndarray:
+    return sample.semantic()
+
+
+def test_ids_and_areas_are_those_of_the_json_file(root: Path) -> None:
+    data = Facade().open(root, "val")
+    told = {row["file_name"]: row["segments_info"] for row in read(root / "panoptic_val.json")["annotations"]}
+    for index in range(0, len(data), 11):
+        assert isinstance(data, Pairs)
+        shown, areas = np.unique(data[index].map, return_counts=True)
+        found = {i: a for i, a in zip(shown.tolist(), areas.tolist(), strict=True) if i}
+        assert found == {s["id"]: s["area"] for s in told[data.files(index)[1].name]}
+        assert data.complaints(index) == []
+
+
+def test_images_alone_have_no_truth(tmp_path: Path) -> None:
+    photo(tmp_path / "test" / "a.jpg")
+    for task in ("panoptic", "instance"):
+        data = Facade(task=task).open(tmp_path, "test")  # type: ignore[arg-type]
+        assert data.labels is CLASSES
+        assert data[0].segments is None

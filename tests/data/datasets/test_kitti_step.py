@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.data import trees
+
+from segwright.contracts import UserError
+from segwright.data.datasets.kitti_step import CLASSES, TRAIN, VAL, KittiStep
+from segwright.data.maps import read_map, write_png
+
+
+def test_the_official_sequences_part_the_21_drives() -> None:
+    assert sorted((*TRAIN, *VAL)) == list(range(21))
+    assert (len(TRAIN), len(VAL)) == (12, 9)
+
+
+@pytest.mark.parametrize("images", ["images", "image_02", "training/image_02"])
+@pytest.mark.parametrize("maps", ["panoptic", "panoptic_maps"])
+def test_sequences_side_by_side_are_split_by_the_official_lists(
+    tmp_path: Path, images: str, maps: str
+) -> None:
+    root = trees.kitti_step(tmp_path, images, maps)
+    train, val = (KittiStep().open(root, split) for split in ("train", "val"))
+    assert [data[0].name for data in (train, val)] == ["0000_000000", "0002_000000"]
+    assert (len(train), len(val)) == (2, 2)
+
+
+def test_folders_of_splits_go_before_the_official_lists(tmp_path: Path) -> None:
+    trees.kitti_step(tmp_path, "images/train", "panoptic_maps/train")
+    data = KittiStep().open(tmp_path, "train")
+    assert [data[index].name for index in range(4)] == [
+        "0000_000000",
+        "0000_000001",
+        "0002_000000",
+        "0002_000001",
+    ]
+    with pytest.raises(
+        UserError, match=r"images: holds no sequence of split 'val'; expected folders such as 0002"
+    ):
+        KittiStep().open(tmp_path, "val")
+
+
+def test_only_persons_and_cars_are_told_apart_and_number_0_is_a_crowd(tmp_path: Path) -> None:
+    sample = KittiStep().open(trees.kitti_step(tmp_path), "train")[0]
+    assert sample.segments is not None
+    assert [(s.class_index, s.crowd) for s in sample.segments] == [
+        (0, False), (12, False), (13, True), (13, False), (13, False),
+    ]  # fmt: skip
+    assert (sample.semantic() == trees.stripes(0, 13, 13, 13, 12, 255)).all()
+    assert (CLASSES.to_raw(sample.semantic()) == sample.semantic()).all()
+
+
+@pytest.mark.parametrize("place", ["images/test", "testing/image_02"])
+def test_test_has_no_truth(tmp_path: Path, place: str) -> None:
+    trees.photo(tmp_path / place / "0001" / "000000.png")
+    data = KittiStep().open(tmp_path, "test")
+    assert (data[0].name, data.truth) == ("0001_000000", None)
+
+
+def test_the_real_sample_opens(shared: Path) -> None:
+    root = shared / "data" / "kitti_step_sample"
+    if not root.is_dir():
+        pytest.skip(f"no KITTI-STEP sample at {root}")
+    data = KittiStep().open(root, "train")
+    assert len(data) == 11
+    for index in (0, 10):
+        sample = data[index]
+        raw = read_map(data.files(index)[1], "rgb")
+        assert sample.image.shape == raw.shape == (375, 1242, 3)
+        assert (sample.semantic() == raw[..., 0]).all()
+        assert sample.segments is not None
+        numbers = {(s.class_index, s.id - 1 & 0xFFFF) for s in sample.segments if s.class_index in (11, 13)}
+        instance = raw[..., 1].astype(int) * 256 + raw[..., 2]
+        shown = np.isin(raw[..., 0], (11, 13))
+        assert numbers == {(int(c), int(i)) for c, i in zip(raw[..., 0][shown], instance[shown], strict=True)}
+
+
+def _spoiled(path: Path, what: str) -> None:
+    {
+        "missing": path.unlink,
+        "class": lambda: write_png(path, np.full((*trees.SIZE, 3), 19, np.uint8)),
+        "index": lambda: write_png(path, np.zeros(trees.SIZE, np.uint8)),
+        "size": lambda: write_png(path, np.zeros((3, 3, 3), np.uint8)),
+    }[what]()
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ("missing", r"0000/000001\.png: no such file, as for 1 of 2 images.*add the panoptic map"),
+        ("class", r"0000/000001\.png: value 19 is not in label space 'kitti_step'"),
+        ("index", r"0000/000001\.png: 1 channels; expected three channels.*check which kind of map"),
+        ("size", r"0000/000001\.png: the truth is 3x3, its image .* is 16x12"),
+    ],
+)
+def test_damaged_maps_are_named(tmp_path: Path, what: str, message: str) -> None:
+    _spoiled(trees.kitti_step(tmp_path) / "panoptic" / "0000" / "000001.png", what)
+    with pytest.raises(UserError, match=message):
+        _ = KittiStep().open(tmp_path, "train")[1]
+
+
+def test_another_folder_is_not_taken_for_kitti_step(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no folder images/ nor .*check --data and the split"):
+        KittiStep().open(tmp_path, "train")

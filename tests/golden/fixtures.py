@@ -1,0 +1,129 @@
+"""Recorded inputs and outputs of the ancestors: weights by formula, numbers with their own noise."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from segwright.legacy import FAMILIES, convert, load
+from segwright.legacy.load import renamed
+from segwright.models.weights import read_model
+
+NOISES = 30  # how often the recorded float32 noise of an output is forgiven
+
+
+@dataclass
+class Fixture:
+    """One recorded network."""
+
+    about: dict[str, Any]
+    arrays: dict[str, Any]
+    states: list[dict[str, Tensor]]
+
+    @classmethod
+    def read(cls, shared: Path, name: str) -> Fixture:
+        folder = shared / "golden"
+        about = json.loads((folder / f"{name}.json").read_text())
+        with np.load(folder / f"{name}.npz") as file:
+            arrays = dict(file)
+        files = about["files"]
+        if "keys" not in files[0]:  # a training step, with the keys of its model
+            files = json.loads((folder / files[0]["keys_like"]).read_text())["files"]
+        spec = importlib.util.spec_from_file_location("fill", folder / "fill.py")
+        assert spec is not None and spec.loader is not None
+        fill = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(fill)
+        gains = about["fill"]["gain_overrides"]
+        states = [
+            {key: torch.from_numpy(np.asarray(value)) for key, value in fill.state(f["keys"], gains).items()}
+            for f in files
+        ]
+        return cls(about, arrays, states)
+
+    def tensor(self, name: str) -> Tensor:
+        return torch.from_numpy(self.arrays[name])
+
+    def images(self) -> dict[str, Tensor]:
+        """Inputs by the suffix of their outputs."""
+        return {
+            suffix: self.tensor(f"image{suffix}") for suffix in ("", "_b") if f"image{suffix}" in self.arrays
+        }
+
+    def agrees(self, found: Tensor, name: str) -> None:
+        """``found`` is the recorded output, up to its noise."""
+        noise = self.about["outputs"][name]["max_abs_err_vs_float64"]
+        wanted = self.tensor(name)
+        assert found.shape == wanted.shape
+        assert (found - wanted).abs().max().item() <= NOISES * noise, name
+
+
+def through_files(fixture: Fixture, folder: Path, family: str, architecture: str) -> list[Path]:
+    """The states as .pth files with the prefix and the wrapping of the published ones."""
+    paths = []
+    for number, (state, file) in enumerate(zip(fixture.states, fixture.about["files"], strict=True)):
+        prefixed: Any = {file["key_prefix"] + key: value for key, value in state.items()}
+        if "model_state_dict" in file["container"]:
+            prefixed = {"epoch": 3, "model_state_dict": prefixed, "metrics": {"miou": [np.float64(0.5)]}}
+        paths.append(folder / f"{number}.pth")
+        torch.save(prefixed, paths[-1])
+    return paths
+
+
+def same_after_files(fixture: Fixture, folder: Path, family: str, architecture: str) -> None:
+    """Published form -> our file -> model: bit for bit the outputs of the state dicts."""
+    images = fixture.images()[""]
+    with torch.inference_mode():
+        wanted = load(family, architecture, fixture.states)(images)
+    paths = through_files(fixture, folder, family, architecture)
+    convert(paths, family, architecture, folder / "model.safetensors")
+    model = read_model(folder / "model.safetensors")
+    with torch.inference_mode():
+        found = model(images)
+    assert torch.equal(found.logits, wanted.logits)
+    assert len(found.auxiliary) == len(wanted.auxiliary)
+    assert all(torch.equal(a, b) for a, b in zip(found.auxiliary, wanted.auxiliary, strict=True))
+    for path in (*paths, folder / "model.safetensors"):
+        path.unlink()  # hundreds of megabytes, which pytest would keep
+
+
+class Step:
+    """A model in training mode, its dropout off, in float64, and our names of the file's keys."""
+
+    def __init__(self, fixture: Fixture, family: str, architecture: str) -> None:
+        self.fixture = fixture
+        self.model = load(family, architecture, fixture.states).double().train()
+        for module in self.model.modules():
+            if isinstance(module, nn.Dropout | nn.Dropout2d):
+                module.eval()
+        parts = FAMILIES[family].parts
+        pairs = zip(parts, fixture.states, strict=True)
+        prefix = len(parts) > 1
+        state = {f"{part}.{k}" if prefix else k: v for part, states in pairs for k, v in states.items()}
+        self.renames = FAMILIES[family].describe(architecture, state).renames
+
+    def name(self, key: str) -> str:
+        """Our name of ``model/conv1.weight``, of ``encoder/layer2.0.bn1`` and so on."""
+        return renamed(key.removeprefix("model/").replace("/", ".") + ".", self.renames)[:-1]
+
+    def check(self, loss: Tensor) -> None:
+        """Loss and gradient norms are those recorded in float64; the running statistics moved as recorded."""
+        about = self.fixture.about
+        assert loss.item() == pytest.approx(about["float64_values"]["loss"], rel=1e-9)
+        loss.backward()
+        gradients = {name: p.grad for name, p in self.model.named_parameters() if p.grad is not None}
+        for key, norm in about["float64_grad_norm"].items():
+            assert gradients[self.name(key)].norm().item() == pytest.approx(norm, rel=1e-7), key
+        total = torch.stack([g.norm() for g in gradients.values()]).norm()
+        assert total.item() == pytest.approx(about["float64_grad_norm_all_parameters"], rel=1e-7)
+        layer = self.model.get_submodule(self.name(about["running_stats_after"]["layer"]))
+        for name in ("running_mean", "running_var"):
+            wanted = self.fixture.tensor(f"after_{name}")
+            torch.testing.assert_close(getattr(layer, name).float(), wanted, rtol=1e-5, atol=1e-6)

@@ -1,0 +1,48 @@
+"""S1: PSPNet and DeepLabV3 on ResNet-101 equal the original code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from tests.golden.fixtures import Fixture, Step, same_after_files
+from torch.nn import functional as F
+
+from segwright.legacy import load
+from segwright.models.layers.resize import enlarge
+
+CASES = {"s1_pspnet_resnet101": "pspnet", "s1_deeplabv3_resnet101": "deeplabv3"}
+MILLIONS = {"pspnet": 70.437, "deeplabv3": 63.227}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_outputs(shared: Path, name: str) -> None:
+    fixture = Fixture.read(shared, name)
+    model = load("toolbox", CASES[name], fixture.states[0], num_classes=19)
+    assert round(sum(p.numel() for p in model.parameters()) / 1e6, 3) == MILLIONS[CASES[name]]
+    assert model.contract.channels == "BGR" and len(model.labels) == 19
+    for suffix, images in fixture.images().items():
+        with torch.inference_mode():
+            output = model(images)
+        fixture.agrees(output.logits, f"out_main{suffix}")
+        fixture.agrees(output.auxiliary[0], f"out_aux{suffix}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASES)
+def test_files(shared: Path, tmp_path: Path, name: str) -> None:
+    same_after_files(Fixture.read(shared, name), tmp_path, "toolbox", CASES[name])
+
+
+@pytest.mark.slow
+def test_a_training_step(shared: Path) -> None:
+    fixture = Fixture.read(shared, "s1_pspnet_resnet101_train")
+    step = Step(fixture, "toolbox", "pspnet")
+    output = step.model(fixture.tensor("image").double())
+    label = fixture.tensor("label")
+    main, auxiliary = (
+        F.cross_entropy(enlarge(scores, label.shape[1:], align_corners=True), label, ignore_index=255)
+        for scores in (output.logits, output.auxiliary[0])
+    )
+    step.check(main + 0.4 * auxiliary)

@@ -1,0 +1,136 @@
+"""Pyramid pooling and atrous pyramids against their formulas, one switch at a time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from segwright.models.layers.aspp import ASPP, Atrous
+from segwright.models.layers.norm import Norm
+from segwright.models.layers.ppm import PyramidPooling
+
+NORM = Norm()
+
+
+def features(channels: int = 8, height: int = 13, width: int = 17) -> Tensor:
+    return torch.randn(2, channels, height, width, generator=torch.Generator().manual_seed(0))
+
+
+def lively(module: nn.Module) -> nn.Module:
+    """In evaluation mode, with running statistics that are not those of a fresh norm."""
+    generator = torch.Generator().manual_seed(1)
+    for name, buffer in module.named_buffers():
+        if name.endswith("running_mean"):
+            buffer.copy_(torch.randn(buffer.shape, generator=generator) * 0.1)
+        elif name.endswith("running_var"):
+            buffer.copy_(torch.rand(buffer.shape, generator=generator) + 0.5)
+    return module.eval()
+
+
+def pooling(**switches: bool) -> PyramidPooling:
+    torch.manual_seed(0)
+    made = lively(PyramidPooling(8, 4, (1, 2, 3, 6), norm=NORM, **switches))
+    assert isinstance(made, PyramidPooling)
+    return made
+
+
+def resized(x: Tensor, size: tuple[int, int], align_corners: bool) -> Tensor:
+    return F.interpolate(x, size, mode="bilinear", align_corners=align_corners)
+
+
+@pytest.mark.parametrize("align_corners", [False, True])
+def test_pooled_maps_are_convolved_then_enlarged(align_corners: bool) -> None:
+    module, x = pooling(align_corners=align_corners), features()
+    with torch.inference_mode():
+        found = module(x)
+        pools = [
+            resized(stage(F.adaptive_avg_pool2d(x, grid)), (13, 17), align_corners)
+            for grid, stage in zip((1, 2, 3, 6), module.stages, strict=True)
+        ]
+    assert found.shape[1] == module.channels == 24
+    torch.testing.assert_close(found, torch.cat([x, *pools], 1))
+
+
+def test_pools_may_come_first() -> None:
+    x = features()
+    with torch.inference_mode():
+        last, first = pooling()(x), pooling(pools_first=True)(x)
+    assert torch.equal(torch.cat([last[:, 8:], last[:, :8]], 1), first)
+
+
+def test_enlarging_first_is_another_network() -> None:
+    x = features()
+    module, usual = pooling(resize_first=True), pooling()
+    with torch.inference_mode():
+        pools = [
+            stage(resized(F.adaptive_avg_pool2d(x, grid), (13, 17), False))
+            for grid, stage in zip((1, 2, 3, 6), module.stages, strict=True)
+        ]
+        torch.testing.assert_close(module(x), torch.cat([x, *pools], 1))
+        assert not torch.allclose(module(x), usual(x))  # the activation stands between
+        torch.testing.assert_close(module(x)[:, :12], usual(x)[:, :12])  # one value is one value
+
+
+def test_pyramid_pooling_of_a_map_smaller_than_its_grid() -> None:
+    with torch.inference_mode():
+        assert pooling()(features(height=2, width=3)).shape == (2, 24, 2, 3)
+
+
+def atrous(config: Atrous) -> ASPP:
+    torch.manual_seed(0)
+    made = lively(ASPP(config, 8, NORM))
+    assert isinstance(made, ASPP)
+    return made
+
+
+SMALL = Atrous(rates=(2, 3, 5), width=4, projected=6)
+
+
+@pytest.mark.parametrize("pool_first", [False, True])
+def test_the_atrous_pyramid_is_its_branches_side_by_side(pool_first: bool) -> None:
+    module, x = atrous(replace(SMALL, pool_first=pool_first)), features()
+    with torch.inference_mode():
+        found = module(x)
+        branches = [branch(x) for branch in module.branches]
+        pooled = module.pooled(F.adaptive_avg_pool2d(x, 1)).expand(-1, -1, 13, 17)
+        order = [pooled, *branches] if pool_first else [*branches, pooled]
+        torch.testing.assert_close(found, module.project(torch.cat(order, 1)))
+    assert found.shape == (2, 6, 13, 17)
+    dilations = [branch[0].dilation[0] for branch in module.branches]  # type: ignore[index]
+    assert dilations == [1, 2, 3, 5]
+
+
+def test_the_pooled_branch_may_be_bare() -> None:
+    with_norm, bare = atrous(SMALL), atrous(replace(SMALL, pooled="bare"))
+    lost = with_norm.state_dict().keys() - bare.state_dict().keys()
+    assert lost == {f"pooled.1.{n}" for n in
+                    ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")}  # fmt: skip
+    x = features()
+    with torch.inference_mode():
+        wanted = F.relu(F.conv2d(F.adaptive_avg_pool2d(x, 1), bare.pooled[0].weight))  # type: ignore[arg-type, index]
+        torch.testing.assert_close(bare.pooled(x.mean((2, 3), keepdim=True)), wanted)
+
+
+def test_separable_branches_have_fewer_weights() -> None:
+    dense, separable = (
+        sum(p.numel() for p in atrous(replace(SMALL, separable=value)).parameters())
+        for value in (False, True)
+    )
+    # each 3x3 of 8 to 4 channels becomes 9 per channel and 8 x 4, with one more norm over 8
+    assert dense - separable == 3 * (8 * 4 * 9 - (8 * 9 + 8 * 4) - 2 * 8)
+
+
+@pytest.mark.parametrize(("whole", "kind"), [(True, nn.Dropout2d), (False, nn.Dropout)])
+def test_dropout_is_of_maps_or_of_values(whole: bool, kind: type) -> None:
+    module = ASPP(replace(SMALL, whole_maps=whole, dropout=0.25), 8, NORM)
+    assert type(module.dropout) is kind and module.dropout.p == 0.25
+
+
+def test_the_pooled_branch_trains_on_one_image() -> None:
+    module = ASPP(SMALL, 8, NORM).train()
+    module(features()[:1]).sum().backward()
+    assert all(torch.isfinite(p.grad).all() for p in module.parameters() if p.grad is not None)

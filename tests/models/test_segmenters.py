@@ -1,0 +1,151 @@
+"""Every network: any size, any bands, auxiliary heads when due, gradients everywhere, to disk and back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tests import small
+from torch import nn
+
+from segwright.contracts import InputContract, PixelOutput
+from segwright.models.backbones import Timm
+from segwright.models.ddrnet import DDRNet
+from segwright.models.deeplab_v2 import DeepLabV2
+from segwright.models.deeplab_v3 import DeepLabV3
+from segwright.models.deeplab_v3plus import DeepLabV3Plus
+from segwright.models.fcn import FCN
+from segwright.models.hrnet import HRNet
+from segwright.models.layers.aspp import Atrous
+from segwright.models.layers.norm import Norm
+from segwright.models.layers.segmenter import Auxiliary
+from segwright.models.ocr import OCR
+from segwright.models.pspnet import PSPNet
+from segwright.models.resnet import ResNet
+from segwright.models.segformer import SegFormer
+from segwright.models.unet import PlainUNet, UNet
+from segwright.models.upernet import UPerNet
+from segwright.models.vgg import VGG
+from segwright.models.weights import read_model, write_model
+
+R8, R16, R32 = (ResNet(18, output_stride=stride) for stride in (8, 16, 32))  # type: ignore[arg-type]
+SMALL = Atrous((1, 2), width=16, projected=16)
+
+CONFIGS: dict[str, tuple[Any, int]] = {  # and the stride of its scores
+    "pspnet": (PSPNet(R8, width=16, align_corners=True, pools_first=True), 8),
+    "pspnet_two_heads": (PSPNet(R8, width=16, auxiliary=(Auxiliary(), Auxiliary(-3, hidden=0.25))), 8),
+    "c1_deepsup": (FCN(R16, dropout=0.0, auxiliary=(Auxiliary(),)), 16),
+    "c5": (FCN(VGG(16, output_stride=8), hidden=0.0), 8),
+    "fcn_hrnet": (FCN(HRNet(18), merge=True), 4),
+    "deeplab_v2": (DeepLabV2(R8), 8),
+    "deeplab_v2_refinement": (DeepLabV2(R8, refinement=True), 8),
+    "deeplab_v2_scales": (DeepLabV2(R8, scales=(1.0, 0.75, 0.5)), 8),
+    "deeplab_v3": (DeepLabV3(R16, SMALL, auxiliary=(Auxiliary(),)), 16),
+    "deeplab_v3_bare": (DeepLabV3(R32, replace(SMALL, pooled="bare", separable=True), hidden=0), 32),
+    "deeplab_v3plus": (DeepLabV3Plus(R16, SMALL, width=16), 4),
+    "deeplab_v3plus_dense": (DeepLabV3Plus(R8, SMALL, separable=False, align_corners=True), 4),
+    "upernet": (UPerNet(R32, width=16, pooled_width=16, auxiliary=(Auxiliary(),)), 4),
+    "ocr": (OCR(HRNet(18), width=32, inner=16), 4),
+    "segformer": (SegFormer(width=32), 4),
+    "ddrnet": (DDRNet(width=8, hidden=16, context=16), 8),
+    "plain_unet": (PlainUNet(widths=(8, 16, 16)), 1),
+    "unet": (UNet(Timm("resnet18"), widths=(32, 16, 8)), 4),
+}
+
+
+def build(config: Any, bands: int = 3) -> nn.Module:
+    torch.manual_seed(0)
+    values = (1.0,) * bands
+    model: nn.Module = config.build(small.LABELS, InputContract(mean=values, std=values, padding=values))
+    return model
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("size", [(64, 96), (65, 97), (90, 71)])
+def test_any_size_goes_through(name: str, size: tuple[int, int]) -> None:
+    config, stride = CONFIGS[name]
+    model = build(config).eval()
+    with torch.inference_mode():
+        output = model(torch.randn(2, 3, *size))
+    assert isinstance(output, PixelOutput)
+    assert output.logits.shape[:2] == (2, 3)
+    for side, whole in zip(output.logits.shape[2:], size, strict=True):
+        assert abs(side - whole / stride) <= 1
+    assert torch.isfinite(output.logits).all()
+    always = {"deeplab_v2_refinement": 1, "deeplab_v2_scales": 3, "ocr": 1}
+    assert len(output.auxiliary) == always.get(name, 0)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("bands", [1, 4, 7])
+def test_any_number_of_bands_goes_in(name: str, bands: int) -> None:
+    model = build(CONFIGS[name][0], bands).eval()
+    with torch.inference_mode():
+        assert model(torch.randn(1, bands, 64, 64)).logits.shape[1] == 3
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_every_parameter_is_trained(name: str) -> None:
+    model = build(CONFIGS[name][0]).train()
+    output = model(torch.randn(2, 3, 64, 64))
+    total = output.logits.square().mean() + sum(a.square().mean() for a in output.auxiliary)
+    total.backward()
+    trained = [(n, p.grad) for n, p in model.named_parameters() if p.requires_grad]
+    without = [
+        n for n, g in trained if g is None or not torch.isfinite(g).all()
+    ]  # of backbones: maps not used
+    assert [n for n in without if not n.startswith("backbone.")] == []
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_to_disk_and_back(name: str, tmp_path: Path) -> None:
+    config = CONFIGS[name][0]
+    model = build(config).eval()
+    write_model(tmp_path / "m.safetensors", model, config)
+    again = read_model(tmp_path / "m.safetensors")
+    images = torch.randn(1, 3, 64, 64)
+    with torch.inference_mode():
+        assert torch.equal(again(images).logits, model(images).logits)
+
+
+def test_auxiliary_heads_run_in_training_or_always() -> None:
+    due = (Auxiliary(), Auxiliary(when="always"))
+    model = build(FCN(R16, auxiliary=due))
+    images = torch.randn(2, 3, 64, 64)
+    assert len(model.train()(images).auxiliary) == 2
+    assert len(model.eval()(images).auxiliary) == 1
+
+
+def test_a_written_model_forgets_the_file_it_started_from(tmp_path: Path) -> None:
+    torch.save(ResNet(18).build(3).state_dict(), tmp_path / "w.pth")
+    config = FCN(ResNet(18, str(tmp_path / "w.pth")))
+    write_model(tmp_path / "m.safetensors", build(config), config)
+    (tmp_path / "w.pth").unlink()
+    read_model(tmp_path / "m.safetensors")
+    assert config.backbone.weights is not None  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("kind", ["instance", "group", "evonorm_s0", "inplace", "s2_syncbn"])
+def test_any_norm_everywhere_even_on_one_image(kind: Any) -> None:
+    norm = Norm(kind)
+    backbone = ResNet(18, output_stride=8, norm=norm)
+    for config in (
+        PSPNet(backbone, width=64, norm=norm, auxiliary=()),
+        DeepLabV3(backbone, replace(SMALL, width=64), norm=norm),
+    ):
+        output = build(config).train()(torch.randn(1, 3, 64, 64))
+        assert torch.isfinite(output.logits).all()
+
+
+def test_the_head_of_segformer_is_the_papers() -> None:
+    model = build(SegFormer(ResNet(18), width=8)).eval()
+    maps = model.backbone(torch.randn(1, 3, 64, 64))  # type: ignore[operator]
+    head: Any = model.head
+    from segwright.models.layers.resize import side_by_side
+
+    projected = [project(x) for project, x in zip(head.project, maps[-4:], strict=True)]
+    wanted = head.classifier(head.mix(side_by_side(projected)))
+    torch.testing.assert_close(head(maps), wanted, rtol=1e-4, atol=1e-5)

@@ -1,0 +1,70 @@
+"""Images of many bands and 16 bits take the road of any other: check, train, evaluate, report, predict."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from segwright.cli import main
+from segwright.data.maps import write_png
+
+RECIPE = """
+from segwright.contracts import InputContract
+from segwright.data.augment import Chain, RandomView, View
+from segwright.data.datasets.folder import Folder
+from segwright.decode.semantic import Argmax
+from segwright.losses.pixel import CrossEntropy
+from segwright.models.pyramid import Pyramid
+from segwright.recipe import Optim, Recipe, Training
+from segwright.training.schedule import Poly
+
+
+def bands():
+    return Recipe(
+        name="bands",
+        data=Folder(bands=6, label_map="{labels}"),
+        augment=Chain((RandomView((View((32, 32), (0.8, 1.2)),)),)),
+        input=InputContract("bands", 65535.0, (20000.0,) * 6, (9000.0,) * 6, (20000.0,) * 6, multiple=8),
+        model=Pyramid((8, 8, 8, 8), stem=8, decoder=8),
+        loss=CrossEntropy(),
+        decode=Argmax(),
+        schedule=Poly(),
+        optim=Optim(lr=1e-2),
+        training=Training(steps=40, batch=4, workers=0, evaluate_every=1.0, save_every=1.0),
+    )
+"""
+
+
+@pytest.mark.parametrize("ending", ["npy", "tif"])
+def test_six_bands_of_16_bits(tmp_path: Path, ending: str) -> None:
+    root = tmp_path / "data"
+    random = np.random.default_rng(0)
+    for split in ("train", "val"):
+        (root / "images" / split).mkdir(parents=True)
+        for index in range(6):
+            classes = (np.arange(48)[:, None] + np.arange(40) > random.integers(20, 70)).astype(np.uint8)
+            image = random.integers(15000, 25000, (48, 40, 6), np.uint16)
+            image[..., 4] += classes * np.uint16(20000)  # only the fifth band tells
+            path = root / "images" / split / f"{index}.{ending}"
+            if ending == "npy":
+                np.save(path, image)
+            else:
+                cv2.imwritemulti(str(path), [np.ascontiguousarray(image[..., b]) for b in range(6)])
+            write_png(root / "labels" / split / f"{index}.png", classes)
+    (tmp_path / "labels.yaml").write_text("classes: [low, high]\n")
+    recipe = tmp_path / "mine.py"
+    recipe.write_text(RECIPE.replace("{labels}", str(tmp_path / "labels.yaml")))
+    run = tmp_path / "run"
+    data = ("--data", str(root))
+    assert main(["data", "check", f"{recipe}:bands", *data, "--workers", "0"]) == 0
+    assert main(["data", "show", f"{recipe}:bands", *data, "--out", str(tmp_path / "s.png")]) == 0
+    assert main(["train", f"{recipe}:bands", *data, "--out", str(run)]) == 0
+    assert json.loads((run / "summary.json").read_text())["miou"] > 0.9
+    assert main(["report", str(run)]) == 0
+    image = root / "images" / "val" / f"0.{ending}"
+    assert main(["predict", str(run), str(image), "--out", str(tmp_path / "p")]) == 0
+    assert (tmp_path / "p" / "overlay" / "0.png").is_file()

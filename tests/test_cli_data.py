@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segwright.cli import main
+from segwright.data.maps import write_png
+from tests.data.test_pairs import fake_camvid
+
+
+def run(*arguments: object) -> int:
+    return main(["data", *map(str, arguments)])
+
+
+def test_check_of_good_data_ends_with_zero_and_writes_json(tmp_path: Path, capsys) -> None:
+    root = fake_camvid(tmp_path / "data")
+    assert run("check", "camvid", "--data", root, "--json", tmp_path / "c.json", "--workers", 0) == 0
+    assert "train: 4 images, 0 errors" in capsys.readouterr().out
+    values = json.loads((tmp_path / "c.json").read_text())
+    assert values["train"]["errors"] == []
+    assert values["train"]["classes"]["sky"]["pixels"] > 0
+
+
+def test_check_of_bad_data_ends_with_two_and_names_the_files(tmp_path: Path, capsys) -> None:
+    root = fake_camvid(tmp_path / "data")
+    write_png(root / "trainannot" / "train_1.png", np.full((40, 56), 30, np.uint8))
+    (root / "valannot" / "val_0.png").unlink()
+    assert run("check", "camvid.quick", "--data", root, "--json", tmp_path / "c.json", "--workers", 0) == 2
+    errors = capsys.readouterr().err
+    assert "train_1.png: value 30 is not in label space 'camvid'" in errors
+    assert "val_0.png: no such file" in errors  # train was looked at all the same
+    values = json.loads((tmp_path / "c.json").read_text())
+    assert len(values["train"]["errors"]) == 1
+    assert len(values["val"]["errors"]) == 1
+
+
+def test_stats_prints_a_table_and_writes_page_and_json(tmp_path: Path, capsys) -> None:
+    root = fake_camvid(tmp_path / "data")
+    page, numbers = tmp_path / "s" / "s.html", tmp_path / "s.json"
+    assert run("stats", "camvid", "--data", root, "--html", page, "--json", numbers, "--workers", 0) == 0
+    assert "bicyclist" in capsys.readouterr().out
+    assert "bicyclist" in page.read_text()
+    assert json.loads(numbers.read_text())["val"]["images"] == 2
+
+
+@pytest.mark.parametrize("name", ["camvid", "camvid.quick", "street", "street.quick"])
+def test_show_draws_a_sheet(tmp_path: Path, name: str) -> None:
+    root = fake_camvid(tmp_path / "data")
+    data = () if name.startswith("street") else ("--data", root)
+    assert run("show", name, *data, "--out", tmp_path / "sheet.png", "--count", 5) == 0
+    with Image.open(tmp_path / "sheet.png") as picture:
+        assert picture.width > 1000
+        assert len(np.unique(np.asarray(picture).reshape(-1, 3), axis=0)) > 20
+
+
+def test_fields_of_a_data_set_can_be_set_and_wrong_ones_name_the_nearest(tmp_path: Path, capsys) -> None:
+    root = fake_camvid(tmp_path / "data")
+    common = ("check", "camvid", "--data", root, "--workers", 0, "--set")
+    assert run(*common, "train_part=[0, 0.5]") == 0
+    assert "train: 2 images" in capsys.readouterr().out
+    assert run(*common, "train_prt=[0, 0.5]") == 2
+    assert "did you mean 'train_part'" in capsys.readouterr().err
+
+
+def test_an_unknown_data_set_names_what_there_is(capsys) -> None:
+    assert run("check", "kamvid", "--data", ".") == 2
+    assert "kamvid" in capsys.readouterr().err
