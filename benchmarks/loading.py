@@ -26,7 +26,8 @@ import torch
 from segwright.contracts import InputContract
 from segwright.data.augment import Chain, RandomView, View
 from segwright.data.datasets.camvid import CamVid
-from segwright.data.loader import Draws, Stack, batches
+from segwright.data.draws import Draws
+from segwright.data.loader import Stack, batches
 from segwright.data.order import Shuffled, positions
 from segwright.data.targets import SemanticTargets
 

@@ -11,8 +11,9 @@ from tests import small
 
 from segwright.contracts import InputContract, Sample, UserError
 from segwright.data.augment import Augmentation, RandomCrop
+from segwright.data.draws import Draws
 from segwright.data.geometry import ShortEdge
-from segwright.data.loader import Draws, Stack, batches
+from segwright.data.loader import Stack, batches
 from segwright.data.mixing import ClassMix
 from segwright.data.order import (
     ByOrientation,

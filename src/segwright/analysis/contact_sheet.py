@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segwright.contracts import Dataset, Sample
-from segwright.data.loader import Draws, Stack
+from segwright.data.draws import Draws
+from segwright.data.loader import Stack
 from segwright.labels import LabelSpace
 from segwright.prediction.draw import as_rgb, overlay, panels
 from segwright.recipe import Recipe

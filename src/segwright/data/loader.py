@@ -13,46 +13,8 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from segwright.contracts import Batch, Dataset, Draw, InputContract, Sample, UserError
-from segwright.data.augment import Augmentation
-from segwright.data.order import Order
+from segwright.contracts import Batch, InputContract, Sample, UserError
 from segwright.data.targets import MakeTargets
-
-
-@dataclass(slots=True)
-class Draws:
-    """The augmented sample at each position of the endless order; the same whoever asks, and whenever."""
-
-    dataset: Dataset
-    order: Order
-    augment: Augmentation
-    padding: tuple[float, ...]
-    seed: int
-    steps: int
-    batch: int  # positions of one step, which share their progress and ``Draw.shared``
-
-    def __getitem__(self, position: int) -> Sample:
-        """Draw, read and augment."""
-        return self.augment(*self._draw(position, position // self.batch, (0,)))
-
-    def _draw(self, position: int, step: int, key: tuple[int, ...]) -> tuple[Sample, Draw]:
-        random = np.random.default_rng((self.seed, position, *key))
-
-        def partner(number: int) -> tuple[Sample, Draw]:
-            # What stands somewhere else in the order: partners come as often as the order shows them.
-            elsewhere = np.random.default_rng((self.seed, position, *key, 1, number)).integers(2**31)
-            return self._draw(int(elsewhere), step, (*key, 2))
-
-        place = self.order.at(position)
-        return self.dataset[place.index], Draw(
-            random,
-            step / self.steps,
-            self.padding,
-            place.focus,
-            partner,
-            shared=np.random.default_rng((self.seed, step, 3)),
-            labels=self.dataset.labels,
-        )
 
 
 @dataclass(slots=True)

@@ -13,7 +13,8 @@ import torch
 
 from segwright.contracts import Batch, Dataset, UserError
 from segwright.data.check import quick_check
-from segwright.data.loader import Draws, Stack, batches, default_workers
+from segwright.data.draws import Draws
+from segwright.data.loader import Stack, batches, default_workers
 from segwright.data.order import positions
 from segwright.evaluation.evaluate import evaluate
 from segwright.models.weights import write_model
