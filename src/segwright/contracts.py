@@ -121,8 +121,18 @@ class CenterTargets:
 
     def to(self, device: torch.device) -> CenterTargets:
         """The same on a device, weights as float32: small until they are there."""
-        moved = [getattr(self, name).to(device, non_blocking=True) for name in self.__slots__]
-        return CenterTargets(*(value.float() for value in moved[:-1]), moved[-1])
+
+        def move(values: Tensor) -> Tensor:
+            return values.to(device, non_blocking=True)
+
+        return CenterTargets(
+            move(self.center),
+            move(self.offset),
+            move(self.semantic_weight).float(),
+            move(self.center_weight).float(),
+            move(self.offset_weight).float(),
+            move(self.foreground),
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,11 @@ Array = np.ndarray[Any, Any]
 
 
 def photo(path: Path, seed: int = 0, size: tuple[int, int] = SIZE) -> Path:
-    """A photograph of noise, as PNG or JPEG by its ending."""
+    """A photograph of noise, as PNG or JPEG by its ending; another name is another photograph."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.random.default_rng(seed).integers(0, 255, (*size, 3), np.uint8)
+    pixels = np.random.default_rng((seed, zlib.crc32(path.name.encode()))).integers(
+        0, 255, (*size, 3), np.uint8
+    )
     Image.fromarray(pixels).save(path)
     return path
 

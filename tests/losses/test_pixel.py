@@ -4,8 +4,16 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from segwright.contracts import PixelOutput, Targets
-from segwright.losses.pixel import CrossEntropy, Dice, Sum
+from segwright.contracts import CenterOutput, PixelOutput, Targets
+from segwright.losses.pixel import (
+    BoundaryCrossEntropy,
+    CrossEntropy,
+    Dice,
+    Focal,
+    OnAuxiliary,
+    Sum,
+    thinned,
+)
 
 
 def case(size: tuple[int, int] = (8, 10)) -> tuple[PixelOutput, Targets]:
@@ -87,3 +95,120 @@ def test_auxiliary_heads_count_by_their_weight() -> None:
     both = PixelOutput(output.logits, (output.logits,))
     sums = CrossEntropy(auxiliary=0.4)(both, targets)
     torch.testing.assert_close(sums["auxiliary"], 0.4 * sums["ce"])
+
+
+def test_weights_of_classes_divide_if_asked_as_in_torch() -> None:
+    output, targets = case()
+    weights = (0.5, 1.0, 2.0)
+    expected = F.cross_entropy(output.logits, targets.semantic, torch.tensor(weights), ignore_index=255)
+    torch.testing.assert_close(mean(CrossEntropy(weights, per_weight=True), output, targets), expected)
+
+
+@pytest.mark.parametrize(("rate", "size"), [(8, (24, 32)), (4, (22, 31)), (3, (9, 10))])
+def test_thinned_truth_is_that_of_nearest_resizing_on_a_padded_canvas(
+    rate: int, size: tuple[int, int]
+) -> None:
+    semantic = torch.randint(0, 9, (2, *size))
+    rows, columns = (-side % rate for side in size)
+    canvas = F.pad(semantic, (0, columns, 0, rows), value=255)
+    small = tuple(side // rate for side in canvas.shape[1:])
+    expected = F.interpolate(canvas[:, None].float(), size=small, mode="nearest-exact")[:, 0].long()
+    assert torch.equal(thinned(semantic, rate), expected)
+    output = PixelOutput(torch.randn(2, 9, *small))
+    usual = F.cross_entropy(output.logits, expected, ignore_index=255)
+    torch.testing.assert_close(mean(CrossEntropy(rate=rate), output, Targets(semantic)), usual)
+
+
+def test_the_sum_over_refinements_and_over_scales_of_s3() -> None:
+    _, targets = case()
+    first, second, small = torch.randn(2, 3, 8, 10), torch.randn(2, 3, 8, 10), torch.randn(2, 3, 4, 5)
+    usual = [F.cross_entropy(x, targets.semantic, ignore_index=255) for x in (first, second)]
+    found = mean(CrossEntropy(auxiliary=1.0), PixelOutput(first, (second,)), targets)
+    torch.testing.assert_close(found, sum(usual))
+    nearest = targets.semantic[:, 1::2, 1::2]
+    usual.append(F.cross_entropy(small, nearest, ignore_index=255))
+    loss = CrossEntropy(auxiliary=1.0, reduced_auxiliary=True)
+    torch.testing.assert_close(mean(loss, PixelOutput(first, (second, small)), targets), sum(usual))
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0, 5.0])
+def test_focal_equals_its_formula_and_ignores_void(gamma: float) -> None:
+    output, targets = case()
+    each = F.cross_entropy(output.logits, targets.semantic, ignore_index=255, reduction="none")[:, 2:]
+    expected = ((1 - (-each).exp()) ** gamma * each).mean()
+    torch.testing.assert_close(mean(Focal(gamma), output, targets), expected)
+
+
+def test_the_constant_factor_of_s4_changes_gradients_and_not_values() -> None:
+    output, targets = case()
+    values, gradients = [], []
+    for constant in (False, True):
+        value = mean(Focal(constant_factor=constant), output, targets)
+        values.append(value)
+        gradients.append(torch.autograd.grad(value, output.logits)[0])
+    assert torch.equal(*values)
+    assert not torch.allclose(*gradients)
+
+
+def test_weights_fall_with_the_distance_to_the_next_border() -> None:
+    truth = torch.zeros(1, 7, 20, dtype=torch.int64)
+    truth[:, :, 10:] = 1
+    truth[:, :, 18:] = 255
+    weights = BoundaryCrossEntropy(extra=4.0, width=2.0).weights(truth)
+    expected = 1 + 4 * torch.exp(-((torch.arange(1, 6) / 2.0) ** 2) / 2)
+    torch.testing.assert_close(weights[0, 3, 10:15], expected)
+    torch.testing.assert_close(weights[0, 3, 5:10].flip(0), expected)
+    assert weights[0, 3, 0] == 1
+    assert weights[0, 3, 17] == pytest.approx(1.0, abs=0.01)  # void makes no border
+
+
+def test_equal_weights_make_the_boundary_loss_plain_cross_entropy() -> None:
+    output, targets = case()
+    torch.testing.assert_close(
+        mean(BoundaryCrossEntropy(extra=0.0), output, targets), mean(CrossEntropy(), output, targets)
+    )
+
+
+@pytest.mark.parametrize(
+    "loss", [Focal(), Focal(0.5, (1.0, 2.0, 0.5)), BoundaryCrossEntropy(), Focal(reduced=True)]
+)
+def test_gradients_are_right_void_has_none_and_nothing_is_zero(loss) -> None:
+    output, targets = case((4, 5))
+    leaf = output.logits.detach().double().requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: mean(loss, PixelOutput(x), targets), (leaf,))
+    mean(loss, output, targets).backward()
+    assert output.logits.grad[:, :, :2].abs().max() == 0
+    empty = Targets(torch.full((2, 4, 5), 255))
+    counts = loss.counts(empty)
+    nothing = sum(value / counts[name].clamp(min=1) for name, value in loss(output, empty).items())
+    assert nothing == 0
+    assert torch.autograd.grad(nothing, output.logits)[0].abs().max() == 0
+
+
+def test_a_pixel_that_is_surely_right_has_a_finite_gradient() -> None:
+    logits = torch.tensor([[200.0, 0.0, 0.0]]).view(1, 3, 1, 1).requires_grad_()
+    targets = Targets(torch.zeros(1, 1, 1, dtype=torch.int64))
+    for gamma in (0.0, 0.5, 2.0):
+        assert (
+            torch.autograd.grad(mean(Focal(gamma), PixelOutput(logits), targets), logits)[0].isfinite().all()
+        )
+
+
+def test_losses_go_over_auxiliary_heads_by_name() -> None:
+    output, targets = case()
+    both = PixelOutput(output.logits, (output.logits, output.logits))
+    sums = OnAuxiliary(Focal(), 0.5)(both, targets)
+    torch.testing.assert_close(sums["auxiliary_focal"], Focal()(output, targets)["focal"])
+    assert OnAuxiliary(Focal())(output, targets) == {}
+
+
+def test_two_terms_of_one_name_are_refused() -> None:
+    output, targets = case()
+    with pytest.raises(ValueError, match="two terms are named ce"):
+        Sum((CrossEntropy(), CrossEntropy()))(output, targets)
+
+
+def test_the_semantic_scores_of_centers_are_taken_alike() -> None:
+    output, targets = case()
+    centers = CenterOutput(output.logits, torch.zeros(2, 1, 8, 10), torch.zeros(2, 2, 8, 10))
+    torch.testing.assert_close(mean(CrossEntropy(), centers, targets), mean(CrossEntropy(), output, targets))

@@ -1,18 +1,23 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import pytest
 import torch
 from tests import small
 from torch import nn
 
-from segwright.contracts import InputContract
+from segwright.contracts import InputContract, UserError
+from segwright.labels import LabelSpace
+from segwright.models.layers.norm import Norm, norm_layer
 from segwright.recipe import Optim
 from segwright.training.ema import Ema
 from segwright.training.muon import Muon, orthogonal
-from segwright.training.optim import optimizers, parameter_groups, set_rate
-from segwright.training.schedule import Cosine, MultiStep, Poly
+from segwright.training.optim import freeze, optimizers, parameter_groups, set_rate
+from segwright.training.processes import Processes
+from segwright.training.schedule import Cosine, MultiStep, OneCycle, Poly
+from segwright.training.state import start
 
 
 class Net(nn.Module):
@@ -102,3 +107,81 @@ def test_the_average_forgets_the_beginning_of_a_short_training() -> None:
     before = ema.model.head.weight.clone()
     ema.update(net, step=0)
     assert math.isclose(float((ema.model.head.weight - before).mean()), 0.9, rel_tol=1e-4)
+
+
+def test_one_cycle_is_that_of_torch() -> None:
+    weight = nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([weight], lr=1.0)
+    steps = 40
+    theirs = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1.0, total_steps=steps, cycle_momentum=False)
+    # Torch counts phases between first and last step, and takes the division of the whole by its own default.
+    ours = OneCycle(peak=(0.3 * steps - 1) / (steps - 1), start=1 / 25, final=1 / 25e4)
+    for step in range(steps):
+        assert ours(step / (steps - 1)) == pytest.approx(optimizer.param_groups[0]["lr"], rel=1e-9)
+        optimizer.step()
+        if step + 1 < steps:
+            theirs.step()
+
+
+@pytest.mark.parametrize("kind", [Poly, Cosine, MultiStep])
+def test_a_constant_warm_up_multiplies_until_it_ends(kind: type) -> None:
+    schedule = kind(warmup=0.1, warmup_start=0.2, warmup_kind="constant")
+    assert schedule(0.0) == pytest.approx(0.2)
+    assert schedule(0.0999) == pytest.approx(0.2 * (kind()(0.0999) if kind is not Cosine else 1.0))
+    assert schedule(0.1) > 0.9
+
+
+def test_backbone_biases_and_norms_have_rates_and_decays_of_their_own() -> None:
+    net = nn.ModuleDict(
+        {"backbone": nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)), "head": nn.Conv2d(4, 2, 1)}
+    )
+    optim = Optim(
+        "sgd", lr=1.0, weight_decay=0.5, backbone_lr_factor=0.1, head_lr_factor=10,
+        bias_lr_factor=2.0, norm_decay=0.25, bias_decay=0.125,
+    )  # fmt: skip
+    found = {
+        (round(group["peak"], 9), group["weight_decay"], sum(p.numel() for p in group["params"]))
+        for group in optimizers(net, optim)[0].param_groups
+    }
+    assert found == {(0.1, 0.5, 108), (0.2, 0.125, 4), (0.1, 0.25, 8), (10.0, 0.5, 8), (20.0, 0.125, 2)}
+
+
+def test_parameters_of_norms_are_no_weights_whatever_their_shape() -> None:
+    backbone = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3))
+    net = nn.ModuleDict({"backbone": backbone, "head": norm_layer(Norm("evonorm_s0"), 8)})
+    for name in ("adamw", "muon"):
+        made = optimizers(net, Optim(name, weight_decay=0.5))  # type: ignore[arg-type]
+        assert isinstance(made[-1], torch.optim.AdamW)
+        (group,) = [g for g in made[-1].param_groups if any(p is net["head"].gamma for p in g["params"])]
+        assert group["weight_decay"] == 0
+
+
+def test_frozen_parts_do_not_move() -> None:
+    net = freeze(Net(), Optim(frozen=("backbone.0", "head.bias")))
+    moving = {name for name, parameter in net.named_parameters() if parameter.requires_grad}
+    assert moving == {"backbone.1.weight", "backbone.1.bias", "head.weight"}
+    trained = {id(p) for group in optimizers(net, Optim())[0].param_groups for p in group["params"]}
+    assert len(trained) == 3
+    with pytest.raises(UserError, match="no parameter begins with 'bakbone'; the parts are backbone, head"):
+        freeze(Net(), Optim(frozen=("bakbone",)))
+
+
+def test_norms_freeze_by_two_switches() -> None:
+    net = freeze(Net(), Optim(freeze_norm_affine=True, freeze_norm_statistics=True)).train()
+    net.backbone(torch.randn(2, 3, 5, 5)).sum().backward()
+    assert not net.backbone[1].weight.requires_grad
+    assert int(net.backbone[1].num_batches_tracked) == 0
+
+
+@dataclass(slots=True)
+class Activated:
+    def build(self, labels: LabelSpace, contract: InputContract) -> nn.Module:
+        return nn.Sequential(nn.Conv2d(3, 8, 1), norm_layer(Norm("inplace"), 8))
+
+
+def test_a_training_with_an_in_place_norm_spares_memory_by_itself() -> None:
+    recipe = small.recipe()
+    recipe.model = Activated()
+    alone = Processes(0, 1, torch.device("cpu"))
+    assert start(recipe, small.LABELS, alone).model._forward_hooks
+    assert not start(small.recipe(), small.LABELS, alone).model._forward_hooks

@@ -50,9 +50,7 @@ def render(splits: Sequence[Statistics], name: str) -> str:
     parts = [
         (of, key_figures(of), rows(of), [page.markup(svg) for svg in _figures(of) if svg]) for of in splits
     ]
-    return page.render(
-        "statistics.html", name=name, parts=parts, rules=RULE_NAMES
-    )
+    return page.render("statistics.html", name=name, parts=parts, rules=RULE_NAMES)
 
 
 def key_figures(of: Statistics) -> list[tuple[str, str]]:

@@ -174,7 +174,7 @@ class _Runs:
 
     def moments(self, count: int) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
         """Area and mean (y, x) of each index, NaN where it has no pixel. All sums are exact."""
-        area = np.bincount(self.index, self.length, count)
+        area = np.bincount(self.index, self.length, count).astype(np.float64)
         y = np.bincount(self.index, self.length * self.y, count)
         twice_x = np.bincount(self.index, self.length * (2 * self.x + self.length - 1), count)
         with np.errstate(invalid="ignore"):
@@ -189,11 +189,11 @@ class _Runs:
     ) -> NDArray[np.float32]:
         """(y, x) from each pixel to the center of its index, float32 [2, H, W]; zero where it is not marked."""
         # Centers are rounded to float32 before the difference, as the ancestor (S5) does: equal to the bit.
-        y, x = (np.where(marked, mean, 0).astype(np.float32) for mean in (y, x))
+        to_y, to_x = (np.where(marked, mean, 0).astype(np.float32) for mean in (y, x))
         maps = np.empty((2, *self.shape), dtype=np.float32)
-        down = np.where(marked[self.index], y[self.index] - self.y.astype(np.float32), np.float32(0))
+        down = np.where(marked[self.index], to_y[self.index] - self.y.astype(np.float32), np.float32(0))
         maps[0] = np.repeat(down, self.length).reshape(self.shape)
-        np.subtract(self.spread(x), np.arange(self.shape[1], dtype=np.float32), out=maps[1])
+        np.subtract(self.spread(to_x), np.arange(self.shape[1], dtype=np.float32), out=maps[1])
         np.copyto(maps[1], 0, where=~self.spread(marked))
         return maps
 

@@ -1,55 +1,102 @@
-"""The optimizer of a recipe: parameter groups by what a parameter is."""
+"""The optimizer of a recipe: what is trained, and parameter groups by what a parameter is."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import torch
 from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
+from segwright.contracts import UserError
+from segwright.models.layers.norm import freeze_norms, is_norm
 from segwright.recipe import Optim
 from segwright.training.muon import Muon
+
+
+def freeze(model: nn.Module, optim: Optim) -> nn.Module:
+    """Take from training, in place, what ``optim`` freezes; ``UserError`` for a name that names nothing.
+
+    Before the model is made parallel, which counts the gradients that it has to wait for.
+    """
+    for beginning in optim.frozen:
+        found = [
+            p for name, p in model.named_parameters() if f"{name}.".startswith(f"{beginning.rstrip('.')}.")
+        ]
+        if not found:
+            names = ", ".join(name for name, _ in model.named_children())
+            raise UserError(f"optim.frozen: no parameter begins with {beginning!r}; the parts are {names}")
+        for parameter in found:
+            parameter.requires_grad_(False)
+    return freeze_norms(model, affine=optim.freeze_norm_affine, statistics=optim.freeze_norm_statistics)
 
 
 def optimizers(model: nn.Module, optim: Optim) -> list[Optimizer]:
     """The optimizers over the trainable parameters of ``model``; each group remembers its full rate as ``peak``."""
     named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+    norms = norm_names(model)
     if optim.name == "sgd":
-        groups = parameter_groups(named, optim)
+        groups = parameter_groups(named, optim, norms)
         return [SGD(groups, lr=optim.lr, momentum=optim.momentum, nesterov=optim.nesterov)]
     if optim.name != "muon":
         kind = Adam if optim.name == "adam" else AdamW
-        return [kind(parameter_groups(named, optim), lr=optim.lr, betas=optim.betas)]
+        return [kind(parameter_groups(named, optim, norms), lr=optim.lr, betas=optim.betas)]
     # Neither the first layer, which sees colors, nor the last ones, whose rows are classes, are hidden.
     edges = ("head", "auxiliary", named[0][0])
-    hidden = [item for item in named if item[1].ndim > 1 and not item[0].startswith(edges)]
+    hidden = [i for i in named if i[1].ndim > 1 and i[0] not in norms and not i[0].startswith(edges)]
     inside = {name for name, _ in hidden}
     rest = [item for item in named if item[0] not in inside]
     return [
-        Muon(parameter_groups(hidden, optim), lr=optim.lr, momentum=optim.momentum),
-        AdamW(parameter_groups(rest, optim), lr=optim.lr, betas=optim.betas),
+        Muon(parameter_groups(hidden, optim, norms), lr=optim.lr, momentum=optim.momentum),
+        AdamW(parameter_groups(rest, optim, norms), lr=optim.lr, betas=optim.betas),
     ]
 
 
-def parameter_groups(named: Iterable[tuple[str, nn.Parameter]], optim: Optim) -> list[dict[str, Any]]:
-    """Groups by part (``backbone.`` or head) and by decay (weights, or norms and biases), empty ones left out."""
-    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+def norm_names(model: nn.Module) -> set[str]:
+    """The names of all parameters of norms."""
+    return {
+        f"{name}.{own}" if name else own
+        for name, module in model.named_modules()
+        if is_norm(module)
+        for own, _ in module.named_parameters(recurse=False)
+    }
+
+
+def parameter_groups(
+    named: Iterable[tuple[str, nn.Parameter]], optim: Optim, norms: Collection[str] = ()
+) -> list[dict[str, Any]]:
+    """Groups by part (``backbone.`` or head), weight decay and rate, empty ones left out.
+
+    ``norms``: names of parameters that belong to norms, whatever their shape.
+    """
+    groups: dict[tuple[bool, bool, float, float], list[nn.Parameter]] = {}
     for name, parameter in named:
         head = not name.startswith("backbone.")
-        decays = parameter.ndim > 1 or optim.decay_norm_and_bias
-        groups.setdefault((head, decays), []).append(parameter)
-    has_backbone = any(not head for head, _ in groups)
+        decays, decay, factor = True, optim.weight_decay, 1.0
+        if parameter.ndim <= 1 or name in norms:
+            bias = name not in norms and name.rpartition(".")[2] == "bias"
+            own = optim.bias_decay if bias else optim.norm_decay
+            decays = optim.decay_norm_and_bias
+            decay = own if own is not None else (optim.weight_decay if decays else 0.0)
+            factor = optim.bias_lr_factor if bias else 1.0
+        groups.setdefault((head, decays, decay, factor), []).append(parameter)
+    has_backbone = any(not head for head, *_ in groups)
     return [
         {
             "params": parameters,
-            "lr": (peak := optim.lr * (optim.head_lr_factor if head and has_backbone else 1.0)),
+            "lr": (peak := optim.lr * _part_factor(optim, head=head, has_backbone=has_backbone) * factor),
             "peak": peak,
-            "weight_decay": optim.weight_decay if decays else 0.0,
+            "weight_decay": decay,
         }
-        for (head, decays), parameters in sorted(groups.items())
+        for (head, _, decay, factor), parameters in sorted(groups.items(), key=lambda item: item[0])
     ]
+
+
+def _part_factor(optim: Optim, *, head: bool, has_backbone: bool) -> float:
+    if not head:
+        return optim.backbone_lr_factor
+    return optim.head_lr_factor if has_backbone else 1.0
 
 
 def set_rate(optimizers: Iterable[Optimizer], factor: float) -> None:

@@ -1,15 +1,17 @@
 """S1's activated batch norm (Rota Bulo et al. 2018) in pure PyTorch: one map in memory where others keep two.
 
 Between two convolutions, batch norm and activation keep their input and their output for the backward pass,
-though either gives the other. Here an activation that can be inverted (leaky, none) keeps the output alone;
-any other (ReLU) keeps the input alone, and convolutions inside a model that went through
-``recompute_activations`` keep a note instead of their input, from which it is computed again.
+though either gives the other. Here an activation that can be inverted (leaky, none) keeps the output alone.
+Any other (ReLU), and any in half precision, whose digits do not suffice for the way back, keeps the input
+alone; convolutions inside a model that went through ``recompute_activations`` then keep a note instead of their
+input, from which it is computed again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,9 +28,9 @@ class InPlaceNorm2d(nn.BatchNorm2d):
     """Batch norm with scale |weight| + eps, then its activation (S1's InPlaceABN; eps 1e-5, momentum 0.1).
 
     The scale is the same in training and evaluation: w' = |w| + eps makes a plain batch norm of it. Nothing is
-    written into the input, so it is safe wherever ``nn.BatchNorm2d`` is. The inverse of a leaky activation
-    loses digits where |bias| is much larger than the scale: about the rounding of the map times |bias| / scale.
-    Over all processes after ``make_global``.
+    written into the input, so it is safe wherever ``nn.BatchNorm2d`` is. The way back from an output loses
+    digits where |bias| is much larger than the scale: the rounding of float32 times |bias| / scale. Over all
+    processes after ``make_global``.
     """
 
     def __init__(self, norm: Norm, channels: int) -> None:
@@ -40,19 +42,21 @@ class InPlaceNorm2d(nn.BatchNorm2d):
         """Normalize [N, C, H, W], add ``residual``, activate."""
         scale = self.weight.abs() + self.eps
         own = self.training and not one_value(input, across=self.across)
-        if not torch.is_grad_enabled() or torch.compiler.is_compiling() or torch.jit.is_tracing():
+        global_ = own and self.across and several()
+        if not global_ and (not torch.is_grad_enabled() or torch.compiler.is_compiling()):
             # Nothing is kept without gradients, and the compiler decides itself what it computes again.
-            if not (own and self.across and several()):
-                return activate(self._plain(input, scale, own), self.norm, residual)
+            return activate(self._plain(input, scale, own), self.norm, residual)
         mean, invstd = self._statistics(input, own)
         norm = self.norm if residual is None else self.norm.then("identity")
-        across = self.across and several()
-        out: Tensor = _NormActivate.apply(input, scale, self.bias, mean, invstd, norm, (own, across, self.eps))
-        if residual is not None:
-            return _add(out, residual, self.norm)
-        if norm.activation not in INVERTIBLE:
+        back = norm.activation in INVERTIBLE and input.dtype not in (torch.bfloat16, torch.float16)
+        how = (back, own, global_, self.eps)
+        out: Tensor = _NormActivate.apply(input, scale, self.bias, mean, invstd, norm, how)
+        noting = _NOTING.get()
+        if noting and not back:
             note(out, _again(norm), input, mean, invstd, scale, self.bias)
-        return out
+        if residual is None:
+            return out
+        return _add(out, residual, self.norm) if noting else activate(out, self.norm, residual)
 
     def _plain(self, input: Tensor, scale: Tensor, own: bool) -> Tensor:
         if own and self.num_batches_tracked is not None:
@@ -91,21 +95,20 @@ class _NormActivate(torch.autograd.Function):
     """activation((x - mean) * invstd * scale + bias), keeping one map of ``x`` and the result."""
 
     @staticmethod
-    def forward(  # noqa: PLR0917 (autograd hands over by position)
-        ctx: Any, x: Tensor, scale: Tensor, bias: Tensor, mean: Tensor, invstd: Tensor, norm: Norm, how: Any
-    ) -> Tensor:
+    def forward(ctx: Any, x: Tensor, *given: Any) -> Tensor:
+        scale, bias, mean, invstd, norm, how = given
         y = activate(_normalize(x, mean, invstd, scale, bias), norm)
-        kept = y if norm.activation in INVERTIBLE else x
+        kept = y if how[0] else x
         ctx.save_for_backward(kept, scale, bias, mean, invstd)
         ctx.norm, ctx.how = norm, how
         return y
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         kept, scale, bias, mean, invstd = ctx.saved_tensors
-        norm, (own, across, eps) = ctx.norm, ctx.how
-        if norm.activation in INVERTIBLE:
+        norm, (back, *how) = ctx.norm, ctx.how
+        if back:
             gradient, z = gradients[0], kept
             if norm.activation == "leaky_relu":
                 gradient = torch.ops.aten.leaky_relu_backward(gradient, kept, norm.slope, True)
@@ -115,13 +118,15 @@ class _NormActivate(torch.autograd.Function):
             scale, mean, invstd = scale * invstd, torch.zeros_like(mean), torch.ones_like(invstd)
         else:
             x = kept
-            gradient = _through(norm, _normalize(x, mean, invstd, scale, bias), gradients[0])
-        parts = _norm_gradients(gradient, x, (scale, mean, invstd), (own, across, eps))
+            gradient = gradients[0]
+            if norm.activation != "identity":
+                gradient = _through(norm, _normalize(x, mean, invstd, scale, bias), gradient)
+        parts = _norm_gradients(gradient, x, (scale, mean, invstd), how)
         return *parts, None, None, None, None
 
 
 def _norm_gradients(
-    gradient: Tensor, x: Tensor, constants: tuple[Tensor, Tensor, Tensor], how: tuple[bool, bool, float]
+    gradient: Tensor, x: Tensor, constants: tuple[Tensor, Tensor, Tensor], how: Sequence[Any]
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of (x - mean) * invstd * scale + bias to x, scale and bias."""
     scale, mean, invstd = constants
@@ -154,6 +159,8 @@ def _through(norm: Norm, z: Tensor, gradient: Tensor) -> Tensor:
         return gradient
     if norm.activation == "relu":
         return torch.ops.aten.threshold_backward(gradient, z, 0)  # type: ignore[no-any-return]
+    if norm.activation == "leaky_relu":
+        return torch.ops.aten.leaky_relu_backward(gradient, z, norm.slope, False)  # type: ignore[no-any-return]
     with torch.enable_grad():
         leaf = z.detach().requires_grad_()
         return torch.autograd.grad(activate(leaf.view_as(leaf), norm, inplace=False), leaf, gradient)[0]
@@ -169,7 +176,7 @@ class _AddActivate(torch.autograd.Function):
         return activate(z, norm, residual)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         z, residual = ctx.saved_tensors
         flow = _through(ctx.norm, z + residual, gradients[0])
@@ -183,10 +190,11 @@ CHAIN = 3
 def _add(z: Tensor, residual: Tensor, norm: Norm) -> Tensor:
     """activation(z + residual), which can be computed again, but for one after ``CHAIN`` such sums."""
     before = _noted(residual)
-    if before is not None and before.depth >= CHAIN:
+    depth = 1 + (before.depth if before is not None else 0)
+    if depth > CHAIN:
         return activate(z, norm, residual)
     out: Tensor = _AddActivate.apply(z, residual, norm)
-    note(out, lambda a, b: activate(a, norm, b), z, residual)
+    note(out, lambda a, b: activate(a, norm, b), z, residual, depth=depth)
     return out
 
 
@@ -207,10 +215,9 @@ class _Note:
 Kept = _Note | tuple[Tensor, int]
 
 
-def note(out: Tensor, function: Callable[..., Tensor], *parts: Tensor) -> None:
-    """Remember on ``out`` that ``function(*parts)`` gives it again."""
+def note(out: Tensor, function: Callable[..., Tensor], *parts: Tensor, depth: int = 0) -> None:
+    """Remember on ``out`` that ``function(*parts)`` gives it again, by a chain of ``depth`` sums."""
     kept = tuple(_keep(part) for part in parts)
-    depth = 1 + max((part.depth for part in kept if isinstance(part, _Note)), default=0)
     out._segwright_note = _Note(function, kept, depth, out._version)  # type: ignore[attr-defined]
 
 
@@ -247,6 +254,9 @@ def recompute_activations(model: nn.Module) -> nn.Module:
     return model
 
 
+_NOTING: ContextVar[bool] = ContextVar("segwright_noting", default=False)
+
+
 class _Notes:
     """The time of one forward pass, in which what autograd keeps is looked at."""
 
@@ -257,9 +267,10 @@ class _Notes:
         if torch.is_grad_enabled() and not torch.compiler.is_compiling() and self.open is None:
             self.open = saved_tensors_hooks(_keep, _give)
             self.open.__enter__()
+            _NOTING.set(True)
 
     def end(self, module: nn.Module, _: Any, __: Any) -> None:
         if self.open is not None:
             self.open.__exit__(None, None, None)
             self.open = None
-
+            _NOTING.set(False)

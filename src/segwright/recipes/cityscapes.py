@@ -1,0 +1,104 @@
+"""Cityscapes, 19 classes, 2048x1024: the recipes of pytorch-segmentation-toolbox (S1).
+
+SGD with momentum 0.9, rate 0.01, decay 5e-4 on everything, poly 0.9, 40,000 steps of 8 crops of 769x769, no other
+augmentation than scale and flip; images BGR 0..255 minus the mean. The backbone began from ImageNet weights of the
+deep stem (``resnet101-imagenet.pth``): ``--set model.backbone.weights=FILE``. 17 hours on four Titan V.
+"""
+
+from __future__ import annotations
+
+from segwright.contracts import InputContract, Loss, ModelConfig
+from segwright.data.augment import RandomCrop
+from segwright.data.datasets.cityscapes import Cityscapes
+from segwright.data.geometry import Between
+from segwright.decode.semantic import Argmax
+from segwright.losses.mining import Ohem
+from segwright.losses.pixel import CrossEntropy, OnAuxiliary, Sum
+from segwright.models.deeplab_v3 import DeepLabV3
+from segwright.models.layers.aspp import Atrous
+from segwright.models.layers.norm import Norm
+from segwright.models.layers.segmenter import Auxiliary
+from segwright.models.pspnet import PSPNet
+from segwright.models.resnet import ResNet
+from segwright.recipe import Optim, Recipe, Training
+from segwright.training.schedule import Poly
+
+INPUT = InputContract(
+    "BGR",
+    mean=(104.00698793, 116.66876762, 122.67891434),
+    std=(1.0, 1.0, 1.0),
+    padding=(122.67891434, 116.66876762, 104.00698793),
+    multiple=1,
+)
+INSIDE, AFTER = Norm("inplace", activation="relu"), Norm("inplace", activation="leaky_relu")
+
+
+def pspnet_r101() -> Recipe:
+    """PSPNet on ResNet-101 (Zhao et al. 2017), S1: published 78.30 % val mIoU, single scale.
+
+    torchrun --nproc-per-node 4 -m segwright train cityscapes.pspnet_r101 --data CITYSCAPES
+    """
+    return _recipe("cityscapes.pspnet_r101", _pspnet(), CrossEntropy(align_corners=True))
+
+
+def pspnet_r101_ohem() -> Recipe:
+    """``pspnet_r101`` with the hardest pixels alone, S1's ``--ohem``: published none.
+
+    torchrun --nproc-per-node 4 -m segwright train cityscapes.pspnet_r101_ohem --data CITYSCAPES
+    """
+    return _recipe("cityscapes.pspnet_r101_ohem", _pspnet(), _hardest())
+
+
+def deeplabv3_r101() -> Recipe:
+    """DeepLabV3 on ResNet-101 (Chen et al. 2017), S1: published 78.90 % val mIoU, single scale.
+
+    torchrun --nproc-per-node 4 -m segwright train cityscapes.deeplabv3_r101 --data CITYSCAPES
+    """
+    return _recipe("cityscapes.deeplabv3_r101", _deeplabv3(), CrossEntropy(align_corners=True))
+
+
+def deeplabv3_r101_ohem() -> Recipe:
+    """``deeplabv3_r101`` with the hardest pixels alone, S1's ``--ohem``: published none.
+
+    torchrun --nproc-per-node 4 -m segwright train cityscapes.deeplabv3_r101_ohem --data CITYSCAPES
+    """
+    return _recipe("cityscapes.deeplabv3_r101_ohem", _deeplabv3(), _hardest())
+
+
+def _recipe(name: str, model: ModelConfig, loss: Loss) -> Recipe:
+    return Recipe(
+        name=name,
+        data=Cityscapes(),
+        augment=RandomCrop((769, 769), Between(0.7, 2.1, step=0.1)),
+        input=INPUT,
+        model=model,
+        loss=loss,
+        decode=Argmax(),
+        schedule=Poly(0.9),
+        optim=Optim("sgd", lr=1e-2, weight_decay=5e-4, decay_norm_and_bias=True),
+        training=Training(steps=40_000, batch=8, evaluate_every=0.1, save_every=0.05),
+    )
+
+
+def _pspnet() -> PSPNet:
+    """S1's network."""
+    return PSPNet(_backbone(), align_corners=True, pools_first=True, norm=AFTER, auxiliary=_auxiliary())
+
+
+def _deeplabv3() -> DeepLabV3:
+    """S1's network."""
+    atrous = Atrous(projected=512, dropout=0.1, whole_maps=True, pool_first=True)
+    return DeepLabV3(_backbone(), atrous, hidden=0, norm=AFTER, auxiliary=_auxiliary())
+
+
+def _backbone() -> ResNet:
+    return ResNet(101, output_stride=8, dilation="all", stem="deep", ceil_mode=True, norm=INSIDE)
+
+
+def _auxiliary() -> tuple[Auxiliary, ...]:
+    return (Auxiliary(bias=True, norm=AFTER),)
+
+
+def _hardest() -> Sum:
+    main = Ohem(threshold=0.6, min_kept=200_000, align_corners=True)
+    return Sum((main, OnAuxiliary(CrossEntropy(align_corners=True), weight=0.4)))

@@ -1,0 +1,142 @@
+"""MiniCity (200 street scenes, no pretraining): the recipes of semantic-segmentation-tutorial-pytorch (S4).
+
+DeepLabV3 on ResNet-50, crops of 576x1152 out of 1024x2048, batch 8, 200 epochs (5,000 steps), SGD with momentum 0.9,
+rate 0.01, decay 1e-4, cosine; scale 0.75 to 2, flip, color jitter 0.3; four RTX 2080 Ti. Published baseline on test:
+57.3 % mIoU; the final result on val, with CutMix, CopyBlob and eight scales: 60.7 %. Its variants have no published
+figures of their own ("batch norm best, focal worse").
+"""
+
+from __future__ import annotations
+
+from segwright.contracts import Loss
+from segwright.data.augment import Augmentation, Chain, RandomCrop
+from segwright.data.datasets.minicity import MiniCity
+from segwright.data.geometry import Between
+from segwright.data.mixing import CopyBlob, CutMix
+from segwright.data.photometric import ColorJitter
+from segwright.decode.semantic import Argmax
+from segwright.losses.pixel import CrossEntropy, Focal
+from segwright.models.backbones import Timm
+from segwright.models.deeplab_v3 import DeepLabV3
+from segwright.models.layers.norm import Norm
+from segwright.models.resnet import ResNet
+from segwright.models.unet import PlainUNet
+from segwright.recipe import Optim, Recipe, Training
+from segwright.training.schedule import Cosine
+
+# Of OCNet, in class order.
+WEIGHTS = (
+    0.8373, 0.918, 0.866, 1.0345, 1.0166, 0.9969, 0.9754, 1.0489, 0.8786, 1.0023, 0.9539, 0.9843, 1.1116, 0.9037,
+    1.0865, 1.0955, 1.0865, 1.1529, 1.0507,
+)  # fmt: skip
+BLOBS = (("wall", "sidewalk"), ("fence", "sidewalk"), ("bus", "road"), ("train", "road"))
+
+
+def deeplabv3_r50() -> Recipe:
+    """Batch norm and cross entropy, S4's baseline: published 57.3 % test mIoU.
+
+    segwright train minicity.deeplabv3_r50 --data MINICITY
+    """
+    return _recipe("deeplabv3_r50")
+
+
+def deeplabv3_r50_mixed() -> Recipe:
+    """With CutMix and CopyBlob: published 60.7 % val mIoU with eight scales and flip.
+
+    segwright train minicity.deeplabv3_r50_mixed --data MINICITY
+    """
+    crop = CutMix(CopyBlob(_crop(), BLOBS, probability=1.0), probability=1.0)
+    return _recipe("deeplabv3_r50_mixed", augment=crop)
+
+
+def deeplabv3_r50_weighted() -> Recipe:
+    """With class weights: published none.
+
+    segwright train minicity.deeplabv3_r50_weighted --data MINICITY
+    """
+    return _recipe("deeplabv3_r50_weighted", loss=CrossEntropy(WEIGHTS, per_weight=True))
+
+
+def deeplabv3_r50_focal() -> Recipe:
+    """With focal loss (Lin et al. 2017): published none.
+
+    segwright train minicity.deeplabv3_r50_focal --data MINICITY
+    """
+    return _recipe("deeplabv3_r50_focal", loss=Focal(2.0))
+
+
+def deeplabv3_r50_instance() -> Recipe:
+    """With instance norm: published none.
+
+    segwright train minicity.deeplabv3_r50_instance --data MINICITY
+    """
+    return _recipe("deeplabv3_r50_instance", norm=Norm("instance"))
+
+
+def deeplabv3_r50_group() -> Recipe:
+    """With group norm: published none.
+
+    segwright train minicity.deeplabv3_r50_group --data MINICITY
+    """
+    return _recipe("deeplabv3_r50_group", norm=Norm("group"))
+
+
+def deeplabv3_r50_evonorm() -> Recipe:
+    """With EvoNorm-S0 (Liu et al. 2020): published none.
+
+    segwright train minicity.deeplabv3_r50_evonorm --data MINICITY
+    """
+    return _recipe("deeplabv3_r50_evonorm", norm=Norm("evonorm_s0"))
+
+
+def deeplabv3_r101() -> Recipe:
+    """ResNet-101 with crops of 384x768 out of 512x1024: published none.
+
+    segwright train minicity.deeplabv3_r101 --data MINICITY
+    """
+    recipe = _recipe("deeplabv3_r101", augment=_crop((384, 768), 0.375, 1.0))
+    recipe.model = DeepLabV3(ResNet(101, output_stride=8))
+    return recipe
+
+
+def unet() -> Recipe:
+    """S4's U-Net: published none; there it could not be trained.
+
+    segwright train minicity.unet --data MINICITY
+    """
+    recipe = _recipe("unet")
+    recipe.model = PlainUNet()
+    return recipe
+
+
+def deeplabv3_timm() -> Recipe:
+    """``deeplabv3_r50`` on a ResNet-50-D of timm, with the training of today: published none.
+
+    segwright train minicity.deeplabv3_timm --data MINICITY
+    """
+    recipe = _recipe("deeplabv3_timm")
+    recipe.model = DeepLabV3(Timm("resnet50d", output_stride=8))
+    recipe.optim = Optim("adamw", lr=1e-3, weight_decay=0.05)
+    recipe.training.ema = 0.999
+    return recipe
+
+
+def _crop(size: tuple[int, int] = (576, 1152), low: float = 0.75, high: float = 2.0) -> Augmentation:
+    return Chain((RandomCrop(size, Between(low, high)), ColorJitter(0.3, 0.3, 0.3, 0.3)))
+
+
+def _recipe(
+    name: str, *, augment: Augmentation | None = None, loss: Loss | None = None, norm: Norm | None = None
+) -> Recipe:
+    norm = norm or Norm()
+    return Recipe(
+        name=f"minicity.{name}",
+        data=MiniCity(),
+        augment=augment or _crop(),
+        model=DeepLabV3(ResNet(50, output_stride=8, norm=norm), norm=norm),
+        loss=loss or CrossEntropy(),
+        decode=Argmax(),
+        schedule=Cosine(),
+        optim=Optim("sgd", lr=1e-2, weight_decay=1e-4, decay_norm_and_bias=True),
+        training=Training(steps=5000, batch=8, evaluate_every=0.05, save_every=0.05),
+    )

@@ -1,0 +1,187 @@
+"""Losses of S1, S4 and S5 equal the original code, in value and gradient."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from segwright.contracts import CenterTargets, PixelOutput, Targets
+from segwright.losses.mining import Ohem, TopK
+from segwright.losses.pixel import CrossEntropy, Focal, OnAuxiliary, Sum
+from segwright.losses.region import LovaszHinge, LovaszSoftmax, lovasz_gradient
+
+REL = 64 * 2**-24  # a few dozen roundings of float32: the original sums thousands of pixels one by one
+
+NORM = 2e-5  # norms of gradients were recorded by such a sum of squares, which is up to 1e-5 off
+
+
+class Recorded:
+    def __init__(self, shared: Path, name: str) -> None:
+        self.values: dict[str, Any] = json.loads((shared / "golden" / f"{name}.json").read_text())["values"]
+        with np.load(shared / "golden" / f"{name}.npz") as file:
+            self.arrays = {key: torch.from_numpy(value) for key, value in file.items()}
+
+
+def mean(loss: Any, output: PixelOutput, targets: Targets) -> Tensor:
+    counts = loss.counts(targets)
+    return sum(value / counts[name] for name, value in loss(output, targets).items())  # type: ignore[return-value]
+
+
+def equal(loss: Any, logits: Tensor, targets: Targets, recorded: dict[str, Any]) -> Tensor:
+    """Value and norm of the gradient; the gradient comes back."""
+    leaf = logits.clone().requires_grad_()
+    value = mean(loss, PixelOutput(leaf), targets)
+    value.backward()
+    assert value.item() == pytest.approx(recorded["loss"], rel=REL)
+    assert leaf.grad.double().norm().item() == pytest.approx(recorded["grad_norm"], rel=NORM)
+    return leaf.grad
+
+
+S1_CASES = [f"{m}_thresh{t}_keep{k}" for m in "ab" for t, k in (
+    (0.7, 100000), (0.6, 200000), (0.7, 640), (0.3, 1280), (0.05, 3200), (0.9, 0))]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", S1_CASES)
+def test_ohem_of_s1(shared: Path, case: str) -> None:
+    s1 = Recorded(shared, "s1_ohem")
+    recorded, name = s1.values[case], case[0]
+    threshold, keep = float(case.split("thresh")[1].split("_", maxsplit=1)[0]), int(case.split("keep")[1])
+    logits, labels = s1.arrays[f"logits_{name}"], s1.arrays[f"labels_{name}"]
+    loss = Ohem(threshold, keep, factor=8, align_corners=True)
+    assert loss.limit(logits.softmax(1), labels) == pytest.approx(recorded["threshold"], rel=REL)
+    kept = loss.kept(logits, labels)
+    assert int(kept.sum()) == recorded["kept"]
+    if (key := f"kept_target_{name}_{threshold}_{keep}") in s1.arrays:
+        assert torch.equal(torch.where(kept, labels, 255), s1.arrays[key].long())
+    equal(loss, logits, Targets(labels), recorded)
+
+
+@pytest.mark.parametrize(
+    ("case", "main"),
+    [
+        ("dsn", CrossEntropy(align_corners=True)),
+        ("ohem_dsn_default", Ohem(factor=8, align_corners=True)),
+        ("ohem_dsn_0.6_6400", Ohem(0.6, 6400, factor=8, align_corners=True)),
+    ],
+)
+def test_deep_supervision_of_s1(shared: Path, case: str, main: Any) -> None:
+    s1 = Recorded(shared, "s1_ohem")
+    logits, extra = (s1.arrays[f"dsn_{part}"].clone().requires_grad_() for part in ("main", "aux"))
+    loss = main if case == "dsn" else Sum((main, OnAuxiliary(CrossEntropy(align_corners=True))))
+    value = mean(loss, PixelOutput(logits, (extra,)), Targets(s1.arrays["dsn_labels"]))
+    value.backward()
+    assert value.item() == pytest.approx(s1.values[case]["loss"], rel=REL)
+    assert logits.grad.double().norm().item() == pytest.approx(s1.values[case]["grad_norm_main"], rel=NORM)
+    assert extra.grad.double().norm().item() == pytest.approx(s1.values[case]["grad_norm_aux"], rel=NORM)
+
+
+@pytest.mark.parametrize(
+    ("case", "loss"),
+    [
+        ("softmax_present", LovaszSoftmax()),
+        ("softmax_all", LovaszSoftmax("all")),
+        ("softmax_present_per_image", LovaszSoftmax(per_image=True)),
+        ("softmax_subset_0_2_5", LovaszSoftmax((0, 2, 5))),
+    ],
+)
+def test_lovasz_softmax_of_s1(shared: Path, case: str, loss: Any) -> None:
+    s1 = Recorded(shared, "s1_lovasz")
+    equal(loss, s1.arrays["logits"], Targets(s1.arrays["labels"]), s1.values[case])
+
+
+def test_lovasz_softmax_of_s1_without_void(shared: Path) -> None:
+    s1 = Recorded(shared, "s1_lovasz")
+    labels = s1.arrays["labels"]
+    filled = torch.where(labels == 255, 0, labels)
+    equal(LovaszSoftmax(), s1.arrays["logits"], Targets(filled), s1.values["softmax_present_no_ignore"])
+
+
+@pytest.mark.parametrize("per_image", [True, False])
+def test_lovasz_hinge_of_s1(shared: Path, per_image: bool) -> None:
+    s1 = Recorded(shared, "s1_lovasz")
+    recorded = s1.values["hinge_per_image" if per_image else "hinge_batch"]
+    logits, labels = s1.arrays["binary_logits"][:, None], s1.arrays["binary_labels"]
+    equal(LovaszHinge(per_image=per_image), logits, Targets(labels), recorded)
+
+
+def test_lovasz_gradient_of_s1(shared: Path) -> None:
+    s1 = Recorded(shared, "s1_lovasz")
+    torch.testing.assert_close(lovasz_gradient(s1.arrays["grad_in"]), s1.arrays["grad_out"])
+
+
+def test_cross_entropy_and_lovasz_of_s1(shared: Path) -> None:
+    s1 = Recorded(shared, "s1_lovasz")
+    loss = Sum((CrossEntropy(align_corners=True), LovaszSoftmax(align_corners=True)))
+    equal(
+        loss, s1.arrays["criterion_main"], Targets(s1.arrays["criterion_labels"]), s1.values["ce_plus_lovasz"]
+    )
+
+
+ALPHA = tuple(np.linspace(0.2, 1.2, 20).tolist())
+
+
+@pytest.mark.parametrize(
+    ("case", "loss"),
+    [
+        ("ce_deeplabv3_resnet50_ignores_19", CrossEntropy()),
+        ("ce_other_models_no_ignore", CrossEntropy()),
+        ("weighted_ce", "weights"),
+        ("focal_gamma0", Focal(0.0, constant_factor=True)),
+        ("focal_gamma0.5", Focal(0.5, constant_factor=True)),
+        ("focal_gamma2", Focal(2.0, constant_factor=True)),
+        ("focal_gamma5", Focal(5.0, constant_factor=True)),
+        ("focal_gamma2_alpha_list", Focal(2.0, ALPHA, constant_factor=True)),
+    ],
+)
+def test_losses_of_s4(shared: Path, case: str, loss: Any) -> None:
+    s4 = Recorded(shared, "s4_losses")
+    labels = s4.arrays["labels"]
+    if case.endswith("ignores_19"):
+        labels = torch.where(labels == 19, 255, labels)
+    if loss == "weights":
+        about = json.loads((shared / "golden" / "s4_losses.json").read_text())
+        loss = CrossEntropy(tuple(about["class_weights"]), per_weight=True)
+    gradient = equal(loss, s4.arrays["logits"], Targets(labels), s4.values[case])
+    if case == "focal_gamma2":
+        torch.testing.assert_close(gradient, s4.arrays["grad_focal_gamma2"], rtol=1e-4, atol=1e-8)
+
+
+def test_summed_focal_of_s4(shared: Path) -> None:
+    s4 = Recorded(shared, "s4_losses")
+    found = Focal(constant_factor=True)(PixelOutput(s4.arrays["logits"]), Targets(s4.arrays["labels"]))[
+        "focal"
+    ]
+    assert found.item() == pytest.approx(s4.values["focal_gamma2_sum"]["loss"], rel=REL)
+
+
+S5_LOSSES = {
+    "cross_entropy": CrossEntropy(),
+    "hard_pixel_mining_0.2": TopK(0.2, of="all"),
+    "hard_pixel_mining_0.05": TopK(0.05, of="all"),
+    "hard_pixel_mining_1": TopK(1.0, of="all"),
+    "ohem_0.7_100": Ohem(0.7, 100, strict=True),
+    "ohem_0.7_2000": Ohem(0.7, 2000, strict=True),
+    "ohem_0.1_50": Ohem(0.1, 50, strict=True),
+    "ohem_0.05_100000": Ohem(0.05, 100000, strict=True),
+}
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("case", S5_LOSSES)
+def test_semantic_losses_of_s5(shared: Path, case: str, weighted: bool) -> None:
+    s5 = Recorded(shared, "s5_losses")
+    labels, loss = s5.arrays["labels"], S5_LOSSES[case]
+    blank = torch.zeros(2, 33, 41)
+    centers = CenterTargets(
+        blank[:, None], blank[:, None].expand(2, 2, 33, 41), s5.arrays["semantic_weights"],
+        blank, blank, blank.to(torch.uint8),
+    )  # fmt: skip
+    loss = type(loss)(**{name: getattr(loss, name) for name in loss.__slots__} | {"weighted": weighted})
+    recorded = s5.values[f"{case}_weighted" if weighted else case]
+    equal(loss, s5.arrays["logits"], Targets(labels, centers), recorded)

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from tests.draws import panoptic
+from torch.nn import functional as F
+
+from segwright.contracts import CenterOutput, Loss, Targets
+from segwright.data.targets import PanopticTargets
+from segwright.losses.center import CenterLoss
+from segwright.losses.pixel import CrossEntropy
+from segwright.models.layers.centers import enlarge_centers
+
+
+def case(*, foreground: bool = False) -> tuple[CenterOutput, Targets]:
+    torch.manual_seed(0)
+    targets = PanopticTargets(things=(2, 3))([panoptic(33, 49, 0), panoptic(29, 49, 1)], (33, 49))
+    output = CenterOutput(
+        torch.randn(2, 4, 33, 49),
+        torch.rand(2, 1, 33, 49),
+        torch.randn(2, 2, 33, 49),
+        torch.randn(2, 1, 33, 49) if foreground else None,
+    )
+    return output, targets.to(torch.device("cpu"))
+
+
+def test_terms_are_means_of_what_counts() -> None:
+    output, targets = case(foreground=True)
+    loss = CenterLoss(semantic=CrossEntropy(), center=1, offset=1)
+    assert isinstance(loss, Loss)
+    sums, counts = loss(output, targets), loss.counts(targets)
+    assert set(sums) == {"ce", "center", "offset", "foreground"} <= set(counts)
+    centers = targets.centers
+    assert centers is not None
+    here = centers.center_weight > 0
+    squared = F.mse_loss(output.center[:, 0][here], centers.center[:, 0][here])
+    assert (sums["center"] / counts["center"]).item() == pytest.approx(squared.item(), rel=1e-5)
+    here = (centers.offset_weight > 0)[:, None].expand(-1, 2, -1, -1)
+    absolute = F.l1_loss(output.offset[here], centers.offset[here])
+    assert (sums["offset"] / counts["offset"]).item() == pytest.approx(absolute.item(), rel=1e-5)
+    here = centers.foreground != 255
+    assert output.foreground is not None
+    binary = F.binary_cross_entropy_with_logits(
+        output.foreground[:, 0][here], centers.foreground[here].float()
+    )
+    assert (sums["foreground"] / counts["foreground"]).item() == pytest.approx(binary.item(), rel=1e-5)
+    assert counts["foreground"] == (33 + 29) * 49  # void counts as background, padding does not count
+
+
+def test_padding_has_no_gradient() -> None:
+    output, targets = case(foreground=True)
+    tensors = [output.semantic, output.center, output.offset, output.foreground]
+    for tensor in tensors:
+        assert tensor is not None
+        tensor.requires_grad_()
+    torch.stack(list(CenterLoss()(output, targets).values())).sum().backward()
+    for tensor in tensors:
+        assert tensor is not None
+        assert tensor.grad is not None
+        assert tensor.grad[0].any()
+        assert not tensor.grad[1, :, 29:].any()
+
+
+def test_a_perfect_output_costs_nothing() -> None:
+    output, targets = case()
+    centers = targets.centers
+    assert centers is not None
+    perfect = replace(output, center=centers.center, offset=centers.offset)
+    sums = CenterLoss()(perfect, targets)
+    assert sums["center"] == sums["offset"] == 0
+
+
+def test_small_maps_are_enlarged_and_their_offsets_grow() -> None:
+    coarse = CenterOutput(
+        torch.zeros(1, 4, 9, 13), torch.zeros(1, 1, 9, 13), torch.ones(1, 2, 9, 13), torch.ones(1, 1, 9, 13)
+    )
+    full = enlarge_centers(coarse, (33, 61))
+    assert full.foreground is not None
+    assert full.foreground.shape == (1, 1, 33, 61)
+    assert full.offset[0, :, 0, 0].tolist() == [4.0, 5.0]
+    plain = enlarge_centers(coarse, (36, 65), align_corners=False)
+    assert plain.offset[0, :, 0, 0].tolist() == [4.0, 5.0]
+    assert enlarge_centers(coarse, (9, 13)).offset is coarse.offset
+    half = replace(coarse, offset=coarse.offset.bfloat16())
+    assert enlarge_centers(half, (33, 61)).offset.dtype == torch.float32
+
+
+def test_targets_of_classes_alone_are_refused() -> None:
+    output, targets = case()
+    with pytest.raises(ValueError, match="set targets to PanopticTargets"):
+        CenterLoss()(output, Targets(targets.semantic))
