@@ -69,3 +69,29 @@ def test_fields_of_a_data_set_can_be_set_and_wrong_ones_name_the_nearest(tmp_pat
 def test_an_unknown_data_set_names_what_there_is(capsys) -> None:
     assert run("check", "kamvid", "--data", ".") == 2
     assert "kamvid" in capsys.readouterr().err
+
+
+def test_what_recipe_and_data_disagree_on_is_told_before_anything_is_written(tmp_path: Path, capsys) -> None:
+    root = fake_camvid(tmp_path / "data")
+    (tmp_path / "map.yaml").write_text("drop: [sky]\n")
+    common = ["train", "camvid.quick", "--data", str(root), "--out", str(tmp_path / "run"), "--set"]
+    short = ["training.steps=1", "training.batch=2", "training.workers=0"]
+    assert main([*common, f"data.label_map={tmp_path / 'map.yaml'}", *short]) == 2
+    assert "class_weights has 11 values, the data have 10 classes" in capsys.readouterr().err
+    assert main([*common, "sampling.classes=[boat]", *short]) == 2
+    assert main([*common, "input.mean=[1]", "input.std=[1]", "input.padding=[1]", *short]) == 2
+    assert "images have 3 channels, input.mean has 1 values" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_split_without_truth_is_not_scored(tmp_path: Path, capsys) -> None:
+    root = fake_camvid(tmp_path / "data")
+    (root / "val").rename(root / "test")
+    (root / "valannot").rename(root / "valannot_")
+    fake_camvid(root)
+    run_folder = tmp_path / "run"
+    short = ["training.steps=1", "training.batch=2", "training.workers=0"]
+    arguments = ["--data", str(root), "--out", str(run_folder), "--set", *short]
+    assert main(["train", "camvid.quick", *arguments]) == 0
+    assert main(["evaluate", str(run_folder), "--data", str(root), "--split", "test"]) == 2
+    assert "split 'test': has no truth to score against" in capsys.readouterr().err

@@ -79,6 +79,7 @@ def _train(options: argparse.Namespace) -> int:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
+    from segwright.contracts import UserError
     from segwright.decode.semantic import Argmax
     from segwright.evaluation.evaluate import evaluate
     from segwright.prediction.predict import load
@@ -90,6 +91,10 @@ def _evaluate(options: argparse.Namespace) -> int:
     dataset = _data_of(options, code)
     _refuse_other_classes(options.model, model.labels.names, dataset.labels.names)
     result = evaluate(model, dataset, Argmax(), device=device)
+    if not result.counts.any():
+        raise UserError(
+            f"split {options.split!r}: has no truth to score against; 'segwright predict' writes predictions"
+        )
     values = {"split": options.split, "model": str(options.model), **result.to_json()}
     if options.json:
         write_json(Path(options.json), values)

@@ -73,6 +73,8 @@ def _opened(options: argparse.Namespace) -> Any:
     code = load_code(options.code) if options.code else None
     if options.data_name in data_sets.names():
         return data_sets.find(options.data_name, options.set), None
+    if "." not in options.data_name:
+        return data_sets.find(options.data_name, options.set), None  # names the nearest data set
     recipe = find(options.data_name, code=code)
     override(recipe, options.set)
     return recipe.data, recipe
@@ -148,7 +150,10 @@ def _stats(options: argparse.Namespace) -> int:
 
 def _show(options: argparse.Namespace) -> int:
     from segwright.analysis.contact_sheet import data_sheet, training_sheet, write_sheet
+    from segwright.contracts import UserError
 
+    if options.count < 1 or not 0 <= options.progress <= 1:
+        raise UserError("data show: expected --count of at least 1 and --progress from 0 to 1")
     config, recipe = _opened(options)
     dataset = config.open(options.data, options.split)
     if recipe is None:
@@ -163,6 +168,10 @@ def _show(options: argparse.Namespace) -> int:
 def _workers(options: argparse.Namespace) -> int:
     import os
 
+    from segwright.contracts import UserError
+
+    if options.workers is not None and options.workers < 0:
+        raise UserError(f"--workers {options.workers}: expected 0 or more processes")
     return (os.cpu_count() or 1) if options.workers is None else int(options.workers)
 
 

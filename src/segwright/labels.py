@@ -120,10 +120,18 @@ class LabelSpace:
             things=tuple(old.get(name, name) for name in self.things),
         )
         owner = {name: name for name in space.names}
+        drop = tuple(drop)
+        space._require(drop)
+        taken = dict.fromkeys(drop, "dropped")
         for new, members in (merge or {}).items():
             space._require(members)
+            for name in members:
+                if name in taken:
+                    raise ValueError(
+                        f"class {name!r} is merged into {new!r} and {taken[name]}; expected one of both"
+                    )
+                taken[name] = f"merged into {new!r}"
             owner |= dict.fromkeys(members, new)
-        space._require(drop)
         return space._regrouped(owner, set(drop))
 
     @classmethod

@@ -11,6 +11,7 @@ from segwright.contracts import DataConfig, Decoder, InputContract, Loss, ModelC
 from segwright.data.augment import Augmentation
 from segwright.data.order import Sampling, Shuffled
 from segwright.data.targets import MakeTargets, SemanticTargets
+from segwright.labels import LabelSpace
 
 
 @runtime_checkable
@@ -121,6 +122,16 @@ def walk(thing: Any) -> list[Any]:
         return []
     values = [getattr(thing, f.name) for f in dataclasses.fields(thing)]
     return [thing, *(found for value in values for found in walk(value))]
+
+
+def check_classes(recipe: Recipe, labels: LabelSpace) -> list[str]:
+    """Complaints about a recipe that only its data can tell: lists of one value a class."""
+    return [
+        f"{type(thing).__name__}.class_weights has {len(weights)} values, the data have {len(labels)} classes; "
+        "expected one value a class, or null"
+        for thing in walk(recipe.loss)
+        if (weights := getattr(thing, "class_weights", None)) is not None and len(weights) != len(labels)
+    ]
 
 
 def check(recipe: Recipe) -> list[str]:

@@ -123,3 +123,15 @@ def test_turned_photographs_are_pointed_out(tmp_path: Path) -> None:
 def test_a_long_list_of_findings_is_cut() -> None:
     assert shown([str(n) for n in range(13)])[-1] == "... and 3 more"
     assert shown(["a"]) == ["a"]
+
+
+def test_images_of_different_depth_are_an_error(tmp_path: Path) -> None:
+    root = fake_camvid(tmp_path)
+    write_png(
+        root / "train" / "train_2.png", np.random.default_rng(0).integers(0, 60000, (40, 56, 3), np.uint16)
+    )
+    (train,) = check({"train": CamVid(bands=3).open(root, "train")})
+    assert len(train.errors) == 1
+    assert "uint8 (first: " in train.errors[0]
+    assert "uint16 (first: " in train.errors[0]
+    assert "train_2.png" in train.errors[0]

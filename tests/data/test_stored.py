@@ -52,6 +52,8 @@ def test_a_whole_space_is_described(tmp_path: Path) -> None:
         ("drop: [boat]", "has no class 'boat'"),
         ("drop: [rode]", "did you mean 'road'"),
         ("merge: {a: [sky, car]}", "merge things with stuff"),
+        ("merge: {a: [sky], b: [sky]}", "class 'sky' is merged into 'b' and merged into 'a'"),
+        ("merge: {a: [sky, road]}\ndrop: [sky]", "class 'sky' is merged into 'a' and dropped"),
         ("merge: [a]", "is no mapping"),
         ("merge: {a: car}", "is no list"),
         ("renam: {car: auto}", "unknown field 'renam'; expected drop, merge, rename"),

@@ -5,6 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
 from pycocotools import mask as coder
 
 from segwright.contracts import Segment, UserError
@@ -157,7 +160,21 @@ def test_run_lengths_compressed_or_not_give_their_mask() -> None:
 
 @pytest.mark.parametrize(
     "segmentation",
-    [None, 5, {"size": [3, 3], "counts": [9]}, {"size": [10, 12]}, [["a", "b", "c", "d", "e", "f"]], [5, 6]],
+    [
+        None,
+        5,
+        {"size": [3, 3], "counts": [9]},
+        {"size": [10, 12]},
+        {"size": [10, 12], "counts": [5, 6]},
+        {"size": [10, 12], "counts": []},
+        {"size": [10, 12], "counts": [130, -10]},
+        {"size": [10, 12], "counts": "0"},
+        [["a", "b", "c", "d", "e", "f"]],
+        [5, 6],
+        [[1.0, 1.0, float("nan"), 2.0, 3.0, 3.0]],
+        [[1.0, 1.0, 1e12, 2.0, 3.0, 3.0]],
+        [[1.0, 1.0, float("-inf"), 2.0, 3.0, 3.0]],
+    ],
 )
 def test_a_segmentation_that_is_none_is_refused(segmentation: object) -> None:
     with pytest.raises(UserError, match=r"instances\.json: the segmentation of annotation 5 cannot be read"):
@@ -208,3 +225,10 @@ def test_color_coded_maps_become_classes_and_go_back(tmp_path: Path) -> None:
     write_png(tmp_path / "m.png", colors + np.uint8(1))
     with pytest.raises(UserError, match=r"m\.png: color \(1, 1, 1\).* is not in label space"):
         ClassMaps([tmp_path / "m.png"]).read(0, space)
+
+
+@given(arrays.arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.integers(0, 1)))
+def test_packed_run_lengths_are_those_of_pycocotools(mask: np.ndarray) -> None:
+    code = coder.encode(np.asfortranarray(mask))
+    packed = {"size": list(mask.shape), "counts": code["counts"].decode()}
+    assert (mask_of(packed, mask.shape, Path("a.json"), 1) == mask).all()

@@ -47,6 +47,7 @@ class Look:
     pixels: NDArray[np.int64] = field(default_factory=lambda: np.zeros(256, np.int64))
     size: tuple[int, int] | None = None
     turned: bool = False
+    depth: str = ""
     hidden: tuple[int, int] = (0, 0)
 
 
@@ -133,7 +134,7 @@ def look(dataset: Dataset, index: int) -> Look:
         result.errors.append(str(error.args[0]))
         return result
     result.pixels = np.bincount(sample.semantic().ravel(), minlength=256)
-    result.size = (sample.image.shape[0], sample.image.shape[1])
+    result.size, result.depth = (sample.image.shape[0], sample.image.shape[1]), str(sample.image.dtype)
     files = dataset.files(index)
     if files and files[0].suffix.lower() in (".jpg", ".jpeg"):
         result.turned = orientation(files[0]) != 1
@@ -165,9 +166,9 @@ def _gather(split: str, dataset: Dataset, looks: Iterable[tuple[int, Look]]) -> 
     """The looks of a split together, and what only all of them show."""
     found = Findings(split, dataset.labels, len(dataset))
     turned: list[Path] = []
-    looked = read = 0
+    depths: dict[str, int] = {}
+    read = 0
     for place, result in looks:
-        looked += 1
         found.errors += result.errors
         if result.size is None:
             continue
@@ -176,6 +177,7 @@ def _gather(split: str, dataset: Dataset, looks: Iterable[tuple[int, Look]]) -> 
         found.images_with += result.pixels > 0
         found.sizes[result.size] = found.sizes.get(result.size, 0) + 1
         found.hidden = (found.hidden[0] + result.hidden[0], found.hidden[1] + result.hidden[1])
+        depths.setdefault(result.depth, place)
         if result.turned:
             turned.append(dataset.files(place)[0])
         if read and not result.pixels[:IGNORED].any():
@@ -184,9 +186,12 @@ def _gather(split: str, dataset: Dataset, looks: Iterable[tuple[int, Look]]) -> 
         found.errors.append(f"{split}: no images; expected at least one")
     if read:
         found.errors += _about_values(found, dataset, read)
+    if len(depths) > 1:
+        kinds = ", ".join(f"{depth} (first: {_name(dataset, place, 0)})" for depth, place in depths.items())
+        found.errors.append(f"{found.split}: images are {kinds}; expected one depth; convert the others")
     if turned:
         found.warnings.append(
-            f"{turned[0]}: is turned by its EXIF orientation, as are {len(turned)} images; maps are taken as drawn "
+            f"{turned[0]}: is turned by its EXIF orientation, as are {len(turned)} in all; maps are taken as drawn "
             "on the image as it is shown, unless their size says otherwise"
         )
     return found
@@ -259,6 +264,6 @@ def shown(lines: Sequence[str]) -> list[str]:
     return [*lines[:MOST_SHOWN], *([f"... and {rest} more"] if rest > 0 else [])]
 
 
-def _name(dataset: Dataset, index: int) -> str:
+def _name(dataset: Dataset, index: int, which: int = -1) -> str:
     files = dataset.files(index)
-    return str(files[-1]) if files else f"sample {index}"
+    return str(files[which]) if files else f"sample {index}"

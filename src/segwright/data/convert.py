@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from segwright.contracts import IGNORED, UserError
-from segwright.data.images import image_size
+from segwright.data.images import image_size, refuse_bomb
 from segwright.data.layouts import MAP_ENDINGS
 from segwright.data.lists import images_in
 from segwright.data.maps import pack, present, read_map, unpack, write_png
@@ -288,6 +288,14 @@ def _painted(
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint16]]:
     """The map of classes and the map of instances of a file, later shapes over earlier ones."""
     height, width = _labelme_size(path)
+    refuse_bomb(path, width, height)
+    reach = 2 * max(height, width)
+    for place, (label, _, points, _) in enumerate(shapes):
+        if not all(abs(value) <= reach for point in points for value in point):  # false for NaN, too
+            raise UserError(
+                f"{path}: shape {place} ({label}) has a point that is no number, or far outside of {width}x{height} "
+                "pixels; correct it in labelme"
+            )
     classes = np.zeros((height, width), dtype=np.uint8)
     instances = np.zeros((height, width), dtype=np.uint16)
     numbers: dict[Any, int] = {}

@@ -101,4 +101,6 @@ class Erase:
 def _need_rgb(sample: Sample, what: str) -> None:
     image = sample.image
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        raise UserError(f"{sample.name}: {what} needs 8-bit RGB, found {image.dtype} {image.shape}")
+        raise UserError(
+            f"{sample.name}: {what} needs 8-bit RGB, found {image.dtype} {image.shape}; leave it out of the recipe"
+        )

@@ -18,7 +18,7 @@ from segwright.training.schedule import Cosine, Poly
 
 # 1 / sqrt(share of the pixels of train), scaled to a mean of 1 over them, in class order.
 WEIGHTS = (0.88, 0.75, 3.63, 0.64, 1.7, 1.15, 3.32, 3.39, 1.49, 4.5, 6.66)
-SMALL = (2, 6, 7, 9, 10)  # pole, sign_symbol, fence, pedestrian, bicyclist
+SMALL = ("pole", "sign_symbol", "fence", "pedestrian", "bicyclist")
 RARE = ("pole", "sign_symbol", "fence", "pedestrian", "bicyclist", "bicyclist")
 
 

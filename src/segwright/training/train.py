@@ -18,7 +18,7 @@ from segwright.data.loader import Stack, batches, default_workers
 from segwright.data.order import positions
 from segwright.evaluation.evaluate import evaluate
 from segwright.models.weights import write_model
-from segwright.recipe import Recipe, check
+from segwright.recipe import Recipe, check, check_classes
 from segwright.training.checkpoint import write_whole
 from segwright.training.log import Log
 from segwright.training.pictures import Pictures
@@ -64,6 +64,7 @@ def train(
     root, out, init = data and Path(data), Path(out), init and Path(init)
     splits = {name: recipe.data.open(root or None, name) for name in ("train", "val")}
     quick_check(splits)
+    draws = _draws(recipe, splits["train"])
     with join(device) as processes, interrupts() as interrupted:
         _refuse_uneven_batch(recipe, processes)
         record(recipe, root or None, out, splits, processes)
@@ -73,7 +74,7 @@ def train(
             if restore(state, out / "checkpoints", processes):
                 log.say(f"resumed at step {state.step}")
             log.forget_after(state.step)
-            for parts, waited in _load(run, state, splits["train"]):
+            for parts, waited in _load(run, state, draws):
                 began = time.perf_counter()
                 stop = _step(run, state, parts, stop=bool(interrupted))
                 took = time.perf_counter() - began + waited
@@ -90,11 +91,11 @@ def train(
             return _finish(run, state)
 
 
-def _load(run: Run, state: State, data: Dataset) -> Iterator[tuple[list[Batch], float]]:
-    """The micro-batches of each step from here to the end, and the seconds spent waiting for them."""
-    recipe, processes, training = run.recipe, run.processes, run.recipe.training
-    if state.step == training.steps or _patience_is_over(run, state):
-        return
+def _draws(recipe: Recipe, data: Dataset) -> Draws:
+    """The augmented samples in their order; ``UserError`` if recipe and data do not fit together."""
+    if complaints := check_classes(recipe, data.labels):
+        raise UserError("; ".join(complaints))
+    training = recipe.training
     draws = Draws(
         data,
         recipe.sampling.open(data, training.seed, training.batch),
@@ -104,6 +105,19 @@ def _load(run: Run, state: State, data: Dataset) -> Iterator[tuple[list[Batch], 
         steps=training.steps,
         batch=training.batch,
     )
+    bands, means = draws[0].image.shape[2], len(recipe.input.mean)  # the first one shows what does not fit
+    if bands != means:
+        raise UserError(
+            f"images have {bands} channels, input.mean has {means} values; expected one value a channel"
+        )
+    return draws
+
+
+def _load(run: Run, state: State, draws: Draws) -> Iterator[tuple[list[Batch], float]]:
+    """The micro-batches of each step from here to the end, and the seconds spent waiting for them."""
+    recipe, processes, training = run.recipe, run.processes, run.recipe.training
+    if state.step == training.steps or _patience_is_over(run, state):
+        return
     order = positions(
         state.step,
         training.steps,

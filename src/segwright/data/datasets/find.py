@@ -34,7 +34,9 @@ def find(name: str, settings: Iterable[str] = ()) -> DataConfig:
         if found.__module__ == module.__name__ and dataclasses.is_dataclass(found) and _describes(found)
     )
     config: Any = kind()
-    override(config, settings)
+    override(
+        config, (setting.removeprefix("data.") for setting in settings)
+    )  # as messages of a training say it
     return config  # type: ignore[no-any-return]
 
 
