@@ -210,3 +210,25 @@ def test_train_ids_of_coco_count_categories_and_leave_the_rest(tmp_path: Path) -
         save(source, old | change)
         with pytest.raises(UserError, match=message):
             convert_coco_train_ids(source, root / "other.json")
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([], "has no annotations"),
+        (
+            [{"id": 7, "image_id": 1, "category_id": 1, "segmentation": [[1.0, 1.0, 4.0, 4.0]]}],
+            "annotation 7 .* no pixel",
+        ),
+    ],
+)
+def test_what_would_vanish_from_the_maps_is_refused(tmp_path: Path, rows: list[object], message: str) -> None:
+    values = {
+        "images": [{"id": 1, "file_name": "a.jpg", "height": 8, "width": 9}],
+        "categories": [{"id": 1, "name": "car"}],
+        "annotations": rows,
+    }
+    (tmp_path / "a.json").write_text(json.dumps(values))
+    with pytest.raises(UserError, match=message):
+        convert_coco(tmp_path / "a.json", tmp_path / "out", to="semantic")
+    assert not (tmp_path / "out").exists()

@@ -94,6 +94,10 @@ class _Labeled:
                 raise UserError(
                     f"{source}: image {identity} has no height and width; expected both; add them"
                 )
+        if not any(of_image.values()):
+            raise UserError(
+                f"{source}: has no annotations, so every map would be background; is it the right file?"
+            )
         sizes = {identity: (rows[identity]["height"], rows[identity]["width"]) for identity in names}
         records = Strings(record(sizes[i], of_image.get(i, []), source) for i in names)
         images = [
@@ -103,6 +107,9 @@ class _Labeled:
         return cls(source, labels, Polygons(records, source), stems, images)
 
     def painted(self, index: int) -> Found:
+        """The map and its segments; ``UserError`` for what would vanish from it without a word."""
+        if complaints := self.truth.complaints(index, self.labels):
+            raise UserError(complaints[0])
         return self.truth.read(index, self.labels)
 
 
