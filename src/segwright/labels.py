@@ -97,6 +97,10 @@ class LabelSpace:
 
     def thing_table(self) -> NDArray[np.bool_]:
         """Whether a class index is a thing, [256]; what is no class is none."""
+        return self._thing_table
+
+    @cached_property
+    def _thing_table(self) -> NDArray[np.bool_]:
         table = np.zeros(256, dtype=bool)
         table[: len(self)] = [name in self.things for name in self.names]
         return table

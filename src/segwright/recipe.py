@@ -7,8 +7,9 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
-from segwright.contracts import DataConfig, Decoder, InputContract, Loss, ModelConfig
+from segwright.contracts import DataConfig, Dataset, Decoder, InputContract, Loss, ModelConfig, UserError
 from segwright.data.augment import Augmentation
+from segwright.data.draws import Draws
 from segwright.data.order import Sampling, Shuffled
 from segwright.data.targets import MakeTargets, SemanticTargets
 from segwright.labels import LabelSpace
@@ -156,3 +157,25 @@ def check(recipe: Recipe) -> list[str]:
     if len(recipe.input.mean) != len(recipe.input.std):
         complaints.append("input.mean and input.std differ in length; expected one value a channel")
     return complaints
+
+
+def open_draws(recipe: Recipe, data: Dataset) -> Draws:
+    """The augmented samples in their order; ``UserError`` if recipe and data do not fit."""
+    if complaints := check_classes(recipe, data.labels):
+        raise UserError("; ".join(complaints))
+    training = recipe.training
+    draws = Draws(
+        data,
+        recipe.sampling.open(data, training.seed, training.batch),
+        recipe.augment,
+        recipe.input.padding,
+        seed=training.seed,
+        steps=training.steps,
+        batch=training.batch,
+    )
+    bands, means = draws[0].image.shape[2], len(recipe.input.mean)  # the first one shows what does not fit
+    if bands != means:
+        raise UserError(
+            f"images have {bands} channels, input.mean has {means} values; expected one value a channel"
+        )
+    return draws

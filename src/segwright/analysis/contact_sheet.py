@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segwright.contracts import Dataset, Sample
-from segwright.data.draws import Draws
 from segwright.data.loader import Stack
 from segwright.labels import LabelSpace
 from segwright.prediction.draw import as_rgb, overlay, panels
-from segwright.recipe import Recipe
+from segwright.recipe import Recipe, open_draws
 
 COLUMNS = 4
 
@@ -27,16 +26,7 @@ def training_sheet(
     pixels are dimmed. RGB uint8.
     """
     training = recipe.training
-    order = recipe.sampling.open(dataset, training.seed, training.batch)
-    draws = Draws(
-        dataset,
-        order,
-        recipe.augment,
-        recipe.input.padding,
-        seed=training.seed,
-        steps=training.steps,
-        batch=training.batch,
-    )
+    draws = open_draws(recipe, dataset)
     first = min(training.steps - 1, int(progress * training.steps)) * training.batch
     stack, tiles = Stack(recipe.targets, recipe.input), []
     for position in range(first, first + count):
@@ -53,7 +43,7 @@ def data_sheet(dataset: Dataset, *, count: int = 12) -> NDArray[np.uint8]:
 
 
 def drawn(sample: Sample, labels: LabelSpace) -> NDArray[np.uint8]:
-    """A sample under the colors of its classes, with a light line around each segment."""
+    """A sample under the colors of its classes."""
     return overlay(as_rgb(sample.image), sample.semantic(), labels)
 
 

@@ -9,7 +9,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -136,6 +136,18 @@ class Cached:
 
     pairs: Pairs
     store: Store
+    _settings: bytes = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Write down once what all samples depend on; it is part of the key of each."""
+        truth = self.pairs.truth
+        source: Path | None = getattr(truth, "source", None)  # a JSON file that speaks of many images
+        settings = [
+            *(self.labels.to_json(), self.pairs.bands, self.pairs.reduce, VERSION, type(truth).__name__),
+            *(repr(getattr(truth, "coding", None)), repr(getattr(truth, "translate", None))),
+            None if source is None else [str(source.resolve()), source.stat().st_mtime_ns],
+        ]
+        self._settings = json.dumps(settings).encode()
 
     @property
     def labels(self) -> LabelSpace:
@@ -166,18 +178,9 @@ class Cached:
         for path in self.pairs.files(index):
             about = path.stat()
             files.append([str(path.resolve()), about.st_size, about.st_mtime_ns])
-        truth = self.pairs.truth
-        source: Path | None = getattr(truth, "source", None)  # a JSON file that speaks of many images
-        settings = [
-            *(index, files, self.labels.to_json(), self.pairs.bands, self.pairs.reduce, VERSION),
-            *(
-                type(truth).__name__,
-                repr(getattr(truth, "coding", None)),
-                repr(getattr(truth, "translate", None)),
-            ),
-            None if source is None else [str(source.resolve()), source.stat().st_mtime_ns],
-        ]
-        return hashlib.blake2b(json.dumps(settings).encode(), digest_size=20).hexdigest()
+        key = hashlib.blake2b(self._settings, digest_size=20)
+        key.update(json.dumps([index, files]).encode())
+        return key.hexdigest()
 
     def size(self, index: int) -> tuple[int, int]:
         """(height, width) of an image."""

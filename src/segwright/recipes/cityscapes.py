@@ -7,11 +7,12 @@ deep stem (``resnet101-imagenet.pth``): ``--set model.backbone.weights=FILE``. 1
 
 from __future__ import annotations
 
-from segwright.contracts import InputContract, Loss, ModelConfig
+from segwright.contracts import Loss, ModelConfig
 from segwright.data.augment import RandomCrop
 from segwright.data.datasets.cityscapes import Cityscapes
 from segwright.data.geometry import Between
 from segwright.decode.semantic import Argmax
+from segwright.legacy.description import caffe_contract
 from segwright.losses.mining import Ohem
 from segwright.losses.pixel import CrossEntropy, OnAuxiliary, Sum
 from segwright.models.deeplab_v3 import DeepLabV3
@@ -23,13 +24,6 @@ from segwright.models.resnet import ResNet
 from segwright.recipe import Optim, Recipe, Training
 from segwright.training.schedule import Poly
 
-INPUT = InputContract(
-    "BGR",
-    mean=(104.00698793, 116.66876762, 122.67891434),
-    std=(1.0, 1.0, 1.0),
-    padding=(122.67891434, 116.66876762, 104.00698793),
-    multiple=1,
-)
 INSIDE, AFTER = Norm("inplace", activation="relu"), Norm("inplace", activation="leaky_relu")
 
 
@@ -70,7 +64,7 @@ def _recipe(name: str, model: ModelConfig, loss: Loss) -> Recipe:
         name=name,
         data=Cityscapes(),
         augment=RandomCrop((769, 769), Between(0.7, 2.1, step=0.1)),
-        input=INPUT,
+        input=caffe_contract(),
         model=model,
         loss=loss,
         decode=Argmax(),

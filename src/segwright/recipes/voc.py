@@ -7,24 +7,16 @@ statistics are not. The backbone began from Caffe's COCO weights: ``segwright co
 
 from __future__ import annotations
 
-from segwright.contracts import InputContract
 from segwright.data.augment import RandomCrop
 from segwright.data.datasets.voc import Voc
 from segwright.data.geometry import Between
 from segwright.decode.semantic import Argmax
+from segwright.legacy.description import caffe_contract
 from segwright.losses.pixel import CrossEntropy
 from segwright.models.deeplab_v2 import DeepLabV2
 from segwright.recipe import Optim, Recipe, Training
 from segwright.recipes import cityscapes
 from segwright.training.schedule import Poly
-
-INPUT = InputContract(
-    "BGR",
-    mean=(104.00698793, 116.66876762, 122.67891434),
-    std=(1.0, 1.0, 1.0),
-    padding=(122.67891434, 116.66876762, 104.00698793),
-    multiple=1,
-)
 
 
 def deeplab_v2() -> Recipe:
@@ -72,7 +64,7 @@ def _recipe(name: str, model: DeepLabV2, loss: CrossEntropy) -> Recipe:
         name=name,
         data=Voc(masks="SegmentationClassAug"),
         augment=RandomCrop((321, 321), Between(0.5, 1.6, step=0.1)),
-        input=INPUT,
+        input=caffe_contract(),
         model=model,
         loss=loss,
         decode=Argmax(),

@@ -18,7 +18,7 @@ from segwright.data.loader import Stack, batches, default_workers
 from segwright.data.order import positions
 from segwright.evaluation.evaluate import evaluate
 from segwright.models.weights import write_model
-from segwright.recipe import Recipe, check, check_classes
+from segwright.recipe import Recipe, check, open_draws
 from segwright.training.checkpoint import write_whole
 from segwright.training.log import Log
 from segwright.training.pictures import Pictures
@@ -64,7 +64,7 @@ def train(
     root, out, init = data and Path(data), Path(out), init and Path(init)
     splits = {name: recipe.data.open(root or None, name) for name in ("train", "val")}
     quick_check(splits)
-    draws = _draws(recipe, splits["train"])
+    draws = open_draws(recipe, splits["train"])
     with join(device) as processes, interrupts() as interrupted:
         _refuse_uneven_batch(recipe, processes)
         record(recipe, root or None, out, splits, processes)
@@ -89,28 +89,6 @@ def train(
                 if stop:
                     break
             return _finish(run, state)
-
-
-def _draws(recipe: Recipe, data: Dataset) -> Draws:
-    """The augmented samples in their order; ``UserError`` if recipe and data do not fit together."""
-    if complaints := check_classes(recipe, data.labels):
-        raise UserError("; ".join(complaints))
-    training = recipe.training
-    draws = Draws(
-        data,
-        recipe.sampling.open(data, training.seed, training.batch),
-        recipe.augment,
-        recipe.input.padding,
-        seed=training.seed,
-        steps=training.steps,
-        batch=training.batch,
-    )
-    bands, means = draws[0].image.shape[2], len(recipe.input.mean)  # the first one shows what does not fit
-    if bands != means:
-        raise UserError(
-            f"images have {bands} channels, input.mean has {means} values; expected one value a channel"
-        )
-    return draws
 
 
 def _load(run: Run, state: State, draws: Draws) -> Iterator[tuple[list[Batch], float]]:
