@@ -41,7 +41,7 @@ def ours(root: Path, size: tuple[int, int], workers: int, cache: str | None) -> 
     order = Shuffled().open(dataset, 0, BATCH)
     draws = Draws(dataset, order, augment, contract.padding, seed=0, steps=steps, batch=BATCH)
     places = positions(0, steps, batch=BATCH)
-    for batch in batches(draws, places, Stack(SemanticTargets(), contract), workers=workers):
+    for batch in batches(draws, places, Stack(SemanticTargets(), contract, dataset.labels), workers=workers):
         yield contract.normalize(batch.images), batch.targets.semantic.long()
 
 

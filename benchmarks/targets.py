@@ -105,7 +105,7 @@ def main() -> None:
     for count in options.things:
         ids, segments = scene(count)
         sample = Sample(np.zeros((*ids.shape, 3), np.uint8), ids, "scene", segments)
-        make = PanopticTargets(things=tuple(THINGS))
+        make = PanopticTargets()
         ours = center_targets(ids, segments, things=THINGS)
         for name, wanted in loop(ids, segments).items():
             assert (getattr(ours, name) == wanted).all(), name
@@ -113,8 +113,11 @@ def main() -> None:
         for _ in range(options.rounds):
             for name, call in (
                 ("loop over segments", lambda ids=ids, segments=segments: loop(ids, segments)),
-                ("segwright, maps", lambda m=make, ids=ids, segments=segments: m.image(ids, segments)),
-                ("segwright, batch", lambda m=make, sample=sample: m([sample], (HEIGHT, WIDTH))),
+                (
+                    "segwright, maps",
+                    lambda m=make, ids=ids, segments=segments: m.image(ids, segments, THINGS),
+                ),
+                ("segwright, batch", lambda m=make, sample=sample: m([sample], (HEIGHT, WIDTH), LABELS)),
             ):
                 rows.setdefault(name, []).append(seconds(call))
         base = statistics.median(rows["loop over segments"])

@@ -38,6 +38,27 @@ def test_train_evaluate_predict_and_report_work_on_a_run(
     assert main(["data", "check", "camvid.quick", "--data", str(root)]) == 0
 
 
+def test_objects_go_the_same_road(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run, scores = tmp_path / "run", tmp_path / "val.json"
+    changes = ["training.steps=2", "training.batch=2", "training.workers=0", "data.train=4", "data.val=2"]
+    changes += ["model.trunk.widths=[8,8,8,8]", "augment.views.0.size=[32,32]"]
+    assert main(["train", "street.panoptic_quick", "--out", str(run), "--set", *changes]) == 0
+    assert "PQ all" in capsys.readouterr().out
+    summary = json.loads((run / "summary.json").read_text())
+    assert main(["evaluate", str(run), "--json", str(scores)]) == 0
+    values = json.loads(scores.read_text())
+    assert values["pq"] == values["panoptic"]["all"]["pq"] == pytest.approx(summary["pq"])
+    assert set(values["panoptic"]) == {"all", "things", "stuff", "class"}
+    assert values["average_precision"]["max_detections"] == 100
+    assert main(["report", str(run)]) == 0
+    assert 'id="segments"' in (run / "report.html").read_text()
+    assert main(["predict", str(run), "nothing.png", "--out", str(tmp_path / "out")]) == 2
+
+    changes = ["data.panoptic=false"]
+    assert main(["train", "street.panoptic_quick", "--out", str(tmp_path / "b"), "--set", *changes]) == 2
+    assert "a class map without segments" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

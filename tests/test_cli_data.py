@@ -38,6 +38,15 @@ def test_check_of_bad_data_ends_with_two_and_names_the_files(tmp_path: Path, cap
     assert len(values["val"]["errors"]) == 1
 
 
+def test_a_file_that_cannot_be_written_is_told_before_the_work(tmp_path: Path, capsys) -> None:
+    root = fake_camvid(tmp_path / "data")
+    for option in ("check", "--json"), ("stats", "--html"):
+        assert run(option[0], "camvid", "--data", root, option[1], tmp_path, "--workers", 0) == 2
+        caught = capsys.readouterr()
+        assert "is a folder; expected the name of a file to write" in caught.err
+        assert not caught.out
+
+
 def test_stats_prints_a_table_and_writes_page_and_json(tmp_path: Path, capsys) -> None:
     root = fake_camvid(tmp_path / "data")
     page, numbers = tmp_path / "s" / "s.html", tmp_path / "s.json"

@@ -49,15 +49,15 @@ def _demo(options: argparse.Namespace) -> int:
 
     summary = demo(Path(options.out), device=options.device)
     print(f"report: {summary['report']}")
-    print(
-        f"mIoU {summary['miou']:.2%}, pixel accuracy {summary['pixel_accuracy']:.2%} on {summary['images']} scenes"
-    )
+    print(f"report: {summary['panoptic_report']}")
+    print(f"mIoU {summary['miou']:.2%}, PQ {summary['pq']:.2%} on {summary['images']} scenes")
     return 0
 
 
 def _train(options: argparse.Namespace) -> int:
     from segwright.recipes.find import find
     from segwright.text import override
+    from segwright.training.record import read_json
     from segwright.training.train import train
 
     recipe = find(options.recipe, code=_code(options))
@@ -73,42 +73,69 @@ def _train(options: argparse.Namespace) -> int:
         device=options.device,
     )
     if summary["miou"] is not None and _is_main():
-        _print_classes(summary)
+        from segwright.cli_tables import print_scores
+
+        print_scores(read_json(Path(options.out) / "evaluation" / "val.json") or summary)
         print(f"run: {options.out}  (segwright report {options.out})")
     return 0
 
 
 def _evaluate(options: argparse.Namespace) -> int:
+    from segwright.cli_tables import print_oracles, print_scores
     from segwright.contracts import UserError
-    from segwright.decode.semantic import Argmax
-    from segwright.evaluation.evaluate import evaluate
     from segwright.prediction.predict import load
     from segwright.training.processes import choose_device
-    from segwright.training.record import write_json
+    from segwright.training.record import refuse_unwritable, write_json
 
+    refuse_unwritable(options.json)
+    forward, oracle = _forward(options), _oracle(options)
     code, device = _code(options), choose_device(options.device)
     model: Any = load(options.model, device=device, code=code)
-    dataset = _data_of(options, code)
+    recipe, dataset = _data_of(options, code)
     _refuse_other_classes(options.model, model.labels.names, dataset.labels.names)
-    result = evaluate(model, dataset, Argmax(), device=device)
+    detections = options.max_detections or recipe.max_detections
+    settings = {"forward": forward, "device": device, "max_detections": detections}
+    result, table = _scored(model, dataset, oracle, table=options.oracle_table, settings=settings)
     if not result.counts.any():
         raise UserError(
             f"split {options.split!r}: has no truth to score against; 'segwright predict' writes predictions"
         )
-    values = {"split": options.split, "model": str(options.model), **result.to_json()}
+    about = {name: getattr(options, name) for name in ("split", "scales", "flip", "fuse")}
+    parts = ({"oracle": list(oracle.parts)} if oracle else {}) | ({"oracle_table": table} if table else {})
+    values = {"model": str(options.model), **about, **parts, **result.to_json()}
     if options.json:
         write_json(Path(options.json), values)
-    _print_classes(values)
+    if table and options.model.is_dir():  # for the report
+        write_json(options.model / "evaluation" / "oracle.json", {**about, "rows": table})
+    print_scores(values)
+    if table:
+        print_oracles(table)
     return 0
+
+
+def _scored(
+    model: Any, dataset: Any, oracle: Any, *, table: bool, settings: dict[str, Any]
+) -> tuple[Any, Any]:
+    """The evaluation, and with ``table`` the rows of the oracle study, of which it is the first."""
+    from segwright.decode.kinds import decoder_of
+    from segwright.evaluation.evaluate import evaluate
+    from segwright.evaluation.oracle_study import oracle_study
+
+    if not table:
+        return evaluate(model, dataset, decoder_of(model), oracle=oracle, **settings), []
+    rows = oracle_study(model, dataset, decoder_of(model), **settings)
+    return rows[0].evaluation, [row.to_json() for row in rows]
 
 
 def _predict(options: argparse.Namespace) -> int:
     from segwright.prediction.predict import load, predict_files
     from segwright.training.processes import choose_device
 
+    forward = _forward(options)
     model = load(options.model, device=choose_device(options.device), code=_code(options))
     done = skipped = 0
-    for path, problem in predict_files(model, options.images, Path(options.out)):
+    save = [name for names in options.save for name in names.split(",")]
+    for path, problem in predict_files(model, options.images, Path(options.out), save=save, forward=forward):
         if problem is None:
             done += 1
         else:
@@ -164,6 +191,22 @@ def _recipe_show(options: argparse.Namespace) -> int:
     return 0
 
 
+def _forward(options: argparse.Namespace) -> Any:
+    """How ``--scales``, ``--flip`` and ``--fuse`` want an image to be seen."""
+    from segwright.decode.forward import ONCE
+    from segwright.decode.scales import Scales
+
+    if options.scales == [1.0] and not options.flip:
+        return ONCE
+    return Scales(tuple(options.scales), flip=options.flip, fuse=options.fuse)
+
+
+def _oracle(options: argparse.Namespace) -> Any:
+    from segwright.evaluation.oracle import Oracle
+
+    return Oracle.parsed(options.oracle) if options.oracle else None
+
+
 def _code(options: argparse.Namespace) -> Any:
     if not options.code:
         return None
@@ -172,21 +215,23 @@ def _code(options: argparse.Namespace) -> Any:
     return load_code(Path(options.code))
 
 
-def _data_of(options: argparse.Namespace, code: Any) -> Any:
-    """The split of the data set of ``--recipe``, else of the one that the run was trained on."""
+def _data_of(options: argparse.Namespace, code: Any) -> tuple[Any, Any]:
+    """The recipe of ``--recipe``, else of the run, and the split of its data set."""
     from segwright.contracts import UserError
     from segwright.recipes.find import find
 
     root = options.data
     if options.recipe:
-        return find(options.recipe, code=code).data.open(root, options.split)
+        recipe = find(options.recipe, code=code)
+        return recipe, recipe.data.open(root, options.split)
     folder = options.model if options.model.is_dir() else options.model.parent
     if not (folder / "recipe.yaml").is_file():
         raise UserError(f"{options.model}: no recipe.yaml beside it; name the data set with --recipe NAME")
     if root is None:
         recorded = json.loads((folder / "run.json").read_text(encoding="utf-8"))["data"]["root"]
         root = Path(recorded) if recorded else None
-    return find(str(folder / "recipe.yaml"), code=code).data.open(root, options.split)
+    recipe = find(str(folder / "recipe.yaml"), code=code)
+    return recipe, recipe.data.open(root, options.split)
 
 
 def _refuse_other_classes(model: Path, own: tuple[str, ...], given: tuple[str, ...]) -> None:
@@ -197,22 +242,6 @@ def _refuse_other_classes(model: Path, own: tuple[str, ...], given: tuple[str, .
             f"{model}: predicts {', '.join(own[:4])}, ...; the data have {', '.join(given[:4])}, ...; "
             "expected the same classes in the same order"
         )
-
-
-def _print_classes(values: dict[str, Any]) -> None:
-    """A table of class IoU, colored from red to green, and the totals."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("class", "IoU %", title=f"{values['images']} images", title_justify="left")
-    for name, iou in values["class_iou"].items():
-        shade = "dim" if iou is None else "red" if iou < 0.3 else "yellow" if iou < 0.6 else "green"
-        table.add_row(name, "-" if iou is None else f"[{shade}]{iou * 100:.2f}[/]")
-    console = Console()
-    console.print(table)
-    console.print(
-        f"mIoU {values['miou']:.2%}   pixel accuracy {values['pixel_accuracy']:.2%}", highlight=False
-    )
 
 
 def _is_main() -> bool:
@@ -252,6 +281,13 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--split", default="val", help="split to score (%(default)s)")
     evaluate.add_argument("--recipe", help="recipe whose data set is meant, for a bare model file")
     evaluate.add_argument("--json", type=Path, metavar="FILE", help="write all numbers to this file")
+    text = "objects of an image that AP looks at (the recipe's, 100)"
+    evaluate.add_argument("--max-detections", type=int, metavar="N", help=text)
+    what = evaluate.add_mutually_exclusive_group()
+    text = "put the truth in place of these: semantic, foreground, center, offset"
+    what.add_argument("--oracle", metavar="A,B", help=text)
+    what.add_argument("--oracle-table", action="store_true", help="scores with every combination of these")
+    _add_views(evaluate)
     _add_device(evaluate)
 
     example = "segwright predict runs/camvid photo.jpg --out predictions"
@@ -259,8 +295,11 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("model", type=Path, help="run folder or .safetensors file")
     predict.add_argument("images", nargs="+", help="images, folders or globs")
     predict.add_argument(
-        "--out", type=Path, required=True, metavar="DIR", help="folder for index, color, overlay"
+        "--out", type=Path, required=True, metavar="DIR", help="folder for index, color, overlay, panoptic"
     )
+    text = "and: instances, cityscapes, semantic (official files); centers, heatmap, offset (pictures)"
+    predict.add_argument("--save", nargs="+", default=[], metavar="A,B", help=text)
+    _add_views(predict)
     _add_device(predict)
 
     _add_model_verbs(verbs)
@@ -299,6 +338,11 @@ def _add_nested_verbs(verbs: Any) -> None:
     text = "before training: is the data right, what is in it, how does it look"
     add_verbs(verbs.add_parser("data", help=text).add_subparsers(required=True, metavar="VERB"), _verb)
 
+    from segwright.cli_score import add_verbs as add_scores
+
+    text = "official file formats in, official numbers out"
+    add_scores(verbs.add_parser("score", help=text).add_subparsers(required=True, metavar="VERB"), _verb)
+
     recipe = verbs.add_parser("recipe", help="list and show recipes").add_subparsers(
         required=True, metavar="VERB"
     )
@@ -324,6 +368,15 @@ def _add_set(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--set", nargs="+", action="extend", default=[], metavar="a.b=c", help="change fields of the recipe"
     )
+
+
+def _add_views(parser: argparse.ArgumentParser) -> None:
+    text = "factors by which an image is resized, to be seen at each size (1)"
+    parser.add_argument("--scales", type=float, nargs="+", default=[1.0], metavar="S", help=text)
+    parser.add_argument("--flip", action="store_true", help="see its mirror image as well")
+    text = "which class scores of several views are averaged; max: the highest logit (%(default)s)"
+    fuses = ("probabilities", "logits", "max")
+    parser.add_argument("--fuse", choices=fuses, default=fuses[0], help=text)
 
 
 def _add_device(parser: argparse.ArgumentParser) -> None:

@@ -83,8 +83,9 @@ def _opened(options: argparse.Namespace) -> Any:
 def _check(options: argparse.Namespace) -> int:
     from segwright.contracts import UserError
     from segwright.data.check import check, shown
-    from segwright.training.record import write_json
+    from segwright.training.record import refuse_unwritable, write_json
 
+    refuse_unwritable(options.json)
     config, _ = _opened(options)
     splits, refused = {}, {}
     for split in options.split:
@@ -121,8 +122,9 @@ def _stats(options: argparse.Namespace) -> int:
 
     from segwright.analysis import data_page
     from segwright.analysis.statistics import statistics
-    from segwright.training.record import write_json
+    from segwright.training.record import refuse_unwritable, write_json
 
+    refuse_unwritable(options.json, options.html)
     config, _ = _opened(options)
     splits = {split: config.open(options.data, split) for split in options.split}
     with _progress() as progress:

@@ -244,15 +244,31 @@ class PredictedSegment:
 
 
 @dataclass(frozen=True, slots=True)
+class Evidence:
+    """What the objects of a prediction were made of, in the size of the image.
+
+    ``centers``: (y, x) of those found, int64 [K, 2], row-major. ``heat``: the heat map of centers. ``offset``: (y, x)
+    to the own center in pixels.
+    """
+
+    centers: NDArray[np.int64]
+    heat: Float[np.ndarray, "height width"]
+    offset: Float[np.ndarray, "2 height width"]
+
+
+@dataclass(frozen=True, slots=True)
 class Prediction:
     """What a decoder says of one image, in class indices and in the size of the image.
 
     ``panoptic``: class * divisor + instance, instances from 1 and stuff 0; -1 where it says nothing.
+    ``foreground`` [H, W], bool: where a model with that head sees things; ``semantic`` names none elsewhere.
     """
 
     semantic: NDArray[Any]
     panoptic: NDArray[np.int32] | None = None
     segments: tuple[PredictedSegment, ...] = ()
+    foreground: NDArray[np.bool_] | None = None
+    evidence: Evidence | None = None
 
 
 @runtime_checkable
@@ -287,9 +303,9 @@ class Decoder(Protocol):
     """Turns an output into predictions."""
 
     def __call__(
-        self, output: Any, sizes: tuple[tuple[int, int], ...], padded: tuple[int, int]
+        self, output: Any, sizes: tuple[tuple[int, int], ...], padded: tuple[int, int], labels: LabelSpace
     ) -> list[Prediction]:
-        """One prediction an image: ``sizes`` of the images inside inputs of size ``padded``."""
+        """One prediction an image: ``sizes`` of the images inside inputs of size ``padded``; the model's labels."""
 
 
 @dataclass(slots=True)

@@ -99,6 +99,10 @@ class LabelSpace:
         """Whether a class index is a thing, [256]; what is no class is none."""
         return self._thing_table
 
+    def thing_indices(self) -> tuple[int, ...]:
+        """The class indices of things."""
+        return tuple(index for index, name in enumerate(self.names) if name in self.things)
+
     @cached_property
     def _thing_table(self) -> NDArray[np.bool_]:
         table = np.zeros(256, dtype=bool)

@@ -84,7 +84,11 @@ class Training:
 
 @dataclass(slots=True)
 class Recipe:
-    """A complete run: data, augmentation, model, loss, decoding, optimization, length."""
+    """A complete run: data, augmentation, model, loss, decoding, optimization, length.
+
+    ``task`` says which score tells the better model: mIoU, AP or PQ. ``max_detections``: the objects of an image,
+    surest first, that AP looks at; 100 is COCO's rule.
+    """
 
     name: str
     data: DataConfig
@@ -98,6 +102,8 @@ class Recipe:
     input: InputContract = field(default_factory=InputContract)
     targets: MakeTargets = field(default_factory=SemanticTargets)
     sampling: Sampling = field(default_factory=Shuffled)
+    task: Literal["semantic", "instance", "panoptic"] = "semantic"
+    max_detections: int = 100
 
     def tiny(self) -> Recipe:
         """The same run shrunk to seconds: two steps of two small images, no workers."""
@@ -173,9 +179,11 @@ def open_draws(recipe: Recipe, data: Dataset) -> Draws:
         steps=training.steps,
         batch=training.batch,
     )
-    bands, means = draws[0].image.shape[2], len(recipe.input.mean)  # the first one shows what does not fit
+    first = draws[0]  # it shows what does not fit
+    bands, means = first.image.shape[2], len(recipe.input.mean)
     if bands != means:
         raise UserError(
             f"images have {bands} channels, input.mean has {means} values; expected one value a channel"
         )
+    recipe.targets([first], (first.map.shape[0], first.map.shape[1]), data.labels)
     return draws

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from tests.data.trees import photo, write
 
+from segwright.data.datasets.facade import CLASSES as FACADE
 from segwright.data.maps import unpack, write_png
 
 SIZE = (12, 16)
@@ -92,4 +93,35 @@ def panoptic(root: Path, split: str = "val") -> Path:
         root / f"annotations/panoptic_{split}2017.json",
         {"images": images, "annotations": rows, "categories": CATEGORIES},
     )
+    return root
+
+
+def instance_splits(root: Path) -> Path:
+    """The images of ``instances`` in ``train/`` and ``val/``, with ``train.json`` and ``val.json``."""
+    for split in ("train", "val"):
+        made = instances(root / "made")
+        (made / "instances.json").rename(root / f"{split}.json")
+        (made / "images").rename(root / split)
+    return root
+
+
+def facade(root: Path) -> Path:
+    """Two images a split in the layout of the facade data: category ids are its class numbers."""
+    for split in ("train", "val"):
+        made = panoptic(root / "made", split)
+        about = read(made / f"annotations/panoptic_{split}2017.json")
+        about["categories"] = [
+            {"id": raw, "name": name, "isthing": int(name in FACADE.things)}
+            for raw, name in zip(FACADE.raw_values, FACADE.names, strict=True)
+        ]
+        save(root / f"panoptic_{split}.json", about)
+        (made / f"{split}2017").rename(root / split)
+        (made / f"annotations/panoptic_{split}2017").rename(root / f"panoptic_{split}")
+    return root
+
+
+def panoptic_splits(root: Path) -> Path:
+    """``panoptic`` for training and validation."""
+    for split in ("train", "val"):
+        panoptic(root, split)
     return root

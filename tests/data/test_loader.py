@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests import small
 
 from segwright.contracts import IGNORED, InputContract, Sample, UserError
 from segwright.data.lists import Paths
@@ -32,7 +33,7 @@ def test_a_broken_file_is_told_in_one_line_whoever_read_it(workers: int) -> None
 def test_bands_of_any_depth_go_through_the_road(kind: type) -> None:
     image = np.random.default_rng(0).integers(0, 255, (6, 9, 5)).astype(kind)
     contract = InputContract("bands", 65535.0, (10.0,) * 5, (2.0,) * 5, (7.0,) * 5, multiple=4)
-    batch = Stack(SemanticTargets(), contract)([Sample(image, np.zeros((6, 9), np.uint8), "a")])
+    batch = Stack(SemanticTargets(), contract, small.LABELS)([Sample(image, np.zeros((6, 9), np.uint8), "a")])
     assert batch.images.shape == (1, 5, 8, 12)
     normal = contract.normalize(batch.images)
     assert torch.allclose(

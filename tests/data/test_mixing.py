@@ -202,7 +202,7 @@ def test_boxes_lie_inside_and_are_no_larger_than_their_share(
 
 
 @pytest.mark.parametrize("name", ["blob0", "blob1"])
-def test_copied_blobs_equal_those_of_s4_where_it_neither_wraps_nor_piles_up(shared: Path, name: str) -> None:
+def test_copied_blobs_equal_those_of_s4_and_stray_only_if_asked(shared: Path, name: str) -> None:
     arrays, unit = np.load(shared / "golden" / "s4_units.npz"), _units(shared)[name]
     of, onto = (
         Sample(
@@ -221,6 +221,9 @@ def test_copied_blobs_equal_those_of_s4_where_it_neither_wraps_nor_piles_up(shar
     assert (made.map == arrays[f"{name}_out_mask"])[~strayed].all()
     assert (made.image == arrays[f"{name}_out_img"].transpose(1, 2, 0))[~strayed].all()
     assert (made.map != onto.map).any()
+    astray = paste(onto, *move(of, mask, tuple(unit["target_pixel"]), onto, strays=True))
+    assert (astray.map == arrays[f"{name}_out_mask"]).all()
+    assert (astray.image == arrays[f"{name}_out_img"].transpose(1, 2, 0)).all()
 
 
 def _strayed(mask: np.ndarray, target: tuple[int, int]) -> np.ndarray:

@@ -162,7 +162,7 @@ def test_a_step_of_whole_images_shares_its_size_and_is_padded_to_a_multiple() ->
         batches(
             Draws(data, order, augment, (7.0,) * 3, 0, 10, 4),
             positions(0, 10, batch=4),
-            Stack(SemanticTargets(), InputContract(multiple=8, padding=(7.0,) * 3)),
+            Stack(SemanticTargets(), InputContract(multiple=8, padding=(7.0,) * 3), data.labels),
         )
     )
     short = []
@@ -188,7 +188,7 @@ MIXED = ClassMix(RandomCrop((33, 41), ShortEdge((30, 50), per_batch=True), rotat
 
 @pytest.mark.parametrize("augment", [small.recipe().augment, MIXED], ids=["view", "mixed"])
 def test_workers_change_nothing_and_a_later_start_continues(augment: Augmentation) -> None:
-    stack = Stack(SemanticTargets(), InputContract())
+    stack = Stack(SemanticTargets(), InputContract(), DATA.labels)
     alone, helped, later = (
         list(batches(replace(draws(), augment=augment), positions(start, 4, batch=4), stack, workers=workers))
         for start, workers in ((0, 0), (0, 2), (2, 0))
@@ -210,7 +210,7 @@ def test_images_of_unequal_sizes_are_padded_and_the_padding_has_no_truth() -> No
     first, second = DATA[0], DATA[1]
     second = type(second)(second.image[:20, :30], second.map[:20, :30], "small")
     contract = InputContract(padding=(1.0, 2.0, 3.0), multiple=32)
-    batch = Stack(SemanticTargets(), contract)([first, second])
+    batch = Stack(SemanticTargets(), contract, DATA.labels)([first, second])
     assert batch.images.shape == (2, 3, 64, 64)
     assert batch.images.is_contiguous(memory_format=torch.channels_last)
     assert batch.sizes == ((40, 56), (20, 30))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from tests.draws import LABELS, panoptic, sample
 
-from segwright.contracts import Batch, CenterTargets, Segment
+from segwright.contracts import Batch, CenterTargets, Segment, UserError
 from segwright.data.targets import ImageTargets, PanopticTargets, center_targets
 
 THINGS = (2, 3)
@@ -125,10 +125,10 @@ def test_options() -> None:
 
 
 def test_a_batch_is_padded_and_moves() -> None:
-    make = PanopticTargets().for_labels(LABELS)
-    assert make.things == THINGS
+    make = PanopticTargets()
+    assert LABELS.thing_indices() == THINGS
     samples = [panoptic(40, 50, 1), panoptic(30, 64, 2)]
-    found = make(samples, (40, 64))
+    found = make(samples, (40, 64), LABELS)
     centers = found.centers
     assert isinstance(centers, CenterTargets)
     for number, each in enumerate(samples):
@@ -155,5 +155,5 @@ def test_a_batch_is_padded_and_moves() -> None:
 
 
 def test_class_maps_are_refused() -> None:
-    with pytest.raises(ValueError, match="sample_0: a class map without segments"):
-        PanopticTargets(things=THINGS)([sample()], (90, 120))
+    with pytest.raises(UserError, match="sample_0: a class map without segments"):
+        PanopticTargets()([sample()], (90, 120), LABELS)

@@ -179,9 +179,9 @@ def test_foreground_and_void() -> None:
 
 @pytest.mark.parametrize("score", ["center", "semantic", "instance", "both"])
 def test_the_decoder_sees_only_the_image(score: Any) -> None:
-    decode = Panoptic(stuff_area=20, threshold=0.3, score=score).for_labels(LABELS)
+    decode = Panoptic(stuff_area=20, threshold=0.3, score=score)
     assert isinstance(decode, Decoder)
-    assert decode.things == THINGS
+    assert LABELS.thing_indices() == THINGS
     torch.manual_seed(0)
     output = CenterOutput(
         F.interpolate(torch.randn(2, 4, 3, 4), (17, 25), mode="bilinear"),
@@ -190,10 +190,11 @@ def test_the_decoder_sees_only_the_image(score: Any) -> None:
         torch.randn(2, 1, 17, 25),
     )
     sizes = ((65, 97), (50, 60))
-    found = decode(output, sizes, (65, 97))
+    found = decode(output, sizes, (65, 97), LABELS)
     changed = output.center.clone()
     changed[1, :, :, 17:] = 1  # in the padding of the second image alone
-    other = decode(CenterOutput(output.semantic, changed, output.offset, output.foreground), sizes, (65, 97))
+    loud = CenterOutput(output.semantic, changed, output.offset, output.foreground)
+    other = decode(loud, sizes, (65, 97), LABELS)
     for one, same, size in zip(found, other, sizes, strict=True):
         assert one.panoptic is not None
         assert same.panoptic is not None
@@ -208,6 +209,23 @@ def test_the_decoder_sees_only_the_image(score: Any) -> None:
                 assert 0 <= segment.score <= 1
             else:
                 assert np.isnan(segment.score) == (score in ("center", "instance"))
+
+
+def test_the_foreground_head_takes_things_away_and_makes_none_of_stuff() -> None:
+    semantic = F.one_hot(torch.tensor([[0, 0, 2, 2], [0, 0, 2, 2]]), 4).permute(2, 0, 1)[None].float()
+    heat, offset = torch.zeros(1, 1, 2, 4), torch.zeros(1, 2, 2, 4)
+    heat[0, 0, 0, 3] = 1
+    seen = torch.tensor([[[[1.0, -1, -1, 1], [1, -1, -1, 1]]]])
+    decode = Panoptic(stuff_area=2, evidence=True)
+    (found,) = decode(CenterOutput(semantic, heat, offset, seen), ((2, 4),), (2, 4), LABELS)
+    assert found.panoptic is not None
+    assert found.foreground is not None
+    assert found.evidence is not None
+    assert found.panoptic.tolist() == [[0, 0, -1, 2001], [0, 0, -1, 2001]]
+    assert found.semantic.tolist() == [[0, 0, 255, 2], [0, 0, 255, 2]]
+    assert found.foreground.tolist() == [[True, False, False, True]] * 2
+    assert found.evidence.centers.tolist() == [[0, 3]]
+    assert found.evidence.offset.shape == (2, 2, 4)
 
 
 class Graph(nn.Module):

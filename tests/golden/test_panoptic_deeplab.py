@@ -1,24 +1,117 @@
-"""S5: its semantic network equals the original code."""
+"""S5: its networks equal the original code."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
-from tests.golden.fixtures import Fixture
+from tests.golden.fixtures import Fixture, Step, same_after_files
 
+from segwright.contracts import CenterOutput, CenterTargets, Targets
 from segwright.legacy import load
+from segwright.losses.center import CenterLoss
+from segwright.models.layers.centers import enlarge_centers
 from segwright.models.layers.resize import enlarge
+
+FAMILY = "panoptic-deeplab"
+PANOPTIC = (
+    "s5_panoptic_resnet50_os32",
+    "s5_panoptic_resnet50_os16",
+    "s5_panoptic_mobilenet_v2",
+    "s5_panoptic_hrnet48",
+)
+
+
+def architecture(fixture: Fixture) -> str:
+    """The stem of its config file."""
+    return Path(fixture.about["config_file"]).stem
+
+
+@pytest.mark.parametrize("name", PANOPTIC)
+def test_panoptic_networks(shared: Path, name: str) -> None:
+    fixture = Fixture.read(shared, name)
+    model = load(FAMILY, architecture(fixture), fixture.states[0])
+    assert len(model.labels) == fixture.about["num_classes"]
+    images = fixture.images()[""]
+    with torch.inference_mode():
+        output = model(images)
+    assert isinstance(output, CenterOutput) and output.foreground is None
+    full = enlarge_centers(output, (images.shape[2], images.shape[3]))
+    for part in ("semantic", "center", "offset"):
+        fixture.agrees(getattr(output, part), f"out_native_{part}")
+        fixture.agrees(getattr(full, part), f"out_{part}")
+
+
+@pytest.mark.parametrize("name", PANOPTIC)
+def test_widths_are_read_off_the_tensors(shared: Path, name: str) -> None:
+    fixture = Fixture.read(shared, name)
+    recorded = fixture.about["hyper"]
+    model = load(FAMILY, architecture(fixture), fixture.states[0])
+    shapes = {key: value.shape for key, value in model.state_dict().items()}
+    head, low = recorded["instance"]["head_channels"], recorded["low_level_channels_project"]
+    assert shapes["head.instance.scores.center.classifier.weight"][1] == head
+    assert [shapes[f"head.semantic.decoder.project.{place}.0.weight"][0] for place in range(len(low))] == low
+    assert model.head.semantic.decoder.aspp.branches[1][0].dilation[0] == recorded["atrous_rates"][0]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "s5_panoptic_mobilenet_v2",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in PANOPTIC if "mobile" not in name),
+    ],
+)
+def test_panoptic_files(shared: Path, tmp_path: Path, name: str) -> None:
+    fixture = Fixture.read(shared, name)
+    same_after_files(fixture, tmp_path, FAMILY, architecture(fixture))
+
+
+def test_a_bare_file_equals_a_checkpoint(shared: Path, tmp_path: Path) -> None:
+    fixture = Fixture.read(shared, "s5_panoptic_mobilenet_v2")
+    name, images = architecture(fixture), fixture.images()[""]
+    torch.save(fixture.states[0], tmp_path / "final_state.pth")
+    parallel = {f"module.{key}": value for key, value in fixture.states[0].items()}
+    torch.save({"start_iter": 90_000, "state_dict": parallel}, tmp_path / "checkpoint.pth.tar")
+    with torch.inference_mode():
+        bare, wrapped = (
+            load(FAMILY, name, tmp_path / file)(images) for file in ("final_state.pth", "checkpoint.pth.tar")
+        )
+    assert torch.equal(bare.semantic, wrapped.semantic)
+    assert torch.equal(bare.offset, wrapped.offset)
+    fixture.agrees(bare.center, "out_native_center")
+
+
+def test_a_training_step(shared: Path) -> None:
+    fixture = Fixture.read(shared, "s5_panoptic_mobilenet_v2_train")
+    step = Step(fixture, FAMILY, "panoptic_deeplab_MBNV2_100_os32_cityscapes_bs16_lr_x2")
+    semantic = fixture.tensor("target_semantic")
+    centers = CenterTargets(
+        fixture.tensor("target_center"),
+        fixture.tensor("target_offset"),
+        fixture.tensor("target_semantic_weights"),
+        fixture.tensor("target_center_weights"),
+        fixture.tensor("target_offset_weights"),
+        torch.zeros(semantic.shape, dtype=torch.uint8),
+    )
+    loss, targets = CenterLoss(), Targets(semantic, centers)
+    sums = loss(step.model(fixture.tensor("image").double()), targets)
+    counts = loss.counts(targets)
+    means = {name: value / counts[name] for name, value in sums.items()}
+    for name, ours in (("semantic", "top"), ("center", "center"), ("offset", "offset")):
+        # Recorded in single precision, unlike their sum.
+        assert means[ours].item() == pytest.approx(fixture.about["float64_values"][name], rel=1e-7)
+    step.check(torch.stack(list(means.values())).sum())
 
 
 def test_deeplabv3(shared: Path) -> None:
     fixture = Fixture.read(shared, "s5_deeplabv3_resnet50")
-    model = load("panoptic-deeplab", "deeplabv3_resnet50", fixture.states[0], dilation=(False, False, True))
+    model = load(FAMILY, "deeplabv3_resnet50", fixture.states[0], dilation=(False, False, True))
     images = fixture.images()[""]
     with torch.inference_mode():
         logits = model(images).logits
     fixture.agrees(logits, "out_native_semantic")
     fixture.agrees(enlarge(logits, images.shape[2:], align_corners=True), "out_semantic")
-    wide = load("panoptic-deeplab", "deeplabv3_resnet50", fixture.states[0], dilation=(False, True, True))
+    wide = load(FAMILY, "deeplabv3_resnet50", fixture.states[0], dilation=(False, True, True))
     with torch.inference_mode():
         assert wide(images).logits.shape[2:] == (9, 41)

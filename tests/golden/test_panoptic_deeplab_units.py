@@ -15,6 +15,7 @@ from segwright.contracts import CenterOutput, CenterTargets, Segment, Targets
 from segwright.data.targets import center_targets
 from segwright.decode.panoptic import Panoptic, merge_panoptic
 from segwright.decode.segment_scores import segment_scores
+from segwright.labels import LabelSpace
 from segwright.losses.center import CenterLoss
 from segwright.metrics.confusion import scores
 
@@ -142,12 +143,17 @@ def test_post_processing(shared: Path, case: str, scores: bool) -> None:
     assert listed == {k: area for k, area in zip(ids.tolist(), areas.tolist(), strict=True) if k >= 0}
 
 
+def with_things(count: int, things: list[int]) -> LabelSpace:
+    names = tuple(map(str, range(count)))
+    return LabelSpace("any", names, ((0, 0, 0),) * count, tuple(range(count)), things=tuple(map(str, things)))
+
+
 @pytest.mark.parametrize("kind", ["semantic", "instance", "both"])
 @pytest.mark.parametrize("case", [case for case in CASES if case != "topk"])  # its list is of the 11 centers
 def test_scores_of_instances(shared: Path, case: str, kind: Any) -> None:
     about, t, given = post_processed(shared, case)
     things = about["settings"]["thing_list"]
-    decode = Panoptic(**given, score=kind, things=tuple(things))
+    decode = Panoptic(**given, score=kind)
     if case == "foreground":  # a mask, not a head's scores
         found = merge_panoptic(
             t["semantic"], t["center"], t["offset"], things=things, foreground=t["foreground"], **given
@@ -162,7 +168,7 @@ def test_scores_of_instances(shared: Path, case: str, kind: Any) -> None:
     else:
         size = (t["center"].shape[2], t["center"].shape[3])
         output = CenterOutput(t["semantic_logits"], t["center"], t["offset"])
-        (prediction,) = decode(output, (size,), size)
+        (prediction,) = decode(output, (size,), size, with_things(t["semantic_logits"].shape[1], things))
         segments = prediction.segments
     instances = [segment for segment in segments if segment.class_index in things]
     by_id = {segment.id: segment for segment in instances}

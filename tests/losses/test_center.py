@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tests.draws import panoptic
+from tests.draws import LABELS, panoptic
 from torch.nn import functional as F
 
 from segwright.contracts import CenterOutput, Loss, Targets
@@ -16,7 +16,7 @@ from segwright.models.layers.centers import enlarge_centers
 
 def case(*, foreground: bool = False) -> tuple[CenterOutput, Targets]:
     torch.manual_seed(0)
-    targets = PanopticTargets(things=(2, 3))([panoptic(33, 49, 0), panoptic(29, 49, 1)], (33, 49))
+    targets = PanopticTargets()([panoptic(33, 49, 0), panoptic(29, 49, 1)], (33, 49), LABELS)
     output = CenterOutput(
         torch.randn(2, 4, 33, 49),
         torch.rand(2, 1, 33, 49),

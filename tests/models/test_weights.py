@@ -9,6 +9,7 @@ import torch
 from tests import small
 
 from segwright.contracts import InputContract, UserError
+from segwright.decode.panoptic import Panoptic
 from segwright.models.fcn import FCN
 from segwright.models.layers.norm import Norm
 from segwright.models.layers.segmenter import Auxiliary
@@ -71,3 +72,11 @@ def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
     save_file({"a": torch.zeros(1)}, str(tmp_path / "other.safetensors"))
     with pytest.raises(UserError, match="not a segwright model"):
         read_model(tmp_path / "other.safetensors")
+
+
+def test_a_file_carries_its_decoder_and_does_without_one(tmp_path: Path) -> None:
+    model = config().build(small.LABELS, BGR).eval()
+    write_model(tmp_path / "with.safetensors", model, config(), decode=Panoptic(top_k=30))
+    write_model(tmp_path / "without.safetensors", model, config())
+    assert read_model(tmp_path / "with.safetensors").decode == Panoptic(top_k=30)
+    assert read_model(tmp_path / "without.safetensors").decode is None

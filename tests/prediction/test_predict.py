@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -12,6 +14,8 @@ from tests import small
 import segwright
 from segwright.contracts import InputContract, UserError
 from segwright.data.maps import read_map, write_png
+from segwright.models.center_pyramid import CenterPyramid
+from segwright.models.pyramid import Pyramid
 from segwright.models.weights import read_model, write_model
 from segwright.prediction.predict import find_images, predict_files
 
@@ -94,3 +98,30 @@ def test_two_images_of_one_stem_keep_apart(model: torch.nn.Module, tmp_path: Pat
 def test_a_source_that_is_nothing_is_refused() -> None:
     with pytest.raises(UserError, match="no image there"):
         find_images(["nowhere/*.png"])
+
+
+def test_objects_come_out_in_official_files_and_pictures(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    labels = replace(small.LABELS, things=("red", "blue"))
+    model = CenterPyramid(Pyramid((8,) * 4, (1,) * 4, 8, 8), branch=8).build(labels, InputContract()).eval()
+    with torch.no_grad():
+        model.center[0].bias.fill_(0.5)  # type: ignore[operator, union-attr]
+    write_png(tmp_path / "12.png", picture(64, 96))
+    save = ("instances", "centers", "heatmap", "offset")
+    done = list(predict_files(model, [str(tmp_path / "12.png")], tmp_path / "out", save=save))
+    assert [problem for _, problem in done] == [None]
+    for folder in ("index", "color", "overlay", "panoptic", "centers", "heatmap", "offset"):
+        assert cv2.imread(str(tmp_path / "out" / folder / "12.png")).shape[:2] == (64, 96)
+    rows = json.loads((tmp_path / "out" / "panoptic.json").read_text())["annotations"]
+    prediction = segwright.predict(model, tmp_path / "12.png")
+    assert {row["id"] - 1 for row in rows[0]["segments_info"]} == {s.id for s in prediction.segments}
+    things = [s for s in prediction.segments if s.class_index in labels.thing_indices()]
+    assert len(json.loads((tmp_path / "out" / "instances.json").read_text())) == len(things)
+    with pytest.raises(UserError, match="no such thing; there are panoptic, instances"):
+        list(predict_files(model, [str(tmp_path / "12.png")], tmp_path / "other", save=("boxes",)))
+
+
+def test_pictures_of_centers_want_a_model_that_finds_them(model: torch.nn.Module, tmp_path: Path) -> None:
+    write_png(tmp_path / "a.png", picture())
+    with pytest.raises(UserError, match="--save offset: the model predicts classes alone"):
+        list(predict_files(model, [str(tmp_path / "a.png")], tmp_path / "out", save=("offset",)))

@@ -12,6 +12,7 @@ from segwright.contracts import Dataset, Sample
 from segwright.data.loader import Stack
 from segwright.labels import LabelSpace
 from segwright.prediction.draw import as_rgb, overlay, panels
+from segwright.prediction.draw_segments import overlay_segments
 from segwright.recipe import Recipe, open_draws
 
 COLUMNS = 4
@@ -28,7 +29,7 @@ def training_sheet(
     training = recipe.training
     draws = open_draws(recipe, dataset)
     first = min(training.steps - 1, int(progress * training.steps)) * training.batch
-    stack, tiles = Stack(recipe.targets, recipe.input), []
+    stack, tiles = Stack(recipe.targets, recipe.input, dataset.labels), []
     for position in range(first, first + count):
         batch = stack([draws[position]])
         image = batch.images[0].permute(1, 2, 0).numpy()
@@ -43,8 +44,11 @@ def data_sheet(dataset: Dataset, *, count: int = 12) -> NDArray[np.uint8]:
 
 
 def drawn(sample: Sample, labels: LabelSpace) -> NDArray[np.uint8]:
-    """A sample under the colors of its classes."""
-    return overlay(as_rgb(sample.image), sample.semantic(), labels)
+    """A sample under the colors of its classes, each object in its own shade."""
+    image = as_rgb(sample.image)
+    if sample.segments is None:
+        return overlay(image, sample.map, labels)
+    return overlay_segments(image, sample.map, sample.segments, labels)
 
 
 def sheet(tiles: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:

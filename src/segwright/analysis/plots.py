@@ -97,8 +97,11 @@ def throughput(steps: Lines) -> str:
 
 
 def validation(evaluations: Lines) -> str:
-    """Scores of the evaluations during training over steps; the best mIoU is marked."""
+    """Scores of the evaluations during training over steps; the best PQ, or else mIoU, is marked."""
     keys = {"miou": "mIoU", "pixel_accuracy": "pixel accuracy", "class_accuracy": "class accuracy"}
+    if any("pq" in line for line in evaluations):
+        keys = {"pq": "PQ", "ap": "AP", "miou": "mIoU", "pixel_accuracy": "pixel accuracy"}
+    marked = next(iter(keys))
     drawn = [(key, *_series(evaluations, key)) for key in keys]
     drawn = [(key, x, y) for key, x, y in drawn if x.size]
     if not drawn:
@@ -106,12 +109,12 @@ def validation(evaluations: Lines) -> str:
     with figure("validation", "validation scores, %", x_label="step") as (axes, result):
         for place, (key, x, y) in enumerate(drawn):
             axes.plot(x, 100 * y, color=SERIES[place], label=keys[key], marker="o", markersize=2.6)
-            if key == "miou":
+            if key == marked:
                 best = int(np.argmax(y))
                 axes.plot(
                     x[best], 100 * y[best], marker="o", markersize=6.5, fillstyle="none", color=SERIES[0]
                 )
-                note = f"best mIoU {100 * y[best]:.1f} at step {x[best]:,.0f}"
+                note = f"best {keys[key]} {100 * y[best]:.1f} at step {x[best]:,.0f}"
                 axes.set_title(note, loc="right", fontsize=8, color=MUTED, fontweight="normal")
         _finish_steps(axes)
         axes.legend(loc="lower right")

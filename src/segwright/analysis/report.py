@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.analysis import page, plots
+from segwright.analysis import page, plots, segments
 from segwright.labels import LabelSpace
 from segwright.prediction import draw
 
@@ -25,7 +25,10 @@ SIDES = (640, 480, 400, 320, 240, 160)  # longest sides to try until they fit th
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Case:
-    """One image to look at: ``image`` RGB [H, W, 3], the maps [H, W] in class indices, scores 0..1."""
+    """One image to look at: ``image`` RGB [H, W, 3], the maps [H, W] in class indices, scores 0..1.
+
+    ``objects``: pictures with their captions that stand for those of the class maps where there are objects.
+    """
 
     name: str
     miou: float
@@ -34,6 +37,13 @@ class Case:
     truth: NDArray[Any]
     prediction: NDArray[Any]
     group: Literal["worst", "best"]
+    pq: float = math.nan
+    objects: Sequence[tuple[str, NDArray[np.uint8]]] = ()
+
+    @property
+    def score(self) -> float:
+        """By which cases are ranked: PQ where there are objects, else mIoU."""
+        return self.miou if math.isnan(self.pq) else self.pq
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -104,6 +114,8 @@ def render(run: Run, cases: Sequence[Case]) -> str:
         figures=key_figures(run),
         curves=_curves(run),
         classes=class_table(run, counts),
+        segments=segments.class_rows(run.evaluation, run.labels),
+        segment_totals=segments.totals(run.evaluation),
         mean_iou=page.number_of(run.evaluation.get("miou")),
         mean_recall=page.number_of(run.evaluation.get("class_accuracy")),
         matrices=_matrices(counts, run.labels),
@@ -189,12 +201,16 @@ def top_confusions(
 def key_figures(run: Run) -> list[tuple[str, str]]:
     """What stands at the top of the page: (what, value as text), scores first."""
     evaluation = run.evaluation
-    scores = {
-        "mIoU": "miou",
-        "Pixel accuracy": "pixel_accuracy",
-        "Class accuracy": "class_accuracy",
-        "Frequency-weighted IoU": "frequency_weighted_iou",
-    }
+    scores = (
+        segments.KEY_FIGURES
+        if evaluation.get("panoptic")
+        else {
+            "mIoU": "miou",
+            "Pixel accuracy": "pixel_accuracy",
+            "Class accuracy": "class_accuracy",
+            "Frequency-weighted IoU": "frequency_weighted_iou",
+        }
+    )
     last = max((int(line["step"]) for line in (*run.steps, *run.evaluations) if "step" in line), default=None)
     return [
         *((title, page.percent(evaluation.get(key), 2)) for title, key in scores.items()),
@@ -260,10 +276,18 @@ def _groups(cases: Sequence[Case], labels: LabelSpace) -> list[tuple[str, list[_
     """Worst and best images, each with its pictures as data and its main mistakes."""
     pictures = [
         (
-            ("image and prediction", draw.overlay(case.image, case.prediction, labels)),
-            ("truth", draw.colorize(case.truth, labels)),
-            ("prediction", draw.colorize(case.prediction, labels)),
-            ("errors", draw.errors(case.prediction, case.truth, labels)),
+            *(
+                case.objects
+                or (
+                    ("image and prediction", draw.overlay(case.image, case.prediction, labels)),
+                    ("truth", draw.colorize(case.truth, labels)),
+                    ("prediction", draw.colorize(case.prediction, labels)),
+                )
+            ),
+            (
+                "errors of classes" if case.objects else "errors",
+                draw.errors(case.prediction, case.truth, labels),
+            ),
         )
         for case in cases
     ]
@@ -276,7 +300,7 @@ def _groups(cases: Sequence[Case], labels: LabelSpace) -> list[tuple[str, list[_
     groups = []
     for group, title, sign in (("worst", "Worst images", 1), ("best", "Best images", -1)):
         members = [view for view in views if view.case.group == group]
-        members.sort(key=lambda view: (math.isnan(view.case.miou), sign * view.case.miou))
+        members.sort(key=lambda view: (math.isnan(view.case.score), sign * view.case.score))
         groups += [(title, members)] if members else []
     return groups
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
+from segwright.analysis import segments
 from segwright.analysis.report import Case, Run, render
 from segwright.contracts import Dataset, UserError
+from segwright.decode.kinds import decoder_of, showing
 from segwright.labels import LabelSpace
 from segwright.models.weights import read_model
 from segwright.prediction.draw import as_rgb
@@ -74,13 +77,17 @@ def _cases(
 ) -> list[Case]:
     if data is None:
         return []
-    ranked = sorted((i for i in evaluation["per_image"] if i["miou"] is not None), key=lambda i: i["miou"])
+    known = [image for image in evaluation["per_image"] if image["miou"] is not None]
+    key = "pq" if known and all(image.get("pq") is not None for image in known) else "miou"
+    ranked = sorted(known, key=lambda image: image[key])
     worst_ones = ranked[:worst]
     best_ones = [image for image in ranked[::-1][:best] if image not in worst_ones]
     model = read_model(folder / BEST)
+    decode = showing(decoder_of(model))
     cases = []
     for image in worst_ones + best_ones:
         sample = data[image["index"]]
+        prediction = predict(model, sample.image, decode=decode)
         cases.append(
             Case(
                 name=image["name"],
@@ -88,8 +95,10 @@ def _cases(
                 pixel_accuracy=float(image["pixel_accuracy"]),
                 image=as_rgb(sample.image),
                 truth=sample.semantic(),
-                prediction=predict(model, sample.image).semantic,
+                prediction=prediction.semantic,
                 group="worst" if image in worst_ones else "best",
+                pq=float(image[key]) if key == "pq" else math.nan,
+                objects=segments.pictures(sample, prediction, data.labels),
             )
         )
     return cases

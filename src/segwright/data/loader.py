@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 
 from segwright.contracts import Batch, InputContract, Sample, UserError
 from segwright.data.targets import MakeTargets
+from segwright.labels import LabelSpace
 
 
 @dataclass(slots=True)
@@ -23,6 +24,7 @@ class Stack:
 
     targets: MakeTargets
     contract: InputContract
+    labels: LabelSpace
 
     def __call__(self, samples: Sequence[Sample]) -> Batch:
         """Images [N, C, H, W] as they were read, in channels-last memory; the padding is the contract's."""
@@ -38,7 +40,7 @@ class Stack:
         return Batch(
             torch.from_numpy(images).permute(0, 3, 1, 2),
             sizes,
-            self.targets(samples, (height, width)),
+            self.targets(samples, (height, width), self.labels),
             tuple(s.name for s in samples),
         )
 

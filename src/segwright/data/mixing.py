@@ -123,13 +123,14 @@ class CopyBlob:
     bus and train onto road. All rules whose classes are there apply in turn. The pixel of the copy with the
     smallest row + column (the first such, in reading order) comes to lie on a random pixel of the other class;
     what leaves the image is cut off. The copy is the whole class, or with ``blobs`` a connected part of it;
-    ``only_onto`` keeps it to the pixels of the other class. Crowds are never copied.
+    ``only_onto`` keeps it to the pixels of the other class. Crowds are never copied. ``strays``: see ``move``.
     """
 
     augment: Augmentation
     rules: tuple[tuple[int | str, int | str], ...]
     blobs: bool = False
     only_onto: bool = False
+    strays: bool = False
     probability: float = 0.5
 
     def __call__(self, sample: Sample, draw: Draw) -> Sample:
@@ -155,7 +156,7 @@ class CopyBlob:
             found = _blobs(mask)
             mask = found[int(random.integers(len(found)))]
         target = divmod(int(places[random.integers(len(places))]), under.shape[1])
-        moved, mask = move(other, mask, target, base)
+        moved, mask = move(other, mask, target, base, strays=self.strays)
         return paste(base, moved, mask & under if self.only_onto else mask)
 
 
@@ -173,17 +174,23 @@ def cut_box(size: tuple[int, int], stays: float, middle: tuple[int, int]) -> tup
 
 
 def move(
-    sample: Sample, mask: Mask, target: tuple[int, int], like: Sample
+    sample: Sample, mask: Mask, target: tuple[int, int], like: Sample, *, strays: bool = False
 ) -> tuple[Sample, NDArray[np.bool_]]:
     """The pixels of ``mask`` where its anchor lies on ``target`` (row, column) of ``like``: sample and mask.
 
-    The anchor is the pixel of ``mask`` with the smallest row + column, the first in reading order.
+    The anchor is the pixel of ``mask`` with the smallest row + column, the first in reading order. What leaves the
+    image is cut off; with ``strays`` (S4) it comes in again from below or the right, or lies on the last row or column.
     """
     rows, columns = np.nonzero(mask)
     anchor = int(np.argmin(rows + columns))
     down, right = target[0] - int(rows[anchor]), target[1] - int(columns[anchor])
     new_rows, new_columns = rows + down, columns + right
     height, width = like.map.shape
+    if strays:
+        new_rows, new_columns = (
+            np.minimum(new_rows, height - 1) % height,
+            np.minimum(new_columns, width - 1) % width,
+        )
     inside = (new_rows >= 0) & (new_rows < height) & (new_columns >= 0) & (new_columns < width)
     to, of = (new_rows[inside], new_columns[inside]), (rows[inside], columns[inside])
     image, moved = np.zeros_like(like.image), np.zeros((height, width), sample.map.dtype)

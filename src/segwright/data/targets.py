@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float32, Int, UInt8
 from numpy.typing import NDArray
 
-from segwright.contracts import IGNORED, CenterTargets, Sample, Segment, Targets
+from segwright.contracts import IGNORED, CenterTargets, Sample, Segment, Targets, UserError
 from segwright.labels import LabelSpace
 
 
@@ -19,15 +19,15 @@ from segwright.labels import LabelSpace
 class MakeTargets(Protocol):
     """Makes the targets of a batch from its samples."""
 
-    def __call__(self, samples: Sequence[Sample], size: tuple[int, int]) -> Targets:
-        """Targets of ``size`` (height, width), ignored beyond each sample's own size."""
+    def __call__(self, samples: Sequence[Sample], size: tuple[int, int], labels: LabelSpace) -> Targets:
+        """Targets of ``size`` (height, width) in the classes of ``labels``, ignored beyond each sample's own size."""
 
 
 @dataclass(slots=True)
 class SemanticTargets:
     """The class of every pixel."""
 
-    def __call__(self, samples: Sequence[Sample], size: tuple[int, int]) -> Targets:
+    def __call__(self, samples: Sequence[Sample], size: tuple[int, int], labels: LabelSpace) -> Targets:
         """uint8 [N, H, W]: small until it is on the device."""
         maps = np.full((len(samples), *size), IGNORED, dtype=np.uint8)
         for target, sample in zip(maps, samples, strict=True):
@@ -56,8 +56,7 @@ class PanopticTargets:
     A thing's center is the mean of its pixels; around it stands a Gaussian of ``sigma`` pixels. Things below
     ``small_area`` pixels weigh ``small_weight`` in the semantic term. A crowd has a class but no center;
     ``crowd_centers`` gives it center and offsets all the same, and ``ignore_crowd`` takes its class away.
-    ``stuff_offset``: the offsets of stuff count and should be zero. ``things``: the class indices with objects,
-    which ``for_labels`` fills in.
+    ``stuff_offset``: the offsets of stuff count and should be zero.
     """
 
     sigma: int = 8
@@ -66,22 +65,18 @@ class PanopticTargets:
     stuff_offset: bool = False
     ignore_crowd: bool = False
     crowd_centers: bool = False
-    things: tuple[int, ...] | None = None
 
-    def for_labels(self, labels: LabelSpace) -> PanopticTargets:
-        """The same for the things of a label space."""
-        return replace(self, things=tuple(np.flatnonzero(labels.thing_table()).tolist()))
-
-    def __call__(self, samples: Sequence[Sample], size: tuple[int, int]) -> Targets:
-        """Semantic uint8 [N, H, W] and ``CenterTargets``; ``ValueError`` for samples without segments."""
+    def __call__(self, samples: Sequence[Sample], size: tuple[int, int], labels: LabelSpace) -> Targets:
+        """Semantic uint8 [N, H, W] and ``CenterTargets``; ``UserError`` for samples without segments."""
+        things = labels.thing_indices()
         maps: list[NDArray[Any]] = []
         for number, sample in enumerate(samples):
             if sample.segments is None:
-                raise ValueError(
+                raise UserError(
                     f"{sample.name}: a class map without segments; expected a map of segment ids; "
                     "train it with SemanticTargets, or point data to panoptic or instance truth"
                 )
-            found = _maps(self.image(sample.map, sample.segments))
+            found = _maps(self.image(sample.map, sample.segments, things))
             height, width = sample.map.shape
             if not number:
                 shapes = [(len(samples), *each.shape[:-2], *size) for each in found]
@@ -92,19 +87,20 @@ class PanopticTargets:
         semantic, *centers = (torch.from_numpy(each) for each in maps)
         return Targets(semantic, CenterTargets(*centers))
 
-    def image(self, ids: Int[np.ndarray, "height width"], segments: Sequence[Segment]) -> ImageTargets:
-        """The targets of one map of segment ids; pixels of no segment are void.
+    def image(
+        self, ids: Int[np.ndarray, "height width"], segments: Sequence[Segment], things: Sequence[int]
+    ) -> ImageTargets:
+        """The targets of one map of segment ids, ``things`` the classes with objects; pixels of no segment are void.
 
         The map is read once, as runs of equal ids along its rows: areas and centers are sums over runs, and
         every target is a value a run, spread over its pixels. So the number of segments costs next to nothing.
         """
-        assert self.things is not None, "for_labels has not been called"
         runs = _Runs.of(ids, [segment.id for segment in segments])
         # One entry a segment, and a last one for void.
         known = np.array([True] * len(segments) + [False])
         crowd = np.array([segment.crowd for segment in segments] + [False])
         classes = np.array([segment.class_index for segment in segments] + [IGNORED], dtype=np.uint8)
-        thing = np.isin(classes, self.things) & known
+        thing = np.isin(classes, things) & known
         area, y, x = runs.moments(len(known))
         marked = thing & (area > 0) & (self.crowd_centers | ~crowd)
         whole = float(self.small_weight).is_integer() and 0 <= self.small_weight <= 255
@@ -134,13 +130,8 @@ def center_targets(
     ``things``: class indices with objects. ``rules`` are fields of ``PanopticTargets``: ``sigma=8``,
     ``small_area=4096``, ``small_weight=3``, ``stuff_offset=False``. ``legacy_crowd``: crowds have centers.
     """
-    make = PanopticTargets(
-        ignore_crowd=ignore_crowd_in_semantic,
-        crowd_centers=legacy_crowd,
-        things=tuple(int(thing) for thing in things),
-        **rules,
-    )
-    found = make.image(ids, segments)
+    make = PanopticTargets(ignore_crowd=ignore_crowd_in_semantic, crowd_centers=legacy_crowd, **rules)
+    found = make.image(ids, segments, [int(thing) for thing in things])
     weights = ("semantic_weight", "center_weight", "offset_weight")
     return replace(found, **{name: getattr(found, name).astype(np.float32) for name in weights})
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from segwright.contracts import IGNORED, Segment, UserError
 from segwright.data.coding import Coding, InChannels
 from segwright.data.lists import Strings
 from segwright.data.maps import pack, present, read_map
+from segwright.data.run_lengths import decode, from_annotation
 from segwright.labels import LabelSpace
 
 Found = tuple[NDArray[Any], tuple[Segment, ...] | None]
@@ -274,6 +274,10 @@ class Polygons:
             "remove it"
         ]
 
+    def annotations(self, index: int) -> list[dict[str, Any]]:
+        """The annotations of an image as the file has them: category_id, segmentation, iscrowd, area."""
+        return self._record(index)[1]
+
     def _record(self, index: int) -> tuple[tuple[int, int], list[dict[str, Any]]]:
         height, width, found = json.loads(self.records[index])
         return (height, width), found
@@ -282,61 +286,12 @@ class Polygons:
 def mask_of(segmentation: Any, size: tuple[int, int], source: Path, name: Any) -> NDArray[np.bool_]:
     """The mask bool [H, W] of COCO polygons ([[x, y, ...], ...]) or run lengths ({size, counts})."""
     try:
-        if isinstance(segmentation, dict):
-            return _unrolled(segmentation, size)
-        return _filled([shape for shape in segmentation if len(shape) >= 6], size)
+        return decode(from_annotation(segmentation, size))
     except (TypeError, ValueError, KeyError, IndexError, AttributeError, OverflowError) as error:
         raise UserError(
             f"{source}: the segmentation of annotation {name} cannot be read ({error}); expected polygons of at "
             "least three points or run lengths"
         ) from None
-
-
-def _filled(shapes: list[Any], size: tuple[int, int]) -> NDArray[np.bool_]:
-    """Polygons as pycocotools fills them, of which it would walk along every pixel, however far away."""
-    from pycocotools import mask as coder
-
-    if not shapes:
-        return np.zeros(size, dtype=bool)
-    reach = 100 + 10 * max(size)
-    for shape in shapes:
-        points = np.asarray(shape, dtype=np.float64)
-        if not (np.isfinite(points).all() and (np.abs(points) <= reach).all()):
-            raise ValueError(f"a coordinate is no number, or far outside of {size[1]}x{size[0]} pixels")
-    with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", DeprecationWarning
-        )  # of numpy, about how pycocotools hands arrays over
-        return np.asarray(coder.decode(coder.merge(coder.frPyObjects(shapes, *size))), dtype=bool)
-
-
-def _unrolled(code: dict[str, Any], size: tuple[int, int]) -> NDArray[np.bool_]:
-    """Run lengths, plain or packed, down the columns. Checked: pycocotools reads beyond runs that are too short."""
-    counts = code["counts"]
-    runs = np.array(counts if isinstance(counts, list) else _unpacked(counts), dtype=np.int64)
-    if tuple(code["size"]) != size:
-        raise ValueError(f"its size is {code['size']}, the image {list(size)}")
-    if runs.ndim != 1 or (runs < 0).any() or int(runs.sum()) != size[0] * size[1]:
-        raise ValueError(f"its runs sum to {int(runs.sum())}, the image has {size[0] * size[1]} pixels")
-    return np.asarray(np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(size[::-1]).T)
-
-
-def _unpacked(text: str | bytes) -> list[int]:
-    """The runs of COCO's packed form: 5 bits a character, from the third on the difference to the one before last."""
-    characters = (text.encode() if isinstance(text, str) else text).__iter__()
-    runs: list[int] = []
-    for first in characters:
-        character, value, shift = first - 48, 0, 0
-        while True:
-            value |= (character & 31) << shift
-            shift += 5
-            if not character & 32:
-                break
-            character = next(characters, 48) - 48
-        if character & 16:
-            value -= 1 << shift
-        runs.append(value + (runs[-2] if len(runs) > 2 else 0))
-    return runs
 
 
 def _classes(values: NDArray[Any], labels: LabelSpace, path: Path) -> NDArray[np.uint8]:

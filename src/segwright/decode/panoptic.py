@@ -8,16 +8,15 @@ with their number.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from segwright.contracts import IGNORED, CenterOutput, PredictedSegment, Prediction
+from segwright.contracts import IGNORED, CenterOutput, Evidence, PredictedSegment, Prediction
 from segwright.decode.nearest import NearestCenter, portion
 from segwright.decode.segment_scores import segment_scores
 from segwright.labels import LabelSpace
@@ -48,7 +47,7 @@ class Panoptic:
     ``top_k``: most centers of an image; ``stuff_area``: least pixels of a stuff class. ``score`` of a thing:
     "semantic", mean probability of its class over its pixels; "instance", heat at the mean of its pixels; "both",
     their product (the three of S5); "center", heat at its center, the cheapest. Stuff scores as in "semantic",
-    NaN with "center" and "instance". ``things``: class indices with objects, which ``for_labels`` fills in.
+    NaN with "center" and "instance". ``evidence``: keep centers, heat map and offsets beside the result.
     """
 
     threshold: float = 0.1
@@ -58,43 +57,53 @@ class Panoptic:
     divisor: int = 1000
     score: Literal["center", "semantic", "instance", "both"] = "both"
     align_corners: bool = True
-    things: tuple[int, ...] | None = None
-
-    def for_labels(self, labels: LabelSpace) -> Panoptic:
-        """The same for the things of a label space."""
-        return replace(self, things=tuple(np.flatnonzero(labels.thing_table()).tolist()))
+    evidence: bool = False
 
     def __call__(
-        self, output: CenterOutput, sizes: tuple[tuple[int, int], ...], padded: tuple[int, int]
+        self,
+        output: CenterOutput,
+        sizes: tuple[tuple[int, int], ...],
+        padded: tuple[int, int],
+        labels: LabelSpace,
     ) -> list[Prediction]:
         """One prediction an image: semantic uint8, panoptic int32, and its segments."""
-        return [self._one(_image(output, i), size, padded) for i, size in enumerate(sizes)]
+        things = labels.thing_indices()
+        return [self._one(_image(output, i), size, padded, things) for i, size in enumerate(sizes)]
 
-    def _one(self, output: CenterOutput, size: tuple[int, int], padded: tuple[int, int]) -> Prediction:
-        assert self.things is not None, "for_labels has not been called"
+    def _one(
+        self, output: CenterOutput, size: tuple[int, int], padded: tuple[int, int], things: Sequence[int]
+    ) -> Prediction:
         full = enlarge_centers(output, padded, align_corners=self.align_corners)
         inside = (slice(None), slice(None), slice(size[0]), slice(size[1]))
-        logits, center = full.semantic[inside], full.center[inside]
+        logits, center, offset = full.semantic[inside], full.center[inside], full.offset[inside]
         semantic = logits.argmax(1).to(torch.uint8)
+        foreground = None if full.foreground is None else full.foreground[inside][:, 0] > 0
+        if foreground is not None:  # it takes away what is no thing; it makes no thing of stuff
+            hidden = _look_up(thing_table(things, semantic.device), semantic.int()) & ~foreground
+            semantic = semantic.masked_fill(hidden, IGNORED)
         found = merge_panoptic(
             semantic,
             center,
-            full.offset[inside],
-            things=self.things,
+            offset,
+            things=things,
             divisor=self.divisor,
             threshold=self.threshold,
             nms_kernel=self.nms_kernel,
             top_k=self.top_k,
             stuff_area=self.stuff_area,
-            foreground=None if full.foreground is None else full.foreground[inside][:, 0] > 0,
         )
         segments = found.segments[0]
         if self.score != "center":
             segments = segment_scores(
                 found.panoptic[0], segments, kind=self.score, logits=logits[0], center=center[0, 0]
             )
-        panoptic = found.panoptic[0].cpu().numpy()
-        return Prediction(semantic[0].cpu().numpy(), panoptic, segments)
+        return Prediction(
+            semantic[0].cpu().numpy(),
+            found.panoptic[0].cpu().numpy(),
+            segments,
+            None if foreground is None else foreground[0].cpu().numpy(),
+            _evidence(found.centers[0], center, offset) if self.evidence else None,
+        )
 
 
 def merge_panoptic(  # noqa: PLR0913 - the settings of the method, each by name
@@ -288,6 +297,10 @@ def _listed(votes: Votes, scores: Sequence[float], divisor: int) -> tuple[Predic
         *(PredictedSegment(k, k // divisor, area, float("nan")) for k, area in stuff if k != VOID),
         *(PredictedSegment(k, k // divisor, area, score) for k, area, score in objects if k != VOID),
     )
+
+
+def _evidence(centers: Tensor, heat: Tensor, offset: Tensor) -> Evidence:
+    return Evidence(centers.cpu().numpy(), heat[0, 0].float().cpu().numpy(), offset[0].float().cpu().numpy())
 
 
 def _image(output: CenterOutput, index: int) -> CenterOutput:

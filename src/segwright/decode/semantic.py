@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from segwright.contracts import PixelOutput, Prediction
+from segwright.labels import LabelSpace
 from segwright.models.layers.resize import enlarge
 
 
@@ -16,7 +17,11 @@ class Argmax:
     """The class with the highest score at every pixel of the image, from logits enlarged to its size."""
 
     def __call__(
-        self, output: PixelOutput, sizes: tuple[tuple[int, int], ...], padded: tuple[int, int]
+        self,
+        output: PixelOutput,
+        sizes: tuple[tuple[int, int], ...],
+        padded: tuple[int, int],
+        labels: LabelSpace,
     ) -> list[Prediction]:
         """One prediction an image: class indices uint8 [height, width], padding cut off."""
         logits = enlarge(output.logits.float(), padded)

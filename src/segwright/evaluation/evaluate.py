@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, closing
 from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,29 +14,21 @@ from numpy.typing import NDArray
 from torch import nn
 
 from segwright.contracts import Dataset, Decoder, Prediction, Sample, Scores
-from segwright.data.loader import Stack, batches
-from segwright.data.targets import SemanticTargets
+from segwright.decode.forward import ONCE, Forward
+from segwright.evaluation.oracle import Oracle
+from segwright.evaluation.outputs import Seen, outputs
+from segwright.evaluation.tally import Group, Tally
 from segwright.labels import LabelSpace
-from segwright.metrics.confusion import Confusion, scores
 
-
-@runtime_checkable
-class Group(Protocol):
-    """The processes that share an evaluation."""
-
-    @property
-    def rank(self) -> int:
-        """Which one this is, from 0."""
-
-    @property
-    def world(self) -> int:
-        """How many there are."""
-
-    def sum(self, values: NDArray[Any]) -> NDArray[Any]:
-        """The sum over all."""
-
-    def gather(self, thing: Any) -> list[Any]:
-        """The thing of each, in rank order."""
+DECIDES = {
+    "semantic": "miou",
+    "instance": "ap",
+    "panoptic": "pq",
+}  # task -> the score that tells the better model
+TITLES = {
+    "pq": "PQ", "sq": "SQ", "rq": "RQ", "ap": "AP", "ap50": "AP50", "foreground_iou": "foreground IoU",
+    "miou": "mIoU", "pixel_accuracy": "pixel accuracy",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,17 +52,46 @@ ALONE = Alone()
 
 @dataclass(slots=True)
 class Evaluation:
-    """Scores of a split, the counts behind them ([classes, classes + 1], rows are truth), and each image's."""
+    """Scores of a split, the counts behind them ([classes, classes + 1], rows are truth), and each image's.
+
+    Where truth and predictions are panoptic: ``panoptic`` {all | things | stuff: {pq, sq, rq, n}, class: {name: ...}}
+    and ``average_precision`` of the masks of things. ``foreground``: class IoU of that head, where a model has it.
+    """
 
     labels: LabelSpace
     scores: Scores
     counts: NDArray[np.int64]
     per_image: list[dict[str, Any]] = field(default_factory=list)
+    panoptic: dict[str, Any] | None = None
+    average_precision: dict[str, Any] | None = None
+    foreground: dict[str, float] | None = None
+
+    def headlines(self) -> dict[str, float]:
+        """The totals by name, as logs and summaries show them; NaN where there is nothing to score."""
+        found = {name: getattr(self.scores, name) for name in ("miou", "pixel_accuracy", "class_accuracy")}
+        if self.panoptic is not None:
+            found |= {name: self.panoptic["all"][name] for name in ("pq", "sq", "rq")}
+        if self.average_precision is not None:
+            found |= {name: self.average_precision["all"][name] for name in ("ap", "ap50")}
+        if self.foreground is not None:
+            found["foreground_iou"] = self.foreground["thing"]
+        return found
+
+    def decides(self, task: str) -> float:
+        """The score by which models of a task are compared: mIoU, AP or PQ."""
+        return self.headlines().get(DECIDES[task], float("nan"))
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, fractions 0..1, null where a class does not occur."""
+        parts = {
+            "panoptic": self.panoptic,
+            "average_precision": self.average_precision,
+            "foreground": self.foreground,
+        }
         values = {
+            **self.headlines(),
             **asdict(self.scores),
+            **{name: part for name, part in parts.items() if part is not None},
             "images": len(self.per_image),
             "confusion": self.counts.tolist(),
             "per_image": self.per_image,
@@ -79,59 +100,76 @@ class Evaluation:
         return dict(_plain(values))
 
 
-def evaluate(
+def described(headlines: Mapping[str, Any]) -> str:
+    """The totals in one line, in percent, the telling ones first; what is null or NaN is left out."""
+    found = [(title, headlines.get(name)) for name, title in TITLES.items()]
+    return ", ".join(f"{title} {value:.2%}" for title, value in found if value is not None and value == value)
+
+
+@dataclass(slots=True)
+class Scoring:
+    """Counts the predictions of a share of the images, and makes an ``Evaluation`` of what all shares counted."""
+
+    tally: Tally
+    per_image: list[dict[str, Any]] = field(default_factory=list)
+
+    def add(self, seen: Seen, prediction: Prediction) -> None:
+        """Count one image."""
+        values = self.tally.add(prediction, seen.sample, image=seen.index)
+        self.per_image.append({"index": seen.index, "name": seen.sample.name} | values)
+
+    def result(self, group: Group) -> Evaluation:
+        """The scores of all images of the group's processes."""
+        tally = self.tally
+        tally.combine(group)
+        everyone = [image for part in group.gather(self.per_image) for image in part]
+        everyone.sort(key=lambda image: int(image["index"]))
+        found = Evaluation(tally.labels, tally.confusion.result(), tally.confusion.counts, everyone)
+        if tally.panoptic_images:
+            found.panoptic = tally.quality.result()
+            found.average_precision = tally.precision.result()
+        if tally.foreground.counts.any():
+            found.foreground = tally.foreground.result().class_iou
+        return found
+
+
+def evaluate(  # noqa: PLR0913 - what may differ, each by name
     model: nn.Module,
     dataset: Dataset,
     decode: Decoder,
     *,
+    forward: Forward = ONCE,
+    oracle: Oracle | None = None,
     device: torch.device | None = None,
     group: Group = ALONE,
     workers: int = 0,
+    max_detections: int = 100,
     autocast: AbstractContextManager[Any] | None = None,
     watch: Callable[[int, Sample, Prediction], None] | None = None,
 ) -> Evaluation:
     """Score ``model`` on every image of ``dataset`` exactly once, whatever the number of processes.
 
     Each process takes its share of the images; integer counts are added and ratios taken once, at the end.
-    Images go one by one in their own size, so a score depends on no other image. ``watch`` is called with
-    (index, sample, prediction) of each image of this process.
+    Images go one by one in their own size, so a score depends on no other image. ``forward``: how the model is run, for
+    example ``Scales``. ``oracle``: parts of what it says are replaced by the truth. ``max_detections``: the objects of
+    an image that average precision looks at. ``watch`` is called with (index, sample, prediction) of each image of
+    this process.
     """
-    device = device or torch.device("cpu")
-    confusion, per_image = Confusion(dataset.labels), []
-    contract: Any = model.contract
-    mine, stack = (
-        range(group.rank, len(dataset), group.world),
-        _KeepSamples(Stack(SemanticTargets(), contract)),
+    device, labels = device or torch.device("cpu"), dataset.labels
+    scoring = Scoring(Tally(labels, max_detections))
+    passes = outputs(
+        model, dataset, group=group, device=device, forward=forward, workers=workers, autocast=autocast
     )
-    loader: Any = batches(dataset, [[index] for index in mine], stack, workers=workers)
-    was_training = model.training
-    model.eval()
-    try:
-        for index, (batch, (sample,)) in zip(mine, loader, strict=True):
-            images = batch.images.to(device, non_blocking=True)
-            with torch.inference_mode(), autocast or nullcontext():
-                output = model(contract.normalize(images))
-            (prediction,) = decode(output, batch.sizes, (images.shape[2], images.shape[3]))
-            score = scores(confusion.add(prediction.semantic, sample.semantic()), dataset.labels.names)
-            about = {"index": index, "name": sample.name}
-            per_image.append(about | {"miou": score.miou, "pixel_accuracy": score.pixel_accuracy})
+    with closing(passes):
+        for seen in passes:
+            if oracle is None:
+                (prediction,) = decode(seen.output, seen.sizes, seen.padded, labels)
+            else:
+                prediction = oracle(decode, seen.output, seen.padded, seen.sample, labels)
+            scoring.add(seen, prediction)
             if watch is not None:
-                watch(index, sample, prediction)
-    finally:
-        model.train(was_training)
-    counts = group.sum(confusion.counts)
-    everyone = sorted((image for part in group.gather(per_image) for image in part), key=lambda i: i["index"])
-    return Evaluation(dataset.labels, scores(counts, dataset.labels.names), counts, everyone)
-
-
-@dataclass(slots=True)
-class _KeepSamples:
-    """Hands the samples on beside the batch: evaluation compares with the truth as it was read."""
-
-    stack: Stack
-
-    def __call__(self, samples: Sequence[Sample]) -> Any:
-        return self.stack(samples), samples
+                watch(seen.index, seen.sample, prediction)
+    return scoring.result(group)
 
 
 def _plain(value: Any) -> Any:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from segwright.contracts import ModelConfig, UserError
 from segwright.labels import LabelSpace, spread_colors
-from segwright.legacy import csail, deeplab_voc, panoptic_deeplab, toolbox, torchvision, tutorial
+from segwright.legacy import csail, deeplab_voc, panoptic_deeplab, smp, toolbox, torchvision, tutorial
 from segwright.legacy.description import Description, Renames, State, known
 from segwright.models.published import read_tensors, unwrap
 from segwright.models.weights import write_model
@@ -25,10 +25,11 @@ FAMILIES = {
     "tutorial": tutorial.FAMILY,
     "panoptic-deeplab": panoptic_deeplab.FAMILY,
     "torchvision": torchvision.FAMILY,
+    "smp": smp.FAMILY,
 }
-# What ancestors store beside weights: S2's running sums of its norm, the ImageNet classifier of a backbone.
+# Stored beside weights: S2's running sums of its norm, the ImageNet classifier of a backbone, Detectron2's input.
 DROPPED = re.compile(
-    r".*\._tmp_running_(mean|var)|.*\._running_iter|((encoder|backbone)\.)?fc\.(weight|bias)"
+    r".*\._tmp_running_(mean|var)|.*\._running_iter|((encoder|backbone)\.)?fc\.(weight|bias)|pixel_(mean|std)"
 )
 
 Files = str | Path | Mapping[str, Any] | Sequence[str | Path | Mapping[str, Any]]

@@ -60,13 +60,13 @@ def scores(counts: NDArray[np.int64], names: tuple[str, ...]) -> Scores:
     hit = counts.diagonal().astype(np.float64)
     truth = counts.sum(1).astype(np.float64)
     predicted = counts[:, : len(names)].sum(0).astype(np.float64)
-    iou = _ratio(hit, truth + predicted - hit)
+    iou = ratio(hit, truth + predicted - hit)
     present = truth > 0
     total = truth.sum()
     return Scores(
-        miou=_mean(iou),
+        miou=mean(iou),
         pixel_accuracy=float(hit.sum() / total) if total else float("nan"),
-        class_accuracy=_mean(_ratio(hit, truth)),
+        class_accuracy=mean(ratio(hit, truth)),
         frequency_weighted_iou=float((truth[present] * iou[present]).sum() / total)
         if total
         else float("nan"),
@@ -74,10 +74,12 @@ def scores(counts: NDArray[np.int64], names: tuple[str, ...]) -> Scores:
     )
 
 
-def _ratio(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:
+def ratio(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:
+    """``part`` / ``whole``, NaN where the whole is nothing."""
     return np.divide(part, whole, out=np.full_like(part, np.nan), where=whole > 0)
 
 
-def _mean(values: NDArray[np.float64]) -> float:
+def mean(values: NDArray[np.float64]) -> float:
+    """The mean of what is not NaN."""
     known = values[~np.isnan(values)]
     return float(known.mean()) if known.size else float("nan")

@@ -13,9 +13,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segwright.contracts import PredictedSegment, Segment
+from segwright.data.run_lengths import places, run_starts
 from segwright.labels import LabelSpace
 
 VOID = 0  # in truth; in predictions -1, and 0 unless a segment has that id
+_BYTES = np.array([1, 256, 65536])  # of an id in R, G and B
+
+
+@dataclass(frozen=True, slots=True)
+class Matches:
+    """What the comparison of one image tells, each in the order of ids.
+
+    ``classes`` int64 [K] and ``iou`` float64 [K] of the matches; ``false`` and ``missed``: the classes of predictions
+    and of true segments without match.
+    """
+
+    classes: NDArray[np.int64]
+    iou: NDArray[np.float64]
+    false: NDArray[np.int64]
+    missed: NDArray[np.int64]
 
 
 @dataclass(slots=True)
@@ -44,12 +60,25 @@ class PanopticQuality:
         *,
         areas: Mapping[int, int] | None = None,
     ) -> NDArray[np.float64]:
-        """Count one image from maps of ids [H, W] and their segments; the image's own counts come back.
+        """Count one image from maps of ids and their segments; the image's own counts come back.
 
-        ``areas``: pixels of true segments by id where an annotation file states them; else they are counted.
-        ``ValueError`` for maps of unequal size, and for predicted ids and segments that do not correspond.
+        Maps are [H, W], or uint8 [H, W, 3] in which an id is R + 256 G + 65536 B. ``areas``: pixels of true segments
+        by id where an annotation file states them; else they are counted. ``ValueError`` for maps of unequal size,
+        and for predicted ids and segments that do not correspond.
         """
-        if prediction.shape != truth.shape:
+        return self.count(self.compare(prediction, predicted, truth, segments, areas=areas))
+
+    def compare(
+        self,
+        prediction: NDArray[Any],
+        predicted: Sequence[PredictedSegment | Segment],
+        truth: NDArray[Any],
+        segments: Sequence[Segment],
+        *,
+        areas: Mapping[int, int] | None = None,
+    ) -> Matches:
+        """What ``add`` would count, without counting it: images compared side by side are counted in their order."""
+        if prediction.shape[:2] != truth.shape[:2]:
             raise ValueError(
                 f"prediction is {prediction.shape}, truth is {truth.shape}; expected equal sizes"
             )
@@ -58,7 +87,7 @@ class PanopticQuality:
         real = sorted(segments, key=lambda segment: segment.id)
         self._check(found)
         self._check(real)
-        pixels = _intersections(truth, [s.id for s in real], prediction, [s.id for s in found])
+        pixels = shared_pixels(truth, [s.id for s in real], prediction, [s.id for s in found])
         area = pixels.sum(0)[1:-1]
         if pixels[:, -1].any() or not area.all():
             raise ValueError(_difference(prediction, found, area))
@@ -70,13 +99,22 @@ class PanopticQuality:
         own, crowd = _classes(real), np.array([s.crowd for s in real], dtype=bool)
         match = (own[:, None] == _classes(found)) & ~crowd[:, None] & (iou > 0.5)
         forgiven = (void + _in_crowd(inside, found, segments, real)) / area > 0.5
-        hits, mine = own[match.nonzero()[0]], np.zeros_like(self.counts)
+        return Matches(
+            own[match.nonzero()[0]],
+            iou[match],
+            _classes(found)[~match.any(0) & ~forgiven],
+            own[~match.any(1) & ~crowd],
+        )
+
+    def count(self, matches: Matches) -> NDArray[np.float64]:
+        """Count what ``compare`` found in one image; the image's own counts come back."""
+        mine = np.zeros_like(self.counts)
         # One by one into the sums, too: adding the image's sum instead would round differently.
         for sums in (self.counts, mine):
-            np.add.at(sums, (hits, 0), iou[match])
-            np.add.at(sums, (hits, 1), 1)
-            np.add.at(sums, (_classes(found)[~match.any(0) & ~forgiven], 2), 1)
-            np.add.at(sums, (own[~match.any(1) & ~crowd], 3), 1)
+            np.add.at(sums, (matches.classes, 0), matches.iou)
+            np.add.at(sums, (matches.classes, 1), 1)
+            np.add.at(sums, (matches.false, 2), 1)
+            np.add.at(sums, (matches.missed, 3), 1)
         return mine
 
     def combine(self, counts: NDArray[np.float64]) -> None:
@@ -120,12 +158,40 @@ def qualities(counts: NDArray[np.float64], labels: LabelSpace) -> dict[str, Any]
     }
 
 
+def shared_pixels(
+    truth: NDArray[Any], real: Sequence[int], prediction: NDArray[Any], found: Sequence[int]
+) -> NDArray[np.int64]:
+    """Pixels that share an id of each map, int64 [truth + 2, prediction + 2]: void, the ids given, any other."""
+    start = run_starts(truth, prediction)
+    length = np.diff(start, append=truth.shape[0] * truth.shape[1])
+    width = len(found) + 2
+    rows = _columns(_values(truth, start), real, (VOID,))
+    columns = _columns(_values(prediction, start), found, (VOID, -1))
+    pixels = np.bincount(rows * width + columns, length, minlength=(len(real) + 2) * width)
+    return pixels.astype(np.int64).reshape(-1, width)
+
+
+def _values(ids: NDArray[Any], start: NDArray[np.int64] | slice) -> NDArray[Any]:
+    """The ids at some pixels of a map in either form."""
+    if ids.ndim == 3:
+        return np.asarray(ids.reshape(-1, 3)[start].astype(np.int64) @ _BYTES)
+    return ids.reshape(-1)[start]
+
+
+def _columns(values: NDArray[Any], ids: Sequence[int], void: tuple[int, ...]) -> NDArray[np.int64]:
+    """1 + place among ``ids``, 0 for void, the last for any other."""
+    place = places(values, ids)
+    return np.where(place >= 0, place + 1, np.where(np.isin(values, void), 0, len(ids) + 1))
+
+
 def _mean(classes: Iterable[dict[str, float]]) -> dict[str, float]:
     rows = list(classes)
-    means = {
-        name: sum(row[name] for row in rows) / len(rows) if rows else float("nan")
-        for name in ("pq", "sq", "rq")
-    }
+    means = dict.fromkeys(("pq", "sq", "rq"), float("nan"))
+    for name in means if rows else ():
+        total = 0.0
+        for row in rows:  # not sum(), which from Python 3.12 on rounds otherwise than panopticapi
+            total += row[name]
+        means[name] = total / len(rows)
     return means | {"n": len(rows)}
 
 
@@ -148,42 +214,14 @@ def _in_crowd(
     return with_none[rows, np.arange(len(found))]
 
 
-def _intersections(
-    truth: NDArray[Any], real: Sequence[int], prediction: NDArray[Any], found: Sequence[int]
-) -> NDArray[np.int64]:
-    """Pixels that share an id of each map, int64 [truth + 2, prediction + 2]: void, the ids given, any other.
-
-    Maps consist of long runs; counting runs, weighted with their lengths, is much less than counting pixels.
-    """
-    rows, columns = truth.ravel(), prediction.ravel()
-    first = np.ones(rows.size, dtype=bool)
-    np.not_equal(rows[1:], rows[:-1], out=first[1:])
-    first[1:] |= columns[1:] != columns[:-1]
-    start = np.flatnonzero(first)
-    length = np.diff(start, append=rows.size)
-    width = len(found) + 2
-    key = _places(rows[start], real, (VOID,)) * width + _places(columns[start], found, (VOID, -1))
-    pixels = np.bincount(key, length, minlength=(len(real) + 2) * width)
-    return pixels.astype(np.int64).reshape(-1, width)
-
-
-def _places(values: NDArray[Any], ids: Sequence[int], void: tuple[int, ...]) -> NDArray[np.int64]:
-    """1 + place among the ascending ``ids``, 0 for void, the last for any other."""
-    names = np.array(ids, dtype=np.int64)
-    places = np.where(np.isin(values, void), 0, len(ids) + 1)
-    if len(names):
-        near = np.searchsorted(names, values).clip(max=len(names) - 1)
-        places = np.where(names[near] == values, near + 1, places)
-    return places
-
-
 def _difference(
     prediction: NDArray[Any], found: Sequence[Segment | PredictedSegment], area: NDArray[np.int64]
 ) -> str:
     for segment, pixels in zip(found, area, strict=True):
         if not pixels:
             return f"predicted segment {segment.id} has no pixel in the map; expected at least one"
-    unknown = np.setdiff1d(prediction, [-1, VOID, *(segment.id for segment in found)])
+    shown = _values(prediction, slice(None))
+    unknown = np.setdiff1d(shown, [-1, VOID, *(segment.id for segment in found)])
     return (
         f"the predicted map holds id {unknown[0]}, which is not among its segments; expected an entry for it"
     )

@@ -12,6 +12,9 @@ import torch
 from torch import Tensor
 
 from segwright.contracts import UserError
+from segwright.models.pickled import read_arrays
+
+MAGIC = 0x1950A86A20F9469CFC6C.to_bytes(10, "little")  # at the beginning of what torch.save wrote before 1.6
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -22,7 +25,14 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         from safetensors.torch import load_file
 
         return dict(load_file(str(path)))
-    return unwrap(read_pickle(path), str(path))
+    return unwrap(read_arrays(path) if _is_plain_pickle(path) else read_pickle(path), str(path))
+
+
+def _is_plain_pickle(path: Path) -> bool:
+    """Whether a file is Detectron2's, and not PyTorch's under its ending: a ZIP archive, or a magic number first."""
+    with path.open("rb") as file:
+        begin = file.read(32)
+    return path.suffix == ".pkl" and not begin.startswith(b"PK") and MAGIC not in begin
 
 
 def read_pickle(path: Path) -> Any:

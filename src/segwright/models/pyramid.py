@@ -33,8 +33,8 @@ class Pyramid:
         return PyramidNet(self, labels, contract)
 
 
-class PyramidNet(nn.Module):
-    """The network; its logits are at stride 4 / ``finer``, one auxiliary head at stride 16 while it trains."""
+class PyramidTrunk(nn.Module):
+    """Everything but the heads: from normalized images to merged maps of ``config.decoder`` channels."""
 
     def __init__(self, config: Pyramid, labels: LabelSpace, contract: InputContract) -> None:
         super().__init__()
@@ -55,30 +55,47 @@ class PyramidNet(nn.Module):
         self.fuse = nn.ModuleList(
             nn.Sequential(ConvNorm(channels, channels), nn.ReLU(inplace=True)) for _ in widths[:-1]
         )
-        self.head = nn.Sequential(
-            nn.Conv2d(channels, len(labels) * config.finer**2, 1), nn.PixelShuffle(config.finer)
-        )
-        self.auxiliary = nn.Conv2d(channels, len(labels), 1)
-        self.apply(_initialize)
-        for last in (self.head[0], self.auxiliary):
-            assert isinstance(last, nn.Conv2d)
-            nn.init.normal_(last.weight, std=0.01)  # begin undecided between the classes
 
-    def forward(self, images: Float[Tensor, "images channels height width"]) -> PixelOutput:
-        """Scores of normalized images."""
+    def merged(self, images: Float[Tensor, "images channels height width"]) -> list[Tensor]:
+        """The merged maps, coarse to fine: strides 16, 8, 4."""
         features, top = [], self.stem(images)
         for stage in self.stages:
             top = stage(top)
             features.append(top)
         context = self.context(top.mean((2, 3), keepdim=True))
-        merged = F.relu(self.lateral[-1](top) + context)
-        auxiliary: tuple[Tensor, ...] = ()
+        maps = [F.relu(self.lateral[-1](top) + context)]
         for level in range(len(features) - 2, -1, -1):
             side = self.lateral[level](features[level])
-            merged = self.fuse[level](side + enlarge(merged, side.shape[2:]))
-            if self.training and level == len(features) - 2:
-                auxiliary = (self.auxiliary(merged),)
-        return PixelOutput(self.head(merged), auxiliary)
+            maps.append(self.fuse[level](side + enlarge(maps[-1], side.shape[2:])))
+        return maps[1:]
+
+
+class PyramidNet(PyramidTrunk):
+    """The network; its logits are at stride 4 / ``finer``, one auxiliary head at stride 16 while it trains."""
+
+    def __init__(self, config: Pyramid, labels: LabelSpace, contract: InputContract) -> None:
+        super().__init__(config, labels, contract)
+        self.head = finer_head(config.decoder, len(labels), config.finer)
+        self.auxiliary = nn.Conv2d(config.decoder, len(labels), 1)
+        self.apply(initialize_pyramid)
+        for last in (self.head[0], self.auxiliary):
+            begin_undecided(last)
+
+    def forward(self, images: Float[Tensor, "images channels height width"]) -> PixelOutput:
+        """Scores of normalized images."""
+        maps = self.merged(images)
+        return PixelOutput(self.head(maps[-1]), (self.auxiliary(maps[0]),) if self.training else ())
+
+
+def finer_head(inputs: int, outputs: int, finer: int) -> nn.Sequential:
+    """Scores at ``finer`` times the resolution of the map."""
+    return nn.Sequential(nn.Conv2d(inputs, outputs * finer**2, 1), nn.PixelShuffle(finer))
+
+
+def begin_undecided(last: nn.Module) -> None:
+    """Small weights for a last convolution: at first it says the same everywhere."""
+    assert isinstance(last, nn.Conv2d)
+    nn.init.normal_(last.weight, std=0.01)
 
 
 class ConvNorm(nn.Sequential):
@@ -113,12 +130,13 @@ def _stage(inputs: int, outputs: int, depth: int, *, stride: int) -> nn.Sequenti
     return nn.Sequential(*blocks, *(Block(outputs, outputs) for _ in range(depth - 1)))
 
 
-def _initialize(module: nn.Module) -> None:
+def initialize_pyramid(module: nn.Module) -> None:
+    """Weights for ReLU; a block begins as its shortcut."""
     if isinstance(module, nn.Conv2d):
         nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
         if module.bias is not None:
             nn.init.zeros_(module.bias)
-    elif isinstance(module, Block):  # a block begins as its shortcut
+    elif isinstance(module, Block):
         norm = module.second[1]
         assert isinstance(norm, nn.BatchNorm2d)
         nn.init.zeros_(norm.weight)

@@ -10,21 +10,27 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from segwright.contracts import InputContract, ModelConfig, UserError
+from segwright.contracts import Decoder, InputContract, ModelConfig, UserError
 from segwright.labels import LabelSpace
 from segwright.text import from_yaml, to_yaml
 
 FORMAT = "segwright-1"
 
 
-def write_model(path: Path, model: nn.Module, config: ModelConfig, *, name: str = "") -> None:
-    """Write the weights of ``model`` and everything needed to rebuild it without the code of its recipe."""
+def write_model(
+    path: Path, model: nn.Module, config: ModelConfig, *, name: str = "", decode: Decoder | None = None
+) -> None:
+    """Write the weights of ``model`` and everything needed to rebuild and use it without its recipe.
+
+    ``decode`` turns its outputs into predictions; without one the kind of output decides.
+    """
     from safetensors.torch import save_file
 
     about = {
         "format": FORMAT,
         "name": name,
         "model": to_yaml(_without_weights(config)),
+        "decode": "" if decode is None else to_yaml(decode),
         "labels": json.dumps(model.labels.to_json()),  # type: ignore[operator, union-attr]
         "contract": json.dumps(dataclasses.asdict(model.contract)),  # type: ignore[call-overload]
     }
@@ -33,7 +39,7 @@ def write_model(path: Path, model: nn.Module, config: ModelConfig, *, name: str 
 
 
 def read_model(path: Path, device: torch.device | str = "cpu", *, code: Any = None) -> nn.Module:
-    """The model in evaluation mode, with its ``labels`` and ``contract``."""
+    """The model in evaluation mode, with its ``labels``, ``contract`` and ``decode``."""
     tensors, about = read_file(path)
     if about.get("format") != FORMAT:
         raise UserError(f"{path}: not a segwright model (format {about.get('format')}); convert it first")
@@ -42,6 +48,8 @@ def read_model(path: Path, device: torch.device | str = "cpu", *, code: Any = No
     contract = InputContract(**{k: _tuple(v) for k, v in json.loads(about["contract"]).items()})
     model: nn.Module = config.build(labels, contract)
     model.load_state_dict(tensors)
+    decode = about.get("decode")
+    model.decode = from_yaml(decode, where=f"{path}, decode", code=code) if decode else None
     return model.to(device).eval()
 
 

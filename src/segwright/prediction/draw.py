@@ -37,14 +37,19 @@ def overlay(image: Picture, classes: NDArray[Any], labels: LabelSpace, *, alpha:
 
     ``alpha`` is the weight of the colors. Pixels without a class show the image, dimmed.
     """
-    if image.shape != (*classes.shape, 3):
-        raise ValueError(f"image is {image.shape}, map is {classes.shape}; expected [H, W, 3] and [H, W]")
     indices = _indices(classes, labels)
-    colors = labels.palette()[indices]
+    return blend(image, labels.palette()[indices], indices, indices >= len(labels), alpha=alpha)
+
+
+def blend(
+    image: Picture, colors: Picture, regions: NDArray[Any], empty: NDArray[np.bool_], *, alpha: float = 0.55
+) -> Picture:
+    """The image [H, W, 3] under ``colors``, dark borders between ``regions`` [H, W], dimmed where it is ``empty``."""
+    if image.shape != colors.shape:
+        raise ValueError(f"image is {image.shape}, map is {regions.shape}; expected [H, W, 3] and [H, W]")
     blended = np.asarray(cv2.addWeighted(image, 1 - alpha, colors, alpha, 0), dtype=np.uint8)
-    empty = indices >= len(labels)
     blended[empty] = (image[empty] * _DIMMED).astype(np.uint8)
-    border = _borders(indices)
+    border = _borders(regions)
     blended[border] = (blended[border] * _BORDER_LIGHT).astype(np.uint8)
     return blended
 
@@ -154,8 +159,8 @@ def _indices(classes: NDArray[Any], labels: LabelSpace) -> NDArray[np.uint8]:
     return np.where(known, classes, 255).astype(np.uint8)
 
 
-def _borders(indices: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Pixels whose right or lower neighbor is another class; thicker in large maps, to survive shrinking."""
+def _borders(indices: NDArray[Any]) -> NDArray[np.bool_]:
+    """Pixels whose right or lower neighbor is of another region; thicker in large maps, to survive shrinking."""
     border = np.zeros(indices.shape, dtype=bool)
     border[:, :-1] |= indices[:, :-1] != indices[:, 1:]
     border[:-1] |= indices[:-1] != indices[1:]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, fields, replace
 from glob import glob
 from pathlib import Path
 from typing import Any
@@ -13,16 +13,19 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from segwright.contracts import InputContract, Prediction, Sample, UserError
+from segwright.contracts import Decoder, InputContract, Prediction, Sample, UserError
 from segwright.data.images import read_bands, read_image
 from segwright.data.lists import IMAGE_ENDINGS
 from segwright.data.loader import Stack
 from segwright.data.maps import write_png
 from segwright.data.targets import SemanticTargets
-from segwright.decode.semantic import Argmax
+from segwright.decode.forward import ONCE, Forward
+from segwright.decode.kinds import decoder_of, showing
 from segwright.labels import LabelSpace
 from segwright.models.weights import read_model
-from segwright.prediction.draw import as_rgb, colorize, overlay
+from segwright.prediction.draw import as_rgb
+from segwright.prediction.draw_segments import SHOWN, draw_colors, draw_prediction
+from segwright.prediction.official import FORMATS, Files, image_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +36,9 @@ class ImagePrediction(Prediction):
     labels: LabelSpace | None = None
 
     def draw(self) -> NDArray[np.uint8]:
-        """The image under the colors of its classes, RGB uint8 [H, W, 3]."""
+        """The image under the colors of its classes, each object in its own shade, RGB uint8 [H, W, 3]."""
         assert self.image is not None and self.labels is not None
-        return overlay(as_rgb(self.image), self.semantic, self.labels)
+        return draw_prediction(as_rgb(self.image), self, self.labels)
 
 
 def load(source: Path | str, *, device: torch.device | str = "cpu", code: Any = None) -> nn.Module:
@@ -54,42 +57,81 @@ def load(source: Path | str, *, device: torch.device | str = "cpu", code: Any = 
     return read_model(path, device, code=code)
 
 
-def predict(model: nn.Module, image: Path | str | NDArray[Any] | Any) -> ImagePrediction:
+def predict(
+    model: nn.Module,
+    image: Path | str | NDArray[Any] | Any,
+    *,
+    decode: Decoder | None = None,
+    forward: Forward = ONCE,
+) -> ImagePrediction:
     """The prediction for a path, a PIL image or an array, on the model's device.
 
     An array is RGB uint8 [H, W, 3] or, for a model of several bands, [H, W, bands] as the files hold it.
+    ``decode`` in place of the model's own decoder; ``forward``: how the model is run, for example ``Scales``.
     """
     array, name = _as_array(image, model.contract)  # type: ignore[arg-type]
-    stack = Stack(SemanticTargets(), model.contract)  # type: ignore[arg-type]
+    stack = Stack(SemanticTargets(), model.contract, model.labels)  # type: ignore[arg-type]
     batch = stack([Sample(array, np.zeros(array.shape[:2], np.uint8), name)])
     device = next(model.parameters()).device
     with torch.inference_mode():
-        output = model(model.contract.normalize(batch.images.to(device)))  # type: ignore[operator, union-attr]
-    height, width = batch.images.shape[2:]
-    found = Argmax()(output, batch.sizes, (height, width))[0]
-    return ImagePrediction(found.semantic, found.panoptic, found.segments, array, model.labels)  # type: ignore[arg-type]
+        output, padded = forward(model, replace(batch, images=batch.images.to(device)))
+    labels: LabelSpace = model.labels  # type: ignore[assignment]
+    (found,) = (decode or decoder_of(model))(output, batch.sizes, padded, labels)
+    known = {each.name: getattr(found, each.name) for each in fields(Prediction)}
+    return ImagePrediction(**known, image=array, labels=labels)
 
 
-def predict_files(model: nn.Module, sources: Iterable[str], out: Path) -> Iterator[tuple[Path, str | None]]:
+def predict_files(
+    model: nn.Module,
+    sources: Iterable[str],
+    out: Path,
+    *,
+    save: Collection[str] = (),
+    forward: Forward = ONCE,
+) -> Iterator[tuple[Path, str | None]]:
     """Predict images, folders and globs into ``out``: each file, and what was wrong with it if it was skipped.
 
-    Writes ``index/`` (the data set's raw values), ``color/`` and ``overlay/``, one PNG an image in each.
+    Writes ``index/`` (the data set's raw values), ``color/`` and ``overlay/``, one PNG an image in each; of objects
+    COCO's ``panoptic/`` and, at the end, ``panoptic.json``. ``save`` names more: the other ``FORMATS``, and of objects
+    the pictures ``SHOWN`` in folders of their names.
     """
-    paths = find_images(sources)
+    if unknown := sorted(set(save) - {*FORMATS, *SHOWN}):
+        raise UserError(f"--save {unknown[0]}: no such thing; there are {', '.join((*FORMATS, *SHOWN))}")
+    paths, labels = find_images(sources), model.labels
     stems = [path.stem for path in paths]
+    files: dict[str, Files] = {name: FORMATS[name](out, labels, image_id) for name in FORMATS if name in save}  # type: ignore[arg-type]
+    decode = showing(decoder_of(model)) if set(save) & set(SHOWN) else None
     for path in paths:
         # Two files of one stem (a.jpg, a.png) keep their endings apart.
         name = path.stem if stems.count(path.stem) == 1 else f"{path.stem}_{path.suffix[1:]}"
         try:
-            prediction = predict(model, path)
+            prediction = predict(model, path, decode=decode, forward=forward)
         except UserError as error:
             yield path, str(error)
             continue
-        labels: LabelSpace = model.labels  # type: ignore[assignment]
-        write_png(out / "index" / f"{name}.png", labels.to_raw(prediction.semantic))
-        write_png(out / "color" / f"{name}.png", colorize(prediction.semantic, labels))
-        write_png(out / "overlay" / f"{name}.png", prediction.draw())
+        if prediction.panoptic is not None and "panoptic" not in files:
+            files["panoptic"] = FORMATS["panoptic"](out, labels, image_id)  # type: ignore[arg-type]
+        _write_pictures(out, name, prediction, save)
+        for each in files.values():
+            each.add(name, prediction)
         yield path, None
+    for each in files.values():
+        each.close()
+
+
+def _write_pictures(out: Path, name: str, prediction: ImagePrediction, save: Collection[str]) -> None:
+    labels, image = prediction.labels, as_rgb(prediction.image)  # type: ignore[arg-type]
+    assert labels is not None
+    write_png(out / "index" / f"{name}.png", labels.to_raw(prediction.semantic))
+    write_png(out / "color" / f"{name}.png", draw_colors(prediction, labels))
+    write_png(out / "overlay" / f"{name}.png", prediction.draw())
+    for kind in SHOWN:
+        if kind in save:
+            if prediction.evidence is None:
+                raise UserError(
+                    f"--save {kind}: the model predicts classes alone; expected one that finds objects"
+                )
+            write_png(out / kind / f"{name}.png", SHOWN[kind](image, prediction.evidence))
 
 
 def find_images(sources: Iterable[str]) -> list[Path]:

@@ -1,6 +1,6 @@
-"""ADE20K scene parsing, 150 classes: the recipes of CSAIL's semantic-segmentation-pytorch (S2).
+"""ADE20K scene parsing, 150 classes: the recipes of CSAIL's semantic-segmentation-pytorch (S2), and one of today.
 
-SGD with momentum 0.9, rate 0.02, decay 1e-4 on weights alone, poly 0.9, epochs of 5,000 steps of 16 images (2 on each
+S2: SGD with momentum 0.9, rate 0.02, decay 1e-4 on weights alone, poly 0.9, epochs of 5,000 steps of 16 images (2 on each
 of 8 GPUs). All images of a step share an orientation and a shorter side out of 300..600 (the longer at most 1000);
 the loss is at the resolution of the scores. Published scores are val mIoU, single scale and then five scales.
 ImageNet weights: ``--set model.backbone.weights=FILE``.
@@ -9,13 +9,16 @@ ImageNet weights: ``--set model.backbone.weights=FILE``.
 from __future__ import annotations
 
 from segwright.contracts import InputContract, ModelConfig
-from segwright.data.augment import RandomCrop
+from segwright.data.augment import Chain, RandomCrop
 from segwright.data.datasets.ade20k import Ade20k
-from segwright.data.geometry import ShortEdge
-from segwright.data.order import ByOrientation
+from segwright.data.geometry import Between, ShortEdge
+from segwright.data.order import ByOrientation, RepeatFactor
+from segwright.data.photometric import Blur, ColorJitter
 from segwright.decode.semantic import Argmax
-from segwright.losses.pixel import CrossEntropy
-from segwright.models.backbones import Backbone
+from segwright.legacy.quirks import LegacyCsail
+from segwright.losses.pixel import CrossEntropy, Sum
+from segwright.losses.region import LovaszSoftmax
+from segwright.models.backbones import Backbone, Timm
 from segwright.models.fcn import FCN
 from segwright.models.hrnet import HRNet
 from segwright.models.layers.norm import Norm
@@ -23,75 +26,80 @@ from segwright.models.layers.segmenter import Auxiliary
 from segwright.models.mobilenet_v2 import MobileNetV2
 from segwright.models.pspnet import PSPNet
 from segwright.models.resnet import ResNet
+from segwright.models.segformer import SegFormer
 from segwright.models.upernet import UPerNet
 from segwright.recipe import Optim, Recipe, Training
 from segwright.training.schedule import Poly
 
-NORM = Norm("s2_syncbn")
+NORM, MEANT = Norm("s2_syncbn"), LegacyCsail()
 
 
-def mobilenetv2dilated_c1_deepsup() -> Recipe:
+def mobilenetv2dilated_c1_deepsup(legacy: LegacyCsail = MEANT) -> Recipe:
     """MobileNetV2 with one convolution, S2: published 34.84 / 33.84 %.
 
     torchrun --nproc-per-node 8 -m segwright train ade20k.mobilenetv2dilated_c1_deepsup --data ADE20K
     """
-    return _recipe("mobilenetv2dilated_c1_deepsup", _c1(_mobilenet()), per_gpu=3)
+    return _recipe("mobilenetv2dilated_c1_deepsup", _c1(_mobilenet()), per_gpu=3, legacy=legacy)
 
 
-def mobilenetv2dilated_ppm_deepsup() -> Recipe:
+def mobilenetv2dilated_ppm_deepsup(legacy: LegacyCsail = MEANT) -> Recipe:
     """MobileNetV2 with pyramid pooling, S2: published 35.76 / 36.28 %.
 
     torchrun --nproc-per-node 8 -m segwright train ade20k.mobilenetv2dilated_ppm_deepsup --data ADE20K
     """
-    return _recipe("mobilenetv2dilated_ppm_deepsup", _ppm(_mobilenet()), per_gpu=3)
+    return _recipe("mobilenetv2dilated_ppm_deepsup", _ppm(_mobilenet()), per_gpu=3, legacy=legacy)
 
 
-def resnet18dilated_c1_deepsup() -> Recipe:
+def resnet18dilated_c1_deepsup(legacy: LegacyCsail = MEANT) -> Recipe:
     """ResNet-18 with one convolution, S2: published 33.82 / 35.34 %.
 
     torchrun --nproc-per-node 8 -m segwright train ade20k.resnet18dilated_c1_deepsup --data ADE20K
     """
-    return _recipe("resnet18dilated_c1_deepsup", _c1(_resnet(18)))
+    return _recipe("resnet18dilated_c1_deepsup", _c1(_resnet(18)), legacy=legacy)
 
 
-def resnet18dilated_ppm_deepsup() -> Recipe:
+def resnet18dilated_ppm_deepsup(legacy: LegacyCsail = MEANT) -> Recipe:
     """ResNet-18 with pyramid pooling, S2: published 38.00 / 38.81 %.
 
     torchrun --nproc-per-node 8 -m segwright train ade20k.resnet18dilated_ppm_deepsup --data ADE20K
     """
-    return _recipe("resnet18dilated_ppm_deepsup", _ppm(_resnet(18)))
+    return _recipe("resnet18dilated_ppm_deepsup", _ppm(_resnet(18)), legacy=legacy)
 
 
-def resnet50dilated_ppm_deepsup() -> Recipe:
+def resnet50dilated_ppm_deepsup(legacy: LegacyCsail = MEANT) -> Recipe:
     """ResNet-50 with pyramid pooling, S2: published 41.26 / 42.14 %, 33 hours on eight Titan Xp.
 
     torchrun --nproc-per-node 8 -m segwright train ade20k.resnet50dilated_ppm_deepsup --data ADE20K
     """
-    return _recipe("resnet50dilated_ppm_deepsup", _ppm(_resnet(50)))
+    return _recipe("resnet50dilated_ppm_deepsup", _ppm(_resnet(50)), legacy=legacy)
 
 
-def resnet101dilated_ppm_deepsup() -> Recipe:
+def resnet101dilated_ppm_deepsup(legacy: LegacyCsail = MEANT) -> Recipe:
     """ResNet-101 with pyramid pooling, S2: published 42.19 / 42.53 %, 25 epochs.
 
     torchrun --nproc-per-node 8 -m segwright train ade20k.resnet101dilated_ppm_deepsup --data ADE20K
     """
-    return _recipe("resnet101dilated_ppm_deepsup", _ppm(_resnet(101)), epochs=25)
+    return _recipe("resnet101dilated_ppm_deepsup", _ppm(_resnet(101)), epochs=25, legacy=legacy)
 
 
-def resnet50_upernet() -> Recipe:
+def resnet50_upernet(legacy: LegacyCsail = MEANT) -> Recipe:
     """UPerNet on ResNet-50 (Xiao et al. 2018), S2: published 40.44 / 41.55 %, 30 epochs.
 
     torchrun --nproc-per-node 8 -m segwright train ade20k.resnet50_upernet --data ADE20K
     """
-    return _recipe("resnet50_upernet", UPerNet(_resnet(50, stride=32), norm=NORM), epochs=30, stride=4)
+    return _recipe(
+        "resnet50_upernet", UPerNet(_resnet(50, stride=32), norm=NORM), epochs=30, stride=4, legacy=legacy
+    )
 
 
-def resnet101_upernet() -> Recipe:
+def resnet101_upernet(legacy: LegacyCsail = MEANT) -> Recipe:
     """UPerNet on ResNet-101, S2: published 42.00 / 42.66 %, 40 epochs (its file is of the 50th).
 
     torchrun --nproc-per-node 8 -m segwright train ade20k.resnet101_upernet --data ADE20K
     """
-    return _recipe("resnet101_upernet", UPerNet(_resnet(101, stride=32), norm=NORM), epochs=40, stride=4)
+    return _recipe(
+        "resnet101_upernet", UPerNet(_resnet(101, stride=32), norm=NORM), epochs=40, stride=4, legacy=legacy
+    )
 
 
 def resnext101_upernet() -> Recipe:
@@ -103,16 +111,57 @@ def resnext101_upernet() -> Recipe:
     return _recipe("resnext101_upernet", UPerNet(backbone, norm=NORM), epochs=40, stride=4)
 
 
-def hrnetv2_c1() -> Recipe:
+def hrnetv2_c1(legacy: LegacyCsail = MEANT) -> Recipe:
     """HRNetV2-W48 with one convolution (Sun et al. 2019), S2: published 42.03 / 43.20 %, 30 epochs.
 
     torchrun --nproc-per-node 8 -m segwright train ade20k.hrnetv2_c1 --data ADE20K
     """
     model = FCN(HRNet(48), dropout=0.0, merge=True, norm=NORM)
-    return _recipe("hrnetv2_c1", model, epochs=30, stride=4)
+    return _recipe("hrnetv2_c1", model, epochs=30, stride=4, legacy=legacy)
 
 
-def _recipe(name: str, model: ModelConfig, *, epochs: int = 20, per_gpu: int = 2, stride: int = 8) -> Recipe:
+def resnet50dilated_ppm_deepsup_legacy() -> Recipe:
+    """``resnet50dilated_ppm_deepsup`` with S2's padding, trained as wall: published 41.26 / 42.14 %.
+
+    torchrun --nproc-per-node 8 -m segwright train ade20k.resnet50dilated_ppm_deepsup_legacy --data ADE20K
+    """
+    recipe = resnet50dilated_ppm_deepsup(LegacyCsail(padding_is_wall=True))
+    recipe.name += "_legacy"
+    return recipe
+
+
+def segformer() -> Recipe:
+    """SegFormer's head (Xie et al. 2021) on PVTv2-B2, for images of long-tailed classes: published none.
+
+    torchrun --nproc-per-node 8 -m segwright train ade20k.segformer --data ADE20K
+
+    It wants timm's ImageNet weights: ``--set model.backbone.weights=imagenet``.
+    """
+    scale = Between(0.5, 2.0, of=ShortEdge((512,), longest=2048))
+    colors = ColorJitter(0.25, 0.25, 0.25, hue=0.05)
+    return Recipe(
+        name="ade20k.segformer",
+        data=Ade20k(),
+        sampling=RepeatFactor(0.05),
+        augment=Chain((RandomCrop((512, 512), scale), colors, Blur(probability=0.1))),
+        model=SegFormer(Timm("pvt_v2_b2"), width=768),
+        loss=Sum((CrossEntropy(smoothing=0.05), LovaszSoftmax(weight=0.5))),
+        decode=Argmax(),
+        schedule=Poly(1.0, warmup=0.01, warmup_start=1e-6),
+        optim=Optim("adamw", lr=6e-5, weight_decay=0.01, head_lr_factor=10.0),
+        training=Training(steps=160_000, batch=16, ema=0.9998, evaluate_every=0.05, save_every=0.05),
+    )
+
+
+def _recipe(
+    name: str,
+    model: ModelConfig,
+    *,
+    epochs: int = 20,
+    per_gpu: int = 2,
+    stride: int = 8,
+    legacy: LegacyCsail = MEANT,
+) -> Recipe:
     return Recipe(
         name=f"ade20k.{name}",
         data=Ade20k(),
@@ -120,6 +169,7 @@ def _recipe(name: str, model: ModelConfig, *, epochs: int = 20, per_gpu: int = 2
         augment=RandomCrop(None, ShortEdge((300, 375, 450, 525, 600), longest=1000, per_batch=True)),
         input=InputContract(multiple=8 if stride == 8 else 32),
         model=model,
+        targets=legacy.targets(stride),
         loss=CrossEntropy(rate=stride, auxiliary=0.4),
         decode=Argmax(),
         schedule=Poly(0.9),

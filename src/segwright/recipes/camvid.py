@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from segwright.contracts import InputContract
-from segwright.data.augment import Chain, RandomView, View
+from segwright.data.augment import Chain, RandomCrop, RandomView, View
 from segwright.data.datasets.camvid import CamVid
-from segwright.data.mixing import PasteClasses
-from segwright.data.order import RareClasses
-from segwright.data.photometric import ColorJitter
+from segwright.data.geometry import Between
+from segwright.data.mixing import ClassMix, PasteClasses, PasteInstances
+from segwright.data.order import ClassUniform, RareClasses
+from segwright.data.photometric import ColorJitter, Erase
 from segwright.decode.semantic import Argmax
-from segwright.losses.pixel import CrossEntropy, Dice, Sum
+from segwright.losses.pixel import BoundaryCrossEntropy, CrossEntropy, Dice, OnAuxiliary, Sum
 from segwright.models.backbones import Timm
+from segwright.models.ddrnet import DDRNet
 from segwright.models.pyramid import Pyramid
 from segwright.models.unet import UNet
 from segwright.recipe import Optim, Recipe, Training
-from segwright.training.schedule import Cosine, Poly
+from segwright.training.schedule import Cosine, OneCycle, Poly
 
 # 1 / sqrt(share of the pixels of train), scaled to a mean of 1 over them, in class order.
 WEIGHTS = (0.88, 0.75, 3.63, 0.64, 1.7, 1.15, 3.32, 3.39, 1.49, 4.5, 6.66)
@@ -79,5 +81,28 @@ def unet_resnet34() -> Recipe:
         decode=Argmax(),
         schedule=Poly(0.9, warmup=0.05),
         optim=Optim("adamw", lr=1e-3, weight_decay=0.05),
+        training=Training(steps=12000, batch=16, ema=0.999, evaluate_every=0.05, save_every=0.05),
+    )
+
+
+def ddrnet() -> Recipe:
+    """DDRNet-23-slim (Hong et al. 2021), a fast network for CPUs and small devices, from random weights, for one GPU.
+
+    segwright train camvid.ddrnet --data CAMVID --out runs/camvid_ddrnet
+
+    Edges weigh more, rare classes and pasted objects come more often, patches are erased.
+    """
+    crop = RandomCrop((352, 480), Between(0.5, 2.0, logarithmic=True))
+    changes = (crop, ColorJitter(0.2, 0.3, 0.3, hue=0.03, cast=0.08), Erase(probability=0.3))
+    return Recipe(
+        name="camvid.ddrnet",
+        data=CamVid(),
+        sampling=ClassUniform(0.5),
+        augment=PasteInstances(ClassMix(Chain(changes), 0.3), SMALL, least=30, probability=0.3),
+        model=DDRNet(),
+        loss=Sum((BoundaryCrossEntropy(class_weights=WEIGHTS), OnAuxiliary(CrossEntropy(WEIGHTS)))),
+        decode=Argmax(),
+        schedule=OneCycle(peak=0.15),
+        optim=Optim("sgd", lr=0.05, momentum=0.9, weight_decay=5e-4, nesterov=True),
         training=Training(steps=12000, batch=16, ema=0.999, evaluate_every=0.05, save_every=0.05),
     )

@@ -1,26 +1,33 @@
-"""Cityscapes, 19 classes, 2048x1024: the recipes of pytorch-segmentation-toolbox (S1).
+"""Cityscapes, 19 classes, 2048x1024: pytorch-segmentation-toolbox (S1), semantic networks of S5, one of today.
 
-SGD with momentum 0.9, rate 0.01, decay 5e-4 on everything, poly 0.9, 40,000 steps of 8 crops of 769x769, no other
+S1: SGD with momentum 0.9, rate 0.01, decay 5e-4 on everything, poly 0.9, 40,000 steps of 8 crops of 769x769, no other
 augmentation than scale and flip; images BGR 0..255 minus the mean. The backbone began from ImageNet weights of the
 deep stem (``resnet101-imagenet.pth``): ``--set model.backbone.weights=FILE``. 17 hours on four Titan V.
 """
 
 from __future__ import annotations
 
-from segwright.contracts import Loss, ModelConfig
-from segwright.data.augment import RandomCrop
+from segwright.contracts import InputContract, Loss, ModelConfig
+from segwright.data.augment import Chain, RandomCrop
 from segwright.data.datasets.cityscapes import Cityscapes
 from segwright.data.geometry import Between
+from segwright.data.order import ClassUniform
+from segwright.data.photometric import ColorJitter
 from segwright.decode.semantic import Argmax
 from segwright.legacy.description import caffe_contract
-from segwright.losses.mining import Ohem
+from segwright.losses.mining import Ohem, TopK
 from segwright.losses.pixel import CrossEntropy, OnAuxiliary, Sum
+from segwright.models.backbones import Backbone
 from segwright.models.deeplab_v3 import DeepLabV3
+from segwright.models.deeplab_v3plus import DeepLabV3Plus
 from segwright.models.layers.aspp import Atrous
 from segwright.models.layers.norm import Norm
 from segwright.models.layers.segmenter import Auxiliary
+from segwright.models.mnasnet import MNASNet
+from segwright.models.ocr import OCR
 from segwright.models.pspnet import PSPNet
 from segwright.models.resnet import ResNet
+from segwright.models.xception import Xception
 from segwright.recipe import Optim, Recipe, Training
 from segwright.training.schedule import Poly
 
@@ -57,6 +64,45 @@ def deeplabv3_r101_ohem() -> Recipe:
     torchrun --nproc-per-node 4 -m segwright train cityscapes.deeplabv3_r101_ohem --data CITYSCAPES
     """
     return _recipe("cityscapes.deeplabv3_r101_ohem", _deeplabv3(), _hardest())
+
+
+def ocr_hrnet48() -> Recipe:
+    """Object context on HRNet-W48 (Yuan et al. 2020), which no ancestor has: published none.
+
+    torchrun --nproc-per-node 4 -m segwright train cityscapes.ocr_hrnet48 --data CITYSCAPES
+
+    Half of the crops show a class, every one as often (Zhu et al. 2019).
+    """
+    return Recipe(
+        name="cityscapes.ocr_hrnet48",
+        data=Cityscapes(),
+        sampling=ClassUniform(0.5),
+        augment=Chain((RandomCrop((512, 1024), Between(0.5, 2.0)), ColorJitter(0.25, 0.25, 0.25))),
+        model=OCR(),
+        loss=CrossEntropy(auxiliary=0.4),
+        decode=Argmax(),
+        schedule=Poly(0.9),
+        optim=Optim("sgd", lr=1e-2, weight_decay=5e-4),
+        training=Training(steps=120_000, batch=12, evaluate_every=0.05, save_every=0.05),
+    )
+
+
+def deeplabv3plus_xception65() -> Recipe:
+    """DeepLabV3+ on Xception-65 (Chen et al. 2018), S5 with Detectron2: published 80.1 % val mIoU.
+
+    torchrun --nproc-per-node 8 -m segwright train cityscapes.deeplabv3plus_xception65 --data CITYSCAPES
+    """
+    recipe = _plus("deeplabv3plus_xception65", Xception(output_stride=16), rates=(6, 12, 18))
+    recipe.input = InputContract(mean=(128.0,) * 3, std=(128.0,) * 3, padding=(128.0,) * 3)
+    return recipe
+
+
+def deeplabv3plus_mnasnet() -> Recipe:
+    """DeepLabV3+ on MNASNet 1.0 (Tan et al. 2019), S5's lightest backbone: published none.
+
+    torchrun --nproc-per-node 8 -m segwright train cityscapes.deeplabv3plus_mnasnet --data CITYSCAPES
+    """
+    return _plus("deeplabv3plus_mnasnet", MNASNet(), rates=(3, 6, 9))
 
 
 def _recipe(name: str, model: ModelConfig, loss: Loss) -> Recipe:
@@ -96,3 +142,18 @@ def _auxiliary() -> tuple[Auxiliary, ...]:
 def _hardest() -> Sum:
     main = Ohem(threshold=0.6, min_kept=200_000, align_corners=True)
     return Sum((main, OnAuxiliary(CrossEntropy(align_corners=True), weight=0.4)))
+
+
+def _plus(name: str, backbone: Backbone, rates: tuple[int, ...]) -> Recipe:
+    """S5's semantic training, with the hardest fifth of the pixels."""
+    return Recipe(
+        name=f"cityscapes.{name}",
+        data=Cityscapes(),
+        augment=RandomCrop((512, 1024), Between(0.5, 2.0, step=0.1), padding="four sides"),
+        model=DeepLabV3Plus(backbone, Atrous(rates=rates), align_corners=True),
+        loss=TopK(0.2, of="all", align_corners=True),
+        decode=Argmax(),
+        schedule=Poly(0.9),
+        optim=Optim("sgd", lr=1e-2, weight_decay=1e-4),
+        training=Training(steps=90_000, batch=16, evaluate_every=0.1, save_every=0.05),
+    )

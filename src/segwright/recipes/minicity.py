@@ -11,10 +11,11 @@ from __future__ import annotations
 from segwright.contracts import Loss
 from segwright.data.augment import Augmentation, Chain, RandomCrop
 from segwright.data.datasets.minicity import MiniCity
-from segwright.data.geometry import Between
+from segwright.data.geometry import Between, Fixed, Scale
 from segwright.data.mixing import CopyBlob, CutMix
 from segwright.data.photometric import ColorJitter
 from segwright.decode.semantic import Argmax
+from segwright.legacy.quirks import LegacyTutorial
 from segwright.losses.pixel import CrossEntropy, Focal
 from segwright.models.backbones import Timm
 from segwright.models.deeplab_v3 import DeepLabV3
@@ -30,23 +31,47 @@ WEIGHTS = (
     1.0865, 1.0955, 1.0865, 1.1529, 1.0507,
 )  # fmt: skip
 BLOBS = (("wall", "sidewalk"), ("fence", "sidewalk"), ("bus", "road"), ("train", "road"))
+MEANT, AS_RUN = LegacyTutorial(), LegacyTutorial(constant_rate=True, never_flips=True, stray_blobs=True)
 
 
-def deeplabv3_r50() -> Recipe:
+def deeplabv3_r50(legacy: LegacyTutorial = MEANT) -> Recipe:
     """Batch norm and cross entropy, S4's baseline: published 57.3 % test mIoU.
 
     segwright train minicity.deeplabv3_r50 --data MINICITY
     """
-    return _recipe("deeplabv3_r50")
+    return _recipe("deeplabv3_r50", legacy=legacy)
 
 
-def deeplabv3_r50_mixed() -> Recipe:
+def deeplabv3_r50_mixed(legacy: LegacyTutorial = MEANT) -> Recipe:
     """With CutMix and CopyBlob: published 60.7 % val mIoU with eight scales and flip.
 
     segwright train minicity.deeplabv3_r50_mixed --data MINICITY
     """
-    crop = CutMix(CopyBlob(_crop(), BLOBS, probability=1.0), probability=1.0)
-    return _recipe("deeplabv3_r50_mixed", augment=crop)
+    blobs = CopyBlob(_crop(flip=legacy.flip), BLOBS, strays=legacy.stray_blobs, probability=1.0)
+    return _recipe("deeplabv3_r50_mixed", augment=CutMix(blobs, probability=1.0), legacy=legacy)
+
+
+def deeplabv3_r50_legacy() -> Recipe:
+    """``deeplabv3_r50`` with S4's rate, which does not fall, and no flips: published 57.3 % test mIoU.
+
+    segwright train minicity.deeplabv3_r50_legacy --data MINICITY
+
+    Its backbone may have begun from ImageNet, too, which torchvision 0.5 fetched unasked: then
+    ``--set model.backbone.weights=FILE``.
+    """
+    recipe = deeplabv3_r50(AS_RUN)
+    recipe.name += "_legacy"
+    return recipe
+
+
+def deeplabv3_r50_mixed_legacy() -> Recipe:
+    """``deeplabv3_r50_mixed`` with the same, and blobs that stray: published 60.7 % val mIoU with eight scales and flip.
+
+    segwright train minicity.deeplabv3_r50_mixed_legacy --data MINICITY
+    """
+    recipe = deeplabv3_r50_mixed(AS_RUN)
+    recipe.name += "_legacy"
+    return recipe
 
 
 def deeplabv3_r50_weighted() -> Recipe:
@@ -89,12 +114,20 @@ def deeplabv3_r50_evonorm() -> Recipe:
     return _recipe("deeplabv3_r50_evonorm", norm=Norm("evonorm_s0"))
 
 
+def deeplabv3_r50_evonorm_b0() -> Recipe:
+    """With EvoNorm-B0 (Liu et al. 2020): published none; in S4 it could not be built.
+
+    segwright train minicity.deeplabv3_r50_evonorm_b0 --data MINICITY
+    """
+    return _recipe("deeplabv3_r50_evonorm_b0", norm=Norm("evonorm_b0"))
+
+
 def deeplabv3_r101() -> Recipe:
     """ResNet-101 with crops of 384x768 out of 512x1024: published none.
 
     segwright train minicity.deeplabv3_r101 --data MINICITY
     """
-    recipe = _recipe("deeplabv3_r101", augment=_crop((384, 768), 0.375, 1.0))
+    recipe = _recipe("deeplabv3_r101", augment=_crop((384, 768), of=Fixed((512, 1024))))
     recipe.model = DeepLabV3(ResNet(101, output_stride=8))
     return recipe
 
@@ -121,22 +154,28 @@ def deeplabv3_timm() -> Recipe:
     return recipe
 
 
-def _crop(size: tuple[int, int] = (576, 1152), low: float = 0.75, high: float = 2.0) -> Augmentation:
-    return Chain((RandomCrop(size, Between(low, high)), ColorJitter(0.3, 0.3, 0.3, 0.3)))
+def _crop(size: tuple[int, int] = (576, 1152), *, of: Scale | None = None, flip: float = 0.5) -> Augmentation:
+    crop = RandomCrop(size, Between(0.75, 2.0, of=of), flip=flip)
+    return Chain((crop, ColorJitter(0.3, 0.3, 0.3, 0.3)))
 
 
 def _recipe(
-    name: str, *, augment: Augmentation | None = None, loss: Loss | None = None, norm: Norm | None = None
+    name: str,
+    *,
+    augment: Augmentation | None = None,
+    loss: Loss | None = None,
+    norm: Norm | None = None,
+    legacy: LegacyTutorial = MEANT,
 ) -> Recipe:
     norm = norm or Norm()
     return Recipe(
         name=f"minicity.{name}",
         data=MiniCity(),
-        augment=augment or _crop(),
+        augment=augment or _crop(flip=legacy.flip),
         model=DeepLabV3(ResNet(50, output_stride=8, norm=norm), norm=norm),
         loss=loss or CrossEntropy(),
         decode=Argmax(),
-        schedule=Cosine(),
+        schedule=Cosine(final=legacy.final_rate),
         optim=Optim("sgd", lr=1e-2, weight_decay=1e-4, decay_norm_and_bias=True),
         training=Training(steps=5000, batch=8, evaluate_every=0.05, save_every=0.05),
     )

@@ -1,51 +1,71 @@
-"""Pascal VOC 2012, 21 classes, with the masks of SBD: the recipes of Pytorch-Deeplab (S3) and one that S1 promised.
+"""Pascal VOC 2012, 21 classes, with the masks of SBD: the recipes of Pytorch-Deeplab (S3), one that S1 promised, and
+a VGG.
 
-SGD with momentum 0.9, rate 2.5e-4, ten times that for the head, decay 5e-4, poly 0.9 over 20,000 steps of 10 crops of
-321x321; scale 0.5 to 1.6 and flip; images BGR 0..255 minus the mean; the norms' scale and shift are frozen, their
+S3: SGD with momentum 0.9, rate 2.5e-4, ten times that for the head, decay 5e-4, poly 0.9 over 20,000 steps of 10 crops
+of 321x321; scale 0.5 to 1.6 and flip; images BGR 0..255 minus the mean; the norms' scale and shift are frozen, their
 statistics are not. The backbone began from Caffe's COCO weights: ``segwright convert``, then ``--init FILE``.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
+from segwright.contracts import InputContract
 from segwright.data.augment import RandomCrop
 from segwright.data.datasets.voc import Voc
 from segwright.data.geometry import Between
 from segwright.decode.semantic import Argmax
 from segwright.legacy.description import caffe_contract
+from segwright.legacy.quirks import LegacyDeepLabVoc
 from segwright.losses.pixel import CrossEntropy
 from segwright.models.deeplab_v2 import DeepLabV2
+from segwright.models.fcn import FCN
+from segwright.models.vgg import VGG
 from segwright.recipe import Optim, Recipe, Training
 from segwright.recipes import cityscapes
-from segwright.training.schedule import Poly
+from segwright.training.repeated import RepeatedOptim
+from segwright.training.schedule import MultiStep, Poly
+
+MEANT = LegacyDeepLabVoc()
 
 
-def deeplab_v2() -> Recipe:
+def deeplab_v2(legacy: LegacyDeepLabVoc = MEANT) -> Recipe:
     """DeepLab v2 on ResNet-101, single scale (Chen et al. 2017), S3: published 74.0 % val mIoU, without CRF.
 
     segwright train voc.deeplab_v2 --data VOC --init caffe.safetensors --skip-head
     """
-    return _recipe("voc.deeplab_v2", DeepLabV2(align_corners=True), CrossEntropy(align_corners=True))
+    return _recipe("voc.deeplab_v2", DeepLabV2(align_corners=True), CrossEntropy(align_corners=True), legacy)
 
 
-def deeplab_v2_msc() -> Recipe:
+def deeplab_v2_legacy() -> Recipe:
+    """``deeplab_v2`` with S3's optimizer, which moves a weight up to four times a step: published 74.0 % val mIoU.
+
+    segwright train voc.deeplab_v2_legacy --data VOC --init caffe.safetensors --skip-head
+    """
+    recipe = deeplab_v2(LegacyDeepLabVoc(duplicate_parameters=True))
+    recipe.name += "_legacy"
+    return recipe
+
+
+def deeplab_v2_msc(legacy: LegacyDeepLabVoc = MEANT) -> Recipe:
     """DeepLab v2 with inputs at 1, 0.75 and 0.5, their maximum and each with a loss, S3: published none (in progress).
 
     segwright train voc.deeplab_v2_msc --data VOC --init caffe.safetensors --skip-head
     """
     model = DeepLabV2(scales=(1.0, 0.75, 0.5), align_corners=True)
     loss = CrossEntropy(align_corners=True, auxiliary=1.0, reduced_auxiliary=True)
-    recipe = _recipe("voc.deeplab_v2_msc", model, loss)
+    recipe = _recipe("voc.deeplab_v2_msc", model, loss, legacy)
     recipe.training.accumulate = 10
     return recipe
 
 
-def deeplab_v2_refine() -> Recipe:
-    """DeepLab v2 with two blocks of residual refinement, S3: once claimed 76.32 % val mIoU, taken back.
+def deeplab_v2_refine(legacy: LegacyDeepLabVoc = MEANT) -> Recipe:
+    """DeepLab v2 with two blocks of residual refinement, S3: published none (76.32 % val mIoU was taken back).
 
     segwright train voc.deeplab_v2_refine --data VOC --init caffe.safetensors --skip-head
     """
     model = DeepLabV2(refinement=True, align_corners=True)
-    return _recipe("voc.deeplab_v2_refine", model, CrossEntropy(align_corners=True, auxiliary=1.0))
+    return _recipe("voc.deeplab_v2_refine", model, CrossEntropy(align_corners=True, auxiliary=1.0), legacy)
 
 
 def pspnet_r101() -> Recipe:
@@ -59,7 +79,19 @@ def pspnet_r101() -> Recipe:
     return recipe
 
 
-def _recipe(name: str, model: DeepLabV2, loss: CrossEntropy) -> Recipe:
+def vgg16_dilated() -> Recipe:
+    """VGG-16 dilated to stride 8, with the steps of the first DeepLab (Chen et al. 2015): published none.
+
+    segwright train voc.vgg16_dilated --data VOC --set model.backbone.weights=imagenet
+    """
+    recipe = _recipe("voc.vgg16_dilated", FCN(VGG(16, output_stride=8), dropout=0.5), CrossEntropy(), MEANT)
+    recipe.input, recipe.schedule = InputContract(multiple=1), MultiStep(at=(1 / 3, 2 / 3))
+    recipe.optim = Optim("sgd", lr=1e-3, weight_decay=5e-4, head_lr_factor=10.0)
+    recipe.training = Training(steps=6_000, batch=20, evaluate_every=0.1, save_every=0.1)
+    return recipe
+
+
+def _recipe(name: str, model: DeepLabV2 | FCN, loss: CrossEntropy, legacy: LegacyDeepLabVoc) -> Recipe:
     return Recipe(
         name=name,
         data=Voc(masks="SegmentationClassAug"),
@@ -69,13 +101,19 @@ def _recipe(name: str, model: DeepLabV2, loss: CrossEntropy) -> Recipe:
         loss=loss,
         decode=Argmax(),
         schedule=Poly(0.9),
-        optim=Optim(
-            "sgd",
-            lr=2.5e-4,
-            weight_decay=5e-4,
-            decay_norm_and_bias=True,
-            head_lr_factor=10.0,
-            freeze_norm_affine=True,
-        ),
+        optim=_optim(legacy),
         training=Training(steps=20_000, batch=10, evaluate_every=0.1, save_every=0.05),
     )
+
+
+def _optim(legacy: LegacyDeepLabVoc) -> Optim:
+    settings: dict[str, Any] = {
+        "name": "sgd",
+        "lr": 2.5e-4,
+        "weight_decay": 5e-4,
+        "decay_norm_and_bias": True,
+        "head_lr_factor": 10.0,
+        "freeze_norm_affine": True,
+    }
+    repeats = legacy.repeats()
+    return RepeatedOptim(**settings, repeats=repeats) if repeats else Optim(**settings)

@@ -13,6 +13,7 @@ from segwright.contracts import UserError
 from segwright.models.layers.norm import freeze_norms, is_norm
 from segwright.recipe import Optim
 from segwright.training.muon import Muon
+from segwright.training.repeated import RepeatedOptim, RepeatedSGD, divided
 
 
 def freeze(model: nn.Module, optim: Optim) -> nn.Module:
@@ -38,6 +39,8 @@ def optimizers(model: nn.Module, optim: Optim) -> list[Optimizer]:
     norms = norm_names(model)
     if optim.name == "sgd":
         groups = parameter_groups(named, optim, norms)
+        if isinstance(optim, RepeatedOptim):
+            return [RepeatedSGD(divided(groups, named, optim), lr=optim.lr, momentum=optim.momentum)]
         return [SGD(groups, lr=optim.lr, momentum=optim.momentum, nesterov=optim.nesterov)]
     if optim.name != "muon":
         kind = Adam if optim.name == "adam" else AdamW

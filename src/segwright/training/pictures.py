@@ -7,7 +7,8 @@ from typing import Any
 
 from segwright.contracts import Dataset, Prediction, Sample
 from segwright.data.maps import write_png
-from segwright.prediction.draw import as_rgb, colorize, overlay, panels
+from segwright.prediction.draw import as_rgb, panels
+from segwright.prediction.draw_segments import draw_prediction, draw_truth
 from segwright.training.processes import Processes
 
 KEPT = 12  # pictures on disk: the two first ones, to see where it came from, and the newest
@@ -26,11 +27,10 @@ class Pictures:
         """Keep this image if it is one of those wanted."""
         if index in self._wanted:
             image = as_rgb(sample.image)
-            truth = colorize(sample.semantic(), self._labels)
             self._rows[index] = [
                 image,
-                truth,
-                overlay(image, prediction.semantic, self._labels),
+                draw_truth(sample, self._labels),
+                draw_prediction(image, prediction, self._labels),
             ]
 
     def write(self, folder: Path, step: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import os
 import platform
 import subprocess
 import sys
@@ -83,6 +84,18 @@ def git_state() -> dict[str, Any] | None:
 def read_json(path: Path) -> Any:
     """The content of a JSON file; None if there is none."""
     return json.loads(path.read_text()) if path.is_file() else None
+
+
+def refuse_unwritable(*paths: Path | None) -> None:
+    """``UserError`` for a file that could not be written at the end of long work; the folder is made."""
+    for path in paths:
+        if path is None:
+            continue
+        if path.is_dir():
+            raise UserError(f"{path}: is a folder; expected the name of a file to write")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not os.access(path.parent, os.W_OK):
+            raise UserError(f"{path}: no permission to write there; name a file in a folder of yours")
 
 
 def write_json(path: Path, values: Any) -> None:

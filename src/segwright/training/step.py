@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from segwright.contracts import Batch, Loss
+from segwright.contracts import Batch, CenterTargets, Loss, Targets
 from segwright.recipe import Recipe
 from segwright.training.optim import clip, set_rate
 from segwright.training.precision import autocast
@@ -97,12 +98,21 @@ def _no_sync(network: nn.Module) -> AbstractContextManager[Any]:
     return network.no_sync() if isinstance(network, DistributedDataParallel) else nullcontext()
 
 
+def _tensors(targets: Targets) -> dict[str, Tensor]:
+    """All that a loss compares with, by name."""
+    centers = (
+        {}
+        if targets.centers is None
+        else {f.name: getattr(targets.centers, f.name) for f in fields(CenterTargets)}
+    )
+    return {name: values.cpu() for name, values in ({"semantic": targets.semantic} | centers).items()}
+
+
 def _non_finite(step: int, values: dict[str, float], parts: Sequence[Batch]) -> NonFiniteLoss:
     names = [name for part in parts for name in part.names]
     listed = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
     batch = [
-        {"images": p.images.cpu(), "semantic": p.targets.semantic.cpu(), "sizes": p.sizes, "names": p.names}
-        for p in parts
+        {"images": p.images.cpu(), **_tensors(p.targets), "sizes": p.sizes, "names": p.names} for p in parts
     ]
     return NonFiniteLoss(
         f"step {step}: the loss is not finite ({listed}) on images {', '.join(names)}", batch

@@ -16,7 +16,7 @@ from segwright.data.check import quick_check
 from segwright.data.draws import Draws
 from segwright.data.loader import Stack, batches, default_workers
 from segwright.data.order import positions
-from segwright.evaluation.evaluate import evaluate
+from segwright.evaluation.evaluate import described, evaluate
 from segwright.models.weights import write_model
 from segwright.recipe import Recipe, check, open_draws
 from segwright.training.checkpoint import write_whole
@@ -104,7 +104,7 @@ def _load(run: Run, state: State, draws: Draws) -> Iterator[tuple[list[Batch], f
         world=processes.world,
         parts=training.accumulate,
     )
-    stack, pin = Stack(recipe.targets, recipe.input), processes.device.type == "cuda"
+    stack, pin = Stack(recipe.targets, recipe.input, draws.dataset.labels), processes.device.type == "cuda"
     loader = batches(draws, order, stack, workers=_workers(run), pin=pin)
     for _ in range(state.step, training.steps):
         began = time.perf_counter()
@@ -160,22 +160,28 @@ def _evaluate(run: Run, state: State, data: Dataset) -> None:
         device=processes.device,
         group=processes,
         workers=_workers(run),
+        max_detections=run.recipe.max_detections,
         autocast=autocast(training.precision, processes.device),
         watch=pictures.watch,
     )
-    scores = result.scores
-    named = {name: getattr(scores, name) for name in ("miou", "pixel_accuracy", "class_accuracy")}
-    log.values("evaluation", state.step, named)
-    log.say(f"step {state.step}: val mIoU {scores.miou:.2%}, pixel accuracy {scores.pixel_accuracy:.2%}")
+    headlines, score = result.headlines(), result.decides(run.recipe.task)
+    log.values("evaluation", state.step, headlines)
+    log.say(f"step {state.step}: val {described(headlines)}")
     pictures.write(run.out / "pictures", state.step)
-    if scores.miou > state.best or state.best == float("-inf"):
+    if score > state.best or state.best == float("-inf"):
         # A split without truth scores NaN: then the newest model counts as the best.
-        state.best = state.best if math.isnan(scores.miou) else scores.miou
+        state.best = state.best if math.isnan(score) else score
         state.best_step = state.step
         if processes.main:
             write_whole(
                 run.out / BEST,
-                lambda part: write_model(part, state.judged, run.recipe.model, name=run.recipe.name),
+                lambda part: write_model(
+                    part,
+                    state.judged,
+                    run.recipe.model,
+                    name=run.recipe.name,
+                    decode=run.recipe.decode,
+                ),
             )
             about = {"step": state.step, "split": "val"}
             write_json(run.out / "evaluation" / "val.json", about | result.to_json())
@@ -195,11 +201,12 @@ def _finish(run: Run, state: State) -> dict[str, Any]:
         "images_per_second": round(training.batch * state.step / max(state.seconds, 1e-9), 3),
         "best_step": state.best_step,
         **{k: best.get(k) for k in ("miou", "pixel_accuracy", "class_accuracy", "class_iou", "images")},
+        **{k: best[k] for k in ("pq", "sq", "rq", "ap", "ap50", "foreground_iou") if k in best},
     }
     if run.processes.main:
         write_json(run.out / "summary.json", summary)
     if finished:
-        run.log.say(f"finished at step {state.step}; best mIoU at step {state.best_step}")
+        run.log.say(f"finished at step {state.step}; best model at step {state.best_step}")
     else:
         run.log.say(f"stopped at step {state.step}, all is saved; the same command goes on from here")
     return summary

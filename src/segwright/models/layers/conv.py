@@ -69,12 +69,15 @@ class Scorer(nn.Module):
         return scores
 
 
-def initialize(head: nn.Module) -> None:
-    """He et al. 2015 for hidden convolutions as in S2; classifiers begin undecided, N(0, 0.01) as in S3."""
+def initialize(head: nn.Module, *, std: float | None = None) -> None:
+    """He et al. 2015 for hidden convolutions as in S2; classifiers begin undecided, N(0, 0.01) as in S3.
+
+    With ``std`` all of them are N(0, std) instead: S5 has 0.001.
+    """
     for name, module in head.named_modules():
         if isinstance(module, nn.Conv2d):
-            if "classifier" in name:
-                nn.init.normal_(module.weight, std=0.01)
+            if std is not None or "classifier" in name:
+                nn.init.normal_(module.weight, std=0.01 if std is None else std)
             else:
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
             if module.bias is not None:

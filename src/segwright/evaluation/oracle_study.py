@@ -1,0 +1,78 @@
+"""The oracle study: every combination of parts of a panoptic model made true, from one run of the model an image."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import torch
+from torch import nn
+
+from segwright.contracts import Dataset, Decoder
+from segwright.decode.forward import ONCE, Forward
+from segwright.evaluation.evaluate import ALONE, Evaluation, Scoring
+from segwright.evaluation.oracle import PARTS, BothSides, panoptic_of
+from segwright.evaluation.outputs import outputs
+from segwright.evaluation.tally import Group, Tally
+
+SETS = tuple(parts for count in range(len(PARTS) + 1) for parts in combinations(PARTS, count))
+SCORES = ("pq", "sq", "rq", "ap", "miou")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StudyRow:
+    """The scores with some ``parts`` true, stuff kept from ``stuff_area`` pixels on."""
+
+    parts: tuple[str, ...]
+    stuff_area: int
+    evaluation: Evaluation
+
+    def to_json(self) -> dict[str, Any]:
+        """{oracle, stuff_area, pq, sq, rq, ap, miou}, null for what does not occur."""
+        headlines = self.evaluation.headlines()
+        scores = {name: headlines.get(name, float("nan")) for name in SCORES}
+        return {
+            "oracle": list(self.parts),
+            "stuff_area": self.stuff_area,
+            **{name: None if value != value else value for name, value in scores.items()},
+        }
+
+
+def oracle_study(
+    model: nn.Module,
+    dataset: Dataset,
+    decode: Decoder,
+    *,
+    forward: Forward = ONCE,
+    device: torch.device | None = None,
+    group: Group = ALONE,
+    workers: int = 0,
+    max_detections: int = 100,
+) -> list[StudyRow]:
+    """Sixteen rows, from nothing true (plain ``evaluate``) to all parts true, and all true without the least stuff area.
+
+    Stuff below ``stuff_area`` pixels is dropped whoever found it, so only the last row can be perfect. The rest is as
+    in ``evaluate``; each image goes through the model once.
+    """
+    least = panoptic_of(decode).stuff_area
+    cases = [*((parts, least) for parts in SETS), (PARTS, 0)]
+    scorings = [Scoring(Tally(dataset.labels, max_detections)) for _ in cases]
+    passes = outputs(
+        model,
+        dataset,
+        group=group,
+        device=device or torch.device("cpu"),
+        forward=forward,
+        workers=workers,
+    )
+    with closing(passes):
+        for seen in passes:
+            both = BothSides.of(decode, seen.output, seen.padded, seen.sample, dataset.labels)
+            for (parts, area), scoring in zip(cases, scorings, strict=True):
+                scoring.add(seen, both.decoded(parts, stuff_area=area))
+    return [
+        StudyRow(parts, area, scoring.result(group))
+        for (parts, area), scoring in zip(cases, scorings, strict=True)
+    ]

@@ -1,0 +1,73 @@
+"""What a model says of each image of a split, before anything is decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from segwright.contracts import Dataset, Output, Sample
+from segwright.data.loader import Stack, batches
+from segwright.data.targets import SemanticTargets
+from segwright.decode.forward import ONCE, Forward
+from segwright.evaluation.tally import Group
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """One image, its place in the split, and a model's ``output`` for an input of size ``padded``."""
+
+    index: int
+    sample: Sample
+    output: Output
+    padded: tuple[int, int]
+
+    @property
+    def sizes(self) -> tuple[tuple[int, int]]:
+        """(height, width) of the image, as a decoder wants it."""
+        height, width = self.sample.image.shape[:2]
+        return ((height, width),)
+
+
+def outputs(
+    model: nn.Module,
+    dataset: Dataset,
+    *,
+    group: Group,
+    device: torch.device,
+    forward: Forward = ONCE,
+    workers: int = 0,
+    autocast: AbstractContextManager[Any] | None = None,
+) -> Generator[Seen, None, None]:
+    """Each image of this process's share, one by one in its own size.
+
+    The model is in evaluation mode until the iterator ends or is closed, and goes back to the mode it came in.
+    """
+    mine = range(group.rank, len(dataset), group.world)
+    contract: Any = model.contract
+    stack = _KeepSamples(Stack(SemanticTargets(), contract, dataset.labels))
+    loader: Any = batches(dataset, [[index] for index in mine], stack, workers=workers)
+    was_training = model.training
+    model.eval()
+    try:
+        for index, (batch, (sample,)) in zip(mine, loader, strict=True):
+            moved = replace(batch, images=batch.images.to(device, non_blocking=True))
+            with torch.inference_mode(), autocast or nullcontext():
+                output, padded = forward(model, moved)
+            yield Seen(index, sample, output, padded)
+    finally:
+        model.train(was_training)
+
+
+@dataclass(slots=True)
+class _KeepSamples:
+    """Hands the samples on beside the batch: evaluation compares with the truth as it was read."""
+
+    stack: Stack
+
+    def __call__(self, samples: Sequence[Sample]) -> Any:
+        return self.stack(samples), samples

@@ -1,0 +1,27 @@
+"""One score a pixel, for a label space of two classes: is it the second?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from segwright.contracts import InputContract, ModelConfig, UserError
+from segwright.labels import LabelSpace
+
+
+@dataclass(slots=True)
+class Binary:
+    """``model`` with a single channel of scores, above 0 for class 1; for losses in ``sigmoid`` and ``Threshold``."""
+
+    model: ModelConfig
+
+    def build(self, labels: LabelSpace, contract: InputContract) -> nn.Module:
+        """The network; ``UserError`` unless there are two classes."""
+        if len(labels) != 2:
+            raise UserError(f"Binary: the data have {len(labels)} classes; expected 2; take the model itself")
+        module = self.model.build(
+            LabelSpace(labels.name, labels.names[1:], labels.colors[1:], (0,)), contract
+        )
+        module.labels = labels  # type: ignore[assignment]
+        return module

@@ -1,0 +1,71 @@
+"""The small pyramid with the heads of Panoptic-DeepLab: trains from random weights on a CPU.
+
+Class scores come from the decoder itself; heat map, offsets and foreground from a branch of their own (Cheng et al.,
+CVPR 2020, have two whole decoders).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from segwright.contracts import CenterOutput, InputContract
+from segwright.labels import LabelSpace
+from segwright.models.pyramid import (
+    ConvNorm,
+    Pyramid,
+    PyramidTrunk,
+    begin_undecided,
+    finer_head,
+    initialize_pyramid,
+)
+
+
+@dataclass(slots=True)
+class CenterPyramid:
+    """``branch``: channels of the branch for objects. ``foreground``: a head that tells things from all else, void too.
+
+    ``reach``: pixels of the output that an offset of 1 from the head stands for, so that it learns numbers near one.
+    """
+
+    trunk: Pyramid = field(default_factory=Pyramid)
+    branch: int = 64
+    foreground: bool = False
+    reach: float = 16.0
+
+    def build(self, labels: LabelSpace, contract: InputContract) -> CenterPyramidNet:
+        """The network with random weights."""
+        return CenterPyramidNet(self, labels, contract)
+
+
+class CenterPyramidNet(PyramidTrunk):
+    """The network; all maps are at stride 4 / ``trunk.finer``."""
+
+    def __init__(self, config: CenterPyramid, labels: LabelSpace, contract: InputContract) -> None:
+        super().__init__(config.trunk, labels, contract)
+        channels, finer, self.reach = config.trunk.decoder, config.trunk.finer, config.reach
+        self.branch = nn.Sequential(
+            ConvNorm(channels, config.branch), nn.ReLU(inplace=True),
+            ConvNorm(config.branch, config.branch), nn.ReLU(inplace=True),
+        )  # fmt: skip
+        self.head = finer_head(channels, len(labels), finer)
+        self.center = finer_head(config.branch, 1, finer)
+        self.offset = finer_head(config.branch, 2, finer)
+        self.foreground = finer_head(config.branch, 1, finer) if config.foreground else None
+        self.apply(initialize_pyramid)
+        for head in (self.head, self.center, self.offset, self.foreground):
+            if head is not None:
+                begin_undecided(head[0])
+
+    def forward(self, images: Float[Tensor, "images channels height width"]) -> CenterOutput:
+        """Classes, centers and offsets of normalized images."""
+        top = self.merged(images)[-1]
+        objects = self.branch(top)
+        return CenterOutput(
+            self.head(top),
+            self.center(objects),
+            self.offset(objects) * self.reach,
+            None if self.foreground is None else self.foreground(objects),
+        )

@@ -1,0 +1,277 @@
+"""Cityscapes, 8 classes of things and 11 of stuff: Panoptic-DeepLab (Cheng et al., CVPR 2020), the recipes of S5.
+
+Adam without decay, poly 0.9 over 90,000 steps; scale and flip; the hardest fifth of the pixels, heat map times 200,
+offsets times 0.01. S5's own code: rate 5e-5, 8 crops of 1025x2049 with padding on four sides. With Detectron2: rate
+1e-3, 32 crops of 512x1024. ImageNet weights: ``--set model.backbone.weights=FILE``. Hours were not published.
+
+Scores are those published for val, at one scale: PQ, SQ, RQ and AP (by class score, by class score times heat) in
+percent, then mIoU. ``data.truth=panoptic`` trains on the files of createPanopticImgs, which hold the same segments.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from segwright.contracts import InputContract
+from segwright.data.augment import RandomCrop
+from segwright.data.datasets.cityscapes import Cityscapes
+from segwright.data.geometry import Between, ShortEdge
+from segwright.data.targets import PanopticTargets, SemanticTargets
+from segwright.decode.panoptic import Panoptic
+from segwright.decode.semantic import Argmax
+from segwright.legacy.detectron2 import plain
+from segwright.legacy.panoptic_deeplab import CONTRACT, NORM, XCEPTION_CONTRACT, XCEPTION_NORM
+from segwright.legacy.quirks import LegacyPanopticDeepLab
+from segwright.losses.center import CenterLoss
+from segwright.losses.mining import TopK
+from segwright.models.backbones import Backbone
+from segwright.models.hrnet import HRNet
+from segwright.models.layers.aspp import Atrous
+from segwright.models.layers.decoder import RATES, Branch, Convs, strides_to_4
+from segwright.models.layers.norm import Norm
+from segwright.models.mobilenet_v2 import MobileNetV2
+from segwright.models.panoptic_deeplab import PanopticDeepLab
+from segwright.models.resnet import ResNet
+from segwright.models.xception import Xception
+from segwright.recipe import Optim, Recipe, Training
+from segwright.training.schedule import Poly
+
+GRAY = InputContract(mean=(128.0,) * 3, std=(128.0,) * 3, padding=(128.0,) * 3)
+EDGES = (512, 640, 704, 832, 896, 1024, 1152, 1216, 1344, 1408, 1536, 1664, 1728, 1856, 1920, 2048)
+
+
+def deeplab_r50_os32() -> Recipe:
+    """Panoptic-DeepLab on ResNet-50, S5: published 59.8 PQ, 80.0 SQ, 73.5 RQ, 26.9 / 28.3 AP, 78.6 % mIoU.
+
+    torchrun --nproc-per-node 4 -m segwright train cityscapes_panoptic.deeplab_r50_os32 --data CITYSCAPES
+
+    Its report has 59.0 PQ, 24.5 AP and 79.1 % mIoU with ``model.instance.hidden=128``.
+    """
+    return _recipe("deeplab_r50_os32", _network(ResNet(50, norm=NORM)))
+
+
+def deeplab_r50_os32_legacy() -> Recipe:
+    """``deeplab_r50_os32`` with S5's crowds that have centers and its void that is road: published 59.8 PQ.
+
+    torchrun --nproc-per-node 4 -m segwright train cityscapes_panoptic.deeplab_r50_os32_legacy --data CITYSCAPES
+    """
+    recipe, legacy = deeplab_r50_os32(), LegacyPanopticDeepLab(crowd_centers=True, void_is_road=True)
+    recipe.name += "_legacy"
+    recipe.targets = PanopticTargets(crowd_centers=legacy.crowd_centers)
+    recipe.decode = legacy.decoder(recipe.decode)
+    return recipe
+
+
+def deeplab_r50_os32_foreground() -> Recipe:
+    """Panoptic-DeepLab on ResNet-50 with the foreground head that S5 proposed: published none.
+
+    torchrun --nproc-per-node 4 -m segwright train cityscapes_panoptic.deeplab_r50_os32_foreground --data CITYSCAPES
+    """
+    network = _network(ResNet(50, norm=NORM))
+    network.foreground = True
+    return _recipe("deeplab_r50_os32_foreground", network)
+
+
+def deeplab_r50_os16() -> Recipe:
+    """Panoptic-DeepLab on ResNet-50 at output stride 16, S5: published none.
+
+    torchrun --nproc-per-node 4 -m segwright train cityscapes_panoptic.deeplab_r50_os16 --data CITYSCAPES
+    """
+    network = _network(ResNet(50, output_stride=16, norm=NORM), reach=16, hidden=128)
+    return _recipe("deeplab_r50_os16", network, batch=4)
+
+
+def deeplab_r50_os16_semantic() -> Recipe:
+    """The semantic branch of Panoptic-DeepLab on ResNet-50, S5: published none.
+
+    torchrun --nproc-per-node 4 -m segwright train cityscapes_panoptic.deeplab_r50_os16_semantic --data CITYSCAPES
+    """
+    recipe = deeplab_r50_os16()
+    network = _network(ResNet(50, output_stride=16, norm=NORM), reach=16)
+    network.instance = None
+    recipe.name, recipe.model = "cityscapes_panoptic.deeplab_r50_os16_semantic", network
+    _only_classes(recipe, align_corners=True)
+    return recipe
+
+
+def deeplab_r101_os32() -> Recipe:
+    """Panoptic-DeepLab on ResNet-101, S5: published 60.3 PQ, 80.8 SQ, 73.6 RQ, 27.7 / 30.2 AP, 78.4 % mIoU.
+
+    torchrun --nproc-per-node 8 -m segwright train cityscapes_panoptic.deeplab_r101_os32 --data CITYSCAPES
+    """
+    return _recipe("deeplab_r101_os32", _network(ResNet(101, norm=NORM)))
+
+
+def deeplab_x101_os32() -> Recipe:
+    """Panoptic-DeepLab on ResNeXt-101 32x8d, S5: published 61.4 PQ, 80.8 SQ, 74.9 RQ, 28.9 / 30.3 AP, 79.6 % mIoU.
+
+    torchrun --nproc-per-node 8 -m segwright train cityscapes_panoptic.deeplab_x101_os32 --data CITYSCAPES
+    """
+    return _recipe("deeplab_x101_os32", _network(ResNet(101, groups=32, group_width=8, norm=NORM)))
+
+
+def deeplab_x65_os32() -> Recipe:
+    """Panoptic-DeepLab on Xception-65, S5: published 61.8 PQ, 81.1 SQ, 75.2 RQ, 30.9 / 31.7 AP, 79.6 % mIoU.
+
+    torchrun --nproc-per-node 8 -m segwright train cityscapes_panoptic.deeplab_x65_os32 --data CITYSCAPES
+    """
+    network = _network(Xception(norm=XCEPTION_NORM), norm=XCEPTION_NORM)
+    return _recipe("deeplab_x65_os32", network, lr=5e-4, contract=XCEPTION_CONTRACT)
+
+
+def deeplab_mobilenet_v2_os32() -> Recipe:
+    """Panoptic-DeepLab on MobileNetV2, S5: published 55.1 PQ, 79.4 SQ, 68.0 RQ, 20.6 / 23.3 AP, 75.8 % mIoU.
+
+    torchrun --nproc-per-node 4 -m segwright train cityscapes_panoptic.deeplab_mobilenet_v2_os32 --data CITYSCAPES
+    """
+    network = _network(MobileNetV2(norm=NORM.then("relu6")))
+    return _recipe("deeplab_mobilenet_v2_os32", network, lr=1e-4, batch=16)
+
+
+def deeplab_h48_os4() -> Recipe:
+    """Panoptic-DeepLab on HRNet-W48, S5: published 63.4 PQ, 81.5 SQ, 76.7 RQ, 29.9 / 29.6 AP, 80.9 % mIoU.
+
+    torchrun --nproc-per-node 8 -m segwright train cityscapes_panoptic.deeplab_h48_os4 --data CITYSCAPES
+    """
+    return _recipe("deeplab_h48_os4", _network(HRNet(48, align_corners=True, norm=NORM)))
+
+
+def deeplab_d2_r52_separable() -> Recipe:
+    """Separable Panoptic-DeepLab on ResNet-52, Detectron2: published 60.3 PQ, 81.0 SQ, 73.2 RQ, 32.1 AP, 78.7 % mIoU.
+
+    torchrun --nproc-per-node 8 -m segwright train cityscapes_panoptic.deeplab_d2_r52_separable --data CITYSCAPES
+    """
+    backbone = ResNet(50, output_stride=16, dilation="all", multi_grid=(1, 2, 4), stem="deep")
+    return _detectron2("deeplab_d2_r52_separable", backbone, separable=True)
+
+
+def deeplab_d2_x65() -> Recipe:
+    """Panoptic-DeepLab on Xception-65, Detectron2: published 62.6 PQ, 81.5 SQ, 75.7 RQ, 32.8 AP, 79.4 % mIoU.
+
+    torchrun --nproc-per-node 8 -m segwright train cityscapes_panoptic.deeplab_d2_x65 --data CITYSCAPES
+    """
+    return _detectron2("deeplab_d2_x65", Xception(output_stride=16), contract=GRAY)
+
+
+def deeplab_d2_x65_separable() -> Recipe:
+    """Separable Panoptic-DeepLab on Xception-65, Detectron2: published 61.4 PQ, 81.4 SQ, 74.3 RQ, 32.6 AP, 79.8 % mIoU.
+
+    torchrun --nproc-per-node 8 -m segwright train cityscapes_panoptic.deeplab_d2_x65_separable --data CITYSCAPES
+    """
+    backbone = Xception(output_stride=16)
+    return _detectron2("deeplab_d2_x65_separable", backbone, separable=True, contract=GRAY)
+
+
+def deeplab_d2_h48() -> Recipe:
+    """Panoptic-DeepLab on HRNet-W48, Detectron2: published 63.3 PQ, 82.2 SQ, 76.0 RQ, 35.9 AP, 80.3 % mIoU.
+
+    torchrun --nproc-per-node 8 -m segwright train cityscapes_panoptic.deeplab_d2_h48 --data CITYSCAPES
+    """
+    return _detectron2("deeplab_d2_h48", HRNet(48, align_corners=True), deepest=32)
+
+
+def deeplab_d2_h48_separable() -> Recipe:
+    """Separable Panoptic-DeepLab on HRNet-W48, Detectron2: published 63.4 PQ, 81.9 SQ, 76.4 RQ, 36.2 AP, 80.6 % mIoU.
+
+    torchrun --nproc-per-node 8 -m segwright train cityscapes_panoptic.deeplab_d2_h48_separable --data CITYSCAPES
+    """
+    backbone = HRNet(48, align_corners=True)
+    return _detectron2("deeplab_d2_h48_separable", backbone, separable=True, deepest=32)
+
+
+def deeplab_d2_h48_semantic() -> Recipe:
+    """DeepLabV3+ with three finer maps on HRNet-W48, Detectron2: published 80.9 % mIoU.
+
+    torchrun --nproc-per-node 8 -m segwright train cityscapes_panoptic.deeplab_d2_h48_semantic --data CITYSCAPES
+
+    SGD with rate 0.01, batch 16.
+    """
+    recipe = deeplab_d2_h48()
+    network = _detectron2_network(HRNet(48, align_corners=True), separable=False, deepest=32)
+    network.semantic.projected, network.semantic.hidden, network.instance = (192, 96, 48), 0, None
+    recipe.name, recipe.model = "cityscapes_panoptic.deeplab_d2_h48_semantic", network
+    recipe.augment = RandomCrop((512, 1024), ShortEdge(tuple(range(512, 2049, 256)), longest=4096))
+    recipe.optim = Optim("sgd", lr=1e-2, weight_decay=1e-4, norm_decay=0.0, bias_decay=1e-4)
+    recipe.training.batch = 16
+    _only_classes(recipe)
+    return recipe
+
+
+def _network(backbone: Backbone, *, reach: int = 32, hidden: int = 32, norm: Norm = NORM) -> PanopticDeepLab:
+    """S5's: three finer maps beside output stride 32, two beside 16."""
+    wide, narrow = ((128, 64, 32), (64, 32, 16)) if reach == 32 else ((64, 32), (32, 16))
+    return PanopticDeepLab(
+        backbone,
+        Branch(Atrous(RATES[reach], pooled="bare"), wide, width=256, hidden=256),
+        Branch(Atrous(RATES[reach], pooled="bare"), narrow, width=128, hidden=hidden),
+        strides_to_4(len(wide)),
+        initial_std=0.001,
+        norm=norm,
+    )
+
+
+def _recipe(
+    name: str,
+    network: PanopticDeepLab,
+    *,
+    lr: float = 5e-5,
+    batch: int = 8,
+    contract: InputContract = CONTRACT,
+) -> Recipe:
+    return Recipe(
+        name=f"cityscapes_panoptic.{name}",
+        data=Cityscapes("instances"),
+        augment=RandomCrop((1025, 2049), Between(0.5, 2.0, step=0.1), padding="four sides"),
+        input=replace(contract),
+        model=network,
+        targets=PanopticTargets(),
+        loss=CenterLoss(),
+        decode=Panoptic(),
+        schedule=Poly(0.9),
+        optim=Optim("adam", lr=lr, weight_decay=0.0),
+        training=Training(steps=90_000, batch=batch, evaluate_every=0.1, save_every=0.05),
+        task="panoptic",
+    )
+
+
+def _detectron2(
+    name: str,
+    backbone: Backbone,
+    *,
+    separable: bool = False,
+    deepest: int = 16,
+    contract: InputContract | None = None,
+) -> Recipe:
+    network = _detectron2_network(backbone, separable, deepest)
+    recipe = _recipe(name, network, lr=1e-3, batch=32, contract=contract or InputContract())
+    recipe.augment = RandomCrop((512, 1024), ShortEdge(EDGES, longest=4096))
+    recipe.targets = PanopticTargets(sigma=10)
+    recipe.loss, recipe.decode = CenterLoss(align_corners=False), Panoptic(align_corners=False)
+    recipe.schedule = Poly(0.9, warmup=1 / 90, warmup_start=1e-3)
+    return recipe
+
+
+def _detectron2_network(backbone: Backbone, separable: bool, deepest: int) -> PanopticDeepLab:
+    """Detectron2's: both branches see as many channels of the finer maps."""
+
+    def branch(width: int, hidden: int) -> Branch:
+        window = (512 // deepest, 1024 // deepest)
+        atrous = Atrous(RATES[deepest], dropout=0.1, pooled="bias", separable=separable, window=window)
+        return Branch(atrous, (128, 64, 32) if deepest == 32 else (64, 32), width, hidden)
+
+    return PanopticDeepLab(
+        backbone,
+        branch(256, 256),
+        branch(128, 32),
+        strides_to_4(3 if deepest == 32 else 2),
+        convs=Convs() if separable else plain(),
+        center_convs=plain(),
+        finer_first=True,
+        align_corners=False,
+    )
+
+
+def _only_classes(recipe: Recipe, *, align_corners: bool = False) -> None:
+    """The same run without objects."""
+    recipe.data, recipe.targets, recipe.task = Cityscapes(), SemanticTargets(), "semantic"
+    recipe.loss, recipe.decode = TopK(0.2, of="all", align_corners=align_corners), Argmax()

@@ -1,0 +1,285 @@
+from __future__ import annotations
+
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tests import small
+from torch import Tensor, nn
+
+from segwright.contracts import CenterOutput, Dataset, InputContract, Sample, Segment, UserError
+from segwright.data.datasets.coco_panoptic import CocoPanoptic
+from segwright.data.datasets.facade import Facade
+from segwright.data.datasets.nuclei import Nuclei
+from segwright.data.datasets.street import StreetScenes
+from segwright.decode.kinds import ByKind
+from segwright.decode.panoptic import Panoptic
+from segwright.decode.scales import Scales
+from segwright.decode.semantic import Argmax
+from segwright.evaluation.evaluate import evaluate
+from segwright.evaluation.oracle import PARTS, Oracle
+from segwright.evaluation.oracle_study import SETS, oracle_study
+from segwright.labels import LabelSpace
+from segwright.models.center_pyramid import CenterPyramid
+from segwright.models.pyramid import Pyramid
+
+STREET = StreetScenes(val=6, panoptic=True).open(None, "val")
+LABELS = LabelSpace(
+    "five",
+    ("ball", "sky", "road", "car", "box"),
+    ((1, 1, 1), (2, 2, 2), (3, 3, 3), (4, 4, 4), (5, 5, 5)),
+    (0, 1, 2, 3, 4),
+    things=("ball", "car", "box"),
+)
+BALL, SKY, ROAD, CAR, BOX = range(5)
+
+
+class Wild(nn.Module):
+    """Maps at random, coarse."""
+
+    def __init__(self, labels: LabelSpace, stride: int = 8, *, foreground: bool = False) -> None:
+        super().__init__()
+        self.labels, self.contract, self.stride = labels, InputContract(multiple=8), stride
+        self.foreground = foreground
+
+    def forward(self, images: Tensor) -> CenterOutput:
+        random = torch.Generator().manual_seed(int(images.shape[2]))
+        size = [side // self.stride for side in images.shape[2:]]
+
+        def maps(channels: int) -> Tensor:
+            return torch.randn(1, channels, *size, generator=random)
+
+        head = maps(1) if self.foreground else None
+        return CenterOutput(maps(len(self.labels)), maps(1), maps(2) * 5, head)
+
+
+class Always(nn.Module):
+    """The same maps for every image, at its size."""
+
+    def __init__(self, labels: LabelSpace, **maps: Tensor) -> None:
+        super().__init__()
+        self.labels, self.contract, self.maps = labels, InputContract(multiple=1), maps
+
+    def forward(self, images: Tensor) -> CenterOutput:
+        return CenterOutput(**self.maps)
+
+
+class Single:
+    """A split of given samples."""
+
+    def __init__(self, *samples: Sample, labels: LabelSpace = LABELS) -> None:
+        self.samples, self.labels = samples, labels
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> Sample:
+        return self.samples[index]
+
+    def files(self, index: int) -> tuple[Path, ...]:
+        return ()
+
+
+def sample(ids: np.ndarray, *segments: Segment) -> Sample:
+    image = np.zeros((*ids.shape, 3), np.uint8)
+    return Sample(image, ids.astype(np.int32), "made", segments)
+
+
+def perfect(data: Dataset, *, foreground: bool = False, most: int = 1000) -> None:
+    """With all parts true and no least stuff area every score is 1."""
+    model, decode = Wild(data.labels, foreground=foreground), Panoptic(score="both")
+    rows = oracle_study(model, data, decode, max_detections=most)
+    last = rows[-1].evaluation
+    assert (rows[-1].parts, rows[-1].stuff_area) == (PARTS, 0)
+    assert last.panoptic is not None and last.average_precision is not None
+    for part in ("all", "things", "stuff"):
+        if last.panoptic[part]["n"]:
+            assert all(last.panoptic[part][name] == 1 for name in ("pq", "sq", "rq")), part
+    # pycocotools adds 2e-16 to a denominator: with a single object of a class its AP is that much below 1.
+    assert last.average_precision["all"]["ap"] == pytest.approx(1, abs=1e-15)
+    for row in rows:
+        if "semantic" in row.parts:
+            assert row.evaluation.scores.miou == row.evaluation.scores.pixel_accuracy == 1
+
+
+def test_all_true_is_perfect_on_generated_streets() -> None:
+    assert any(s.crowd for i in range(len(STREET)) for s in STREET[i].segments or ())
+    assert any((STREET[i].map == 0).any() for i in range(len(STREET)))
+    perfect(STREET)
+    perfect(STREET, foreground=True)
+
+
+def test_all_true_is_perfect_on_real_photographs(shared: Path) -> None:
+    root = shared / "data" / "coco_panoptic_sample" / "sample_data"
+    if not root.is_dir():
+        pytest.skip(f"no COCO panoptic at {root}")
+    coco = CocoPanoptic(json="panoptic_examples.json", maps="panoptic_examples", images="input_images")
+    perfect(coco.open(root, "any"))
+
+
+@pytest.mark.parametrize(("name", "config", "step"), [("facade", Facade(), 11), ("nuclei", Nuclei(), 10)])
+def test_all_true_is_perfect_on_real_objects(shared: Path, name: str, config: Any, step: int) -> None:
+    root = shared / "data" / name
+    if not root.is_dir():
+        pytest.skip(f"no {name} at {root}")
+    data = config.open(root, "val")
+    perfect(Single(*(data[index] for index in range(0, len(data), step)), labels=data.labels))
+
+
+def test_objects_around_one_center_stay_apart() -> None:
+    y, x = np.indices((41, 61))
+    distance = np.maximum(abs(y - 20), abs(x - 30))
+    ids = np.select([distance < 4, distance < 9, distance < 14, y % 2 == 0], [1, 2, 3, 4], 5)
+    objects = [Segment(1, BALL), Segment(2, CAR), Segment(3, CAR), Segment(4, BOX), Segment(5, BOX)]
+    perfect(Single(sample(ids, *objects)))
+
+
+def test_more_objects_than_the_decoder_would_take() -> None:
+    ids = np.arange(36 * 36).reshape(36, 36) + 1
+    perfect(Single(sample(ids, *(Segment(int(i), BALL) for i in ids.ravel()))), most=2000)
+
+
+def test_an_image_without_objects_and_one_without_truth() -> None:
+    empty = sample(np.zeros((20, 30), int))
+    sky = sample(np.full((20, 30), 7), Segment(7, SKY))
+    objects = sample(np.tile([1, 2, 0], (20, 10)), Segment(1, CAR), Segment(2, ROAD), Segment(9, SKY))
+    found = evaluate(
+        Wild(LABELS), Single(empty, sky), ByKind(centers=Panoptic(stuff_area=0)), oracle=Oracle()
+    )
+    assert found.panoptic is not None
+    assert found.panoptic["all"] == {"pq": 1.0, "sq": 1.0, "rq": 1.0, "n": 1}
+    # A segment that is listed and has no pixel cannot be found by anyone.
+    found = evaluate(Wild(LABELS), Single(objects), Panoptic(stuff_area=0), oracle=Oracle())
+    assert found.panoptic is not None
+    assert found.panoptic["class"]["sky"]["pq"] == 0
+    assert found.panoptic["class"]["car"]["pq"] == found.panoptic["class"]["road"]["pq"] == 1
+
+
+def test_a_crowd_belongs_to_no_object() -> None:
+    ids = np.repeat([[1] * 10 + [2] * 10 + [3] * 10 + [0] * 10], 20, 0)
+    truth = sample(ids, Segment(1, CAR), Segment(2, CAR, crowd=True), Segment(3, ROAD))
+    seen: list[Any] = []
+    data = Single(truth)
+    evaluate(
+        Wild(LABELS),
+        data,
+        Panoptic(stuff_area=0),
+        oracle=Oracle(),
+        watch=lambda *image: seen.append(image[2]),
+    )
+    (prediction,) = seen
+    assert (prediction.panoptic[:, :10] == CAR * 1000 + 1).all()
+    assert (prediction.panoptic[:, 10:20] == -1).all()
+    assert (prediction.semantic[:, :20] == CAR).all()
+    assert (prediction.semantic[:, 30:] == SKY).all()  # the first class of stuff, where there is no truth
+    assert (prediction.panoptic[:, 30:] == SKY * 1000).all()
+
+
+def halves() -> tuple[Sample, Always]:
+    """Car left, road right; the model takes the middle half for cars, all else for sky."""
+    ids = np.repeat([[1] * 20 + [2] * 20], 16, 0)
+    logits = torch.zeros(1, 5, 16, 40)
+    logits[:, CAR, :, 10:30] = 5.0
+    logits[:, SKY, :, :10] = logits[:, SKY, :, 30:] = 5.0
+    heat = torch.zeros(1, 1, 16, 40)
+    heat[0, 0, 8, 12] = heat[0, 0, 8, 27] = 0.7
+    truth = sample(ids, Segment(1, CAR), Segment(2, ROAD))
+    return truth, Always(LABELS, semantic=logits, center=heat, offset=torch.zeros(1, 2, 16, 40))
+
+
+def decoded(*parts: str) -> np.ndarray:
+    truth, model = halves()
+    seen: list[Any] = []
+    decode = Panoptic(stuff_area=0, score="center")
+    evaluate(model, Single(truth), decode, oracle=Oracle(parts), watch=lambda *image: seen.append(image[2]))
+    row = seen[0].panoptic
+    assert (row == row[:1]).all()
+    found: np.ndarray = row[0]
+    return found
+
+
+def row(*runs: tuple[int, int]) -> np.ndarray:
+    return np.concatenate([np.full(count, value) for count, value in runs])
+
+
+def test_true_classes_keep_the_foreground_that_was_predicted() -> None:
+    # Of the true car only what was predicted to be a thing; of the road only what was not.
+    assert (decoded("semantic") == row((10, -1), (10, 3001), (10, -1), (10, 2000))).all()
+
+
+def test_true_foreground_takes_objects_from_predicted_classes_and_leaves_the_rest_void() -> None:
+    assert (decoded("foreground") == row((10, -1), (10, 3001), (10, -1), (10, 1000))).all()
+
+
+def test_true_centers_are_those_of_objects() -> None:
+    assert (decoded() == row((10, 1000), (10, 3001), (10, 3002), (10, 1000))).all()
+    assert (decoded("center") == row((10, 1000), (20, 3001), (10, 1000))).all()
+
+
+def test_true_offsets_lead_to_the_nearest_center_that_was_predicted() -> None:
+    # The car's middle is nearer to the left peak; the road has no offsets and stays where it is.
+    assert (decoded("offset") == row((10, 1000), (10, 3001), (10, 3002), (10, 1000))).all()
+    assert (decoded("semantic", "foreground", "offset") == row((20, 3001), (20, 2000))).all()
+    assert (decoded(*PARTS) == row((20, 3001), (20, 2000))).all()
+
+
+def network(*, foreground: bool) -> nn.Module:
+    torch.manual_seed(3)
+    trunk = Pyramid(widths=(16, 32), depths=(1, 1), stem=16, decoder=16)
+    model = CenterPyramid(trunk, branch=16, foreground=foreground).build(
+        STREET.labels, InputContract(multiple=8)
+    )
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, std=0.2)
+    return model
+
+
+@pytest.mark.parametrize("score", ["center", "semantic", "instance", "both"])
+@pytest.mark.parametrize("foreground", [False, True])
+def test_nothing_true_is_plain_evaluation(score: Any, foreground: bool) -> None:
+    model, decode = network(foreground=foreground), Panoptic(stuff_area=30, score=score, align_corners=False)
+    plain = evaluate(model, STREET, decode).to_json()
+    assert repr(evaluate(model, STREET, decode, oracle=Oracle(())).to_json()) == repr(plain)
+    forward = Scales((0.5, 1.0), flip=True)
+    rows = oracle_study(model, STREET, decode, forward=forward)
+    assert repr(rows[0].evaluation.to_json()) == repr(
+        evaluate(model, STREET, decode, forward=forward).to_json()
+    )
+
+
+def test_the_study_is_one_oracle_after_the_other_from_one_run_an_image() -> None:
+    model, decode = network(foreground=False).train(), Panoptic(stuff_area=30)
+    runs: list[int] = []
+    model.register_forward_hook(lambda *_: runs.append(model.training))
+    rows = oracle_study(model, STREET, decode)
+    assert runs == [False] * len(STREET)
+    assert model.training
+    assert [row.parts for row in rows[:-1]] == list(SETS)
+    assert sorted(SETS) == sorted(c for n in range(5) for c in combinations(PARTS, n))
+    assert {row.stuff_area for row in rows[:-1]} == {30}
+    for chosen in rows[1:-1:4]:
+        alone = evaluate(model, STREET, decode, oracle=Oracle(chosen.parts))
+        assert repr(alone.to_json()) == repr(chosen.evaluation.to_json())
+    values = [row.to_json() for row in rows]
+    assert list(values[0]) == ["oracle", "stuff_area", "pq", "sq", "rq", "ap", "miou"]
+    assert values[-1]["oracle"] == ["semantic", "foreground", "center", "offset"]
+    assert values[-1]["pq"] == 1
+    assert values[0]["pq"] < 0.2 < values[-2]["pq"] < 1  # small stuff is dropped, even where it is true
+
+
+def test_an_oracle_that_makes_no_sense_is_refused() -> None:
+    with pytest.raises(UserError, match="oracle 'centre': no such part; expected some of semantic"):
+        Oracle.parsed("semantic,centre")
+    assert Oracle.parsed("offset, center").parts == ("offset", "center")
+    blocks = small.Blocks().open(None, "val")
+    with pytest.raises(UserError, match="Argmax decodes classes alone"):
+        evaluate(Wild(small.LABELS), blocks, Argmax(), oracle=Oracle())
+    with pytest.raises(UserError, match="val_0 is a class map without segments"):
+        evaluate(Wild(small.LABELS), blocks, Panoptic(), oracle=Oracle())
+    pixels = small.recipe().model.build(small.LABELS, InputContract())
+    with pytest.raises(UserError, match="the model predicts classes alone"):
+        oracle_study(pixels, blocks, ByKind())
+    assert pixels.training  # the mode it came in

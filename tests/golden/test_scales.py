@@ -1,0 +1,140 @@
+"""S1, S2 and S4: several scales and the mirror image, equal to the original code."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from segwright.contracts import Batch, InputContract, PixelOutput, Targets
+from segwright.decode.scales import Scales
+from segwright.models.layers.resize import enlarge
+
+NORMALIZED = InputContract(mean=(0.0,) * 3, std=(1.0,) * 3, padding=(0.0,) * 3, multiple=1)
+
+
+class Tiny(nn.Module):
+    """Layers with the weights of the formula; at the size of its input if ``enlarged``."""
+
+    def __init__(self, layers: nn.Sequential, contract: InputContract, *, enlarged: bool = False) -> None:
+        super().__init__()
+        self.layers, self.contract, self.enlarged = layers.eval(), contract, enlarged
+        self.inputs: list[Tensor] = []
+
+    def forward(self, images: Tensor) -> PixelOutput:
+        self.inputs.append(images)
+        logits = self.layers(images)
+        return PixelOutput(enlarge(logits, images.shape[2:]) if self.enlarged else logits)
+
+
+def recorded(shared: Path, name: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    folder = shared / "golden"
+    with np.load(folder / f"{name}.npz") as file:
+        arrays = {key: torch.from_numpy(value) for key, value in file.items()}
+    return json.loads((folder / f"{name}.json").read_text()), arrays
+
+
+def filled(shared: Path, layers: nn.Sequential, keys: list[Any], gains: dict[str, float]) -> nn.Sequential:
+    """The layers with recorded weights, which come in their order."""
+    spec = importlib.util.spec_from_file_location("fill", shared / "golden" / "fill.py")
+    assert spec is not None and spec.loader is not None
+    fill = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(fill)
+    values = fill.state([key for key in keys if not key[0].rpartition(".")[2].startswith("_")], gains)
+    own = layers.state_dict()
+    assert [tuple(v.shape) for v in own.values()] == [v.shape for v in values.values()]
+    layers.load_state_dict(
+        dict(zip(own, map(torch.from_numpy, map(np.asarray, values.values())), strict=True))
+    )
+    return layers
+
+
+def batch(image: Tensor) -> Batch:
+    """One image [1, 3, H, W] as it is."""
+    height, width = image.shape[2:]
+    return Batch(image, ((height, width),), Targets(torch.zeros(1, height, width, dtype=torch.uint8)), ("a",))
+
+
+@torch.inference_mode()
+def logits(forward: Scales, model: nn.Module, given: Batch) -> Tensor:
+    output, _ = forward(model, given)
+    assert isinstance(output, PixelOutput)
+    return output.logits
+
+
+def test_whole_images_of_s1(shared: Path) -> None:
+    about, arrays = recorded(shared, "s1_whole")
+    layers = nn.Sequential(
+        nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU(), nn.Conv2d(8, 8, 3, 2, 1), nn.ReLU(), nn.Conv2d(8, 5, 1)
+    )
+    filled(shared, layers, about["network_keys"], {})
+    for name, case in about["cases"].items():
+        model = Tiny(layers, NORMALIZED)
+        forward = Scales(
+            tuple(case["scales"]), case["flip"], "logits", align_corners=True, model_align_corners=True
+        )
+        found = logits(forward, model, batch(arrays[f"{name}_image"]))[0].permute(1, 2, 0)
+        wanted = arrays[f"{name}_logits"]
+        wrong = (found - wanted).abs() > 1e-5 * wanted.abs().max()
+        # At scale 1.75 scipy's zoom rounds itself out of the image and leaves the last column empty.
+        assert not wrong[:, : 84 if case["flip"] else 96].any()
+        sizes = [list(seen.shape[2:]) for seen in model.inputs]
+        assert sizes[:: 1 + case["flip"]] == case["scaled_sizes"]
+    assert (model.inputs[0] - arrays["whole_single_image"]).abs().max() == 0
+
+
+def test_the_recorded_zoom_of_s1(shared: Path) -> None:
+    _, arrays = recorded(shared, "s1_whole")
+    model = Tiny(nn.Sequential(nn.Identity()), NORMALIZED)
+    logits(Scales((0.75,), align_corners=True), model, batch(arrays["whole_ms_flip_image"]))
+    torch.testing.assert_close(model.inputs[0], arrays["zoom_075"], atol=1e-3, rtol=1e-5)  # of 0..255
+
+
+def test_eight_scales_of_s4(shared: Path) -> None:
+    about, arrays = recorded(shared, "s4_mst")
+    layers = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU(), nn.Conv2d(8, 20, 3, 1, 1))
+    filled(shared, layers, about["network_keys"], about["gain_overrides"])
+    # The recorded "image" is no longer what went in: the original turned it back from normalized, twice, in place.
+    contract = InputContract(multiple=1)
+    model = Tiny(layers, contract, enlarged=True)
+    forward = Scales(tuple(about["scales"]), flip=True, fuse="logits", align_corners=True)
+    found = logits(forward, model, batch(arrays["rgb"].permute(2, 0, 1)[None]))
+    assert [list(seen.shape[2:]) for seen in model.inputs] == about["forward_sizes"]
+    wanted = arrays["mst_scores"]
+    assert (found - wanted).abs().max() < 1e-5 * wanted.abs().max()
+    top = wanted.topk(2, 1).values
+    clear = (top[:, 0] - top[:, 1]) > 1e-4
+    assert clear.float().mean() > 0.99
+    assert torch.equal(found.argmax(1)[clear], arrays["mst_pred"].long()[clear])
+
+
+def test_short_edges_of_s2(shared: Path) -> None:
+    about, arrays = recorded(shared, "s2_inference")
+    settings, keys = about["settings"], about["network_keys"]
+    layers = nn.Sequential(
+        nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU(), nn.Conv2d(8, 64, 3, 2, 1), nn.ReLU(),
+        nn.Conv2d(64, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU(), nn.Conv2d(16, 5, 1),
+    )  # fmt: skip
+    filled(shared, layers, keys["encoder"] + keys["decoder"], about["gain_overrides"])
+    contract = InputContract(
+        mean=tuple(255 * value for value in settings["mean"]),
+        std=tuple(255 * value for value in settings["std"]),
+        multiple=settings["padding_constant"],
+    )
+    forward = Scales(
+        short_edges=tuple(settings["imgSizes"]), longest=settings["imgMaxSize"], stretch=True, pillow=True
+    )
+    for number in range(2):
+        model = Tiny(layers, contract)
+        found = logits(forward, model, batch(arrays[f"rgb_{number}"].permute(2, 0, 1)[None])).exp()
+        for scale, seen in enumerate(model.inputs):  # Pillow to the last bit
+            torch.testing.assert_close(seen, arrays[f"input_{number}_{scale}"], atol=1e-6, rtol=1e-5)
+        wanted = arrays[f"scores_{number}"]
+        assert (found - wanted).abs().max() < 1e-5
+        predicted = found.argmax(1)[0]
+        assert (predicted == arrays[f"pred_{number}"]).float().mean() > 0.999
