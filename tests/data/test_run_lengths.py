@@ -34,8 +34,6 @@ def test_a_run_begins_where_any_map_changes(first: np.ndarray, second: np.ndarra
     change = (np.diff(first.ravel()) != 0) | (np.diff(second.ravel()) != 0)
     wanted = [0, *(np.flatnonzero(change) + 1)]
     assert run_starts(first, second).tolist() == wanted
-    colors = np.stack([first & 255, first >> 8 & 255, first * 0], axis=-1).astype(np.uint8)
-    assert run_starts(colors, second).tolist() == wanted
 
 
 def test_the_place_of_a_value_among_names_in_any_order() -> None:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from segwright.contracts import PredictedSegment, Prediction, Sample
+from segwright.data.datasets.facade import Facade
 from segwright.data.datasets.street import StreetScenes
 from segwright.evaluation.tally import Tally
 
@@ -85,3 +87,26 @@ def test_class_maps_are_counted_as_classes_alone() -> None:
     bare = Sample(sample.image, sample.semantic(), "bare")
     tally.add(perfect(sample), bare)
     assert tally.panoptic_images == 0
+
+
+def test_average_precision_reads_outlines_that_overlap(shared: Path) -> None:
+    data = Facade(task="instance").open(shared / "data" / "facade", "val")
+    sample, rows = data[0], data.annotations(0)
+    assert rows is not None
+    assert sample.segments is not None
+    hidden, total = data.hidden(0)
+    assert 0 < hidden < total  # windows lie in facades
+    found = [(s, int((sample.map == s.id).sum())) for s in sample.segments]
+    panoptic = np.full(sample.map.shape, -1, np.int32)
+    segments = []
+    for s, area in found:
+        label = s.class_index * 1000 + s.id
+        panoptic[sample.map == s.id] = label
+        segments.append(PredictedSegment(label, s.class_index, area, 1.0))
+    prediction = Prediction(sample.semantic(), panoptic, tuple(segments))
+    painted, drawn = Tally(data.labels), Tally(data.labels)
+    painted.add(prediction, sample)
+    drawn.add(prediction, sample, annotations=rows)
+    assert painted.precision.result()["all"]["ap"] == pytest.approx(1)
+    assert drawn.precision.result()["class"]["facade"]["ap"] < 1  # its holes are the windows'
+    assert drawn.precision.result()["class"]["window"]["ap"] > 0.9

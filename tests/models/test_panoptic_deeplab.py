@@ -114,11 +114,11 @@ def targets(height: int, width: int) -> Targets:
 
 def test_the_foreground_head_learns_and_decides() -> None:
     model = build(config(foreground=True)).train()
-    optimizer = torch.optim.Adam(model.head.instance.scores["foreground"].parameters(), lr=0.02)
+    optimizer = torch.optim.Adam(model.head.instance.scores["foreground"].parameters(), lr=0.05)
     images = torch.randn(1, 3, 64, 64)
     images[:, :, :32] += 2
     truth, values = targets(64, 64), []
-    for _ in range(25):
+    for _ in range(12):
         value = CenterLoss()(model(images), truth)["foreground"] / 64**2
         optimizer.zero_grad()
         value.backward()

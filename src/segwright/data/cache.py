@@ -199,6 +199,10 @@ class Cached:
         """What is wrong with a sample beyond what reading it refuses."""
         return self.pairs.complaints(index)
 
+    def annotations(self, index: int) -> list[dict[str, Any]] | None:
+        """The objects of an image as a file of outlines has them; None where the map has them."""
+        return self.pairs.annotations(index)
+
     def hidden(self, index: int) -> tuple[int, int]:
         """(pixels of masks that other masks hide in the map, pixels of all masks)."""
         return self.pairs.hidden(index)

@@ -89,6 +89,12 @@ class Pairs:
         """What is wrong with a sample beyond what reading it refuses."""
         return [] if self.truth is None else self.truth.complaints(index, self.labels)
 
+    def annotations(self, index: int) -> list[dict[str, Any]] | None:
+        """The objects of an image as a file of outlines has them, overlaps and all; None where the map has them."""
+        if not isinstance(self.truth, Polygons) or self.truth.size(index) != self.size(index):
+            return None
+        return self.truth.annotations(index)
+
     def hidden(self, index: int) -> tuple[int, int]:
         """(pixels of masks that other masks hide in the map, pixels of all masks), (0, 0) without overlap."""
         return self.truth.hidden(index) if isinstance(self.truth, Polygons) else (0, 0)

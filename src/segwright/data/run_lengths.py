@@ -16,19 +16,15 @@ MOST_DIGITS = 7  # of 5 bits each: more than any run that fits 32 bits
 
 
 def run_starts(*maps: NDArray[Any]) -> NDArray[np.int64]:
-    """The pixels, row after row, at which a run begins in which no map changes.
+    """The pixels, row after row, at which a run begins in which no map changes; maps [H, W] of one size.
 
-    Maps of one size: [H, W], or [H, W, C] of bytes. They consist of long runs, so counting runs, weighted with
-    their lengths, is much less than counting pixels.
+    They consist of long runs, so counting runs, weighted with their lengths, is much less than counting pixels.
     """
-    pixels = maps[0].shape[0] * maps[0].shape[1]
-    first = np.zeros(pixels, dtype=bool)
+    first = np.zeros(maps[0].size, dtype=bool)
     first[:1] = True
     for each in maps:
-        step = each.shape[2] if each.ndim == 3 else 1
-        flat = np.ascontiguousarray(each).reshape(-1)
-        changes = np.flatnonzero(flat[step:] != flat[:-step])
-        first[changes // step + 1] = True
+        flat = each.reshape(-1)
+        first[1:] |= flat[1:] != flat[:-1]
     return np.flatnonzero(first)
 
 

@@ -274,6 +274,10 @@ class Polygons:
             "remove it"
         ]
 
+    def size(self, index: int) -> tuple[int, int]:
+        """(height, width) of the image that the outlines were drawn on."""
+        return self._record(index)[0]
+
     def annotations(self, index: int) -> list[dict[str, Any]]:
         """The annotations of an image as the file has them: category_id, segmentation, iscrowd, area."""
         return self._record(index)[1]

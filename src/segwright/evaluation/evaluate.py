@@ -115,7 +115,7 @@ class Scoring:
 
     def add(self, seen: Seen, prediction: Prediction) -> None:
         """Count one image."""
-        values = self.tally.add(prediction, seen.sample, image=seen.index)
+        values = self.tally.add(prediction, seen.sample, image=seen.index, annotations=seen.annotations)
         self.per_image.append({"index": seen.index, "name": seen.sample.name} | values)
 
     def result(self, group: Group) -> Evaluation:

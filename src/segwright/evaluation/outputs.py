@@ -19,12 +19,16 @@ from segwright.evaluation.tally import Group
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Seen:
-    """One image, its place in the split, and a model's ``output`` for an input of size ``padded``."""
+    """One image, its place in the split, and a model's ``output`` for an input of size ``padded``.
+
+    ``annotations``: its objects as COCO's rows, where they overlap and a map cannot hold them.
+    """
 
     index: int
     sample: Sample
     output: Output
     padded: tuple[int, int]
+    annotations: list[dict[str, Any]] | None = None
 
     @property
     def sizes(self) -> tuple[tuple[int, int]]:
@@ -51,6 +55,7 @@ def outputs(
     contract: Any = model.contract
     stack = _KeepSamples(Stack(SemanticTargets(), contract, dataset.labels))
     loader: Any = batches(dataset, [[index] for index in mine], stack, workers=workers)
+    overlapping = getattr(dataset, "annotations", lambda _: None)
     was_training = model.training
     model.eval()
     try:
@@ -58,7 +63,7 @@ def outputs(
             moved = replace(batch, images=batch.images.to(device, non_blocking=True))
             with torch.inference_mode(), autocast or nullcontext():
                 output, padded = forward(model, moved)
-            yield Seen(index, sample, output, padded)
+            yield Seen(index, sample, output, padded, overlapping(index))
     finally:
         model.train(was_training)
 

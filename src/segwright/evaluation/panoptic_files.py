@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -138,7 +139,7 @@ def _check_files(paths: Sequence[Path]) -> None:
 
 
 def _compared(metric: PanopticQuality, real: _Map, found: _Map, classes: Mapping[int, int]) -> Matches:
-    truth, prediction = _colors(real.path), _colors(found.path)
+    truth, prediction = _ids(real.path), _ids(found.path)
     if truth.shape != prediction.shape:
         own, other = (f"{shape[1]}x{shape[0]}" for shape in (prediction.shape, truth.shape))
         raise UserError(
@@ -155,12 +156,15 @@ def _compared(metric: PanopticQuality, real: _Map, found: _Map, classes: Mapping
         raise UserError(f"{found.path}: {error}; write JSON and PNG again") from None
 
 
-def _colors(path: Path) -> NDArray[np.uint8]:
-    """The map as RGB, uint8 [H, W, 3]."""
+def _ids(path: Path) -> NDArray[np.int32]:
+    """The ids of a map, [H, W]."""
     with path.open("rb") as file:
         head = file.read(26)
     if not head.startswith(_PNG) or len(head) < 26 or head[24] != 8 or head[25] not in (_RGB, _RGBA):
         raise UserError(
             f"{path}: no RGB PNG of 8 bits; expected ids as R + 256 G + 65536 B; write it again in COCO panoptic format"
         )
-    return read_image(path)
+    # Four bytes a pixel, red the lowest, are a number: far less work than adding three channels.
+    colors = cv2.cvtColor(read_image(path), cv2.COLOR_RGB2RGBA)
+    ids = colors.view("<i4")[..., 0]
+    return np.bitwise_and(ids, 0xFFFFFF, out=ids)

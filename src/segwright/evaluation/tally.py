@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -58,19 +59,31 @@ class Tally:
         self.precision = AveragePrecision(self.labels, max_detections=self.max_detections)
         self.foreground = Confusion(FOREGROUND)
 
-    def add(self, prediction: Prediction, sample: Sample, *, image: int | None = None) -> dict[str, float]:
+    def add(
+        self,
+        prediction: Prediction,
+        sample: Sample,
+        *,
+        image: int | None = None,
+        annotations: Sequence[Mapping[str, Any]] | None = None,
+    ) -> dict[str, float]:
         """Count one image; its own mIoU, pixel accuracy and, of panoptic maps, PQ.
 
-        ``image``: its place in the data set, which decides between equal scores whoever counts it.
+        ``image``: its place in the data set, which decides between equal scores whoever counts it. ``annotations``:
+        its objects as COCO's rows, where they overlap and a map cannot hold them; average precision compares with
+        these.
         """
         own = scores(self.confusion.add(prediction.semantic, sample.semantic()), self.labels.names)
         values = {"miou": own.miou, "pixel_accuracy": own.pixel_accuracy}
         if sample.segments is None or prediction.panoptic is None:
             return values
         self.panoptic_images += 1
-        pair = prediction.panoptic, prediction.segments, sample.map, sample.segments
-        mine = self.quality.add(*pair)
-        self.precision.add(*pair, image=image)
+        found = prediction.panoptic, prediction.segments
+        mine = self.quality.add(*found, sample.map, sample.segments)
+        if annotations is None:
+            self.precision.add(*found, sample.map, sample.segments, image=image)
+        else:
+            self.precision.add_annotated(*found, annotations, image=image)
         if prediction.foreground is not None:
             thing = self.labels.thing_table()[sample.semantic()]
             self.foreground.add(prediction.foreground.astype(np.uint8), thing.astype(np.uint8))

@@ -17,7 +17,6 @@ from segwright.data.run_lengths import places, run_starts
 from segwright.labels import LabelSpace
 
 VOID = 0  # in truth; in predictions -1, and 0 unless a segment has that id
-_BYTES = np.array([1, 256, 65536])  # of an id in R, G and B
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +59,10 @@ class PanopticQuality:
         *,
         areas: Mapping[int, int] | None = None,
     ) -> NDArray[np.float64]:
-        """Count one image from maps of ids and their segments; the image's own counts come back.
+        """Count one image from maps of ids [H, W] and their segments; the image's own counts come back.
 
-        Maps are [H, W], or uint8 [H, W, 3] in which an id is R + 256 G + 65536 B. ``areas``: pixels of true segments
-        by id where an annotation file states them; else they are counted. ``ValueError`` for maps of unequal size,
-        and for predicted ids and segments that do not correspond.
+        ``areas``: pixels of true segments by id where an annotation file states them; else they are counted.
+        ``ValueError`` for maps of unequal size, and for predicted ids and segments that do not correspond.
         """
         return self.count(self.compare(prediction, predicted, truth, segments, areas=areas))
 
@@ -78,7 +76,7 @@ class PanopticQuality:
         areas: Mapping[int, int] | None = None,
     ) -> Matches:
         """What ``add`` would count, without counting it: images compared side by side are counted in their order."""
-        if prediction.shape[:2] != truth.shape[:2]:
+        if prediction.shape != truth.shape:
             raise ValueError(
                 f"prediction is {prediction.shape}, truth is {truth.shape}; expected equal sizes"
             )
@@ -163,19 +161,12 @@ def shared_pixels(
 ) -> NDArray[np.int64]:
     """Pixels that share an id of each map, int64 [truth + 2, prediction + 2]: void, the ids given, any other."""
     start = run_starts(truth, prediction)
-    length = np.diff(start, append=truth.shape[0] * truth.shape[1])
+    length = np.diff(start, append=truth.size)
     width = len(found) + 2
-    rows = _columns(_values(truth, start), real, (VOID,))
-    columns = _columns(_values(prediction, start), found, (VOID, -1))
+    rows = _columns(truth.reshape(-1)[start], real, (VOID,))
+    columns = _columns(prediction.reshape(-1)[start], found, (VOID, -1))
     pixels = np.bincount(rows * width + columns, length, minlength=(len(real) + 2) * width)
     return pixels.astype(np.int64).reshape(-1, width)
-
-
-def _values(ids: NDArray[Any], start: NDArray[np.int64] | slice) -> NDArray[Any]:
-    """The ids at some pixels of a map in either form."""
-    if ids.ndim == 3:
-        return np.asarray(ids.reshape(-1, 3)[start].astype(np.int64) @ _BYTES)
-    return ids.reshape(-1)[start]
 
 
 def _columns(values: NDArray[Any], ids: Sequence[int], void: tuple[int, ...]) -> NDArray[np.int64]:
@@ -220,8 +211,7 @@ def _difference(
     for segment, pixels in zip(found, area, strict=True):
         if not pixels:
             return f"predicted segment {segment.id} has no pixel in the map; expected at least one"
-    shown = _values(prediction, slice(None))
-    unknown = np.setdiff1d(shown, [-1, VOID, *(segment.id for segment in found)])
+    unknown = np.setdiff1d(prediction, [-1, VOID, *(segment.id for segment in found)])
     return (
         f"the predicted map holds id {unknown[0]}, which is not among its segments; expected an entry for it"
     )
