@@ -3,15 +3,15 @@
     python benchmarks/train_step.py [--size 320] [--batch 2] [--networks deeplabv3_r50 ...] [--rounds 7] [--compile]
                                     [--device cuda] [--json FILE]
 
-The networks are in rivals.py. S4, S1 and S2 train them on eight crops of 576x1152, eight of 769x769 and sixteen of about
-512x512; here they are scaled to the machine. A step is forward, cross entropy at full size (auxiliary heads 0.4),
-backward and SGD, on normalized images in memory. "segwright fp32" is our network run as the others are: fp32,
+The networks are in rivals.py. S4, S1 and S2 train them on eight crops of 576x1152, eight of 769x769 and sixteen of
+about 512x512; here they are scaled to the machine. A step is forward, cross entropy at full size (auxiliary heads
+0.4), backward and SGD, on normalized images in memory. "segwright fp32" is our network run as the others are: fp32,
 contiguous. "segwright" has our defaults: channels last, and bf16 where the hardware computes in it.
 
 Every side is a process of its own; they take turns, a step each; the table shows medians, least and most of the
 rounds, and the highest resident memory of the process (of the GPU's allocator there). "loss" is the first one. Both
-sides of ours begin with equal weights, those of DeepLabV3 with torchvision's; dropout is off. On a GPU the last column is
-the share of the rate that one large bf16 matrix product reaches, at the operations counted in a step.
+sides of ours begin with equal weights, those of DeepLabV3 with torchvision's; dropout is off. On a GPU the last
+column is the share of the rate that one large bf16 matrix product reaches, at the operations counted in a step.
 """
 
 from __future__ import annotations

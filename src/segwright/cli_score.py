@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -131,7 +132,7 @@ def _print(images: int, parts: list[dict[str, dict[str, float]]], totals: dict[s
 
 
 def _percent(value: float) -> str:
-    return "-" if value != value else f"{100 * value:.2f}"
+    return "-" if math.isnan(value) else f"{100 * value:.2f}"
 
 
 def _write(path: Path | None, values: dict[str, Any]) -> int:

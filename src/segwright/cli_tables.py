@@ -47,7 +47,8 @@ def print_oracles(rows: list[dict[str, Any]]) -> None:
     from segwright.evaluation.oracle import PARTS
     from segwright.evaluation.oracle_study import SCORES
 
-    table = Table(*PARTS, "stuff from", title="with the truth of", title_justify="left")
+    title = f"With the truth of: {', '.join(part[0].upper() + ' ' + part for part in PARTS)}"
+    table = Table(*(part[0].upper() for part in PARTS), "stuff from", title=title, title_justify="left")
     for title in ("PQ %", "SQ %", "RQ %", "AP %", "mIoU %"):
         table.add_column(title)
     for row in rows:

@@ -180,7 +180,9 @@ class InputContract:
     """What a model wants to be fed; the model owns it and it travels with the weights.
 
     ``mean`` and ``std`` are in units of the values as read (0..``scale`` for integers); ``padding`` is the
-    value, in the same units, that stands where there is no image; sides are padded to ``multiple``.
+    value, in the same units, that stands where there is no image; sides are padded to ``multiple``. With ``knee``
+    above 0 a value v counts as log(1 + v / knee), and mean and std are of these: for images whose exposures differ by
+    powers of two, where the dark ones hold their objects in a few gray levels.
     """
 
     channels: Literal["RGB", "BGR", "bands"] = "RGB"
@@ -189,12 +191,15 @@ class InputContract:
     std: tuple[float, ...] = (58.395, 57.12, 57.375)
     padding: tuple[float, ...] = (123.675, 116.28, 103.53)
     multiple: int = 32
+    knee: float = 0.0
 
     def normalize(self, images: Tensor) -> Float[Tensor, "images channels height width"]:
         """(values - mean) / std as float32 [N, C, H, W], on the device of the images; RGB turns BGR if due."""
         values = images.to(torch.float32, copy=True)
         if self.channels == "BGR":
             values = values.flip(1)
+        if self.knee:
+            values.div_(self.knee).log1p_()
         mean, std = values.new_tensor(self.mean), values.new_tensor(self.std)
         pixels = values.permute(0, 2, 3, 1)
         if pixels.is_contiguous():

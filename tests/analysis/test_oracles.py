@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from segwright.analysis.oracles import section
+from segwright.analysis.page import DASH
 from segwright.evaluation.oracle_study import SETS
 
 
@@ -17,7 +18,7 @@ def test_the_section_has_a_row_a_study_row() -> None:
     assert page.count("✓") == 1 + 32 + 4  # in the note, in sixteen rows, in the last
     assert "below 2" in page and "48 pixels" in page
     assert page.count("<b>50.0</b>") == 17
-    assert "–" in page
+    assert DASH in page
 
 
 def test_without_a_least_area_there_is_nothing_to_note() -> None:

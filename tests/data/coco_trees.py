@@ -121,7 +121,9 @@ def facade(root: Path) -> Path:
 
 
 def panoptic_splits(root: Path) -> Path:
-    """``panoptic`` for training and validation."""
+    """``panoptic`` for training and validation, of other photographs."""
     for split in ("train", "val"):
         panoptic(root, split)
+    for path in sorted((root / "val2017").iterdir()):
+        photo(path, seed=9)
     return root

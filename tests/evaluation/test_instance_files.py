@@ -277,7 +277,7 @@ def _append(found: Path, line: str) -> None:
 
 
 def test_a_folder_without_truth_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no file \\*_gtFine_instanceIds.png"):
+    with pytest.raises(UserError, match=r"no file \*_gtFine_instanceIds\.png"):
         score_cityscapes(tmp_path, tmp_path)
 
 

@@ -43,7 +43,9 @@ def test_panoptic_networks(shared: Path, name: str) -> None:
         fixture.agrees(getattr(full, part), f"out_{part}")
     recorded, head = fixture.about["hyper"], model.head  # widths are read off the tensors
     assert head.instance.scores["center"].classifier.in_channels == recorded["instance"]["head_channels"]
-    assert [p[0].out_channels for p in head.semantic.decoder.project] == recorded["low_level_channels_project"]
+    assert [p[0].out_channels for p in head.semantic.decoder.project] == recorded[
+        "low_level_channels_project"
+    ]
     assert head.semantic.decoder.aspp.branches[1][0].dilation[0] == recorded["atrous_rates"][0]
 
 

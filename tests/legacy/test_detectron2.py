@@ -12,9 +12,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from segwright.contracts import CenterOutput, InputContract, UserError
-from segwright.legacy import load
+from segwright.decode.panoptic import Panoptic
+from segwright.legacy import convert, load
 from segwright.legacy.detectron2 import describe
 from segwright.models.hrnet import HRNet
+from segwright.models.weights import read_model
 from segwright.models.xception import Xception
 
 R52 = "panoptic_deeplab_R_52_os16_mg124_poly_90k_bs32_crop_32_64"
@@ -130,8 +132,18 @@ def test_a_model_of_detectron2_gives_the_same(tmp_path: Path, separable: bool) -
     with torch.inference_mode():
         output = model(images)
     assert isinstance(output, CenterOutput)
+    assert model.decode == Panoptic(align_corners=False)  # type: ignore[comparison-overlap]
     for found, each in zip((output.semantic, output.center, output.offset), wanted, strict=True):
         torch.testing.assert_close(found, each, rtol=1e-4, atol=1e-5 * each.abs().max().item())
+
+
+def test_its_decoding_travels_with_the_model(tmp_path: Path) -> None:
+    network = Theirs(3, separable=True, pool=(2, 4))
+    with torch.inference_mode():
+        network(torch.randn(1, 3, 64, 128))
+    state = {key: value.clone() for key, value in network.state.items()}
+    convert(state, "panoptic-deeplab", R52 + "_dsconv", tmp_path / "m.safetensors")
+    assert read_model(tmp_path / "m.safetensors").decode == Panoptic(align_corners=False)  # type: ignore[comparison-overlap]
 
 
 def heads(backbone: Any, stages: tuple[str, ...], *, instance: bool = True) -> dict[str, Tensor]:
@@ -157,6 +169,7 @@ def test_other_backbones_are_told_by_their_keys() -> None:
     assert found.config.strides == (8, 4)
     assert found.config.semantic.atrous.window == (40, 40)
     assert (found.contract.mean[0], found.contract.multiple, found.classes) == (128.0, 640, 133)
+    assert found.decode == Panoptic(nms_kernel=41, stuff_area=4096, align_corners=False)
     name = "panoptic_deeplab_H_48_os16_mg124_poly_90k_bs32_crop_512_1024"
     found = describe(name, heads(HRNet(18), ("res5", "res4", "res3", "res2")))
     assert found.config.backbone == HRNet(18, align_corners=True)
@@ -168,7 +181,7 @@ def test_other_backbones_are_told_by_their_keys() -> None:
 def test_its_deeplabv3plus_is_the_semantic_branch() -> None:
     state = heads(Xception(), ("res5", "res2"), instance=False)
     described: Any = describe("deeplab_v3_plus_X_65_os16_mg124_poly_90k_bs16", state)
-    assert described.config.instance is None
+    assert described.config.instance is None and described.decode is None
     assert (described.config.strides, described.config.semantic.hidden) == ((4,), 0)
     assert described.config.semantic.atrous.window == (32, 64)
 

@@ -161,7 +161,9 @@ def test_s4_never_flips_and_its_blobs_stray() -> None:
     recipe = find("minicity.deeplabv3_r50_mixed_legacy")
     assert [thing.flip for thing in walk(recipe.augment) if isinstance(thing, RandomCrop)] == [0.0]
     (blob,) = [thing for thing in walk(recipe.augment) if isinstance(thing, CopyBlob)]
-    (plain,) = [thing for thing in walk(find("minicity.deeplabv3_r50_mixed").augment) if isinstance(thing, CopyBlob)]
+    (plain,) = [
+        thing for thing in walk(find("minicity.deeplabv3_r50_mixed").augment) if isinstance(thing, CopyBlob)
+    ]
     assert replace(blob, strays=False, augment=plain.augment) == plain
 
 

@@ -31,3 +31,18 @@ def test_outputs_equal_torchvision(architecture: str, auxiliary: bool) -> None:
         for scores in output.auxiliary:
             resized = torch.nn.functional.interpolate(scores, (65, 96), mode="bilinear")
             torch.testing.assert_close(resized, wanted["aux"], rtol=1e-4, atol=1e-5)
+
+
+def test_prediction_can_do_without_the_auxiliary_heads() -> None:
+    theirs: Any = segmentation.fcn_resnet50(
+        weights=None, weights_backbone=None, num_classes=3, aux_loss=True
+    )
+    ours: Any = load("torchvision", "fcn_resnet50", theirs.state_dict())
+    images = torch.randn(1, 3, 32, 32)
+    with torch.inference_mode():
+        whole = ours(images)
+        for head in ours.auxiliary.configs:
+            head.when = "training"
+        assert len(whole.auxiliary) == 1
+        assert ours(images).auxiliary == ()
+        assert torch.equal(ours(images).logits, whole.logits)

@@ -105,7 +105,7 @@ def test_objects_come_out_in_official_files_and_pictures(tmp_path: Path) -> None
     labels = replace(small.LABELS, things=("red", "blue"))
     model = CenterPyramid(Pyramid((8,) * 4, (1,) * 4, 8, 8), branch=8).build(labels, InputContract()).eval()
     with torch.no_grad():
-        model.center[0].bias.fill_(0.5)  # type: ignore[operator, union-attr]
+        model.heads["center"][0].bias.fill_(0.5)  # type: ignore[operator, union-attr]
     write_png(tmp_path / "12.png", picture(64, 96))
     save = ("instances", "centers", "heatmap", "offset")
     done = list(predict_files(model, [str(tmp_path / "12.png")], tmp_path / "out", save=save))

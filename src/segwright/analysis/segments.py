@@ -11,7 +11,13 @@ from segwright.analysis import page
 from segwright.contracts import Prediction, Sample
 from segwright.labels import LabelSpace
 from segwright.prediction.draw import Picture, as_rgb
-from segwright.prediction.draw_segments import draw_prediction, draw_truth, heat_over, offset_wheel
+from segwright.prediction.draw_segments import (
+    draw_colors,
+    draw_prediction,
+    draw_truth,
+    heat_over,
+    offset_wheel,
+)
 
 KEY_FIGURES = {"PQ": "pq", "AP": "ap", "mIoU": "miou", "Pixel accuracy": "pixel_accuracy"}
 
@@ -64,11 +70,13 @@ def pictures(sample: Sample, prediction: Prediction, labels: LabelSpace) -> tupl
     shown = [
         ("image and prediction", draw_prediction(image, prediction, labels)),
         ("truth", draw_truth(sample, labels)),
+        ("prediction", draw_colors(prediction, labels)),
     ]
     if prediction.evidence is not None:
+        things = labels.thing_table()[prediction.semantic]  # elsewhere nobody asks for the offsets
         shown += [
             ("heat map and centers", heat_over(image, prediction.evidence)),
-            ("offsets", offset_wheel(prediction.evidence.offset)),
+            ("offsets of things", offset_wheel(prediction.evidence.offset * things)),
         ]
     return tuple(shown)
 

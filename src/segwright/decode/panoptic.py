@@ -81,6 +81,7 @@ class Panoptic:
         if foreground is not None:  # it takes away what is no thing; it makes no thing of stuff
             hidden = _look_up(thing_table(things, semantic.device), semantic.int()) & ~foreground
             semantic = semantic.masked_fill(hidden, IGNORED)
+            center = center * foreground[:, None]  # beyond things nobody taught the heat map
         found = merge_panoptic(
             semantic,
             center,

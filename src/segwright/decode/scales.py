@@ -206,7 +206,7 @@ def _by_pillow(image: Tensor, size: Size, *, whole: bool) -> Tensor:
 
 
 def _pillow_weights(old: int, new: int) -> Tensor:
-    """What each old pixel adds to each new one, [new, old]: a triangle at least a new pixel wide, in 22 binary digits."""
+    """What each old pixel adds to each new one, [new, old]: a triangle two new pixels wide, in 22 binary digits."""
     scale = old / new
     reach = max(scale, 1.0)
     middle = (torch.arange(new, dtype=torch.float64)[:, None] + 0.5) * scale

@@ -45,11 +45,11 @@ def score_instances(
     real = _by_image(about.annotations, sizes, truth)
     found = _by_image(_results(prediction), sizes, prediction)
     metric = AveragePrecision(labels, kind=kind, max_detections=max_detections)
+    results = _Side(prediction, labels, kind, found=True)
+    annotations = _Side(truth, labels, kind, found=False)
     for place, (image, size) in enumerate(sizes.items()):
         metric.add_instances(
-            _instances(found[image], size, labels, prediction, kind, found=True),
-            _instances(real[image], size, labels, truth, kind, found=False),
-            image=place,
+            results.instances(found[image], size), annotations.instances(real[image], size), image=place
         )
     return metric.result() | {"images": len(sizes)}
 
@@ -96,40 +96,43 @@ def _by_image(rows: Sequence[Row], sizes: Mapping[Any, Size], source: Path) -> d
     return found
 
 
-def _instances(
-    rows: Sequence[Row], size: Size, labels: LabelSpace, source: Path, kind: Kind, *, found: bool
-) -> list[Instance]:
-    """The instances of an image; ``UserError`` for the first that is none."""
-    made: list[Instance] = []
-    for row in rows:
-        try:
-            made += _instance(row, size, labels, kind, found=found)
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
-            why = f"has no {error}" if isinstance(error, KeyError) else f"cannot be read ({error})"
-            raise UserError(
-                f"{source}: an annotation of image {row['image_id']} {why}; expected category_id, "
-                f"{'segmentation' if kind == 'mask' else 'bbox'}{' and score' if found else ''} of each; correct it"
-            ) from None
-    return made
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """One of the two files: its rows as instances. ``found``: rows are results, with a score."""
 
+    source: Path
+    labels: LabelSpace
+    kind: Kind
+    found: bool
 
-def _instance(row: Row, size: Size, labels: LabelSpace, kind: Kind, *, found: bool) -> list[Instance]:
-    if found and not np.isfinite(row["score"]):
-        raise ValueError(f"score {row['score']}")
-    if kind == "mask":
-        # What a result says of its box or area is not believed: it is measured.
-        wanted = (
-            ("category_id", "segmentation", "score")
-            if found
-            else ("category_id", "segmentation", "iscrowd", "area")
-        )
-        return annotated([{key: row[key] for key in wanted if key in row}], size, labels)
-    (class_index,) = labels.to_classes(np.array([row["category_id"]], dtype=np.int64)).tolist()
-    x, y, width, height = (float(side) for side in row["bbox"])
-    area = width * height if found else row.get("area", width * height)
-    crowd = bool(row.get("iscrowd", 0)) and not found
-    score = row["score"] if found else 1.0
-    return [Instance(class_index, None, (x, y, width, height), area, crowd, score)]
+    def instances(self, rows: Sequence[Row], size: Size) -> list[Instance]:
+        """The instances of an image; ``UserError`` for the first that is none."""
+        made: list[Instance] = []
+        for row in rows:
+            try:
+                made += self._instance(row, size)
+            except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
+                why = f"has no {error}" if isinstance(error, KeyError) else f"cannot be read ({error})"
+                raise UserError(
+                    f"{self.source}: an annotation of image {row['image_id']} {why}; expected category_id, "
+                    f"{'segmentation' if self.kind == 'mask' else 'bbox'}{' and score' if self.found else ''} of each; "
+                    "correct it"
+                ) from None
+        return made
+
+    def _instance(self, row: Row, size: Size) -> list[Instance]:
+        if self.found and not np.isfinite(row["score"]):
+            raise ValueError(f"score {row['score']}")
+        if self.kind == "mask":
+            # What a result says of its box or area is not believed: it is measured.
+            wanted = ("category_id", "segmentation", *(("score",) if self.found else ("iscrowd", "area")))
+            return annotated([{key: row[key] for key in wanted if key in row}], size, self.labels)
+        (class_index,) = self.labels.to_classes(np.array([row["category_id"]], dtype=np.int64)).tolist()
+        x, y, width, height = (float(side) for side in row["bbox"])
+        box, area = (x, y, width, height), width * height
+        if self.found:
+            return [Instance(class_index, None, box, area, score=row["score"])]
+        return [Instance(class_index, None, box, row.get("area", area), bool(row.get("iscrowd", 0)))]
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from segwright.contracts import IGNORED, CenterOutput, Decoder, Output, Prediction, Sample, UserError
+from segwright.data.run_lengths import places, run_starts
 from segwright.data.targets import PanopticTargets
 from segwright.decode.kinds import ByKind
 from segwright.decode.panoptic import Panoptic, merge_panoptic
@@ -39,7 +40,7 @@ class Oracle:
     center than to its own, since those of a heat map are whole numbers. So each object has a pixel of its own, the one
     its center lies in or the nearest that is free, and where centers are true, too, true offsets lead there. Then with
     all four parts and ``stuff_area`` 0 nothing is wrong, unless the truth holds what no map of this kind can say: two
-    segments of one stuff class, or a segment without pixels.
+    segments of one stuff class, a segment without pixels, objects that overlap.
     """
 
     parts: tuple[str, ...] = PARTS
@@ -180,14 +181,11 @@ def _truth(sample: Sample, labels: LabelSpace) -> tuple[NDArray[Any], ...]:
 
 def _owners(ids: NDArray[Any], objects: Sequence[int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Which of the ``objects`` a pixel belongs to, [H, W], their number for none; the first pixel of each there is."""
-    flat = ids.ravel()
-    start = np.flatnonzero(np.concatenate([[True], flat[1:] != flat[:-1]]))
-    names = np.array([*objects, -1], dtype=np.int64)  # -1 is no id: a list that is never empty
-    order = np.argsort(names)
-    place = order[np.searchsorted(names, flat[start], sorter=order).clip(max=len(objects))]
-    owner = np.where(names[place] == flat[start], place, len(objects))
+    start = run_starts(ids)
+    place = places(ids.reshape(-1)[start], objects)
+    owner = np.where(place < 0, len(objects), place)
     present, run = np.unique(owner, return_index=True)
-    every = np.repeat(owner, np.diff(start, append=flat.size)).reshape(ids.shape)
+    every = np.repeat(owner, np.diff(start, append=ids.size)).reshape(ids.shape)
     return every, start[run[present < len(objects)]]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import combinations
+from math import isnan, nan
 from typing import Any
 
 import torch
@@ -32,11 +33,11 @@ class StudyRow:
     def to_json(self) -> dict[str, Any]:
         """{oracle, stuff_area, pq, sq, rq, ap, miou}, null for what does not occur."""
         headlines = self.evaluation.headlines()
-        scores = {name: headlines.get(name, float("nan")) for name in SCORES}
+        scores = {name: headlines.get(name, nan) for name in SCORES}
         return {
             "oracle": list(self.parts),
             "stuff_area": self.stuff_area,
-            **{name: None if value != value else value for name, value in scores.items()},
+            **{name: None if isnan(value) else value for name, value in scores.items()},
         }
 
 
@@ -51,10 +52,10 @@ def oracle_study(
     workers: int = 0,
     max_detections: int = 100,
 ) -> list[StudyRow]:
-    """Sixteen rows, from nothing true (plain ``evaluate``) to all parts true, and all true without the least stuff area.
+    """Sixteen rows, from nothing true (plain ``evaluate``) to all parts true, and all true without least stuff area.
 
-    Stuff below ``stuff_area`` pixels is dropped whoever found it, so only the last row can be perfect. The rest is as
-    in ``evaluate``; each image goes through the model once.
+    Stuff below ``stuff_area`` pixels is dropped whoever found it, so only the last row can be perfect. Settings are
+    those of ``evaluate``; each image goes through the model once.
     """
     least = panoptic_of(decode).stuff_area
     cases = [*((parts, least) for parts in SETS), (PARTS, 0)]

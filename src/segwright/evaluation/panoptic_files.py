@@ -139,7 +139,7 @@ def _check_files(paths: Sequence[Path]) -> None:
 
 
 def _compared(metric: PanopticQuality, real: _Map, found: _Map, classes: Mapping[int, int]) -> Matches:
-    truth, prediction = _ids(real.path), _ids(found.path)
+    truth, prediction = read_ids(real.path), read_ids(found.path)
     if truth.shape != prediction.shape:
         own, other = (f"{shape[1]}x{shape[0]}" for shape in (prediction.shape, truth.shape))
         raise UserError(
@@ -156,8 +156,8 @@ def _compared(metric: PanopticQuality, real: _Map, found: _Map, classes: Mapping
         raise UserError(f"{found.path}: {error}; write JSON and PNG again") from None
 
 
-def _ids(path: Path) -> NDArray[np.int32]:
-    """The ids of a map, [H, W]."""
+def read_ids(path: Path) -> NDArray[np.int32]:
+    """The ids R + 256 G + 65536 B of a PNG map, int32 [H, W]; ``UserError`` if it is none."""
     with path.open("rb") as file:
         head = file.read(26)
     if not head.startswith(_PNG) or len(head) < 26 or head[24] != 8 or head[25] not in (_RGB, _RGBA):
@@ -166,5 +166,6 @@ def _ids(path: Path) -> NDArray[np.int32]:
         )
     # Four bytes a pixel, red the lowest, are a number: far less work than adding three channels.
     colors = cv2.cvtColor(read_image(path), cv2.COLOR_RGB2RGBA)
-    ids = colors.view("<i4")[..., 0]
-    return np.bitwise_and(ids, 0xFFFFFF, out=ids)
+    ids: NDArray[np.int32] = colors.view("<i4")[..., 0]
+    ids &= 0xFFFFFF
+    return ids

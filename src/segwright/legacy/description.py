@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from segwright.contracts import InputContract, ModelConfig, UserError
+from segwright.contracts import Decoder, InputContract, ModelConfig, UserError
 
 State = Mapping[str, Tensor]
 Renames = tuple[tuple[str, str], ...]
@@ -16,12 +16,16 @@ Renames = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """``renames``: regular expressions over the file's keys, the first that matches at the start counts."""
+    """``renames``: regular expressions over the file's keys, the first that matches at the start counts.
+
+    ``decode``: how its outputs were decoded, where that is not what their kind gets anyway.
+    """
 
     config: ModelConfig
     contract: InputContract
     renames: Renames
     classes: int
+    decode: Decoder | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from segwright.contracts import InputContract, UserError
+from segwright.decode.panoptic import Panoptic
 from segwright.legacy.description import Description, Renames, State, output_channels
 from segwright.models.backbones import Backbone
 from segwright.models.hrnet import HRNet
@@ -59,13 +60,12 @@ def describe(architecture: str, state: State) -> Description:
         finer_first=True,
         align_corners=False,
     )
-    # Photographs of any size are padded to the crop.
-    contract = _contract(
-        state, gray=isinstance(backbone, Xception), multiple=height if "coco" in architecture else 32
-    )
-    return Description(
-        config, contract, _renames(stages), output_channels(state, "sem_seg_head.predictor.bias")
-    )
+    coco = "coco" in architecture  # photographs of any size are padded to the crop
+    contract = _contract(state, gray=isinstance(backbone, Xception), multiple=height if coco else 32)
+    classes = output_channels(state, "sem_seg_head.predictor.bias")
+    decode = Panoptic(nms_kernel=41, stuff_area=4096) if coco else Panoptic()
+    decode.align_corners = False
+    return Description(config, contract, _renames(stages), classes, decode if config.instance else None)
 
 
 def plain() -> Convs:

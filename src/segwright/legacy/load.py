@@ -38,7 +38,7 @@ Files = str | Path | Mapping[str, Any] | Sequence[str | Path | Mapping[str, Any]
 def load(
     family: str, architecture: str, files: Files, num_classes: int | None = None, **options: Any
 ) -> nn.Module:
-    """The module of an ancestor's published file(s), in evaluation mode, with ``contract`` and ``labels``.
+    """The module of an ancestor's published file(s), in evaluation mode, with ``contract``, ``labels``, ``decode``.
 
     ``files``: path(s) or state dict(s), wrapped and prefixed as published; csail: encoder, decoder.
     ``architecture`` in the ancestor's own words. ``num_classes`` only checks what the tensors say.
@@ -55,7 +55,7 @@ def convert(
     model, config = _imported(family, architecture, files, len(labels) if labels else None, {})
     if labels:
         model.labels = labels  # type: ignore[assignment]
-    write_model(Path(out), model, config, name=f"{family} {architecture}")
+    write_model(Path(out), model, config, name=f"{family} {architecture}", decode=model.decode)  # type: ignore[arg-type]
     return model
 
 
@@ -72,6 +72,7 @@ def _imported(
     with torch.device("meta"):  # no time for random weights that are replaced at once
         model = config.build(unnamed_classes(architecture, described.classes), described.contract)
     _fill(model, state, described.renames, f"{family} {architecture}")
+    model.decode = described.decode  # type: ignore[assignment]
     return model.eval(), config
 
 

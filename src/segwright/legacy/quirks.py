@@ -78,8 +78,8 @@ class LegacyTutorial:
 class LegacyPanopticDeepLab:
     """S5, panoptic-deeplab.
 
-    ``crowd_centers``: crowds of things were given a center, its bell in the heat map, and offsets. ``void_is_road``: what
-    has no class was written and scored as class 0, "road" in Cityscapes.
+    ``crowd_centers``: crowds of things were given a center, its bell in the heat map, and offsets. ``void_is_road``:
+    what has no class was written and scored as class 0, "road" in Cityscapes.
     """
 
     crowd_centers: bool = False

@@ -109,10 +109,10 @@ class PanopticQuality:
         mine = np.zeros_like(self.counts)
         # One by one into the sums, too: adding the image's sum instead would round differently.
         for sums in (self.counts, mine):
-            np.add.at(sums, (matches.classes, 0), matches.iou)
-            np.add.at(sums, (matches.classes, 1), 1)
-            np.add.at(sums, (matches.false, 2), 1)
-            np.add.at(sums, (matches.missed, 3), 1)
+            np.add.at(sums[:, 0], matches.classes, matches.iou)
+            np.add.at(sums[:, 1], matches.classes, 1)
+            np.add.at(sums[:, 2], matches.false, 1)
+            np.add.at(sums[:, 3], matches.missed, 1)
         return mine
 
     def combine(self, counts: NDArray[np.float64]) -> None:

@@ -50,22 +50,27 @@ class CenterPyramidNet(PyramidTrunk):
             ConvNorm(channels, config.branch), nn.ReLU(inplace=True),
             ConvNorm(config.branch, config.branch), nn.ReLU(inplace=True),
         )  # fmt: skip
-        self.head = finer_head(channels, len(labels), finer)
-        self.center = finer_head(config.branch, 1, finer)
-        self.offset = finer_head(config.branch, 2, finer)
-        self.foreground = finer_head(config.branch, 1, finer) if config.foreground else None
+        self.heads = nn.ModuleDict(
+            {
+                "semantic": finer_head(channels, len(labels), finer),
+                "center": finer_head(config.branch, 1, finer),
+                "offset": finer_head(config.branch, 2, finer),
+            }
+        )
+        if config.foreground:
+            self.heads["foreground"] = finer_head(config.branch, 1, finer)
         self.apply(initialize_pyramid)
-        for head in (self.head, self.center, self.offset, self.foreground):
-            if head is not None:
-                begin_undecided(head[0])
+        for head in self.heads.values():
+            assert isinstance(head, nn.Sequential)
+            begin_undecided(head[0])
 
     def forward(self, images: Float[Tensor, "images channels height width"]) -> CenterOutput:
         """Classes, centers and offsets of normalized images."""
         top = self.merged(images)[-1]
         objects = self.branch(top)
         return CenterOutput(
-            self.head(top),
-            self.center(objects),
-            self.offset(objects) * self.reach,
-            None if self.foreground is None else self.foreground(objects),
+            self.heads["semantic"](top),
+            self.heads["center"](objects),
+            self.heads["offset"](objects) * self.reach,
+            self.heads["foreground"](objects) if "foreground" in self.heads else None,
         )

@@ -20,7 +20,7 @@ MAGIC = 0x1950A86A20F9469CFC6C.to_bytes(10, "little")  # at the beginning of wha
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """The tensors of a weights file, without what wraps or prefixes them; pickled code is refused."""
     if not path.is_file():
-        raise UserError(f"{path}: no such file; expected weights (.pth, .pth.tar or .safetensors)")
+        raise UserError(f"{path}: no such file; expected weights (.pth, .pth.tar, .pkl or .safetensors)")
     if path.suffix == ".safetensors":
         from safetensors.torch import load_file
 

@@ -1,8 +1,8 @@
 """ADE20K scene parsing, 150 classes: the recipes of CSAIL's semantic-segmentation-pytorch (S2), and one of today.
 
-S2: SGD with momentum 0.9, rate 0.02, decay 1e-4 on weights alone, poly 0.9, epochs of 5,000 steps of 16 images (2 on each
-of 8 GPUs). All images of a step share an orientation and a shorter side out of 300..600 (the longer at most 1000);
-the loss is at the resolution of the scores. Published scores are val mIoU, single scale and then five scales.
+S2: SGD with momentum 0.9, rate 0.02, decay 1e-4 on weights alone, poly 0.9, epochs of 5,000 steps of 16 images (2 on
+each of 8 GPUs). All images of a step share an orientation and a shorter side out of 300..600 (the longer at most
+1000); the loss is at the resolution of the scores. Published scores are val mIoU, single scale and then five scales.
 ImageNet weights: ``--set model.backbone.weights=FILE``.
 """
 

@@ -36,11 +36,11 @@ def panoptic_quick() -> Recipe:
         input=InputContract(mean=(117.0,) * 3, std=(66.0,) * 3, padding=(117.0,) * 3, multiple=32),
         model=CenterPyramid(foreground=True),
         targets=PanopticTargets(sigma=4, small_area=1024),
-        loss=CenterLoss(CrossEntropy(), offset=0.02, align_corners=False),
+        loss=CenterLoss(CrossEntropy(), center=50.0, offset=0.02, align_corners=False),
         decode=Panoptic(threshold=0.1, nms_kernel=5, stuff_area=512, align_corners=False),
         schedule=Cosine(warmup=0.1),
         optim=Optim("muon", lr=2e-3, weight_decay=0.02, momentum=0.95, betas=(0.9, 0.99)),
-        training=Training(steps=3000, batch=4, ema=0.99, evaluate_every=0.2, save_every=0.1),
+        training=Training(steps=1800, batch=4, ema=0.99, evaluate_every=0.2, save_every=0.1),
         task="panoptic",
     )
 

@@ -65,7 +65,7 @@ def deeplabv3_r50_legacy() -> Recipe:
 
 
 def deeplabv3_r50_mixed_legacy() -> Recipe:
-    """``deeplabv3_r50_mixed`` with the same, and blobs that stray: published 60.7 % val mIoU with eight scales and flip.
+    """``deeplabv3_r50_mixed`` likewise, with stray blobs: published 60.7 % val mIoU with eight scales and flip.
 
     segwright train minicity.deeplabv3_r50_mixed_legacy --data MINICITY
     """
