@@ -266,13 +266,15 @@ class Prediction:
     """What a decoder says of one image, in class indices and in the size of the image.
 
     ``panoptic``: class * divisor + instance, instances from 1 and stuff 0; -1 where it says nothing.
-    ``foreground`` [H, W], bool: where a model with that head sees things; ``semantic`` names none elsewhere.
+    ``foreground`` [H, W]: where a model with that head sees things; ``semantic`` names none elsewhere. ``answers``
+    [channels, H, W]: what each channel of a sigmoid head says by itself.
     """
 
     semantic: NDArray[Any]
     panoptic: NDArray[np.int32] | None = None
     segments: tuple[PredictedSegment, ...] = ()
     foreground: NDArray[np.bool_] | None = None
+    answers: NDArray[np.bool_] | None = None
     evidence: Evidence | None = None
 
 

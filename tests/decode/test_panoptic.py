@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from segwright.contracts import CenterOutput, Decoder
+from segwright.decode.grouping import group_pixels
 from segwright.decode.panoptic import (
     Panoptic,
     find_centers,
-    group_pixels,
     merge,
     merge_panoptic,
     strongest_centers,

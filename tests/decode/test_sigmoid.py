@@ -29,22 +29,24 @@ def test_of_several_channels_the_surest_yes_counts_and_none_is_no_class() -> Non
 
 def test_a_channel_with_a_low_threshold_claims_sooner() -> None:
     logits = torch.tensor([0.3, -1.0, -9.0, -9.0]).view(1, 4, 1, 1)
-    answers = Threshold((0.5, 0.1, 0.5, 0.5)).answers(PixelOutput(logits), (1, 1))
-    assert answers.flatten().tolist() == [True, True, False, False]
     # Odds of 0.3 above even, and of 1.2 above one in ten.
     (found,) = Threshold((0.5, 0.1, 0.5, 0.5))(PixelOutput(logits), ((1, 1),), (1, 1), LABELS)
+    assert found.answers is not None
+    assert found.answers.ravel().tolist() == [True, True, False, False]
     assert found.semantic.tolist() == [[1]]
 
 
 def test_answers_are_probabilities_above_the_threshold_at_the_size_of_the_image() -> None:
     scores = torch.randn(2, 4, 3, 5, generator=torch.Generator().manual_seed(0))
-    answers = Threshold(0.3).answers(PixelOutput(scores), (12, 20))
     large = torch.nn.functional.interpolate(scores, (12, 20), mode="bilinear")
-    assert torch.equal(answers, large.sigmoid() > 0.3)
     first, second = Threshold(0.3)(PixelOutput(scores), ((12, 20), (7, 9)), (12, 20), LABELS)
     assert first.semantic.shape == (12, 20)
     assert second.semantic.shape == (7, 9)
-    assert ((first.semantic == 255) == ~answers[0].any(0).numpy()).all()
+    assert first.answers is not None
+    assert second.answers is not None
+    assert (first.answers == (large[0].sigmoid() > 0.3).numpy()).all()
+    assert second.answers.shape == (4, 7, 9)
+    assert ((first.semantic == 255) == ~first.answers.any(0)).all()
 
 
 @pytest.mark.parametrize("threshold", [0.0, 1.0, (0.5, 0.5)])

@@ -45,6 +45,7 @@ class Two:
             self.other.confusion.counts,
             self.other.quality.counts,
             self.other.foreground.counts,
+            self.other.answers.counts,
             np.array([self.other.panoptic_images]),
         )[self.asked]
         self.asked += 1
@@ -110,3 +111,12 @@ def test_average_precision_reads_outlines_that_overlap(shared: Path) -> None:
     assert painted.precision.result()["all"]["ap"] == pytest.approx(1)
     assert drawn.precision.result()["class"]["facade"]["ap"] < 1  # its holes are the windows'
     assert drawn.precision.result()["class"]["window"]["ap"] > 0.9
+
+
+def test_channels_that_answer_by_themselves_have_f1() -> None:
+    sample = DATA[0]
+    truth = sample.semantic()
+    answers = truth[None] == np.arange(len(DATA.labels))[:, None, None]
+    tally = Tally(DATA.labels)
+    tally.add(Prediction(truth, answers=answers), sample)
+    assert tally.answers.result()["f1"] == 1

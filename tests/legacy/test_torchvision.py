@@ -34,9 +34,7 @@ def test_outputs_equal_torchvision(architecture: str, auxiliary: bool) -> None:
 
 
 def test_prediction_can_do_without_the_auxiliary_heads() -> None:
-    theirs: Any = segmentation.fcn_resnet50(
-        weights=None, weights_backbone=None, num_classes=3, aux_loss=True
-    )
+    theirs: Any = segmentation.fcn_resnet50(weights=None, weights_backbone=None, num_classes=3, aux_loss=True)
     ours: Any = load("torchvision", "fcn_resnet50", theirs.state_dict())
     images = torch.randn(1, 3, 32, 32)
     with torch.inference_mode():

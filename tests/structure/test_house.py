@@ -31,7 +31,7 @@ LAYERS = (
     ("recipes",),
     ("analysis",),
     ("demo",),
-    ("cli", "cli_data", "cli_score", "__init__", "__main__"),
+    ("cli", "cli_data", "cli_score", "cli_tables", "__init__", "__main__"),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 

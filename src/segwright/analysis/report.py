@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.analysis import page, plots, segments
+from segwright.analysis import oracles, page, plots, segments
 from segwright.labels import LabelSpace
 from segwright.prediction import draw
 
@@ -54,7 +54,7 @@ class Run:
     wrote them, so they fall back where a run was resumed. ``evaluations`` are the scores during training;
     ``evaluation`` is the last one in full: the fields of ``Scores``, ``images``, ``split``, ``confusion``
     [C, C] or [C, C + 1] (rows are truth, the last column is pixels left without a class) and ``per_image``.
-    ``pictures`` were kept during training, the newest last.
+    ``pictures`` were kept during training, the newest last. ``oracle``: a study with parts replaced by the truth.
     """
 
     name: str
@@ -65,6 +65,7 @@ class Run:
     evaluations: Sequence[Mapping[str, Any]] = ()
     evaluation: Mapping[str, Any] = field(default_factory=dict)
     pictures: Sequence[Path] = ()
+    oracle: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +117,7 @@ def render(run: Run, cases: Sequence[Case]) -> str:
         classes=class_table(run, counts),
         segments=segments.class_rows(run.evaluation, run.labels),
         segment_totals=segments.totals(run.evaluation),
+        oracle=oracles.section(run.oracle),
         mean_iou=page.number_of(run.evaluation.get("miou")),
         mean_recall=page.number_of(run.evaluation.get("class_accuracy")),
         matrices=_matrices(counts, run.labels),

@@ -51,6 +51,7 @@ def report(
             evaluations=read_lines(folder, "evaluation"),
             evaluation=evaluation,
             pictures=sorted((folder / "pictures").glob("step-*.png")),
+            oracle=read_json(folder / "evaluation" / "oracle.json"),
         ),
         _cases(folder, evaluation, _open(recipe_yaml, about, data, code), worst, best),
     )

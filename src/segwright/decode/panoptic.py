@@ -17,7 +17,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from segwright.contracts import IGNORED, CenterOutput, Evidence, PredictedSegment, Prediction
-from segwright.decode.nearest import NearestCenter, portion
+from segwright.decode.class_centers import group_by_class
+from segwright.decode.grouping import group_pixels
+from segwright.decode.nearest import portion
 from segwright.decode.segment_scores import segment_scores
 from segwright.labels import LabelSpace
 from segwright.models.layers.centers import enlarge_centers
@@ -48,6 +50,8 @@ class Panoptic:
     "semantic", mean probability of its class over its pixels; "instance", heat at the mean of its pixels; "both",
     their product (the three of S5); "center", heat at its center, the cheapest. Stuff scores as in "semantic",
     NaN with "center" and "instance". ``evidence``: keep centers, heat map and offsets beside the result.
+    ``own_class``: pixels go to centers of their own class alone, for objects that lie in one another, as windows in
+    facades; a thing class without a center but with ``stuff_area`` pixels is one object.
     """
 
     threshold: float = 0.1
@@ -58,6 +62,7 @@ class Panoptic:
     score: Literal["center", "semantic", "instance", "both"] = "both"
     align_corners: bool = True
     evidence: bool = False
+    own_class: bool = False
 
     def __call__(
         self,
@@ -92,6 +97,7 @@ class Panoptic:
             nms_kernel=self.nms_kernel,
             top_k=self.top_k,
             stuff_area=self.stuff_area,
+            own_class=self.own_class,
         )
         segments = found.segments[0]
         if self.score != "center":
@@ -103,7 +109,7 @@ class Panoptic:
             found.panoptic[0].cpu().numpy(),
             segments,
             None if foreground is None else foreground[0].cpu().numpy(),
-            _evidence(found.centers[0], center, offset) if self.evidence else None,
+            evidence=_evidence(found.centers[0], center, offset) if self.evidence else None,
         )
 
 
@@ -119,6 +125,7 @@ def merge_panoptic(  # noqa: PLR0913 - the settings of the method, each by name
     top_k: int = 200,
     stuff_area: int = 2048,
     foreground: Tensor | None = None,
+    own_class: bool = False,
 ) -> PanopticMaps:
     """The panoptic maps of a batch in full size.
 
@@ -137,7 +144,10 @@ def merge_panoptic(  # noqa: PLR0913 - the settings of the method, each by name
         each = image.to(torch.int32)  # small, and quicker to look up with than int64
         points = find_centers(center[i, 0], threshold=threshold, nms_kernel=nms_kernel, top_k=top_k)
         where = _look_up(table, each) if foreground is None else foreground[i] != 0
-        objects = group_pixels(offset[i], points.float(), where)
+        if own_class:
+            points, objects = group_by_class(each, offset[i], points, where, least=stuff_area)
+        else:
+            objects = group_pixels(offset[i], points.float(), where)
         maps[i], votes = merge(each, objects, table, len(points), divisor=divisor, stuff_area=stuff_area)
         scores = center[i, 0][points[:, 0], points[:, 1]]
         centers.append(points)
@@ -201,37 +211,6 @@ def _sliding_max(values: Tensor, kernel: int, axis: int) -> Tensor:
         values = torch.maximum(values.narrow(axis, 0, length), values.narrow(axis, step, length))
         width += step
     return values
-
-
-def group_pixels(
-    offset: Float[Tensor, "2 height width"],
-    centers: Float[Tensor, "centers 2"],
-    where: Bool[Tensor, "height width"],
-) -> Int[Tensor, "height width"]:
-    """Which center each pixel of ``where`` points to, from 1, int32; 0 elsewhere and without centers.
-
-    A pixel belongs to the center nearest to its position plus its offset.
-    """
-    height, width = where.shape
-    if not len(centers):
-        return torch.zeros(height, width, dtype=torch.int32, device=where.device)
-    if torch.compiler.is_compiling():  # sizes that depend on the data do not export everywhere
-        y = offset[0] + torch.arange(height, device=where.device)[:, None]
-        x = offset[1] + torch.arange(width, device=where.device)
-        nearest = NearestCenter.of(centers, (height, width), points=0)(y.flatten(), x.flatten())
-        return torch.where(where, nearest.view(height, width) + 1, 0)
-    found = torch.zeros(height * width, dtype=torch.int32, device=where.device)
-    (places,) = where.flatten().nonzero(as_tuple=True)
-    nearest_center = NearestCenter.of(centers, (height, width), points=len(places))
-    down, right = offset.flatten(1)
-    step = portion(places)
-    for first in range(0, len(places), step):
-        place = places[first : first + step]
-        row = place // width
-        y = down.index_select(0, place).add_(row)
-        x = right.index_select(0, place).add_(place - row * width)
-        found.index_copy_(0, place, nearest_center(y, x).add_(1))
-    return found.view(height, width)
 
 
 def merge(

@@ -7,7 +7,7 @@ from math import log
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from segwright.contracts import IGNORED, PixelOutput, Prediction, UserError
@@ -36,14 +36,11 @@ class Threshold:
         above = self.above(output, padded)
         best, channels = above.max(1)
         found = (best > 0).long() if above.shape[1] == 1 else torch.where(best > 0, channels, IGNORED)
-        classes = found.to(torch.uint8).cpu().numpy()
-        return [Prediction(np.ascontiguousarray(c[:h, :w])) for c, (h, w) in zip(classes, sizes, strict=True)]
-
-    def answers(
-        self, output: PixelOutput, padded: tuple[int, int]
-    ) -> Bool[Tensor, "images channels height width"]:
-        """What each channel says by itself: yes where its probability exceeds its threshold."""
-        return self.above(output, padded) > 0
+        classes, answers = found.to(torch.uint8).cpu().numpy(), (above > 0).cpu().numpy()
+        return [
+            Prediction(np.ascontiguousarray(c[:h, :w]), answers=np.ascontiguousarray(yes[:, :h, :w]))
+            for c, yes, (h, w) in zip(classes, answers, sizes, strict=True)
+        ]
 
     def above(
         self, output: PixelOutput, padded: tuple[int, int]

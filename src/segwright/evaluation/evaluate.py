@@ -26,7 +26,7 @@ DECIDES = {
     "panoptic": "pq",
 }  # task -> the score that tells the better model
 TITLES = {
-    "pq": "PQ", "sq": "SQ", "rq": "RQ", "ap": "AP", "ap50": "AP50", "foreground_iou": "foreground IoU",
+    "pq": "PQ", "sq": "SQ", "rq": "RQ", "ap": "AP", "ap50": "AP50", "foreground_iou": "foreground IoU", "f1": "F1",
     "miou": "mIoU", "pixel_accuracy": "pixel accuracy",
 }  # fmt: skip
 
@@ -55,7 +55,8 @@ class Evaluation:
     """Scores of a split, the counts behind them ([classes, classes + 1], rows are truth), and each image's.
 
     Where truth and predictions are panoptic: ``panoptic`` {all | things | stuff: {pq, sq, rq, n}, class: {name: ...}}
-    and ``average_precision`` of the masks of things. ``foreground``: class IoU of that head, where a model has it.
+    and ``average_precision`` of the masks of things. ``foreground``: class IoU of that head, and
+    ``answers``: IoU and F1 of each channel of a sigmoid head, where a model has one.
     """
 
     labels: LabelSpace
@@ -65,6 +66,7 @@ class Evaluation:
     panoptic: dict[str, Any] | None = None
     average_precision: dict[str, Any] | None = None
     foreground: dict[str, float] | None = None
+    answers: dict[str, Any] | None = None
 
     def headlines(self) -> dict[str, float]:
         """The totals by name, as logs and summaries show them; NaN where there is nothing to score."""
@@ -75,6 +77,8 @@ class Evaluation:
             found |= {name: self.average_precision["all"][name] for name in ("ap", "ap50")}
         if self.foreground is not None:
             found["foreground_iou"] = self.foreground["thing"]
+        if self.answers is not None:
+            found["f1"] = self.answers["f1"]
         return found
 
     def decides(self, task: str) -> float:
@@ -87,6 +91,7 @@ class Evaluation:
             "panoptic": self.panoptic,
             "average_precision": self.average_precision,
             "foreground": self.foreground,
+            "answers": self.answers,
         }
         values = {
             **self.headlines(),
@@ -103,7 +108,11 @@ class Evaluation:
 def described(headlines: Mapping[str, Any]) -> str:
     """The totals in one line, in percent, the telling ones first; what is null or NaN is left out."""
     found = [(title, headlines.get(name)) for name, title in TITLES.items()]
-    return ", ".join(f"{title} {value:.2%}" for title, value in found if value is not None and value == value)
+    return ", ".join(
+        f"{title} {value:.2%}"
+        for title, value in found
+        if not math.isnan(math.nan if value is None else value)
+    )
 
 
 @dataclass(slots=True)
@@ -130,6 +139,8 @@ class Scoring:
             found.average_precision = tally.precision.result()
         if tally.foreground.counts.any():
             found.foreground = tally.foreground.result().class_iou
+        if tally.answers.counts.any():
+            found.answers = tally.answers.result()
         return found
 
 

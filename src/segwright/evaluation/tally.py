@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from segwright.contracts import Prediction, Sample
 from segwright.labels import LabelSpace
+from segwright.metrics.answers import Answers
 from segwright.metrics.average_precision import AveragePrecision
 from segwright.metrics.confusion import Confusion, scores
 from segwright.metrics.panoptic_quality import PanopticQuality, qualities
@@ -39,7 +40,7 @@ class Group(Protocol):
 
 @dataclass(slots=True)
 class Tally:
-    """Pixels by class of every image; segments and objects where truth and prediction have both; foreground.
+    """Pixels by class of every image; segments and objects where truth and prediction have both; foreground; answers.
 
     ``max_detections``: the objects of an image that average precision looks at.
     """
@@ -50,6 +51,7 @@ class Tally:
     quality: PanopticQuality = field(init=False)
     precision: AveragePrecision = field(init=False)
     foreground: Confusion = field(init=False)
+    answers: Answers = field(init=False)
     panoptic_images: int = 0
 
     def __post_init__(self) -> None:
@@ -58,6 +60,7 @@ class Tally:
         self.quality = PanopticQuality(self.labels)
         self.precision = AveragePrecision(self.labels, max_detections=self.max_detections)
         self.foreground = Confusion(FOREGROUND)
+        self.answers = Answers(self.labels)
 
     def add(
         self,
@@ -75,6 +78,8 @@ class Tally:
         """
         own = scores(self.confusion.add(prediction.semantic, sample.semantic()), self.labels.names)
         values = {"miou": own.miou, "pixel_accuracy": own.pixel_accuracy}
+        if prediction.answers is not None:
+            self.answers.add(prediction.answers, sample.semantic())
         if sample.segments is None or prediction.panoptic is None:
             return values
         self.panoptic_images += 1
@@ -91,7 +96,7 @@ class Tally:
 
     def combine(self, group: Group) -> None:
         """Add what all processes of a group have counted; ratios are taken afterwards."""
-        for counted in (self.confusion, self.quality, self.foreground):
+        for counted in (self.confusion, self.quality, self.foreground, self.answers):
             counted.counts = group.sum(counted.counts)
         self.panoptic_images = int(group.sum(np.array([self.panoptic_images], dtype=np.float64))[0])
         states = group.gather(self.precision.state)

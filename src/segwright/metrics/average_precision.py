@@ -213,7 +213,8 @@ def _measured(
     if not masks:
         return []
     boxes = (tuple(box) for box in coder.toBbox(masks).tolist())
-    return zip(masks, boxes, coder.area(masks).tolist(), strict=True)
+    areas = (float(coder.area(mask)) for mask in masks)  # one by one: a list of more than 255 overflows in it
+    return zip(masks, boxes, areas, strict=True)
 
 
 @dataclass(frozen=True, slots=True)

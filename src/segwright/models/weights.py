@@ -46,11 +46,12 @@ def read_model(path: Path, device: torch.device | str = "cpu", *, code: Any = No
     config = from_yaml(about["model"], where=f"{path}, model", code=code)
     labels = LabelSpace.from_json(json.loads(about["labels"]))
     contract = InputContract(**{k: _tuple(v) for k, v in json.loads(about["contract"]).items()})
-    model: nn.Module = config.build(labels, contract)
+    model: Any = config.build(labels, contract)
     model.load_state_dict(tensors)
     decode = about.get("decode")
     model.decode = from_yaml(decode, where=f"{path}, decode", code=code) if decode else None
-    return model.to(device).eval()
+    built: nn.Module = model.to(device).eval()
+    return built
 
 
 def read_file(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -76,7 +76,7 @@ def heat_over(image: Picture, evidence: Evidence) -> Picture:
 
 def mark_centers(picture: Picture, evidence: Evidence) -> Picture:
     """The picture with a white mark at each center found."""
-    marked = np.ascontiguousarray(picture).copy()
+    marked: Picture = np.ascontiguousarray(picture).copy()
     radius = max(2, round(min(marked.shape[:2]) / 160))
     for y, x in evidence.centers.tolist():
         cv2.circle(marked, (x, y), radius + 1, _RIM, -1, cv2.LINE_AA)
@@ -122,7 +122,8 @@ def _shade(color: Sequence[int], number: int) -> tuple[int, int, int]:
     pixel = np.array([[color]], dtype=np.float32) / 255
     hue, lightness, saturation = cv2.cvtColor(pixel, cv2.COLOR_RGB2HLS)[0, 0].tolist()
     turn, lift = (number * _GOLDEN) % 1 - 0.5, (number * _GOLDEN**2) % 1 - 0.5
-    own = [[(hue + 36 * turn) % 360, min(max(lightness + 0.3 * lift, 0.18), 0.85), max(saturation, 0.35)]]
+    colorful = max(saturation, 0.35) if saturation > 0.1 else 0.08  # gray stays gray
+    own = [[(hue + 36 * turn) % 360, min(max(lightness + 0.3 * lift, 0.18), 0.85), colorful]]
     red, green, blue = (
         cv2.cvtColor(np.array([own], dtype=np.float32), cv2.COLOR_HLS2RGB)[0, 0] * 255
     ).round()

@@ -22,8 +22,8 @@ def instance_quick() -> Recipe:
     segwright train nuclei.instance_quick --data NUCLEI --out runs/nuclei
 
     Everything that is no nucleus is void in these data, so it is the foreground head that finds them; centers and
-    offsets tell them apart. Nuclei are small: narrow peaks, close to each other. Exposures differ by a factor of twenty:
-    gray values count by their logarithm. Figures: benchmarks/results.md.
+    offsets tell them apart. Nuclei are small: narrow peaks, close to each other. Exposures differ by a factor of
+    twenty: gray values count by their logarithm. Figures: benchmarks/results.md.
     """
     view = RandomView((View((192, 192), (0.6, 1.6)),), stretch=1.3)
     colors = ColorJitter(brightness=0.5, contrast=0.3, saturation=0.4, hue=0.04, cast=0.1)

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from segwright.decode.class_centers import group_by_class
+from segwright.decode.panoptic import merge_panoptic
+
+FACADE, WINDOW, SHOP = 0, 1, 2
+
+
+def scene(size: int = 40) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """A facade with two windows; its pixels point between them, the right half of them nearer to the right one."""
+    classes = torch.full((size, size), FACADE, dtype=torch.int32)
+    y, x = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
+    target = torch.stack([torch.full((size, size), 20.0), 16 + 8.0 * (x > 20)])
+    for left in (4, 28):
+        classes[16:24, left : left + 8] = WINDOW
+        target[1, 16:24, left : left + 8] = left + 4
+    offset = target - torch.stack([y, x])
+    return classes, offset, torch.tensor([[8, 20], [20, 8], [20, 32]])
+
+
+def test_a_pixel_goes_to_a_center_of_its_own_class() -> None:
+    classes, offset, centers = scene()
+    found, objects = group_by_class(classes, offset, centers, torch.ones_like(classes, dtype=torch.bool))
+    assert found.tolist() == centers.tolist()
+    assert (objects[classes == FACADE] == 1).all()
+    assert (objects[16:24, 4:12] == 2).all()
+    assert (objects[16:24, 28:36] == 3).all()
+
+
+def test_a_class_without_a_center_is_one_object() -> None:
+    classes, offset, centers = scene()
+    everywhere = torch.ones_like(classes, dtype=torch.bool)
+    found, objects = group_by_class(classes, offset, centers[1:], everywhere, least=100)
+    assert len(found) == 3
+    assert found[2, 0] == 20
+    assert (objects[classes == FACADE] == 3).all()
+    few, none = group_by_class(classes, offset, centers[1:], everywhere, least=10_000)
+    assert len(few) == 2
+    assert not none[classes == FACADE].any()
+
+
+def test_objects_that_lie_in_one_another_stay_whole() -> None:
+    classes, offset, centers = scene()
+    heat = torch.zeros(1, 1, 40, 40)
+    heat[0, 0, centers[:, 0], centers[:, 1]] = 1
+    given = {"things": (FACADE, WINDOW, SHOP), "stuff_area": 1}
+    mixed = merge_panoptic(classes[None], heat, offset[None], **given)
+    apart = merge_panoptic(classes[None], heat, offset[None], own_class=True, **given)
+    assert [s.id for s in apart.segments[0]] == [1, 1001, 1002]
+    assert [s.area for s in apart.segments[0]] == [1600 - 128, 64, 64]
+    assert {s.class_index for s in mixed.segments[0]} == {FACADE}  # the majority took the windows
+    assert apart.segments[0][0].score == pytest.approx(1)
+
+
+def test_nothing_gives_nothing() -> None:
+    empty = torch.zeros(5, 6, dtype=torch.int32)
+    none = torch.zeros(0, 2, dtype=torch.int64)
+    centers, objects = group_by_class(empty, torch.zeros(2, 5, 6), none, torch.zeros(5, 6, dtype=torch.bool))
+    assert not len(centers)
+    assert not objects.any()
