@@ -23,17 +23,30 @@ def scene(size: int = 40) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 
 def test_a_pixel_goes_to_a_center_of_its_own_class() -> None:
     classes, offset, centers = scene()
-    found, objects = group_by_class(classes, offset, centers, torch.ones_like(classes, dtype=torch.bool))
+    found, objects = group_by_class(
+        classes, offset, centers, torch.ones_like(classes, dtype=torch.bool), near=13
+    )
     assert found.tolist() == centers.tolist()
     assert (objects[classes == FACADE] == 1).all()
     assert (objects[16:24, 4:12] == 2).all()
     assert (objects[16:24, 28:36] == 3).all()
 
 
+def test_a_center_that_points_elsewhere_is_none() -> None:
+    classes, offset, centers = scene()
+    stray = torch.tensor([[2, 2]])  # a peak on the wall: its pixel points to the middle of the facade
+    everywhere = torch.ones_like(classes, dtype=torch.bool)
+    found, objects = group_by_class(classes, offset, torch.cat([stray, centers]), everywhere, near=13)
+    assert found.tolist() == centers.tolist()
+    assert objects.max() == 3
+    more, _ = group_by_class(classes, offset, torch.cat([stray, centers]), everywhere, near=99)
+    assert len(more) == 4
+
+
 def test_a_class_without_a_center_is_one_object() -> None:
     classes, offset, centers = scene()
     everywhere = torch.ones_like(classes, dtype=torch.bool)
-    found, objects = group_by_class(classes, offset, centers[1:], everywhere, least=100)
+    found, objects = group_by_class(classes, offset, centers[1:], everywhere, least=100, near=13)
     assert len(found) == 3
     assert found[2, 0] == 20
     assert (objects[classes == FACADE] == 3).all()
@@ -48,7 +61,7 @@ def test_objects_that_lie_in_one_another_stay_whole() -> None:
     heat[0, 0, centers[:, 0], centers[:, 1]] = 1
     given = {"things": (FACADE, WINDOW, SHOP), "stuff_area": 1}
     mixed = merge_panoptic(classes[None], heat, offset[None], **given)
-    apart = merge_panoptic(classes[None], heat, offset[None], own_class=True, **given)
+    apart = merge_panoptic(classes[None], heat, offset[None], own_class=True, near=13, **given)
     assert [s.id for s in apart.segments[0]] == [1, 1001, 1002]
     assert [s.area for s in apart.segments[0]] == [1600 - 128, 64, 64]
     assert {s.class_index for s in mixed.segments[0]} == {FACADE}  # the majority took the windows

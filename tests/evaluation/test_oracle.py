@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -126,7 +127,9 @@ def test_all_true_is_perfect_on_real_objects(shared: Path, name: str, config: An
     if not root.is_dir():
         pytest.skip(f"no {name} at {root}")
     data = config.open(root, "val")
-    perfect(Single(*(data[index] for index in range(0, len(data), step)), labels=data.labels))
+    few = Single(*(data[index] for index in range(0, len(data), step)), labels=data.labels)
+    perfect(few)
+    perfect(few, own_class=True)
 
 
 def test_objects_around_one_center_stay_apart() -> None:
@@ -244,6 +247,9 @@ FEW = Single(*(STREET[index] for index in range(3)), labels=STREET.labels)
 @pytest.mark.parametrize("foreground", [False, True])
 def test_nothing_true_is_plain_evaluation(score: Any, foreground: bool) -> None:
     model, decode = network(foreground=foreground), Panoptic(stuff_area=30, score=score, align_corners=False)
+    plain = evaluate(model, FEW, decode).to_json()
+    assert repr(evaluate(model, FEW, decode, oracle=Oracle(())).to_json()) == repr(plain)
+    decode = replace(decode, own_class=True, near=20.0)
     plain = evaluate(model, FEW, decode).to_json()
     assert repr(evaluate(model, FEW, decode, oracle=Oracle(())).to_json()) == repr(plain)
 

@@ -21,12 +21,15 @@ def group_by_class(
     where: Bool[Tensor, "height width"],
     *,
     least: int = 1,
+    near: float = 8.0,
 ) -> tuple[Int[Tensor, "more 2"], Int[Tensor, "height width"]]:
     """Centers (y, x) and the object of each pixel of ``where``, from 1, int32; 0 elsewhere.
 
-    A center is of the class that ``classes`` has there. A class of ``where`` with no center of its own but at least
-    ``least`` pixels gets one where its pixels point to on average.
+    A center is of the class that ``classes`` has there, and none if its own pixel points farther than ``near`` pixels
+    away: the peak of a window that was taken for facade is no center of the facade. A class of ``where`` with no center
+    but at least ``least`` pixels gets one where its pixels point to on average.
     """
+    centers = centers[offset[:, centers[:, 0], centers[:, 1]].norm(dim=0) <= near]
     kinds = classes[centers[:, 0], centers[:, 1]]
     pixels = torch.bincount(classes[where].long(), minlength=256)
     lonely = pixels >= max(least, 1)

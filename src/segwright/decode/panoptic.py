@@ -51,7 +51,8 @@ class Panoptic:
     their product (the three of S5); "center", heat at its center, the cheapest. Stuff scores as in "semantic",
     NaN with "center" and "instance". ``evidence``: keep centers, heat map and offsets beside the result.
     ``own_class``: pixels go to centers of their own class alone, for objects that lie in one another, as windows in
-    facades; a thing class without a center but with ``stuff_area`` pixels is one object.
+    facades; a center is one only if it points at most ``near`` pixels away from itself; a thing class without a
+    center but with ``stuff_area`` pixels is one object.
     """
 
     threshold: float = 0.1
@@ -63,6 +64,7 @@ class Panoptic:
     align_corners: bool = True
     evidence: bool = False
     own_class: bool = False
+    near: float = 8.0
 
     def __call__(
         self,
@@ -98,6 +100,7 @@ class Panoptic:
             top_k=self.top_k,
             stuff_area=self.stuff_area,
             own_class=self.own_class,
+            near=self.near,
         )
         segments = found.segments[0]
         if self.score != "center":
@@ -126,6 +129,7 @@ def merge_panoptic(  # noqa: PLR0913 - the settings of the method, each by name
     stuff_area: int = 2048,
     foreground: Tensor | None = None,
     own_class: bool = False,
+    near: float = 8.0,
 ) -> PanopticMaps:
     """The panoptic maps of a batch in full size.
 
@@ -145,7 +149,7 @@ def merge_panoptic(  # noqa: PLR0913 - the settings of the method, each by name
         points = find_centers(center[i, 0], threshold=threshold, nms_kernel=nms_kernel, top_k=top_k)
         where = _look_up(table, each) if foreground is None else foreground[i] != 0
         if own_class:
-            points, objects = group_by_class(each, offset[i], points, where, least=stuff_area)
+            points, objects = group_by_class(each, offset[i], points, where, least=stuff_area, near=near)
         else:
             objects = group_pixels(offset[i], points.float(), where)
         maps[i], votes = merge(each, objects, table, len(points), divisor=divisor, stuff_area=stuff_area)

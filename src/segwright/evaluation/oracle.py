@@ -136,6 +136,8 @@ class BothSides:
             top_k=top_k,
             stuff_area=decode.stuff_area if stuff_area is None else stuff_area,
             foreground=foreground.foreground[None],
+            own_class=decode.own_class,
+            near=decode.near,
         )
         segments = found.segments[0]
         if decode.score != "center":

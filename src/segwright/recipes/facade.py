@@ -47,7 +47,7 @@ def panoptic_quick() -> Recipe:
         model=CenterPyramid(foreground=True),
         targets=PanopticTargets(sigma=4, small_area=1024),
         loss=CenterLoss(CrossEntropy(WEIGHTS), center=50.0, offset=0.02, align_corners=False),
-        decode=Panoptic(threshold=0.1, nms_kernel=5, stuff_area=512, align_corners=False, own_class=True),
+        decode=Panoptic(0.2, nms_kernel=9, stuff_area=1024, align_corners=False, own_class=True),
         schedule=Cosine(warmup=0.1),
         optim=Optim("muon", lr=2e-3, weight_decay=0.02, momentum=0.95, betas=(0.9, 0.99)),
         training=Training(steps=2400, batch=4, ema=0.99, evaluate_every=0.2, save_every=0.1),
