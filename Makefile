@@ -8,7 +8,7 @@ demo: $(VENV)/.demo
 	$(BIN)/segwright demo
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check

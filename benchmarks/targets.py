@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from segwright.contracts import Sample, Segment
+from segwright.data.datasets.cityscapes import CLASSES
 from segwright.data.targets import PanopticTargets, center_targets
 
 HEIGHT, WIDTH = 1025, 2049
@@ -117,7 +118,7 @@ def main() -> None:
                     "segwright, maps",
                     lambda m=make, ids=ids, segments=segments: m.image(ids, segments, THINGS),
                 ),
-                ("segwright, batch", lambda m=make, sample=sample: m([sample], (HEIGHT, WIDTH), LABELS)),
+                ("segwright, batch", lambda m=make, sample=sample: m([sample], (HEIGHT, WIDTH), CLASSES)),
             ):
                 rows.setdefault(name, []).append(seconds(call))
         base = statistics.median(rows["loop over segments"])

@@ -10,7 +10,8 @@ from torch import nn
 
 from segwright.contracts import InputContract, UserError
 from segwright.labels import LabelSpace
-from segwright.models.layers.norm import Norm, norm_layer
+from segwright.models.layers.norm import Norm
+from segwright.models.layers.norms import norm_layer
 from segwright.recipe import Optim
 from segwright.training.ema import Ema
 from segwright.training.muon import Muon, orthogonal

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from segwright.models.backbones import Features, fill
 from segwright.models.layers.conv import conv_norm
-from segwright.models.layers.norm import Norm, activate, norm_layer
+from segwright.models.layers.norm import Norm, activate
+from segwright.models.layers.norms import norm_layer
 from segwright.models.layers.resize import enlarge
 from segwright.models.resnet import BasicBlock, Bottleneck, ResNet
 

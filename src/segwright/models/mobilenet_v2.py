@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from segwright.models.backbones import Features, fill
 from segwright.models.layers.conv import conv_norm
-from segwright.models.layers.norm import Norm, norm_layer
+from segwright.models.layers.norm import Norm
+from segwright.models.layers.norms import norm_layer
 
 # expansion, channels, blocks, stride
 GROUPS = (

@@ -12,7 +12,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from segwright.models.backbones import Features, fill
-from segwright.models.layers.norm import Norm, norm_layer
+from segwright.models.layers.norm import Norm
+from segwright.models.layers.norms import norm_layer
 
 BLOCKS = {
     18: (2, 2, 2, 2),

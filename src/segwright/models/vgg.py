@@ -9,7 +9,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from segwright.models.backbones import Features, fill
-from segwright.models.layers.norm import Norm, norm_layer
+from segwright.models.layers.norm import Norm
+from segwright.models.layers.norms import norm_layer
 
 COUNTS = {16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
 WIDTHS = (64, 128, 256, 512, 512)

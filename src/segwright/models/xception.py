@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from segwright.models.backbones import Features, fill
-from segwright.models.layers.norm import Norm, norm_layer
+from segwright.models.layers.norm import Norm
+from segwright.models.layers.norms import norm_layer
 
 Skip = Literal["conv", "sum", "none"]
 

@@ -10,7 +10,7 @@ from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from segwright.contracts import UserError
-from segwright.models.layers.norm import freeze_norms, is_norm
+from segwright.models.layers.norms import freeze_norms, is_norm
 from segwright.recipe import Optim
 from segwright.training.muon import Muon
 from segwright.training.repeated import RepeatedOptim, RepeatedSGD, divided

@@ -11,7 +11,7 @@ from torch import nn
 
 from segwright.labels import LabelSpace
 from segwright.models.layers.inplace import recompute_activations
-from segwright.models.layers.norm import make_global
+from segwright.models.layers.norms import make_global
 from segwright.models.weights import start_from
 from segwright.recipe import Recipe
 from segwright.training import checkpoint

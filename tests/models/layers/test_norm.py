@@ -9,7 +9,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from segwright.models.layers.norm import Norm, freeze_norms, is_norm, make_global, norm_layer
+from segwright.models.layers.norm import Norm
+from segwright.models.layers.norms import freeze_norms, is_norm, make_global, norm_layer
 
 KINDS = ("batch", "inplace", "instance", "group", "evonorm_s0", "evonorm_b0", "s2_syncbn", "none")
 BATCH = ["weight", "bias", "running_mean", "running_var", "num_batches_tracked"]

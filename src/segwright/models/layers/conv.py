@@ -5,7 +5,8 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from segwright.models.layers.norm import Norm, norm_layer
+from segwright.models.layers.norm import Norm
+from segwright.models.layers.norms import norm_layer
 
 
 def conv_norm(
