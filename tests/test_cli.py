@@ -68,6 +68,7 @@ def test_objects_go_the_same_road(tmp_path: Path, capsys: pytest.CaptureFixture[
         (["train", "camvid.quick", "--set", "optim.lrr=1"], "did you mean 'lr'"),
         (["train", "street.quick", "--device", "abacus"], "no such kind of device"),
         (["evaluate", "nowhere"], "no such file"),
+        (["evaluate", "nowhere", "--max-detections", "0"], "expected at least 1"),
         (["report", "nowhere"], "not a run folder"),
     ],
 )

@@ -135,14 +135,15 @@ def _predict(options: argparse.Namespace) -> int:
     model = load(options.model, device=choose_device(options.device), code=_code(options))
     done = skipped = 0
     save = [name for names in options.save for name in names.split(",")]
-    for path, problem in predict_files(model, options.images, Path(options.out), save=save, forward=forward):
+    out, ids = Path(options.out), options.ids
+    for path, problem in predict_files(model, options.images, out, save=save, forward=forward, ids=ids):
         if problem is None:
             done += 1
         else:
             skipped += 1
             print(f"segwright: skipped {path}: {problem}", file=sys.stderr)
     print(
-        f"{done} predicted into {options.out}/index, /color and /overlay"
+        f"{done} predicted into {out}: {', '.join(sorted(path.name for path in out.glob('*')))}"
         + (f"; {skipped} skipped" if skipped else "")
     )
     return 1 if skipped else 0
@@ -299,6 +300,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     text = "and: instances, cityscapes, semantic (official files); centers, heatmap, offset (pictures)"
     predict.add_argument("--save", nargs="+", default=[], metavar="A,B", help=text)
+    text = "COCO file that gives images their ids in official files (else their names)"
+    predict.add_argument("--ids", type=Path, metavar="TRUTH.json", help=text)
     _add_views(predict)
     _add_device(predict)
 

@@ -49,7 +49,7 @@ def score_panoptic(
     if missing:
         raise UserError(
             f"{prediction}: has no annotation of image {missing[0]}, as of {len(missing)} of the {len(real)} images of "
-            f"{truth.name}; expected one of each; predict them, too"
+            f"{truth.name}; expected one of each; predict them, too, with --ids {truth.name} where ids differ"
         )
     pairs = [(one, found[image]) for image, one in real.items()]
     _check_files([one.path for pair in pairs for one in pair])

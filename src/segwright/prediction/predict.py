@@ -25,7 +25,7 @@ from segwright.labels import LabelSpace
 from segwright.models.weights import read_model
 from segwright.prediction.draw import as_rgb
 from segwright.prediction.draw_segments import SHOWN, draw_colors, draw_prediction
-from segwright.prediction.official import FORMATS, Files, image_id
+from segwright.prediction.official import FORMATS, Files, ids_in, image_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,18 +88,22 @@ def predict_files(
     *,
     save: Collection[str] = (),
     forward: Forward = ONCE,
+    ids: Path | None = None,
 ) -> Iterator[tuple[Path, str | None]]:
     """Predict images, folders and globs into ``out``: each file, and what was wrong with it if it was skipped.
 
     Writes ``index/`` (the data set's raw values), ``color/`` and ``overlay/``, one PNG an image in each; of objects
     COCO's ``panoptic/`` and, at the end, ``panoptic.json``. ``save`` names more: the other ``FORMATS``, and of objects
-    the pictures ``SHOWN`` in folders of their names.
+    the pictures ``SHOWN`` in folders of their names. ``ids``: a COCO file whose images have the ids to write, found by
+    the names of their files; else ids are the names, numbers where they are digits.
     """
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out}: is a file; expected a folder to write into; choose another --out")
     if unknown := sorted(set(save) - {*FORMATS, *SHOWN}):
         raise UserError(f"--save {unknown[0]}: no such thing; there are {', '.join((*FORMATS, *SHOWN))}")
     paths, labels = find_images(sources), model.labels
-    stems = [path.stem for path in paths]
-    files: dict[str, Files] = {name: FORMATS[name](out, labels, image_id) for name in FORMATS if name in save}  # type: ignore[arg-type]
+    stems, id_of = [path.stem for path in paths], image_id if ids is None else ids_in(ids)
+    files: dict[str, Files] = {name: FORMATS[name](out, labels, id_of) for name in FORMATS if name in save}  # type: ignore[arg-type]
     decode = showing(decoder_of(model)) if set(save) & set(SHOWN) else None
     for path in paths:
         # Two files of one stem (a.jpg, a.png) keep their endings apart.
@@ -110,7 +114,7 @@ def predict_files(
             yield path, str(error)
             continue
         if prediction.panoptic is not None and "panoptic" not in files:
-            files["panoptic"] = FORMATS["panoptic"](out, labels, image_id)  # type: ignore[arg-type]
+            files["panoptic"] = FORMATS["panoptic"](out, labels, id_of)  # type: ignore[arg-type]
         _write_pictures(out, name, prediction, save)
         for each in files.values():
             each.add(name, prediction)

@@ -31,7 +31,7 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
         part.unlink(missing_ok=True)
         raise CheckpointError(
-            f"{path}: cannot be written ({error}); free some space, then start again"
+            f"{path}: cannot be written ({error}); free some space or choose another place, then start again"
         ) from error
     _sync_folder(path.parent)
 
