@@ -88,6 +88,8 @@ def _evaluate(options: argparse.Namespace) -> int:
     from segwright.training.record import refuse_unwritable, write_json
 
     refuse_unwritable(options.json)
+    if options.max_detections is not None and options.max_detections < 1:
+        raise UserError(f"--max-detections is {options.max_detections}; expected at least 1")
     forward, oracle = _forward(options), _oracle(options)
     code, device = _code(options), choose_device(options.device)
     model: Any = load(options.model, device=device, code=code)
