@@ -76,10 +76,11 @@ class Tally:
         its objects as COCO's rows, where they overlap and a map cannot hold them; average precision compares with
         these.
         """
-        own = scores(self.confusion.add(prediction.semantic, sample.semantic()), self.labels.names)
+        truth = sample.semantic()  # of segments it is a pass over the map: once
+        own = scores(self.confusion.add(prediction.semantic, truth), self.labels.names)
         values = {"miou": own.miou, "pixel_accuracy": own.pixel_accuracy}
         if prediction.answers is not None:
-            self.answers.add(prediction.answers, sample.semantic())
+            self.answers.add(prediction.answers, truth)
         if sample.segments is None or prediction.panoptic is None:
             return values
         self.panoptic_images += 1
@@ -90,7 +91,7 @@ class Tally:
         else:
             self.precision.add_annotated(*found, annotations, image=image)
         if prediction.foreground is not None:
-            thing = self.labels.thing_table()[sample.semantic()]
+            thing = self.labels.thing_table()[truth]
             self.foreground.add(prediction.foreground.astype(np.uint8), thing.astype(np.uint8))
         return values | {"pq": qualities(mine, self.labels)["all"]["pq"]}
 
