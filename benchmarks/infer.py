@@ -33,7 +33,8 @@ class Side:
         self.device, self.side = torch.device(options.device), side
         size, batch = options.size, options.batch
         self.model: Any
-        self.model, self.images = placed(name, side, size=size, batch=batch, device=self.device)
+        form = torch.channels_last
+        self.model, self.images = placed(name, side, form, size=size, batch=batch, device=self.device)
         self.model.eval()
         self.flops = 0
         if self.device.type == "cuda":

@@ -117,12 +117,14 @@ def _block(inputs: int, outputs: int, kernel: int) -> tuple[nn.Module, ...]:
     return conv, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
 
 
-def placed(name: str, side: str, *, size: int, batch: int, device: torch.device) -> tuple[nn.Module, Tensor]:
-    """A network on a device and normalized images for it, both in the memory layout that the side uses."""
+def placed(
+    name: str, side: str, form: torch.memory_format, *, size: int, batch: int, device: torch.device
+) -> tuple[nn.Module, Tensor]:
+    """A network on a device and normalized images for it; both have the memory format ``form`` of our defaults."""
     model = network(name, side).to(device)
     images = torch.randn(batch, 3, size, size, generator=torch.Generator().manual_seed(0)).to(device)
     if side == "segwright":
-        return model.to(memory_format=torch.channels_last), images.to(memory_format=torch.channels_last)
+        return model.to(memory_format=form), images.to(memory_format=form)
     return model, images
 
 

@@ -6,7 +6,8 @@
 The networks are in rivals.py. S4, S1 and S2 train them on eight crops of 576x1152, eight of 769x769 and sixteen of
 about 512x512; here they are scaled to the machine. A step is forward, cross entropy at full size (auxiliary heads
 0.4), backward and SGD, on normalized images in memory. "segwright fp32" is our network run as the others are: fp32,
-contiguous. "segwright" has our defaults: channels last, and bf16 where the hardware computes in it.
+contiguous. "segwright" has our defaults: bf16 and channels last where the hardware computes in bf16; elsewhere, on a
+CPU, they are those of the row above it.
 
 Every side is a process of its own; they take turns, a step each; the table shows medians, least and most of the
 rounds, and the highest resident memory of the process (of the GPU's allocator there). "loss" is the first one. Both
@@ -28,7 +29,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from segwright.contracts import Targets
 from segwright.losses.pixel import CrossEntropy
-from segwright.training.precision import autocast
+from segwright.training.precision import autocast, memory_format_of
 
 LOSS = CrossEntropy(auxiliary=0.4)
 
@@ -40,7 +41,8 @@ class Side:
         self.device, self.side = torch.device(options.device), side
         size, batch = options.size, options.batch
         self.model: Any
-        self.model, self.images = placed(name, side, size=size, batch=batch, device=self.device)
+        form = memory_format_of(None, "auto", self.device)
+        self.model, self.images = placed(name, side, form, size=size, batch=batch, device=self.device)
         self.model.train()
         random = torch.Generator().manual_seed(0)
         self.truth = torch.randint(0, CLASSES, (batch, size, size), generator=random).to(self.device)

@@ -25,7 +25,7 @@ class Schedule(Protocol):
 
 @dataclass(slots=True)
 class Optim:
-    """The optimizer; "muon" is for hidden weights, with AdamW for the rest.
+    """The optimizer; "muon" is for hidden weights; AdamW trains first layer, norms, ``head...``, ``auxiliary...``.
 
     ``head_lr_factor`` multiplies the rate of all that is not backbone (S3: 10), ``backbone_lr_factor`` that of
     the backbone, ``bias_lr_factor`` that of biases outside of norms (S5). Norms and biases get no weight decay
@@ -59,7 +59,8 @@ class Training:
     ``batch`` is images a step over all processes and micro-steps (``accumulate`` of them). ``precision``
     "auto" is bf16 where the hardware computes in it, else fp32. ``ema`` is the decay of the averaged weights
     that are then evaluated and kept as the model. ``patience``: stop after that part of the training without
-    a better score. ``keep``: how many checkpoints stay on disk.
+    a better score. ``keep``: how many checkpoints stay on disk. ``channels_last`` is the memory format of weights
+    and images; None: on a GPU and in bf16, not on a CPU in fp32, where gradients of wide layers are slow in it.
     """
 
     steps: int = 1000
@@ -69,7 +70,7 @@ class Training:
     accumulate: int = 1
     clip_norm: float | None = None
     ema: float | None = None
-    channels_last: bool = True
+    channels_last: bool | None = None
     compile: bool = False
     workers: int | None = None
     log_every: float = 0.01

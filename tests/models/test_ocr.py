@@ -37,7 +37,7 @@ def test_objects_are_means_of_pixels_weighted_by_their_region() -> None:
         output = model(images)
         x = side_by_side(model.backbone(images)[-4:])
         regions, pixels = model.regions(x), model.pixels(x)
-    assert torch.equal(output.auxiliary[0], regions)
+    torch.testing.assert_close(output.auxiliary[0], regions)
     weights = regions.flatten(2).softmax(2)[0]  # over all pixels, for each class
     wanted = weights @ pixels.flatten(2)[0].T
     torch.testing.assert_close(seen[0][1][0, :, :, 0].T, wanted)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 from dataclasses import dataclass
 
 import pytest
@@ -86,6 +87,12 @@ def test_muon_takes_hidden_weights_and_adamw_the_rest() -> None:
     assert id(model.stem[0][0].weight) not in inside  # type: ignore[index, union-attr]
     assert id(model.head[0].weight) not in inside  # type: ignore[index, union-attr]
     assert id(model.stages[0][0].first[0].weight) in inside  # type: ignore[index, union-attr]
+
+
+def test_muon_refuses_a_model_that_does_not_say_which_layers_are_last() -> None:
+    model = nn.Sequential(OrderedDict(stem=nn.Conv2d(3, 8, 3), classifier=nn.Conv2d(8, 4, 1)))
+    with pytest.raises(UserError, match="found stem, classifier"):
+        optimizers(model, Optim("muon"))
 
 
 def test_the_average_follows_weights_by_its_decay_and_copies_counters() -> None:

@@ -13,9 +13,11 @@ import pytest
 import torch
 from tests import small
 
-from segwright.contracts import Draw, Sample, UserError
+from segwright.contracts import Batch, Draw, Sample, Targets, UserError
 from segwright.training.log import read_lines
-from segwright.training.step import NonFiniteLoss
+from segwright.training.processes import Processes
+from segwright.training.state import start
+from segwright.training.step import NonFiniteLoss, take_step
 from segwright.training.train import train
 
 
@@ -160,6 +162,28 @@ def test_bf16_trains(tmp_path: Path) -> None:
     recipe.training.precision = "bf16"
     summary = train(recipe, None, tmp_path, device="cpu")
     assert summary["finished"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "last"),
+    [({}, False), ({"precision": "bf16"}, True), ({"channels_last": True}, True)],
+)
+def test_weights_and_images_are_channels_last_where_that_is_fast_or_asked(
+    settings: dict[str, Any], last: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = small.recipe()
+    recipe.training = replace(recipe.training, precision="fp32")
+    recipe.training = replace(recipe.training, **settings)
+    alone = Processes(0, 1, torch.device("cpu"))
+    made = start(recipe, small.LABELS, alone)
+    seen: list[torch.Tensor] = []
+    made.model.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    images = torch.zeros(2, 3, 32, 32, dtype=torch.uint8).to(memory_format=torch.channels_last)
+    batch = Batch(images, ((32, 32),) * 2, Targets(torch.zeros(2, 32, 32, dtype=torch.uint8)), ("a", "b"))
+    take_step(made, [batch], recipe, alone)
+    weight = made.model.stages[0][0].first[0].weight  # type: ignore[union-attr, index]
+    for each in (weight, seen[0]):
+        assert each.is_contiguous(memory_format=torch.channels_last) is last
 
 
 def test_too_little_memory_names_the_settings_that_need_less(

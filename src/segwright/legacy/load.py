@@ -13,7 +13,16 @@ from torch import Tensor, nn
 
 from segwright.contracts import ModelConfig, UserError
 from segwright.labels import LabelSpace, spread_colors
-from segwright.legacy import csail, deeplab_voc, panoptic_deeplab, smp, toolbox, torchvision, tutorial
+from segwright.legacy import (
+    csail,
+    deeplab_voc,
+    mmsegmentation,
+    panoptic_deeplab,
+    smp,
+    toolbox,
+    torchvision,
+    tutorial,
+)
 from segwright.legacy.description import Description, Renames, State, known
 from segwright.models.published import read_tensors, unwrap
 from segwright.models.weights import write_model
@@ -26,6 +35,7 @@ FAMILIES = {
     "panoptic-deeplab": panoptic_deeplab.FAMILY,
     "torchvision": torchvision.FAMILY,
     "smp": smp.FAMILY,
+    "mmsegmentation": mmsegmentation.FAMILY,
 }
 # Stored beside weights: S2's running sums of its norm, the ImageNet classifier of a backbone, Detectron2's input.
 DROPPED = re.compile(

@@ -27,6 +27,7 @@ class DeepLabV3Plus:
     width: int = 256
     separable: bool = True
     align_corners: bool = False  # S5: True
+    dropout: float = 0.0  # of whole maps, before the classifier; mmsegmentation: 0.1
     norm: Norm = field(default_factory=Norm)
     auxiliary: tuple[Auxiliary, ...] = ()
 
@@ -50,9 +51,10 @@ class DeepLabV3PlusHead(nn.Module):
             convs=Convs(kernel=3, count=2, separable=config.separable),
             align_corners=config.align_corners,
         )
+        self.dropout = nn.Dropout2d(config.dropout)
         self.classifier = nn.Conv2d(config.width, classes, 1)
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
         """Scores [N, classes, H / 4, W / 4]."""
-        scores: Tensor = self.classifier(self.decoder(maps))
+        scores: Tensor = self.classifier(self.dropout(self.decoder(maps)))
         return scores

@@ -14,7 +14,7 @@ from segwright.models.backbones import Backbone, Features
 from segwright.models.hrnet import HRNet
 from segwright.models.layers.conv import Scorer, conv_norm, initialize
 from segwright.models.layers.norm import Norm
-from segwright.models.layers.resize import side_by_side
+from segwright.models.layers.resize import convolve_together
 
 
 @dataclass(slots=True)
@@ -55,9 +55,10 @@ class OCRNet(nn.Module):
     def forward(self, images: Float[Tensor, "images channels height width"]) -> PixelOutput:
         """Scores of normalized images."""
         maps = self.backbone(images)[-4:]
-        x = side_by_side(maps, align_corners=self.align_corners)
-        regions = self.regions(x)
-        pixels = self.pixels(x)
+        size, corners = maps[0].shape[2:], self.align_corners
+        first, score = self.regions
+        regions = score(convolve_together(first, maps, size, align_corners=corners))
+        pixels = convolve_together(self.pixels, maps, size, align_corners=corners)
         weights = regions.flatten(2).softmax(2)
         objects = torch.einsum("nkp,ncp->nck", weights, pixels.flatten(2)).unsqueeze(3)
         context = self.attention(pixels, objects)

@@ -13,6 +13,7 @@ from segwright.models.backbones import Backbone
 from segwright.models.layers.conv import conv_norm
 from segwright.models.layers.norm import Norm
 from segwright.models.layers.ppm import PyramidPooling
+from segwright.models.layers.resize import convolve_together
 from segwright.models.layers.segmenter import Auxiliary, Segmenter
 from segwright.models.resnet import ResNet
 
@@ -42,6 +43,7 @@ class PSPNetHead(nn.Module):
 
     def __init__(self, config: PSPNet, inputs: int, classes: int) -> None:
         super().__init__()
+        self.align_corners = config.align_corners
         self.pyramid = PyramidPooling(
             inputs,
             config.width,
@@ -56,5 +58,9 @@ class PSPNetHead(nn.Module):
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
         """Scores [N, classes, h, w]."""
-        scores: Tensor = self.classifier(self.dropout(self.bottleneck(self.pyramid(maps[-1]))))
+        x = maps[-1]
+        mixed = convolve_together(
+            self.bottleneck, self.pyramid(x), x.shape[2:], align_corners=self.align_corners
+        )
+        scores: Tensor = self.classifier(self.dropout(mixed))
         return scores

@@ -13,7 +13,7 @@ from segwright.models.backbones import Backbone
 from segwright.models.layers.conv import conv_norm
 from segwright.models.layers.norm import Norm
 from segwright.models.layers.ppm import PyramidPooling
-from segwright.models.layers.resize import enlarge, side_by_side
+from segwright.models.layers.resize import convolve_together, enlarge
 from segwright.models.layers.segmenter import Auxiliary, Segmenter
 from segwright.models.resnet import ResNet
 
@@ -28,6 +28,7 @@ class UPerNet:
     pooled_width: int = 512
     align_corners: bool = False
     resize_first: bool = True  # of the pooled maps before their convolution, as in S2
+    dropout: float = 0.0  # of whole maps, before the classifier; mmsegmentation: 0.1
     norm: Norm = field(default_factory=Norm)
     auxiliary: tuple[Auxiliary, ...] = ()
 
@@ -57,16 +58,19 @@ class UPerNetHead(nn.Module):
         self.lateral = nn.ModuleList(conv_norm(inputs, width, norm=norm) for inputs in channels[:-1])
         self.smooth = nn.ModuleList(conv_norm(width, width, 3, norm=norm) for _ in channels[:-1])
         self.fuse = conv_norm(width * len(channels), width, 3, norm=norm)
+        self.dropout = nn.Dropout2d(config.dropout)
         self.classifier = nn.Conv2d(width, classes, 1)
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
         """Scores [N, classes, h, w]."""
         maps = maps[-len(self.lateral) - 1 :]
-        top = self.top(self.pyramid(maps[-1]))
+        corners, deepest = self.align_corners, maps[-1]
+        top = convolve_together(self.top, self.pyramid(deepest), deepest.shape[2:], align_corners=corners)
         levels = [top]
         for level in range(len(self.lateral) - 1, -1, -1):
             side = self.lateral[level](maps[level])
-            top = side + enlarge(top, side.shape[2:], align_corners=self.align_corners)
+            top = side + enlarge(top, side.shape[2:], align_corners=corners)
             levels.insert(0, self.smooth[level](top))
-        scores: Tensor = self.classifier(self.fuse(side_by_side(levels, align_corners=self.align_corners)))
+        fused = convolve_together(self.fuse, levels, levels[0].shape[2:], align_corners=corners)
+        scores: Tensor = self.classifier(self.dropout(fused))
         return scores

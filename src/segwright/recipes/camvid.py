@@ -49,7 +49,9 @@ def quick() -> Recipe:
         decode=Argmax(),
         schedule=Cosine(warmup=0.1),
         optim=Optim("muon", lr=2e-3, weight_decay=0.02, momentum=0.95, betas=(0.9, 0.99)),
-        training=Training(steps=1400, batch=4, ema=0.985, evaluate_every=0.5, save_every=0.1),
+        training=Training(
+            steps=1400, batch=4, ema=0.985, channels_last=True, evaluate_every=0.5, save_every=0.1
+        ),
     )
 
 

@@ -50,6 +50,8 @@ def panoptic_quick() -> Recipe:
         decode=Panoptic(0.2, nms_kernel=9, stuff_area=1024, align_corners=False, own_class=True),
         schedule=Cosine(warmup=0.1),
         optim=Optim("muon", lr=2e-3, weight_decay=0.02, momentum=0.95, betas=(0.9, 0.99)),
-        training=Training(steps=2400, batch=4, ema=0.99, evaluate_every=0.2, save_every=0.1),
+        training=Training(
+            steps=2800, batch=4, ema=0.99, channels_last=True, evaluate_every=0.25, save_every=0.1
+        ),
         task="panoptic",
     )

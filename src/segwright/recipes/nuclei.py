@@ -40,7 +40,9 @@ def instance_quick() -> Recipe:
         decode=Panoptic(threshold=0.15, nms_kernel=5, top_k=900, stuff_area=0, align_corners=False),
         schedule=Cosine(warmup=0.1),
         optim=Optim("muon", lr=2e-3, weight_decay=0.02, momentum=0.95, betas=(0.9, 0.99)),
-        training=Training(steps=1200, batch=8, ema=0.985, evaluate_every=0.25, save_every=0.1),
+        training=Training(
+            steps=1200, batch=8, ema=0.985, channels_last=True, evaluate_every=0.25, save_every=0.1
+        ),
         task="instance",
         max_detections=1000,
     )

@@ -34,7 +34,9 @@ def quick() -> Recipe:
         decode=Argmax(),
         schedule=Cosine(warmup=0.1),
         optim=Optim("muon", lr=3e-3, weight_decay=0.02, momentum=0.95),
-        training=Training(steps=1400, batch=4, ema=0.99, evaluate_every=0.25, save_every=0.25),
+        training=Training(
+            steps=1400, batch=4, ema=0.99, channels_last=True, evaluate_every=0.25, save_every=0.25
+        ),
     )
 
 

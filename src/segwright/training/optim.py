@@ -45,8 +45,7 @@ def optimizers(model: nn.Module, optim: Optim) -> list[Optimizer]:
     if optim.name != "muon":
         kind = Adam if optim.name == "adam" else AdamW
         return [kind(parameter_groups(named, optim, norms), lr=optim.lr, betas=optim.betas)]
-    # Neither the first layer, which sees colors, nor the last ones, whose rows are classes, are hidden.
-    edges = ("head", "auxiliary", named[0][0])
+    edges = _edges(model)
     hidden = [i for i in named if i[1].ndim > 1 and i[0] not in norms and not i[0].startswith(edges)]
     inside = {name for name, _ in hidden}
     rest = [item for item in named if item[0] not in inside]
@@ -54,6 +53,19 @@ def optimizers(model: nn.Module, optim: Optim) -> list[Optimizer]:
         Muon(parameter_groups(hidden, optim, norms), lr=optim.lr, momentum=optim.momentum),
         AdamW(parameter_groups(rest, optim, norms), lr=optim.lr, betas=optim.betas),
     ]
+
+
+def _edges(model: nn.Module) -> tuple[str, ...]:
+    """Beginnings of the names that are not hidden: the first layer sees colors, rows of the last ones are classes."""
+    names = [name for name, _ in model.named_parameters()]
+    last = ("head", "auxiliary")
+    if not any(name.startswith(last) for name in names):
+        parts = ", ".join(name for name, _ in model.named_children())
+        raise UserError(
+            f"optim.name=muon leaves out the layers that give scores; expected them in parts of the model whose "
+            f"names begin with head or auxiliary, found {parts}; rename them, or use adamw"
+        )
+    return (*last, names[0])
 
 
 def norm_names(model: nn.Module) -> set[str]:

@@ -1,4 +1,4 @@
-"""The number format in which a model computes."""
+"""The number format and the memory format in which a model computes."""
 
 from __future__ import annotations
 
@@ -22,3 +22,10 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[Any
     """The context in which a model computes in ``precision``."""
     kind = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision_of(precision, device))
     return nullcontext() if kind is None else torch.autocast(device.type, dtype=kind)
+
+
+def memory_format_of(channels_last: bool | None, precision: str, device: torch.device) -> torch.memory_format:
+    """The format of weights and images that ``Training.channels_last`` and ``Training.precision`` ask for."""
+    if channels_last is None:
+        channels_last = device.type != "cpu" or precision_of(precision, device) != "fp32"
+    return torch.channels_last if channels_last else torch.contiguous_format

@@ -17,7 +17,7 @@ from segwright.recipe import Recipe
 from segwright.training import checkpoint
 from segwright.training.ema import Ema
 from segwright.training.optim import freeze, optimizers
-from segwright.training.precision import precision_of
+from segwright.training.precision import memory_format_of, precision_of
 from segwright.training.processes import Processes
 
 _NUMBERS = ("best", "best_step", "seconds", "losses", "losses_of")
@@ -62,9 +62,7 @@ def start(
     if processes.world > 1:
         make_global(model)
     recompute_activations(freeze(model, recipe.optim))
-    model.to(device)
-    if training.channels_last:
-        model.to(memory_format=torch.channels_last)
+    model.to(device, memory_format=memory_format_of(training.channels_last, training.precision, device))
     network: Any = torch.compile(model) if training.compile else model
     scaler = torch.amp.GradScaler(device.type, enabled=precision_of(training.precision, device) == "fp16")
     ema = None if training.ema is None else Ema(model, training.ema)

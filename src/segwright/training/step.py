@@ -16,7 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 from segwright.contracts import Batch, CenterTargets, Loss, Targets
 from segwright.recipe import Recipe
 from segwright.training.optim import clip, set_rate
-from segwright.training.precision import autocast
+from segwright.training.precision import autocast, memory_format_of
 from segwright.training.processes import Processes
 from segwright.training.state import State
 
@@ -81,8 +81,11 @@ def _counts(loss: Loss, parts: Sequence[Batch], processes: Processes) -> dict[st
 
 
 def _shares(state: State, part: Batch, recipe: Recipe, counts: dict[str, Tensor]) -> dict[str, Tensor]:
-    images = recipe.input.normalize(part.images)
-    with autocast(recipe.training.precision, images.device):
+    training, images = recipe.training, recipe.input.normalize(part.images)
+    images = images.contiguous(
+        memory_format=memory_format_of(training.channels_last, training.precision, images.device)
+    )
+    with autocast(training.precision, images.device):
         output = state.network(images)
     return {name: value / counts[name] for name, value in recipe.loss(output, part.targets).items()}
 

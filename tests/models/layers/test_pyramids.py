@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from segwright.models.layers.aspp import ASPP, Atrous
 from segwright.models.layers.norm import Norm
 from segwright.models.layers.ppm import PyramidPooling
+from segwright.models.pspnet import PSPNet, PSPNetHead
 
 NORM = Norm()
 
@@ -43,23 +44,33 @@ def resized(x: Tensor, size: tuple[int, int], align_corners: bool) -> Tensor:
 
 
 @pytest.mark.parametrize("align_corners", [False, True])
-def test_pooled_maps_are_convolved_then_enlarged(align_corners: bool) -> None:
+def test_pooled_maps_are_convolved_beside_the_features(align_corners: bool) -> None:
     module, x = pooling(align_corners=align_corners), features()
     with torch.inference_mode():
         found = module(x)
         pools = [
-            resized(stage(F.adaptive_avg_pool2d(x, grid)), (13, 17), align_corners)
+            stage(F.adaptive_avg_pool2d(x, grid))
             for grid, stage in zip((1, 2, 3, 6), module.stages, strict=True)
         ]
-    assert found.shape[1] == module.channels == 24
-    torch.testing.assert_close(found, torch.cat([x, *pools], 1))
+    assert module.channels == 24
+    torch.testing.assert_close(found, [x, *pools])
+
+
+@pytest.mark.parametrize("align_corners", [False, True])
+def test_the_head_enlarges_pooled_maps_after_their_convolution(align_corners: bool) -> None:
+    config = PSPNet(width=4, align_corners=align_corners)
+    torch.manual_seed(0)
+    head, x = lively(PSPNetHead(config, 8, 3)), features()
+    with torch.inference_mode():
+        large = [resized(each, (13, 17), align_corners) for each in head.pyramid(x)]
+        torch.testing.assert_close(head([x]), head.classifier(head.bottleneck(torch.cat(large, 1))))
 
 
 def test_pools_may_come_first() -> None:
     x = features()
     with torch.inference_mode():
         last, first = pooling()(x), pooling(pools_first=True)(x)
-    assert torch.equal(torch.cat([last[:, 8:], last[:, :8]], 1), first)
+    torch.testing.assert_close([*last[1:], last[0]], first)
 
 
 def test_enlarging_first_is_another_network() -> None:
@@ -70,14 +81,16 @@ def test_enlarging_first_is_another_network() -> None:
             stage(resized(F.adaptive_avg_pool2d(x, grid), (13, 17), False))
             for grid, stage in zip((1, 2, 3, 6), module.stages, strict=True)
         ]
-        torch.testing.assert_close(module(x), torch.cat([x, *pools], 1))
-        assert not torch.allclose(module(x), usual(x))  # the activation stands between
-        torch.testing.assert_close(module(x)[:, :12], usual(x)[:, :12])  # one value is one value
+        torch.testing.assert_close(module(x), [x, *pools])
+        large = [resized(each, (13, 17), False) for each in usual(x)]
+        torch.testing.assert_close(module(x)[1], large[1])  # one value is one value
+        assert not torch.allclose(module(x)[2], large[2])  # the activation stands between
 
 
 def test_pyramid_pooling_of_a_map_smaller_than_its_grid() -> None:
     with torch.inference_mode():
-        assert pooling()(features(height=2, width=3)).shape == (2, 24, 2, 3)
+        maps = pooling()(features(height=2, width=3))
+    assert [tuple(each.shape[2:]) for each in maps] == [(2, 3), (1, 1), (2, 2), (3, 3), (6, 6)]
 
 
 def atrous(config: Atrous) -> ASPP:

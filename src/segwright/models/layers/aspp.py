@@ -27,6 +27,7 @@ class Atrous:
     rates: tuple[int, ...] = (12, 24, 36)
     width: int = 256
     projected: int = 256  # S1: 512
+    projection: int = 1  # the side of its kernel; mmsegmentation: 3
     dropout: float = 0.5  # S1: 0.1 of whole maps
     whole_maps: bool = False
     pooled: Literal["norm", "bare", "bias"] = (
@@ -54,7 +55,8 @@ class ASPP(nn.Module):
                 nn.Conv2d(inputs, width, 1, bias=config.pooled == "bias"), nn.ReLU(inplace=True)
             )
         )
-        self.project = conv_norm(width * (len(config.rates) + 2), config.projected, norm=norm)
+        stacked = width * (len(config.rates) + 2)
+        self.project = conv_norm(stacked, config.projected, config.projection, norm=norm)
         self.dropout = dropout(config.dropout, whole_maps=config.whole_maps)
 
     def forward(self, x: Float[Tensor, "images c h w"]) -> Float[Tensor, "images d h w"]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from segwright.models.layers.atrous import AtrousConv2d
 from segwright.models.layers.norm import Norm
 from segwright.models.layers.norms import norm_layer
 
@@ -21,9 +22,12 @@ def conv_norm(
     bias: bool = False,
 ) -> nn.Sequential:
     """Convolution (``0``) that keeps the size but for its stride, then norm and activation (``1``)."""
-    conv = nn.Conv2d(
-        inputs, outputs, kernel, stride, dilation * (kernel // 2), dilation, groups=groups, bias=bias
-    )
+    conv: nn.Conv2d
+    if kernel == 3 and dilation > 1 and stride == groups == 1:
+        conv = AtrousConv2d(inputs, outputs, dilation, bias=bias)
+    else:
+        padding = dilation * (kernel // 2)
+        conv = nn.Conv2d(inputs, outputs, kernel, stride, padding, dilation, groups=groups, bias=bias)
     return nn.Sequential(conv, norm_layer(norm, outputs))
 
 
@@ -43,7 +47,7 @@ def dropout(rate: float, *, whole_maps: bool = True) -> nn.Module:
 
 
 class Scorer(nn.Module):
-    """One 3x3 convolution with norm, dropout, then a 1x1 convolution to class scores; all but the last may lack.
+    """One convolution with norm, dropout, then a 1x1 convolution to class scores; all but the last may lack.
 
     It is FCN's head in torchvision, C1 in S2 and every ancestor's auxiliary head.
     """
@@ -58,15 +62,20 @@ class Scorer(nn.Module):
         rate: float = 0.0,
         whole_maps: bool = True,
         bias: bool = False,
+        kernel: int = 3,
     ) -> None:
         super().__init__()
-        self.hidden = conv_norm(inputs, hidden, 3, norm=norm, bias=bias) if hidden else nn.Sequential()
+        self.hidden = conv_norm(inputs, hidden, kernel, norm=norm, bias=bias) if hidden else nn.Sequential()
         self.dropout = dropout(rate, whole_maps=whole_maps)
         self.classifier = nn.Conv2d(hidden or inputs, classes, 1)
 
     def forward(self, x: Float[Tensor, "images c h w"]) -> Float[Tensor, "images classes h w"]:
         """Scores at the size of ``x``."""
-        scores: Tensor = self.classifier(self.dropout(self.hidden(x)))
+        return self.score(self.hidden(x))
+
+    def score(self, hidden: Float[Tensor, "images c h w"]) -> Float[Tensor, "images classes h w"]:
+        """The scores of what the first convolution gave."""
+        scores: Tensor = self.classifier(self.dropout(hidden))
         return scores
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -14,9 +13,9 @@ from segwright.models.layers.resize import enlarge
 
 
 class PyramidPooling(nn.Module):
-    """[N, C, H, W] -> [N, C + width * len(grids), H, W].
+    """[N, C, H, W] -> the features and their pooled selves [N, width, grid, grid], to be seen together by one layer.
 
-    ``align_corners``: S1 True, S2 False. ``pools_first`` in the concatenation: S1; S2 puts the features first.
+    ``channels`` of all of them. ``align_corners``: S1 True, S2 False. ``pools_first`` in the concatenation: S1; S2 puts the features first.
     ``resize_first``: S2's UPerNet enlarges the pooled maps before their convolution, all others after it.
     """
 
@@ -37,13 +36,12 @@ class PyramidPooling(nn.Module):
         self.stages = nn.ModuleList(conv_norm(inputs, width, norm=norm) for _ in grids)
         self.channels = inputs + width * len(grids)
 
-    def forward(self, x: Float[Tensor, "images c h w"]) -> Float[Tensor, "images d h w"]:
-        """The features beside their pooled and enlarged selves."""
-        size = x.shape[2:]
+    def forward(self, x: Float[Tensor, "images c h w"]) -> list[Tensor]:
+        """The maps in the order in which they are concatenated."""
         pooled = []
         for pool, stage in zip(self.pools, self.stages, strict=True):
+            each = pool(x)
             if self.resize_first:
-                pooled.append(stage(enlarge(pool(x), size, align_corners=self.align_corners)))
-            else:
-                pooled.append(enlarge(stage(pool(x)), size, align_corners=self.align_corners))
-        return torch.cat([*pooled, x] if self.pools_first else [x, *pooled], 1)
+                each = enlarge(each, x.shape[2:], align_corners=self.align_corners)
+            pooled.append(stage(each))
+        return [*pooled, x] if self.pools_first else [x, *pooled]
