@@ -27,7 +27,7 @@ from segwright.models.upernet import UPerNet
 
 # The beginning of a config's name. What follows says how the network was trained, but for other numbers after -d.
 NAME = re.compile(
-    r"(?:(?:fcn|pspnet|deeplabv3|deeplabv3plus)_r(?:18|50|101)b?-d8|pspnet_r50-d32"
+    r"(?:(?:fcn|pspnet|deeplabv3|deeplabv3plus)_r(?:18|50|101)b?-d8|pspnet_r50b?-d32"
     r"|deeplabv3(?:plus)?_r101-d16-mg124|upernet_r(?:18|50|101)|(?:fcn|ocrnet)_hr(?:18|48))(?![A-Za-z0-9]|-d\d)"
 )
 
