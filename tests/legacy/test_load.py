@@ -155,6 +155,20 @@ def test_a_wrong_class_count_or_option_or_number_of_files_is_refused() -> None:
     assert load("tutorial", "unet", state, align_corners=False)
 
 
+def test_a_pair_may_come_as_one_mapping() -> None:
+    joined = {
+        **{f"encoder.{k}": v for k, v in unet_state().items()},
+        "decoder.conv_last.bias": torch.zeros(3),
+    }
+    parts = {"encoder": unet_state(), "decoder": {"conv_last.bias": torch.zeros(3)}}
+    messages = []
+    for files in (joined, parts):
+        with pytest.raises(UserError) as refused:
+            load("csail", "resnet18+c1", files)
+        messages.append(str(refused.value))
+    assert messages[0] == messages[1] and "encoder.inc.conv" in messages[0]
+
+
 @pytest.mark.parametrize("architecture", ["resnet18", "resnet18+c9", "lenet5+c1", "resnet19+c1"])
 def test_wrong_encoders_and_decoders_are_refused(architecture: str) -> None:
     with pytest.raises(UserError, match="csail"):

@@ -88,6 +88,8 @@ def _imported(
 
 def _joined(files: Files, parts: Sequence[str], prefixes: Sequence[str]) -> dict[str, Tensor]:
     """One state dict of all files; of several parts, each key begins with the name of its part."""
+    if isinstance(files, Mapping) and len(parts) > 1 and set(files) == set(parts):
+        files = [files[part] for part in parts]
     given = [files] if isinstance(files, str | Path | Mapping) else list(files)
     states = [
         unwrap(each, "state dict", prefixes)

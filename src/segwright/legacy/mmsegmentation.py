@@ -225,7 +225,8 @@ def _atrous(state: State, backbone: SlimResNet, *, separable: bool, dropout: flo
 
 
 def _deeplabv3(state: State, backbone: Any, *, align_corners: bool) -> tuple[ModelConfig, Renames]:
-    atrous = _atrous(state, backbone, separable=False, dropout=0.1)  # nothing is resized but the pooled branch
+    """Nothing is resized but one value of the pooled branch."""
+    atrous = _atrous(state, backbone, separable=False, dropout=0.1)
     return DeepLabV3(backbone, atrous, hidden=0, auxiliary=_auxiliary(state)), DEEPLABV3
 
 

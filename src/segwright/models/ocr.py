@@ -57,6 +57,7 @@ class OCRNet(nn.Module):
         maps = self.backbone(images)[-4:]
         size, corners = maps[0].shape[2:], self.align_corners
         first, score = self.regions
+        assert isinstance(first, nn.Sequential)
         regions = score(convolve_together(first, maps, size, align_corners=corners))
         pixels = convolve_together(self.pixels, maps, size, align_corners=corners)
         weights = regions.flatten(2).softmax(2)

@@ -62,7 +62,8 @@ def start(
     if processes.world > 1:
         make_global(model)
     recompute_activations(freeze(model, recipe.optim))
-    model.to(device, memory_format=memory_format_of(training.channels_last, training.precision, device))
+    model.to(device)
+    model.to(memory_format=memory_format_of(training.channels_last, training.precision, device))
     network: Any = torch.compile(model) if training.compile else model
     scaler = torch.amp.GradScaler(device.type, enabled=precision_of(training.precision, device) == "fp16")
     ema = None if training.ema is None else Ema(model, training.ema)

@@ -10,11 +10,11 @@ from segwright.models.layers.atrous import AtrousConv2d
 
 
 @settings(max_examples=50, deadline=None)
-@given(
-    rate=st.integers(1, 12), height=st.integers(1, 14), width=st.integers(1, 14), bias=st.booleans()
-)
+@given(rate=st.integers(1, 12), height=st.integers(1, 14), width=st.integers(1, 14), bias=st.booleans())
 @example(rate=12, height=7, width=14, bias=True)
-def test_taps_one_by_one_are_the_dilated_convolution(rate: int, height: int, width: int, *, bias: bool) -> None:
+def test_taps_one_by_one_are_the_dilated_convolution(
+    rate: int, height: int, width: int, *, bias: bool
+) -> None:
     torch.manual_seed(0)
     plain = nn.Conv2d(4, 5, 3, padding=rate, dilation=rate, bias=bias).double()
     made = AtrousConv2d(4, 5, rate, bias=bias).double()

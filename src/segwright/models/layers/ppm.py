@@ -13,10 +13,10 @@ from segwright.models.layers.resize import enlarge
 
 
 class PyramidPooling(nn.Module):
-    """[N, C, H, W] -> the features and their pooled selves [N, width, grid, grid], to be seen together by one layer.
+    """[N, C, H, W] -> it and its pooled selves [N, width, grid, grid], for one layer to see together.
 
-    ``channels`` of all of them. ``align_corners``: S1 True, S2 False. ``pools_first`` in the concatenation: S1; S2 puts the features first.
-    ``resize_first``: S2's UPerNet enlarges the pooled maps before their convolution, all others after it.
+    ``channels`` of all of them. ``align_corners``: S1 True, S2 False. ``pools_first`` in the concatenation: S1; S2
+    puts the features first. ``resize_first``: S2's UPerNet enlarges the pooled maps before their convolution.
     """
 
     def __init__(

@@ -31,7 +31,7 @@ def side_by_side(
 def convolve_together(
     block: nn.Sequential, maps: Sequence[Tensor], size: Sequence[int], *, align_corners: bool = False
 ) -> Float[Tensor, "images channels height width"]:
-    """``block`` (see ``conv_norm``) of all ``maps`` [N, C_i, h_i, w_i] at ``size``, concatenated; none is enlarged.
+    """``block`` (see ``conv_norm``) of all ``maps`` [N, C_i, h_i, w_i], brought to ``size`` and concatenated.
 
     To enlarge and to convolve are both linear. So a coarse map meets each tap of the kernel at its own size, as a
     1x1 convolution; two thin matrix products then enlarge and shift what came out. The sums are those of the plain
@@ -41,7 +41,7 @@ def convolve_together(
     size = tuple(size)
     conv, norm = block
     assert isinstance(conv, nn.Conv2d)
-    pairs = list(zip(maps, conv.weight.split([each.shape[1] for each in maps], 1), strict=True))
+    pairs = list(zip(maps, torch.split(conv.weight, [each.shape[1] for each in maps], 1), strict=True))
     coarse = [pair for pair in pairs if _gains(*pair, size)]
     fine = [pair for pair in pairs if not _gains(*pair, size)]
     parts = [_convolve_enlarged(*pair, size, align_corners=align_corners) for pair in coarse]
