@@ -226,17 +226,14 @@ WHOLE = {"strides": (1, 2, 2, 2), "dilations": (1, 1, 1, 1)}
 GRID = {"strides": (1, 2, 2, 1), "dilations": (1, 1, 1, 2), "multi_grid": (1, 2, 4), "rates": (6, 12, 18)}
 CASES = {
     "fcn_r18-d8": ("fcn", {}),
-    "fcn_r50b-d8_512x1024_80k_cityscapes": ("fcn", {}),
-    "pspnet_r18b-d8": ("pspnet", {}),
     "pspnet_r50-d8_4xb2-80k_cityscapes-512x1024": ("pspnet", {}),
     "pspnet_r18-d8_4xb2-80k_cityscapes-769x769": ("pspnet", {"align_corners": True}),
-    "pspnet_r50-d32_512x1024_80k_cityscapes": ("pspnet", WHOLE),
     "deeplabv3_r18-d8_512x1024_80k_cityscapes_20201225_021506-23dffbe2": ("deeplabv3", {}),
     "deeplabv3_r101-d16-mg124_512x1024_40k_cityscapes": ("deeplabv3", GRID),
+    "deeplabv3plus_r18b-d8": ("deeplabv3plus", {}),
     "deeplabv3plus_r18-d8_769x769_80k_cityscapes": ("deeplabv3plus", {"align_corners": True}),
-    "deeplabv3plus_r50-d8": ("deeplabv3plus", {}),
     "upernet_r18_512x512_80k_ade20k": ("upernet", WHOLE),
-    "upernet_r50_769x769_40k_cityscapes": ("upernet", {**WHOLE, "align_corners": True}),
+    "upernet_r18_769x769_40k_cityscapes": ("upernet", {**WHOLE, "align_corners": True}),
     "fcn_hr18": ("fcn_hr", {}),
     "ocrnet_hr18_4xb2-80k_cityscapes-512x1024": ("ocrnet", {}),
 }
@@ -304,7 +301,8 @@ def test_training_drops_whole_maps_before_the_classifier_alone(name: str) -> Non
 @pytest.mark.parametrize(
     "name",
     [
-        "pspnet_r50-d16", "pspnet_r34-d8", "upernet_r50-d8", "deeplabv3_r101-d16_512x1024_80k_cityscapes", "fcn_r50",
+        "pspnet_r50-d32_4xb2-80k_cityscapes-512x1024", "pspnet_r50-d16", "pspnet_r34-d8", "upernet_r50-d8",
+        "deeplabv3_r101-d16_512x1024_80k_cityscapes", "fcn_r50",
         "fcn_d6_r50-d16_512x1024_40k_cityscapes", "fcn_hr18s_512x1024_40k_cityscapes", "fcn_hr32", "ocrnet_r101-d8",
         "ann_r50-d8", "segformer_mit-b0", "pspnet", "",
     ],

@@ -25,9 +25,10 @@ from segwright.models.pspnet import PSPNet
 from segwright.models.resnet import BasicBlock, ResNet, ResNetFeatures
 from segwright.models.upernet import UPerNet
 
-# The beginning of a config's name. What follows says how the network was trained, but for other numbers after -d.
+# The beginning of a config's name; what follows says how the network was trained. "-d32" is left out: there the last
+# stages have a stride and are dilated as well.
 NAME = re.compile(
-    r"(?:(?:fcn|pspnet|deeplabv3|deeplabv3plus)_r(?:18|50|101)b?-d8|pspnet_r50b?-d32"
+    r"(?:(?:fcn|pspnet|deeplabv3|deeplabv3plus)_r(?:18|50|101)b?-d8"
     r"|deeplabv3(?:plus)?_r101-d16-mg124|upernet_r(?:18|50|101)|(?:fcn|ocrnet)_hr(?:18|48))(?![A-Za-z0-9]|-d\d)"
 )
 
@@ -152,8 +153,8 @@ def describe(architecture: str, state: State) -> Description:
         raise UserError(
             f"mmsegmentation has no architecture {architecture!r} that is known here; expected the beginning of a "
             "config's name: fcn, pspnet, deeplabv3 or deeplabv3plus with _r18-d8, _r50-d8 or _r101-d8 (r50b-d8 and so "
-            "on), pspnet_r50-d32, deeplabv3 or deeplabv3plus with _r101-d16-mg124, upernet with _r18, _r50 or _r101, "
-            "fcn or ocrnet with _hr18 or _hr48"
+            "on), deeplabv3 or deeplabv3plus with _r101-d16-mg124, upernet with _r18, _r50 or _r101, fcn or ocrnet "
+            "with _hr18 or _hr48"
         )
     head, name = found[0].split("_")
     backbone = _backbone(name, state)
