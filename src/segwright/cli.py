@@ -163,6 +163,7 @@ def _convert(options: argparse.Namespace) -> int:
     from segwright.data.datasets.find import label_space
     from segwright.data.stored import apply_label_map
     from segwright.legacy import convert
+    from segwright.text import settings
 
     labels = None
     if options.labels is not None:
@@ -170,7 +171,8 @@ def _convert(options: argparse.Namespace) -> int:
         labels = apply_label_map(Path(options.labels), None) if is_file else label_space(options.labels)
     if options.out.suffix != ".safetensors":
         raise UserError(f"{options.out}: expected a name that ends in .safetensors")
-    model = convert(options.files, options.family, options.architecture, options.out, labels=labels)
+    fields = settings(options.set)
+    model = convert(options.files, options.family, options.architecture, options.out, labels=labels, **fields)
     count = sum(parameter.numel() for parameter in model.parameters())
     print(f"{options.out}: {count / 1e6:.3f} M parameters, {len(model.labels)} classes")  # type: ignore[arg-type]
     return 0
@@ -331,6 +333,8 @@ def _add_model_verbs(verbs: Any) -> None:
     convert.add_argument(
         "--architecture", required=True, help="in the words of the family: docs/published-weights.md"
     )
+    what = "fields of the config that the name does not say: dilation=[false,true,true]"
+    convert.add_argument("--set", nargs="+", action="extend", default=[], metavar="a=b", help=what)
     convert.add_argument("--labels", metavar="NAME|FILE", help="classes: a data set's name or a label map")
     convert.add_argument(
         "--out", type=Path, required=True, metavar="FILE.safetensors", help="model file to write"

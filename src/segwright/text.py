@@ -140,6 +140,18 @@ def override(recipe: Any, changes: Iterable[str]) -> None:
             setattr(thing, last, value)
 
 
+def settings(changes: Iterable[str]) -> dict[str, Any]:
+    """The values of ``name=value`` texts by name, lists as tuples."""
+    found = {}
+    for change in changes:
+        name, separator, text = change.partition("=")
+        if not separator:
+            raise UserError(f"--set {change}: no '='; expected name=value, for example align_corners=true")
+        value = yaml.safe_load(text)
+        found[name] = tuple(value) if isinstance(value, list) else value
+    return found
+
+
 def _inside(thing: Any, name: str, change: str) -> Any:
     if isinstance(thing, tuple):  # terms.0.weight
         if not name.isdigit() or int(name) >= len(thing):

@@ -10,6 +10,7 @@ import torch
 from tests.models.test_published import Danger
 from torch import Tensor
 
+from segwright.cli import main
 from segwright.contracts import InputContract, UserError
 from segwright.labels import LabelSpace
 from segwright.legacy import convert, load
@@ -223,3 +224,36 @@ def test_csails_flat_mobilenet_and_old_names() -> None:
     assert old.config == new.config and old.classes == 6
     assert old.contract.channels == "BGR" and old.contract.padding == (122.7717, 115.9465, 102.9801)
     assert describe("resnet34_dilated16+c1_bilinear", state).config.backbone.output_stride == 16
+
+
+def test_missing_keys_have_the_names_of_the_file() -> None:
+    state = unet_state()
+    for key in ("up1.conv.conv.3.bias", "inc.conv.conv.0.weight", "outc.conv.weight"):
+        with pytest.raises(UserError, match=f"unet: {key} is missing"):
+            load("tutorial", "unet", {k: v for k, v in state.items() if k != key})
+
+
+def test_the_command_line_sets_what_the_name_does_not_say(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.save(unet_state(), tmp_path / "unet.pth")
+    command = ["convert", str(tmp_path / "unet.pth"), "--family", "tutorial", "--architecture", "unet"]
+    out = tmp_path / "m.safetensors"
+    assert main([*command, "--out", str(out), "--set", "align_corners=false"]) == 0
+    assert capsys.readouterr().out.endswith("M parameters, 3 classes\n")
+    model = read_model(out)
+    images = torch.randn(1, 3, 32, 48)
+    with torch.inference_mode():
+        wanted = load("tutorial", "unet", unet_state(), align_corners=False)(images).logits
+        assert torch.equal(model(images).logits, wanted)
+    assert main([*command, "--out", str(out), "--set", "depth=3"]) == 2
+    assert "has no option 'depth'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"\x80\x02", b"{" * 40])
+@pytest.mark.parametrize("ending", [".pth", ".safetensors", ".pkl"])
+def test_a_file_of_something_else_is_refused_by_name(content: bytes, ending: str, tmp_path: Path) -> None:
+    path = tmp_path / f"weights{ending}"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=f"weights{ending}: "):
+        load("tutorial", "unet", path)

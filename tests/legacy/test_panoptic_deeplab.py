@@ -13,6 +13,8 @@ from segwright.contracts import InputContract, UserError
 from segwright.legacy import load
 from segwright.legacy.load import unnamed_classes
 from segwright.legacy.panoptic_deeplab import CONTRACT, XCEPTION_CONTRACT, describe
+from segwright.models.deeplab_v3 import DeepLabV3
+from segwright.models.deeplab_v3plus import DeepLabV3Plus
 from segwright.models.panoptic_deeplab import PanopticDeepLab
 from segwright.recipes.find import find
 
@@ -127,6 +129,20 @@ def test_dilation_and_rates_are_told() -> None:
     ).config
     assert (named.backbone.output_stride, named.semantic.atrous.rates) == (16, (6, 12, 18))
     assert (told.backbone.output_stride, told.instance.atrous.rates) == (8, (1, 2, 3))
+
+
+@pytest.mark.parametrize("dilation", [(False, True), (False, True, False), (True, False, False)])
+def test_dilation_that_no_network_has_is_refused(dilation: Any) -> None:
+    state = theirs(empty(find("cityscapes_panoptic.deeplab_r50_os32").model, 3).state_dict())
+    with pytest.raises(UserError, match="expected True or False for each of the last three stages"):
+        describe("panoptic_deeplab_R50_os32_cityscapes", state, dilation=dilation)
+
+
+def test_a_config_may_have_been_changed_to_another_network() -> None:
+    v3 = {"decoder.classifier.3.bias": torch.zeros(4)}
+    assert isinstance(describe("Base-Semantic-DeepLab", v3).config, DeepLabV3)
+    plus = {"decoder.classifier.bias": torch.zeros(4)}
+    assert isinstance(describe("panoptic_deeplab_R50_os32_cityscapes", plus).config, DeepLabV3Plus)
 
 
 def test_names_may_be_files_and_older_ones() -> None:

@@ -59,10 +59,19 @@ def load(
 
 
 def convert(
-    files: Files, family: str, architecture: str, out: Path, *, labels: LabelSpace | None = None
+    files: Files,
+    family: str,
+    architecture: str,
+    out: Path,
+    *,
+    labels: LabelSpace | None = None,
+    **options: Any,
 ) -> nn.Module:
-    """Write the published file(s) as one of our model files, which carries config, labels and contract."""
-    model, config = _imported(family, architecture, files, len(labels) if labels else None, {})
+    """Write the published file(s) as one of our model files, which carries config, labels and contract.
+
+    ``options`` as in ``load``.
+    """
+    model, config = _imported(family, architecture, files, len(labels) if labels else None, options)
     if labels:
         model.labels = labels  # type: ignore[assignment]
     write_model(Path(out), model, config, name=f"{family} {architecture}", decode=model.decode)  # type: ignore[arg-type]
@@ -141,7 +150,9 @@ def _fill(model: nn.Module, state: State, renames: Renames, where: str) -> None:
             problems.append(f"{key} is unknown")
     missing = [name for name in own if name not in found and not name.endswith("num_batches_tracked")]
     given = {renamed(key, renames) for key in state}
-    problems += [f"{name} is missing" for name in missing if name not in given]
+    problems += [
+        f"{_in_the_files_words(name, state, renames)} is missing" for name in missing if name not in given
+    ]
     if problems:
         more = f" and {len(problems) - 12} more" if len(problems) > 12 else ""
         raise UserError(f"{where}: {'; '.join(problems[:12])}{more}")
@@ -150,6 +161,21 @@ def _fill(model: nn.Module, state: State, renames: Renames, where: str) -> None:
     model.load_state_dict(
         {name: value.detach().to(own[name].dtype, copy=True) for name, value in found.items()}, assign=True
     )
+
+
+def _in_the_files_words(name: str, state: State, renames: Renames) -> str:
+    """How the file would call what is ``name`` here, as its other keys tell; or ``name``, where they do not."""
+    parts = name.split(".")
+    for length in range(len(parts) - 1, 0, -1):
+        beginning = ".".join(parts[:length])
+        for key in state:
+            rest = renamed(key, renames).removeprefix(beginning)
+            if not rest.startswith(".") or not key.endswith(rest):
+                continue
+            guess = key.removesuffix(rest) + name.removeprefix(beginning)
+            if renamed(guess, renames) == name:
+                return guess
+    return name
 
 
 def renamed(key: str, renames: Renames) -> str:

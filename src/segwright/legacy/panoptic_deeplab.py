@@ -110,6 +110,10 @@ def describe(
     if detectron2.is_one(state):
         return detectron2.describe(architecture, state)
     kind, name, reach = _parsed(architecture)
+    if kind == "panoptic_deeplab":  # a config can be changed to another network, its stem stays
+        kind = _kind(state) or kind
+    if dilation is not None:
+        _refuse_odd(dilation, kind)
     backbone = _backbone(name, reach if dilation is None else 32 // 2 ** sum(dilation))
     atrous = Atrous(tuple(rates or RATES[reach]), pooled="bare")
     norm = XCEPTION_NORM if name == "xception65" else NORM
@@ -149,6 +153,24 @@ def _parsed(architecture: str) -> tuple[str, str, int]:
             f"{architecture}: output stride {reach}; expected one of {', '.join(map(str, RATES))}"
         )
     return kind, name, int(reach or 16)
+
+
+def _kind(state: State) -> str | None:
+    """The network that the keys are of, if that is not Panoptic-DeepLab."""
+    if any(key.startswith("decoder.semantic_decoder.") for key in state):
+        return None
+    kinds = {"decoder.classifier.3.bias": "deeplabv3", "decoder.classifier.bias": "deeplabv3plus"}
+    return next((kind for key, kind in kinds.items() if key in state), None)
+
+
+def _refuse_odd(dilation: Sequence[bool], kind: str) -> None:
+    """Only the last map is the same whichever stages are dilated; the finer ones keep a stride of their own."""
+    rises = kind == "deeplabv3" or list(dilation) == sorted(dilation)
+    if len(dilation) != 3 or not all(isinstance(flag, bool) for flag in dilation) or not rises:
+        raise UserError(
+            f"dilation is {tuple(dilation)}; expected True or False for each of the last three stages, and no stage "
+            "with a stride after a dilated one"
+        )
 
 
 def _backbone(name: str, reach: Any) -> Backbone:

@@ -22,9 +22,13 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise UserError(f"{path}: no such file; expected weights (.pth, .pth.tar, .pkl or .safetensors)")
     if path.suffix == ".safetensors":
+        from safetensors import SafetensorError
         from safetensors.torch import load_file
 
-        return dict(load_file(str(path)))
+        try:
+            return dict(load_file(str(path)))
+        except SafetensorError as error:
+            raise UserError(f"{path}: not a whole safetensors file ({error})") from None
     return unwrap(read_arrays(path) if _is_plain_pickle(path) else read_pickle(path), str(path))
 
 
@@ -50,8 +54,14 @@ def read_pickle(path: Path) -> Any:
         asked = re.search(r"GLOBAL (\S+)", str(error))
         what = f"it asks for {asked[1]}" if asked else "it holds more than tensors"
         raise UserError(f"{path}: refused to unpickle ({what}); expected a file of plain tensors") from None
-    except (RuntimeError, EOFError) as error:
-        raise UserError(f"{path}: not a whole PyTorch file ({str(error).splitlines()[0]})") from None
+    except (
+        RuntimeError,
+        EOFError,
+        LookupError,
+        ValueError,
+    ) as error:  # the last two from what is no pickle at all
+        why = next(iter(str(error).splitlines()), type(error).__name__)
+        raise UserError(f"{path}: not a whole PyTorch file ({why})") from None
 
 
 def unwrap(thing: Any, where: str, prefixes: Sequence[str] = ("module.",)) -> dict[str, Tensor]:
