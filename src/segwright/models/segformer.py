@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import torch
 from torch import Tensor, nn
 
 from segwright.contracts import InputContract
@@ -13,7 +12,7 @@ from segwright.labels import LabelSpace
 from segwright.models.backbones import Backbone, Timm
 from segwright.models.layers.conv import conv_norm
 from segwright.models.layers.norm import Norm
-from segwright.models.layers.resize import enlarge
+from segwright.models.layers.resize import convolve_together
 from segwright.models.layers.segmenter import Auxiliary, Segmenter
 
 
@@ -36,11 +35,7 @@ class SegFormer:
 
 
 class SegFormerHead(nn.Module):
-    """Every map to one width, to the size of the finest, mixed pixel by pixel; scores at that size.
-
-    The paper enlarges the projected maps and mixes them after; both steps are linear, so mixing each level
-    before it grows gives the same sums for a fraction of the work.
-    """
+    """Every map to one width, to the size of the finest, mixed pixel by pixel; scores at that size."""
 
     def __init__(self, config: SegFormer, channels: Sequence[int], classes: int) -> None:
         super().__init__()
@@ -53,13 +48,7 @@ class SegFormerHead(nn.Module):
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
         """Scores [N, classes, h, w]."""
         maps = maps[-len(self.project) :]
-        conv, norm = self.mix
-        assert isinstance(conv, nn.Conv2d)
-        size = maps[0].shape[2:]
-        weights = conv.weight.chunk(len(maps), 1)
-        total = torch.zeros((), device=maps[0].device, dtype=maps[0].dtype)
-        for project, x, weight in zip(self.project, maps, weights, strict=True):
-            mixed = nn.functional.conv2d(project(x), weight)
-            total = total + enlarge(mixed, size, align_corners=self.align_corners)
-        scores: Tensor = self.classifier(self.dropout(norm(total)))
+        projected = [project(x) for project, x in zip(self.project, maps, strict=True)]
+        mixed = convolve_together(self.mix, projected, maps[0].shape[2:], align_corners=self.align_corners)
+        scores: Tensor = self.classifier(self.dropout(mixed))
         return scores

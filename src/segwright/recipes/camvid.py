@@ -106,5 +106,7 @@ def ddrnet() -> Recipe:
         decode=Argmax(),
         schedule=OneCycle(peak=0.15),
         optim=Optim("sgd", lr=0.05, momentum=0.9, weight_decay=5e-4, nesterov=True),
-        training=Training(steps=12000, batch=16, ema=0.999, evaluate_every=0.05, save_every=0.05),
+        training=Training(
+            steps=12000, batch=16, clip_norm=5.0, ema=0.999, evaluate_every=0.05, save_every=0.05
+        ),
     )

@@ -57,15 +57,19 @@ def _gains(x: Tensor, weight: Tensor, size: tuple[int, ...]) -> bool:
     """Whether the way over the taps takes clearly fewer multiplications, for each channel that comes out."""
     (height, width), (h, w) = size, x.shape[2:]
     inputs, rows, columns = weight.shape[1:]
+    if rows == columns == 1:
+        return h * w < height * width
     taps = h * w * rows * columns * inputs
     products = h * w * rows * columns * width + h * rows * height * width
     return taps + products < 0.7 * height * width * rows * columns * inputs
 
 
 def _convolve_enlarged(x: Tensor, weight: Tensor, size: tuple[int, ...], *, align_corners: bool) -> Tensor:
-    """The convolution of ``x`` enlarged to ``size``; its result is channels last, whatever ``x`` is."""
+    """The convolution of ``x`` enlarged to ``size``; what the products give is channels last."""
     (images, _, h, w), (height, width) = x.shape, size
     channels, _, rows, columns = weight.shape
+    if rows == columns == 1:
+        return enlarge(F.conv2d(x, weight), size, align_corners=align_corners)
     # One output channel for each (column of the kernel, row of the kernel, channel that comes out).
     kernels = weight.permute(3, 2, 0, 1).reshape(-1, weight.shape[1], 1, 1)
     taps = F.conv2d(x, kernels).permute(0, 2, 3, 1).reshape(images, h, w * columns, rows * channels)
