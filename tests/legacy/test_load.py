@@ -27,6 +27,7 @@ ARCHITECTURES = {
     "resnet50+upernet_lite": (23.632, 18.266),
     "resnext101+upernet": (42.257, 40.590),
     "hrnetv2+c1": (65.325, 1.194),
+    "hrnetv2+ppm": (65.325, 14.312),
 }
 
 

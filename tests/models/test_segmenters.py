@@ -40,6 +40,7 @@ CONFIGS: dict[str, tuple[Any, int]] = {  # and the stride of its scores
     "c1_deepsup": (FCN(R16, dropout=0.0, auxiliary=(Auxiliary(),)), 16),
     "c5": (FCN(VGG(16, output_stride=8), hidden=0.0), 8),
     "fcn_hrnet": (FCN(HRNet(18), merge=True), 4),
+    "pspnet_hrnet": (PSPNet(HRNet(18), merge=True), 4),
     "deeplab_v2": (DeepLabV2(R8), 8),
     "deeplab_v2_refinement": (DeepLabV2(R8, refinement=True), 8),
     "deeplab_v2_scales": (DeepLabV2(R8, scales=(1.0, 0.75, 0.5)), 8),

@@ -116,7 +116,7 @@ def _decoder(name: str, encoder: Backbone) -> tuple[ModelConfig, Renames]:
         "c1": (FCN(encoder, dropout=0.0, merge=merge, norm=NORM), C1),
         "c1_deepsup": (FCN(encoder, dropout=0.0, norm=NORM, auxiliary=auxiliary), C1),
         "c5": (FCN(encoder, hidden=0.0, dropout=0.0, merge=merge, norm=NORM), C1),
-        "ppm": (PSPNet(encoder, norm=NORM, auxiliary=()), PPM),
+        "ppm": (PSPNet(encoder, merge=merge, norm=NORM, auxiliary=()), PPM),
         "ppm_deepsup": (PSPNet(encoder, norm=NORM, auxiliary=auxiliary), PPM),
         "upernet": (UPerNet(encoder, norm=NORM), UPERNET),
         "upernet_lite": (UPerNet(encoder, width=256, norm=NORM), UPERNET),

@@ -13,20 +13,24 @@ from segwright.models.backbones import Backbone
 from segwright.models.layers.conv import conv_norm
 from segwright.models.layers.norm import Norm
 from segwright.models.layers.ppm import PyramidPooling
-from segwright.models.layers.resize import convolve_together
+from segwright.models.layers.resize import convolve_together, side_by_side
 from segwright.models.layers.segmenter import Auxiliary, Segmenter
 from segwright.models.resnet import ResNet
 
 
 @dataclass(slots=True)
 class PSPNet:
-    """``width`` of every pooled branch and of the bottleneck; ``align_corners`` and ``pools_first``: S1 true."""
+    """``width`` of every pooled branch and of the bottleneck; ``align_corners`` and ``pools_first``: S1 true.
+
+    ``merge`` takes all maps at the size of the finest, for HRNet.
+    """
 
     backbone: Backbone = field(default_factory=lambda: ResNet(101, output_stride=8))
     grids: tuple[int, ...] = (1, 2, 3, 6)
     width: int = 512
     align_corners: bool = False
     pools_first: bool = False
+    merge: bool = False
     dropout: float = 0.1
     norm: Norm = field(default_factory=Norm)
     auxiliary: tuple[Auxiliary, ...] = field(default_factory=lambda: (Auxiliary(),))
@@ -34,7 +38,8 @@ class PSPNet:
     def build(self, labels: LabelSpace, contract: InputContract) -> Segmenter:
         """The network."""
         backbone = self.backbone.build(len(contract.mean))
-        head = PSPNetHead(self, backbone.channels[-1], len(labels))
+        inputs = sum(backbone.channels) if self.merge else backbone.channels[-1]
+        head = PSPNetHead(self, inputs, len(labels))
         return Segmenter(backbone, head, labels, contract, auxiliary=self.auxiliary)
 
 
@@ -43,7 +48,7 @@ class PSPNetHead(nn.Module):
 
     def __init__(self, config: PSPNet, inputs: int, classes: int) -> None:
         super().__init__()
-        self.align_corners = config.align_corners
+        self.align_corners, self.merge = config.align_corners, config.merge
         self.pyramid = PyramidPooling(
             inputs,
             config.width,
@@ -58,7 +63,7 @@ class PSPNetHead(nn.Module):
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
         """Scores [N, classes, h, w]."""
-        x = maps[-1]
+        x = side_by_side(maps, align_corners=self.align_corners) if self.merge else maps[-1]
         mixed = convolve_together(
             self.bottleneck, self.pyramid(x), x.shape[2:], align_corners=self.align_corners
         )
