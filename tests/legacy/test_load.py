@@ -123,7 +123,7 @@ def test_what_does_not_fit_is_listed() -> None:
         load("tutorial", "unet", state)
     message = str(caught.value)
     assert "extra.weight is unknown" in message
-    assert "up.0.0.bias is missing" in message
+    assert "up1.conv.conv.0.bias is missing" in message
     assert "inc.conv.conv.0.weight is (64, 4, 3, 3), expected (64, 3, 3, 3)" in message
 
 
