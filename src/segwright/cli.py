@@ -172,6 +172,8 @@ def _convert(options: argparse.Namespace) -> int:
     if options.out.suffix != ".safetensors":
         raise UserError(f"{options.out}: expected a name that ends in .safetensors")
     fields = settings(options.set)
+    if wrong := sorted({"files", "family", "architecture", "labels", "out"} & fields.keys()):
+        raise UserError(f"--set {wrong[0]}: no field of a config; expected the option of that name")
     model = convert(options.files, options.family, options.architecture, options.out, labels=labels, **fields)
     count = sum(parameter.numel() for parameter in model.parameters())
     print(f"{options.out}: {count / 1e6:.3f} M parameters, {len(model.labels)} classes")  # type: ignore[arg-type]

@@ -132,8 +132,7 @@ def override(recipe: Any, changes: Iterable[str]) -> None:
             thing = _inside(thing, name, change)
         kind = type(thing)
         require_field(kind, last, f"--set {change}")
-        value = yaml.safe_load(text) if text else ""
-        value = coerce(value, field_types(kind)[last], f"--set {change}")
+        value = coerce(_value(text, change), field_types(kind)[last], f"--set {change}")
         if type(thing).__dataclass_params__.frozen:
             object.__setattr__(thing, last, value)
         else:
@@ -147,9 +146,18 @@ def settings(changes: Iterable[str]) -> dict[str, Any]:
         name, separator, text = change.partition("=")
         if not separator:
             raise UserError(f"--set {change}: no '='; expected name=value, for example align_corners=true")
-        value = yaml.safe_load(text)
+        value = _value(text, change)
         found[name] = tuple(value) if isinstance(value, list) else value
     return found
+
+
+def _value(text: str, change: str) -> Any:
+    try:
+        return yaml.safe_load(text) if text else ""
+    except yaml.YAMLError:
+        raise UserError(
+            f"--set {change}: {text!r} is no YAML; expected a value such as 3, [1, 2] or name"
+        ) from None
 
 
 def _inside(thing: Any, name: str, change: str) -> Any:

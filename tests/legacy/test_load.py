@@ -157,6 +157,12 @@ def test_a_wrong_class_count_or_option_or_number_of_files_is_refused() -> None:
     assert load("tutorial", "unet", state, align_corners=False)
 
 
+def test_only_the_first_dozen_that_lack_are_listed() -> None:
+    state = {k: v for k, v in unet_state().items() if not (k.startswith("up") and k.endswith(".weight"))}
+    with pytest.raises(UserError, match=r"^tutorial unet: (up\d\.conv\S+ is missing(; )?){12} and 4 more$"):
+        load("tutorial", "unet", state)
+
+
 def test_a_pair_may_come_as_one_mapping() -> None:
     joined = {
         **{f"encoder.{k}": v for k, v in unet_state().items()},
@@ -247,8 +253,14 @@ def test_the_command_line_sets_what_the_name_does_not_say(
     with torch.inference_mode():
         wanted = load("tutorial", "unet", unet_state(), align_corners=False)(images).logits
         assert torch.equal(model(images).logits, wanted)
-    assert main([*command, "--out", str(out), "--set", "depth=3"]) == 2
-    assert "has no option 'depth'" in capsys.readouterr().err
+    for wrong, message in (
+        ("depth=3", "has no option 'depth'"),
+        ("out=x", "--set out: no field of a config; expected the option of that name"),
+        ("align_corners=[1", "--set align_corners=[1: '[1' is no YAML; expected a value such as"),
+        ("align_corners", "no '='; expected name=value"),
+    ):
+        assert main([*command, "--out", str(out), "--set", wrong]) == 2
+        assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"\x80\x02", b"{" * 40])

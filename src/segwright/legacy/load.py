@@ -137,10 +137,11 @@ def unnamed_classes(architecture: str, classes: int) -> LabelSpace:
 
 def _fill(model: nn.Module, state: State, renames: Renames, where: str) -> None:
     own = model.state_dict()
+    names = {key: renamed(key, renames) for key in state}
     found: dict[str, Tensor] = {}
     problems = []
-    for key, value in state.items():
-        name = renamed(key, renames)
+    for key, name in names.items():
+        value = state[key]
         if name in own and own[name].shape == value.shape:
             found[name] = value
         elif name in own:
@@ -148,14 +149,13 @@ def _fill(model: nn.Module, state: State, renames: Renames, where: str) -> None:
             problems.append(f"{key} is {shapes}")
         elif not (DROPPED.fullmatch(key) or key.endswith("num_batches_tracked")):
             problems.append(f"{key} is unknown")
-    missing = [name for name in own if name not in found and not name.endswith("num_batches_tracked")]
-    given = {renamed(key, renames) for key in state}
-    problems += [
-        f"{_in_the_files_words(name, state, renames)} is missing" for name in missing if name not in given
-    ]
-    if problems:
-        more = f" and {len(problems) - 12} more" if len(problems) > 12 else ""
-        raise UserError(f"{where}: {'; '.join(problems[:12])}{more}")
+    given = set(names.values())
+    missing = [name for name in own if name not in given and not name.endswith("num_batches_tracked")]
+    if problems or missing:
+        shown = missing[: max(0, 12 - len(problems))]
+        listed = problems[:12] + [f"{_in_the_files_words(name, names, renames)} is missing" for name in shown]
+        left = len(problems) + len(missing) - len(listed)
+        raise UserError(f"{where}: {'; '.join(listed)}" + (f" and {left} more" if left else ""))
     for name in own.keys() - found.keys():  # counters of norms, which old versions of torch did not have
         found[name] = torch.zeros_like(own[name], device="cpu")
     model.load_state_dict(
@@ -163,18 +163,17 @@ def _fill(model: nn.Module, state: State, renames: Renames, where: str) -> None:
     )
 
 
-def _in_the_files_words(name: str, state: State, renames: Renames) -> str:
+def _in_the_files_words(name: str, names: Mapping[str, str], renames: Renames) -> str:
     """How the file would call what is ``name`` here, as its other keys tell; or ``name``, where they do not."""
     parts = name.split(".")
     for length in range(len(parts) - 1, 0, -1):
         beginning = ".".join(parts[:length])
-        for key in state:
-            rest = renamed(key, renames).removeprefix(beginning)
-            if not rest.startswith(".") or not key.endswith(rest):
-                continue
-            guess = key.removesuffix(rest) + name.removeprefix(beginning)
-            if renamed(guess, renames) == name:
-                return guess
+        for key, known_name in names.items():
+            rest = known_name.removeprefix(beginning)
+            if known_name.startswith(f"{beginning}.") and key.endswith(rest):
+                guess = key.removesuffix(rest) + name.removeprefix(beginning)
+                if renamed(guess, renames) == name:
+                    return guess
     return name
 
 
