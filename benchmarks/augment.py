@@ -31,9 +31,9 @@ import cv2
 import numpy as np
 import torch
 
-from segwright.contracts import Draw, Sample
-from segwright.data.augment import RandomCrop, RandomView, View
-from segwright.data.geometry import Between
+from segwright.contracts import AugmentationContext, Sample
+from segwright.data.augmentation.crop import CropStage, ProgressiveCrop, RandomCrop
+from segwright.data.augmentation.geometry import ScaleRange
 from segwright.labels import LabelSpace
 
 SIZE, CROP, MEAN, STD = (1024, 2048), 769, (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
@@ -56,13 +56,15 @@ def pairs(count: int) -> list[Sample]:
     return made
 
 
-def draw(seed: int) -> Draw:
+def draw(seed: int) -> AugmentationContext:
     random = np.random.default_rng(seed)
-    return Draw(random, 0.0, MEAN, None, lambda _: NotImplemented, np.random.default_rng(0), LABELS)
+    return AugmentationContext(
+        random, 0.0, MEAN, None, lambda _: NotImplemented, np.random.default_rng(0), LABELS
+    )
 
 
 def ours(*, normalize: bool = False) -> Step:
-    crop = RandomCrop((CROP, CROP), Between(0.5, 2.0))
+    crop = RandomCrop((CROP, CROP), ScaleRange(0.5, 2.0))
 
     def step(pair: Sample, seed: int) -> Any:
         made = crop(pair, draw(seed))
@@ -77,7 +79,7 @@ def ours(*, normalize: bool = False) -> Step:
 
 
 def view() -> Step:
-    random_view = RandomView((View((CROP, CROP), (0.5, 2.0)),))
+    random_view = ProgressiveCrop((CropStage((CROP, CROP), (0.5, 2.0)),))
     return lambda pair, seed: random_view(pair, draw(seed))
 
 

@@ -32,7 +32,7 @@ def ours(data: Path, seed: int, out: Path, *, held_out: bool) -> dict[str, Any]:
     command = [sys.executable, "-m", "segwright", "train", recipe, "--data", str(data), "--out", str(out)]
     subprocess.run([*command, "--set", f"training.seed={seed}", "training.evaluate_every=1.0"], check=True)
     summary = json.loads((out / "summary.json").read_text())
-    from segwright.recipes.find import find
+    from segwright.recipes import find
 
     made = find(recipe)
     views = made.augment.augment.steps[0].views
@@ -149,7 +149,7 @@ def _model(out: Path) -> torch.nn.Module:
 
 def _scores(model: torch.nn.Module, data: Path, *, held_out: bool) -> dict[str, Any]:
     from segwright.data.datasets.camvid import CamVid
-    from segwright.decode.semantic import Argmax
+    from segwright.decode.argmax import Argmax
     from segwright.evaluation.evaluate import evaluate
 
     val = evaluate(model, CamVid().open(data, "val"), Argmax()).scores

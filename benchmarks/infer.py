@@ -19,8 +19,8 @@ from race import Row, contest
 from rivals import CLASSES, NETWORKS, now, placed, precision
 from torch.utils.flop_counter import FlopCounterMode
 
-from segwright.decode.semantic import Argmax
-from segwright.legacy.load import unnamed_classes
+from segwright.decode.argmax import Argmax
+from segwright.importers.load import unnamed_classes
 from segwright.training.precision import autocast
 
 LABELS = unnamed_classes("classes", CLASSES)

@@ -24,12 +24,12 @@ import numpy as np
 import torch
 
 from segwright.contracts import InputContract
-from segwright.data.augment import Chain, RandomView, View
+from segwright.data.augmentation.crop import Compose, CropStage, ProgressiveCrop
 from segwright.data.datasets.camvid import CamVid
-from segwright.data.draws import Draws
-from segwright.data.loader import Stack, batches
-from segwright.data.order import Shuffled, positions
-from segwright.data.targets import SemanticTargets
+from segwright.data.loading.augmented_samples import AugmentedDataset
+from segwright.data.loading.batches import Collate, batches
+from segwright.data.loading.sampling import ShuffledSampling, positions
+from segwright.data.loading.targets import SemanticTargets
 
 BATCH = 8
 
@@ -37,11 +37,13 @@ BATCH = 8
 def ours(root: Path, size: tuple[int, int], workers: int, cache: str | None) -> Iterator[Any]:
     dataset = CamVid(cache=cache).open(root, "train")  # type: ignore[arg-type]
     steps, contract = 100_000, InputContract()
-    augment = Chain((RandomView((View(size, (0.5, 2.0)),)),))
-    order = Shuffled().open(dataset, 0, BATCH)
-    draws = Draws(dataset, order, augment, contract.padding, seed=0, steps=steps, batch=BATCH)
+    augment = Compose((ProgressiveCrop((CropStage(size, (0.5, 2.0)),)),))
+    order = ShuffledSampling().open(dataset, 0, BATCH)
+    draws = AugmentedDataset(dataset, order, augment, contract.padding, seed=0, steps=steps, batch=BATCH)
     places = positions(0, steps, batch=BATCH)
-    for batch in batches(draws, places, Stack(SemanticTargets(), contract, dataset.labels), workers=workers):
+    for batch in batches(
+        draws, places, Collate(SemanticTargets(), contract, dataset.labels), workers=workers
+    ):
         yield contract.normalize(batch.images), batch.targets.semantic.long()
 
 

@@ -32,10 +32,10 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from segwright.contracts import InputContract
 from segwright.labels import LabelSpace
+from segwright.models.backbones.resnet import ResNetConfig
 from segwright.models.layers.inplace import recompute_activations
-from segwright.models.layers.norm import Norm
-from segwright.models.pspnet import PSPNet
-from segwright.models.resnet import ResNet
+from segwright.models.layers.norm_config import Norm
+from segwright.models.pspnet import PSPNetConfig
 
 LAYOUTS = {"S1": ("relu", "leaky_relu"), "leaky": ("leaky_relu", "leaky_relu")}
 FORMS = ("batch", "inplace", "inplace, recomputed")
@@ -47,8 +47,8 @@ HONEST = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
 def network(layout: str, form: str) -> nn.Module:
     """PSPNet of S1 with 19 classes."""
     body, head = (Norm(form.split(",", maxsplit=1)[0], activation) for activation in LAYOUTS[layout])  # type: ignore[arg-type]
-    backbone = ResNet(101, output_stride=8, dilation="all", stem="deep", ceil_mode=True, norm=body)
-    config = PSPNet(backbone=backbone, norm=head)
+    backbone = ResNetConfig(101, output_stride=8, dilation="all", stem="deep", ceil_mode=True, norm=body)
+    config = PSPNetConfig(backbone=backbone, norm=head)
     auxiliary = tuple(dataclasses.replace(each, norm=head) for each in config.auxiliary)
     labels = LabelSpace(
         "streets", tuple(f"class {k}" for k in range(19)), ((0, 0, 0),) * 19, tuple(range(19))

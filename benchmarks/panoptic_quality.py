@@ -28,9 +28,9 @@ from pycocotools import mask as coder
 
 from segwright.contracts import Segment
 from segwright.data.datasets.cityscapes import CLASSES
-from segwright.data.maps import write_png
-from segwright.data.run_lengths import encode
-from segwright.evaluation.panoptic_files import read_ids, score_panoptic
+from segwright.data.reading.label_maps import write_png
+from segwright.data.reading.rle import encode
+from segwright.evaluation.files.panoptic import read_ids, score_panoptic
 from segwright.metrics.panoptic_quality import PanopticQuality
 
 HEIGHT, WIDTH, THINGS = 1024, 2048, 53

@@ -16,12 +16,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from segwright.contracts import InputContract, ModelConfig
-from segwright.legacy import load
-from segwright.legacy.load import unnamed_classes
-from segwright.models.layers.segmenter import Auxiliary
-from segwright.models.pspnet import PSPNet
-from segwright.models.resnet import ResNet
-from segwright.models.upernet import UPerNet
+from segwright.importers import load
+from segwright.importers.load import unnamed_classes
+from segwright.models.backbones.resnet import ResNetConfig
+from segwright.models.layers.segmenter import AuxiliaryHeadConfig
+from segwright.models.pspnet import PSPNetConfig
+from segwright.models.upernet import UPerNetConfig
 
 CLASSES = 19
 NETWORKS = {
@@ -30,8 +30,10 @@ NETWORKS = {
     "upernet_r50": ("smp", "segwright fp32", "segwright"),
 }
 CONFIGS: dict[str, ModelConfig] = {
-    "pspnet_r101": PSPNet(ResNet(101, output_stride=8), auxiliary=(Auxiliary(hidden=0.25),)),
-    "upernet_r50": UPerNet(ResNet(50)),
+    "pspnet_r101": PSPNetConfig(
+        ResNetConfig(101, output_stride=8), auxiliary=(AuxiliaryHeadConfig(hidden=0.25),)
+    ),
+    "upernet_r50": UPerNetConfig(ResNetConfig(50)),
 }
 
 

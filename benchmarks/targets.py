@@ -20,7 +20,7 @@ import torch
 
 from segwright.contracts import Sample, Segment
 from segwright.data.datasets.cityscapes import CLASSES
-from segwright.data.targets import PanopticTargets, center_targets
+from segwright.data.loading.targets import PanopticTargets, center_targets
 
 HEIGHT, WIDTH = 1025, 2049
 STUFF, THINGS = 11, range(11, 19)

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from segwright.contracts import Sample, UserError
-from segwright.data.augment import Chain, ColorJitter, RandomView, View
-from segwright.decode.semantic import Argmax
+from segwright.data.augmentation.crop import Compose, CropStage, ProgressiveCrop
+from segwright.data.augmentation.photometric import ColorJitter
+from segwright.decode.argmax import Argmax
 from segwright.labels import LabelSpace
 from segwright.losses.pixel import CrossEntropy
-from segwright.models.pyramid import Pyramid
+from segwright.models.small_fpn import SmallFPNConfig
 from segwright.recipe import Optim, Recipe, Training
 from segwright.training.schedule import Poly
 
@@ -61,18 +62,26 @@ class _Opened:
 
 def recipe() -> Recipe:
     """Twelve steps of four images."""
-    view = RandomView((View((32, 32), (0.7, 1.4)),))
+    view = ProgressiveCrop((CropStage((32, 32), (0.7, 1.4)),))
     return Recipe(
         name="small",
         data=Blocks(),
-        augment=Chain((view, ColorJitter())),
-        model=Pyramid(widths=(16, 32), depths=(1, 1), stem=16, decoder=16),
+        augment=Compose((view, ColorJitter())),
+        model=SmallFPNConfig(widths=(16, 32), depths=(1, 1), stem=16, decoder=16),
         loss=CrossEntropy(),
         decode=Argmax(),
         schedule=Poly(warmup=0.1),
         optim=Optim("sgd", lr=0.05, momentum=0.9, weight_decay=1e-4),
         training=Training(
-            steps=12, batch=4, ema=0.9, workers=0, log_every=0.25, evaluate_every=0.5, save_every=0.25, keep=9
+            steps=12,
+            batch=4,
+            precision="fp32",
+            ema=0.9,
+            workers=0,
+            log_every=0.25,
+            evaluate_every=0.5,
+            save_every=0.25,
+            keep=9,
         ),
     )
 

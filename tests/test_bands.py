@@ -9,16 +9,16 @@ import cv2
 import numpy as np
 import pytest
 
-from segwright.cli import main
-from segwright.data.maps import write_png
+from segwright.cli.main import main
+from segwright.data.reading.label_maps import write_png
 
 RECIPE = """
 from segwright.contracts import InputContract
-from segwright.data.augment import Chain, RandomView, View
+from segwright.data.augmentation.crop import Chain, RandomView, View
 from segwright.data.datasets.folder import Folder
-from segwright.decode.semantic import Argmax
+from segwright.decode.argmax import Argmax
 from segwright.losses.pixel import CrossEntropy
-from segwright.models.pyramid import Pyramid
+from segwright.models.small_fpn import Pyramid
 from segwright.recipe import Optim, Recipe, Training
 from segwright.training.schedule import Poly
 

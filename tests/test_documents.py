@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
-from segwright.cli import _parser
-from segwright.recipes.find import find
+from segwright.cli.main import _parser
+from segwright.recipes import find
 from segwright.training.train import train
 
 REPOSITORY = Path(__file__).resolve().parents[1]

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from segwright.config import from_yaml, load_code, override, to_yaml
 from segwright.contracts import UserError
 from segwright.recipe import Recipe, check
-from segwright.recipes.find import find, names
-from segwright.text import from_yaml, load_code, override, to_yaml
+from segwright.recipes import find, names
 from tests import small
 
 
@@ -115,6 +115,6 @@ def test_check_reports_all_complaints_together() -> None:
     recipe: Recipe = small.recipe()
     recipe.training.steps, recipe.training.ema, recipe.optim.lr = 0, 1.5, -1.0
     recipe.training.evaluate_every = 0.0
-    complaints = check(recipe)
-    assert len(complaints) == 4
-    assert any("training.evaluate_every is 0.0" in complaint for complaint in complaints)
+    problems = check(recipe)
+    assert len(problems) == 4
+    assert any("training.evaluate_every is 0.0" in complaint for complaint in problems)

@@ -2,6 +2,6 @@
 
 import sys
 
-from segwright.cli import main
+from segwright.cli.main import main
 
 sys.exit(main())

@@ -80,7 +80,7 @@ class Dataset(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Draw:
+class AugmentationContext:
     """One draw of the endless sample order: the only source of randomness of an augmentation.
 
     ``random`` is a function of (seed, position); ``progress`` runs from 0 to 1 over the training and is equal
@@ -94,7 +94,7 @@ class Draw:
     progress: float
     padding: tuple[float, ...]
     focus: int | None
-    partner: Callable[[int], tuple[Sample, Draw]]
+    partner: Callable[[int], tuple[Sample, AugmentationContext]]
     shared: np.random.Generator
     labels: LabelSpace
 
@@ -249,7 +249,7 @@ class PredictedSegment:
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class CenterMaps:
     """What the objects of a prediction were made of, in the size of the image.
 
     ``centers``: (y, x) of those found, int64 [K, 2], row-major. ``heat``: the heat map of centers. ``offset``: (y, x)
@@ -275,7 +275,7 @@ class Prediction:
     segments: tuple[PredictedSegment, ...] = ()
     foreground: NDArray[np.bool_] | None = None
     answers: NDArray[np.bool_] | None = None
-    evidence: Evidence | None = None
+    evidence: CenterMaps | None = None
 
 
 @runtime_checkable

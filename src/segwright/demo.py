@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from segwright.analysis.run_report import report
-from segwright.data.maps import write_png
+from segwright.data.reading.label_maps import write_png
 from segwright.prediction.predict import load, predict_files
 from segwright.recipe import Recipe
 from segwright.recipes.street import panoptic_quick, quick
-from segwright.training.record import write_json
+from segwright.training.run_metadata import write_json
 from segwright.training.train import train
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-MOST_CLASSES = 255  # class indices fit uint8 beside the ignored value 255
+MAX_CLASSES = 255  # class indices fit uint8 beside the ignored value 255
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class LabelSpace:
     def __post_init__(self) -> None:
         """Refuse a space that contradicts itself."""
         count = len(self.names)
-        if not 0 < count <= MOST_CLASSES:
-            raise ValueError(f"label space {self.name!r} has {count} classes; expected 1 to {MOST_CLASSES}")
+        if not 0 < count <= MAX_CLASSES:
+            raise ValueError(f"label space {self.name!r} has {count} classes; expected 1 to {MAX_CLASSES}")
         if len(self.colors) != count or len(self.raw_values) != count:
             raise ValueError(f"label space {self.name!r}: names, colors and raw values differ in number")
         raw = [*self.raw_values, *(value for value, _ in self.also), *self.ignored]

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from segwright.contracts import DataConfig, Dataset, Decoder, InputContract, Loss, ModelConfig, UserError
-from segwright.data.augment import Augmentation
-from segwright.data.draws import Draws
-from segwright.data.order import Sampling, Shuffled
-from segwright.data.targets import MakeTargets, SemanticTargets
+from segwright.data.augmentation.crop import Augmentation
+from segwright.data.loading.augmented_samples import AugmentedDataset
+from segwright.data.loading.sampling import Sampling, ShuffledSampling
+from segwright.data.loading.targets import SemanticTargets, TargetGenerator
 from segwright.labels import LabelSpace
 
 
@@ -101,8 +101,8 @@ class Recipe:
     optim: Optim = field(default_factory=Optim)
     training: Training = field(default_factory=Training)
     input: InputContract = field(default_factory=InputContract)
-    targets: MakeTargets = field(default_factory=SemanticTargets)
-    sampling: Sampling = field(default_factory=Shuffled)
+    targets: TargetGenerator = field(default_factory=SemanticTargets)
+    sampling: Sampling = field(default_factory=ShuffledSampling)
     task: Literal["semantic", "instance", "panoptic"] = "semantic"
     max_detections: int = 100
 
@@ -144,34 +144,34 @@ def check_classes(recipe: Recipe, labels: LabelSpace) -> list[str]:
 
 def check(recipe: Recipe) -> list[str]:
     """All complaints about a recipe, before anything is opened or built; none means it can run."""
-    complaints = []
+    problems = []
     t, o = recipe.training, recipe.optim
     for name in ("steps", "batch", "accumulate", "keep"):
         if getattr(t, name) < 1:
-            complaints.append(f"training.{name} is {getattr(t, name)}; expected at least 1")
+            problems.append(f"training.{name} is {getattr(t, name)}; expected at least 1")
     if t.accumulate >= 1 and t.batch % t.accumulate:
-        complaints.append(f"training.batch {t.batch} is not a multiple of training.accumulate {t.accumulate}")
+        problems.append(f"training.batch {t.batch} is not a multiple of training.accumulate {t.accumulate}")
     for name in ("log_every", "evaluate_every", "save_every", "patience"):
         value = getattr(t, name)
         if value is not None and not 0 < value <= 1:
-            complaints.append(f"training.{name} is {value}; expected a fraction of the training, 0 < x <= 1")
+            problems.append(f"training.{name} is {value}; expected a fraction of the training, 0 < x <= 1")
     if t.ema is not None and not 0 < t.ema < 1:
-        complaints.append(f"training.ema is {t.ema}; expected a decay, 0 < x < 1")
+        problems.append(f"training.ema is {t.ema}; expected a decay, 0 < x < 1")
     if t.clip_norm is not None and t.clip_norm <= 0:
-        complaints.append(f"training.clip_norm is {t.clip_norm}; expected a positive norm")
+        problems.append(f"training.clip_norm is {t.clip_norm}; expected a positive norm")
     if o.lr <= 0:
-        complaints.append(f"optim.lr is {o.lr}; expected a positive rate")
+        problems.append(f"optim.lr is {o.lr}; expected a positive rate")
     if len(recipe.input.mean) != len(recipe.input.std):
-        complaints.append("input.mean and input.std differ in length; expected one value a channel")
-    return complaints
+        problems.append("input.mean and input.std differ in length; expected one value a channel")
+    return problems
 
 
-def open_draws(recipe: Recipe, data: Dataset) -> Draws:
+def open_training_data(recipe: Recipe, data: Dataset) -> AugmentedDataset:
     """The augmented samples in their order; ``UserError`` if recipe and data do not fit."""
-    if complaints := check_classes(recipe, data.labels):
-        raise UserError("; ".join(complaints))
+    if problems := check_classes(recipe, data.labels):
+        raise UserError("; ".join(problems))
     training = recipe.training
-    draws = Draws(
+    draws = AugmentedDataset(
         data,
         recipe.sampling.open(data, training.seed, training.batch),
         recipe.augment,

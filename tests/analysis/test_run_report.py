@@ -12,7 +12,7 @@ from segwright.training.train import train
 
 def test_the_report_of_a_run_shows_its_worst_and_best_images(tmp_path: Path) -> None:
     code = Path(small.__file__)
-    from segwright.text import load_code
+    from segwright.config import load_code
 
     train(load_code(code).recipe(), None, tmp_path / "run", device="cpu")
     path = report(tmp_path / "run", worst=2, best=1, code=code)

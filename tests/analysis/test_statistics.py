@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.data.test_pairs import fake_camvid
+from tests.data.formats.test_image_dataset import fake_camvid
 
 from segwright.analysis.data_page import render, rows
 from segwright.analysis.statistics import AREAS, Counts, Statistics, statistics

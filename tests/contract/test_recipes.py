@@ -10,13 +10,13 @@ import pytest
 import torch
 from tests.data import coco_trees, trees
 from tests.data.datasets import test_folder, test_nuclei, test_panoptic_folder
-from tests.data.test_pairs import fake_camvid
+from tests.data.formats.test_image_dataset import fake_camvid
 from tests.data.trees import photo
 
 import segwright
-from segwright.models.binary import Binary
+from segwright.models.binary import BinaryConfig
 from segwright.recipe import walk
-from segwright.recipes.find import find, names
+from segwright.recipes import find, names
 from segwright.training.train import train
 
 TREES = {
@@ -87,5 +87,5 @@ def test_a_recipe_trains_scores_saves_loads_and_predicts(name: str, tmp_path: Pa
     with torch.inference_mode():  # any size goes through, and the model keeps its promise about strides
         output = model(torch.zeros(1, len(model.contract.mean), 72, 104))
     scores = output.semantic if recipe.task != "semantic" else output.logits
-    assert scores.shape[1] == (1 if isinstance(recipe.model, Binary) else len(model.labels))
+    assert scores.shape[1] == (1 if isinstance(recipe.model, BinaryConfig) else len(model.labels))
     assert np.isfinite(scores.numpy()).all()

@@ -10,7 +10,7 @@ import numpy as np
 from tests.data.trees import photo, write
 
 from segwright.data.datasets.facade import CLASSES as FACADE
-from segwright.data.maps import unpack, write_png
+from segwright.data.reading.label_maps import unpack, write_png
 
 SIZE = (12, 16)
 SQUARE = [2, 2, 8, 2, 8, 8, 2, 8]

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tests.data.test_pairs import fake_camvid
+from tests.data.formats.test_image_dataset import fake_camvid
 
 from segwright.contracts import UserError
 from segwright.data.check import check, quick_check, shown
 from segwright.data.datasets.camvid import CamVid
-from segwright.data.maps import write_png
+from segwright.data.reading.label_maps import write_png
 
 
 def opened(root: Path) -> dict[str, object]:

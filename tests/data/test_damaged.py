@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tests.data.test_images import png_that_says
-from tests.data.test_pairs import fake_camvid
+from tests.data.formats.test_image_dataset import fake_camvid
+from tests.data.reading.test_images import png_that_says
 
-from segwright.cli import main
-from segwright.data.maps import write_png
+from segwright.cli.main import main
+from segwright.data.reading.label_maps import write_png
 
 IMAGE, MAP = "train/train_1.png", "trainannot/train_1.png"
 Damage = Callable[[Path], None]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from segwright.data.maps import unpack, write_png
+from segwright.data.reading.label_maps import unpack, write_png
 
 SIZE = (12, 16)
 Array = np.ndarray[Any, Any]

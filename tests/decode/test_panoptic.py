@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from segwright.contracts import CenterOutput, Decoder
 from segwright.decode.grouping import group_pixels
 from segwright.decode.panoptic import (
-    Panoptic,
+    CenterDecoder,
     find_centers,
     merge,
     merge_panoptic,
@@ -179,7 +179,7 @@ def test_foreground_and_void() -> None:
 
 @pytest.mark.parametrize("score", ["center", "semantic", "instance", "both"])
 def test_the_decoder_sees_only_the_image(score: Any) -> None:
-    decode = Panoptic(stuff_area=20, threshold=0.3, score=score)
+    decode = CenterDecoder(stuff_area=20, threshold=0.3, score=score)
     assert isinstance(decode, Decoder)
     assert LABELS.thing_indices() == THINGS
     torch.manual_seed(0)
@@ -216,7 +216,7 @@ def test_the_foreground_head_takes_things_away_and_makes_none_of_stuff() -> None
     heat, offset = torch.zeros(1, 1, 2, 4), torch.zeros(1, 2, 2, 4)
     heat[0, 0, 0, 3] = 1
     seen = torch.tensor([[[[1.0, -1, -1, 1], [1, -1, -1, 1]]]])
-    decode = Panoptic(stuff_area=2, evidence=True)
+    decode = CenterDecoder(stuff_area=2, evidence=True)
     (found,) = decode(CenterOutput(semantic, heat, offset, seen), ((2, 4),), (2, 4), LABELS)
     assert found.panoptic is not None
     assert found.foreground is not None

@@ -10,7 +10,7 @@ from tests import small
 from torch import nn
 
 from segwright.contracts import InputContract, PixelOutput
-from segwright.decode.semantic import Argmax
+from segwright.decode.argmax import Argmax
 from segwright.evaluation.evaluate import evaluate
 
 

@@ -16,16 +16,16 @@ from segwright.data.datasets.coco_panoptic import CocoPanoptic
 from segwright.data.datasets.facade import Facade
 from segwright.data.datasets.nuclei import Nuclei
 from segwright.data.datasets.street import StreetScenes
-from segwright.decode.kinds import ByKind
-from segwright.decode.panoptic import Panoptic
-from segwright.decode.scales import Scales
-from segwright.decode.semantic import Argmax
+from segwright.decode.argmax import Argmax
+from segwright.decode.default import DefaultDecoder
+from segwright.decode.panoptic import CenterDecoder
 from segwright.evaluation.evaluate import evaluate
 from segwright.evaluation.oracle import PARTS, Oracle
 from segwright.evaluation.oracle_study import SETS, oracle_study
+from segwright.inference.test_time_augmentation import TestTimeAugmentation
 from segwright.labels import LabelSpace
-from segwright.models.center_pyramid import CenterPyramid
-from segwright.models.pyramid import Pyramid
+from segwright.models.small_fpn import SmallFPNConfig
+from segwright.models.small_panoptic_fpn import SmallPanopticFPNConfig
 
 STREET = StreetScenes(val=60, size=(96, 144), panoptic=True).open(None, "val")
 LABELS = LabelSpace(
@@ -92,7 +92,7 @@ def sample(ids: np.ndarray, *segments: Segment) -> Sample:
 def perfect(data: Dataset, *, foreground: bool = False, **changes: Any) -> None:
     """With all parts true and no least stuff area every score is 1."""
     model = Wild(data.labels, foreground=foreground)
-    decode = Panoptic(**({"stuff_area": 0, "score": "both"} | changes))
+    decode = CenterDecoder(**({"stuff_area": 0, "score": "both"} | changes))
     found = evaluate(model, data, decode, oracle=Oracle(), max_detections=1000)
     assert found.panoptic is not None and found.average_precision is not None
     for part in ("all", "things", "stuff"):
@@ -150,12 +150,12 @@ def test_an_image_without_objects_and_one_without_truth() -> None:
     sky = sample(np.full((20, 30), 7), Segment(7, SKY))
     objects = sample(np.tile([1, 2, 0], (20, 10)), Segment(1, CAR), Segment(2, ROAD), Segment(9, SKY))
     found = evaluate(
-        Wild(LABELS), Single(empty, sky), ByKind(centers=Panoptic(stuff_area=0)), oracle=Oracle()
+        Wild(LABELS), Single(empty, sky), DefaultDecoder(centers=CenterDecoder(stuff_area=0)), oracle=Oracle()
     )
     assert found.panoptic is not None
     assert found.panoptic["all"] == {"pq": 1.0, "sq": 1.0, "rq": 1.0, "n": 1}
     # A segment that is listed and has no pixel cannot be found by anyone.
-    found = evaluate(Wild(LABELS), Single(objects), Panoptic(stuff_area=0), oracle=Oracle())
+    found = evaluate(Wild(LABELS), Single(objects), CenterDecoder(stuff_area=0), oracle=Oracle())
     assert found.panoptic is not None
     assert found.panoptic["class"]["sky"]["pq"] == 0
     assert found.panoptic["class"]["car"]["pq"] == found.panoptic["class"]["road"]["pq"] == 1
@@ -169,7 +169,7 @@ def test_a_crowd_belongs_to_no_object() -> None:
     evaluate(
         Wild(LABELS),
         data,
-        Panoptic(stuff_area=0),
+        CenterDecoder(stuff_area=0),
         oracle=Oracle(),
         watch=lambda *image: seen.append(image[2]),
     )
@@ -196,7 +196,7 @@ def halves() -> tuple[Sample, Always]:
 def decoded(*parts: str) -> np.ndarray:
     truth, model = halves()
     seen: list[Any] = []
-    decode = Panoptic(stuff_area=0, score="center")
+    decode = CenterDecoder(stuff_area=0, score="center")
     evaluate(model, Single(truth), decode, oracle=Oracle(parts), watch=lambda *image: seen.append(image[2]))
     row = seen[0].panoptic
     assert (row == row[:1]).all()
@@ -231,8 +231,8 @@ def test_true_offsets_lead_to_the_nearest_center_that_was_predicted() -> None:
 
 def network(*, foreground: bool) -> nn.Module:
     torch.manual_seed(3)
-    trunk = Pyramid(widths=(16, 32), depths=(1, 1), stem=16, decoder=16)
-    model = CenterPyramid(trunk, branch=16, foreground=foreground).build(
+    trunk = SmallFPNConfig(widths=(16, 32), depths=(1, 1), stem=16, decoder=16)
+    model = SmallPanopticFPNConfig(trunk, branch=16, foreground=foreground).build(
         STREET.labels, InputContract(multiple=8)
     )
     for parameter in model.parameters():
@@ -246,7 +246,10 @@ FEW = Single(*(STREET[index] for index in range(3)), labels=STREET.labels)
 @pytest.mark.parametrize("score", ["center", "semantic", "instance", "both"])
 @pytest.mark.parametrize("foreground", [False, True])
 def test_nothing_true_is_plain_evaluation(score: Any, foreground: bool) -> None:
-    model, decode = network(foreground=foreground), Panoptic(stuff_area=30, score=score, align_corners=False)
+    model, decode = (
+        network(foreground=foreground),
+        CenterDecoder(stuff_area=30, score=score, align_corners=False),
+    )
     plain = evaluate(model, FEW, decode).to_json()
     assert repr(evaluate(model, FEW, decode, oracle=Oracle(())).to_json()) == repr(plain)
     decode = replace(decode, own_class=True, near=20.0)
@@ -255,7 +258,11 @@ def test_nothing_true_is_plain_evaluation(score: Any, foreground: bool) -> None:
 
 
 def test_the_study_is_one_oracle_after_the_other_from_one_run_an_image() -> None:
-    model, decode, forward = network(foreground=False).train(), Panoptic(stuff_area=500), Scales(flip=True)
+    model, decode, forward = (
+        network(foreground=False).train(),
+        CenterDecoder(stuff_area=500),
+        TestTimeAugmentation(flip=True),
+    )
     runs: list[bool] = []
     model.register_forward_hook(lambda *_: runs.append(model.training))
     rows = oracle_study(model, FEW, decode, forward=forward)
@@ -283,8 +290,8 @@ def test_an_oracle_that_makes_no_sense_is_refused() -> None:
     with pytest.raises(UserError, match="Argmax decodes classes alone"):
         evaluate(Wild(small.LABELS), blocks, Argmax(), oracle=Oracle())
     with pytest.raises(UserError, match="val_0 is a class map without segments"):
-        evaluate(Wild(small.LABELS), blocks, Panoptic(), oracle=Oracle())
+        evaluate(Wild(small.LABELS), blocks, CenterDecoder(), oracle=Oracle())
     pixels = small.recipe().model.build(small.LABELS, InputContract())
     with pytest.raises(UserError, match="the model predicts classes alone"):
-        oracle_study(pixels, blocks, ByKind())
+        oracle_study(pixels, blocks, DefaultDecoder())
     assert pixels.training  # the mode it came in

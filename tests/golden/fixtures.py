@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from segwright.contracts import Output, PixelOutput
-from segwright.legacy import FAMILIES, convert, load
-from segwright.legacy.load import renamed
-from segwright.models.weights import read_model
+from segwright.importers import FAMILIES, convert, load
+from segwright.importers.load import renamed
+from segwright.models.weights.model_file import read_model
 
 NOISES = 30  # how often the recorded float32 noise of an output is forgiven
 

@@ -9,8 +9,8 @@ import torch
 from tests.golden.fixtures import Fixture, Step, same_after_files
 from torch.nn import functional as F
 
-from segwright.legacy import load
-from segwright.models.layers.resize import enlarge
+from segwright.importers import load
+from segwright.models.layers.resize import upsample
 
 CASES = {
     "s2_resnet18dilated_c1_deepsup": "resnet18dilated+c1_deepsup",
@@ -33,7 +33,7 @@ def test_outputs(shared: Path, name: str) -> None:
         fixture.agrees(output.logits, f"out_logits{suffix}")
         fixture.agrees(output.logits.log_softmax(1), f"out_main{suffix}")
         size = fixture.arrays[f"out_prob{suffix}"].shape[2:]
-        fixture.agrees(enlarge(output.logits, size).softmax(1), f"out_prob{suffix}")
+        fixture.agrees(upsample(output.logits, size).softmax(1), f"out_prob{suffix}")
         if output.auxiliary:
             fixture.agrees(output.auxiliary[0].log_softmax(1), f"out_aux{suffix}")
         for level, each in enumerate(maps):

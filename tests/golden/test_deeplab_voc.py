@@ -8,8 +8,8 @@ import pytest
 import torch
 from tests.golden.fixtures import Fixture, same_after_files
 
-from segwright.legacy import load
-from segwright.models.layers.resize import enlarge
+from segwright.importers import load
+from segwright.models.layers.resize import upsample
 
 CASES = {"s3_res_deeplab": "res_deeplab", "s3_res_deeplab_refine": "res_deeplab_refine"}
 
@@ -36,10 +36,10 @@ def test_several_scales_are_the_network_at_each_of_them(shared: Path) -> None:
     with torch.inference_mode():
         output = several(images)
         size = output.logits.shape[2:]
-        wanted = [single(enlarge(images, (side, side))).logits for side in (61, 46, 31)]
+        wanted = [single(upsample(images, (side, side))).logits for side in (61, 46, 31)]
     assert len(output.auxiliary) == 3
     for found, scores in zip(output.auxiliary, wanted, strict=True):
-        assert torch.equal(found, enlarge(scores, size))
+        assert torch.equal(found, upsample(scores, size))
     assert torch.equal(output.logits, torch.stack(output.auxiliary).amax(0))
     assert sum(p.numel() for p in single.parameters()) == pytest.approx(44.049e6, rel=1e-4)
 

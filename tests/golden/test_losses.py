@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from segwright.contracts import CenterTargets, PixelOutput, Targets
-from segwright.losses.mining import Ohem, TopK
-from segwright.losses.pixel import CrossEntropy, Focal, OnAuxiliary, Sum
-from segwright.losses.region import LovaszHinge, LovaszSoftmax, lovasz_gradient
+from segwright.losses.lovasz import LovaszHinge, LovaszSoftmax, lovasz_gradient
+from segwright.losses.mining import OHEM, TopK
+from segwright.losses.pixel import AuxiliaryLoss, CrossEntropy, Focal, SumOfLosses
 
 REL = 64 * 2**-24  # a few dozen roundings of float32: the original sums thousands of pixels one by one
 
@@ -53,7 +53,7 @@ def test_ohem_of_s1(shared: Path, case: str) -> None:
     recorded, name = s1.values[case], case[0]
     threshold, keep = float(case.split("thresh")[1].split("_", maxsplit=1)[0]), int(case.split("keep")[1])
     logits, labels = s1.arrays[f"logits_{name}"], s1.arrays[f"labels_{name}"]
-    loss = Ohem(threshold, keep, factor=8, align_corners=True)
+    loss = OHEM(threshold, keep, factor=8, align_corners=True)
     assert loss.limit(logits.softmax(1), labels) == pytest.approx(recorded["threshold"], rel=REL)
     kept = loss.kept(logits, labels)
     assert int(kept.sum()) == recorded["kept"]
@@ -66,14 +66,14 @@ def test_ohem_of_s1(shared: Path, case: str) -> None:
     ("case", "main"),
     [
         ("dsn", CrossEntropy(align_corners=True)),
-        ("ohem_dsn_default", Ohem(factor=8, align_corners=True)),
-        ("ohem_dsn_0.6_6400", Ohem(0.6, 6400, factor=8, align_corners=True)),
+        ("ohem_dsn_default", OHEM(factor=8, align_corners=True)),
+        ("ohem_dsn_0.6_6400", OHEM(0.6, 6400, factor=8, align_corners=True)),
     ],
 )
 def test_deep_supervision_of_s1(shared: Path, case: str, main: Any) -> None:
     s1 = Recorded(shared, "s1_ohem")
     logits, extra = (s1.arrays[f"dsn_{part}"].clone().requires_grad_() for part in ("main", "aux"))
-    loss = main if case == "dsn" else Sum((main, OnAuxiliary(CrossEntropy(align_corners=True))))
+    loss = main if case == "dsn" else SumOfLosses((main, AuxiliaryLoss(CrossEntropy(align_corners=True))))
     value = mean(loss, PixelOutput(logits, (extra,)), Targets(s1.arrays["dsn_labels"]))
     value.backward()
     assert value.item() == pytest.approx(s1.values[case]["loss"], rel=REL)
@@ -117,7 +117,7 @@ def test_lovasz_gradient_of_s1(shared: Path) -> None:
 
 def test_cross_entropy_and_lovasz_of_s1(shared: Path) -> None:
     s1 = Recorded(shared, "s1_lovasz")
-    loss = Sum((CrossEntropy(align_corners=True), LovaszSoftmax(align_corners=True)))
+    loss = SumOfLosses((CrossEntropy(align_corners=True), LovaszSoftmax(align_corners=True)))
     equal(
         loss, s1.arrays["criterion_main"], Targets(s1.arrays["criterion_labels"]), s1.values["ce_plus_lovasz"]
     )
@@ -165,10 +165,10 @@ S5_LOSSES = {
     "hard_pixel_mining_0.2": TopK(0.2, of="all"),
     "hard_pixel_mining_0.05": TopK(0.05, of="all"),
     "hard_pixel_mining_1": TopK(1.0, of="all"),
-    "ohem_0.7_100": Ohem(0.7, 100, strict=True),
-    "ohem_0.7_2000": Ohem(0.7, 2000, strict=True),
-    "ohem_0.1_50": Ohem(0.1, 50, strict=True),
-    "ohem_0.05_100000": Ohem(0.05, 100000, strict=True),
+    "ohem_0.7_100": OHEM(0.7, 100, strict=True),
+    "ohem_0.7_2000": OHEM(0.7, 2000, strict=True),
+    "ohem_0.1_50": OHEM(0.1, 50, strict=True),
+    "ohem_0.05_100000": OHEM(0.05, 100000, strict=True),
 }
 
 

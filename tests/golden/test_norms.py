@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from segwright.models.layers.norm import Norm
-from segwright.models.layers.norms import norm_layer
+from segwright.models.layers.norm_config import Norm
+from segwright.models.layers.norm_layers import norm_layer
 
 CLOSE = {"rtol": 1e-5, "atol": 3e-6}  # a few dozen roundings of values about 3
 

@@ -9,10 +9,10 @@ import torch
 from tests.golden.fixtures import Fixture, Step, same_after_files
 
 from segwright.contracts import CenterOutput, CenterTargets, Targets
-from segwright.legacy import load
+from segwright.importers import load
 from segwright.losses.center import CenterLoss
-from segwright.models.layers.centers import enlarge_centers
-from segwright.models.layers.resize import enlarge
+from segwright.models.layers.centers import upsample_centers
+from segwright.models.layers.resize import upsample
 
 FAMILY = "panoptic-deeplab"
 PANOPTIC = (
@@ -37,7 +37,7 @@ def test_panoptic_networks(shared: Path, name: str) -> None:
     with torch.inference_mode():
         output = model(images)
     assert isinstance(output, CenterOutput) and output.foreground is None
-    full = enlarge_centers(output, (images.shape[2], images.shape[3]))
+    full = upsample_centers(output, (images.shape[2], images.shape[3]))
     for part in ("semantic", "center", "offset"):
         fixture.agrees(getattr(output, part), f"out_native_{part}")
         fixture.agrees(getattr(full, part), f"out_{part}")
@@ -105,7 +105,7 @@ def test_deeplabv3(shared: Path) -> None:
     with torch.inference_mode():
         logits = model(images).logits
     fixture.agrees(logits, "out_native_semantic")
-    fixture.agrees(enlarge(logits, images.shape[2:], align_corners=True), "out_semantic")
+    fixture.agrees(upsample(logits, images.shape[2:], align_corners=True), "out_semantic")
     wide = load(FAMILY, "deeplabv3_resnet50", fixture.states[0], dilation=(False, True, True))
     with torch.inference_mode():
         assert wide(images).logits.shape[2:] == (9, 41)

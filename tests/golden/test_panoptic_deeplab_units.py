@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from segwright.contracts import CenterOutput, CenterTargets, Segment, Targets
-from segwright.data.targets import center_targets
-from segwright.decode.panoptic import Panoptic, merge_panoptic
+from segwright.data.loading.targets import center_targets
+from segwright.decode.panoptic import CenterDecoder, merge_panoptic
 from segwright.decode.segment_scores import segment_scores
 from segwright.labels import LabelSpace
 from segwright.losses.center import CenterLoss
@@ -153,7 +153,7 @@ def with_things(count: int, things: list[int]) -> LabelSpace:
 def test_scores_of_instances(shared: Path, case: str, kind: Any) -> None:
     about, t, given = post_processed(shared, case)
     things = about["settings"]["thing_list"]
-    decode = Panoptic(**given, score=kind)
+    decode = CenterDecoder(**given, score=kind)
     if case == "foreground":  # a mask, not a head's scores
         found = merge_panoptic(
             t["semantic"], t["center"], t["offset"], things=things, foreground=t["foreground"], **given

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from segwright.contracts import Batch, InputContract, PixelOutput, Targets
-from segwright.decode.scales import Scales
-from segwright.models.layers.resize import enlarge
+from segwright.inference.test_time_augmentation import TestTimeAugmentation
+from segwright.models.layers.resize import upsample
 
 NORMALIZED = InputContract(mean=(0.0,) * 3, std=(1.0,) * 3, padding=(0.0,) * 3, multiple=1)
 
@@ -29,7 +29,7 @@ class Tiny(nn.Module):
     def forward(self, images: Tensor) -> PixelOutput:
         self.inputs.append(images)
         logits = self.layers(images)
-        return PixelOutput(enlarge(logits, images.shape[2:]) if self.enlarged else logits)
+        return PixelOutput(upsample(logits, images.shape[2:]) if self.enlarged else logits)
 
 
 def recorded(shared: Path, name: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -61,7 +61,7 @@ def batch(image: Tensor) -> Batch:
 
 
 @torch.inference_mode()
-def logits(forward: Scales, model: nn.Module, given: Batch) -> Tensor:
+def logits(forward: TestTimeAugmentation, model: nn.Module, given: Batch) -> Tensor:
     output, _ = forward(model, given)
     assert isinstance(output, PixelOutput)
     return output.logits
@@ -75,7 +75,7 @@ def test_whole_images_of_s1(shared: Path) -> None:
     filled(shared, layers, about["network_keys"], {})
     for name, case in about["cases"].items():
         model = Tiny(layers, NORMALIZED)
-        forward = Scales(
+        forward = TestTimeAugmentation(
             tuple(case["scales"]), case["flip"], "logits", align_corners=True, model_align_corners=True
         )
         found = logits(forward, model, batch(arrays[f"{name}_image"]))[0].permute(1, 2, 0)
@@ -91,7 +91,7 @@ def test_whole_images_of_s1(shared: Path) -> None:
 def test_the_recorded_zoom_of_s1(shared: Path) -> None:
     _, arrays = recorded(shared, "s1_whole")
     model = Tiny(nn.Sequential(nn.Identity()), NORMALIZED)
-    logits(Scales((0.75,), align_corners=True), model, batch(arrays["whole_ms_flip_image"]))
+    logits(TestTimeAugmentation((0.75,), align_corners=True), model, batch(arrays["whole_ms_flip_image"]))
     torch.testing.assert_close(model.inputs[0], arrays["zoom_075"], atol=1e-3, rtol=1e-5)  # of 0..255
 
 
@@ -102,7 +102,7 @@ def test_eight_scales_of_s4(shared: Path) -> None:
     # The recorded "image" is no longer what went in: the original turned it back from normalized, twice, in place.
     contract = InputContract(multiple=1)
     model = Tiny(layers, contract, enlarged=True)
-    forward = Scales(tuple(about["scales"]), flip=True, fuse="logits", align_corners=True)
+    forward = TestTimeAugmentation(tuple(about["scales"]), flip=True, fuse="logits", align_corners=True)
     found = logits(forward, model, batch(arrays["rgb"].permute(2, 0, 1)[None]))
     assert [list(seen.shape[2:]) for seen in model.inputs] == about["forward_sizes"]
     wanted = arrays["mst_scores"]
@@ -126,7 +126,7 @@ def test_short_edges_of_s2(shared: Path) -> None:
         std=tuple(255 * value for value in settings["std"]),
         multiple=settings["padding_constant"],
     )
-    forward = Scales(
+    forward = TestTimeAugmentation(
         short_edges=tuple(settings["imgSizes"]), longest=settings["imgMaxSize"], stretch=True, pillow=True
     )
     for number in range(2):

@@ -9,8 +9,8 @@ import torch
 from tests.golden.fixtures import Fixture, Step, same_after_files
 from torch.nn import functional as F
 
-from segwright.legacy import load
-from segwright.models.layers.resize import enlarge
+from segwright.importers import load
+from segwright.models.layers.resize import upsample
 
 CASES = {"s1_pspnet_resnet101": "pspnet", "s1_deeplabv3_resnet101": "deeplabv3"}
 MILLIONS = {"pspnet": 70.437, "deeplabv3": 63.227}
@@ -42,7 +42,7 @@ def test_a_training_step(shared: Path) -> None:
     output = step.model(fixture.tensor("image").double())
     label = fixture.tensor("label")
     main, auxiliary = (
-        F.cross_entropy(enlarge(scores, label.shape[1:], align_corners=True), label, ignore_index=255)
+        F.cross_entropy(upsample(scores, label.shape[1:], align_corners=True), label, ignore_index=255)
         for scores in (output.logits, output.auxiliary[0])
     )
     step.check(main + 0.4 * auxiliary)

@@ -9,8 +9,8 @@ import torch
 from tests.golden.fixtures import Fixture, Step, same_after_files
 from torch.nn import functional as F
 
-from segwright.legacy import load
-from segwright.models.layers.resize import enlarge
+from segwright.importers import load
+from segwright.models.layers.resize import upsample
 
 CASES = {
     "s4_deeplabv3_resnet50_bn": "deeplabv3_resnet50",
@@ -27,7 +27,7 @@ def test_outputs(shared: Path, name: str) -> None:
     for suffix, images in fixture.images().items():
         with torch.inference_mode():
             output = model(images)
-        fixture.agrees(enlarge(output.logits, images.shape[2:]), f"out_main{suffix}")
+        fixture.agrees(upsample(output.logits, images.shape[2:]), f"out_main{suffix}")
 
 
 @pytest.mark.parametrize(

@@ -4,14 +4,14 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tests.draws import LABELS, panoptic
+from tests.augmentation_samples import LABELS, panoptic
 from torch.nn import functional as F
 
 from segwright.contracts import CenterOutput, Loss, Targets
-from segwright.data.targets import PanopticTargets
+from segwright.data.loading.targets import PanopticTargets
 from segwright.losses.center import CenterLoss
 from segwright.losses.pixel import CrossEntropy
-from segwright.models.layers.centers import enlarge_centers
+from segwright.models.layers.centers import upsample_centers
 
 
 def case(*, foreground: bool = False) -> tuple[CenterOutput, Targets]:
@@ -76,15 +76,15 @@ def test_small_maps_are_enlarged_and_their_offsets_grow() -> None:
     coarse = CenterOutput(
         torch.zeros(1, 4, 9, 13), torch.zeros(1, 1, 9, 13), torch.ones(1, 2, 9, 13), torch.ones(1, 1, 9, 13)
     )
-    full = enlarge_centers(coarse, (33, 61))
+    full = upsample_centers(coarse, (33, 61))
     assert full.foreground is not None
     assert full.foreground.shape == (1, 1, 33, 61)
     assert full.offset[0, :, 0, 0].tolist() == [4.0, 5.0]
-    plain = enlarge_centers(coarse, (36, 65), align_corners=False)
+    plain = upsample_centers(coarse, (36, 65), align_corners=False)
     assert plain.offset[0, :, 0, 0].tolist() == [4.0, 5.0]
-    assert enlarge_centers(coarse, (9, 13)).offset is coarse.offset
+    assert upsample_centers(coarse, (9, 13)).offset is coarse.offset
     half = replace(coarse, offset=coarse.offset.bfloat16())
-    assert enlarge_centers(half, (33, 61)).offset.dtype == torch.float32
+    assert upsample_centers(half, (33, 61)).offset.dtype == torch.float32
 
 
 def test_targets_of_classes_alone_are_refused() -> None:

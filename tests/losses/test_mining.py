@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from segwright.contracts import PixelOutput, Targets
-from segwright.losses.mining import Ohem, TopK, _zoomed
+from segwright.losses.mining import OHEM, TopK, _zoomed
 
 
 def case(seed: int = 0, size: tuple[int, int] = (12, 10)) -> tuple[PixelOutput, Targets]:
@@ -35,7 +35,7 @@ def pixels(output: PixelOutput, targets: Targets) -> tuple[torch.Tensor, torch.T
 @given(st.integers(0, 1000), st.floats(0.05, 0.95), st.integers(0, 300))
 def test_ohem_keeps_what_is_hard_and_at_least_the_least(seed: int, threshold: float, least: int) -> None:
     output, targets = case(seed)
-    kept = Ohem(threshold, least).kept(output.logits.detach(), targets.semantic)
+    kept = OHEM(threshold, least).kept(output.logits.detach(), targets.semantic)
     each, own = pixels(output, targets)
     hard = own <= threshold
     assert not kept[targets.semantic == 255].any()
@@ -45,7 +45,7 @@ def test_ohem_keeps_what_is_hard_and_at_least_the_least(seed: int, threshold: fl
     if chosen.any() and not chosen.all():
         assert own[chosen].max() <= own[~chosen].min()
     if chosen.any():
-        torch.testing.assert_close(mean(Ohem(threshold, least), output, targets), each[chosen].mean())
+        torch.testing.assert_close(mean(OHEM(threshold, least), output, targets), each[chosen].mean())
 
 
 @settings(max_examples=20, deadline=None)
@@ -69,7 +69,7 @@ def test_all_pixels_count_if_asked() -> None:
 
 
 @pytest.mark.parametrize(
-    "loss", [Ohem(), Ohem(0.5, 0), Ohem(strict=True), Ohem(factor=4), TopK(), TopK(of="all")]
+    "loss", [OHEM(), OHEM(0.5, 0), OHEM(strict=True), OHEM(factor=4), TopK(), TopK(of="all")]
 )
 def test_without_truth_the_loss_is_zero_and_so_is_its_gradient(loss) -> None:
     output, _ = case()
@@ -79,7 +79,7 @@ def test_without_truth_the_loss_is_zero_and_so_is_its_gradient(loss) -> None:
     assert output.logits.grad.abs().max() == 0
 
 
-@pytest.mark.parametrize("loss", [Ohem(0.4, 30), Ohem(0.4, 30, factor=2), TopK(0.3)])
+@pytest.mark.parametrize("loss", [OHEM(0.4, 30), OHEM(0.4, 30, factor=2), TopK(0.3)])
 def test_easy_and_ignored_pixels_get_no_gradient(loss) -> None:
     output, targets = case()
     mean(loss, output, targets).backward()
@@ -88,7 +88,7 @@ def test_easy_and_ignored_pixels_get_no_gradient(loss) -> None:
     assert 0 < int(moved.sum()) < int((targets.semantic != 255).sum())
 
 
-@pytest.mark.parametrize("loss", [Ohem(0.4, 30, class_weights=(1.0, 2.0, 0.5)), TopK(0.3)])
+@pytest.mark.parametrize("loss", [OHEM(0.4, 30, class_weights=(1.0, 2.0, 0.5)), TopK(0.3)])
 def test_gradients_are_those_of_finite_differences(loss) -> None:
     output, targets = case(size=(4, 3))
     leaf = output.logits.detach().double().requires_grad_()
@@ -99,7 +99,7 @@ def test_ohem_weighs_classes_and_divides_by_their_weights() -> None:
     output, targets = case()
     weights = (1.0, 3.0, 0.5)
     expected = F.cross_entropy(output.logits, targets.semantic, torch.tensor(weights), ignore_index=255)
-    torch.testing.assert_close(mean(Ohem(1.0, 0, class_weights=weights), output, targets), expected)
+    torch.testing.assert_close(mean(OHEM(1.0, 0, class_weights=weights), output, targets), expected)
 
 
 def test_a_loss_weighted_by_the_targets_says_when_they_do_not_say_how() -> None:

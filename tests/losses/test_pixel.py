@@ -6,13 +6,13 @@ from torch.nn import functional as F
 
 from segwright.contracts import CenterOutput, PixelOutput, Targets
 from segwright.losses.pixel import (
+    AuxiliaryLoss,
     BoundaryCrossEntropy,
     CrossEntropy,
     Dice,
     Focal,
-    OnAuxiliary,
-    Sum,
-    thinned,
+    SumOfLosses,
+    subsample,
 )
 
 
@@ -61,7 +61,7 @@ def test_a_reduced_loss_compares_with_the_nearest_pixel_at_the_same_weight() -> 
 
 
 @pytest.mark.parametrize(
-    "loss", [CrossEntropy(), Dice(), Sum((CrossEntropy(reduced=True), Dice(0.5, reduced=True)))]
+    "loss", [CrossEntropy(), Dice(), SumOfLosses((CrossEntropy(reduced=True), Dice(0.5, reduced=True)))]
 )
 def test_without_truth_the_loss_is_zero_and_so_is_its_gradient(loss) -> None:
     output, _ = case()
@@ -113,7 +113,7 @@ def test_thinned_truth_is_that_of_nearest_resizing_on_a_padded_canvas(
     canvas = F.pad(semantic, (0, columns, 0, rows), value=255)
     small = tuple(side // rate for side in canvas.shape[1:])
     expected = F.interpolate(canvas[:, None].float(), size=small, mode="nearest-exact")[:, 0].long()
-    assert torch.equal(thinned(semantic, rate), expected)
+    assert torch.equal(subsample(semantic, rate), expected)
     output = PixelOutput(torch.randn(2, 9, *small))
     usual = F.cross_entropy(output.logits, expected, ignore_index=255)
     torch.testing.assert_close(mean(CrossEntropy(rate=rate), output, Targets(semantic)), usual)
@@ -197,15 +197,15 @@ def test_a_pixel_that_is_surely_right_has_a_finite_gradient() -> None:
 def test_losses_go_over_auxiliary_heads_by_name() -> None:
     output, targets = case()
     both = PixelOutput(output.logits, (output.logits, output.logits))
-    sums = OnAuxiliary(Focal(), 0.5)(both, targets)
+    sums = AuxiliaryLoss(Focal(), 0.5)(both, targets)
     torch.testing.assert_close(sums["auxiliary_focal"], Focal()(output, targets)["focal"])
-    assert OnAuxiliary(Focal())(output, targets) == {}
+    assert AuxiliaryLoss(Focal())(output, targets) == {}
 
 
 def test_two_terms_of_one_name_are_refused() -> None:
     output, targets = case()
     with pytest.raises(ValueError, match="two terms are named ce"):
-        Sum((CrossEntropy(), CrossEntropy()))(output, targets)
+        SumOfLosses((CrossEntropy(), CrossEntropy()))(output, targets)
 
 
 def test_the_semantic_scores_of_centers_are_taken_alike() -> None:

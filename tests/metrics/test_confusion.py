@@ -11,7 +11,7 @@ from sklearn.metrics import confusion_matrix, jaccard_score
 
 from segwright.data.datasets.camvid import CamVid
 from segwright.labels import LabelSpace, spread_colors
-from segwright.metrics.confusion import Confusion
+from segwright.metrics.confusion import ConfusionMatrix
 
 FOUR = LabelSpace("four", tuple("abcd"), spread_colors(4), (0, 1, 2, 3))
 
@@ -24,7 +24,7 @@ def maps(with_void: bool = True) -> st.SearchStrategy[np.ndarray]:
 def test_a_hand_counted_image() -> None:
     truth = np.array([[0, 0, 1], [1, 255, 2]], np.uint8)
     prediction = np.array([[0, 1, 1], [1, 0, 255]], np.uint8)
-    confusion = Confusion(FOUR)
+    confusion = ConfusionMatrix(FOUR)
     confusion.add(prediction, truth)
     assert confusion.counts.tolist() == [[1, 1, 0, 0, 0], [0, 2, 0, 0, 0], [0, 0, 0, 0, 1], [0, 0, 0, 0, 0]]
     result = confusion.result()
@@ -40,7 +40,7 @@ def test_a_hand_counted_image() -> None:
 @settings(deadline=None, max_examples=40)
 @given(prediction=maps(with_void=False), truth=maps())
 def test_it_equals_scikit_learn_where_there_is_truth(prediction: np.ndarray, truth: np.ndarray) -> None:
-    confusion = Confusion(FOUR)
+    confusion = ConfusionMatrix(FOUR)
     confusion.add(prediction, truth)
     known = truth != 255
     if not known.any():
@@ -56,7 +56,7 @@ def test_it_equals_scikit_learn_where_there_is_truth(prediction: np.ndarray, tru
 @settings(deadline=None, max_examples=30)
 @given(st.lists(st.tuples(maps(), maps()), min_size=1, max_size=5), st.randoms())
 def test_neither_order_nor_grouping_of_images_matters(pairs: list, random: object) -> None:
-    straight, first, second = Confusion(FOUR), Confusion(FOUR), Confusion(FOUR)
+    straight, first, second = ConfusionMatrix(FOUR), ConfusionMatrix(FOUR), ConfusionMatrix(FOUR)
     for prediction, truth in pairs:
         straight.add(prediction, truth)
     for prediction, truth in reversed(pairs):
@@ -68,7 +68,7 @@ def test_neither_order_nor_grouping_of_images_matters(pairs: list, random: objec
 @settings(deadline=None, max_examples=20)
 @given(truth=maps())
 def test_a_perfect_prediction_scores_one(truth: np.ndarray) -> None:
-    confusion = Confusion(FOUR)
+    confusion = ConfusionMatrix(FOUR)
     confusion.add(truth, truth)
     if (truth != 255).any():
         assert confusion.result().miou == confusion.result().pixel_accuracy == 1.0
@@ -76,15 +76,15 @@ def test_a_perfect_prediction_scores_one(truth: np.ndarray) -> None:
 
 def test_what_lies_outside_the_classes_is_an_error() -> None:
     with pytest.raises(ValueError, match="1 pixels lie outside the 4 classes"):
-        Confusion(FOUR).add(np.full((1, 1), 4, np.uint8), np.zeros((1, 1), np.uint8))
+        ConfusionMatrix(FOUR).add(np.full((1, 1), 4, np.uint8), np.zeros((1, 1), np.uint8))
     with pytest.raises(ValueError, match="expected equal sizes"):
-        Confusion(FOUR).add(np.zeros((1, 2), np.uint8), np.zeros((1, 1), np.uint8))
+        ConfusionMatrix(FOUR).add(np.zeros((1, 2), np.uint8), np.zeros((1, 1), np.uint8))
 
 
 def test_the_recorded_scores_of_rolled_camvid_labels(camvid: Path) -> None:
     """The figures that cityscapesscripts' arithmetic and scikit-learn give for the same maps."""
     data = CamVid().open(camvid, "val")
-    confusion = Confusion(data.labels)
+    confusion = ConfusionMatrix(data.labels)
     for index in range(len(data)):
         truth = data[index].map
         rolled = np.roll(np.where(truth == 255, 11, truth), (2, -4), axis=(0, 1))

@@ -37,7 +37,7 @@ def by_definition(prediction: np.ndarray, predicted: list, truth: np.ndarray, se
     """The counts as the rules read, pair after pair."""
     sums = np.zeros((4, 4))
     crowds = {s.class_index: s.id for s in segments if s.crowd}
-    matched_true, matched = set(), set()
+    matched_true, resize_to_match = set(), set()
     for true in segments:
         for own in predicted:
             inside = int(((truth == true.id) & (prediction == own.id)).sum())
@@ -46,13 +46,13 @@ def by_definition(prediction: np.ndarray, predicted: list, truth: np.ndarray, se
             if not true.crowd and true.class_index == own.class_index and inside / max(union, 1) > 0.5:
                 sums[own.class_index, :2] += inside / union, 1
                 matched_true.add(true.id)
-                matched.add(own.id)
+                resize_to_match.add(own.id)
     for true in segments:
         sums[true.class_index, 3] += true.id not in matched_true and not true.crowd
     for own in predicted:
         mask = prediction == own.id
         free = (truth[mask] == 0).sum() + (truth[mask] == crowds.get(own.class_index, -9)).sum()
-        sums[own.class_index, 2] += own.id not in matched and free / mask.sum() <= 0.5
+        sums[own.class_index, 2] += own.id not in resize_to_match and free / mask.sum() <= 0.5
     return sums
 
 

@@ -9,19 +9,19 @@ import torch
 from tests import small
 
 from segwright.contracts import InputContract
-from segwright.models.ddrnet import Context, DDRNet
-from segwright.models.layers.norm import Norm
+from segwright.models.ddrnet import Context, DDRNetConfig
+from segwright.models.layers.norm_config import Norm
 
 
-@pytest.mark.parametrize(("config", "millions"), [(DDRNet(), 5.7), (DDRNet(64, 128), 20.3)])
-def test_it_is_as_large_as_the_papers(config: DDRNet, millions: float) -> None:
+@pytest.mark.parametrize(("config", "millions"), [(DDRNetConfig(), 5.7), (DDRNetConfig(64, 128), 20.3)])
+def test_it_is_as_large_as_the_papers(config: DDRNetConfig, millions: float) -> None:
     with torch.device("meta"):
         model = config.build(small.LABELS, InputContract())
     assert sum(p.numel() for p in model.parameters()) / 1e6 == pytest.approx(millions, abs=0.1)
 
 
 def test_scores_and_auxiliary_are_at_stride_eight() -> None:
-    model: Any = DDRNet(8, 16, 16).build(small.LABELS, InputContract())
+    model: Any = DDRNetConfig(8, 16, 16).build(small.LABELS, InputContract())
     output = model(torch.randn(2, 3, 129, 65))
     assert output.logits.shape == (2, 3, 17, 9)
     assert [a.shape for a in output.auxiliary] == [(2, 3, 17, 9)]
@@ -30,7 +30,7 @@ def test_scores_and_auxiliary_are_at_stride_eight() -> None:
 
 def test_the_branches_tell_each_other() -> None:
     torch.manual_seed(0)
-    model: Any = DDRNet(8, 16, 16).build(small.LABELS, InputContract()).eval()
+    model: Any = DDRNetConfig(8, 16, 16).build(small.LABELS, InputContract()).eval()
     images = torch.randn(1, 3, 128, 128)
     with torch.inference_mode():
         before = model(images).logits

@@ -11,19 +11,23 @@ from torch import nn
 from torch.nn import functional as F
 
 from segwright.contracts import InputContract
+from segwright.models.backbones.resnet import ResNetConfig
 from segwright.models.deeplab_v2 import (
-    DeepLabV2,
+    DeepLabV2Config,
     DilatedSum,
     Refinement,
     RefinementBlock,
     caffe_resnet,
 )
-from segwright.models.resnet import ResNet
 
 
 def build(**fields: Any) -> nn.Module:
     torch.manual_seed(0)
-    return DeepLabV2(ResNet(18, output_stride=8), **fields).build(small.LABELS, InputContract()).eval()
+    return (
+        DeepLabV2Config(ResNetConfig(18, output_stride=8), **fields)
+        .build(small.LABELS, InputContract())
+        .eval()
+    )
 
 
 def test_the_backbone_is_caffes() -> None:

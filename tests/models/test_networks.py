@@ -8,19 +8,19 @@ from tests import small
 from torch import nn
 
 from segwright.contracts import InputContract, PixelOutput
-from segwright.models.backbones import Timm
-from segwright.models.layers.resize import enlarge
-from segwright.models.pyramid import Block, Pyramid
-from segwright.models.unet import UNet
+from segwright.models.backbones.timm import TimmConfig
+from segwright.models.layers.resize import upsample
+from segwright.models.small_fpn import Block, SmallFPNConfig
+from segwright.models.unet import UNetConfig
 
 CONFIGS = [
-    Pyramid(widths=(8, 16, 24), depths=(1, 2, 1), stem=8, decoder=12),
-    UNet(Timm("resnet18"), widths=(32, 16, 8)),
+    SmallFPNConfig(widths=(8, 16, 24), depths=(1, 2, 1), stem=8, decoder=12),
+    UNetConfig(TimmConfig("resnet18"), widths=(32, 16, 8)),
 ]
 IDS = ["pyramid", "unet"]
 
 
-def build(config: Pyramid | UNet, bands: int = 3) -> nn.Module:
+def build(config: SmallFPNConfig | UNetConfig, bands: int = 3) -> nn.Module:
     torch.manual_seed(0)
     values = (1.0,) * bands
     return config.build(small.LABELS, InputContract(mean=values, std=values, padding=values))
@@ -28,7 +28,7 @@ def build(config: Pyramid | UNet, bands: int = 3) -> nn.Module:
 
 @pytest.mark.parametrize("config", CONFIGS, ids=IDS)
 @pytest.mark.parametrize("size", [(64, 96), (72, 104), (65, 97), (33, 40)])
-def test_any_size_goes_through(config: Pyramid | UNet, size: tuple[int, int]) -> None:
+def test_any_size_goes_through(config: SmallFPNConfig | UNetConfig, size: tuple[int, int]) -> None:
     model = build(config).eval()
     with torch.inference_mode():
         output = model(torch.randn(1, 3, *size))
@@ -40,14 +40,14 @@ def test_any_size_goes_through(config: Pyramid | UNet, size: tuple[int, int]) ->
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=IDS)
-def test_any_number_of_bands_goes_in(config: Pyramid | UNet) -> None:
+def test_any_number_of_bands_goes_in(config: SmallFPNConfig | UNetConfig) -> None:
     model = build(config, bands=5).eval()
     with torch.inference_mode():
         assert model(torch.randn(1, 5, 64, 64)).logits.shape[1] == 3
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=IDS)
-def test_every_parameter_gets_a_gradient(config: Pyramid | UNet) -> None:
+def test_every_parameter_gets_a_gradient(config: SmallFPNConfig | UNetConfig) -> None:
     model = build(config)
     for module in model.modules():
         if isinstance(module, Block):  # a fresh block is its shortcut: let its other way count, too
@@ -84,5 +84,5 @@ def test_the_same_seed_gives_the_same_weights() -> None:
 
 def test_enlarging_keeps_constants_and_leaves_equal_sizes_alone() -> None:
     scores = torch.full((1, 2, 3, 4), 7.0)
-    assert torch.equal(enlarge(scores, (6, 8)), torch.full((1, 2, 6, 8), 7.0))
-    assert enlarge(scores, (3, 4)) is scores
+    assert torch.equal(upsample(scores, (6, 8)), torch.full((1, 2, 6, 8), 7.0))
+    assert upsample(scores, (3, 4)) is scores

@@ -10,7 +10,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import nn
 
-from segwright.models.layers.norms import GlobalBatchNorm2d, make_global
+from segwright.models.layers.norm_layers import GlobalBatchNorm2d, make_global
 
 
 def network() -> nn.Module:

@@ -8,10 +8,10 @@ import torch
 from tests import small
 
 from segwright.contracts import InputContract
-from segwright.models.layers.norm import Norm
+from segwright.models.backbones.resnet import ResNetConfig
+from segwright.models.layers.norm_config import Norm
 from segwright.models.layers.resize import side_by_side
-from segwright.models.ocr import OCR, ObjectAttention
-from segwright.models.resnet import ResNet
+from segwright.models.ocr import ObjectAttention, OCRConfig
 
 
 def test_attention_is_a_softmax_over_objects() -> None:
@@ -29,7 +29,7 @@ def test_attention_is_a_softmax_over_objects() -> None:
 
 def test_objects_are_means_of_pixels_weighted_by_their_region() -> None:
     torch.manual_seed(0)
-    model: Any = OCR(ResNet(18), width=16, inner=8).build(small.LABELS, InputContract()).eval()
+    model: Any = OCRConfig(ResNetConfig(18), width=16, inner=8).build(small.LABELS, InputContract()).eval()
     images = torch.randn(1, 3, 64, 96)
     seen: list[Any] = []
     model.attention.register_forward_pre_hook(lambda module, inputs: seen.append(inputs))

@@ -13,50 +13,53 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from segwright.contracts import CenterOutput, CenterTargets, InputContract, PixelOutput, Targets, UserError
-from segwright.decode.panoptic import Panoptic
+from segwright.decode.panoptic import CenterDecoder
 from segwright.losses.center import CenterLoss
-from segwright.models.backbones import Timm
-from segwright.models.hrnet import HRNet
-from segwright.models.layers.aspp import ASPP, Atrous
-from segwright.models.layers.decoder import AtrousDecoder, Branch, Convs
-from segwright.models.layers.norm import Norm
-from segwright.models.mnasnet import MNASNet
-from segwright.models.mobilenet_v2 import MobileNetV2
-from segwright.models.panoptic_deeplab import PanopticDeepLab
-from segwright.models.resnet import ResNet
-from segwright.models.weights import read_model, write_model
+from segwright.models.backbones.hrnet import HRNetConfig
+from segwright.models.backbones.mnasnet import MNASNetConfig
+from segwright.models.backbones.mobilenet_v2 import MobileNetV2Config
+from segwright.models.backbones.resnet import ResNetConfig
+from segwright.models.backbones.timm import TimmConfig
+from segwright.models.layers.aspp import ASPP, ASPPConfig
+from segwright.models.layers.decoder import AtrousDecoder, ConvStack, DecoderBranch
+from segwright.models.layers.norm_config import Norm
+from segwright.models.panoptic_deeplab import PanopticDeepLabConfig
+from segwright.models.weights.model_file import read_model, write_model
 
 LABELS = replace(small.LABELS, things=("red",))
-SMALL = Atrous((1, 2), width=16, projected=16, pooled="bare")
-R16 = ResNet(18, output_stride=16)
+SMALL = ASPPConfig((1, 2), width=16, projected=16, pooled="bare")
+R16 = ResNetConfig(18, output_stride=16)
 
 
-def config(backbone: Any = R16, strides: tuple[int, ...] = (8, 4), **fields: Any) -> PanopticDeepLab:
+def config(backbone: Any = R16, strides: tuple[int, ...] = (8, 4), **fields: Any) -> PanopticDeepLabConfig:
     low = tuple(8 * (place + 1) for place in range(len(strides)))[::-1]
-    branches = {"semantic": Branch(SMALL, low, 24, 16), "instance": Branch(SMALL, low, 16, 8)}
-    return PanopticDeepLab(backbone, strides=strides, **(branches | fields))
+    branches = {"semantic": DecoderBranch(SMALL, low, 24, 16), "instance": DecoderBranch(SMALL, low, 16, 8)}
+    return PanopticDeepLabConfig(backbone, strides=strides, **(branches | fields))
 
 
-def build(given: PanopticDeepLab, bands: int = 3) -> Any:
+def build(given: PanopticDeepLabConfig, bands: int = 3) -> Any:
     torch.manual_seed(0)
     values = (1.0,) * bands
     return given.build(LABELS, InputContract(mean=values, std=values, padding=values))
 
 
 KINDS = {
-    "stride_32": config(ResNet(18), (16, 8, 4)),
+    "stride_32": config(ResNetConfig(18), (16, 8, 4)),
     "stride_16": config(),
-    "stride_8": config(ResNet(18, output_stride=8), (8, 4)),
-    "one_map": config(ResNet(18), (4,)),
+    "stride_8": config(ResNetConfig(18, output_stride=8), (8, 4)),
+    "one_map": config(ResNetConfig(18), (4,)),
     "foreground": config(foreground=True),
     "detectron2": config(
-        convs=Convs(3, 2, separable=False), finer_first=True, align_corners=False, center_convs=Convs(3, 1)
+        convs=ConvStack(3, 2, separable=False),
+        finer_first=True,
+        align_corners=False,
+        center_convs=ConvStack(3, 1),
     ),
-    "hrnet": config(HRNet(18), (16, 8, 4)),
-    "mobilenet": config(MobileNetV2(), (16, 8, 4)),
-    "mnasnet": config(MNASNet("0_5"), (16, 8, 4)),
-    "timm": config(Timm("mobilenetv3_small_050"), (16, 8, 4)),
-    "timm_dilated": config(Timm("resnet18", output_stride=16)),
+    "hrnet": config(HRNetConfig(18), (16, 8, 4)),
+    "mobilenet": config(MobileNetV2Config(), (16, 8, 4)),
+    "mnasnet": config(MNASNetConfig("0_5"), (16, 8, 4)),
+    "timm": config(TimmConfig("mobilenetv3_small_050"), (16, 8, 4)),
+    "timm_dilated": config(TimmConfig("resnet18", output_stride=16)),
 }
 
 
@@ -127,7 +130,7 @@ def test_the_foreground_head_learns_and_decides() -> None:
     assert values[-1] < 0.5 * values[0]
     output = model(images)
     sure = replace(output, semantic=torch.zeros(1, 3, 16, 16).index_fill(1, torch.tensor([1]), 9.0))
-    (prediction,) = Panoptic()(sure, ((64, 64),), (64, 64), LABELS)
+    (prediction,) = CenterDecoder()(sure, ((64, 64),), (64, 64), LABELS)
     assert prediction.foreground is not None
     assert prediction.foreground[:24].mean() > 0.9
     assert prediction.foreground[40:].mean() < 0.1
@@ -157,18 +160,18 @@ def test_classes_alone_are_a_pixel_output() -> None:
         ({"strides": (4, 8)}, "refined by maps at strides 4, 8; expected one or more, the coarsest first"),
         ({"strides": ()}, "refined by maps at strides none; expected one or more"),
         (
-            {"semantic": Branch(SMALL, (8,))},
+            {"semantic": DecoderBranch(SMALL, (8,))},
             r"has 1 projected widths \(8\) for maps at strides 8, 4; expected one",
         ),
         (
-            {"instance": Branch(SMALL, (8, 8, 8))},
+            {"instance": DecoderBranch(SMALL, (8, 8, 8))},
             r"has 3 projected widths \(8, 8, 8\) for maps at strides 8, 4",
         ),
         (
-            {"convs": Convs(kernel=4)},
+            {"convs": ConvStack(kernel=4)},
             "1 convolutions of 4x4 in a row; expected one or more with an odd kernel",
         ),
-        ({"convs": Convs(count=0)}, "0 convolutions of 5x5 in a row; expected one or more"),
+        ({"convs": ConvStack(count=0)}, "0 convolutions of 5x5 in a row; expected one or more"),
         ({"instance": None, "foreground": True}, "foreground is a score of the instance branch"),
     ],
 )
@@ -182,15 +185,15 @@ def test_a_backbone_without_fine_maps_is_refused() -> None:
     with pytest.raises(
         UserError, match="wants finer maps at strides 8, 4; this backbone has maps at 16, 16, 16"
     ):
-        build(config(Timm("vit_tiny_patch16_224")))
+        build(config(TimmConfig("vit_tiny_patch16_224")))
 
 
 @pytest.mark.parametrize("finer_first", [False, True])
 def test_the_decoder_fuses_its_maps_from_coarse_to_fine(finer_first: bool) -> None:
     torch.manual_seed(0)
-    backbone = ResNet(18).build(3).eval()
+    backbone = ResNetConfig(18).build(3).eval()
     decoder = AtrousDecoder(
-        Branch(SMALL, (12, 8), width=24),
+        DecoderBranch(SMALL, (12, 8), width=24),
         backbone,
         (16, 4),
         Norm(),
@@ -209,15 +212,15 @@ def test_the_decoder_fuses_its_maps_from_coarse_to_fine(finer_first: bool) -> No
 
 
 def test_convolutions_are_separable_or_plain() -> None:
-    separable, plain = (Convs(separable=s).build((6, 4), Norm()) for s in (True, False))
-    two = Convs(3, 2, separable=False).build((6, 6, 4), Norm())
+    separable, plain = (ConvStack(separable=s).build((6, 4), Norm()) for s in (True, False))
+    two = ConvStack(3, 2, separable=False).build((6, 6, 4), Norm())
     assert [p.shape for p in separable.parameters() if p.ndim == 4] == [(6, 1, 5, 5), (4, 6, 1, 1)]
     assert [p.shape for p in plain.parameters() if p.ndim == 4] == [(4, 6, 5, 5)]
     assert [p.shape for p in two.parameters() if p.ndim == 4] == [(6, 6, 3, 3), (4, 6, 3, 3)]
 
 
 def test_the_heat_map_may_have_convolutions_of_its_own() -> None:
-    model = build(config(center_convs=Convs(3, 2, separable=False)))
+    model = build(config(center_convs=ConvStack(3, 2, separable=False)))
     scores = model.head.instance.scores
     assert [p.shape for p in scores["center"].hidden.parameters() if p.ndim == 4] == [
         (16, 16, 3, 3),
@@ -230,7 +233,7 @@ def test_the_heat_map_may_have_convolutions_of_its_own() -> None:
 
 
 def test_without_hidden_convolutions_the_score_is_made_of_the_decoder() -> None:
-    model = build(config(semantic=Branch(SMALL, (16, 8), 24, 0), instance=None)).eval()
+    model = build(config(semantic=DecoderBranch(SMALL, (16, 8), 24, 0), instance=None)).eval()
     images = torch.randn(1, 3, 64, 64)
     with torch.inference_mode():
         maps = model.backbone(images)

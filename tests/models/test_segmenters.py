@@ -12,48 +12,51 @@ from tests import small
 from torch import nn
 
 from segwright.contracts import InputContract, PixelOutput
-from segwright.models.backbones import Timm
-from segwright.models.ddrnet import DDRNet
-from segwright.models.deeplab_v2 import DeepLabV2
-from segwright.models.deeplab_v3 import DeepLabV3
-from segwright.models.deeplab_v3plus import DeepLabV3Plus
-from segwright.models.fcn import FCN
-from segwright.models.hrnet import HRNet
-from segwright.models.layers.aspp import Atrous
-from segwright.models.layers.norm import Norm
-from segwright.models.layers.segmenter import Auxiliary
-from segwright.models.ocr import OCR
-from segwright.models.pspnet import PSPNet
-from segwright.models.resnet import ResNet
-from segwright.models.segformer import SegFormer
-from segwright.models.unet import PlainUNet, UNet
-from segwright.models.upernet import UPerNet
-from segwright.models.vgg import VGG
-from segwright.models.weights import read_model, write_model
+from segwright.models.backbones.hrnet import HRNetConfig
+from segwright.models.backbones.resnet import ResNetConfig
+from segwright.models.backbones.timm import TimmConfig
+from segwright.models.backbones.vgg import VGGConfig
+from segwright.models.ddrnet import DDRNetConfig
+from segwright.models.deeplab_v2 import DeepLabV2Config
+from segwright.models.deeplab_v3 import DeepLabV3Config
+from segwright.models.deeplab_v3plus import DeepLabV3PlusConfig
+from segwright.models.fcn import FCNConfig
+from segwright.models.layers.aspp import ASPPConfig
+from segwright.models.layers.norm_config import Norm
+from segwright.models.layers.segmenter import AuxiliaryHeadConfig
+from segwright.models.ocr import OCRConfig
+from segwright.models.pspnet import PSPNetConfig
+from segwright.models.segformer import SegFormerConfig
+from segwright.models.unet import PlainUNetConfig, UNetConfig
+from segwright.models.upernet import UPerNetConfig
+from segwright.models.weights.model_file import read_model, write_model
 
-R8, R16, R32 = (ResNet(18, output_stride=stride) for stride in (8, 16, 32))  # type: ignore[arg-type]
-SMALL = Atrous((1, 2), width=16, projected=16)
+R8, R16, R32 = (ResNetConfig(18, output_stride=stride) for stride in (8, 16, 32))  # type: ignore[arg-type]
+SMALL = ASPPConfig((1, 2), width=16, projected=16)
 
 CONFIGS: dict[str, tuple[Any, int]] = {  # and the stride of its scores
-    "pspnet": (PSPNet(R8, width=16, align_corners=True, pools_first=True), 8),
-    "pspnet_two_heads": (PSPNet(R8, width=16, auxiliary=(Auxiliary(), Auxiliary(-3, hidden=0.25))), 8),
-    "c1_deepsup": (FCN(R16, dropout=0.0, auxiliary=(Auxiliary(),)), 16),
-    "c5": (FCN(VGG(16, output_stride=8), hidden=0.0), 8),
-    "fcn_hrnet": (FCN(HRNet(18), merge=True), 4),
-    "pspnet_hrnet": (PSPNet(HRNet(18), merge=True), 4),
-    "deeplab_v2": (DeepLabV2(R8), 8),
-    "deeplab_v2_refinement": (DeepLabV2(R8, refinement=True), 8),
-    "deeplab_v2_scales": (DeepLabV2(R8, scales=(1.0, 0.75, 0.5)), 8),
-    "deeplab_v3": (DeepLabV3(R16, SMALL, auxiliary=(Auxiliary(),)), 16),
-    "deeplab_v3_bare": (DeepLabV3(R32, replace(SMALL, pooled="bare", separable=True), hidden=0), 32),
-    "deeplab_v3plus": (DeepLabV3Plus(R16, SMALL, width=16), 4),
-    "deeplab_v3plus_dense": (DeepLabV3Plus(R8, SMALL, separable=False, align_corners=True), 4),
-    "upernet": (UPerNet(R32, width=16, pooled_width=16, auxiliary=(Auxiliary(),)), 4),
-    "ocr": (OCR(HRNet(18), width=32, inner=16), 4),
-    "segformer": (SegFormer(width=32), 4),
-    "ddrnet": (DDRNet(width=8, hidden=16, context=16), 8),
-    "plain_unet": (PlainUNet(widths=(8, 16, 16)), 1),
-    "unet": (UNet(Timm("resnet18"), widths=(32, 16, 8)), 4),
+    "pspnet": (PSPNetConfig(R8, width=16, align_corners=True, pools_first=True), 8),
+    "pspnet_two_heads": (
+        PSPNetConfig(R8, width=16, auxiliary=(AuxiliaryHeadConfig(), AuxiliaryHeadConfig(-3, hidden=0.25))),
+        8,
+    ),
+    "c1_deepsup": (FCNConfig(R16, dropout=0.0, auxiliary=(AuxiliaryHeadConfig(),)), 16),
+    "c5": (FCNConfig(VGGConfig(16, output_stride=8), hidden=0.0), 8),
+    "fcn_hrnet": (FCNConfig(HRNetConfig(18), merge=True), 4),
+    "pspnet_hrnet": (PSPNetConfig(HRNetConfig(18), merge=True), 4),
+    "deeplab_v2": (DeepLabV2Config(R8), 8),
+    "deeplab_v2_refinement": (DeepLabV2Config(R8, refinement=True), 8),
+    "deeplab_v2_scales": (DeepLabV2Config(R8, scales=(1.0, 0.75, 0.5)), 8),
+    "deeplab_v3": (DeepLabV3Config(R16, SMALL, auxiliary=(AuxiliaryHeadConfig(),)), 16),
+    "deeplab_v3_bare": (DeepLabV3Config(R32, replace(SMALL, pooled="bare", separable=True), hidden=0), 32),
+    "deeplab_v3plus": (DeepLabV3PlusConfig(R16, SMALL, width=16), 4),
+    "deeplab_v3plus_dense": (DeepLabV3PlusConfig(R8, SMALL, separable=False, align_corners=True), 4),
+    "upernet": (UPerNetConfig(R32, width=16, pooled_width=16, auxiliary=(AuxiliaryHeadConfig(),)), 4),
+    "ocr": (OCRConfig(HRNetConfig(18), width=32, inner=16), 4),
+    "segformer": (SegFormerConfig(width=32), 4),
+    "ddrnet": (DDRNetConfig(width=8, hidden=16, context=16), 8),
+    "plain_unet": (PlainUNetConfig(widths=(8, 16, 16)), 1),
+    "unet": (UNetConfig(TimmConfig("resnet18"), widths=(32, 16, 8)), 4),
 }
 
 
@@ -113,16 +116,16 @@ def test_to_disk_and_back(name: str, tmp_path: Path) -> None:
 
 
 def test_auxiliary_heads_run_in_training_or_always() -> None:
-    due = (Auxiliary(), Auxiliary(when="always"))
-    model = build(FCN(R16, auxiliary=due))
+    due = (AuxiliaryHeadConfig(), AuxiliaryHeadConfig(when="always"))
+    model = build(FCNConfig(R16, auxiliary=due))
     images = torch.randn(2, 3, 64, 64)
     assert len(model.train()(images).auxiliary) == 2
     assert len(model.eval()(images).auxiliary) == 1
 
 
 def test_a_written_model_forgets_the_file_it_started_from(tmp_path: Path) -> None:
-    torch.save(ResNet(18).build(3).state_dict(), tmp_path / "w.pth")
-    config = FCN(ResNet(18, str(tmp_path / "w.pth")))
+    torch.save(ResNetConfig(18).build(3).state_dict(), tmp_path / "w.pth")
+    config = FCNConfig(ResNetConfig(18, str(tmp_path / "w.pth")))
     write_model(tmp_path / "m.safetensors", build(config), config)
     (tmp_path / "w.pth").unlink()
     read_model(tmp_path / "m.safetensors")
@@ -132,17 +135,17 @@ def test_a_written_model_forgets_the_file_it_started_from(tmp_path: Path) -> Non
 @pytest.mark.parametrize("kind", ["instance", "group", "evonorm_s0", "inplace", "s2_syncbn"])
 def test_any_norm_everywhere_even_on_one_image(kind: Any) -> None:
     norm = Norm(kind)
-    backbone = ResNet(18, output_stride=8, norm=norm)
+    backbone = ResNetConfig(18, output_stride=8, norm=norm)
     for config in (
-        PSPNet(backbone, width=64, norm=norm, auxiliary=()),
-        DeepLabV3(backbone, replace(SMALL, width=64), norm=norm),
+        PSPNetConfig(backbone, width=64, norm=norm, auxiliary=()),
+        DeepLabV3Config(backbone, replace(SMALL, width=64), norm=norm),
     ):
         output = build(config).train()(torch.randn(1, 3, 64, 64))
         assert torch.isfinite(output.logits).all()
 
 
 def test_the_head_of_segformer_is_the_papers() -> None:
-    model = build(SegFormer(ResNet(18), width=8)).eval()
+    model = build(SegFormerConfig(ResNetConfig(18), width=8)).eval()
     maps = model.backbone(torch.randn(1, 3, 64, 64))  # type: ignore[operator]
     head: Any = model.head
     from segwright.models.layers.resize import side_by_side

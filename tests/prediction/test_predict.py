@@ -13,10 +13,10 @@ from tests import small
 
 import segwright
 from segwright.contracts import InputContract, UserError
-from segwright.data.maps import read_map, write_png
-from segwright.models.center_pyramid import CenterPyramid
-from segwright.models.pyramid import Pyramid
-from segwright.models.weights import read_model, write_model
+from segwright.data.reading.label_maps import read_map, write_png
+from segwright.models.small_fpn import SmallFPNConfig
+from segwright.models.small_panoptic_fpn import SmallPanopticFPNConfig
+from segwright.models.weights.model_file import read_model, write_model
 from segwright.prediction.predict import find_images, predict_files
 
 
@@ -103,7 +103,11 @@ def test_a_source_that_is_nothing_is_refused() -> None:
 def test_objects_come_out_in_official_files_and_pictures(tmp_path: Path) -> None:
     torch.manual_seed(0)
     labels = replace(small.LABELS, things=("red", "blue"))
-    model = CenterPyramid(Pyramid((8,) * 4, (1,) * 4, 8, 8), branch=8).build(labels, InputContract()).eval()
+    model = (
+        SmallPanopticFPNConfig(SmallFPNConfig((8,) * 4, (1,) * 4, 8, 8), branch=8)
+        .build(labels, InputContract())
+        .eval()
+    )
     with torch.no_grad():
         model.heads["center"][0].bias.fill_(0.5)  # type: ignore[operator, union-attr]
     write_png(tmp_path / "12.png", picture(64, 96))

@@ -11,8 +11,7 @@ import pytest
 from segwright.data.datasets.camvid import CLASSES, CamVid
 from segwright.data.datasets.street import StreetScenes
 from segwright.recipe import walk
-from segwright.recipes import camvid, street
-from segwright.recipes.find import find, names, summary
+from segwright.recipes import camvid, find, names, street, summary
 
 
 def shares(maps: list[np.ndarray], classes: int) -> np.ndarray:

@@ -7,8 +7,8 @@ import re
 from dataclasses import fields
 from pathlib import Path
 
-from segwright.legacy import quirks
-from segwright.recipes.find import names, summary
+from segwright.recipes import _upstream_bugs
+from segwright.recipes import names, summary
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "recipes.md"
 
@@ -49,7 +49,9 @@ def test_our_own_figures_are_there_or_said_to_be_missing() -> None:
 def test_every_mistake_that_can_be_switched_on_is_on_the_page() -> None:
     text = PAGE.read_text(encoding="utf-8")
     kinds = {
-        name: kind for name, kind in inspect.getmembers(quirks, inspect.isclass) if name.startswith("Legacy")
+        name: kind
+        for name, kind in inspect.getmembers(_upstream_bugs, inspect.isclass)
+        if name.startswith("Legacy")
     }
     assert len(kinds) == 4
     for name, kind in kinds.items():

@@ -11,24 +11,25 @@ from typing import get_args
 
 import pytest
 
-from segwright.models.layers.norm import Kind, Norm
+from segwright.models.layers.norm_config import Kind, Norm
 from segwright.recipe import walk
-from segwright.recipes.find import find, names
+from segwright.recipes import find, names
 
 # Where things stand, and what tells one that a recipe can hold: a method, and an argument of it.
 KINDS = {
     "losses": ("counts", "targets"),
     "models": ("build", None),
+    "models.backbones": ("build", None),
     "decode": ("__call__", "sizes"),
     "training.schedule": ("__call__", "progress"),
-    "data.photometric": ("__call__", "draw"),
-    "data.mixing": ("__call__", "draw"),
-    "data.augment": ("__call__", "draw"),
-    "data.geometry": ("__call__", "shape"),
-    "data.order": ("open", "seed"),
-    "data.targets": ("__call__", "samples"),
+    "data.augmentation.photometric": ("__call__", "context"),
+    "data.augmentation.mixing": ("__call__", "context"),
+    "data.augmentation.crop": ("__call__", "context"),
+    "data.augmentation.geometry": ("__call__", "shape"),
+    "data.loading.sampling": ("open", "seed"),
+    "data.loading.targets": ("__call__", "samples"),
 }
-ELSEWHERE = {"ByKind"}  # decodes models that came without a recipe
+ELSEWHERE = {"DefaultDecoder"}  # decodes models that came without a recipe
 
 
 def modules(place: str) -> Iterator[object]:

@@ -9,15 +9,15 @@ import torch
 
 from segwright.contracts import UserError
 from segwright.recipe import Training
-from segwright.training.log import Clock, Log, read_lines
+from segwright.training.log import Log, StepTimer, read_lines
 from segwright.training.processes import Processes, choose_device, join
 
-ALONE = Processes(0, 1, torch.device("cpu"))
+SINGLE_PROCESS = Processes(0, 1, torch.device("cpu"))
 OTHER = Processes(1, 1, torch.device("cpu"))
 
 
 def test_lines_are_written_as_json_csv_and_events(tmp_path: Path) -> None:
-    with Log(tmp_path, Training(), ALONE) as log:
+    with Log(tmp_path, Training(), SINGLE_PROCESS) as log:
         log.values("step", 10, {"loss": 1.5})
         log.values("evaluation", 10, {"miou": 0.5})
     assert [line["loss"] for line in read_lines(tmp_path, "step")] == [1.5]
@@ -31,13 +31,13 @@ def test_lines_are_written_as_json_csv_and_events(tmp_path: Path) -> None:
 
 
 def test_what_is_no_number_is_null(tmp_path: Path) -> None:
-    with Log(tmp_path, Training(), ALONE) as log:
+    with Log(tmp_path, Training(), SINGLE_PROCESS) as log:
         log.values("evaluation", 1, {"miou": float("nan")})
     assert json.loads((tmp_path / "log.jsonl").read_text())["miou"] is None
 
 
 def test_lines_after_the_checkpoint_are_forgotten_and_half_a_line_too(tmp_path: Path) -> None:
-    with Log(tmp_path, Training(), ALONE) as log:
+    with Log(tmp_path, Training(), SINGLE_PROCESS) as log:
         for step in (1, 2, 3):
             log.values("step", step, {"loss": float(step)})
         with open(tmp_path / "log.jsonl", "a") as file:
@@ -60,7 +60,7 @@ def test_other_processes_write_their_own_file_only(
 
 
 def test_a_failure_is_in_the_log_of_its_process(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), Log(tmp_path, Training(), ALONE):
+    with pytest.raises(RuntimeError), Log(tmp_path, Training(), SINGLE_PROCESS):
         raise RuntimeError("the roof fell in")
     assert "the roof fell in" in (tmp_path / "logs" / "rank-0.txt").read_text()
 
@@ -71,11 +71,11 @@ def test_a_service_that_is_not_installed_says_how_to_get_it(
 ) -> None:
     monkeypatch.setitem(__import__("sys").modules, service, None)
     with pytest.raises(UserError, match=rf"pip install 'segwright\[{service}\]'"):
-        Log(tmp_path, Training(**{service: "project"}), ALONE)
+        Log(tmp_path, Training(**{service: "project"}), SINGLE_PROCESS)
 
 
 def test_the_clock_tells_seconds_a_step_and_the_share_waited() -> None:
-    clock = Clock()
+    clock = StepTimer()
     clock.add(2.0, 1.0)
     clock.add(4.0, 0.5)
     assert clock.read() == (3.0, 0.25)

@@ -11,10 +11,10 @@ from torch import nn
 
 from segwright.contracts import InputContract, UserError
 from segwright.labels import LabelSpace
-from segwright.models.layers.norm import Norm
-from segwright.models.layers.norms import norm_layer
+from segwright.models.layers.norm_config import Norm
+from segwright.models.layers.norm_layers import norm_layer
 from segwright.recipe import Optim
-from segwright.training.ema import Ema
+from segwright.training.ema import ExponentialMovingAverage
 from segwright.training.muon import Muon, orthogonal
 from segwright.training.optim import freeze, optimizers, parameter_groups, set_rate
 from segwright.training.processes import Processes
@@ -97,7 +97,7 @@ def test_muon_refuses_a_model_that_does_not_say_which_layers_are_last() -> None:
 
 def test_the_average_follows_weights_by_its_decay_and_copies_counters() -> None:
     net = Net()
-    ema = Ema(net, 0.9)
+    ema = ExponentialMovingAverage(net, 0.9)
     before = ema.model.head.weight.clone()
     with torch.no_grad():
         net.head.weight.add_(1.0)
@@ -109,7 +109,7 @@ def test_the_average_follows_weights_by_its_decay_and_copies_counters() -> None:
 
 def test_the_average_forgets_the_beginning_of_a_short_training() -> None:
     net = Net()
-    ema = Ema(net, 0.999)
+    ema = ExponentialMovingAverage(net, 0.999)
     with torch.no_grad():
         net.head.weight.add_(1.0)
     before = ema.model.head.weight.clone()

@@ -13,7 +13,7 @@ import pytest
 import torch
 from tests import small
 
-from segwright.contracts import Batch, Draw, Sample, Targets, UserError
+from segwright.contracts import AugmentationContext, Batch, Sample, Targets, UserError
 from segwright.training.log import read_lines
 from segwright.training.processes import Processes
 from segwright.training.state import start
@@ -25,7 +25,7 @@ from segwright.training.train import train
 class Blank:
     """An augmentation that hides the truth."""
 
-    def __call__(self, sample: Sample, draw: Draw) -> Sample:
+    def __call__(self, sample: Sample, draw: AugmentationContext) -> Sample:
         cut = sample.image[:32, :32]
         return replace(sample, image=cut, map=np.full((32, 32), 255, np.uint8))
 

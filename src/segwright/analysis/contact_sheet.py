@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segwright.contracts import Dataset, Sample
-from segwright.data.loader import Stack
+from segwright.data.loading.batches import Collate
 from segwright.labels import LabelSpace
-from segwright.prediction.draw import as_rgb, overlay, panels
-from segwright.prediction.draw_segments import overlay_segments
-from segwright.recipe import Recipe, open_draws
+from segwright.recipe import Recipe, open_training_data
+from segwright.visualization.label_maps import as_rgb, overlay, panels
+from segwright.visualization.segments import overlay_segments
 
 COLUMNS = 4
 
@@ -27,9 +27,9 @@ def training_sheet(
     pixels are dimmed. RGB uint8.
     """
     training = recipe.training
-    draws = open_draws(recipe, dataset)
+    draws = open_training_data(recipe, dataset)
     first = min(training.steps - 1, int(progress * training.steps)) * training.batch
-    stack, tiles = Stack(recipe.targets, recipe.input, dataset.labels), []
+    stack, tiles = Collate(recipe.targets, recipe.input, dataset.labels), []
     for position in range(first, first + count):
         batch = stack([draws[position]])
         image = batch.images[0].permute(1, 2, 0).numpy()

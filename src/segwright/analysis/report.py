@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from segwright.analysis import oracles, page, plots, segments
 from segwright.labels import LabelSpace
-from segwright.prediction import draw
+from segwright.visualization import label_maps
 
 Values = NDArray[np.float64]
 
@@ -281,21 +281,23 @@ def _groups(cases: Sequence[Case], labels: LabelSpace) -> list[tuple[str, list[_
             *(
                 case.objects
                 or (
-                    ("image and prediction", draw.overlay(case.image, case.prediction, labels)),
-                    ("truth", draw.colorize(case.truth, labels)),
-                    ("prediction", draw.colorize(case.prediction, labels)),
+                    ("image and prediction", label_maps.overlay(case.image, case.prediction, labels)),
+                    ("truth", label_maps.colorize(case.truth, labels)),
+                    ("prediction", label_maps.colorize(case.prediction, labels)),
                 )
             ),
             (
                 "errors of classes" if case.objects else "errors",
-                draw.errors(case.prediction, case.truth, labels),
+                label_maps.errors(case.prediction, case.truth, labels),
             ),
         )
         for case in cases
     ]
     encoded: list[list[tuple[str, str]]] = []
     for side in SIDES:
-        encoded = [[(title, draw.data_uri(picture, side)) for title, picture in row] for row in pictures]
+        encoded = [
+            [(title, label_maps.data_uri(picture, side)) for title, picture in row] for row in pictures
+        ]
         if sum(len(data) for row in encoded for _, data in row) <= IMAGE_BUDGET:
             break
     views = [_View(case, row, _case_mistakes(case, labels)) for case, row in zip(cases, encoded, strict=True)]
@@ -329,10 +331,10 @@ def _legend(cases: Sequence[Case], labels: LabelSpace) -> list[tuple[str, str]]:
 
 def _error_legend() -> list[tuple[str, str]]:
     return [
-        (page.hex_of(draw.CORRECT), "correct"),
-        (page.hex_of(draw.NEAR_BORDER), "wrong, near a border of the truth"),
-        (page.hex_of(draw.WRONG), "wrong, inside"),
-        (page.hex_of(draw.UNSCORED), "no truth"),
+        (page.hex_of(label_maps.CORRECT), "correct"),
+        (page.hex_of(label_maps.NEAR_BORDER), "wrong, near a border of the truth"),
+        (page.hex_of(label_maps.WRONG), "wrong, inside"),
+        (page.hex_of(label_maps.UNSCORED), "no truth"),
     ]
 
 
@@ -345,7 +347,10 @@ def _pictures(paths: Sequence[Path]) -> list[tuple[str, str]]:
         picture = cv2.imread(str(path), cv2.IMREAD_COLOR) if path.is_file() else None
         if picture is not None:
             shown.append(
-                (path.stem, draw.data_uri(np.ascontiguousarray(picture[..., ::-1], dtype=np.uint8), 1280))
+                (
+                    path.stem,
+                    label_maps.data_uri(np.ascontiguousarray(picture[..., ::-1], dtype=np.uint8), 1280),
+                )
             )
     return shown
 

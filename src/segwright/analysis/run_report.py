@@ -8,16 +8,16 @@ from typing import Any
 
 from segwright.analysis import segments
 from segwright.analysis.report import Case, Run, render
+from segwright.config import from_yaml, load_code
 from segwright.contracts import Dataset, UserError
-from segwright.decode.kinds import decoder_of, showing
+from segwright.decode.default import decoder_of, with_center_maps
 from segwright.labels import LabelSpace
-from segwright.models.weights import read_model
-from segwright.prediction.draw import as_rgb
+from segwright.models.weights.model_file import read_model
 from segwright.prediction.predict import predict
-from segwright.text import from_yaml, load_code
 from segwright.training.log import read_lines
-from segwright.training.record import read_json
+from segwright.training.run_metadata import read_json
 from segwright.training.train import BEST
+from segwright.visualization.label_maps import as_rgb
 
 
 def report(
@@ -84,7 +84,7 @@ def _cases(
     worst_ones = ranked[:worst]
     best_ones = [image for image in ranked[::-1][:best] if image not in worst_ones]
     model = read_model(folder / BEST)
-    decode = showing(decoder_of(model))
+    decode = with_center_maps(decoder_of(model))
     cases = []
     for image in worst_ones + best_ones:
         sample = data[image["index"]]

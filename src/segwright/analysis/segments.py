@@ -10,8 +10,8 @@ from typing import Any
 from segwright.analysis import page
 from segwright.contracts import Prediction, Sample
 from segwright.labels import LabelSpace
-from segwright.prediction.draw import Picture, as_rgb
-from segwright.prediction.draw_segments import (
+from segwright.visualization.label_maps import Picture, as_rgb
+from segwright.visualization.segments import (
     draw_colors,
     draw_prediction,
     draw_truth,

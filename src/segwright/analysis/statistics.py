@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from segwright.contracts import Dataset, Sample
 from segwright.data.check import Progress
-from segwright.data.loader import batches
+from segwright.data.loading.batches import batches
 from segwright.labels import LabelSpace
 
 Values = NDArray[np.float64]

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segwright.contracts import IGNORED, Dataset, UserError
-from segwright.data.images import orientation
-from segwright.data.loader import batches
+from segwright.data.loading.batches import batches
+from segwright.data.reading.images import orientation
 from segwright.labels import LabelSpace
 
 LOOKED_AT = 12  # samples of a split that the quick check reads
@@ -25,14 +25,14 @@ Progress = Callable[[str, int, int], None]
 
 
 @runtime_checkable
-class InFiles(Protocol):
+class FileBacked(Protocol):
     """A data set that knows more of its files than reading them tells."""
 
     @property
     def left_over(self) -> Sequence[Path]:
         """Maps without an image."""
 
-    def complaints(self, index: int) -> list[str]:
+    def problems(self, index: int) -> list[str]:
         """What is wrong with a sample, one line each."""
 
     def hidden(self, index: int) -> tuple[int, int]:
@@ -40,7 +40,7 @@ class InFiles(Protocol):
 
 
 @dataclass(slots=True)
-class Look:
+class ImageInspection:
     """What looking at one sample tells: errors, pixels a class [256], and facts of its files."""
 
     errors: list[str] = field(default_factory=list)
@@ -109,7 +109,7 @@ def check(
     found = []
     for split, dataset in splits.items():
         found.append(_gather(split, dataset, _looks(split, dataset, workers, progress)))
-        if isinstance(dataset, InFiles) and dataset.left_over:
+        if isinstance(dataset, FileBacked) and dataset.left_over:
             # Not a matter for training: who trains on a part of the images may have all the maps.
             first, count = dataset.left_over[0], len(dataset.left_over)
             found[-1].errors.append(
@@ -122,13 +122,13 @@ def check(
     return found
 
 
-def look(dataset: Dataset, index: int) -> Look:
+def look(dataset: Dataset, index: int) -> ImageInspection:
     """Read one sample and tell what is wrong with it."""
-    result = Look()
+    result = ImageInspection()
     try:
         sample = dataset[index]
-        if isinstance(dataset, InFiles):
-            result.errors += dataset.complaints(index)
+        if isinstance(dataset, FileBacked):
+            result.errors += dataset.problems(index)
             result.hidden = dataset.hidden(index)
     except UserError as error:
         result.errors.append(str(error.args[0]))
@@ -147,13 +147,13 @@ class _Looked:
 
     dataset: Dataset
 
-    def __getitem__(self, index: int) -> Look:
+    def __getitem__(self, index: int) -> ImageInspection:
         return look(self.dataset, index)
 
 
 def _looks(
     split: str, dataset: Dataset, workers: int, progress: Progress | None
-) -> Iterable[tuple[int, Look]]:
+) -> Iterable[tuple[int, ImageInspection]]:
     places = range(len(dataset))
     looks = batches(_Looked(dataset), ([place] for place in places), list, workers=workers)
     for place, (result,) in zip(places, looks, strict=True):
@@ -162,7 +162,7 @@ def _looks(
         yield place, result
 
 
-def _gather(split: str, dataset: Dataset, looks: Iterable[tuple[int, Look]]) -> Findings:
+def _gather(split: str, dataset: Dataset, looks: Iterable[tuple[int, ImageInspection]]) -> Findings:
     """The looks of a split together, and what only all of them show."""
     found = Findings(split, dataset.labels, len(dataset))
     turned: list[Path] = []

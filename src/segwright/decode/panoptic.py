@@ -16,13 +16,13 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from segwright.contracts import IGNORED, CenterOutput, Evidence, PredictedSegment, Prediction
+from segwright.contracts import IGNORED, CenterMaps, CenterOutput, PredictedSegment, Prediction
 from segwright.decode.class_centers import group_by_class
 from segwright.decode.grouping import group_pixels
 from segwright.decode.nearest import portion
 from segwright.decode.segment_scores import segment_scores
 from segwright.labels import LabelSpace
-from segwright.models.layers.centers import enlarge_centers
+from segwright.models.layers.centers import upsample_centers
 
 VOID = -1
 COLUMNS = IGNORED + 1  # of a table by class: any uint8 finds its place
@@ -42,7 +42,7 @@ class PanopticMaps:
 
 
 @dataclass(slots=True)
-class Panoptic:
+class CenterDecoder:
     """Panoptic maps from ``CenterOutput``, in the size of each image; what the padding says counts nowhere.
 
     ``threshold``: least heat of a center; ``nms_kernel``: side in pixels within which it is the highest;
@@ -80,7 +80,7 @@ class Panoptic:
     def _one(
         self, output: CenterOutput, size: tuple[int, int], padded: tuple[int, int], things: Sequence[int]
     ) -> Prediction:
-        full = enlarge_centers(output, padded, align_corners=self.align_corners)
+        full = upsample_centers(output, padded, align_corners=self.align_corners)
         inside = (slice(None), slice(None), slice(size[0]), slice(size[1]))
         logits, center, offset = full.semantic[inside], full.center[inside], full.offset[inside]
         semantic = logits.argmax(1).to(torch.uint8)
@@ -135,7 +135,7 @@ def merge_panoptic(  # noqa: PLR0913 - the settings of the method, each by name
 
     ``semantic``: logits [N, C, H, W], or classes [N, H, W] in which 255 is void. ``center``: heat. ``offset``:
     (y, x) in pixels. ``foreground`` [N, H, W]: where it is not zero there are things, whatever the class; a pixel
-    belongs to an object only where both say so. The rest is as in ``Panoptic``. ``ValueError`` if instance
+    belongs to an object only where both say so. The rest is as in ``CenterDecoder``. ``ValueError`` if instance
     numbers could reach ``divisor``.
     """
     if top_k >= divisor:
@@ -283,8 +283,10 @@ def _listed(votes: Votes, scores: Sequence[float], divisor: int) -> tuple[Predic
     )
 
 
-def _evidence(centers: Tensor, heat: Tensor, offset: Tensor) -> Evidence:
-    return Evidence(centers.cpu().numpy(), heat[0, 0].float().cpu().numpy(), offset[0].float().cpu().numpy())
+def _evidence(centers: Tensor, heat: Tensor, offset: Tensor) -> CenterMaps:
+    return CenterMaps(
+        centers.cpu().numpy(), heat[0, 0].float().cpu().numpy(), offset[0].float().cpu().numpy()
+    )
 
 
 def _image(output: CenterOutput, index: int) -> CenterOutput:

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from torch import nn
 
 from segwright.contracts import Dataset, Decoder, Prediction, Sample, Scores
-from segwright.decode.forward import ONCE, Forward
+from segwright.evaluation.evaluator import ProcessGroup, Tally
+from segwright.evaluation.inference_loop import ImageOutput, run_inference
 from segwright.evaluation.oracle import Oracle
-from segwright.evaluation.outputs import Seen, outputs
-from segwright.evaluation.tally import Group, Tally
+from segwright.inference.single_pass import SINGLE_PASS, InferenceMode
 from segwright.labels import LabelSpace
 
-DECIDES = {
+MONITOR = {
     "semantic": "miou",
     "instance": "ap",
     "panoptic": "pq",
@@ -32,7 +32,7 @@ TITLES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Alone:
+class SingleProcess:
     """A group of one."""
 
     rank: int = 0
@@ -47,11 +47,11 @@ class Alone:
         return [thing]
 
 
-ALONE = Alone()
+SINGLE_PROCESS = SingleProcess()
 
 
 @dataclass(slots=True)
-class Evaluation:
+class EvaluationResult:
     """Scores of a split, the counts behind them ([classes, classes + 1], rows are truth), and each image's.
 
     Where truth and predictions are panoptic: ``panoptic`` {all | things | stuff: {pq, sq, rq, n}, class: {name: ...}}
@@ -68,7 +68,7 @@ class Evaluation:
     foreground: dict[str, float] | None = None
     answers: dict[str, Any] | None = None
 
-    def headlines(self) -> dict[str, float]:
+    def summary(self) -> dict[str, float]:
         """The totals by name, as logs and summaries show them; NaN where there is nothing to score."""
         found = {name: getattr(self.scores, name) for name in ("miou", "pixel_accuracy", "class_accuracy")}
         if self.panoptic is not None:
@@ -81,9 +81,9 @@ class Evaluation:
             found["f1"] = self.answers["f1"]
         return found
 
-    def decides(self, task: str) -> float:
+    def selection_score(self, task: str) -> float:
         """The score by which models of a task are compared: mIoU, AP or PQ."""
-        return self.headlines().get(DECIDES[task], float("nan"))
+        return self.summary().get(MONITOR[task], float("nan"))
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, fractions 0..1, null where a class does not occur."""
@@ -94,7 +94,7 @@ class Evaluation:
             "answers": self.answers,
         }
         values = {
-            **self.headlines(),
+            **self.summary(),
             **asdict(self.scores),
             **{name: part for name, part in parts.items() if part is not None},
             "images": len(self.per_image),
@@ -105,9 +105,9 @@ class Evaluation:
         return dict(_plain(values))
 
 
-def described(headlines: Mapping[str, Any]) -> str:
+def described(summary: Mapping[str, Any]) -> str:
     """The totals in one line, in percent, the telling ones first; what is null or NaN is left out."""
-    found = [(title, headlines.get(name)) for name, title in TITLES.items()]
+    found = [(title, summary.get(name)) for name, title in TITLES.items()]
     return ", ".join(
         f"{title} {value:.2%}"
         for title, value in found
@@ -117,23 +117,23 @@ def described(headlines: Mapping[str, Any]) -> str:
 
 @dataclass(slots=True)
 class Scoring:
-    """Counts the predictions of a share of the images, and makes an ``Evaluation`` of what all shares counted."""
+    """Counts the predictions of a share of the images, and makes an ``EvaluationResult`` of what all shares counted."""
 
     tally: Tally
     per_image: list[dict[str, Any]] = field(default_factory=list)
 
-    def add(self, seen: Seen, prediction: Prediction) -> None:
+    def add(self, seen: ImageOutput, prediction: Prediction) -> None:
         """Count one image."""
         values = self.tally.add(prediction, seen.sample, image=seen.index, annotations=seen.annotations)
         self.per_image.append({"index": seen.index, "name": seen.sample.name} | values)
 
-    def result(self, group: Group) -> Evaluation:
+    def result(self, group: ProcessGroup) -> EvaluationResult:
         """The scores of all images of the group's processes."""
         tally = self.tally
         tally.combine(group)
         everyone = [image for part in group.gather(self.per_image) for image in part]
         everyone.sort(key=lambda image: int(image["index"]))
-        found = Evaluation(tally.labels, tally.confusion.result(), tally.confusion.counts, everyone)
+        found = EvaluationResult(tally.labels, tally.confusion.result(), tally.confusion.counts, everyone)
         if tally.panoptic_images:
             found.panoptic = tally.quality.result()
             found.average_precision = tally.precision.result()
@@ -149,26 +149,26 @@ def evaluate(  # noqa: PLR0913 - what may differ, each by name
     dataset: Dataset,
     decode: Decoder,
     *,
-    forward: Forward = ONCE,
+    forward: InferenceMode = SINGLE_PASS,
     oracle: Oracle | None = None,
     device: torch.device | None = None,
-    group: Group = ALONE,
+    group: ProcessGroup = SINGLE_PROCESS,
     workers: int = 0,
     max_detections: int = 100,
     autocast: AbstractContextManager[Any] | None = None,
     watch: Callable[[int, Sample, Prediction], None] | None = None,
-) -> Evaluation:
+) -> EvaluationResult:
     """Score ``model`` on every image of ``dataset`` exactly once, whatever the number of processes.
 
     Each process takes its share of the images; integer counts are added and ratios taken once, at the end.
     Images go one by one in their own size, so a score depends on no other image. ``forward``: how the model is run, for
-    example ``Scales``. ``oracle``: parts of what it says are replaced by the truth. ``max_detections``: the objects of
+    example ``TestTimeAugmentation``. ``oracle``: parts of what it says are replaced by the truth. ``max_detections``: the objects of
     an image that average precision looks at. ``watch`` is called with (index, sample, prediction) of each image of
     this process.
     """
     device, labels = device or torch.device("cpu"), dataset.labels
     scoring = Scoring(Tally(labels, max_detections))
-    passes = outputs(
+    passes = run_inference(
         model, dataset, group=group, device=device, forward=forward, workers=workers, autocast=autocast
     )
     with closing(passes):

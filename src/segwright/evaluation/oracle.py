@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from segwright.contracts import IGNORED, CenterOutput, Decoder, Output, Prediction, Sample, UserError
-from segwright.data.run_lengths import places, run_starts
-from segwright.data.targets import PanopticTargets
-from segwright.decode.kinds import ByKind
-from segwright.decode.panoptic import Panoptic, merge_panoptic
+from segwright.data.loading.targets import PanopticTargets
+from segwright.data.reading.rle import places, run_starts
+from segwright.decode.default import DefaultDecoder
+from segwright.decode.panoptic import CenterDecoder, merge_panoptic
 from segwright.decode.segment_scores import segment_scores
 from segwright.labels import LabelSpace
-from segwright.models.layers.resize import enlarge
+from segwright.models.layers.resize import upsample
 
 PARTS = ("semantic", "foreground", "center", "offset")
 
@@ -87,7 +87,7 @@ class Maps:
 class BothSides:
     """One image as a model sees it and as it is; ``logits`` and the ``head`` for foreground are the model's."""
 
-    decode: Panoptic
+    decode: CenterDecoder
     labels: LabelSpace
     logits: Float[Tensor, "classes height width"]
     head: NDArray[np.bool_] | None
@@ -109,7 +109,7 @@ class BothSides:
         evidence, things = found.evidence, labels.thing_table()[found.semantic]
         assert evidence is not None
         heat, offset = evidence.heat, evidence.offset
-        logits = enlarge(output.semantic.float(), padded, align_corners=panoptic.align_corners)
+        logits = upsample(output.semantic.float(), padded, align_corners=panoptic.align_corners)
         return cls(
             panoptic,
             labels,
@@ -152,10 +152,10 @@ class BothSides:
         )
 
 
-def panoptic_of(decode: Decoder) -> Panoptic:
+def panoptic_of(decode: Decoder) -> CenterDecoder:
     """The decoder of objects among those a model may have; ``UserError`` where it has none."""
-    panoptic = decode.centers if isinstance(decode, ByKind) else decode
-    if not isinstance(panoptic, Panoptic):
+    panoptic = decode.centers if isinstance(decode, DefaultDecoder) else decode
+    if not isinstance(panoptic, CenterDecoder):
         raise UserError(
             f"oracle: {type(decode).__name__} decodes classes alone; expected a model that finds objects"
         )

@@ -12,11 +12,11 @@ import torch
 from torch import nn
 
 from segwright.contracts import Dataset, Decoder
-from segwright.decode.forward import ONCE, Forward
-from segwright.evaluation.evaluate import ALONE, Evaluation, Scoring
+from segwright.evaluation.evaluate import SINGLE_PROCESS, EvaluationResult, Scoring
+from segwright.evaluation.evaluator import ProcessGroup, Tally
+from segwright.evaluation.inference_loop import run_inference
 from segwright.evaluation.oracle import PARTS, BothSides, panoptic_of
-from segwright.evaluation.outputs import outputs
-from segwright.evaluation.tally import Group, Tally
+from segwright.inference.single_pass import SINGLE_PASS, InferenceMode
 
 SETS = tuple(parts for count in range(len(PARTS) + 1) for parts in combinations(PARTS, count))
 SCORES = ("pq", "sq", "rq", "ap", "miou")
@@ -28,12 +28,12 @@ class StudyRow:
 
     parts: tuple[str, ...]
     stuff_area: int
-    evaluation: Evaluation
+    evaluation: EvaluationResult
 
     def to_json(self) -> dict[str, Any]:
         """{oracle, stuff_area, pq, sq, rq, ap, miou}, null for what does not occur."""
-        headlines = self.evaluation.headlines()
-        scores = {name: headlines.get(name, nan) for name in SCORES}
+        summary = self.evaluation.summary()
+        scores = {name: summary.get(name, nan) for name in SCORES}
         return {
             "oracle": list(self.parts),
             "stuff_area": self.stuff_area,
@@ -46,9 +46,9 @@ def oracle_study(
     dataset: Dataset,
     decode: Decoder,
     *,
-    forward: Forward = ONCE,
+    forward: InferenceMode = SINGLE_PASS,
     device: torch.device | None = None,
-    group: Group = ALONE,
+    group: ProcessGroup = SINGLE_PROCESS,
     workers: int = 0,
     max_detections: int = 100,
 ) -> list[StudyRow]:
@@ -60,7 +60,7 @@ def oracle_study(
     least = panoptic_of(decode).stuff_area
     cases = [*((parts, least) for parts in SETS), (PARTS, 0)]
     scorings = [Scoring(Tally(dataset.labels, max_detections)) for _ in cases]
-    passes = outputs(
+    passes = run_inference(
         model,
         dataset,
         group=group,

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from segwright.contracts import IGNORED, CenterOutput, CenterTargets, Loss, PixelOutput, Targets
 from segwright.losses.mining import TopK
-from segwright.models.layers.centers import enlarge_centers
+from segwright.models.layers.centers import upsample_centers
 
 
 def _hardest() -> Loss:
@@ -36,7 +36,7 @@ class CenterLoss:
         """The terms of ``semantic``, and the sums ``center``, ``offset`` and, with that head, ``foreground``."""
         truth = _centers(targets)
         height, width = targets.semantic.shape[1:]
-        full = enlarge_centers(output, (height, width), align_corners=self.align_corners)
+        full = upsample_centers(output, (height, width), align_corners=self.align_corners)
         squared = (full.center - truth.center)[:, 0] ** 2
         absolute = (full.offset - truth.offset).abs().sum(1)
         sums = self.semantic(PixelOutput(full.semantic), targets)

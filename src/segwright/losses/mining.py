@@ -14,11 +14,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from segwright.contracts import IGNORED, Output, Targets
-from segwright.losses.pixel import images_of, matched, scores_of, weights_of
+from segwright.losses.pixel import class_logits, image_count, pixel_weights, resize_to_match
 
 
 @dataclass(slots=True)
-class Ohem:
+class OHEM:
     """Mean cross entropy of the pixels whose true class has a probability of at most a threshold.
 
     The threshold is ``threshold``, or higher so that about ``min_kept`` pixels stay (online hard example
@@ -39,14 +39,16 @@ class Ohem:
 
     def __call__(self, output: Output, targets: Targets) -> dict[str, Tensor]:
         """The sum ``ohem``: the mean over the pixels kept, times the number of images."""
-        logits = scores_of(output)
-        scores, truth = matched(logits, targets.semantic, reduced=False, align_corners=self.align_corners)
+        logits = class_logits(output)
+        scores, truth = resize_to_match(
+            logits, targets.semantic, reduced=False, align_corners=self.align_corners
+        )
         kept = self.kept(scores.detach(), truth)
         chosen = torch.where(kept, truth, IGNORED)
         weights = None if self.class_weights is None else scores.new_tensor(self.class_weights)
         each = F.cross_entropy(scores, chosen, weight=weights, ignore_index=IGNORED, reduction="none")
         if self.weighted:
-            each = each * weights_of(targets, tuple(truth.shape[1:]))
+            each = each * pixel_weights(targets, tuple(truth.shape[1:]))
         count = kept.sum() if weights is None else weights[truth[kept]].sum()
         # At most one in the denominator where nothing is kept: the sum is then 0, and its gradient, too.
         value = each.sum() / torch.where(count > 0, count, 1)
@@ -54,7 +56,7 @@ class Ohem:
 
     def counts(self, targets: Targets) -> dict[str, Tensor]:
         """The number of images."""
-        return {"ohem": images_of(targets)}
+        return {"ohem": image_count(targets)}
 
     @torch.no_grad()
     def kept(
@@ -102,11 +104,13 @@ class TopK:
 
     def __call__(self, output: Output, targets: Targets) -> dict[str, Tensor]:
         """The sum ``top``: the mean over the pixels chosen, times the number of images."""
-        logits = scores_of(output)
-        scores, truth = matched(logits, targets.semantic, reduced=False, align_corners=self.align_corners)
+        logits = class_logits(output)
+        scores, truth = resize_to_match(
+            logits, targets.semantic, reduced=False, align_corners=self.align_corners
+        )
         each = F.cross_entropy(scores, truth, ignore_index=IGNORED, reduction="none")
         if self.weighted:
-            each = each * weights_of(targets, tuple(truth.shape[1:]))
+            each = each * pixel_weights(targets, tuple(truth.shape[1:]))
         pixels = truth.numel() if self.of == "all" else int((truth != IGNORED).sum().item())
         number = max(1, int(self.share * pixels))
         # In any order: only their mean matters.
@@ -115,7 +119,7 @@ class TopK:
 
     def counts(self, targets: Targets) -> dict[str, Tensor]:
         """The number of images."""
-        return {"top": images_of(targets)}
+        return {"top": image_count(targets)}
 
 
 def _own(shares: Tensor, truth: Tensor) -> Tensor:

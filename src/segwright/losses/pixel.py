@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from segwright.contracts import IGNORED, CenterOutput, Loss, Output, PixelOutput, Targets
-from segwright.models.layers.resize import enlarge
+from segwright.models.layers.resize import upsample
 
 
 @dataclass(slots=True)
@@ -43,7 +43,7 @@ class CrossEntropy:
 
     def __call__(self, output: Output, targets: Targets) -> dict[str, Tensor]:
         """The sums ``ce`` and, with auxiliary heads, ``auxiliary``."""
-        sums = {"ce": self.weight * self._sum(scores_of(output), targets, reduced=self.reduced)}
+        sums = {"ce": self.weight * self._sum(class_logits(output), targets, reduced=self.reduced)}
         if isinstance(output, PixelOutput) and output.auxiliary:
             reduced = self.reduced if self.reduced_auxiliary is None else self.reduced_auxiliary
             parts = [self._sum(logits, targets, reduced=reduced) for logits in output.auxiliary]
@@ -52,7 +52,7 @@ class CrossEntropy:
 
     def counts(self, targets: Targets) -> dict[str, Tensor]:
         """The number of pixels with truth or, ``per_weight``, the sum of their weights."""
-        truth = thinned(targets.semantic, self.rate)
+        truth = subsample(targets.semantic, self.rate)
         valid = (truth != IGNORED).sum().float()
         if self.per_weight and self.class_weights is not None:
             table = truth.new_tensor(self.class_weights, dtype=torch.float32)
@@ -60,8 +60,8 @@ class CrossEntropy:
         return {"ce": valid, "auxiliary": valid}
 
     def _sum(self, logits: Tensor, targets: Targets, *, reduced: bool) -> Tensor:
-        semantic = thinned(targets.semantic, self.rate)
-        scores, truth = matched(logits, semantic, reduced=reduced, align_corners=self.align_corners)
+        semantic = subsample(targets.semantic, self.rate)
+        scores, truth = resize_to_match(logits, semantic, reduced=reduced, align_corners=self.align_corners)
         weights = None if self.class_weights is None else scores.new_tensor(self.class_weights)
         total = F.cross_entropy(
             scores,
@@ -72,7 +72,7 @@ class CrossEntropy:
             label_smoothing=self.smoothing,
         )
         if self.weighted:
-            total = (total * weights_of(targets, tuple(truth.shape[1:]))).sum()
+            total = (total * pixel_weights(targets, tuple(truth.shape[1:]))).sum()
         return total * (semantic.numel() / truth.numel())  # a pixel of a reduced map stands for several
 
 
@@ -93,8 +93,8 @@ class Focal:
 
     def __call__(self, output: Output, targets: Targets) -> dict[str, Tensor]:
         """The sum ``focal``."""
-        logits = scores_of(output)
-        scores, truth = matched(
+        logits = class_logits(output)
+        scores, truth = resize_to_match(
             logits, targets.semantic, reduced=self.reduced, align_corners=self.align_corners
         )
         entropy = F.cross_entropy(scores, truth, ignore_index=IGNORED, reduction="none")
@@ -127,8 +127,8 @@ class BoundaryCrossEntropy:
 
     def __call__(self, output: Output, targets: Targets) -> dict[str, Tensor]:
         """The sum ``boundary``."""
-        scores, truth = matched(
-            scores_of(output), targets.semantic, reduced=False, align_corners=self.align_corners
+        scores, truth = resize_to_match(
+            class_logits(output), targets.semantic, reduced=False, align_corners=self.align_corners
         )
         weights = None if self.class_weights is None else scores.new_tensor(self.class_weights)
         each = F.cross_entropy(scores, truth, weight=weights, ignore_index=IGNORED, reduction="none")
@@ -163,8 +163,8 @@ class Dice:
 
     def __call__(self, output: Output, targets: Targets) -> dict[str, Tensor]:
         """The sum ``dice``: the value times the number of images."""
-        logits = scores_of(output)
-        scores, truth = matched(logits, targets.semantic, reduced=self.reduced)
+        logits = class_logits(output)
+        scores, truth = resize_to_match(logits, targets.semantic, reduced=self.reduced)
         classes = scores.shape[1]
         valid = truth.ravel() != IGNORED
         # Pixels in rows, those without truth dropped: sums over classes then need no one-hot map.
@@ -180,11 +180,11 @@ class Dice:
 
     def counts(self, targets: Targets) -> dict[str, Tensor]:
         """The number of images."""
-        return {"dice": images_of(targets)}
+        return {"dice": image_count(targets)}
 
 
 @dataclass(slots=True)
-class OnAuxiliary:
+class AuxiliaryLoss:
     """``loss`` on every auxiliary head, ``weight`` times; for losses that look at the main scores alone."""
 
     loss: Loss
@@ -204,7 +204,7 @@ class OnAuxiliary:
 
 
 @dataclass(slots=True)
-class Sum:
+class SumOfLosses:
     """Several losses together, of different terms: ``ValueError`` where two have a term of one name."""
 
     terms: tuple[Loss, ...]
@@ -226,17 +226,17 @@ def _united(parts: list[dict[str, Tensor]]) -> dict[str, Tensor]:
     return {name: value for part in parts for name, value in part.items()}
 
 
-def scores_of(output: Output) -> Float[Tensor, "images classes h w"]:
+def class_logits(output: Output) -> Float[Tensor, "images classes h w"]:
     """The class scores of either kind of output."""
     return output.semantic if isinstance(output, CenterOutput) else output.logits
 
 
-def images_of(targets: Targets) -> Tensor:
+def image_count(targets: Targets) -> Tensor:
     """The number of images, as a count: of losses that are means of a batch."""
     return torch.tensor(float(len(targets.semantic)), device=targets.semantic.device)
 
 
-def weights_of(targets: Targets, size: tuple[int, ...]) -> Float[Tensor, "images height width"]:
+def pixel_weights(targets: Targets, size: tuple[int, ...]) -> Float[Tensor, "images height width"]:
     """How much a pixel of the truth counts; ``ValueError`` where the targets or their size do not say."""
     if targets.centers is None or tuple(targets.semantic.shape[1:]) != size:
         raise ValueError(
@@ -245,7 +245,7 @@ def weights_of(targets: Targets, size: tuple[int, ...]) -> Float[Tensor, "images
     return targets.centers.semantic_weight.float()
 
 
-def thinned(semantic: Tensor, rate: int) -> Tensor:
+def subsample(semantic: Tensor, rate: int) -> Tensor:
     """Every ``rate``-th pixel of maps [N, H, W], from the middle of the first cell; cut cells may be ignored."""
     if rate == 1:
         return semantic
@@ -254,7 +254,7 @@ def thinned(semantic: Tensor, rate: int) -> Tensor:
     return whole[:, rate // 2 :: rate, rate // 2 :: rate]
 
 
-def matched(
+def resize_to_match(
     logits: Float[Tensor, "images classes h w"],
     semantic: Int[Tensor, "images height width"],
     *,
@@ -264,7 +264,7 @@ def matched(
     """Scores in float32 (or 64) and truth in one size: that of the truth or, if ``reduced``, of the scores."""
     logits = logits if logits.dtype == torch.float64 else logits.float()
     if not reduced:
-        return enlarge(logits, semantic.shape[1:], align_corners=align_corners), semantic
+        return upsample(logits, semantic.shape[1:], align_corners=align_corners), semantic
     nearest = F.interpolate(semantic[:, None].float(), size=logits.shape[2:], mode="nearest-exact")
     return logits, nearest[:, 0].long()
 

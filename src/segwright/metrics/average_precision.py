@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segwright.contracts import IGNORED, PredictedSegment, Segment
-from segwright.data.run_lengths import RunLengths, encode, from_annotation
+from segwright.data.reading.rle import RunLengths, encode, from_annotation
 from segwright.labels import LabelSpace
 
 Kind = Literal["mask", "box"]

@@ -13,7 +13,7 @@ from segwright.labels import LabelSpace
 
 
 @dataclass(slots=True)
-class Confusion:
+class ConfusionMatrix:
     """Pixel counts [classes, classes + 1], int64: rows are truth, the last column holds pixels that a
     prediction leaves without a class. Ignored truth counts nowhere (as in cityscapesscripts)."""
 
@@ -52,7 +52,7 @@ class Confusion:
 
 
 def scores(counts: NDArray[np.int64], names: tuple[str, ...]) -> Scores:
-    """Scores of pixel counts [C, C + 1] (``Confusion.counts``), each ratio taken once.
+    """Scores of pixel counts [C, C + 1] (``ConfusionMatrix.counts``), each ratio taken once.
 
     IoU = tp / (tp + fp + fn); a class that neither truth nor prediction holds is NaN and left out of means.
     Class accuracy is the mean recall over the classes that occur in the truth.

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segwright.contracts import PredictedSegment, Segment
-from segwright.data.run_lengths import places, run_starts
+from segwright.data.reading.rle import places, run_starts
 from segwright.labels import LabelSpace
 
 VOID = 0  # in truth; in predictions -1, and 0 unless a segment has that id

@@ -11,7 +11,7 @@ from segwright.labels import LabelSpace
 
 
 @dataclass(slots=True)
-class Binary:
+class BinaryConfig:
     """``model`` with a single channel of scores, above 0 for class 1; for losses in ``sigmoid`` and ``Threshold``."""
 
     model: ModelConfig

@@ -15,14 +15,14 @@ from torch.nn import functional as F
 
 from segwright.contracts import InputContract, PixelOutput
 from segwright.labels import LabelSpace
-from segwright.models.layers.conv import Scorer, conv_norm, initialize
-from segwright.models.layers.norm import Norm
-from segwright.models.layers.resize import enlarge
-from segwright.models.resnet import BasicBlock, Bottleneck, ResNet
+from segwright.models.backbones.resnet import BasicBlock, Bottleneck, ResNetConfig
+from segwright.models.layers.conv import ClassifierHead, conv_norm, initialize
+from segwright.models.layers.norm_config import Norm
+from segwright.models.layers.resize import upsample
 
 
 @dataclass(slots=True)
-class DDRNet:
+class DDRNetConfig:
     """``width`` of the stem: 32 is slim, 64 the full DDRNet-23; ``hidden`` channels of the head."""
 
     width: int = 32
@@ -30,15 +30,15 @@ class DDRNet:
     context: int = 128
     norm: Norm = field(default_factory=Norm)
 
-    def build(self, labels: LabelSpace, contract: InputContract) -> DDRNetNet:
+    def build(self, labels: LabelSpace, contract: InputContract) -> DDRNet:
         """The network with random weights."""
-        return DDRNetNet(self, labels, contract)
+        return DDRNet(self, labels, contract)
 
 
-class DDRNetNet(nn.Module):
+class DDRNet(nn.Module):
     """Scores at stride 8; one auxiliary head on the edge branch while it trains."""
 
-    def __init__(self, config: DDRNet, labels: LabelSpace, contract: InputContract) -> None:
+    def __init__(self, config: DDRNetConfig, labels: LabelSpace, contract: InputContract) -> None:
         super().__init__()
         self.labels, self.contract = labels, contract
         width, norm = config.width, config.norm
@@ -61,12 +61,12 @@ class DDRNetNet(nn.Module):
             for level in range(2)
         )
         self.up = nn.ModuleList(conv_norm(fine * 2 ** (level + 1), fine, norm=quiet) for level in range(2))
-        wide = ResNet(norm=norm, group_width=128)  # a bottleneck that is half as wide as its output
+        wide = ResNetConfig(norm=norm, group_width=128)  # a bottleneck that is half as wide as its output
         self.last_fine = Bottleneck(wide, fine, width, 1, (1, 1))
         self.last_coarse = Bottleneck(wide, 4 * fine, 2 * fine, 2, (1, 1))
         self.context = Context(self.last_coarse.outputs, config.context, self.last_fine.outputs, norm)
-        self.head = Scorer(self.last_fine.outputs, config.hidden, len(labels), norm=norm)
-        self.auxiliary = Scorer(fine, config.hidden, len(labels), norm=norm)
+        self.head = ClassifierHead(self.last_fine.outputs, config.hidden, len(labels), norm=norm)
+        self.auxiliary = ClassifierHead(fine, config.hidden, len(labels), norm=norm)
         for part in self.children():
             initialize(part)
 
@@ -76,13 +76,13 @@ class DDRNetNet(nn.Module):
         first = fine
         for level in range(2):
             fine, coarse = self.fine[level](fine), self.coarse[level](coarse)
-            told = enlarge(self.up[level](coarse), fine.shape[2:])
+            told = upsample(self.up[level](coarse), fine.shape[2:])
             coarse = F.relu(coarse + self.down[level](fine))
             fine = F.relu(fine + told)
             first = fine if level == 0 else first
         context = self.context(self.last_coarse(coarse))
         fine = self.last_fine(fine)
-        scores = self.head(fine + enlarge(context, fine.shape[2:]))
+        scores = self.head(fine + upsample(context, fine.shape[2:]))
         return PixelOutput(scores, (self.auxiliary(first),) if self.training else ())
 
 
@@ -103,13 +103,13 @@ class Context(nn.Module):
         for level, (reduce, process) in enumerate(zip(self.reduce[1:], self.process, strict=True), start=1):
             half = 2**level
             pooled = F.avg_pool2d(x, 2 * half + 1, half, half) if level < 4 else x.mean((2, 3), keepdim=True)
-            scales.append(process(enlarge(reduce(pooled), size) + scales[-1]))
+            scales.append(process(upsample(reduce(pooled), size) + scales[-1]))
         together: Tensor = F.relu(self.compress(torch.cat(scales, 1)) + self.shortcut(x))
         return together
 
 
 def _blocks(inputs: int, outputs: int, norm: Norm, *, stride: int = 1) -> nn.Sequential:
-    plain = ResNet(18, norm=norm)
+    plain = ResNetConfig(18, norm=norm)
     return nn.Sequential(
         BasicBlock(plain, inputs, outputs, stride, (1, 1)), BasicBlock(plain, outputs, outputs, 1, (1, 1))
     )

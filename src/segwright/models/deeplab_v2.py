@@ -16,19 +16,19 @@ from torch.nn import functional as F
 
 from segwright.contracts import InputContract, PixelOutput
 from segwright.labels import LabelSpace
-from segwright.models.backbones import Backbone, Features
+from segwright.models.backbones.resnet import ResNetConfig
+from segwright.models.backbones.timm import Backbone, Features
 from segwright.models.layers.conv import initialize
-from segwright.models.layers.resize import enlarge
-from segwright.models.resnet import ResNet
+from segwright.models.layers.resize import upsample
 
 
-def caffe_resnet(depth: int = 101, weights: str | None = None) -> ResNet:
+def caffe_resnet(depth: int = 101, weights: str | None = None) -> ResNetConfig:
     """The dilated ResNet of DeepLab v2, with its stride on the 1x1 and ceil-mode pooling."""
-    return ResNet(depth, weights, output_stride=8, dilation="all", stride_on="1x1", ceil_mode=True)
+    return ResNetConfig(depth, weights, output_stride=8, dilation="all", stride_on="1x1", ceil_mode=True)
 
 
 @dataclass(slots=True)
-class DeepLabV2:
+class DeepLabV2Config:
     """``align_corners`` of the resizing between scales: true in S3 as published, false since torch 0.4."""
 
     backbone: Backbone = field(default_factory=caffe_resnet)
@@ -37,16 +37,16 @@ class DeepLabV2:
     scales: tuple[float, ...] = (1.0,)
     align_corners: bool = False
 
-    def build(self, labels: LabelSpace, contract: InputContract) -> DeepLabV2Net:
+    def build(self, labels: LabelSpace, contract: InputContract) -> DeepLabV2:
         """The network."""
-        return DeepLabV2Net(self, self.backbone.build(len(contract.mean)), labels, contract)
+        return DeepLabV2(self, self.backbone.build(len(contract.mean)), labels, contract)
 
 
-class DeepLabV2Net(nn.Module):
+class DeepLabV2(nn.Module):
     """Scores at stride 8. Auxiliary: the first block's scores with refinement, each scale's scores with several."""
 
     def __init__(
-        self, config: DeepLabV2, backbone: Features, labels: LabelSpace, contract: InputContract
+        self, config: DeepLabV2Config, backbone: Features, labels: LabelSpace, contract: InputContract
     ) -> None:
         super().__init__()
         self.labels, self.contract = labels, contract
@@ -65,12 +65,12 @@ class DeepLabV2Net(nn.Module):
         scores = []
         for scale in self.scales:
             each = output if scale == 1 else self.head(self.backbone(self._scaled(images, scale))[-1])
-            scores.append(enlarge(each.logits, size, align_corners=self.align_corners))
+            scores.append(upsample(each.logits, size, align_corners=self.align_corners))
         return PixelOutput(torch.stack(scores).amax(0), tuple(scores))
 
     def _scaled(self, images: Tensor, scale: float) -> Tensor:
         size = [int(side * scale) + 1 for side in images.shape[2:]]
-        return enlarge(images, size, align_corners=self.align_corners)
+        return upsample(images, size, align_corners=self.align_corners)
 
 
 class DilatedSum(nn.Module):

@@ -9,23 +9,23 @@ from torch import Tensor, nn
 
 from segwright.contracts import InputContract
 from segwright.labels import LabelSpace
-from segwright.models.backbones import Backbone
-from segwright.models.layers.aspp import ASPP, Atrous
+from segwright.models.backbones.resnet import ResNetConfig
+from segwright.models.backbones.timm import Backbone
+from segwright.models.layers.aspp import ASPP, ASPPConfig
 from segwright.models.layers.conv import conv_norm
-from segwright.models.layers.norm import Norm
-from segwright.models.layers.segmenter import Auxiliary, Segmenter
-from segwright.models.resnet import ResNet
+from segwright.models.layers.norm_config import Norm
+from segwright.models.layers.segmenter import AuxiliaryHeadConfig, Segmenter
 
 
 @dataclass(slots=True)
-class DeepLabV3:
+class DeepLabV3Config:
     """``hidden``: channels of the 3x3 convolution between pyramid and classifier; 0 for none, as in S1."""
 
-    backbone: Backbone = field(default_factory=lambda: ResNet(50, output_stride=8))
-    atrous: Atrous = field(default_factory=Atrous)
+    backbone: Backbone = field(default_factory=lambda: ResNetConfig(50, output_stride=8))
+    atrous: ASPPConfig = field(default_factory=ASPPConfig)
     hidden: int = 256
     norm: Norm = field(default_factory=Norm)
-    auxiliary: tuple[Auxiliary, ...] = ()
+    auxiliary: tuple[AuxiliaryHeadConfig, ...] = ()
 
     def build(self, labels: LabelSpace, contract: InputContract) -> Segmenter:
         """The network."""
@@ -37,7 +37,7 @@ class DeepLabV3:
 class DeepLabV3Head(nn.Module):
     """Atrous pyramid over the deepest map, class scores at its stride."""
 
-    def __init__(self, config: DeepLabV3, inputs: int, classes: int) -> None:
+    def __init__(self, config: DeepLabV3Config, inputs: int, classes: int) -> None:
         super().__init__()
         self.aspp = ASPP(config.atrous, inputs, config.norm)
         width = config.atrous.projected

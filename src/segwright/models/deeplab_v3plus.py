@@ -9,27 +9,27 @@ from torch import Tensor, nn
 
 from segwright.contracts import InputContract
 from segwright.labels import LabelSpace
-from segwright.models.backbones import Backbone, Features
-from segwright.models.layers.aspp import Atrous
-from segwright.models.layers.decoder import AtrousDecoder, Branch, Convs
-from segwright.models.layers.norm import Norm
-from segwright.models.layers.segmenter import Auxiliary, Segmenter
-from segwright.models.resnet import ResNet
+from segwright.models.backbones.resnet import ResNetConfig
+from segwright.models.backbones.timm import Backbone, Features
+from segwright.models.layers.aspp import ASPPConfig
+from segwright.models.layers.decoder import AtrousDecoder, ConvStack, DecoderBranch
+from segwright.models.layers.norm_config import Norm
+from segwright.models.layers.segmenter import AuxiliaryHeadConfig, Segmenter
 
 
 @dataclass(slots=True)
-class DeepLabV3Plus:
+class DeepLabV3PlusConfig:
     """``low_width``: channels of the projected map at stride 4; ``separable`` concerns the two 3x3 of the decoder."""
 
-    backbone: Backbone = field(default_factory=lambda: ResNet(50, output_stride=16))
-    atrous: Atrous = field(default_factory=lambda: Atrous(rates=(6, 12, 18)))
+    backbone: Backbone = field(default_factory=lambda: ResNetConfig(50, output_stride=16))
+    atrous: ASPPConfig = field(default_factory=lambda: ASPPConfig(rates=(6, 12, 18)))
     low_width: int = 48
     width: int = 256
     separable: bool = True
     align_corners: bool = False  # S5: True
     dropout: float = 0.0  # of whole maps, before the classifier; mmsegmentation: 0.1
     norm: Norm = field(default_factory=Norm)
-    auxiliary: tuple[Auxiliary, ...] = ()
+    auxiliary: tuple[AuxiliaryHeadConfig, ...] = ()
 
     def build(self, labels: LabelSpace, contract: InputContract) -> Segmenter:
         """The network."""
@@ -41,14 +41,14 @@ class DeepLabV3Plus:
 class DeepLabV3PlusHead(nn.Module):
     """Scores at stride 4."""
 
-    def __init__(self, config: DeepLabV3Plus, backbone: Features, classes: int) -> None:
+    def __init__(self, config: DeepLabV3PlusConfig, backbone: Features, classes: int) -> None:
         super().__init__()
         self.decoder = AtrousDecoder(
-            Branch(config.atrous, (config.low_width,), config.width),
+            DecoderBranch(config.atrous, (config.low_width,), config.width),
             backbone,
             (4,),
             config.norm,
-            convs=Convs(kernel=3, count=2, separable=config.separable),
+            convs=ConvStack(kernel=3, count=2, separable=config.separable),
             align_corners=config.align_corners,
         )
         self.dropout = nn.Dropout2d(config.dropout)

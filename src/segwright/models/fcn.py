@@ -10,22 +10,22 @@ from torch import Tensor, nn
 
 from segwright.contracts import InputContract
 from segwright.labels import LabelSpace
-from segwright.models.backbones import Backbone
-from segwright.models.layers.conv import Scorer, conv_norm
-from segwright.models.layers.norm import Norm
+from segwright.models.backbones.resnet import ResNetConfig
+from segwright.models.backbones.timm import Backbone
+from segwright.models.layers.conv import ClassifierHead, conv_norm
+from segwright.models.layers.norm_config import Norm
 from segwright.models.layers.resize import convolve_together, side_by_side
-from segwright.models.layers.segmenter import Auxiliary, Segmenter
-from segwright.models.resnet import ResNet
+from segwright.models.layers.segmenter import AuxiliaryHeadConfig, Segmenter
 
 
 @dataclass(slots=True)
-class FCN:
+class FCNConfig:
     """``hidden`` channels as a share of the map's: 1/4 in torchvision and C1, 0 (a bare classifier) in C5.
 
     ``merge`` takes all maps at the size of the finest, for HRNet; ``align_corners`` concerns only that.
     """
 
-    backbone: Backbone = field(default_factory=lambda: ResNet(50, output_stride=8))
+    backbone: Backbone = field(default_factory=lambda: ResNetConfig(50, output_stride=8))
     hidden: float = 0.25
     kernel: int = 3  # mmsegmentation on HRNet: 1
     beside: int = 0  # convolutions whose result the last one sees beside the map; mmsegmentation on ResNet: 2
@@ -34,7 +34,7 @@ class FCN:
     merge: bool = False
     align_corners: bool = False
     norm: Norm = field(default_factory=Norm)
-    auxiliary: tuple[Auxiliary, ...] = ()
+    auxiliary: tuple[AuxiliaryHeadConfig, ...] = ()
 
     def build(self, labels: LabelSpace, contract: InputContract) -> Segmenter:
         """The network."""
@@ -47,13 +47,13 @@ class FCN:
 class FCNHead(nn.Module):
     """Scores from the deepest map, or from all of them."""
 
-    def __init__(self, config: FCN, inputs: int, classes: int) -> None:
+    def __init__(self, config: FCNConfig, inputs: int, classes: int) -> None:
         super().__init__()
         self.merge, self.align_corners = config.merge, config.align_corners
         hidden, kernel = int(inputs * config.hidden), config.kernel
         widths = pairwise((inputs, *[hidden] * config.beside))
         self.beside = nn.Sequential(*(conv_norm(*pair, kernel, norm=config.norm) for pair in widths))
-        self.scorer = Scorer(
+        self.scorer = ClassifierHead(
             inputs + hidden if config.beside else inputs,
             hidden,
             classes,

@@ -10,18 +10,18 @@ from torch import Tensor, nn
 
 from segwright.contracts import InputContract, PixelOutput
 from segwright.labels import LabelSpace
-from segwright.models.backbones import Backbone, Features
-from segwright.models.hrnet import HRNet
-from segwright.models.layers.conv import Scorer, conv_norm, initialize
-from segwright.models.layers.norm import Norm
+from segwright.models.backbones.hrnet import HRNetConfig
+from segwright.models.backbones.timm import Backbone, Features
+from segwright.models.layers.conv import ClassifierHead, conv_norm, initialize
+from segwright.models.layers.norm_config import Norm
 from segwright.models.layers.resize import convolve_together
 
 
 @dataclass(slots=True)
-class OCR:
+class OCRConfig:
     """On the backbone's four deepest maps at the size of the finest; ``width`` of pixels, ``inner`` of attention."""
 
-    backbone: Backbone = field(default_factory=HRNet)
+    backbone: Backbone = field(default_factory=HRNetConfig)
     width: int = 512
     inner: int = 256
     dropout: float = 0.05
@@ -36,19 +36,21 @@ class OCR:
 class OCRNet(nn.Module):
     """Its auxiliary scores say where each class roughly is; they are needed, so they are always there."""
 
-    def __init__(self, config: OCR, backbone: Features, labels: LabelSpace, contract: InputContract) -> None:
+    def __init__(
+        self, config: OCRConfig, backbone: Features, labels: LabelSpace, contract: InputContract
+    ) -> None:
         super().__init__()
         self.labels, self.contract = labels, contract
         self.align_corners = config.align_corners
         self.backbone = backbone
         inputs, width, norm = sum(backbone.channels[-4:]), config.width, config.norm
         self.regions = nn.Sequential(
-            conv_norm(inputs, inputs, norm=norm), Scorer(inputs, 0, len(labels), norm=norm)
+            conv_norm(inputs, inputs, norm=norm), ClassifierHead(inputs, 0, len(labels), norm=norm)
         )
         self.pixels = conv_norm(inputs, width, 3, norm=norm)
         self.attention = ObjectAttention(width, config.inner, norm)
         self.fuse = conv_norm(2 * width, width, norm=norm)
-        self.score = Scorer(width, 0, len(labels), norm=norm, rate=config.dropout)
+        self.score = ClassifierHead(width, 0, len(labels), norm=norm, rate=config.dropout)
         for head in (self.regions, self.pixels, self.attention, self.fuse, self.score):
             initialize(head)
 

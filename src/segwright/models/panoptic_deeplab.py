@@ -14,15 +14,15 @@ from torch import Tensor, nn
 
 from segwright.contracts import CenterOutput, InputContract, PixelOutput, UserError
 from segwright.labels import LabelSpace
-from segwright.models.backbones import Backbone, Features
+from segwright.models.backbones.resnet import ResNetConfig
+from segwright.models.backbones.timm import Backbone, Features
 from segwright.models.layers.conv import initialize
-from segwright.models.layers.decoder import AtrousDecoder, Branch, Convs
-from segwright.models.layers.norm import Norm
-from segwright.models.resnet import ResNet
+from segwright.models.layers.decoder import AtrousDecoder, ConvStack, DecoderBranch
+from segwright.models.layers.norm_config import Norm
 
 
 @dataclass(slots=True)
-class PanopticDeepLab:
+class PanopticDeepLabConfig:
     """``strides`` of the maps that refine both pyramids: S5 has 8, 4 beside output stride 16, and 16, 8, 4 beside 32.
 
     ``instance`` None: the classes alone, as ``PixelOutput``. ``foreground``: a third score of the instance branch,
@@ -30,32 +30,34 @@ class PanopticDeepLab:
     ``convs`` fuse maps and lead to scores, to the heat map ``center_convs`` if not None.
     """
 
-    backbone: Backbone = field(default_factory=lambda: ResNet(50, output_stride=16))
-    semantic: Branch = field(default_factory=Branch)
-    instance: Branch | None = field(default_factory=lambda: Branch(projected=(32, 16), width=128, hidden=32))
+    backbone: Backbone = field(default_factory=lambda: ResNetConfig(50, output_stride=16))
+    semantic: DecoderBranch = field(default_factory=DecoderBranch)
+    instance: DecoderBranch | None = field(
+        default_factory=lambda: DecoderBranch(projected=(32, 16), width=128, hidden=32)
+    )
     strides: tuple[int, ...] = (8, 4)
     foreground: bool = False
-    convs: Convs = field(default_factory=Convs)
-    center_convs: Convs | None = None  # Detectron2: two plain 3x3, also where the others are separable
+    convs: ConvStack = field(default_factory=ConvStack)
+    center_convs: ConvStack | None = None  # Detectron2: two plain 3x3, also where the others are separable
     finer_first: bool = False  # Detectron2 concatenates the finer map first, S5 last
     align_corners: bool = True  # Detectron2: False
     initial_std: float | None = None  # of both decoders' weights, S5: 0.001; None: He et al. 2015
     norm: Norm = field(default_factory=Norm)
 
-    def build(self, labels: LabelSpace, contract: InputContract) -> PanopticDeepLabNet:
+    def build(self, labels: LabelSpace, contract: InputContract) -> PanopticDeepLab:
         """The network."""
         if self.foreground and self.instance is None:
             raise UserError(
                 "foreground is a score of the instance branch; expected an instance branch beside it"
             )
-        return PanopticDeepLabNet(self, self.backbone.build(len(contract.mean)), labels, contract)
+        return PanopticDeepLab(self, self.backbone.build(len(contract.mean)), labels, contract)
 
 
-class PanopticDeepLabNet(nn.Module):
+class PanopticDeepLab(nn.Module):
     """The network; its maps have the stride of the finest map that refines them."""
 
     def __init__(
-        self, config: PanopticDeepLab, backbone: Features, labels: LabelSpace, contract: InputContract
+        self, config: PanopticDeepLabConfig, backbone: Features, labels: LabelSpace, contract: InputContract
     ) -> None:
         super().__init__()
         self.labels, self.contract = labels, contract
@@ -72,7 +74,7 @@ class PanopticDeepLabNet(nn.Module):
 class PanopticDeepLabHead(nn.Module):
     """Both branches."""
 
-    def __init__(self, config: PanopticDeepLab, backbone: Features, classes: int) -> None:
+    def __init__(self, config: PanopticDeepLabConfig, backbone: Features, classes: int) -> None:
         super().__init__()
         self.semantic = ScoredBranch(config, config.semantic, backbone, {"semantic": classes})
         scores = {"center": 1, "offset": 2} | ({"foreground": 1} if config.foreground else {})
@@ -93,7 +95,11 @@ class ScoredBranch(nn.Module):
     """A decoder and its ``scores``: their channels by name."""
 
     def __init__(
-        self, config: PanopticDeepLab, branch: Branch, backbone: Features, scores: Mapping[str, int]
+        self,
+        config: PanopticDeepLabConfig,
+        branch: DecoderBranch,
+        backbone: Features,
+        scores: Mapping[str, int],
     ) -> None:
         super().__init__()
         self.decoder = AtrousDecoder(
@@ -116,7 +122,7 @@ class ScoredBranch(nn.Module):
         return {name: score(x) for name, score in self.scores.items()}
 
 
-def _score(branch: Branch, channels: int, convs: Convs, norm: Norm) -> nn.Sequential:
+def _score(branch: DecoderBranch, channels: int, convs: ConvStack, norm: Norm) -> nn.Sequential:
     """Hidden convolutions that narrow with the last one, then a 1x1 to the score."""
     widths = [*[branch.width] * convs.count, branch.hidden]
     hidden = convs.build(widths, norm) if branch.hidden else nn.Sequential()

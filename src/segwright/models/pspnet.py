@@ -9,23 +9,23 @@ from torch import Tensor, nn
 
 from segwright.contracts import InputContract
 from segwright.labels import LabelSpace
-from segwright.models.backbones import Backbone
+from segwright.models.backbones.resnet import ResNetConfig
+from segwright.models.backbones.timm import Backbone
 from segwright.models.layers.conv import conv_norm
-from segwright.models.layers.norm import Norm
+from segwright.models.layers.norm_config import Norm
 from segwright.models.layers.ppm import PyramidPooling
 from segwright.models.layers.resize import convolve_together, side_by_side
-from segwright.models.layers.segmenter import Auxiliary, Segmenter
-from segwright.models.resnet import ResNet
+from segwright.models.layers.segmenter import AuxiliaryHeadConfig, Segmenter
 
 
 @dataclass(slots=True)
-class PSPNet:
+class PSPNetConfig:
     """``width`` of every pooled branch and of the bottleneck; ``align_corners`` and ``pools_first``: S1 true.
 
     ``merge`` takes all maps at the size of the finest, for HRNet.
     """
 
-    backbone: Backbone = field(default_factory=lambda: ResNet(101, output_stride=8))
+    backbone: Backbone = field(default_factory=lambda: ResNetConfig(101, output_stride=8))
     grids: tuple[int, ...] = (1, 2, 3, 6)
     width: int = 512
     align_corners: bool = False
@@ -33,7 +33,7 @@ class PSPNet:
     merge: bool = False
     dropout: float = 0.1
     norm: Norm = field(default_factory=Norm)
-    auxiliary: tuple[Auxiliary, ...] = field(default_factory=lambda: (Auxiliary(),))
+    auxiliary: tuple[AuxiliaryHeadConfig, ...] = field(default_factory=lambda: (AuxiliaryHeadConfig(),))
 
     def build(self, labels: LabelSpace, contract: InputContract) -> Segmenter:
         """The network."""
@@ -46,7 +46,7 @@ class PSPNet:
 class PSPNetHead(nn.Module):
     """Pyramid pooling, a 3x3 bottleneck, class scores at the stride of the deepest map."""
 
-    def __init__(self, config: PSPNet, inputs: int, classes: int) -> None:
+    def __init__(self, config: PSPNetConfig, inputs: int, classes: int) -> None:
         super().__init__()
         self.align_corners, self.merge = config.align_corners, config.merge
         self.pyramid = PyramidPooling(

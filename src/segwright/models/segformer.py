@@ -9,23 +9,23 @@ from torch import Tensor, nn
 
 from segwright.contracts import InputContract
 from segwright.labels import LabelSpace
-from segwright.models.backbones import Backbone, Timm
+from segwright.models.backbones.timm import Backbone, TimmConfig
 from segwright.models.layers.conv import conv_norm
-from segwright.models.layers.norm import Norm
+from segwright.models.layers.norm_config import Norm
 from segwright.models.layers.resize import convolve_together
-from segwright.models.layers.segmenter import Auxiliary, Segmenter
+from segwright.models.layers.segmenter import AuxiliaryHeadConfig, Segmenter
 
 
 @dataclass(slots=True)
-class SegFormer:
+class SegFormerConfig:
     """On the backbone's four deepest maps; ``width`` of the head: 256 for small backbones, 768 for large ones."""
 
-    backbone: Backbone = field(default_factory=lambda: Timm("pvt_v2_b0"))
+    backbone: Backbone = field(default_factory=lambda: TimmConfig("pvt_v2_b0"))
     width: int = 256
     dropout: float = 0.1
     align_corners: bool = False
     norm: Norm = field(default_factory=Norm)
-    auxiliary: tuple[Auxiliary, ...] = ()
+    auxiliary: tuple[AuxiliaryHeadConfig, ...] = ()
 
     def build(self, labels: LabelSpace, contract: InputContract) -> Segmenter:
         """The network."""
@@ -37,7 +37,7 @@ class SegFormer:
 class SegFormerHead(nn.Module):
     """Every map to one width, to the size of the finest, mixed pixel by pixel; scores at that size."""
 
-    def __init__(self, config: SegFormer, channels: Sequence[int], classes: int) -> None:
+    def __init__(self, config: SegFormerConfig, channels: Sequence[int], classes: int) -> None:
         super().__init__()
         self.align_corners = config.align_corners
         self.project = nn.ModuleList(nn.Conv2d(inputs, config.width, 1) for inputs in channels)

@@ -11,27 +11,27 @@ from torch.nn import functional as F
 
 from segwright.contracts import InputContract, PixelOutput
 from segwright.labels import LabelSpace
-from segwright.models.backbones import Backbone, Timm
+from segwright.models.backbones.timm import Backbone, TimmConfig
 from segwright.models.layers.conv import conv_norm
-from segwright.models.layers.norm import Norm
-from segwright.models.layers.resize import enlarge
+from segwright.models.layers.norm_config import Norm
+from segwright.models.layers.resize import upsample
 
 
 @dataclass(slots=True)
-class UNet:
+class UNetConfig:
     """``widths`` of the decoder, deepest first."""
 
-    backbone: Backbone = field(default_factory=lambda: Timm("resnet34"))
+    backbone: Backbone = field(default_factory=lambda: TimmConfig("resnet34"))
     widths: tuple[int, ...] = (256, 128, 64, 32)
     norm: Norm = field(default_factory=Norm)
 
-    def build(self, labels: LabelSpace, contract: InputContract) -> UNetNet:
+    def build(self, labels: LabelSpace, contract: InputContract) -> UNet:
         """The network."""
-        return UNetNet(self, labels, contract)
+        return UNet(self, labels, contract)
 
 
 @dataclass(slots=True)
-class PlainUNet:
+class PlainUNetConfig:
     """S4's: convolutions with bias around norms, pooling down, bilinear up; scores at the size of the image.
 
     ``widths`` of the levels, finest first. ``align_corners`` of the steps up: true in S4.
@@ -41,15 +41,15 @@ class PlainUNet:
     align_corners: bool = True
     norm: Norm = field(default_factory=Norm)
 
-    def build(self, labels: LabelSpace, contract: InputContract) -> PlainUNetNet:
+    def build(self, labels: LabelSpace, contract: InputContract) -> PlainUNet:
         """The network."""
-        return PlainUNetNet(self, labels, contract)
+        return PlainUNet(self, labels, contract)
 
 
-class UNetNet(nn.Module):
+class UNet(nn.Module):
     """The network; its logits are at the backbone's finest stride (2 for a ResNet)."""
 
-    def __init__(self, config: UNet, labels: LabelSpace, contract: InputContract) -> None:
+    def __init__(self, config: UNetConfig, labels: LabelSpace, contract: InputContract) -> None:
         super().__init__()
         self.labels, self.contract = labels, contract
         self.backbone = config.backbone.build(len(contract.mean))
@@ -65,14 +65,14 @@ class UNetNet(nn.Module):
         """Scores of normalized images."""
         x, *skips = list(self.backbone(images))[::-1]
         for step, skip in zip(self.decoder, skips, strict=False):
-            x = step(torch.cat([enlarge(x, skip.shape[2:]), skip], 1))
+            x = step(torch.cat([upsample(x, skip.shape[2:]), skip], 1))
         return PixelOutput(self.head(x))
 
 
-class PlainUNetNet(nn.Module):
+class PlainUNet(nn.Module):
     """The network; a side that halves to less than its skip is padded, more at the end."""
 
-    def __init__(self, config: PlainUNet, labels: LabelSpace, contract: InputContract) -> None:
+    def __init__(self, config: PlainUNetConfig, labels: LabelSpace, contract: InputContract) -> None:
         super().__init__()
         self.labels, self.contract = labels, contract
         self.align_corners = config.align_corners

@@ -9,20 +9,20 @@ from torch import Tensor, nn
 
 from segwright.contracts import InputContract
 from segwright.labels import LabelSpace
-from segwright.models.backbones import Backbone
+from segwright.models.backbones.resnet import ResNetConfig
+from segwright.models.backbones.timm import Backbone
 from segwright.models.layers.conv import conv_norm
-from segwright.models.layers.norm import Norm
+from segwright.models.layers.norm_config import Norm
 from segwright.models.layers.ppm import PyramidPooling
-from segwright.models.layers.resize import convolve_together, enlarge
-from segwright.models.layers.segmenter import Auxiliary, Segmenter
-from segwright.models.resnet import ResNet
+from segwright.models.layers.resize import convolve_together, upsample
+from segwright.models.layers.segmenter import AuxiliaryHeadConfig, Segmenter
 
 
 @dataclass(slots=True)
-class UPerNet:
+class UPerNetConfig:
     """On the backbone's four deepest maps; ``width`` of the pyramid: 512, lite 256."""
 
-    backbone: Backbone = field(default_factory=ResNet)
+    backbone: Backbone = field(default_factory=ResNetConfig)
     grids: tuple[int, ...] = (1, 2, 3, 6)
     width: int = 512
     pooled_width: int = 512
@@ -30,7 +30,7 @@ class UPerNet:
     resize_first: bool = True  # of the pooled maps before their convolution, as in S2
     dropout: float = 0.0  # of whole maps, before the classifier; mmsegmentation: 0.1
     norm: Norm = field(default_factory=Norm)
-    auxiliary: tuple[Auxiliary, ...] = ()
+    auxiliary: tuple[AuxiliaryHeadConfig, ...] = ()
 
     def build(self, labels: LabelSpace, contract: InputContract) -> Segmenter:
         """The network."""
@@ -42,7 +42,7 @@ class UPerNet:
 class UPerNetHead(nn.Module):
     """Scores at the stride of the finest of the maps."""
 
-    def __init__(self, config: UPerNet, channels: Sequence[int], classes: int) -> None:
+    def __init__(self, config: UPerNetConfig, channels: Sequence[int], classes: int) -> None:
         super().__init__()
         self.align_corners = config.align_corners
         width, norm = config.width, config.norm
@@ -69,7 +69,7 @@ class UPerNetHead(nn.Module):
         levels = [top]
         for level in range(len(self.lateral) - 1, -1, -1):
             side = self.lateral[level](maps[level])
-            top = side + enlarge(top, side.shape[2:], align_corners=corners)
+            top = side + upsample(top, side.shape[2:], align_corners=corners)
             levels.insert(0, self.smooth[level](top))
         fused = convolve_together(self.fuse, levels, levels[0].shape[2:], align_corners=corners)
         scores: Tensor = self.classifier(self.dropout(fused))

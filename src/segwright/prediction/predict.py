@@ -14,18 +14,18 @@ from numpy.typing import NDArray
 from torch import nn
 
 from segwright.contracts import Decoder, InputContract, Prediction, Sample, UserError
-from segwright.data.images import read_bands, read_image
-from segwright.data.lists import IMAGE_ENDINGS
-from segwright.data.loader import Stack
-from segwright.data.maps import write_png
-from segwright.data.targets import SemanticTargets
-from segwright.decode.forward import ONCE, Forward
-from segwright.decode.kinds import decoder_of, showing
+from segwright.data.loading.batches import Collate
+from segwright.data.loading.targets import SemanticTargets
+from segwright.data.reading.file_lists import IMAGE_ENDINGS
+from segwright.data.reading.images import read_bands, read_image
+from segwright.data.reading.label_maps import write_png
+from segwright.decode.default import decoder_of, with_center_maps
+from segwright.inference.single_pass import SINGLE_PASS, InferenceMode
 from segwright.labels import LabelSpace
-from segwright.models.weights import read_model
-from segwright.prediction.draw import as_rgb
-from segwright.prediction.draw_segments import SHOWN, draw_colors, draw_prediction
-from segwright.prediction.official import FORMATS, Files, ids_in, image_id
+from segwright.models.weights.model_file import read_model
+from segwright.prediction.writers import FORMATS, Files, ids_in, image_id
+from segwright.visualization.label_maps import as_rgb
+from segwright.visualization.segments import VISUALIZATIONS, draw_colors, draw_prediction
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +62,15 @@ def predict(
     image: Path | str | NDArray[Any] | Any,
     *,
     decode: Decoder | None = None,
-    forward: Forward = ONCE,
+    forward: InferenceMode = SINGLE_PASS,
 ) -> ImagePrediction:
     """The prediction for a path, a PIL image or an array, on the model's device.
 
     An array is RGB uint8 [H, W, 3] or, for a model of several bands, [H, W, bands] as the files hold it.
-    ``decode`` in place of the model's own decoder; ``forward``: how the model is run, for example ``Scales``.
+    ``decode`` in place of the model's own decoder; ``forward``: how the model is run, for example ``TestTimeAugmentation``.
     """
     array, name = _as_array(image, model.contract)  # type: ignore[arg-type]
-    stack = Stack(SemanticTargets(), model.contract, model.labels)  # type: ignore[arg-type]
+    stack = Collate(SemanticTargets(), model.contract, model.labels)  # type: ignore[arg-type]
     batch = stack([Sample(array, np.zeros(array.shape[:2], np.uint8), name)])
     device = next(model.parameters()).device
     with torch.inference_mode():
@@ -87,24 +87,26 @@ def predict_files(
     out: Path,
     *,
     save: Collection[str] = (),
-    forward: Forward = ONCE,
+    forward: InferenceMode = SINGLE_PASS,
     ids: Path | None = None,
 ) -> Iterator[tuple[Path, str | None]]:
     """Predict images, folders and globs into ``out``: each file, and what was wrong with it if it was skipped.
 
     Writes ``index/`` (the data set's raw values), ``color/`` and ``overlay/``, one PNG an image in each; of objects
     COCO's ``panoptic/`` and, at the end, ``panoptic.json``. ``save`` names more: the other ``FORMATS``, and of objects
-    the pictures ``SHOWN`` in folders of their names. ``ids``: a COCO file whose images have the ids to write, found by
+    the pictures ``VISUALIZATIONS`` in folders of their names. ``ids``: a COCO file whose images have the ids to write, found by
     the names of their files; else ids are the names, numbers where they are digits.
     """
     if out.exists() and not out.is_dir():
         raise UserError(f"{out}: is a file; expected a folder to write into; choose another --out")
-    if unknown := sorted(set(save) - {*FORMATS, *SHOWN}):
-        raise UserError(f"--save {unknown[0]}: no such thing; there are {', '.join((*FORMATS, *SHOWN))}")
+    if unknown := sorted(set(save) - {*FORMATS, *VISUALIZATIONS}):
+        raise UserError(
+            f"--save {unknown[0]}: no such thing; there are {', '.join((*FORMATS, *VISUALIZATIONS))}"
+        )
     paths, labels = find_images(sources), model.labels
     stems, id_of = [path.stem for path in paths], image_id if ids is None else ids_in(ids)
     files: dict[str, Files] = {name: FORMATS[name](out, labels, id_of) for name in FORMATS if name in save}  # type: ignore[arg-type]
-    decode = showing(decoder_of(model)) if set(save) & set(SHOWN) else None
+    decode = with_center_maps(decoder_of(model)) if set(save) & set(VISUALIZATIONS) else None
     for path in paths:
         # Two files of one stem (a.jpg, a.png) keep their endings apart.
         name = path.stem if stems.count(path.stem) == 1 else f"{path.stem}_{path.suffix[1:]}"
@@ -129,13 +131,13 @@ def _write_pictures(out: Path, name: str, prediction: ImagePrediction, save: Col
     write_png(out / "index" / f"{name}.png", labels.to_raw(prediction.semantic))
     write_png(out / "color" / f"{name}.png", draw_colors(prediction, labels))
     write_png(out / "overlay" / f"{name}.png", prediction.draw())
-    for kind in SHOWN:
+    for kind in VISUALIZATIONS:
         if kind in save:
             if prediction.evidence is None:
                 raise UserError(
                     f"--save {kind}: the model predicts classes alone; expected one that finds objects"
                 )
-            write_png(out / kind / f"{name}.png", SHOWN[kind](image, prediction.evidence))
+            write_png(out / kind / f"{name}.png", VISUALIZATIONS[kind](image, prediction.evidence))
 
 
 def find_images(sources: Iterable[str]) -> list[Path]:

@@ -9,26 +9,26 @@ ImageNet weights: ``--set model.backbone.weights=FILE``.
 from __future__ import annotations
 
 from segwright.contracts import InputContract, ModelConfig
-from segwright.data.augment import Chain, RandomCrop
+from segwright.data.augmentation.crop import Compose, RandomCrop
+from segwright.data.augmentation.geometry import ScaleRange, ShortEdge
+from segwright.data.augmentation.photometric import Blur, ColorJitter
 from segwright.data.datasets.ade20k import Ade20k
-from segwright.data.geometry import Between, ShortEdge
-from segwright.data.order import ByOrientation, RepeatFactor
-from segwright.data.photometric import Blur, ColorJitter
-from segwright.decode.semantic import Argmax
-from segwright.legacy.quirks import LegacyCsail
-from segwright.losses.pixel import CrossEntropy, Sum
-from segwright.losses.region import LovaszSoftmax
-from segwright.models.backbones import Backbone, Timm
-from segwright.models.fcn import FCN
-from segwright.models.hrnet import HRNet
-from segwright.models.layers.norm import Norm
-from segwright.models.layers.segmenter import Auxiliary
-from segwright.models.mobilenet_v2 import MobileNetV2
-from segwright.models.pspnet import PSPNet
-from segwright.models.resnet import ResNet
-from segwright.models.segformer import SegFormer
-from segwright.models.upernet import UPerNet
+from segwright.data.loading.sampling import AspectRatioGrouping, RepeatFactorSampling
+from segwright.decode.argmax import Argmax
+from segwright.losses.lovasz import LovaszSoftmax
+from segwright.losses.pixel import CrossEntropy, SumOfLosses
+from segwright.models.backbones.hrnet import HRNetConfig
+from segwright.models.backbones.mobilenet_v2 import MobileNetV2Config
+from segwright.models.backbones.resnet import ResNetConfig
+from segwright.models.backbones.timm import Backbone, TimmConfig
+from segwright.models.fcn import FCNConfig
+from segwright.models.layers.norm_config import Norm
+from segwright.models.layers.segmenter import AuxiliaryHeadConfig
+from segwright.models.pspnet import PSPNetConfig
+from segwright.models.segformer import SegFormerConfig
+from segwright.models.upernet import UPerNetConfig
 from segwright.recipe import Optim, Recipe, Training
+from segwright.recipes._upstream_bugs import LegacyCsail
 from segwright.training.schedule import Poly
 
 NORM, MEANT = Norm("s2_syncbn"), LegacyCsail()
@@ -88,7 +88,11 @@ def resnet50_upernet(legacy: LegacyCsail = MEANT) -> Recipe:
     torchrun --nproc-per-node 8 -m segwright train ade20k.resnet50_upernet --data ADE20K
     """
     return _recipe(
-        "resnet50_upernet", UPerNet(_resnet(50, stride=32), norm=NORM), epochs=30, stride=4, legacy=legacy
+        "resnet50_upernet",
+        UPerNetConfig(_resnet(50, stride=32), norm=NORM),
+        epochs=30,
+        stride=4,
+        legacy=legacy,
     )
 
 
@@ -98,7 +102,11 @@ def resnet101_upernet(legacy: LegacyCsail = MEANT) -> Recipe:
     torchrun --nproc-per-node 8 -m segwright train ade20k.resnet101_upernet --data ADE20K
     """
     return _recipe(
-        "resnet101_upernet", UPerNet(_resnet(101, stride=32), norm=NORM), epochs=40, stride=4, legacy=legacy
+        "resnet101_upernet",
+        UPerNetConfig(_resnet(101, stride=32), norm=NORM),
+        epochs=40,
+        stride=4,
+        legacy=legacy,
     )
 
 
@@ -107,8 +115,8 @@ def resnext101_upernet() -> Recipe:
 
     torchrun --nproc-per-node 8 -m segwright train ade20k.resnext101_upernet --data ADE20K
     """
-    backbone = ResNet(101, stem="deep", groups=32, group_width=4, dilation="half_first", norm=NORM)
-    return _recipe("resnext101_upernet", UPerNet(backbone, norm=NORM), epochs=40, stride=4)
+    backbone = ResNetConfig(101, stem="deep", groups=32, group_width=4, dilation="half_first", norm=NORM)
+    return _recipe("resnext101_upernet", UPerNetConfig(backbone, norm=NORM), epochs=40, stride=4)
 
 
 def hrnetv2_c1(legacy: LegacyCsail = MEANT) -> Recipe:
@@ -116,7 +124,7 @@ def hrnetv2_c1(legacy: LegacyCsail = MEANT) -> Recipe:
 
     torchrun --nproc-per-node 8 -m segwright train ade20k.hrnetv2_c1 --data ADE20K
     """
-    model = FCN(HRNet(48), dropout=0.0, merge=True, norm=NORM)
+    model = FCNConfig(HRNetConfig(48), dropout=0.0, merge=True, norm=NORM)
     return _recipe("hrnetv2_c1", model, epochs=30, stride=4, legacy=legacy)
 
 
@@ -137,15 +145,15 @@ def segformer() -> Recipe:
 
     It wants timm's ImageNet weights: ``--set model.backbone.weights=imagenet``.
     """
-    scale = Between(0.5, 2.0, of=ShortEdge((512,), longest=2048))
+    scale = ScaleRange(0.5, 2.0, of=ShortEdge((512,), longest=2048))
     colors = ColorJitter(0.25, 0.25, 0.25, hue=0.05)
     return Recipe(
         name="ade20k.segformer",
         data=Ade20k(),
-        sampling=RepeatFactor(0.05),
-        augment=Chain((RandomCrop((512, 512), scale), colors, Blur(probability=0.1))),
-        model=SegFormer(Timm("pvt_v2_b2"), width=768),
-        loss=Sum((CrossEntropy(smoothing=0.05), LovaszSoftmax(weight=0.5))),
+        sampling=RepeatFactorSampling(0.05),
+        augment=Compose((RandomCrop((512, 512), scale), colors, Blur(probability=0.1))),
+        model=SegFormerConfig(TimmConfig("pvt_v2_b2"), width=768),
+        loss=SumOfLosses((CrossEntropy(smoothing=0.05), LovaszSoftmax(weight=0.5))),
         decode=Argmax(),
         schedule=Poly(1.0, warmup=0.01, warmup_start=1e-6),
         optim=Optim("adamw", lr=6e-5, weight_decay=0.01, head_lr_factor=10.0),
@@ -165,7 +173,7 @@ def _recipe(
     return Recipe(
         name=f"ade20k.{name}",
         data=Ade20k(),
-        sampling=ByOrientation(),
+        sampling=AspectRatioGrouping(),
         augment=RandomCrop(None, ShortEdge((300, 375, 450, 525, 600), longest=1000, per_batch=True)),
         input=InputContract(multiple=8 if stride == 8 else 32),
         model=model,
@@ -178,19 +186,21 @@ def _recipe(
     )
 
 
-def _resnet(depth: int, *, stride: int = 8) -> ResNet:
+def _resnet(depth: int, *, stride: int = 8) -> ResNetConfig:
     if stride == 32:
-        return ResNet(depth, stem="deep", dilation="half_first", norm=NORM)
-    return ResNet(depth, output_stride=8, stem="deep", dilation="half_first", norm=NORM)
+        return ResNetConfig(depth, stem="deep", dilation="half_first", norm=NORM)
+    return ResNetConfig(depth, output_stride=8, stem="deep", dilation="half_first", norm=NORM)
 
 
-def _mobilenet() -> MobileNetV2:
-    return MobileNetV2(output_stride=8, taps=(2, 4, 7, 14, 17), norm=NORM.then("relu6"))
+def _mobilenet() -> MobileNetV2Config:
+    return MobileNetV2Config(output_stride=8, taps=(2, 4, 7, 14, 17), norm=NORM.then("relu6"))
 
 
-def _c1(backbone: Backbone) -> FCN:
-    return FCN(backbone, dropout=0.0, norm=NORM, auxiliary=(Auxiliary(dropout=0.0, norm=NORM),))
+def _c1(backbone: Backbone) -> FCNConfig:
+    return FCNConfig(
+        backbone, dropout=0.0, norm=NORM, auxiliary=(AuxiliaryHeadConfig(dropout=0.0, norm=NORM),)
+    )
 
 
-def _ppm(backbone: Backbone) -> PSPNet:
-    return PSPNet(backbone, norm=NORM, auxiliary=(Auxiliary(dropout=0.1, norm=NORM),))
+def _ppm(backbone: Backbone) -> PSPNetConfig:
+    return PSPNetConfig(backbone, norm=NORM, auxiliary=(AuxiliaryHeadConfig(dropout=0.1, norm=NORM),))

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from segwright.contracts import InputContract
-from segwright.data.augment import Chain, RandomCrop, RandomView, View
+from segwright.data.augmentation.crop import Compose, CropStage, ProgressiveCrop, RandomCrop
+from segwright.data.augmentation.geometry import ScaleRange
+from segwright.data.augmentation.mixing import ClassMix, PasteClasses, PasteInstances
+from segwright.data.augmentation.photometric import ColorJitter, Erase
 from segwright.data.datasets.camvid import CamVid
-from segwright.data.geometry import Between
-from segwright.data.mixing import ClassMix, PasteClasses, PasteInstances
-from segwright.data.order import ClassUniform, RareClasses
-from segwright.data.photometric import ColorJitter, Erase
-from segwright.decode.semantic import Argmax
-from segwright.losses.pixel import BoundaryCrossEntropy, CrossEntropy, Dice, OnAuxiliary, Sum
-from segwright.models.backbones import Timm
-from segwright.models.ddrnet import DDRNet
-from segwright.models.pyramid import Pyramid
-from segwright.models.unet import UNet
+from segwright.data.loading.sampling import ClassUniformSampling, RareClassSampling
+from segwright.decode.argmax import Argmax
+from segwright.losses.pixel import AuxiliaryLoss, BoundaryCrossEntropy, CrossEntropy, Dice, SumOfLosses
+from segwright.models.backbones.timm import TimmConfig
+from segwright.models.ddrnet import DDRNetConfig
+from segwright.models.small_fpn import SmallFPNConfig
+from segwright.models.unet import UNetConfig
 from segwright.recipe import Optim, Recipe, Training
 from segwright.training.schedule import Cosine, OneCycle, Poly
 
@@ -33,19 +33,19 @@ def quick() -> Recipe:
     images get pixels of small classes pasted in. Figures: benchmarks/results.md.
     """
     views = (
-        View((176, 240), (0.4, 0.7), until=0.5),
-        View((256, 352), (0.6, 1.05), until=0.8),
-        View((352, 480), (0.8, 1.4)),
+        CropStage((176, 240), (0.4, 0.7), until=0.5),
+        CropStage((256, 352), (0.6, 1.05), until=0.8),
+        CropStage((352, 480), (0.8, 1.4)),
     )
     colors = ColorJitter(brightness=0.15, contrast=0.25, saturation=0.2, cast=0.08)
     return Recipe(
         name="camvid.quick",
         data=CamVid(),
-        sampling=RareClasses(RARE, share=0.5),
-        augment=PasteClasses(Chain((RandomView(views), colors)), SMALL, probability=0.5),
+        sampling=RareClassSampling(RARE, share=0.5),
+        augment=PasteClasses(Compose((ProgressiveCrop(views), colors)), SMALL, probability=0.5),
         input=InputContract(mean=(107.0,) * 3, std=(74.0,) * 3, padding=(107.0,) * 3, multiple=8),
-        model=Pyramid(),
-        loss=Sum((CrossEntropy(WEIGHTS, reduced=True), Dice(0.5, reduced=True))),
+        model=SmallFPNConfig(),
+        loss=SumOfLosses((CrossEntropy(WEIGHTS, reduced=True), Dice(0.5, reduced=True))),
         decode=Argmax(),
         schedule=Cosine(warmup=0.1),
         optim=Optim("muon", lr=2e-3, weight_decay=0.02, momentum=0.95, betas=(0.9, 0.99)),
@@ -71,15 +71,15 @@ def unet_resnet34() -> Recipe:
 
     segwright train camvid.unet_resnet34 --data CAMVID --out runs/camvid
     """
-    view = RandomView((View((352, 480), (0.5, 2.0)),))
+    view = ProgressiveCrop((CropStage((352, 480), (0.5, 2.0)),))
     colors = ColorJitter(brightness=0.2, contrast=0.3, saturation=0.3, hue=0.03, cast=0.08)
     return Recipe(
         name="camvid.unet_resnet34",
         data=CamVid(),
-        sampling=RareClasses(RARE, share=0.3),
-        augment=PasteClasses(Chain((view, colors)), SMALL, probability=0.3),
-        model=UNet(Timm("resnet34")),
-        loss=Sum((CrossEntropy(WEIGHTS), Dice(weight=0.5))),
+        sampling=RareClassSampling(RARE, share=0.3),
+        augment=PasteClasses(Compose((view, colors)), SMALL, probability=0.3),
+        model=UNetConfig(TimmConfig("resnet34")),
+        loss=SumOfLosses((CrossEntropy(WEIGHTS), Dice(weight=0.5))),
         decode=Argmax(),
         schedule=Poly(0.9, warmup=0.05),
         optim=Optim("adamw", lr=1e-3, weight_decay=0.05),
@@ -94,15 +94,15 @@ def ddrnet() -> Recipe:
 
     Edges weigh more, rare classes and pasted objects come more often, patches are erased.
     """
-    crop = RandomCrop((352, 480), Between(0.5, 2.0, logarithmic=True))
+    crop = RandomCrop((352, 480), ScaleRange(0.5, 2.0, logarithmic=True))
     changes = (crop, ColorJitter(0.2, 0.3, 0.3, hue=0.03, cast=0.08), Erase(probability=0.3))
     return Recipe(
         name="camvid.ddrnet",
         data=CamVid(),
-        sampling=ClassUniform(0.5),
-        augment=PasteInstances(ClassMix(Chain(changes), 0.3), SMALL, least=30, probability=0.3),
-        model=DDRNet(),
-        loss=Sum((BoundaryCrossEntropy(class_weights=WEIGHTS), OnAuxiliary(CrossEntropy(WEIGHTS)))),
+        sampling=ClassUniformSampling(0.5),
+        augment=PasteInstances(ClassMix(Compose(changes), 0.3), SMALL, least=30, probability=0.3),
+        model=DDRNetConfig(),
+        loss=SumOfLosses((BoundaryCrossEntropy(class_weights=WEIGHTS), AuxiliaryLoss(CrossEntropy(WEIGHTS)))),
         decode=Argmax(),
         schedule=OneCycle(peak=0.15),
         optim=Optim("sgd", lr=0.05, momentum=0.9, weight_decay=5e-4, nesterov=True),

@@ -8,26 +8,26 @@ deep stem (``resnet101-imagenet.pth``): ``--set model.backbone.weights=FILE``. 1
 from __future__ import annotations
 
 from segwright.contracts import InputContract, Loss, ModelConfig
-from segwright.data.augment import Chain, RandomCrop
+from segwright.data.augmentation.crop import Compose, RandomCrop
+from segwright.data.augmentation.geometry import ScaleRange
+from segwright.data.augmentation.photometric import ColorJitter
 from segwright.data.datasets.cityscapes import Cityscapes
-from segwright.data.geometry import Between
-from segwright.data.order import ClassUniform
-from segwright.data.photometric import ColorJitter
-from segwright.decode.semantic import Argmax
-from segwright.legacy.description import caffe_contract
-from segwright.losses.mining import Ohem, TopK
-from segwright.losses.pixel import CrossEntropy, OnAuxiliary, Sum
-from segwright.models.backbones import Backbone
-from segwright.models.deeplab_v3 import DeepLabV3
-from segwright.models.deeplab_v3plus import DeepLabV3Plus
-from segwright.models.layers.aspp import Atrous
-from segwright.models.layers.norm import Norm
-from segwright.models.layers.segmenter import Auxiliary
-from segwright.models.mnasnet import MNASNet
-from segwright.models.ocr import OCR
-from segwright.models.pspnet import PSPNet
-from segwright.models.resnet import ResNet
-from segwright.models.xception import Xception
+from segwright.data.loading.sampling import ClassUniformSampling
+from segwright.decode.argmax import Argmax
+from segwright.importers.description import caffe_contract
+from segwright.losses.mining import OHEM, TopK
+from segwright.losses.pixel import AuxiliaryLoss, CrossEntropy, SumOfLosses
+from segwright.models.backbones.mnasnet import MNASNetConfig
+from segwright.models.backbones.resnet import ResNetConfig
+from segwright.models.backbones.timm import Backbone
+from segwright.models.backbones.xception import XceptionConfig
+from segwright.models.deeplab_v3 import DeepLabV3Config
+from segwright.models.deeplab_v3plus import DeepLabV3PlusConfig
+from segwright.models.layers.aspp import ASPPConfig
+from segwright.models.layers.norm_config import Norm
+from segwright.models.layers.segmenter import AuxiliaryHeadConfig
+from segwright.models.ocr import OCRConfig
+from segwright.models.pspnet import PSPNetConfig
 from segwright.recipe import Optim, Recipe, Training
 from segwright.training.schedule import Poly
 
@@ -76,9 +76,9 @@ def ocr_hrnet48() -> Recipe:
     return Recipe(
         name="cityscapes.ocr_hrnet48",
         data=Cityscapes(),
-        sampling=ClassUniform(0.5),
-        augment=Chain((RandomCrop((512, 1024), Between(0.5, 2.0)), ColorJitter(0.25, 0.25, 0.25))),
-        model=OCR(),
+        sampling=ClassUniformSampling(0.5),
+        augment=Compose((RandomCrop((512, 1024), ScaleRange(0.5, 2.0)), ColorJitter(0.25, 0.25, 0.25))),
+        model=OCRConfig(),
         loss=CrossEntropy(auxiliary=0.4),
         decode=Argmax(),
         schedule=Poly(0.9),
@@ -92,7 +92,7 @@ def deeplabv3plus_xception65() -> Recipe:
 
     torchrun --nproc-per-node 8 -m segwright train cityscapes.deeplabv3plus_xception65 --data CITYSCAPES
     """
-    recipe = _plus("deeplabv3plus_xception65", Xception(output_stride=16), rates=(6, 12, 18))
+    recipe = _plus("deeplabv3plus_xception65", XceptionConfig(output_stride=16), rates=(6, 12, 18))
     recipe.input = InputContract(mean=(128.0,) * 3, std=(128.0,) * 3, padding=(128.0,) * 3)
     return recipe
 
@@ -102,14 +102,14 @@ def deeplabv3plus_mnasnet() -> Recipe:
 
     torchrun --nproc-per-node 8 -m segwright train cityscapes.deeplabv3plus_mnasnet --data CITYSCAPES
     """
-    return _plus("deeplabv3plus_mnasnet", MNASNet(), rates=(3, 6, 9))
+    return _plus("deeplabv3plus_mnasnet", MNASNetConfig(), rates=(3, 6, 9))
 
 
 def _recipe(name: str, model: ModelConfig, loss: Loss) -> Recipe:
     return Recipe(
         name=name,
         data=Cityscapes(),
-        augment=RandomCrop((769, 769), Between(0.7, 2.1, step=0.1)),
+        augment=RandomCrop((769, 769), ScaleRange(0.7, 2.1, step=0.1)),
         input=caffe_contract(),
         model=model,
         loss=loss,
@@ -120,28 +120,28 @@ def _recipe(name: str, model: ModelConfig, loss: Loss) -> Recipe:
     )
 
 
-def _pspnet() -> PSPNet:
+def _pspnet() -> PSPNetConfig:
     """S1's network."""
-    return PSPNet(_backbone(), align_corners=True, pools_first=True, norm=AFTER, auxiliary=_auxiliary())
+    return PSPNetConfig(_backbone(), align_corners=True, pools_first=True, norm=AFTER, auxiliary=_auxiliary())
 
 
-def _deeplabv3() -> DeepLabV3:
+def _deeplabv3() -> DeepLabV3Config:
     """S1's network."""
-    atrous = Atrous(projected=512, dropout=0.1, whole_maps=True, pool_first=True)
-    return DeepLabV3(_backbone(), atrous, hidden=0, norm=AFTER, auxiliary=_auxiliary())
+    atrous = ASPPConfig(projected=512, dropout=0.1, whole_maps=True, pool_first=True)
+    return DeepLabV3Config(_backbone(), atrous, hidden=0, norm=AFTER, auxiliary=_auxiliary())
 
 
-def _backbone() -> ResNet:
-    return ResNet(101, output_stride=8, dilation="all", stem="deep", ceil_mode=True, norm=INSIDE)
+def _backbone() -> ResNetConfig:
+    return ResNetConfig(101, output_stride=8, dilation="all", stem="deep", ceil_mode=True, norm=INSIDE)
 
 
-def _auxiliary() -> tuple[Auxiliary, ...]:
-    return (Auxiliary(bias=True, norm=AFTER),)
+def _auxiliary() -> tuple[AuxiliaryHeadConfig, ...]:
+    return (AuxiliaryHeadConfig(bias=True, norm=AFTER),)
 
 
-def _hardest() -> Sum:
-    main = Ohem(threshold=0.6, min_kept=200_000, align_corners=True)
-    return Sum((main, OnAuxiliary(CrossEntropy(align_corners=True), weight=0.4)))
+def _hardest() -> SumOfLosses:
+    main = OHEM(threshold=0.6, min_kept=200_000, align_corners=True)
+    return SumOfLosses((main, AuxiliaryLoss(CrossEntropy(align_corners=True), weight=0.4)))
 
 
 def _plus(name: str, backbone: Backbone, rates: tuple[int, ...]) -> Recipe:
@@ -149,8 +149,8 @@ def _plus(name: str, backbone: Backbone, rates: tuple[int, ...]) -> Recipe:
     return Recipe(
         name=f"cityscapes.{name}",
         data=Cityscapes(),
-        augment=RandomCrop((512, 1024), Between(0.5, 2.0, step=0.1), padding="four sides"),
-        model=DeepLabV3Plus(backbone, Atrous(rates=rates), align_corners=True),
+        augment=RandomCrop((512, 1024), ScaleRange(0.5, 2.0, step=0.1), padding="four sides"),
+        model=DeepLabV3PlusConfig(backbone, ASPPConfig(rates=rates), align_corners=True),
         loss=TopK(0.2, of="all", align_corners=True),
         decode=Argmax(),
         schedule=Poly(0.9),

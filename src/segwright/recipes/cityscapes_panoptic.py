@@ -13,27 +13,27 @@ from __future__ import annotations
 from dataclasses import replace
 
 from segwright.contracts import InputContract
-from segwright.data.augment import RandomCrop
+from segwright.data.augmentation.crop import RandomCrop
+from segwright.data.augmentation.geometry import ScaleRange, ShortEdge
 from segwright.data.datasets.cityscapes import Cityscapes
-from segwright.data.geometry import Between, ShortEdge
-from segwright.data.targets import PanopticTargets, SemanticTargets
-from segwright.decode.panoptic import Panoptic
-from segwright.decode.semantic import Argmax
-from segwright.legacy.detectron2 import plain
-from segwright.legacy.panoptic_deeplab import CONTRACT, NORM, XCEPTION_CONTRACT, XCEPTION_NORM
-from segwright.legacy.quirks import LegacyPanopticDeepLab
+from segwright.data.loading.targets import PanopticTargets, SemanticTargets
+from segwright.decode.argmax import Argmax
+from segwright.decode.panoptic import CenterDecoder
+from segwright.importers.detectron2 import plain
+from segwright.importers.panoptic_deeplab import CONTRACT, NORM, XCEPTION_CONTRACT, XCEPTION_NORM
 from segwright.losses.center import CenterLoss
 from segwright.losses.mining import TopK
-from segwright.models.backbones import Backbone
-from segwright.models.hrnet import HRNet
-from segwright.models.layers.aspp import Atrous
-from segwright.models.layers.decoder import RATES, Branch, Convs, strides_to_4
-from segwright.models.layers.norm import Norm
-from segwright.models.mobilenet_v2 import MobileNetV2
-from segwright.models.panoptic_deeplab import PanopticDeepLab
-from segwright.models.resnet import ResNet
-from segwright.models.xception import Xception
+from segwright.models.backbones.hrnet import HRNetConfig
+from segwright.models.backbones.mobilenet_v2 import MobileNetV2Config
+from segwright.models.backbones.resnet import ResNetConfig
+from segwright.models.backbones.timm import Backbone
+from segwright.models.backbones.xception import XceptionConfig
+from segwright.models.layers.aspp import ASPPConfig
+from segwright.models.layers.decoder import RATES, ConvStack, DecoderBranch, strides_to_4
+from segwright.models.layers.norm_config import Norm
+from segwright.models.panoptic_deeplab import PanopticDeepLabConfig
 from segwright.recipe import Optim, Recipe, Training
+from segwright.recipes._upstream_bugs import LegacyPanopticDeepLab
 from segwright.training.schedule import Poly
 
 GRAY = InputContract(mean=(128.0,) * 3, std=(128.0,) * 3, padding=(128.0,) * 3)
@@ -47,7 +47,7 @@ def deeplab_r50_os32() -> Recipe:
 
     Its report has 59.0 PQ, 24.5 AP and 79.1 % mIoU with ``model.instance.hidden=128``.
     """
-    return _recipe("deeplab_r50_os32", _network(ResNet(50, norm=NORM)))
+    return _recipe("deeplab_r50_os32", _network(ResNetConfig(50, norm=NORM)))
 
 
 def deeplab_r50_os32_legacy() -> Recipe:
@@ -67,7 +67,7 @@ def deeplab_r50_os32_foreground() -> Recipe:
 
     torchrun --nproc-per-node 4 -m segwright train cityscapes_panoptic.deeplab_r50_os32_foreground --data CITYSCAPES
     """
-    network = _network(ResNet(50, norm=NORM))
+    network = _network(ResNetConfig(50, norm=NORM))
     network.foreground = True
     return _recipe("deeplab_r50_os32_foreground", network)
 
@@ -77,7 +77,7 @@ def deeplab_r50_os16() -> Recipe:
 
     torchrun --nproc-per-node 4 -m segwright train cityscapes_panoptic.deeplab_r50_os16 --data CITYSCAPES
     """
-    network = _network(ResNet(50, output_stride=16, norm=NORM), reach=16, hidden=128)
+    network = _network(ResNetConfig(50, output_stride=16, norm=NORM), reach=16, hidden=128)
     return _recipe("deeplab_r50_os16", network, batch=4)
 
 
@@ -87,7 +87,7 @@ def deeplab_r50_os16_semantic() -> Recipe:
     torchrun --nproc-per-node 4 -m segwright train cityscapes_panoptic.deeplab_r50_os16_semantic --data CITYSCAPES
     """
     recipe = deeplab_r50_os16()
-    network = _network(ResNet(50, output_stride=16, norm=NORM), reach=16)
+    network = _network(ResNetConfig(50, output_stride=16, norm=NORM), reach=16)
     network.instance = None
     recipe.name, recipe.model = "cityscapes_panoptic.deeplab_r50_os16_semantic", network
     _only_classes(recipe, align_corners=True)
@@ -99,7 +99,7 @@ def deeplab_r101_os32() -> Recipe:
 
     torchrun --nproc-per-node 8 -m segwright train cityscapes_panoptic.deeplab_r101_os32 --data CITYSCAPES
     """
-    return _recipe("deeplab_r101_os32", _network(ResNet(101, norm=NORM)))
+    return _recipe("deeplab_r101_os32", _network(ResNetConfig(101, norm=NORM)))
 
 
 def deeplab_x101_os32() -> Recipe:
@@ -107,7 +107,7 @@ def deeplab_x101_os32() -> Recipe:
 
     torchrun --nproc-per-node 8 -m segwright train cityscapes_panoptic.deeplab_x101_os32 --data CITYSCAPES
     """
-    return _recipe("deeplab_x101_os32", _network(ResNet(101, groups=32, group_width=8, norm=NORM)))
+    return _recipe("deeplab_x101_os32", _network(ResNetConfig(101, groups=32, group_width=8, norm=NORM)))
 
 
 def deeplab_x65_os32() -> Recipe:
@@ -115,7 +115,7 @@ def deeplab_x65_os32() -> Recipe:
 
     torchrun --nproc-per-node 8 -m segwright train cityscapes_panoptic.deeplab_x65_os32 --data CITYSCAPES
     """
-    network = _network(Xception(norm=XCEPTION_NORM), norm=XCEPTION_NORM)
+    network = _network(XceptionConfig(norm=XCEPTION_NORM), norm=XCEPTION_NORM)
     return _recipe("deeplab_x65_os32", network, lr=5e-4, contract=XCEPTION_CONTRACT)
 
 
@@ -124,7 +124,7 @@ def deeplab_mobilenet_v2_os32() -> Recipe:
 
     torchrun --nproc-per-node 4 -m segwright train cityscapes_panoptic.deeplab_mobilenet_v2_os32 --data CITYSCAPES
     """
-    network = _network(MobileNetV2(norm=NORM.then("relu6")))
+    network = _network(MobileNetV2Config(norm=NORM.then("relu6")))
     return _recipe("deeplab_mobilenet_v2_os32", network, lr=1e-4, batch=16)
 
 
@@ -133,7 +133,7 @@ def deeplab_h48_os4() -> Recipe:
 
     torchrun --nproc-per-node 8 -m segwright train cityscapes_panoptic.deeplab_h48_os4 --data CITYSCAPES
     """
-    return _recipe("deeplab_h48_os4", _network(HRNet(48, align_corners=True, norm=NORM)))
+    return _recipe("deeplab_h48_os4", _network(HRNetConfig(48, align_corners=True, norm=NORM)))
 
 
 def deeplab_d2_r52_separable() -> Recipe:
@@ -141,7 +141,7 @@ def deeplab_d2_r52_separable() -> Recipe:
 
     torchrun --nproc-per-node 8 -m segwright train cityscapes_panoptic.deeplab_d2_r52_separable --data CITYSCAPES
     """
-    backbone = ResNet(50, output_stride=16, dilation="all", multi_grid=(1, 2, 4), stem="deep")
+    backbone = ResNetConfig(50, output_stride=16, dilation="all", multi_grid=(1, 2, 4), stem="deep")
     return _detectron2("deeplab_d2_r52_separable", backbone, separable=True)
 
 
@@ -150,7 +150,7 @@ def deeplab_d2_x65() -> Recipe:
 
     torchrun --nproc-per-node 8 -m segwright train cityscapes_panoptic.deeplab_d2_x65 --data CITYSCAPES
     """
-    return _detectron2("deeplab_d2_x65", Xception(output_stride=16), contract=GRAY)
+    return _detectron2("deeplab_d2_x65", XceptionConfig(output_stride=16), contract=GRAY)
 
 
 def deeplab_d2_x65_separable() -> Recipe:
@@ -158,7 +158,7 @@ def deeplab_d2_x65_separable() -> Recipe:
 
     torchrun --nproc-per-node 8 -m segwright train cityscapes_panoptic.deeplab_d2_x65_separable --data CITYSCAPES
     """
-    backbone = Xception(output_stride=16)
+    backbone = XceptionConfig(output_stride=16)
     return _detectron2("deeplab_d2_x65_separable", backbone, separable=True, contract=GRAY)
 
 
@@ -167,7 +167,7 @@ def deeplab_d2_h48() -> Recipe:
 
     torchrun --nproc-per-node 8 -m segwright train cityscapes_panoptic.deeplab_d2_h48 --data CITYSCAPES
     """
-    return _detectron2("deeplab_d2_h48", HRNet(48, align_corners=True), deepest=32)
+    return _detectron2("deeplab_d2_h48", HRNetConfig(48, align_corners=True), deepest=32)
 
 
 def deeplab_d2_h48_separable() -> Recipe:
@@ -175,7 +175,7 @@ def deeplab_d2_h48_separable() -> Recipe:
 
     torchrun --nproc-per-node 8 -m segwright train cityscapes_panoptic.deeplab_d2_h48_separable --data CITYSCAPES
     """
-    backbone = HRNet(48, align_corners=True)
+    backbone = HRNetConfig(48, align_corners=True)
     return _detectron2("deeplab_d2_h48_separable", backbone, separable=True, deepest=32)
 
 
@@ -187,7 +187,7 @@ def deeplab_d2_h48_semantic() -> Recipe:
     SGD with rate 0.01, batch 16.
     """
     recipe = deeplab_d2_h48()
-    network = _detectron2_network(HRNet(48, align_corners=True), separable=False, deepest=32)
+    network = _detectron2_network(HRNetConfig(48, align_corners=True), separable=False, deepest=32)
     network.semantic.projected, network.semantic.hidden, network.instance = (192, 96, 48), 0, None
     recipe.name, recipe.model = "cityscapes_panoptic.deeplab_d2_h48_semantic", network
     recipe.augment = RandomCrop((512, 1024), ShortEdge(tuple(range(512, 2049, 256)), longest=4096))
@@ -197,13 +197,15 @@ def deeplab_d2_h48_semantic() -> Recipe:
     return recipe
 
 
-def _network(backbone: Backbone, *, reach: int = 32, hidden: int = 32, norm: Norm = NORM) -> PanopticDeepLab:
+def _network(
+    backbone: Backbone, *, reach: int = 32, hidden: int = 32, norm: Norm = NORM
+) -> PanopticDeepLabConfig:
     """S5's: three finer maps beside output stride 32, two beside 16."""
     wide, narrow = ((128, 64, 32), (64, 32, 16)) if reach == 32 else ((64, 32), (32, 16))
-    return PanopticDeepLab(
+    return PanopticDeepLabConfig(
         backbone,
-        Branch(Atrous(RATES[reach], pooled="bare"), wide, width=256, hidden=256),
-        Branch(Atrous(RATES[reach], pooled="bare"), narrow, width=128, hidden=hidden),
+        DecoderBranch(ASPPConfig(RATES[reach], pooled="bare"), wide, width=256, hidden=256),
+        DecoderBranch(ASPPConfig(RATES[reach], pooled="bare"), narrow, width=128, hidden=hidden),
         strides_to_4(len(wide)),
         initial_std=0.001,
         norm=norm,
@@ -212,7 +214,7 @@ def _network(backbone: Backbone, *, reach: int = 32, hidden: int = 32, norm: Nor
 
 def _recipe(
     name: str,
-    network: PanopticDeepLab,
+    network: PanopticDeepLabConfig,
     *,
     lr: float = 5e-5,
     batch: int = 8,
@@ -221,12 +223,12 @@ def _recipe(
     return Recipe(
         name=f"cityscapes_panoptic.{name}",
         data=Cityscapes("instances"),
-        augment=RandomCrop((1025, 2049), Between(0.5, 2.0, step=0.1), padding="four sides"),
+        augment=RandomCrop((1025, 2049), ScaleRange(0.5, 2.0, step=0.1), padding="four sides"),
         input=replace(contract),
         model=network,
         targets=PanopticTargets(),
         loss=CenterLoss(),
-        decode=Panoptic(),
+        decode=CenterDecoder(),
         schedule=Poly(0.9),
         optim=Optim("adam", lr=lr, weight_decay=0.0),
         training=Training(steps=90_000, batch=batch, evaluate_every=0.1, save_every=0.05),
@@ -246,25 +248,25 @@ def _detectron2(
     recipe = _recipe(name, network, lr=1e-3, batch=32, contract=contract or InputContract())
     recipe.augment = RandomCrop((512, 1024), ShortEdge(EDGES, longest=4096))
     recipe.targets = PanopticTargets(sigma=10)
-    recipe.loss, recipe.decode = CenterLoss(align_corners=False), Panoptic(align_corners=False)
+    recipe.loss, recipe.decode = CenterLoss(align_corners=False), CenterDecoder(align_corners=False)
     recipe.schedule = Poly(0.9, warmup=1 / 90, warmup_start=1e-3)
     return recipe
 
 
-def _detectron2_network(backbone: Backbone, separable: bool, deepest: int) -> PanopticDeepLab:
+def _detectron2_network(backbone: Backbone, separable: bool, deepest: int) -> PanopticDeepLabConfig:
     """Detectron2's: both branches see as many channels of the finer maps."""
 
-    def branch(width: int, hidden: int) -> Branch:
+    def branch(width: int, hidden: int) -> DecoderBranch:
         window = (512 // deepest, 1024 // deepest)
-        atrous = Atrous(RATES[deepest], dropout=0.1, pooled="bias", separable=separable, window=window)
-        return Branch(atrous, (128, 64, 32) if deepest == 32 else (64, 32), width, hidden)
+        atrous = ASPPConfig(RATES[deepest], dropout=0.1, pooled="bias", separable=separable, window=window)
+        return DecoderBranch(atrous, (128, 64, 32) if deepest == 32 else (64, 32), width, hidden)
 
-    return PanopticDeepLab(
+    return PanopticDeepLabConfig(
         backbone,
         branch(256, 256),
         branch(128, 32),
         strides_to_4(3 if deepest == 32 else 2),
-        convs=Convs() if separable else plain(),
+        convs=ConvStack() if separable else plain(),
         center_convs=plain(),
         finer_first=True,
         align_corners=False,

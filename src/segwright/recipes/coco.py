@@ -9,15 +9,15 @@ percent. Photographs are padded to 640x640, as in training. Hours were not publi
 from __future__ import annotations
 
 from segwright.contracts import InputContract
-from segwright.data.augment import RandomCrop
+from segwright.data.augmentation.crop import RandomCrop
+from segwright.data.augmentation.geometry import LongEdge, Rounded, ScaleRange, ShortEdge
 from segwright.data.datasets.coco_panoptic import CocoPanoptic
-from segwright.data.geometry import Between, LongEdge, Rounded, ShortEdge
-from segwright.data.targets import PanopticTargets
-from segwright.decode.panoptic import Panoptic
+from segwright.data.loading.targets import PanopticTargets
+from segwright.decode.panoptic import CenterDecoder
 from segwright.losses.center import CenterLoss
 from segwright.losses.mining import TopK
 from segwright.losses.pixel import CrossEntropy
-from segwright.models.panoptic_deeplab import PanopticDeepLab
+from segwright.models.panoptic_deeplab import PanopticDeepLabConfig
 from segwright.recipe import Recipe
 from segwright.recipes import cityscapes_panoptic
 
@@ -59,7 +59,7 @@ def panoptic_deeplab_r50() -> Recipe:
     """
     recipe = cityscapes_panoptic.deeplab_r50_os32()
     recipe.name, recipe.data = "coco.panoptic_deeplab_r50", CocoPanoptic()
-    scale = Between(0.5, 1.5, step=0.1, of=Rounded(LongEdge(641), 32, plus=1))
+    scale = ScaleRange(0.5, 1.5, step=0.1, of=Rounded(LongEdge(641), 32, plus=1))
     recipe.augment = RandomCrop((641, 641), scale, padding="four sides")
     recipe.loss = CenterLoss(CrossEntropy(align_corners=True, weighted=True))
     recipe.training.steps, recipe.training.batch = 600_000, 12
@@ -74,11 +74,11 @@ def _detectron2(name: str, recipe: Recipe, deepest: int) -> Recipe:
     recipe.input = InputContract(mean=mean, std=std, padding=mean, multiple=640)
     recipe.targets = PanopticTargets()
     recipe.loss = CenterLoss(TopK(1.0, of="all", weighted=True), align_corners=False)
-    recipe.decode = Panoptic(nms_kernel=41, stuff_area=4096, align_corners=False)
+    recipe.decode = CenterDecoder(nms_kernel=41, stuff_area=4096, align_corners=False)
     recipe.optim.lr = 5e-4
     recipe.training.steps, recipe.training.batch = 200_000, 64
     network = recipe.model
-    assert isinstance(network, PanopticDeepLab) and network.instance is not None
+    assert isinstance(network, PanopticDeepLabConfig) and network.instance is not None
     for branch in (network.semantic, network.instance):
         branch.atrous.window = (640 // deepest, 640 // deepest)
     return recipe

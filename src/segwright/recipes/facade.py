@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from segwright.contracts import InputContract
-from segwright.data.augment import Chain, RandomView, View
+from segwright.data.augmentation.crop import Compose, CropStage, ProgressiveCrop
+from segwright.data.augmentation.mixing import PasteInstances
+from segwright.data.augmentation.photometric import ColorJitter
 from segwright.data.datasets.facade import Facade
-from segwright.data.mixing import PasteInstances
-from segwright.data.order import RareClasses
-from segwright.data.photometric import ColorJitter
-from segwright.data.targets import PanopticTargets
-from segwright.decode.panoptic import Panoptic
+from segwright.data.loading.sampling import RareClassSampling
+from segwright.data.loading.targets import PanopticTargets
+from segwright.decode.panoptic import CenterDecoder
 from segwright.losses.center import CenterLoss
 from segwright.losses.pixel import CrossEntropy
-from segwright.models.center_pyramid import CenterPyramid
+from segwright.models.small_panoptic_fpn import SmallPanopticFPNConfig
 from segwright.recipe import Optim, Recipe, Training
 from segwright.training.schedule import Cosine
 
@@ -33,21 +33,23 @@ def panoptic_quick() -> Recipe:
     benchmarks/results.md.
     """
     views = (
-        View((224, 224), (0.5, 1.0), until=0.6),
-        View((288, 288), (0.6, 1.2), until=0.9),
-        View((384, 384), (0.8, 1.2)),
+        CropStage((224, 224), (0.5, 1.0), until=0.6),
+        CropStage((288, 288), (0.6, 1.2), until=0.9),
+        CropStage((384, 384), (0.8, 1.2)),
     )
     colors = ColorJitter(brightness=0.25, contrast=0.25, saturation=0.3, hue=0.02, cast=0.08)
     return Recipe(
         name="facade.panoptic_quick",
         data=Facade(),
-        sampling=RareClasses(RARE, share=0.4),
-        augment=PasteInstances(Chain((RandomView(views, stretch=1.2), colors)), PASTED, probability=0.4),
+        sampling=RareClassSampling(RARE, share=0.4),
+        augment=PasteInstances(
+            Compose((ProgressiveCrop(views, stretch=1.2), colors)), PASTED, probability=0.4
+        ),
         input=InputContract(mean=(117.0,) * 3, std=(66.0,) * 3, padding=(117.0,) * 3, multiple=32),
-        model=CenterPyramid(foreground=True),
+        model=SmallPanopticFPNConfig(foreground=True),
         targets=PanopticTargets(sigma=4, small_area=1024),
         loss=CenterLoss(CrossEntropy(WEIGHTS), center=50.0, offset=0.02, align_corners=False),
-        decode=Panoptic(0.2, nms_kernel=9, stuff_area=1024, align_corners=False, own_class=True),
+        decode=CenterDecoder(0.2, nms_kernel=9, stuff_area=1024, align_corners=False, own_class=True),
         schedule=Cosine(warmup=0.1),
         optim=Optim("muon", lr=2e-3, weight_decay=0.02, momentum=0.95, betas=(0.9, 0.99)),
         training=Training(

@@ -9,20 +9,20 @@ figures of their own ("batch norm best, focal worse").
 from __future__ import annotations
 
 from segwright.contracts import Loss
-from segwright.data.augment import Augmentation, Chain, RandomCrop
+from segwright.data.augmentation.crop import Augmentation, Compose, RandomCrop
+from segwright.data.augmentation.geometry import Fixed, Scale, ScaleRange
+from segwright.data.augmentation.mixing import CopyBlob, CutMix
+from segwright.data.augmentation.photometric import ColorJitter
 from segwright.data.datasets.minicity import MiniCity
-from segwright.data.geometry import Between, Fixed, Scale
-from segwright.data.mixing import CopyBlob, CutMix
-from segwright.data.photometric import ColorJitter
-from segwright.decode.semantic import Argmax
-from segwright.legacy.quirks import LegacyTutorial
+from segwright.decode.argmax import Argmax
 from segwright.losses.pixel import CrossEntropy, Focal
-from segwright.models.backbones import Timm
-from segwright.models.deeplab_v3 import DeepLabV3
-from segwright.models.layers.norm import Norm
-from segwright.models.resnet import ResNet
-from segwright.models.unet import PlainUNet
+from segwright.models.backbones.resnet import ResNetConfig
+from segwright.models.backbones.timm import TimmConfig
+from segwright.models.deeplab_v3 import DeepLabV3Config
+from segwright.models.layers.norm_config import Norm
+from segwright.models.unet import PlainUNetConfig
 from segwright.recipe import Optim, Recipe, Training
+from segwright.recipes._upstream_bugs import LegacyTutorial
 from segwright.training.schedule import Cosine
 
 # Of OCNet, in class order.
@@ -128,7 +128,7 @@ def deeplabv3_r101() -> Recipe:
     segwright train minicity.deeplabv3_r101 --data MINICITY
     """
     recipe = _recipe("deeplabv3_r101", augment=_crop((384, 768), of=Fixed((512, 1024))))
-    recipe.model = DeepLabV3(ResNet(101, output_stride=8))
+    recipe.model = DeepLabV3Config(ResNetConfig(101, output_stride=8))
     return recipe
 
 
@@ -138,7 +138,7 @@ def unet() -> Recipe:
     segwright train minicity.unet --data MINICITY
     """
     recipe = _recipe("unet")
-    recipe.model = PlainUNet()
+    recipe.model = PlainUNetConfig()
     return recipe
 
 
@@ -148,15 +148,15 @@ def deeplabv3_timm() -> Recipe:
     segwright train minicity.deeplabv3_timm --data MINICITY
     """
     recipe = _recipe("deeplabv3_timm")
-    recipe.model = DeepLabV3(Timm("resnet50d", output_stride=8))
+    recipe.model = DeepLabV3Config(TimmConfig("resnet50d", output_stride=8))
     recipe.optim = Optim("adamw", lr=1e-3, weight_decay=0.05)
     recipe.training.ema = 0.999
     return recipe
 
 
 def _crop(size: tuple[int, int] = (576, 1152), *, of: Scale | None = None, flip: float = 0.5) -> Augmentation:
-    crop = RandomCrop(size, Between(0.75, 2.0, of=of), flip=flip)
-    return Chain((crop, ColorJitter(0.3, 0.3, 0.3, 0.3)))
+    crop = RandomCrop(size, ScaleRange(0.75, 2.0, of=of), flip=flip)
+    return Compose((crop, ColorJitter(0.3, 0.3, 0.3, 0.3)))
 
 
 def _recipe(
@@ -172,7 +172,7 @@ def _recipe(
         name=f"minicity.{name}",
         data=MiniCity(),
         augment=augment or _crop(flip=legacy.flip),
-        model=DeepLabV3(ResNet(50, output_stride=8, norm=norm), norm=norm),
+        model=DeepLabV3Config(ResNetConfig(50, output_stride=8, norm=norm), norm=norm),
         loss=loss or CrossEntropy(),
         decode=Argmax(),
         schedule=Cosine(final=legacy.final_rate),

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from segwright.contracts import InputContract
-from segwright.data.augment import Chain, RandomView, View
+from segwright.data.augmentation.crop import Compose, CropStage, ProgressiveCrop
+from segwright.data.augmentation.photometric import ColorJitter
 from segwright.data.datasets.nuclei import Nuclei
-from segwright.data.photometric import ColorJitter
-from segwright.data.targets import PanopticTargets
-from segwright.decode.panoptic import Panoptic
+from segwright.data.loading.targets import PanopticTargets
+from segwright.decode.panoptic import CenterDecoder
 from segwright.losses.center import CenterLoss
 from segwright.losses.pixel import CrossEntropy
-from segwright.models.center_pyramid import CenterPyramid
-from segwright.models.pyramid import Pyramid
+from segwright.models.small_fpn import SmallFPNConfig
+from segwright.models.small_panoptic_fpn import SmallPanopticFPNConfig
 from segwright.recipe import Optim, Recipe, Training
 from segwright.training.schedule import Cosine
 
@@ -25,19 +25,19 @@ def instance_quick() -> Recipe:
     offsets tell them apart. Nuclei are small: narrow peaks, close to each other. Exposures differ by a factor of
     twenty: gray values count by their logarithm. Figures: benchmarks/results.md.
     """
-    view = RandomView((View((192, 192), (0.6, 1.6)),), stretch=1.3)
+    view = ProgressiveCrop((CropStage((192, 192), (0.6, 1.6)),), stretch=1.3)
     colors = ColorJitter(brightness=0.5, contrast=0.3, saturation=0.4, hue=0.04, cast=0.1)
     return Recipe(
         name="nuclei.instance_quick",
         data=Nuclei(),
-        augment=Chain((view, colors)),
+        augment=Compose((view, colors)),
         input=InputContract(mean=(1.25,) * 3, std=(1.0,) * 3, padding=(20.0,) * 3, knee=8.0),
-        model=CenterPyramid(
-            Pyramid(widths=(32, 64, 128, 192), depths=(1, 2, 2, 1)), foreground=True, reach=8.0
+        model=SmallPanopticFPNConfig(
+            SmallFPNConfig(widths=(32, 64, 128, 192), depths=(1, 2, 2, 1)), foreground=True, reach=8.0
         ),
         targets=PanopticTargets(sigma=3),
         loss=CenterLoss(CrossEntropy(), center=20.0, offset=0.1, foreground=2.0, align_corners=False),
-        decode=Panoptic(threshold=0.15, nms_kernel=5, top_k=900, stuff_area=0, align_corners=False),
+        decode=CenterDecoder(threshold=0.15, nms_kernel=5, top_k=900, stuff_area=0, align_corners=False),
         schedule=Cosine(warmup=0.1),
         optim=Optim("muon", lr=2e-3, weight_decay=0.02, momentum=0.95, betas=(0.9, 0.99)),
         training=Training(

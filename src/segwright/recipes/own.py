@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from segwright.contracts import InputContract
-from segwright.data.augment import Chain, RandomView, View
+from segwright.data.augmentation.crop import Compose, CropStage, ProgressiveCrop
+from segwright.data.augmentation.photometric import ColorJitter
 from segwright.data.datasets.coco_instances import CocoInstances
 from segwright.data.datasets.folder import Folder
 from segwright.data.datasets.panoptic_folder import PanopticFolder
-from segwright.data.photometric import ColorJitter
-from segwright.data.targets import PanopticTargets
-from segwright.decode.panoptic import Panoptic
-from segwright.decode.semantic import Argmax
+from segwright.data.loading.targets import PanopticTargets
+from segwright.decode.argmax import Argmax
+from segwright.decode.panoptic import CenterDecoder
 from segwright.losses.center import CenterLoss
-from segwright.losses.pixel import CrossEntropy, Dice, Sum
-from segwright.models.center_pyramid import CenterPyramid
-from segwright.models.pyramid import Pyramid
+from segwright.losses.pixel import CrossEntropy, Dice, SumOfLosses
+from segwright.models.small_fpn import SmallFPNConfig
+from segwright.models.small_panoptic_fpn import SmallPanopticFPNConfig
 from segwright.recipe import Optim, Recipe, Training
 from segwright.training.schedule import Cosine
 
@@ -24,15 +24,15 @@ def semantic() -> Recipe:
 
     segwright train own.semantic --data ROOT --out runs/own
     """
-    views = (View((192, 192), (0.35, 0.9), until=0.6), View((352, 352), (0.6, 1.4)))
+    views = (CropStage((192, 192), (0.35, 0.9), until=0.6), CropStage((352, 352), (0.6, 1.4)))
     colors = ColorJitter(brightness=0.2, contrast=0.2, saturation=0.2, cast=0.08)
     return Recipe(
         name="own.semantic",
         data=Folder(),
-        augment=Chain((RandomView(views), colors)),
+        augment=Compose((ProgressiveCrop(views), colors)),
         input=InputContract(),
-        model=Pyramid(),
-        loss=Sum((CrossEntropy(), Dice(0.5))),
+        model=SmallFPNConfig(),
+        loss=SumOfLosses((CrossEntropy(), Dice(0.5))),
         decode=Argmax(),
         schedule=Cosine(warmup=0.1),
         optim=Optim("muon", lr=2e-3, weight_decay=0.02, momentum=0.95, betas=(0.9, 0.99)),
@@ -48,10 +48,10 @@ def panoptic() -> Recipe:
     recipe = semantic()
     recipe.name, recipe.task = "own.panoptic", "panoptic"
     recipe.data = PanopticFolder()
-    recipe.model = CenterPyramid(foreground=True)
+    recipe.model = SmallPanopticFPNConfig(foreground=True)
     recipe.targets = PanopticTargets(sigma=6, small_area=1024)
     recipe.loss = CenterLoss(CrossEntropy(), offset=0.05, align_corners=False)
-    recipe.decode = Panoptic(stuff_area=256, align_corners=False)
+    recipe.decode = CenterDecoder(stuff_area=256, align_corners=False)
     return recipe
 
 
@@ -63,5 +63,5 @@ def instance() -> Recipe:
     recipe = panoptic()
     recipe.name, recipe.task = "own.instance", "instance"
     recipe.data = CocoInstances()
-    recipe.decode = Panoptic(stuff_area=0, align_corners=False)
+    recipe.decode = CenterDecoder(stuff_area=0, align_corners=False)
     return recipe

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from segwright.contracts import InputContract
-from segwright.data.augment import RandomView, View
+from segwright.data.augmentation.crop import CropStage, ProgressiveCrop
 from segwright.data.datasets.street import StreetScenes
-from segwright.data.targets import PanopticTargets
-from segwright.decode.panoptic import Panoptic
-from segwright.decode.semantic import Argmax
+from segwright.data.loading.targets import PanopticTargets
+from segwright.decode.argmax import Argmax
+from segwright.decode.panoptic import CenterDecoder
 from segwright.losses.center import CenterLoss
 from segwright.losses.pixel import CrossEntropy
-from segwright.models.center_pyramid import CenterPyramid
-from segwright.models.pyramid import Pyramid
+from segwright.models.small_fpn import SmallFPNConfig
+from segwright.models.small_panoptic_fpn import SmallPanopticFPNConfig
 from segwright.recipe import Optim, Recipe, Training
 from segwright.training.schedule import Cosine
 
@@ -27,9 +27,9 @@ def quick() -> Recipe:
     return Recipe(
         name="street.quick",
         data=StreetScenes(),
-        augment=RandomView((View((96, 144), (0.95, 1.15)),)),
+        augment=ProgressiveCrop((CropStage((96, 144), (0.95, 1.15)),)),
         input=InputContract(multiple=8),
-        model=Pyramid(widths=(32, 64, 96, 128), depths=(1, 1, 1, 1), stem=24, decoder=64),
+        model=SmallFPNConfig(widths=(32, 64, 96, 128), depths=(1, 1, 1, 1), stem=24, decoder=64),
         loss=CrossEntropy(WEIGHTS),
         decode=Argmax(),
         schedule=Cosine(warmup=0.1),
@@ -48,8 +48,10 @@ def panoptic_quick() -> Recipe:
     recipe = quick()
     recipe.name, recipe.task = "street.panoptic_quick", "panoptic"
     recipe.data = StreetScenes(panoptic=True)
-    recipe.model = CenterPyramid(Pyramid(widths=(32, 64, 96, 128), depths=(1, 1, 1, 1), stem=24), reach=8.0)
+    recipe.model = SmallPanopticFPNConfig(
+        SmallFPNConfig(widths=(32, 64, 96, 128), depths=(1, 1, 1, 1), stem=24), reach=8.0
+    )
     recipe.targets = PanopticTargets(sigma=3, small_area=200)
     recipe.loss = CenterLoss(CrossEntropy(WEIGHTS), offset=0.1, align_corners=False)
-    recipe.decode = Panoptic(threshold=0.15, nms_kernel=5, stuff_area=32, align_corners=False)
+    recipe.decode = CenterDecoder(threshold=0.15, nms_kernel=5, stuff_area=32, align_corners=False)
     return recipe

@@ -11,19 +11,19 @@ from __future__ import annotations
 from typing import Any
 
 from segwright.contracts import InputContract
-from segwright.data.augment import RandomCrop
+from segwright.data.augmentation.crop import RandomCrop
+from segwright.data.augmentation.geometry import ScaleRange
 from segwright.data.datasets.voc import Voc
-from segwright.data.geometry import Between
-from segwright.decode.semantic import Argmax
-from segwright.legacy.description import caffe_contract
-from segwright.legacy.quirks import LegacyDeepLabVoc
+from segwright.decode.argmax import Argmax
+from segwright.importers.description import caffe_contract
 from segwright.losses.pixel import CrossEntropy
-from segwright.models.deeplab_v2 import DeepLabV2
-from segwright.models.fcn import FCN
-from segwright.models.vgg import VGG
+from segwright.models.backbones.vgg import VGGConfig
+from segwright.models.deeplab_v2 import DeepLabV2Config
+from segwright.models.fcn import FCNConfig
 from segwright.recipe import Optim, Recipe, Training
 from segwright.recipes import cityscapes
-from segwright.training.repeated import RepeatedOptim
+from segwright.recipes._repeated_sgd import RepeatedOptim
+from segwright.recipes._upstream_bugs import LegacyDeepLabVoc
 from segwright.training.schedule import MultiStep, Poly
 
 MEANT = LegacyDeepLabVoc()
@@ -34,7 +34,9 @@ def deeplab_v2(legacy: LegacyDeepLabVoc = MEANT) -> Recipe:
 
     segwright train voc.deeplab_v2 --data VOC --init caffe.safetensors --skip-head
     """
-    return _recipe("voc.deeplab_v2", DeepLabV2(align_corners=True), CrossEntropy(align_corners=True), legacy)
+    return _recipe(
+        "voc.deeplab_v2", DeepLabV2Config(align_corners=True), CrossEntropy(align_corners=True), legacy
+    )
 
 
 def deeplab_v2_legacy() -> Recipe:
@@ -52,7 +54,7 @@ def deeplab_v2_msc(legacy: LegacyDeepLabVoc = MEANT) -> Recipe:
 
     segwright train voc.deeplab_v2_msc --data VOC --init caffe.safetensors --skip-head
     """
-    model = DeepLabV2(scales=(1.0, 0.75, 0.5), align_corners=True)
+    model = DeepLabV2Config(scales=(1.0, 0.75, 0.5), align_corners=True)
     loss = CrossEntropy(align_corners=True, auxiliary=1.0, reduced_auxiliary=True)
     recipe = _recipe("voc.deeplab_v2_msc", model, loss, legacy)
     recipe.training.accumulate = 10
@@ -64,7 +66,7 @@ def deeplab_v2_refine(legacy: LegacyDeepLabVoc = MEANT) -> Recipe:
 
     segwright train voc.deeplab_v2_refine --data VOC --init caffe.safetensors --skip-head
     """
-    model = DeepLabV2(refinement=True, align_corners=True)
+    model = DeepLabV2Config(refinement=True, align_corners=True)
     return _recipe("voc.deeplab_v2_refine", model, CrossEntropy(align_corners=True, auxiliary=1.0), legacy)
 
 
@@ -75,7 +77,7 @@ def pspnet_r101() -> Recipe:
     """
     recipe = cityscapes.pspnet_r101()
     recipe.name, recipe.data = "voc.pspnet_r101", Voc(masks="SegmentationClassAug")
-    recipe.augment = RandomCrop((473, 473), Between(0.5, 1.6, step=0.1))
+    recipe.augment = RandomCrop((473, 473), ScaleRange(0.5, 1.6, step=0.1))
     return recipe
 
 
@@ -84,18 +86,22 @@ def vgg16_dilated() -> Recipe:
 
     segwright train voc.vgg16_dilated --data VOC --set model.backbone.weights=imagenet
     """
-    recipe = _recipe("voc.vgg16_dilated", FCN(VGG(16, output_stride=8), dropout=0.5), CrossEntropy(), MEANT)
+    recipe = _recipe(
+        "voc.vgg16_dilated", FCNConfig(VGGConfig(16, output_stride=8), dropout=0.5), CrossEntropy(), MEANT
+    )
     recipe.input, recipe.schedule = InputContract(multiple=1), MultiStep(at=(1 / 3, 2 / 3))
     recipe.optim = Optim("sgd", lr=1e-3, weight_decay=5e-4, head_lr_factor=10.0)
     recipe.training = Training(steps=6_000, batch=20, evaluate_every=0.1, save_every=0.1)
     return recipe
 
 
-def _recipe(name: str, model: DeepLabV2 | FCN, loss: CrossEntropy, legacy: LegacyDeepLabVoc) -> Recipe:
+def _recipe(
+    name: str, model: DeepLabV2Config | FCNConfig, loss: CrossEntropy, legacy: LegacyDeepLabVoc
+) -> Recipe:
     return Recipe(
         name=name,
         data=Voc(masks="SegmentationClassAug"),
-        augment=RandomCrop((321, 321), Between(0.5, 1.6, step=0.1)),
+        augment=RandomCrop((321, 321), ScaleRange(0.5, 1.6, step=0.1)),
         input=caffe_contract(),
         model=model,
         loss=loss,

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 
-class Ema:
+class ExponentialMovingAverage:
     """A second model whose parameters follow the first; its buffers (norm statistics) follow, too.
 
     The decay rises as (1 + step) / (10 + step) up to ``decay``, so a short training is not an average of its

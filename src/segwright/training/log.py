@@ -19,7 +19,7 @@ from segwright.training.processes import Processes
 LINES = "log.jsonl"
 
 
-class Clock:
+class StepTimer:
     """Seconds a step and the share of them spent waiting for data, since last read."""
 
     def __init__(self) -> None:
@@ -44,7 +44,7 @@ class Log:
     def __init__(self, out: Path, training: Training, processes: Processes) -> None:
         self.out, self.main = out, processes.main
         self.started = time.perf_counter()
-        self.clock = Clock()
+        self.clock = StepTimer()
         self._services = _services(out, training) if self.main else []
         (out / "logs").mkdir(parents=True, exist_ok=True)
         self._own: TextIO = open(out / "logs" / f"rank-{processes.rank}.txt", "a", encoding="utf-8")  # noqa: SIM115

@@ -10,10 +10,10 @@ from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from segwright.contracts import UserError
-from segwright.models.layers.norms import freeze_norms, is_norm
+from segwright.models.layers.norm_layers import freeze_norms, is_norm
 from segwright.recipe import Optim
+from segwright.recipes._repeated_sgd import RepeatedOptim, RepeatedSGD, divided
 from segwright.training.muon import Muon
-from segwright.training.repeated import RepeatedOptim, RepeatedSGD, divided
 
 
 def freeze(model: nn.Module, optim: Optim) -> nn.Module:

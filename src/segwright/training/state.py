@@ -11,11 +11,11 @@ from torch import nn
 
 from segwright.labels import LabelSpace
 from segwright.models.layers.inplace import recompute_activations
-from segwright.models.layers.norms import make_global
-from segwright.models.weights import start_from
+from segwright.models.layers.norm_layers import make_global
+from segwright.models.weights.model_file import start_from
 from segwright.recipe import Recipe
 from segwright.training import checkpoint
-from segwright.training.ema import Ema
+from segwright.training.ema import ExponentialMovingAverage
 from segwright.training.optim import freeze, optimizers
 from segwright.training.precision import memory_format_of, precision_of
 from segwright.training.processes import Processes
@@ -31,7 +31,7 @@ class State:
     network: nn.Module  # the same, compiled and parallel as asked for
     optimizers: list[torch.optim.Optimizer]
     scaler: torch.amp.GradScaler
-    ema: Ema | None
+    ema: ExponentialMovingAverage | None
     step: int = 0
     best: float = float("-inf")
     best_step: int = 0
@@ -40,7 +40,7 @@ class State:
     losses_of: int = 0
 
     @property
-    def judged(self) -> nn.Module:
+    def eval_model(self) -> nn.Module:
         """The model that is evaluated and kept: averaged weights where the recipe wants them."""
         return self.model if self.ema is None else self.ema.model
 
@@ -66,7 +66,7 @@ def start(
     model.to(memory_format=memory_format_of(training.channels_last, training.precision, device))
     network: Any = torch.compile(model) if training.compile else model
     scaler = torch.amp.GradScaler(device.type, enabled=precision_of(training.precision, device) == "fp16")
-    ema = None if training.ema is None else Ema(model, training.ema)
+    ema = None if training.ema is None else ExponentialMovingAverage(model, training.ema)
     return State(model, processes.parallel(network), optimizers(model, recipe.optim), scaler, ema)
 
 

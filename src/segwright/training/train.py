@@ -13,20 +13,20 @@ import torch
 
 from segwright.contracts import Batch, Dataset, UserError
 from segwright.data.check import quick_check
-from segwright.data.draws import Draws
-from segwright.data.loader import Stack, batches, default_workers
-from segwright.data.order import positions
+from segwright.data.loading.augmented_samples import AugmentedDataset
+from segwright.data.loading.batches import Collate, batches, default_workers
+from segwright.data.loading.sampling import positions
 from segwright.evaluation.evaluate import described, evaluate
-from segwright.models.weights import write_model
-from segwright.recipe import Recipe, check, open_draws
+from segwright.models.weights.model_file import write_model
+from segwright.recipe import Recipe, check, open_training_data
 from segwright.training.checkpoint import write_whole
 from segwright.training.log import Log
-from segwright.training.pictures import Pictures
 from segwright.training.precision import autocast
 from segwright.training.processes import Processes, interrupts, join
-from segwright.training.record import read_json, record, write_json
+from segwright.training.run_metadata import read_json, record, write_json
 from segwright.training.state import State, restore, save, start
 from segwright.training.step import NonFiniteLoss, save_for_replay, take_step
+from segwright.training.visualizations import Pictures
 
 BEST = "best.safetensors"
 
@@ -59,12 +59,12 @@ def train(
     Raises ``UserError`` for wrong settings or data; ``NonFiniteLoss``, ``OutOfMemory`` or ``CheckpointError``
     when the run fails. Returns early, ``finished`` false, after SIGTERM or SIGINT: everything is saved.
     """
-    if complaints := check(recipe):
-        raise UserError("; ".join(complaints))
+    if problems := check(recipe):
+        raise UserError("; ".join(problems))
     root, out, init = data and Path(data), Path(out), init and Path(init)
     splits = {name: recipe.data.open(root or None, name) for name in ("train", "val")}
     quick_check(splits)
-    draws = open_draws(recipe, splits["train"])
+    draws = open_training_data(recipe, splits["train"])
     with join(device) as processes, interrupts() as interrupted:
         _refuse_uneven_batch(recipe, processes)
         record(recipe, root or None, out, splits, processes)
@@ -91,7 +91,7 @@ def train(
             return _finish(run, state)
 
 
-def _load(run: Run, state: State, draws: Draws) -> Iterator[tuple[list[Batch], float]]:
+def _load(run: Run, state: State, draws: AugmentedDataset) -> Iterator[tuple[list[Batch], float]]:
     """The micro-batches of each step from here to the end, and the seconds spent waiting for them."""
     recipe, processes, training = run.recipe, run.processes, run.recipe.training
     if state.step == training.steps or _patience_is_over(run, state):
@@ -104,7 +104,7 @@ def _load(run: Run, state: State, draws: Draws) -> Iterator[tuple[list[Batch], f
         world=processes.world,
         parts=training.accumulate,
     )
-    stack, pin = Stack(recipe.targets, recipe.input, draws.dataset.labels), processes.device.type == "cuda"
+    stack, pin = Collate(recipe.targets, recipe.input, draws.dataset.labels), processes.device.type == "cuda"
     loader = batches(draws, order, stack, workers=_workers(run), pin=pin)
     for _ in range(state.step, training.steps):
         began = time.perf_counter()
@@ -154,7 +154,7 @@ def _evaluate(run: Run, state: State, data: Dataset) -> None:
     training, processes, log = run.recipe.training, run.processes, run.log
     pictures = Pictures(data, training.pictures, processes)
     result = evaluate(
-        state.judged,
+        state.eval_model,
         data,
         run.recipe.decode,
         device=processes.device,
@@ -164,9 +164,9 @@ def _evaluate(run: Run, state: State, data: Dataset) -> None:
         autocast=autocast(training.precision, processes.device),
         watch=pictures.watch,
     )
-    headlines, score = result.headlines(), result.decides(run.recipe.task)
-    log.values("evaluation", state.step, headlines)
-    log.say(f"step {state.step}: val {described(headlines)}")
+    summary, score = result.summary(), result.selection_score(run.recipe.task)
+    log.values("evaluation", state.step, summary)
+    log.say(f"step {state.step}: val {described(summary)}")
     pictures.write(run.out / "pictures", state.step)
     if score > state.best or state.best == float("-inf"):
         # A split without truth scores NaN: then the newest model counts as the best.
@@ -177,7 +177,7 @@ def _evaluate(run: Run, state: State, data: Dataset) -> None:
                 run.out / BEST,
                 lambda part: write_model(
                     part,
-                    state.judged,
+                    state.eval_model,
                     run.recipe.model,
                     name=run.recipe.name,
                     decode=run.recipe.decode,

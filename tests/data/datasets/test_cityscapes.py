@@ -9,7 +9,7 @@ from tests.data import trees
 
 from segwright.contracts import Sample, UserError
 from segwright.data.datasets.cityscapes import CLASSES, FROM_TRAIN_IDS, TRAIN_ID_CLASSES, Cityscapes
-from segwright.data.maps import read_map, write_png
+from segwright.data.reading.label_maps import read_map, write_png
 
 TRAIN_MAP = "gtFine/train/aachen/aachen_000000_000019_gtFine_labelIds.png"
 EXPECTED = trees.stripes(*trees.TRAIN_IDS)  # class indices are train ids
@@ -231,7 +231,7 @@ def test_panoptic_files_that_disagree_are_found(tmp_path: Path) -> None:
     about["annotations"][0]["segments_info"].pop()
     source.write_text(json.dumps(about))
     data = Cityscapes(truth="panoptic").open(tmp_path, "val")
-    assert any("id 26001 (1 ids) is not in" in found for found in data.complaints(0))
+    assert any("id 26001 (1 ids) is not in" in found for found in data.problems(0))
     about["annotations"][0]["segments_info"][0]["category_id"] = 99
     source.write_text(json.dumps(about))
     with pytest.raises(UserError, match=r"panoptic_val\.json: value 99 is none of this kind of file.*check"):

@@ -12,18 +12,18 @@ from tests.data.coco_trees import SIZE, image, instances, outline, read, save
 from tests.data.trees import photo
 
 from segwright.contracts import UserError
-from segwright.data.coco import Annotations, open_instances
 from segwright.data.datasets.coco_instances import CLASSES, CocoInstances
-from segwright.data.pairs import Pairs
-from segwright.data.truth import Polygons
+from segwright.data.formats.coco import Annotations, open_instances
+from segwright.data.formats.ground_truth import Polygons
+from segwright.data.formats.image_dataset import ImageDataset
 
 MINE = CocoInstances(json="instances.json", images="images")
 pytestmark = pytest.mark.filterwarnings("ignore:.*array.*:DeprecationWarning")  # pycocotools as an oracle
 
 
-def opened(root: Path, **fields: Any) -> Pairs:
+def opened(root: Path, **fields: Any) -> ImageDataset:
     data = CocoInstances(json="instances.json", images="images", **fields).open(root, "train")
-    assert isinstance(data, Pairs)
+    assert isinstance(data, ImageDataset)
     return data
 
 
@@ -61,12 +61,12 @@ def test_the_fruits_open_with_their_own_classes(shared: Path) -> None:
     if not root.is_dir():
         pytest.skip(f"no fruits at {root}")
     data = CocoInstances(json="trainval.json", images="images").open(root, "train")
-    assert isinstance(data, Pairs) and isinstance(data.truth, Polygons)
+    assert isinstance(data, ImageDataset) and isinstance(data.truth, Polygons)
     assert data.labels.names == data.labels.things == ("date", "fig", "hazelnut")
     assert len(data) == 18
     assert sum(len(data.truth.masks(i)) for i in range(18)) == 165
     assert data[0].map.shape == data[0].image.shape[:2] == (600, 800)
-    assert all(data.complaints(i) == [] for i in range(18))
+    assert all(data.problems(i) == [] for i in range(18))
 
 
 def test_smaller_objects_lie_above_larger_ones_and_crowds_below(tmp_path: Path) -> None:
@@ -177,7 +177,7 @@ def test_a_segmentation_that_is_none_is_refused(tmp_path: Path, shape: Any, mess
 def test_a_polygon_of_two_points_has_no_pixel_and_is_complained_about(tmp_path: Path) -> None:
     root = instances(tmp_path)
     changed(annotations=put(segmentation=[[1, 1, 5, 5]]))(root)
-    (line,) = opened(root).complaints(0)
+    (line,) = opened(root).problems(0)
     assert "instances.json: annotation 1 (1 of the image) has no pixel" in line and "remove it" in line
 
 

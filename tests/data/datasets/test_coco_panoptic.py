@@ -12,9 +12,9 @@ from tests.data.coco_trees import CATEGORIES, SIZE, id_map, panoptic, read, save
 from tests.data.trees import photo
 
 from segwright.contracts import UserError
-from segwright.data.convert_coco import convert_coco_train_ids
+from segwright.data.conversion.coco import convert_coco_train_ids
 from segwright.data.datasets.coco_panoptic import CLASSES, CocoPanoptic
-from segwright.data.maps import pack, read_map, write_png
+from segwright.data.reading.label_maps import pack, read_map, write_png
 
 JSON = "annotations/panoptic_val2017.json"
 
@@ -54,7 +54,7 @@ def test_ids_and_areas_of_real_maps_are_those_of_the_json_file(sample: Path) -> 
         assert [(s.id, CLASSES.raw_values[s.class_index], s.crowd) for s in found.segments or ()] == [
             (s["id"], s["category_id"], bool(s["iscrowd"])) for s in told
         ]
-        assert data.complaints(index) == []
+        assert data.problems(index) == []
     assert sum(s.crowd for i in range(2) for s in data[i].segments or ()) == 3
 
 
@@ -62,7 +62,7 @@ def test_a_file_without_images_takes_their_names_from_its_maps(sample: Path) -> 
     data = CocoPanoptic(images="").open(sample / "COCOPanoptic_test_data", "val")
     assert [path.name for path in data.files(0)] == ["000000000139.jpg", "000000000139.png"]
     assert data[0].map.shape == data[0].image.shape[:2] == (426, 640)
-    assert data.complaints(0) == []
+    assert data.problems(0) == []
     with pytest.raises(UserError, match=r"000000000009\.jpg: no such file, as for 1 of the 1 images that"):
         CocoPanoptic(images="").open(sample / "COCOPanoptic_test_data", "train")
 
@@ -186,9 +186,9 @@ def test_maps_that_do_not_fit_their_image_are_refused(tmp_path: Path) -> None:
 def test_ids_of_only_one_of_both_files_are_complained_about(tmp_path: Path) -> None:
     data = CocoPanoptic().open(panoptic(tmp_path), "val")
     path = data.files(0)[1]
-    assert data.complaints(0) == []
+    assert data.problems(0) == []
     write_ids(path, id_map((1, 4), (70000, 5), (444, 3)))
-    png, listed = data.complaints(0)
+    png, listed = data.problems(0)
     assert "x.png: id 444 (1 ids) is not in panoptic_val2017.json" in png
     assert "panoptic_val2017.json: segment 300" in listed
     assert "write both files again" in png and "write both files again" in listed

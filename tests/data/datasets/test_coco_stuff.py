@@ -9,8 +9,8 @@ from tests.data.trees import photo, stripes
 
 from segwright.contracts import UserError
 from segwright.data.datasets.coco_stuff import CLASSES, CocoStuff
-from segwright.data.maps import read_map, write_png
-from segwright.data.pairs import Pairs
+from segwright.data.formats.image_dataset import ImageDataset
+from segwright.data.reading.label_maps import read_map, write_png
 
 GAPS = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83, 91)  # categories that were never annotated
 
@@ -33,7 +33,7 @@ def test_the_real_maps_hold_nothing_else(shared: Path) -> None:
     if not root.is_dir():
         pytest.skip(f"no COCO-Stuff at {root}")
     data = CocoStuff(images="{split}_img", maps="{split}_label").open(root, "train")
-    assert isinstance(data, Pairs)
+    assert isinstance(data, ImageDataset)
     assert len(data) == 13
     seen: set[str] = set()
     for index in range(13):

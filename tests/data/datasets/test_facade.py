@@ -8,10 +8,10 @@ from tests.data.coco_trees import read
 from tests.data.trees import photo
 
 from segwright.contracts import Sample
-from segwright.data.coco import Annotations
 from segwright.data.datasets.facade import CLASSES, Facade
-from segwright.data.pairs import Pairs
-from segwright.data.truth import Polygons
+from segwright.data.formats.coco import Annotations
+from segwright.data.formats.ground_truth import Polygons
+from segwright.data.formats.image_dataset import ImageDataset
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def test_both_tasks_have_all_images_and_polygons(root: Path) -> None:
     for split, images, polygons, segments in (("train", 319, 10010, 9506), ("val", 66, 1861, 1755)):
         panoptic = Facade().open(root, split)
         instance = Facade(task="instance").open(root, split)
-        assert isinstance(panoptic, Pairs) and isinstance(instance, Pairs)
+        assert isinstance(panoptic, ImageDataset) and isinstance(instance, ImageDataset)
         assert len(panoptic) == len(instance) == images
         assert list(panoptic.images) == list(instance.images)
         told = read(root / f"panoptic_{split}.json")["annotations"]
@@ -60,11 +60,11 @@ def test_ids_and_areas_are_those_of_the_json_file(root: Path) -> None:
     data = Facade().open(root, "val")
     told = {row["file_name"]: row["segments_info"] for row in read(root / "panoptic_val.json")["annotations"]}
     for index in range(0, len(data), 11):
-        assert isinstance(data, Pairs)
+        assert isinstance(data, ImageDataset)
         shown, areas = np.unique(data[index].map, return_counts=True)
         found = {i: a for i, a in zip(shown.tolist(), areas.tolist(), strict=True) if i}
         assert found == {s["id"]: s["area"] for s in told[data.files(index)[1].name]}
-        assert data.complaints(index) == []
+        assert data.problems(index) == []
 
 
 def test_images_alone_have_no_truth(tmp_path: Path) -> None:

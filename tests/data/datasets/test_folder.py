@@ -12,24 +12,24 @@ from tests.data.trees import palette_map, photo, stripes, write
 
 from segwright.contracts import UserError
 from segwright.data.datasets.folder import Folder
-from segwright.data.maps import unpack, write_png
-from segwright.data.pairs import Pairs
+from segwright.data.formats.image_dataset import ImageDataset
+from segwright.data.reading.label_maps import unpack, write_png
 
 LABEL_MAP = (
     "classes: {field: 1, water: {raw: 2, color: '#0000ff'}, house: {raw: [7, 8], thing: true}}\nignored: 0\n"
 )
 RAW = (0, 1, 2, 7, 8)
 CLASS = (255, 0, 1, 2, 2)
-Place = Callable[[Path, str, str], tuple[Path, Path]]
+SampleRef = Callable[[Path, str, str], tuple[Path, Path]]
 
-LAYOUTS: dict[str, Place] = {
+LAYOUTS: dict[str, SampleRef] = {
     "kind/split": lambda r, s, n: (r / "images" / s / n, r / "labels" / s / n),
     "split/kind": lambda r, s, n: (r / s / "images" / n, r / s / "labels" / n),
     "list": lambda r, s, n: (r / "images" / f"{s} {n}", r / "labels" / f"{s} {n}"),
 }
 
 
-def tree(root: Path, place: Place = LAYOUTS["kind/split"], suffix: str = "") -> Path:
+def tree(root: Path, place: SampleRef = LAYOUTS["kind/split"], suffix: str = "") -> Path:
     for split in ("train", "val"):
         for name in ("a", "sub ä/b"):
             image, truth = place(root, split, name)
@@ -43,9 +43,9 @@ def tree(root: Path, place: Place = LAYOUTS["kind/split"], suffix: str = "") -> 
     return root
 
 
-def opened(root: Path, split: str = "train", **fields: Any) -> Pairs:
+def opened(root: Path, split: str = "train", **fields: Any) -> ImageDataset:
     data = Folder(**fields).open(root, split)
-    assert isinstance(data, Pairs)
+    assert isinstance(data, ImageDataset)
     return data
 
 

@@ -8,7 +8,7 @@ from tests.data import trees
 
 from segwright.contracts import UserError
 from segwright.data.datasets.kitti_step import CLASSES, TRAIN, VAL, KittiStep
-from segwright.data.maps import read_map, write_png
+from segwright.data.reading.label_maps import read_map, write_png
 
 
 def test_the_official_sequences_part_the_21_drives() -> None:

@@ -11,8 +11,8 @@ from tests.data.trees import photo, stripes, write
 
 from segwright.contracts import UserError
 from segwright.data.datasets.panoptic_folder import PanopticFolder
-from segwright.data.maps import write_png
-from segwright.data.pairs import Pairs
+from segwright.data.formats.image_dataset import ImageDataset
+from segwright.data.reading.label_maps import write_png
 
 CLASSES = "classes: {road: 1, car: {raw: 2, thing: true}, person: {raw: 3, thing: true}}\nignored: 0\n"
 
@@ -27,9 +27,9 @@ def tree(root: Path) -> Path:
     return root
 
 
-def opened(root: Path, split: str = "train", **fields: Any) -> Pairs:
+def opened(root: Path, split: str = "train", **fields: Any) -> ImageDataset:
     data = PanopticFolder(**fields).open(root, split)
-    assert isinstance(data, Pairs)
+    assert isinstance(data, ImageDataset)
     return data
 
 
@@ -41,7 +41,7 @@ def test_two_maps_make_segments_and_zero_is_a_group_of_things(tmp_path: Path) ->
     ]  # fmt: skip
     assert (sample.semantic() == stripes(255, 0, 1, 1, 2, 2)).all()
     assert [path.name for path in data.files(1)] == ["b c.jpg", "b c.png", "b c.png"]
-    assert data.complaints(0) == []
+    assert data.problems(0) == []
 
 
 def test_instances_of_8_bits_and_names_with_a_suffix_are_fine(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 
 from segwright.contracts import IGNORED, Dataset, Sample, UserError
 from segwright.data.datasets.street import StreetScenes
-from segwright.metrics.confusion import Confusion
+from segwright.metrics.confusion import ConfusionMatrix
 
 
 def opened(split: str = "val", **options: object) -> Dataset:
@@ -136,7 +136,7 @@ def test_a_color_classifier_stays_below_one_half() -> None:
     known = classes != IGNORED
     mean, std = features.mean(0), features.std(0)
     model = LogisticRegression(max_iter=500).fit((features[known] - mean) / std, classes[known])
-    confusion = Confusion(val.labels)
+    confusion = ConfusionMatrix(val.labels)
     for index in range(len(val)):
         sample = val[index]
         prediction = model.predict((pixels(sample)[0] - mean) / std)

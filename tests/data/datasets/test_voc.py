@@ -8,7 +8,7 @@ from tests.data import trees
 
 from segwright.contracts import UserError
 from segwright.data.datasets.voc import CLASSES, Voc
-from segwright.data.maps import read_map, write_png
+from segwright.data.reading.label_maps import read_map, write_png
 
 HOME = "VOCdevkit/VOC2012"
 
@@ -63,7 +63,7 @@ def test_the_real_sample_opens_and_its_values_come_back(shared: Path, tmp_path: 
     raw = read_map(data.files(0)[1])
     assert (data.labels.to_raw(data[0].map) == raw).all()
     with_objects = Voc(instances=True).open(tmp_path, "val")
-    assert with_objects.complaints(0) == []
+    assert with_objects.problems(0) == []
     found = with_objects[0]
     assert found.segments is not None
     assert sorted(CLASSES.names[s.class_index] for s in found.segments) == ["background", "chair", "dog"]

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from segwright.models.layers.conv import Scorer, conv_norm, dropout, initialize, separable_conv
-from segwright.models.layers.norm import Norm
+from segwright.models.layers.conv import ClassifierHead, conv_norm, dropout, initialize, separable_conv
+from segwright.models.layers.norm_config import Norm
 from segwright.models.layers.resize import side_by_side
 
 NORM = Norm()
@@ -45,14 +45,14 @@ def test_a_separable_convolution_is_two() -> None:
 
 
 def test_a_scorer_may_be_a_bare_classifier() -> None:
-    bare = Scorer(8, 0, 3, norm=NORM).eval()
+    bare = ClassifierHead(8, 0, 3, norm=NORM).eval()
     x = torch.randn(1, 8, 4, 4)
     assert set(bare.state_dict()) == {"classifier.weight", "classifier.bias"}
     assert torch.equal(bare(x), bare.classifier(x))
 
 
 def test_a_scorer_is_hidden_layer_dropout_classifier() -> None:
-    scorer = Scorer(8, 4, 3, norm=NORM, rate=0.5, bias=True).eval()
+    scorer = ClassifierHead(8, 4, 3, norm=NORM, rate=0.5, bias=True).eval()
     x = torch.randn(1, 8, 4, 4)
     assert torch.equal(scorer(x), scorer.classifier(scorer.hidden(x)))
     assert "hidden.0.bias" in scorer.state_dict()
@@ -72,7 +72,7 @@ def test_dropout_of_maps_drops_maps() -> None:
 
 def test_first_weights_keep_the_scale_and_classifiers_begin_undecided() -> None:
     torch.manual_seed(0)
-    scorer = Scorer(256, 128, 10, norm=Norm("none"))
+    scorer = ClassifierHead(256, 128, 10, norm=Norm("none"))
     initialize(scorer)
     hidden = scorer.hidden[0].weight
     assert hidden.std().item() == pytest.approx((2 / (256 * 9)) ** 0.5, rel=0.02)

@@ -17,8 +17,8 @@ from torch.nn import functional as F
 
 from segwright.models.layers import inplace
 from segwright.models.layers.inplace import recompute_activations
-from segwright.models.layers.norm import Activation, Norm
-from segwright.models.layers.norms import make_global, norm_layer
+from segwright.models.layers.norm_config import Activation, Norm
+from segwright.models.layers.norm_layers import make_global, norm_layer
 
 KINDS: tuple[Activation, ...] = ("identity", "leaky_relu", "relu", "silu")
 

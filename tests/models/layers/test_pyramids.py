@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from segwright.models.layers.aspp import ASPP, Atrous
-from segwright.models.layers.norm import Norm
+from segwright.models.layers.aspp import ASPP, ASPPConfig
+from segwright.models.layers.norm_config import Norm
 from segwright.models.layers.ppm import PyramidPooling
-from segwright.models.pspnet import PSPNet, PSPNetHead
+from segwright.models.pspnet import PSPNetConfig, PSPNetHead
 
 NORM = Norm()
 
@@ -58,7 +58,7 @@ def test_pooled_maps_are_convolved_beside_the_features(align_corners: bool) -> N
 
 @pytest.mark.parametrize("align_corners", [False, True])
 def test_the_head_enlarges_pooled_maps_after_their_convolution(align_corners: bool) -> None:
-    config = PSPNet(width=4, align_corners=align_corners)
+    config = PSPNetConfig(width=4, align_corners=align_corners)
     torch.manual_seed(0)
     head, x = lively(PSPNetHead(config, 8, 3)), features()
     with torch.inference_mode():
@@ -93,14 +93,14 @@ def test_pyramid_pooling_of_a_map_smaller_than_its_grid() -> None:
     assert [tuple(each.shape[2:]) for each in maps] == [(2, 3), (1, 1), (2, 2), (3, 3), (6, 6)]
 
 
-def atrous(config: Atrous) -> ASPP:
+def atrous(config: ASPPConfig) -> ASPP:
     torch.manual_seed(0)
     made = lively(ASPP(config, 8, NORM))
     assert isinstance(made, ASPP)
     return made
 
 
-SMALL = Atrous(rates=(2, 3, 5), width=4, projected=6)
+SMALL = ASPPConfig(rates=(2, 3, 5), width=4, projected=6)
 
 
 @pytest.mark.parametrize("pool_first", [False, True])

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from segwright.models.layers.conv import conv_norm
-from segwright.models.layers.norm import Norm
+from segwright.models.layers.norm_config import Norm
 from segwright.models.layers.resize import convolve_together, side_by_side
 
 WIDTHS = (24, 40, 48, 32)

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from segwright.contracts import UserError
-from segwright.data.lists import Paths, existing, images_in, lines_of, list_at, partners
-from segwright.data.pairs import Pairs
-from segwright.data.stored import Stored
-from segwright.data.truth import ClassMaps
+from segwright.data.formats.file_dataset import FileDataset
+from segwright.data.formats.ground_truth import ClassMaps
+from segwright.data.formats.image_dataset import ImageDataset
+from segwright.data.reading.file_lists import Paths, existing, images_in, lines_of, list_at, partners
 from segwright.labels import LabelSpace
 
 # Name and color of the classes 1 to 150 (see NOTICE). A class has the first of its names in objectInfo150, of
@@ -63,7 +63,7 @@ _ARCHIVE = "ADEChallengeData2016"
 
 
 @dataclass(slots=True)
-class Ade20k(Stored):
+class Ade20k(FileDataset):
     """ADE20K as downloaded: ``ADEChallengeData2016/{images,annotations}/{training,validation}/``.
 
     The root is that folder or the one above. ``test`` are the images of ``release_test``, without truth.
@@ -73,17 +73,17 @@ class Ade20k(Stored):
 
     lists: str | None = None
 
-    def read(self, root: Path, split: str) -> Pairs:
+    def read(self, root: Path, split: str) -> ImageDataset:
         """``train`` (or ``training``), ``val`` (or ``validation``) and ``test``."""
         if self.lists is not None:
             return _listed(root, list_at(self.lists, root, split))
         if split == "test":
-            return Pairs(CLASSES, Paths(_test_images(root)), None)
+            return ImageDataset(CLASSES, Paths(_test_images(root)), None)
         folder = _FOLDERS.get(split, split)
         home = ade20k_home(root)
         images = images_in(home / "images" / folder)
         maps = partners(images, lambda image: home / "annotations" / folder / f"{image.stem}.png")
-        return Pairs(CLASSES, Paths(images), ClassMaps(Paths(maps)))
+        return ImageDataset(CLASSES, Paths(images), ClassMaps(Paths(maps)))
 
 
 def ade20k_home(root: Path) -> Path:
@@ -96,20 +96,20 @@ def _test_images(root: Path) -> list[Path]:
     return images_in(next((place for place in places if place.is_dir()), places[0]), deep=True)
 
 
-def _listed(root: Path, source: Path) -> Pairs:
+def _listed(root: Path, source: Path) -> ImageDataset:
     rows = [_row(source, number, line) for number, line in enumerate(lines_of(source), 1)]
     # Paths in the published lists begin with the folder of the archive, which may be the root itself.
     base = next((place for place in (root, root.parent) if (place / rows[0]["fpath_img"]).is_file()), root)
     images = existing([base / row["fpath_img"] for row in rows], source)
     named = [row.get("fpath_segm") for row in rows]
     if not any(named):
-        return Pairs(CLASSES, Paths(images), None)
+        return ImageDataset(CLASSES, Paths(images), None)
     if not all(named):
         raise UserError(
             f"{source}: line {named.index(None) + 1} has no 'fpath_segm' as others have; add it to all"
         )
     place = {image: base / str(name) for image, name in zip(images, named, strict=True)}
-    return Pairs(CLASSES, Paths(images), ClassMaps(Paths(partners(images, place.__getitem__))))
+    return ImageDataset(CLASSES, Paths(images), ClassMaps(Paths(partners(images, place.__getitem__))))
 
 
 def _row(source: Path, number: int, line: str) -> dict[str, Any]:

@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from segwright.data.coding import Bitmask
 from segwright.data.datasets.cityscapes import TRAIN_ID_CLASSES
-from segwright.data.lists import Paths, images_in, partners
-from segwright.data.pairs import Pairs
-from segwright.data.stored import Stored
-from segwright.data.truth import ClassMaps, CodedMaps
+from segwright.data.formats.file_dataset import FileDataset
+from segwright.data.formats.ground_truth import ClassMaps, EncodedInstanceMaps
+from segwright.data.formats.image_dataset import ImageDataset
+from segwright.data.formats.instance_encoding import BitmaskEncoding
+from segwright.data.reading.file_lists import Paths, images_in, partners
 from segwright.labels import LabelSpace
 
 CLASSES = replace(TRAIN_ID_CLASSES, name="bdd100k")
@@ -42,7 +42,7 @@ PANOPTIC_CLASSES = LabelSpace(
 
 
 @dataclass(slots=True)
-class Bdd100k(Stored):
+class Bdd100k(FileDataset):
     """BDD100K as downloaded: ``images/10k/{split}/*.jpg`` with ``labels/`` beside them; the root may be above.
 
     ``truth``: ``sem_seg`` (``labels/sem_seg/masks/``, 19 classes) or ``pan_seg`` (``labels/pan_seg/bitmasks/``).
@@ -50,15 +50,17 @@ class Bdd100k(Stored):
 
     truth: Literal["sem_seg", "pan_seg"] = "sem_seg"
 
-    def read(self, root: Path, split: str) -> Pairs:
+    def read(self, root: Path, split: str) -> ImageDataset:
         """``train`` or ``val``; ``test`` has no truth."""
         home = root if (root / "images").is_dir() else root / "bdd100k"
         images = images_in(home / "images" / "10k" / split)
         labels = CLASSES if self.truth == "sem_seg" else PANOPTIC_CLASSES
         if split == "test":
-            return Pairs(labels, Paths(images), None)
+            return ImageDataset(labels, Paths(images), None)
         folder = home / "labels" / self.truth / ("masks" if self.truth == "sem_seg" else "bitmasks") / split
         maps = Paths(partners(images, lambda image: folder / f"{image.stem}.png", kind=f"{self.truth} map"))
-        return Pairs(
-            labels, Paths(images), ClassMaps(maps) if self.truth == "sem_seg" else CodedMaps(maps, Bitmask())
+        return ImageDataset(
+            labels,
+            Paths(images),
+            ClassMaps(maps) if self.truth == "sem_seg" else EncodedInstanceMaps(maps, BitmaskEncoding()),
         )

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Literal
 
 from segwright.contracts import UserError
-from segwright.data.lists import Paths, images_in, left_over, lines_of, partners
-from segwright.data.pairs import Pairs
-from segwright.data.stored import Stored
-from segwright.data.truth import ClassMaps
+from segwright.data.formats.file_dataset import FileDataset
+from segwright.data.formats.ground_truth import ClassMaps
+from segwright.data.formats.image_dataset import ImageDataset
+from segwright.data.reading.file_lists import Paths, images_in, left_over, lines_of, partners
 from segwright.labels import LabelSpace
 
 CLASSES = LabelSpace(
@@ -79,7 +79,7 @@ CLASSES_32 = LabelSpace(
 
 
 @dataclass(slots=True)
-class CamVid(Stored):
+class CamVid(FileDataset):
     """CamVid with 11 classes in the SegNet layout, or with the 32 of the original recordings.
 
     11: ``train/`` and ``trainannot/`` side by side. 32: color maps ``LABELS/NAME_L.png`` beside the images
@@ -92,7 +92,7 @@ class CamVid(Stored):
     classes: Literal[11, 32] = 11
     train_part: tuple[float, float] = (0.0, 1.0)
 
-    def read(self, root: Path, split: str) -> Pairs:
+    def read(self, root: Path, split: str) -> ImageDataset:
         """Split ``train``, ``val``, ``test`` or ``held_out``; without a folder of maps there is no truth."""
         folder = "train" if split == "held_out" else split
         images = images_in(root / folder) if self.classes == 11 else _listed(root, folder)
@@ -101,13 +101,15 @@ class CamVid(Stored):
             images = images[first:last] if split == "train" else images[:first] + images[last:]
         if self.classes == 32:
             maps = partners(images, lambda image: root / "LABELS" / f"{image.stem}_L.png")
-            return Pairs(CLASSES_32, Paths(images), ClassMaps(Paths(maps)))
+            return ImageDataset(CLASSES_32, Paths(images), ClassMaps(Paths(maps)))
         annotations = root / f"{folder}annot"
         if not annotations.is_dir():
-            return Pairs(CLASSES, Paths(images), None)
+            return ImageDataset(CLASSES, Paths(images), None)
         maps = partners(images, lambda image: annotations / f"{image.stem}.png")
         used = (*maps, *(annotations / f"{image.stem}.png" for image in images_in(root / folder)))
-        return Pairs(CLASSES, Paths(images), ClassMaps(Paths(maps)), left_over=left_over(annotations, used))
+        return ImageDataset(
+            CLASSES, Paths(images), ClassMaps(Paths(maps)), left_over=left_over(annotations, used)
+        )
 
 
 def _listed(root: Path, split: str) -> list[Path]:

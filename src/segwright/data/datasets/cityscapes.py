@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Literal
 
 from segwright.contracts import UserError
-from segwright.data.coding import Divided
-from segwright.data.lists import Paths, existing, images_in, lines_of, list_at, partners
-from segwright.data.pairs import Pairs
-from segwright.data.panoptic_json import panoptic_maps
-from segwright.data.stored import Stored
-from segwright.data.truth import ClassMaps, CodedMaps, Truth
+from segwright.data.formats.file_dataset import FileDataset
+from segwright.data.formats.ground_truth import ClassMaps, EncodedInstanceMaps, GroundTruth
+from segwright.data.formats.image_dataset import ImageDataset
+from segwright.data.formats.instance_encoding import ClassTimesDivisor
+from segwright.data.formats.panoptic_json import panoptic_maps
+from segwright.data.reading.file_lists import Paths, existing, images_in, lines_of, list_at, partners
 from segwright.labels import LabelSpace
 
 # Label id, name and color of the classes that the benchmark scores (see NOTICE); their order is that of train ids.
@@ -52,7 +52,7 @@ _IMAGE = "_leftImg8bit.png"
 
 
 @dataclass(slots=True)
-class Cityscapes(Stored):
+class Cityscapes(FileDataset):
     """Cityscapes as downloaded: ``leftImg8bit/{split}/CITY/`` with ``gtFine/`` and ``gtCoarse/`` beside it.
 
     ``truth``: which of the files beside an image to read: ``ids`` (labelIds), ``train_ids`` (labelTrainIds),
@@ -66,7 +66,7 @@ class Cityscapes(Stored):
     coarse: bool = False
     lists: str | None = None
 
-    def read(self, root: Path, split: str) -> Pairs:
+    def read(self, root: Path, split: str) -> ImageDataset:
         """``train``, ``val``, ``trainval``, ``train_extra``, several joined by +; ``test``, whose truth is secret."""
         if self.lists is not None:
             return _listed(root, list_at(self.lists, root, split), self.truth)
@@ -74,7 +74,7 @@ class Cityscapes(Stored):
             return self._panoptic(root, split)
         return open_parts(root, split, self.truth, coarse=self.coarse)
 
-    def _panoptic(self, root: Path, split: str) -> Pairs:
+    def _panoptic(self, root: Path, split: str) -> ImageDataset:
         if self.coarse or split not in ("train", "val"):
             raise UserError(
                 f"{root}: split {split!r} has no panoptic JSON file of its own{' (coarse)' * self.coarse}; expected "
@@ -87,34 +87,34 @@ class Cityscapes(Stored):
                 f"{source}: no such file; expected what createPanopticImgs of cityscapesScripts makes; run it, or "
                 "set data.truth=instances, which gives the same segments"
             )
-        images = images_of(root, split)
+        images = image_count(root, split)
         values = dict(zip(CLASSES.names, CLASSES.raw_values, strict=True))
         translate = FROM_TRAIN_IDS if self.truth == "panoptic_train_ids" else None
         folder = root / "gtFine" / name
         maps = panoptic_maps(source, folder, images, key=_key, values=values, translate=translate)
-        return Pairs(CLASSES, Paths(images), maps)
+        return ImageDataset(CLASSES, Paths(images), maps)
 
 
-def open_parts(root: Path, split: str, kind: Kind, *, coarse: bool = False) -> Pairs:
+def open_parts(root: Path, split: str, kind: Kind, *, coarse: bool = False) -> ImageDataset:
     """Images of one or more splits with the maps of a kind; cities need not be folders of their own."""
     parts = ["train", "val"] if split == "trainval" else split.split("+")
     if parts == ["test"]:
         # The label files that come with test are dummies: everything in them is void.
-        return Pairs(CLASSES, Paths(images_of(root, "test")), None)
+        return ImageDataset(CLASSES, Paths(image_count(root, "test")), None)
     if "test" in parts:
         raise UserError(f"{root}: split {split!r} mixes test, which has no truth, with others; open it alone")
     images: list[Path] = []
     maps: list[Path] = []
     for part in parts:
         folder = "gtCoarse" if coarse or part == "train_extra" else "gtFine"
-        found = images_of(root, part)
+        found = image_count(root, part)
         places = {image: _map_of(root, part, image, folder, _FILES[kind]) for image in found}
         images += found
         maps += partners(found, places.__getitem__, kind=f"{_FILES[kind]} map")
-    return Pairs(CLASSES, Paths(images), _maps(maps, kind))
+    return ImageDataset(CLASSES, Paths(images), _maps(maps, kind))
 
 
-def images_of(root: Path, part: str) -> list[Path]:
+def image_count(root: Path, part: str) -> list[Path]:
     """The photographs of a split; ``UserError`` if there are none."""
     folder = root / "leftImg8bit" / part
     found = [path for path in images_in(folder, deep=True, endings=(".png",)) if path.name.endswith(_IMAGE)]
@@ -132,13 +132,13 @@ def _map_of(root: Path, part: str, image: Path, folder: str, ending: str) -> Pat
     return root / folder / part / place / f"{_key(image)}_{folder}_{ending}.png"
 
 
-def _maps(paths: Sequence[Path], kind: Kind) -> Truth:
+def _maps(paths: Sequence[Path], kind: Kind) -> GroundTruth:
     if kind == "instances":
-        return CodedMaps(Paths(paths), Divided(1000, plain=True))
+        return EncodedInstanceMaps(Paths(paths), ClassTimesDivisor(1000, plain=True))
     return ClassMaps(Paths(paths), FROM_TRAIN_IDS if kind == "train_ids" else None)
 
 
-def _listed(root: Path, source: Path, kind: Kind) -> Pairs:
+def _listed(root: Path, source: Path, kind: Kind) -> ImageDataset:
     """The pairs of a list; its maps may be named by any kind of file and are read in the kind that is asked for."""
     if kind not in _FILES:
         raise UserError(
@@ -151,14 +151,14 @@ def _listed(root: Path, source: Path, kind: Kind) -> Pairs:
         )
     images = existing([root / row[0] for row in rows], source)
     if len(rows[0]) == 1:
-        return Pairs(CLASSES, Paths(images), None)
+        return ImageDataset(CLASSES, Paths(images), None)
     ending = f"_{_FILES[kind]}.png"
     maps = {
         image: root / re.sub(r"_(labelIds|labelTrainIds|instanceIds)\.png$", ending, row[1])
         for image, row in zip(images, rows, strict=True)
     }
     found = partners(images, maps.__getitem__, kind=f"{_FILES[kind]} map")
-    return Pairs(CLASSES, Paths(images), _maps(found, kind))
+    return ImageDataset(CLASSES, Paths(images), _maps(found, kind))
 
 
 def _columns(root: Path, source: Path, line: str) -> list[str]:

@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from segwright.data.coco import Annotations, Places, open_images, open_instances, placed
 from segwright.data.datasets.coco_panoptic import CLASSES as PANOPTIC_CLASSES
-from segwright.data.pairs import Pairs
-from segwright.data.stored import Stored
+from segwright.data.formats.coco import Annotations, Places, open_images, open_instances, placed
+from segwright.data.formats.file_dataset import FileDataset
+from segwright.data.formats.image_dataset import ImageDataset
 from segwright.labels import LabelSpace
 
 _COUNT = len(PANOPTIC_CLASSES.things)
@@ -27,7 +27,7 @@ CLASSES = LabelSpace(
 
 
 @dataclass(slots=True)
-class CocoInstances(Stored):
+class CocoInstances(FileDataset):
     """COCO instances as downloaded, or any data set in this format.
 
     ``annotations/instances_{split}2017.json`` and images in ``{split}2017/``; splits ``train`` and ``val``, and
@@ -41,7 +41,7 @@ class CocoInstances(Stored):
     test_json: str = "annotations/image_info_{split}2017.json"
     annotated_only: bool = True
 
-    def read(self, root: Path, split: str) -> Pairs:
+    def read(self, root: Path, split: str) -> ImageDataset:
         """Split ``train`` or ``val``, or one without truth."""
         source = placed(root, self.json, split)
         if not source.is_file():

@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from segwright.data.coco import Annotations, Places, open_images, open_panoptic, placed
-from segwright.data.pairs import Pairs
-from segwright.data.stored import Stored
+from segwright.data.formats.coco import Annotations, Places, open_images, open_panoptic, placed
+from segwright.data.formats.file_dataset import FileDataset
+from segwright.data.formats.image_dataset import ImageDataset
 from segwright.labels import LabelSpace
 
 # Category id, name and color, as published with the panoptic annotations (see NOTICE).
@@ -68,7 +68,7 @@ CLASSES = LabelSpace(
 
 
 @dataclass(slots=True)
-class CocoPanoptic(Stored):
+class CocoPanoptic(FileDataset):
     """COCO panoptic as downloaded, or any data set in its format.
 
     ``annotations/panoptic_{split}2017.json`` with the maps in ``annotations/panoptic_{split}2017/`` and the
@@ -86,7 +86,7 @@ class CocoPanoptic(Stored):
     test_json: str = "annotations/image_info_{split}2017.json"
     train_ids: bool = False
 
-    def read(self, root: Path, split: str) -> Pairs:
+    def read(self, root: Path, split: str) -> ImageDataset:
         """Split ``train`` or ``val``, or one without truth."""
         source = placed(root, self.json, split)
         if not source.is_file():

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segwright.contracts import UserError
-from segwright.data.coco import placed
 from segwright.data.datasets.coco_panoptic import CLASSES as PANOPTIC_CLASSES
-from segwright.data.lists import Paths, images_in, left_over, partners
-from segwright.data.pairs import Pairs
-from segwright.data.stored import Stored
-from segwright.data.truth import ClassMaps
+from segwright.data.formats.coco import placed
+from segwright.data.formats.file_dataset import FileDataset
+from segwright.data.formats.ground_truth import ClassMaps
+from segwright.data.formats.image_dataset import ImageDataset
+from segwright.data.reading.file_lists import Paths, images_in, left_over, partners
 from segwright.labels import LabelSpace, spread_colors
 
 # The stuff classes in the order of their category ids, 92 to 182, as in labels.txt of COCO-Stuff (see NOTICE).
@@ -54,7 +54,7 @@ CLASSES = _classes()
 
 
 @dataclass(slots=True)
-class CocoStuff(Stored):
+class CocoStuff(FileDataset):
     """COCO-Stuff as downloaded: pixel maps of 164,000 images, splits ``train`` and ``val``.
 
     Images in ``{split}2017/``, maps of category id - 1 in ``stuffthingmaps/{split}2017/``. ``images`` and ``maps``
@@ -65,13 +65,13 @@ class CocoStuff(Stored):
     images: str = "{split}2017"
     maps: str = "stuffthingmaps/{split}2017"
 
-    def read(self, root: Path, split: str) -> Pairs:
+    def read(self, root: Path, split: str) -> ImageDataset:
         """All images of a split, each with its map."""
         images = images_in(placed(root, self.images, split))
         folder = placed(root, self.maps, split)
         if not folder.is_dir():
             if split == "train":
                 raise UserError(f"{folder}: no such folder; expected the maps of COCO-Stuff; set data.maps")
-            return Pairs(CLASSES, Paths(images), None)
+            return ImageDataset(CLASSES, Paths(images), None)
         maps = partners(images, lambda image: folder / f"{image.stem}.png")
-        return Pairs(CLASSES, Paths(images), ClassMaps(Paths(maps)), left_over=left_over(folder, maps))
+        return ImageDataset(CLASSES, Paths(images), ClassMaps(Paths(maps)), left_over=left_over(folder, maps))

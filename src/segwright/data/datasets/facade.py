@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from segwright.data.coco import Places, open_images, open_instances, open_panoptic
-from segwright.data.pairs import Pairs
-from segwright.data.stored import Stored
+from segwright.data.formats.coco import Places, open_images, open_instances, open_panoptic
+from segwright.data.formats.file_dataset import FileDataset
+from segwright.data.formats.image_dataset import ImageDataset
 from segwright.labels import LabelSpace
 
 CLASSES = LabelSpace(
@@ -32,7 +32,7 @@ CLASSES = LabelSpace(
 
 
 @dataclass(slots=True)
-class Facade(Stored):
+class Facade(FileDataset):
     """Facade, splits ``train`` and ``val``: images in ``{split}/``.
 
     ``task`` "panoptic": ``panoptic_{split}.json`` and maps in ``panoptic_{split}/``; "instance": the polygons of
@@ -41,7 +41,7 @@ class Facade(Stored):
 
     task: Literal["panoptic", "instance"] = "panoptic"
 
-    def read(self, root: Path, split: str) -> Pairs:
+    def read(self, root: Path, split: str) -> ImageDataset:
         """A split; a folder of images alone has no truth."""
         images = root / split
         kind = "panoptic" if self.task == "panoptic" else "instances"

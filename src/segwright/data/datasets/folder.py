@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segwright.contracts import UserError
-from segwright.data.classes import own_classes
-from segwright.data.layouts import Layout
-from segwright.data.lists import Paths
-from segwright.data.pairs import Pairs
-from segwright.data.stored import Stored
-from segwright.data.truth import ClassMaps
+from segwright.data.formats.class_files import own_classes
+from segwright.data.formats.file_dataset import FileDataset
+from segwright.data.formats.folder_layout import FolderLayout
+from segwright.data.formats.ground_truth import ClassMaps
+from segwright.data.formats.image_dataset import ImageDataset
+from segwright.data.reading.file_lists import Paths
 
 
 @dataclass(slots=True)
-class Folder(Stored):
+class Folder(FileDataset):
     """Images and, of the same names, maps of class values (docs/own-data.md).
 
     ``images/SPLIT/`` and ``labels/SPLIT/``, or ``SPLIT/images/`` and ``SPLIT/labels/``, or ``images/`` and
@@ -29,9 +29,9 @@ class Folder(Stored):
     maps: str = "labels"
     suffix: str = ""
 
-    def read(self, root: Path, split: str) -> Pairs:
+    def read(self, root: Path, split: str) -> ImageDataset:
         """A split; ``UserError`` names what is missing and shows how it should lie."""
-        layout = Layout.find(
+        layout = FolderLayout.find(
             root, split, self.images, without=self.suffix if self.maps == self.images else ""
         )
         labels = own_classes(root, self.label_map)
@@ -43,6 +43,6 @@ class Folder(Stored):
             )
         images = Paths(layout.images)
         if maps is None:
-            return Pairs(labels, images, None, names=layout.names)
+            return ImageDataset(labels, images, None, names=layout.names)
         found, rest = maps
-        return Pairs(labels, images, ClassMaps(Paths(found)), names=layout.names, left_over=rest)
+        return ImageDataset(labels, images, ClassMaps(Paths(found)), names=layout.names, left_over=rest)

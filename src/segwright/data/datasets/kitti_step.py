@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from segwright.contracts import UserError
-from segwright.data.coding import InChannels
 from segwright.data.datasets.cityscapes import TRAIN_ID_CLASSES
-from segwright.data.lists import Paths, Strings, images_in, partners
-from segwright.data.pairs import Pairs
-from segwright.data.stored import Stored
-from segwright.data.truth import CodedMaps
+from segwright.data.formats.file_dataset import FileDataset
+from segwright.data.formats.ground_truth import EncodedInstanceMaps
+from segwright.data.formats.image_dataset import ImageDataset
+from segwright.data.formats.instance_encoding import ClassInRed
+from segwright.data.reading.file_lists import Paths, Strings, images_in, partners
 
 CLASSES = replace(TRAIN_ID_CLASSES, name="kitti_step", things=("person", "car"))
 VAL = (2, 6, 7, 8, 10, 13, 14, 16, 18)
@@ -25,7 +25,7 @@ _MAPS = ("panoptic_maps", "panoptic")
 
 
 @dataclass(slots=True)
-class KittiStep(Stored):
+class KittiStep(FileDataset):
     """KITTI-STEP: photographs ``images/SEQUENCE/FRAME.png``, maps ``panoptic_maps/SEQUENCE/FRAME.png``.
 
     Between the two names may stand ``train/`` or ``val/``; where it does not, the official lists tell the
@@ -33,19 +33,21 @@ class KittiStep(Stored):
     ``testing/image_02/``, maps in ``panoptic/``. An instance number belongs to a whole sequence.
     """
 
-    def read(self, root: Path, split: str) -> Pairs:
+    def read(self, root: Path, split: str) -> ImageDataset:
         """``train`` or ``val``; ``test`` has no truth. Samples are called SEQUENCE_FRAME."""
         sequences = _sequences(root, split)
         images = [image for folder in sequences for image in images_in(folder)]
         names = Strings(f"{image.parent.name}_{image.stem}" for image in images)
         if split == "test":
-            return Pairs(CLASSES, Paths(images), None, names=names)
+            return ImageDataset(CLASSES, Paths(images), None, names=names)
         home = next((root / name for name in _MAPS if (root / name).is_dir()), root / _MAPS[0])
         home = home / split if (home / split).is_dir() else home
         maps = partners(
             images, lambda image: home / image.parent.name / f"{image.stem}.png", kind="panoptic map"
         )
-        return Pairs(CLASSES, Paths(images), CodedMaps(Paths(maps), InChannels()), names=names)
+        return ImageDataset(
+            CLASSES, Paths(images), EncodedInstanceMaps(Paths(maps), ClassInRed()), names=names
+        )
 
 
 def _sequences(root: Path, split: str) -> list[Path]:

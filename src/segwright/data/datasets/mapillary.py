@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from segwright.contracts import UserError
-from segwright.data.coding import Divided
-from segwright.data.lists import Paths, images_in, partners
-from segwright.data.pairs import Pairs
-from segwright.data.panoptic_json import panoptic_maps
-from segwright.data.stored import Stored
-from segwright.data.truth import ClassMaps, CodedMaps, PanopticMaps
+from segwright.data.formats.file_dataset import FileDataset
+from segwright.data.formats.ground_truth import ClassMaps, EncodedInstanceMaps, PanopticMaps
+from segwright.data.formats.image_dataset import ImageDataset
+from segwright.data.formats.instance_encoding import ClassTimesDivisor
+from segwright.data.formats.panoptic_json import panoptic_maps
+from segwright.data.reading.file_lists import Paths, images_in, partners
 from segwright.labels import LabelSpace
 
 _FOLDERS = {"train": "training", "val": "validation", "test": "testing"}
@@ -26,7 +26,7 @@ _Label = tuple[str, str, tuple[int, int, int], bool, bool]  # readable, name, co
 
 
 @dataclass(slots=True)
-class Mapillary(Stored):
+class Mapillary(FileDataset):
     """Vistas as downloaded: ``{training,validation,testing}/images/``, maps in ``{training,validation}/VERSION/``.
 
     ``config_VERSION.json`` under the root describes the labels; those that it does not evaluate are ignored. Of
@@ -37,22 +37,26 @@ class Mapillary(Stored):
     version: Literal["v1.2", "v2.0"] = "v1.2"
     truth: Literal["labels", "instances", "panoptic"] = "labels"
 
-    def read(self, root: Path, split: str) -> Pairs:
+    def read(self, root: Path, split: str) -> ImageDataset:
         """``train`` (or ``training``), ``val`` (or ``validation``); ``test`` has no truth."""
         rows = read_config(_config(root, self.version))
         labels = label_space(f"mapillary_{self.version}", rows)
         part = root / _FOLDERS.get(split, split)
         images = images_in(part / "images")
         if part.name == "testing":
-            return Pairs(labels, Paths(images), None)
+            return ImageDataset(labels, Paths(images), None)
         home = part / self.version if self.version == "v2.0" or (part / self.version).is_dir() else part
         if self.truth == "panoptic":
-            return Pairs(labels, Paths(images), _panoptic(home / "panoptic", self.version, images, rows))
+            return ImageDataset(
+                labels, Paths(images), _panoptic(home / "panoptic", self.version, images, rows)
+            )
         maps = Paths(
             partners(images, lambda image: home / self.truth / f"{image.stem}.png", kind=f"{self.truth} map")
         )
-        truth = ClassMaps(maps) if self.truth == "labels" else CodedMaps(maps, Divided(256))
-        return Pairs(labels, Paths(images), truth)
+        truth = (
+            ClassMaps(maps) if self.truth == "labels" else EncodedInstanceMaps(maps, ClassTimesDivisor(256))
+        )
+        return ImageDataset(labels, Paths(images), truth)
 
 
 def read_config(path: Path) -> list[_Label]:

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Literal
 
 from segwright.data.datasets.cityscapes import open_parts
-from segwright.data.pairs import Pairs
-from segwright.data.stored import Stored
+from segwright.data.formats.file_dataset import FileDataset
+from segwright.data.formats.image_dataset import ImageDataset
 
 
 @dataclass(slots=True)
-class MiniCity(Stored):
+class MiniCity(FileDataset):
     """MiniCity as downloaded: ``leftImg8bit/{split}/NAME_leftImg8bit.png``, ``gtFine/{split}/NAME_gtFine_*.png``.
 
     ``truth``: ``ids`` (labelIds) or ``instances`` (instanceIds).
@@ -24,6 +24,6 @@ class MiniCity(Stored):
 
     truth: Literal["ids", "instances"] = "ids"
 
-    def read(self, root: Path, split: str) -> Pairs:
+    def read(self, root: Path, split: str) -> ImageDataset:
         """``train``, ``val`` or ``trainval``; ``test`` has no truth."""
         return open_parts(root, split, self.truth)

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segwright.contracts import UserError
-from segwright.data.coding import Instances
-from segwright.data.lists import Paths, images_in, left_over, partners
-from segwright.data.pairs import Pairs
-from segwright.data.stored import Stored
-from segwright.data.truth import CodedMaps
+from segwright.data.formats.file_dataset import FileDataset
+from segwright.data.formats.ground_truth import EncodedInstanceMaps
+from segwright.data.formats.image_dataset import ImageDataset
+from segwright.data.formats.instance_encoding import InstancesOnly
+from segwright.data.reading.file_lists import Paths, images_in, left_over, partners
 from segwright.labels import LabelSpace
 
 CLASSES = LabelSpace(
@@ -28,22 +28,25 @@ CLASSES = LabelSpace(
 
 
 @dataclass(slots=True)
-class Nuclei(Stored):
+class Nuclei(FileDataset):
     """Nuclei, splits ``train`` and ``val``: ``{split}/images/NAME.png`` and ``{split}/instances/NAME.png``.
 
     A map holds the number of the nucleus of each pixel, 8 or 16 bit, 0 where there is none. Without a folder of
     maps there is no truth.
     """
 
-    def read(self, root: Path, split: str) -> Pairs:
+    def read(self, root: Path, split: str) -> ImageDataset:
         """A split with the instances of each image."""
         images = images_in(root / split / "images")
         folder = root / split / "instances"
         if not folder.is_dir():
             if split == "train":
                 raise UserError(f"{folder}: no such folder; expected maps of instance numbers; check --data")
-            return Pairs(CLASSES, Paths(images), None)
+            return ImageDataset(CLASSES, Paths(images), None)
         maps = partners(images, lambda image: folder / f"{image.stem}.png")
-        return Pairs(
-            CLASSES, Paths(images), CodedMaps(Paths(maps), Instances()), left_over=left_over(folder, maps)
+        return ImageDataset(
+            CLASSES,
+            Paths(images),
+            EncodedInstanceMaps(Paths(maps), InstancesOnly()),
+            left_over=left_over(folder, maps),
         )

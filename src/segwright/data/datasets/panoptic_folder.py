@@ -6,17 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segwright.contracts import UserError
-from segwright.data.classes import own_classes
-from segwright.data.coco import open_panoptic, placed
-from segwright.data.layouts import Layout
-from segwright.data.lists import Paths
-from segwright.data.pairs import Pairs
-from segwright.data.stored import Stored
-from segwright.data.truth import TwoMaps
+from segwright.data.formats.class_files import own_classes
+from segwright.data.formats.coco import open_panoptic, placed
+from segwright.data.formats.file_dataset import FileDataset
+from segwright.data.formats.folder_layout import FolderLayout
+from segwright.data.formats.ground_truth import ClassAndInstanceMaps
+from segwright.data.formats.image_dataset import ImageDataset
+from segwright.data.reading.file_lists import Paths
 
 
 @dataclass(slots=True)
-class PanopticFolder(Stored):
+class PanopticFolder(FileDataset):
     """Images with a map of class values and a map of instance numbers each, or with COCO panoptic.
 
     Layouts as of ``Folder``, with a third folder ``instances``: 8- or 16-bit maps that number the instances of an
@@ -34,12 +34,12 @@ class PanopticFolder(Stored):
     instances_suffix: str = ""
     json: str = "panoptic_{split}.json"
 
-    def read(self, root: Path, split: str) -> Pairs:
+    def read(self, root: Path, split: str) -> ImageDataset:
         """A split; ``UserError`` names what is missing and shows how it should lie."""
         source = placed(root, self.json, split)
         if source.is_file():
             return open_panoptic(source, source.with_suffix(""), self._images(root, split))
-        layout = Layout.find(root, split, self.images)
+        layout = FolderLayout.find(root, split, self.images)
         labels = own_classes(root, self.label_map)
         if not labels.things:
             raise UserError(
@@ -60,10 +60,10 @@ class PanopticFolder(Stored):
                     f"{root}: no folder {lacking!r} of split {split!r}; expected maps of classes and of instances, or "
                     f"{source.name}; set data.maps and data.instances to the names of the folders"
                 )
-            return Pairs(labels, Paths(layout.images), None, names=layout.names)
-        truth = TwoMaps(Paths(maps[0]), Paths(instances[0]))
+            return ImageDataset(labels, Paths(layout.images), None, names=layout.names)
+        truth = ClassAndInstanceMaps(Paths(maps[0]), Paths(instances[0]))
         rest = (*maps[1], *instances[1])
-        return Pairs(labels, Paths(layout.images), truth, names=layout.names, left_over=rest)
+        return ImageDataset(labels, Paths(layout.images), truth, names=layout.names, left_over=rest)
 
     def _images(self, root: Path, split: str) -> Path:
         """The folder of the images that a JSON file names."""

@@ -14,7 +14,19 @@ import cv2
 import numpy as np
 
 from segwright.contracts import Sample, UserError
-from segwright.data.scenery import VOID, Canvas, Color, Number, Palette, Shape, box, ring, shade, span, steps
+from segwright.data.datasets._street_canvas import (
+    VOID,
+    Canvas,
+    Color,
+    Number,
+    Palette,
+    Shape,
+    box,
+    ring,
+    shade,
+    span,
+    steps,
+)
 from segwright.labels import LabelSpace
 
 CLASSES = LabelSpace(

@@ -11,10 +11,10 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from segwright.contracts import UserError
-from segwright.data.lists import Paths, existing, lines_of, list_at, partners
-from segwright.data.pairs import Pairs
-from segwright.data.stored import Stored
-from segwright.data.truth import ClassMaps, TwoMaps
+from segwright.data.formats.file_dataset import FileDataset
+from segwright.data.formats.ground_truth import ClassAndInstanceMaps, ClassMaps
+from segwright.data.formats.image_dataset import ImageDataset
+from segwright.data.reading.file_lists import Paths, existing, lines_of, list_at, partners
 from segwright.labels import LabelSpace, spread_colors
 
 _THINGS = (
@@ -32,7 +32,7 @@ CLASSES = LabelSpace(
 
 
 @dataclass(slots=True)
-class Voc(Stored):
+class Voc(FileDataset):
     """VOC 2012 as downloaded; the root is ``VOC2012`` (with ``JPEGImages/``), or ``VOCdevkit``, or above it.
 
     ``masks``: ``SegmentationClass``, or ``SegmentationClassAug``, whose ``train`` is the list ``train_aug``.
@@ -44,7 +44,7 @@ class Voc(Stored):
     instances: bool = False
     lists: str | None = None
 
-    def read(self, root: Path, split: str) -> Pairs:
+    def read(self, root: Path, split: str) -> ImageDataset:
         """``train``, ``val``, ``trainval``, ``train_aug`` or any other list; ``test`` has no truth."""
         home = voc_home(root)
         names = list_at(self.lists or "ImageSets/Segmentation/{split}.txt", home, self._list(split))
@@ -52,17 +52,17 @@ class Voc(Stored):
         ids = [PurePosixPath(line.split()[0]).stem for line in lines_of(names)]
         images = existing([home / "JPEGImages" / f"{identity}.jpg" for identity in ids], names)
         if split == "test":
-            return Pairs(CLASSES, Paths(images), None)
+            return ImageDataset(CLASSES, Paths(images), None)
         classes = Paths(
             partners(images, lambda image: home / self.masks / f"{image.stem}.png", kind="class mask")
         )
         if not self.instances:
-            return Pairs(CLASSES, Paths(images), ClassMaps(classes))
+            return ImageDataset(CLASSES, Paths(images), ClassMaps(classes))
         objects = partners(
             images, lambda image: home / "SegmentationObject" / f"{image.stem}.png", kind="object mask"
         )
         # Borders are 255 in both masks, so class 255 makes them void.
-        return Pairs(CLASSES, Paths(images), TwoMaps(classes, Paths(objects)))
+        return ImageDataset(CLASSES, Paths(images), ClassAndInstanceMaps(classes, Paths(objects)))
 
     def _list(self, split: str) -> str:
         return "train_aug" if split == "train" and self.masks == "SegmentationClassAug" else split

@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from segwright.models.layers.conv import conv_norm, dropout, separable_conv
-from segwright.models.layers.norm import Norm
-from segwright.models.layers.resize import enlarge
+from segwright.models.layers.norm_config import Norm
+from segwright.models.layers.resize import upsample
 
 
 @dataclass(slots=True)
-class Atrous:
+class ASPPConfig:
     """A 1x1 branch, one 3x3 branch per rate, the pooled image; then a 1x1 projection and dropout.
 
     Rates 12, 24, 36 belong to output stride 8, half of them to 16, a quarter to 32. ``window``: the pooled branch
@@ -41,7 +41,7 @@ class Atrous:
 class ASPP(nn.Module):
     """[N, C, H, W] -> [N, projected, H, W]; ``align_corners`` matters with a ``window`` alone."""
 
-    def __init__(self, config: Atrous, inputs: int, norm: Norm, *, align_corners: bool = False) -> None:
+    def __init__(self, config: ASPPConfig, inputs: int, norm: Norm, *, align_corners: bool = False) -> None:
         super().__init__()
         width = config.width
         self.pool_first, self.window, self.align_corners = config.pool_first, config.window, align_corners
@@ -73,4 +73,4 @@ class ASPP(nn.Module):
         if tuple(window) == tuple(size):
             everything: Tensor = self.pooled(x.mean((2, 3), keepdim=True))
             return everything.expand(-1, -1, *size)
-        return enlarge(self.pooled(F.avg_pool2d(x, window, 1)), size, align_corners=self.align_corners)
+        return upsample(self.pooled(F.avg_pool2d(x, window, 1)), size, align_corners=self.align_corners)

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from segwright.contracts import CenterOutput
-from segwright.models.layers.resize import enlarge
+from segwright.models.layers.resize import upsample
 
 
-def enlarge_centers(
+def upsample_centers(
     output: CenterOutput, size: tuple[int, int], *, align_corners: bool = True
 ) -> CenterOutput:
     """All maps at ``size`` (height, width), in float32 or better; offsets grow with the map, rows and columns each.
@@ -19,7 +19,7 @@ def enlarge_centers(
     """
 
     def larger(scores: Tensor) -> Tensor:
-        return enlarge(
+        return upsample(
             scores.to(torch.promote_types(scores.dtype, torch.float32)), size, align_corners=align_corners
         )
 

@@ -6,8 +6,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from segwright.models.layers.atrous import AtrousConv2d
-from segwright.models.layers.norm import Norm
-from segwright.models.layers.norms import norm_layer
+from segwright.models.layers.norm_config import Norm
+from segwright.models.layers.norm_layers import norm_layer
 
 
 def conv_norm(
@@ -46,7 +46,7 @@ def dropout(rate: float, *, whole_maps: bool = True) -> nn.Module:
     return nn.Dropout2d(rate) if whole_maps else nn.Dropout(rate)
 
 
-class Scorer(nn.Module):
+class ClassifierHead(nn.Module):
     """One convolution with norm, dropout, then a 1x1 convolution to class scores; all but the last may lack.
 
     It is FCN's head in torchvision, C1 in S2 and every ancestor's auxiliary head.

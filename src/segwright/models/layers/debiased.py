@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from segwright.models.layers.norm import Norm, activate, moments, one_value
+from segwright.models.layers.norm_config import Norm, activate, moments, one_value
 
 
 class DebiasedBatchNorm2d(nn.BatchNorm2d):

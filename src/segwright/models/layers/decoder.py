@@ -10,18 +10,18 @@ import torch
 from torch import Tensor, nn
 
 from segwright.contracts import UserError
-from segwright.models.backbones import Features
-from segwright.models.layers.aspp import ASPP, Atrous
+from segwright.models.backbones.timm import Features
+from segwright.models.layers.aspp import ASPP, ASPPConfig
 from segwright.models.layers.conv import conv_norm, separable_conv
-from segwright.models.layers.norm import Norm
-from segwright.models.layers.resize import enlarge
+from segwright.models.layers.norm_config import Norm
+from segwright.models.layers.resize import upsample
 
 RATES = {8: (12, 24, 36), 16: (6, 12, 18), 32: (3, 6, 9)}
 """The rates of the atrous pyramid by the output stride of the backbone."""
 
 
 @dataclass(slots=True)
-class Convs:
+class ConvStack:
     """Equal convolutions in a row: one separable 5x5 (S5), or as far seeing two 3x3 (DeepLabV3+, Detectron2)."""
 
     kernel: int = 5
@@ -42,14 +42,14 @@ class Convs:
 
 
 @dataclass(slots=True)
-class Branch:
+class DecoderBranch:
     """One decoder and the scores made of it.
 
     ``projected``: channels of the finer maps after a 1x1 convolution, the coarsest of them first; ``width``: of the
     maps that they are fused with; ``hidden``: of the last map before each score, 0 for none of its own.
     """
 
-    atrous: Atrous = field(default_factory=lambda: Atrous(RATES[16], pooled="bare"))
+    atrous: ASPPConfig = field(default_factory=lambda: ASPPConfig(RATES[16], pooled="bare"))
     projected: tuple[int, ...] = (64, 32)
     width: int = 256
     hidden: int = 256
@@ -63,12 +63,12 @@ class AtrousDecoder(nn.Module):
 
     def __init__(
         self,
-        branch: Branch,
+        branch: DecoderBranch,
         backbone: Features,
         strides: Sequence[int],
         norm: Norm,
         *,
-        convs: Convs | None = None,
+        convs: ConvStack | None = None,
         align_corners: bool = True,
         finer_first: bool = False,
     ) -> None:
@@ -80,7 +80,7 @@ class AtrousDecoder(nn.Module):
                 f"strides {_listed(strides)}; expected one width a map"
             )
         self.align_corners, self.finer_first = align_corners, finer_first
-        convs = convs or Convs()
+        convs = convs or ConvStack()
         self.aspp = ASPP(branch.atrous, backbone.channels[-1], norm, align_corners=align_corners)
         self.project, self.fuse = nn.ModuleList(), nn.ModuleList()
         before = branch.atrous.projected
@@ -94,7 +94,7 @@ class AtrousDecoder(nn.Module):
         x: Tensor = self.aspp(maps[-1])
         for level, project, fuse in zip(self.levels, self.project, self.fuse, strict=True):
             finer = project(maps[level])
-            x = enlarge(x, finer.shape[2:], align_corners=self.align_corners)
+            x = upsample(x, finer.shape[2:], align_corners=self.align_corners)
             x = fuse(torch.cat([finer, x] if self.finer_first else [x, finer], 1))
         return x
 

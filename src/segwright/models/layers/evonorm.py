@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from segwright.models.layers.norm import Norm, moments, one_value
+from segwright.models.layers.norm_config import Norm, moments, one_value
 
 
 class _EvoNorm(nn.Module):

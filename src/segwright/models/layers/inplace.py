@@ -21,7 +21,14 @@ from torch.autograd.function import once_differentiable
 from torch.autograd.graph import saved_tensors_hooks
 from torch.nn import functional as F
 
-from segwright.models.layers.norm import Norm, activate, moments, one_value, several, sum_over_processes
+from segwright.models.layers.norm_config import (
+    Norm,
+    activate,
+    moments,
+    one_value,
+    several,
+    sum_over_processes,
+)
 
 
 class InPlaceNorm2d(nn.BatchNorm2d):

@@ -8,8 +8,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from segwright.models.layers.conv import conv_norm
-from segwright.models.layers.norm import Norm
-from segwright.models.layers.resize import enlarge
+from segwright.models.layers.norm_config import Norm
+from segwright.models.layers.resize import upsample
 
 
 class PyramidPooling(nn.Module):
@@ -42,6 +42,6 @@ class PyramidPooling(nn.Module):
         for pool, stage in zip(self.pools, self.stages, strict=True):
             each = pool(x)
             if self.resize_first:
-                each = enlarge(each, x.shape[2:], align_corners=self.align_corners)
+                each = upsample(each, x.shape[2:], align_corners=self.align_corners)
             pooled.append(stage(each))
         return [*pooled, x] if self.pools_first else [x, *pooled]

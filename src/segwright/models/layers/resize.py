@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-def enlarge(
+def upsample(
     scores: Float[Tensor, "images channels h w"], size: Sequence[int], *, align_corners: bool = False
 ) -> Float[Tensor, "images channels height width"]:
     """Scores at ``size`` (height, width), bilinear; between pixel centers unless ``align_corners``."""
@@ -24,7 +24,7 @@ def side_by_side(
 ) -> Float[Tensor, "images channels height width"]:
     """All maps at ``size``, that of the first one unless given, concatenated."""
     size = maps[0].shape[2:] if size is None else size
-    large = [enlarge(each, size, align_corners=align_corners) for each in maps]
+    large = [upsample(each, size, align_corners=align_corners) for each in maps]
     return torch.cat(large, 1) if len(large) > 1 else large[0]
 
 
@@ -69,7 +69,7 @@ def _convolve_enlarged(x: Tensor, weight: Tensor, size: tuple[int, ...], *, alig
     (images, _, h, w), (height, width) = x.shape, size
     channels, _, rows, columns = weight.shape
     if rows == columns == 1:
-        return enlarge(F.conv2d(x, weight), size, align_corners=align_corners)
+        return upsample(F.conv2d(x, weight), size, align_corners=align_corners)
     # One output channel for each (column of the kernel, row of the kernel, channel that comes out).
     kernels = weight.permute(3, 2, 0, 1).reshape(-1, weight.shape[1], 1, 1)
     taps = F.conv2d(x, kernels).permute(0, 2, 3, 1).reshape(images, h, w * columns, rows * channels)

@@ -11,13 +11,13 @@ from torch import Tensor, nn
 
 from segwright.contracts import InputContract, PixelOutput
 from segwright.labels import LabelSpace
-from segwright.models.backbones import Features
-from segwright.models.layers.conv import Scorer, initialize
-from segwright.models.layers.norm import Norm
+from segwright.models.backbones.timm import Features
+from segwright.models.layers.conv import ClassifierHead, initialize
+from segwright.models.layers.norm_config import Norm
 
 
 @dataclass(slots=True)
-class Auxiliary:
+class AuxiliaryHeadConfig:
     """An auxiliary head (deep supervision, Zhao et al. 2017) on one of the backbone's maps.
 
     ``hidden`` channels: a share of the map's, 1/2 in S1 and S2, 1/4 in torchvision. ``when`` it is computed:
@@ -36,13 +36,13 @@ class Auxiliary:
 class AuxiliaryHeads(nn.ModuleList):
     """The heads that ``configs`` describe, over maps of ``channels``."""
 
-    def __init__(self, configs: Sequence[Auxiliary], channels: Sequence[int], classes: int) -> None:
+    def __init__(self, configs: Sequence[AuxiliaryHeadConfig], channels: Sequence[int], classes: int) -> None:
         super().__init__()
         self.configs = tuple(configs)
         for config in configs:
             inputs = channels[config.level]
             self.append(
-                Scorer(
+                ClassifierHead(
                     inputs,
                     int(inputs * config.hidden),
                     classes,
@@ -72,7 +72,7 @@ class Segmenter(nn.Module):
         labels: LabelSpace,
         contract: InputContract,
         *,
-        auxiliary: Sequence[Auxiliary] = (),
+        auxiliary: Sequence[AuxiliaryHeadConfig] = (),
     ) -> None:
         super().__init__()
         self.labels, self.contract = labels, contract

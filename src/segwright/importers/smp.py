@@ -1,0 +1,42 @@
+"""segmentation_models_pytorch: its DeepLabV3 on ResNets, the one network of its that is one of ours.
+
+Its other decoders differ: nearest neighbors and a fifth step in Unet, layer norms in UPerNet, a 1x1 bottleneck in
+PSPNet, no norm inside the separable convolutions of DeepLabV3+.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from segwright.contracts import InputContract
+from segwright.importers.description import Description, Family, Renames, State, known, output_channels
+from segwright.models.backbones.resnet import ResNetConfig
+from segwright.models.deeplab_v3 import DeepLabV3Config
+
+# Before version 0.4 the decoder was a sequence: 0, 1 and 2.
+RENAMES: Renames = (
+    (r"encoder\.", "backbone."),
+    (r"decoder\.(?:aspp|0)\.convs\.4\.1\.", "head.aspp.pooled.0."),
+    (r"decoder\.(?:aspp|0)\.convs\.4\.2\.", "head.aspp.pooled.1."),
+    (r"decoder\.(?:aspp|0)\.convs\.", "head.aspp.branches."),
+    (r"decoder\.(?:aspp|0)\.project\.", "head.aspp.project."),
+    (r"decoder\.(?:conv|1)\.", "head.hidden.0."),
+    (r"decoder\.(?:bn|2)\.", "head.hidden.1."),
+    (r"segmentation_head\.0\.", "head.classifier."),
+)
+ENCODERS: dict[str, dict[str, int]] = {
+    **{f"resnet{depth}": {"depth": depth} for depth in (18, 34, 50, 101, 152)},
+    "resnext50_32x4d": {"depth": 50, "groups": 32, "group_width": 4},
+    "resnext101_32x8d": {"depth": 101, "groups": 32, "group_width": 8},
+}
+
+
+def describe(architecture: str, state: State, *, output_stride: Literal[8, 16] = 8) -> Description:
+    """The network of ``deeplabv3_ENCODER``; ``output_stride`` is smp's ``encoder_output_stride``."""
+    table: dict[str, Any] = {f"deeplabv3_{name}": sizes for name, sizes in ENCODERS.items()}
+    sizes = known(architecture.lower(), table, "smp")
+    config = DeepLabV3Config(ResNetConfig(**sizes, output_stride=output_stride, dilation="all"))
+    return Description(config, InputContract(), RENAMES, output_channels(state, "segmentation_head.0.bias"))
+
+
+FAMILY = Family(describe, prefixes=("module.", "model."), options=("output_stride",))

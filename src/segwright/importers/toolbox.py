@@ -1,0 +1,68 @@
+"""S1, pytorch-segmentation-toolbox: PSPNet and DeepLabV3 on a deep-stem ResNet-101 with in-place activated norms.
+
+Branches: master and ``pytorch-1.1`` activate inside the norm (leaky ReLU in the heads, nothing in the
+backbone); ``apex`` has plain norms and ReLUs, which shift the last key of the auxiliary head.
+"""
+
+from __future__ import annotations
+
+from segwright.importers.description import (
+    Description,
+    Family,
+    Renames,
+    State,
+    caffe_contract,
+    known,
+    output_channels,
+)
+from segwright.models.backbones.resnet import ResNetConfig
+from segwright.models.deeplab_v3 import DeepLabV3Config
+from segwright.models.layers.aspp import ASPPConfig
+from segwright.models.layers.norm_config import Norm
+from segwright.models.layers.segmenter import AuxiliaryHeadConfig
+from segwright.models.pspnet import PSPNetConfig
+
+SHARED: Renames = (
+    (r"(conv|bn|layer)(?=\d)", r"backbone.\1"),
+    (r"head\.1\.", "head.classifier."),
+    (r"dsn\.([01])\.", r"auxiliary.0.hidden.\1."),
+    (r"dsn\.[34]\.", "auxiliary.0.classifier."),
+)
+PSPNET: Renames = (
+    (r"head\.0\.stages\.(\d)\.1\.", r"head.pyramid.stages.\1.0."),
+    (r"head\.0\.stages\.(\d)\.2\.", r"head.pyramid.stages.\1.1."),
+    (r"head\.0\.bottleneck\.", "head.bottleneck."),
+)
+DEEPLABV3: Renames = (
+    (r"head\.0\.conv1\.1\.", "head.aspp.pooled.0."),
+    (r"head\.0\.conv1\.2\.", "head.aspp.pooled.1."),
+    (r"head\.0\.conv2\.", "head.aspp.branches.0."),
+    (r"head\.0\.conv3\.", "head.aspp.branches.1."),
+    (r"head\.0\.conv4\.", "head.aspp.branches.2."),
+    (r"head\.0\.conv5\.", "head.aspp.branches.3."),
+    (r"head\.0\.bottleneck\.", "head.aspp.project."),
+)
+
+
+def describe(architecture: str, state: State) -> Description:
+    """The network of ``pspnet`` or ``deeplabv3``."""
+    renames = known(architecture, {"pspnet": PSPNET, "deeplabv3": DEEPLABV3}, "toolbox")
+    inside, after = Norm("inplace", activation="relu"), Norm("inplace", activation="leaky_relu")
+    if "dsn.4.bias" in state:  # the apex branch
+        inside = after = Norm()
+    depth = 101 if any(key.startswith("layer3.22.") for key in state) else 50
+    backbone = ResNetConfig(depth, output_stride=8, dilation="all", stem="deep", ceil_mode=True, norm=inside)
+    auxiliary = (
+        (AuxiliaryHeadConfig(bias=True, norm=after, when="always"),) if "dsn.0.weight" in state else ()
+    )
+    config: PSPNetConfig | DeepLabV3Config
+    if architecture == "pspnet":
+        config = PSPNetConfig(backbone, align_corners=True, pools_first=True, norm=after, auxiliary=auxiliary)
+    else:
+        atrous = ASPPConfig(projected=512, dropout=0.1, whole_maps=True, pool_first=True)
+        config = DeepLabV3Config(backbone, atrous, hidden=0, norm=after, auxiliary=auxiliary)
+    classes = output_channels(state, "head.1.bias")
+    return Description(config, caffe_contract(), (*SHARED, *renames), classes)
+
+
+FAMILY = Family(describe)

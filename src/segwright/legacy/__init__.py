@@ -1,5 +1,0 @@
-"""Published files of the ancestors as modules of our own."""
-
-from segwright.legacy.load import FAMILIES, convert, load
-
-__all__ = ["FAMILIES", "convert", "load"]

@@ -1,0 +1,104 @@
+"""Models on disk: safetensors that carry the description, labels and input contract they need to be rebuilt."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from segwright.config import from_yaml, to_yaml
+from segwright.contracts import Decoder, InputContract, ModelConfig, UserError
+from segwright.labels import LabelSpace
+
+FORMAT = "segwright-1"
+
+
+def write_model(
+    path: Path, model: nn.Module, config: ModelConfig, *, name: str = "", decode: Decoder | None = None
+) -> None:
+    """Write the weights of ``model`` and everything needed to rebuild and use it without its recipe.
+
+    ``decode`` turns its outputs into predictions; without one the kind of output decides.
+    """
+    from safetensors.torch import save_file
+
+    about = {
+        "format": FORMAT,
+        "name": name,
+        "model": to_yaml(_without_weights(config)),
+        "decode": "" if decode is None else to_yaml(decode),
+        "labels": json.dumps(model.labels.to_json()),  # type: ignore[operator, union-attr]
+        "contract": json.dumps(dataclasses.asdict(model.contract)),  # type: ignore[call-overload]
+    }
+    tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+    save_file(tensors, str(path), metadata=about)
+
+
+def read_model(path: Path, device: torch.device | str = "cpu", *, code: Any = None) -> nn.Module:
+    """The model in evaluation mode, with its ``labels``, ``contract`` and ``decode``."""
+    tensors, about = read_file(path)
+    if about.get("format") != FORMAT:
+        raise UserError(f"{path}: not a segwright model (format {about.get('format')}); convert it first")
+    config = from_yaml(about["model"], where=f"{path}, model", code=code)
+    labels = LabelSpace.from_json(json.loads(about["labels"]))
+    contract = InputContract(**{k: _tuple(v) for k, v in json.loads(about["contract"]).items()})
+    model: Any = config.build(labels, contract)
+    model.load_state_dict(tensors)
+    decode = about.get("decode")
+    model.decode = from_yaml(decode, where=f"{path}, decode", code=code) if decode else None
+    built: nn.Module = model.to(device).eval()
+    return built
+
+
+def read_file(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and metadata of a safetensors file; ``UserError`` if it is none."""
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; expected a .safetensors model or a run folder")
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            return {key: file.get_tensor(key) for key in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+    except SafetensorError as error:
+        raise UserError(
+            f"{path}: not a whole safetensors file ({error}); expected a model of segwright"
+        ) from None
+
+
+def start_from(model: nn.Module, path: Path, *, skip_head: bool = False) -> list[str]:
+    """Copy the weights of a model file into ``model``; with ``skip_head`` all that fit, else all.
+
+    The names left out come back; ``UserError`` lists the names that do not fit.
+    """
+    tensors, _ = read_file(path)
+    own = model.state_dict()
+    unfit = [
+        k
+        for k in sorted({*own, *tensors})
+        if k not in own or k not in tensors or own[k].shape != tensors[k].shape
+    ]
+    if unfit and not skip_head:
+        listed = ", ".join(unfit[:6]) + (f" and {len(unfit) - 6} more" if len(unfit) > 6 else "")
+        raise UserError(
+            f"{path}: {listed} do not fit this model; --skip-head starts from the weights that do"
+        )
+    model.load_state_dict({k: v for k, v in tensors.items() if k not in unfit}, strict=False)
+    return unfit
+
+
+def _without_weights(config: Any) -> Any:
+    """The description, also of a backbone inside, without the file it once started from."""
+    changes = {
+        field.name: None if field.name == "weights" else _without_weights(value)
+        for field in dataclasses.fields(config)
+        if field.name == "weights" or dataclasses.is_dataclass(value := getattr(config, field.name))
+    }
+    return dataclasses.replace(config, **changes)
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

@@ -1,0 +1,131 @@
+"""What a run folder says of itself: recipe, versions, seed, git state, fingerprint of the data."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import sys
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from segwright.config import to_yaml
+from segwright.contracts import Dataset, UserError
+from segwright.recipe import Recipe
+from segwright.training.checkpoint import write_text
+from segwright.training.processes import Processes
+from segwright.version import VERSION
+
+# These change how fast a run goes, never what it computes.
+_FREE = ("workers", "log_every", "keep", "pictures", "wandb", "mlflow")
+
+
+def record(
+    recipe: Recipe, data: Path | None, out: Path, splits: dict[str, Dataset], processes: Processes
+) -> None:
+    """Write ``recipe.yaml`` and ``run.json``; refuse to go on in a folder of another recipe or other data."""
+    text = to_yaml(recipe)
+    about: dict[str, Any] = {
+        "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "command": " ".join(sys.argv),
+        "segwright": VERSION,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "device": _device(processes.device),
+        "threads": torch.get_num_threads(),
+        "processes": processes.world,
+        "seed": recipe.training.seed,
+        "git": git_state(),
+        "data": {"root": str(data.resolve()) if data else None}
+        | {k: fingerprint(v) for k, v in splits.items()},
+    }
+    earlier = read_json(out / "run.json")
+    if earlier is not None:
+        _refuse_other_recipe(out, text)
+        _refuse_other_data(out, earlier["data"], about["data"])
+        about = earlier | {
+            "resumed": [*earlier.get("resumed", []), {k: about[k] for k in ("started", "device", "torch")}]
+        }
+    if processes.main:
+        write_text(out / "recipe.yaml", text)
+        write_text(out / "run.json", json.dumps(about, indent=2))
+
+
+def fingerprint(dataset: Dataset) -> dict[str, Any]:
+    """Number of images and a hash over names and sizes of all files: it notices what was added or replaced."""
+    digest = hashlib.sha256()
+    for index in range(len(dataset)):
+        for path in dataset.files(index):
+            digest.update(f"{path.parent.name}/{path.name} {path.stat().st_size}\n".encode())
+    return {"images": len(dataset), "fingerprint": digest.hexdigest()[:16]}
+
+
+def git_state() -> dict[str, Any] | None:
+    """Commit of the working folder and whether files differ from it; None outside git."""
+    try:
+        commit = subprocess.run(
+            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=10
+        )
+        status = subprocess.run(
+            ["git", "status", "--porcelain"], capture_output=True, text=True, check=True, timeout=30
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return {"commit": commit.stdout.strip(), "changed": bool(status.stdout.strip())}
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file; None if there is none."""
+    return json.loads(path.read_text()) if path.is_file() else None
+
+
+def refuse_unwritable(*paths: Path | None) -> None:
+    """``UserError`` for a file that could not be written at the end of long work; the folder is made."""
+    for path in paths:
+        if path is None:
+            continue
+        if path.is_dir():
+            raise UserError(f"{path}: is a folder; expected the name of a file to write")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not os.access(path.parent, os.W_OK):
+            raise UserError(f"{path}: no permission to write there; name a file in a folder of yours")
+
+
+def write_json(path: Path, values: Any) -> None:
+    """Write a JSON file whole."""
+    write_text(path, json.dumps(values, indent=2))
+
+
+def _device(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"{platform.machine()} CPU"
+
+
+def _refuse_other_recipe(out: Path, text: str) -> None:
+    def fixed(lines: str) -> list[str]:
+        return [
+            line for line in lines.splitlines() if not line.strip().startswith(tuple(f"{f}:" for f in _FREE))
+        ]
+
+    before = fixed((out / "recipe.yaml").read_text(encoding="utf-8"))
+    changes = [d for d in difflib.ndiff(before, fixed(text)) if d[:1] in "+-"]
+    if changes:
+        raise UserError(
+            f"{out}: holds a run of another recipe ({' '.join(' '.join(c.split()) for c in changes[:4])}); "
+            "choose another --out, or give the recipe as it was"
+        )
+
+
+def _refuse_other_data(out: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
+    for split in now.keys() - {"root"}:
+        if before.get(split) != now[split]:
+            raise UserError(
+                f"{out}: the {split} data changed since this run began ({before.get(split)} -> {now[split]}); "
+                "choose another --out to train on the new data"
+            )

@@ -1,0 +1,94 @@
+"""Several scales, the mirror image and oracles, as users ask for them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from segwright.cli.main import main
+from segwright.data.datasets.street import StreetScenes
+from segwright.data.reading.label_maps import write_png
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("views") / "run"
+    changes = [
+        "training.steps=2",
+        "training.batch=2",
+        "training.workers=0",
+        "training.precision=fp32",
+        "data.train=4",
+        "data.val=2",
+    ]
+    changes += ["model.trunk.widths=[8,8,8,8]", "augment.views.0.size=[32,32]"]
+    command = ["train", "street.panoptic_quick", "--out", str(folder), "--device", "cpu", "--set", *changes]
+    assert main(command) == 0
+    return folder
+
+
+def test_scales_and_flip_are_evaluated_and_told(run: Path, tmp_path: Path) -> None:
+    scores, plain = tmp_path / "views.json", tmp_path / "plain.json"
+    views = ["--scales", "0.5", "1", "1.5", "--flip", "--fuse", "max"]
+    assert main(["evaluate", str(run), "--json", str(scores), *views]) == 0
+    assert main(["evaluate", str(run), "--json", str(plain), "--scales", "1"]) == 0
+    told, usual = json.loads(scores.read_text()), json.loads(plain.read_text())
+    assert (told["scales"], told["flip"], told["fuse"]) == ([0.5, 1.0, 1.5], True, "max")
+    assert (usual["scales"], usual["flip"]) == ([1.0], False)
+    assert usual["miou"] == json.loads((run / "summary.json").read_text())["miou"]
+    assert told["confusion"] != usual["confusion"]
+    assert sum(map(sum, told["confusion"])) == sum(map(sum, usual["confusion"]))
+
+
+def test_scales_and_flip_are_predicted(run: Path, tmp_path: Path) -> None:
+    write_png(tmp_path / "a.png", StreetScenes(val=1).open(None, "val")[0].image)
+    command = ["predict", str(run), str(tmp_path / "a.png"), "--out", str(tmp_path / "out")]
+    assert main([*command, "--flip", "--scales", "0.5", "1"]) == 0
+    assert (tmp_path / "out" / "panoptic.json").is_file()
+
+
+def test_an_oracle_is_evaluated(run: Path, tmp_path: Path) -> None:
+    scores = tmp_path / "oracle.json"
+    assert main(["evaluate", str(run), "--json", str(scores), "--oracle", "semantic,center"]) == 0
+    told = json.loads(scores.read_text())
+    assert told["oracle"] == ["semantic", "center"]
+    assert told["miou"] == 1
+    assert "oracle_table" not in told
+
+
+def test_the_table_of_oracles_is_printed_written_and_kept_for_the_report(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scores = tmp_path / "table.json"
+    assert main(["evaluate", str(run), "--json", str(scores), "--oracle-table"]) == 0
+    told = json.loads(scores.read_text())
+    table = told["oracle_table"]
+    assert len(table) == 17
+    assert (table[0]["oracle"], table[0]["pq"]) == ([], told["pq"])
+    assert (table[-1]["stuff_area"], table[-1]["pq"], table[-1]["miou"]) == (0, 1, 1)
+    assert json.loads((run / "evaluation" / "oracle.json").read_text())["rows"] == table
+    printed = capsys.readouterr().out
+    assert "100.00" in printed and "the last row keeps it" in printed
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--oracle", "semantics"], "oracle 'semantics': no such part; expected some of"),
+        (["--scales", "0"], "expected positive factors"),
+    ],
+)
+def test_wrong_wishes_are_one_line(
+    run: Path, options: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["evaluate", str(run), *options]) == 2
+    printed = capsys.readouterr().err.strip()
+    assert message in printed
+    assert len(printed.splitlines()) == 1
+
+
+def test_one_oracle_or_the_table(run: Path) -> None:
+    with pytest.raises(SystemExit):
+        main(["evaluate", str(run), "--oracle", "center", "--oracle-table"])

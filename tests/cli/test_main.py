@@ -1,0 +1,141 @@
+"""The command line, as users type it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.data.formats.test_image_dataset import fake_camvid
+
+from segwright.cli.main import main
+
+SMALL = f"{Path(__file__).parents[1] / 'small.py'}"
+
+
+def test_train_evaluate_predict_and_report_work_on_a_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, run = fake_camvid(tmp_path / "camvid"), tmp_path / "run"
+    changes = [
+        "training.steps=2",
+        "training.batch=2",
+        "training.workers=0",
+        "training.precision=fp32",
+        "model.widths=[8,8,8,8]",
+    ]
+    changes += [f"augment.augment.steps.0.views.{i}.size=[32,32]" for i in range(3)]
+    assert main(["train", "camvid.quick", "--data", str(root), "--out", str(run), "--set", *changes]) == 0
+    assert "pedestrian" in capsys.readouterr().out
+
+    scores = tmp_path / "val.json"
+    assert main(["evaluate", str(run), "--data", str(root), "--split", "val", "--json", str(scores)]) == 0
+    values = json.loads(scores.read_text())
+    assert values.keys() >= {"miou", "pixel_accuracy", "class_iou", "images"}
+    assert values["images"] == 2
+    assert values["miou"] == pytest.approx(json.loads((run / "summary.json").read_text())["miou"])
+
+    assert main(["predict", str(run), str(root / "val"), "--out", str(tmp_path / "out")]) == 0
+    assert len(list((tmp_path / "out" / "index").iterdir())) == 2
+    assert main(["report", str(run)]) == 0
+    assert (run / "report.html").stat().st_size > 50_000
+    assert main(["data", "check", "camvid.quick", "--data", str(root)]) == 0
+
+
+def test_objects_go_the_same_road(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run, scores = tmp_path / "run", tmp_path / "val.json"
+    changes = [
+        "training.steps=2",
+        "training.batch=2",
+        "training.workers=0",
+        "training.precision=fp32",
+        "data.train=4",
+        "data.val=2",
+    ]
+    changes += ["model.trunk.widths=[8,8,8,8]", "augment.views.0.size=[32,32]"]
+    assert main(["train", "street.panoptic_quick", "--out", str(run), "--set", *changes]) == 0
+    assert "PQ all" in capsys.readouterr().out
+    summary = json.loads((run / "summary.json").read_text())
+    assert main(["evaluate", str(run), "--json", str(scores)]) == 0
+    values = json.loads(scores.read_text())
+    assert values["pq"] == values["panoptic"]["all"]["pq"] == pytest.approx(summary["pq"])
+    assert set(values["panoptic"]) == {"all", "things", "stuff", "class"}
+    assert values["average_precision"]["max_detections"] == 100
+    assert main(["report", str(run)]) == 0
+    assert 'id="segments"' in (run / "report.html").read_text()
+    assert main(["predict", str(run), "nothing.png", "--out", str(tmp_path / "out")]) == 2
+
+    changes = ["data.panoptic=false"]
+    assert main(["train", "street.panoptic_quick", "--out", str(tmp_path / "b"), "--set", *changes]) == 2
+    assert "a class map without segments" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "camvid.quik"], "did you mean 'camvid.quick'"),
+        (["train", "camvid.quick"], "no --data given"),
+        (["train", "camvid.quick", "--data", "nowhere"], "no such folder"),
+        (["train", "camvid.quick", "--set", "optim.lrr=1"], "did you mean 'lr'"),
+        (["train", "street.quick", "--device", "abacus"], "no such kind of device"),
+        (["evaluate", "nowhere"], "no such file"),
+        (["evaluate", "nowhere", "--max-detections", "0"], "expected at least 1"),
+        (["report", "nowhere"], "not a run folder"),
+    ],
+)
+def test_wrong_use_is_one_line_and_exit_code_two(
+    arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    printed = capsys.readouterr().err.strip()
+    assert message in printed
+    assert len(printed.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []  # nothing half-written
+
+
+def test_a_place_that_cannot_be_written_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    assert main(["train", f"{SMALL}:recipe", "--out", str(tmp_path / "file" / "run"), "--device", "cpu"]) == 2
+    printed = capsys.readouterr().err.strip()
+    assert len(printed.splitlines()) == 1
+    assert "file" in printed
+
+
+def test_skipped_images_are_named_and_exit_code_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    assert main(["train", f"{SMALL}:recipe", "--out", str(run), "--device", "cpu"]) == 0
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "broken.png").write_bytes(b"")
+    capsys.readouterr()
+    assert main(["predict", str(run), str(tmp_path / "images"), "--out", str(tmp_path / "out")]) == 1
+    assert "broken.png" in capsys.readouterr().err
+
+
+def test_recipes_are_listed_and_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["recipe", "list"]) == 0
+    assert "camvid.quick " in capsys.readouterr().out
+    assert main(["recipe", "show", "camvid.quick", "--set", "optim.lr=3e-4"]) == 0
+    assert "lr: 0.0003" in capsys.readouterr().out
+
+
+def test_every_verb_shows_an_example() -> None:
+    for verb in (
+        ["demo"],
+        ["train"],
+        ["evaluate"],
+        ["predict"],
+        ["report"],
+        ["data", "check"],
+        ["recipe", "show"],
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "segwright", *verb, "--help"], capture_output=True, text=True, check=True
+        )
+        assert f"example: segwright {' '.join(verb)}" in " ".join(done.stdout.split())

@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from segwright.contracts import UserError
+from segwright.data.reading.images import image_size, orientation, read_bands, read_image, turn
+from segwright.data.reading.label_maps import write_png
+
+
+def photograph(path: Path, *, size: tuple[int, int] = (30, 20), **options: object) -> Image.Image:
+    random = np.random.default_rng(3).integers(0, 255, (size[1] // 10, size[0] // 10, 3), np.uint8)
+    picture = Image.fromarray(random).resize(size)
+    picture.save(path, **options)
+    return picture
+
+
+@pytest.mark.parametrize("orient", range(1, 9))
+def test_every_orientation_is_shown_upright(tmp_path: Path, orient: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orient
+    path = tmp_path / "a.jpg"
+    photograph(path, exif=exif, quality=95, subsampling=0)
+    with Image.open(path) as stored:
+        upright = np.array(ImageOps.exif_transpose(stored).convert("RGB"))
+        flat = np.array(stored)
+    read = read_image(path)
+    assert np.abs(read.astype(int) - upright).max() <= 3  # two JPEG decoders
+    assert image_size(path) == read.shape[:2]
+    assert orientation(path) == orient
+    assert (turn(flat, orient) == upright).all()
+
+
+def test_a_reduced_photograph_is_its_part_in_size(tmp_path: Path) -> None:
+    photograph(tmp_path / "a.jpg", size=(45, 31), quality=95)
+    for reduce in (2, 4, 8):
+        height, width = read_image(tmp_path / "a.jpg", reduce=reduce).shape[:2]
+        assert (height, width) == (-(-31 // reduce), -(-45 // reduce))
+
+
+@pytest.mark.parametrize("bands", [1, 2, 3, 4, 7])
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float32])
+def test_bands_of_arrays_come_as_they_are(tmp_path: Path, bands: int, kind: type) -> None:
+    stored = np.random.default_rng(0).integers(0, 200, (5, 6, bands)).astype(kind)
+    np.save(tmp_path / "a.npy", stored)
+    read = read_bands(tmp_path / "a.npy", bands)
+    assert read.dtype == kind
+    assert (read == stored).all()
+    assert image_size(tmp_path / "a.npy") == (5, 6)
+
+
+@pytest.mark.parametrize("bands", [1, 3, 4])
+def test_16_bit_tiff_and_png_keep_values_and_order(tmp_path: Path, bands: int) -> None:
+    stored = np.random.default_rng(1).integers(0, 60000, (5, 6, bands), np.uint16)
+    swapped = stored[..., [2, 1, 0, *range(3, bands)]] if bands > 2 else stored
+    for name in ("a.tif", "a.png"):
+        cv2.imwrite(str(tmp_path / name), swapped)  # OpenCV writes BGR as RGB
+        assert (read_bands(tmp_path / name, bands) == stored).all()
+
+
+def test_a_tiff_with_one_page_a_band_is_stacked(tmp_path: Path) -> None:
+    pages = [np.full((5, 6), value, np.uint16) for value in (100, 2000, 30000, 7, 9)]
+    cv2.imwritemulti(str(tmp_path / "a.tif"), pages)
+    read = read_bands(tmp_path / "a.tif", 5)
+    assert read[0, 0].tolist() == [100, 2000, 30000, 7, 9]
+
+
+def test_another_number_of_bands_is_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((5, 6, 4), np.uint8))
+    with pytest.raises(UserError, match=r"a\.npy: shape \(5, 6, 4\); expected \[height, width, 3\]"):
+        read_bands(tmp_path / "a.npy", 3)
+
+
+@pytest.mark.parametrize(
+    ("stored", "message"),
+    [
+        (np.zeros((5, 6, 2), np.int64), "values are int64"),
+        (np.full((5, 6, 2), np.nan, np.float32), "NaN or infinite"),
+    ],
+)
+def test_values_that_no_network_takes_are_refused(tmp_path: Path, stored: np.ndarray, message: str) -> None:
+    np.save(tmp_path / "a.npy", stored)
+    with pytest.raises(UserError, match=message):
+        read_bands(tmp_path / "a.npy", 2)
+
+
+def test_an_array_file_never_runs_code(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.array([{"a": 1}]), allow_pickle=True)
+    with pytest.raises(UserError, match="not an array that can be read"):
+        read_bands(tmp_path / "a.npy", 1)
+
+
+def png_that_says(width: int, height: int) -> bytes:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    pixels = zlib.compress(b"\0" * 10)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+
+
+def test_a_decompression_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
+    (tmp_path / "bomb.png").write_bytes(png_that_says(60000, 60000))
+    with pytest.raises(UserError, match=r"bomb\.png: says it is 60000x60000"):
+        read_image(tmp_path / "bomb.png")
+
+
+@pytest.mark.parametrize("ending", ["jpg", "png"])
+@pytest.mark.parametrize("part", [0.3, 0.6, 0.95])
+def test_a_truncated_photograph_is_refused(tmp_path: Path, ending: str, part: float) -> None:
+    path = tmp_path / f"a.{ending}"
+    photograph(path, size=(300, 200))
+    path.write_bytes(path.read_bytes()[: int(part * path.stat().st_size)])
+    with pytest.raises(UserError, match=rf"a\.{ending}: truncated"):
+        read_image(path)
+
+
+def test_a_jpeg_with_data_behind_its_end_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    photograph(path)
+    path.write_bytes(path.read_bytes() + b"a film" * 5000)
+    assert read_image(path).shape == (20, 30, 3)
+
+
+def test_the_end_of_a_thumbnail_is_not_the_end_of_the_photograph(tmp_path: Path) -> None:
+    small = io.BytesIO()
+    Image.new("RGB", (16, 16)).save(small, "JPEG")
+    path = tmp_path / "a.jpg"
+    photograph(path, size=(300, 200))
+    data = path.read_bytes()
+    inside = b"\xff\xe5" + struct.pack(">H", len(small.getvalue()) + 2) + small.getvalue()
+    path.write_bytes((data[:2] + inside + data[2:])[: len(data) // 2 + len(inside)])
+    with pytest.raises(UserError, match="truncated"):
+        read_image(path)
+
+
+def test_gray_images_become_rgb(tmp_path: Path) -> None:
+    write_png(tmp_path / "a.png", np.full((4, 5), 77, np.uint8))
+    assert (read_image(tmp_path / "a.png") == 77).all()

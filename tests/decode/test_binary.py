@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from tests.augmentation_samples import LABELS
+
+from segwright.contracts import PixelOutput, UserError
+from segwright.decode.binary import Threshold
+from segwright.labels import LabelSpace
+
+TWO = LabelSpace("two", ("other", "road"), ((0, 0, 0), (9, 9, 9)), (0, 1))
+
+
+def test_one_channel_says_class_one_or_class_zero() -> None:
+    logits = torch.tensor([[[[-1.0, 0.5, 3.0]]]])
+    (found,) = Threshold()(PixelOutput(logits), ((1, 3),), (1, 3), TWO)
+    assert found.semantic.tolist() == [[0, 1, 1]]
+    assert found.semantic.dtype == np.uint8
+    (found,) = Threshold(0.9)(PixelOutput(logits), ((1, 3),), (1, 3), TWO)
+    assert found.semantic.tolist() == [[0, 0, 1]]
+
+
+def test_of_several_channels_the_surest_yes_counts_and_none_is_no_class() -> None:
+    logits = torch.tensor([[2.0, -3.0, -1.0], [1.0, -2.0, 0.1], [-9.0, -1.0, 0.2], [-9.0, -9.0, -9.0]])
+    (found,) = Threshold()(PixelOutput(logits.view(1, 4, 1, 3)), ((1, 3),), (1, 3), LABELS)
+    assert found.semantic.tolist() == [[0, 255, 2]]
+
+
+def test_a_channel_with_a_low_threshold_claims_sooner() -> None:
+    logits = torch.tensor([0.3, -1.0, -9.0, -9.0]).view(1, 4, 1, 1)
+    # Odds of 0.3 above even, and of 1.2 above one in ten.
+    (found,) = Threshold((0.5, 0.1, 0.5, 0.5))(PixelOutput(logits), ((1, 1),), (1, 1), LABELS)
+    assert found.answers is not None
+    assert found.answers.ravel().tolist() == [True, True, False, False]
+    assert found.semantic.tolist() == [[1]]
+
+
+def test_answers_are_probabilities_above_the_threshold_at_the_size_of_the_image() -> None:
+    scores = torch.randn(2, 4, 3, 5, generator=torch.Generator().manual_seed(0))
+    large = torch.nn.functional.interpolate(scores, (12, 20), mode="bilinear")
+    first, second = Threshold(0.3)(PixelOutput(scores), ((12, 20), (7, 9)), (12, 20), LABELS)
+    assert first.semantic.shape == (12, 20)
+    assert second.semantic.shape == (7, 9)
+    assert first.answers is not None
+    assert second.answers is not None
+    assert (first.answers == (large[0].sigmoid() > 0.3).numpy()).all()
+    assert second.answers.shape == (4, 7, 9)
+    assert ((first.semantic == 255) == ~first.answers.any(0)).all()
+
+
+@pytest.mark.parametrize("threshold", [0.0, 1.0, (0.5, 0.5)])
+def test_what_is_no_threshold_is_refused(threshold: float | tuple[float, ...]) -> None:
+    with pytest.raises(
+        UserError, match="expected a probability between 0 and 1, or one for each of 4 channels"
+    ):
+        Threshold(threshold)(PixelOutput(torch.zeros(1, 4, 2, 2)), ((2, 2),), (2, 2), LABELS)

@@ -1,0 +1,303 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tests import small
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import segwright
+from segwright.contracts import Batch, CenterOutput, InputContract, Output, PixelOutput, Sample, UserError
+from segwright.data.loading.batches import Collate
+from segwright.data.loading.targets import SemanticTargets
+from segwright.decode.binary import Threshold
+from segwright.decode.panoptic import CenterDecoder
+from segwright.inference.single_pass import SINGLE_PASS, InferenceMode, SinglePass
+from segwright.inference.test_time_augmentation import TestTimeAugmentation
+from segwright.labels import LabelSpace
+from segwright.models.small_fpn import SmallFPNConfig
+from segwright.models.small_panoptic_fpn import SmallPanopticFPNConfig
+
+LABELS = LabelSpace("two", ("ground", "ball"), ((0, 0, 0), (255, 0, 0)), (0, 1), things=("ball",))
+PLAIN = InputContract(mean=(0.0,) * 3, std=(1.0,) * 3, padding=(250.0, 5.0, 5.0), multiple=32)
+
+
+class Made(nn.Module):
+    """A network that is a function of its normalized input, and looks at the padding like at everything else."""
+
+    def __init__(
+        self, says: Callable[[Tensor], Output], contract: InputContract = PLAIN, decode: Any = None
+    ) -> None:
+        super().__init__()
+        self.says, self.labels, self.contract, self.decode = says, LABELS, contract, decode
+        self.inputs: list[Tensor] = []
+
+    def forward(self, images: Tensor) -> Output:
+        self.inputs.append(images)
+        return self.says(images)
+
+
+def ball(images: Tensor) -> CenterOutput:
+    """Finds the middle of all that is red; the padding is red as well, of another shade."""
+    red = (images[:, :1] > 128) & (images[:, :1] < 240)
+    y, x = torch.meshgrid(*(torch.arange(side).float() for side in images.shape[2:]), indexing="ij")
+    offset = torch.stack([y[red[0, 0]].mean() - y, x[red[0, 0]].mean() - x])[None]
+    heat = torch.exp(-offset.square().sum(1, keepdim=True) / 18)
+    logits = torch.cat([~red, red], 1).float() * 6
+    return CenterOutput(logits, heat, offset, red.float() * 4 - 2)
+
+
+def scene(height: int = 37, width: int = 53, at: tuple[int, int] = (20, 12)) -> np.ndarray:
+    image = np.full((height, width, 3), 30, np.uint8)
+    y, x = np.indices((height, width))
+    image[(y - at[0]) ** 2 + (x - at[1]) ** 2 <= 49] = (200, 20, 20)
+    return image
+
+
+def batch(*images: np.ndarray, contract: InputContract = PLAIN) -> Batch:
+    samples = [Sample(image, np.zeros(image.shape[:2], np.uint8), str(i)) for i, image in enumerate(images)]
+    return Collate(SemanticTargets(), contract, LABELS)(samples)
+
+
+def photo(height: int, width: int, seed: int = 0) -> np.ndarray:
+    coarse = np.random.default_rng(seed).integers(0, 255, (height // 6 + 1, width // 6 + 1, 3), np.uint8)
+    return np.ascontiguousarray(np.kron(coarse, np.ones((6, 6, 1), np.uint8))[:height, :width])
+
+
+def network(*, centers: bool) -> nn.Module:
+    torch.manual_seed(0)
+    trunk = SmallFPNConfig(widths=(16, 32), depths=(1, 1), stem=16, decoder=16)
+    config = SmallPanopticFPNConfig(trunk, branch=16, foreground=True) if centers else trunk
+    model = config.build(LABELS, InputContract())
+    for parameter in model.parameters():  # heads begin undecided
+        nn.init.normal_(parameter, std=0.2)
+    return model.eval()
+
+
+def maps(output: Output) -> dict[str, Tensor]:
+    names = ("logits", "semantic", "center", "offset", "foreground")
+    return {n: m for n in names if isinstance(m := getattr(output, n, None), Tensor)}
+
+
+@torch.inference_mode()
+def run(forward: InferenceMode, model: nn.Module, given: Batch) -> dict[str, Tensor]:
+    output, padded = forward(model, given)
+    assert padded == given.images.shape[2:]
+    return maps(output)
+
+
+def test_once_is_the_model() -> None:
+    model, given = network(centers=True), batch(photo(37, 53), contract=InputContract())
+    with torch.inference_mode():
+        wanted = maps(model(model.contract.normalize(given.images)))  # type: ignore[operator, union-attr]
+    found = run(SINGLE_PASS, model, given)
+    assert all(torch.equal(found[name], wanted[name]) for name in wanted)
+    assert isinstance(SinglePass(), InferenceMode) and isinstance(TestTimeAugmentation(), InferenceMode)
+
+
+@pytest.mark.parametrize("centers", [False, True])
+def test_one_scale_and_no_flip_change_nothing(centers: bool) -> None:
+    model = network(centers=centers)
+    plain = segwright.predict(model, photo(37, 53))
+    scaled = segwright.predict(model, photo(37, 53), forward=TestTimeAugmentation())
+    assert (plain.semantic == scaled.semantic).all()
+    assert repr(plain.segments) == repr(scaled.segments)
+    assert (plain.panoptic is None) != centers
+    assert plain.panoptic is None or (plain.panoptic == scaled.panoptic).all()
+
+
+@pytest.mark.parametrize("centers", [False, True])
+@pytest.mark.parametrize("fuse", ["probabilities", "logits", "max"])
+def test_images_of_a_batch_are_as_each_alone(centers: bool, fuse: Any) -> None:
+    model, contract = network(centers=centers), InputContract()
+    images = [photo(37, 53, 1), photo(64, 40, 2), photo(9, 70, 3)]
+    forward = TestTimeAugmentation((0.5, 1.0, 1.7), flip=True, fuse=fuse)
+    together = run(forward, model, batch(*images, contract=contract))
+    for index, image in enumerate(images):
+        height, width = image.shape[:2]
+        alone = run(forward, model, batch(image, contract=contract))
+        for name, each in alone.items():
+            assert torch.equal(together[name][index, :, :height, :width], each[0, :, :height, :width]), name
+            assert each.isfinite().all()
+
+
+def test_the_mirror_image_of_what_mirrors_says_the_same() -> None:
+    given = batch(scene())
+    plain = run(SINGLE_PASS, Made(ball), given)
+    both = run(TestTimeAugmentation(flip=True, fuse="logits"), Made(ball), given)
+    for name in ("semantic", "center", "offset"):
+        torch.testing.assert_close(
+            both[name][..., :37, :53], plain[name][..., :37, :53], atol=1e-4, rtol=1e-5
+        )
+    assert torch.equal(both["foreground"][..., :37, :53] > 0, plain["foreground"][..., :37, :53] > 0)
+
+
+def test_the_padding_has_no_say_however_it_looks() -> None:
+    given = batch(scene())
+    looks = [
+        InputContract(mean=(0.0,) * 3, std=(1.0,) * 3, padding=padding, multiple=multiple)
+        for padding, multiple in (((250.0, 5.0, 5.0), 32), ((0.0, 0.0, 0.0), 7), ((0.0, 0.0, 0.0), 1))
+    ]
+    forward = TestTimeAugmentation((0.75, 1.5), flip=True)
+    first, *others = (run(forward, Made(ball, contract), given) for contract in looks)
+    for other in others:
+        for name in first:
+            torch.testing.assert_close(other[name], first[name], atol=1e-3, rtol=1e-4)
+
+
+@pytest.mark.parametrize("aligned", [False, True])
+@pytest.mark.parametrize(("height", "width", "scale"), [(40, 64, 0.5), (41, 63, 0.5), (50, 30, 1.3)])
+def test_offsets_come_back_in_pixels_of_the_image(
+    aligned: bool, height: int, width: int, scale: float
+) -> None:
+    def constant(images: Tensor) -> CenterOutput:
+        field = torch.tensor([2.0, 3.0]).view(1, 2, 1, 1).expand(1, 2, *images.shape[2:])
+        return CenterOutput(images[:, :2], images[:, :1], field.clone())
+
+    forward = TestTimeAugmentation((scale,), align_corners=aligned)
+    found = run(forward, Made(constant), batch(photo(height, width)))["offset"][0, :, :height, :width]
+    less = 1 if aligned else 0
+    ratios = [(side - less) / (int(side * scale + 1e-6) - less) for side in (height, width)]
+    for axis, wanted in enumerate((2 * ratios[0], 3 * ratios[1])):
+        torch.testing.assert_close(found[axis], torch.full((height, width), wanted))
+
+
+def test_offsets_of_the_mirror_image_point_back() -> None:
+    def right(images: Tensor) -> CenterOutput:
+        field = torch.zeros(1, 2, *images.shape[2:])
+        field[:, 1] = 5.0
+        return CenterOutput(images[:, :2], images[:, :1], field)
+
+    found = run(TestTimeAugmentation(flip=True), Made(right), batch(photo(20, 30)))["offset"]
+    assert (found == 0).all()  # as often to the right as, mirrored, to the left
+
+
+def test_an_object_is_found_at_any_scale() -> None:
+    given, decode = batch(scene(60, 90, (33, 50))), CenterDecoder(stuff_area=0, align_corners=False)
+    model = Made(ball, decode=decode)
+    found = run(TestTimeAugmentation((0.5, 1.0, 1.5, 2.0), flip=True), model, given)
+    inside = found["semantic"][0, 1, :60, :90] > found["semantic"][0, 0, :60, :90]
+    y, x = inside.nonzero(as_tuple=True)
+    to = found["offset"][0][:, y, x] + torch.stack([y, x])
+    assert (to - torch.tensor([[33.0], [50.0]])).abs().max() < 0.3
+    (prediction,) = decode(CenterOutput(**found), given.sizes, (64, 96), LABELS)
+    assert [s.class_index for s in prediction.segments] == [0, 1]
+    assert prediction.segments[1].area == pytest.approx(np.pi * 49, rel=0.1)
+
+
+def views(size: tuple[int, int], scales: tuple[float, ...]) -> Tensor:
+    """The logits of a pointwise model at several scales and mirrored, each brought back: written out once more."""
+    image = torch.from_numpy(photo(*size)).permute(2, 0, 1)[None].float()
+    found = []
+    for scale in scales:
+        target = [int(side * scale) for side in size]
+        seen = F.interpolate(image, target, mode="bilinear")
+        for way in (1, -1):
+            logits = pointwise(seen if way == 1 else seen.flip(3))
+            back = logits if way == 1 else logits.flip(3)
+            found.append(F.interpolate(back, size, mode="bilinear"))
+    return torch.cat(found)
+
+
+def pointwise(images: Tensor) -> Tensor:
+    """Two scores that know left from right."""
+    ramp = torch.linspace(0, 1, images.shape[3])
+    return torch.cat([images[:, :1] * ramp, images[:, 1:2] * (1 - ramp)], 1) / 40
+
+
+@pytest.mark.parametrize(
+    ("fuse", "definition"),
+    [
+        ("probabilities", lambda logits: logits.softmax(1).mean(0)),
+        ("logits", lambda logits: logits.mean(0).softmax(0)),
+        ("max", lambda logits: logits.max(0).values.softmax(0)),
+    ],
+)
+def test_scores_are_fused_as_asked(fuse: Any, definition: Callable[[Tensor], Tensor]) -> None:
+    contract = InputContract(mean=(0.0,) * 3, std=(1.0,) * 3, multiple=1)
+    model = Made(lambda images: PixelOutput(pointwise(images), (images,)), contract)
+    scales = (0.6, 1.0, 1.4)
+    found = run(
+        TestTimeAugmentation(scales, flip=True, fuse=fuse), model, batch(photo(35, 55), contract=contract)
+    )
+    assert set(found) == {"logits"}
+    wanted = definition(views((35, 55), scales))
+    torch.testing.assert_close(found["logits"][0].softmax(0), wanted, atol=1e-5, rtol=1e-4)
+
+
+def test_channels_that_answer_by_themselves_are_averaged_by_themselves() -> None:
+    def says(images: Tensor) -> PixelOutput:
+        left = torch.arange(images.shape[3]) < images.shape[3] // 2
+        return PixelOutput(torch.where(left, 3.0, -1.0).expand(1, 1, *images.shape[2:]))
+
+    contract = InputContract(mean=(0.0,) * 3, std=(1.0,) * 3, multiple=1)
+    model = Made(says, contract, decode=Threshold())
+    found = run(TestTimeAugmentation(flip=True), model, batch(photo(20, 40), contract=contract))["logits"]
+    wanted = torch.tensor([3.0, -1.0]).sigmoid().mean()
+    torch.testing.assert_close(found.sigmoid(), wanted.expand(1, 1, 20, 40))
+
+
+def test_foreground_is_averaged_as_a_probability() -> None:
+    def says(images: Tensor) -> CenterOutput:
+        left = torch.arange(images.shape[3]) < images.shape[3] // 2
+        score = torch.where(left, 3.0, -1.0).expand(1, 1, *images.shape[2:])
+        return CenterOutput(images[:, :2], images[:, :1], images[:, :2], score)
+
+    contract = InputContract(mean=(0.0,) * 3, std=(1.0,) * 3, multiple=1)
+    found = run(
+        TestTimeAugmentation(flip=True, fuse="max"),
+        Made(says, contract),
+        batch(photo(20, 40), contract=contract),
+    )
+    wanted = torch.tensor([3.0, -1.0]).sigmoid().mean()
+    torch.testing.assert_close(found["foreground"].sigmoid(), wanted.expand(1, 1, 20, 40))
+
+
+def test_a_model_in_half_precision_is_fused_in_full() -> None:
+    model = Made(lambda images: PixelOutput(pointwise(images).bfloat16()))
+    found = run(TestTimeAugmentation((0.5, 1.0)), model, batch(photo(20, 40)))
+    assert found["logits"].dtype == torch.float32
+
+
+def test_images_of_other_kinds_are_resized_in_their_own_units() -> None:
+    model = Made(lambda images: PixelOutput(images[:, :2]))
+    image = (photo(20, 40).astype(np.uint16) * 200) + 1
+    stack = Collate(SemanticTargets(), PLAIN, LABELS)
+    given = stack([Sample(image, np.zeros((20, 40), np.uint8), "16 bit")])
+    run(TestTimeAugmentation((1.0, 2.0)), model, given)
+    one, two = model.inputs
+    assert one[0, :, :20, :40].max() == image.max()
+    assert one[0, 0, 31, 63] == 250.0
+    torch.testing.assert_close(
+        F.avg_pool2d(two[..., :40, :80], 2).mean(), one[..., :20, :40].mean(), rtol=1e-2, atol=1
+    )
+
+
+def test_what_is_no_scale_is_refused() -> None:
+    for scales in ((), (0.5, 0.0), (-1.0,), (float("nan"),), (float("inf"),)):
+        with pytest.raises(UserError, match="expected positive factors"):
+            TestTimeAugmentation(scales)
+
+
+def test_a_recipe_may_name_it() -> None:
+    from segwright.config import from_yaml, to_yaml
+
+    forward = TestTimeAugmentation((0.5, 1.0), flip=True, fuse="max")
+    assert from_yaml(to_yaml(forward)) == forward
+
+
+def test_evaluation_and_prediction_take_it() -> None:
+    model = small.recipe().model.build(small.LABELS, InputContract())
+    data = small.Blocks(val=2).open(None, "val")
+    forward = TestTimeAugmentation((0.5, 1.0), flip=True)
+    result = segwright.evaluate(model, data, small.recipe().decode, forward=forward)
+    counts = np.zeros_like(result.counts)
+    for index in range(2):
+        predicted = segwright.predict(model.eval(), data[index].image, forward=forward).semantic
+        truth = data[index].map
+        np.add.at(counts, (truth[truth < 255], predicted[truth < 255]), 1)
+    assert (counts == result.counts).all()

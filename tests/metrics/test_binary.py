@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from sklearn.metrics import jaccard_score, precision_recall_fscore_support
+from tests.augmentation_samples import LABELS
+
+from segwright.labels import LabelSpace
+from segwright.metrics.binary import BinaryScores
+
+TWO = LabelSpace("two", ("other", "road"), ((0, 0, 0), (9, 9, 9)), (0, 1))
+TRUTH = arrays.arrays(np.uint8, (5, 6), elements=st.sampled_from([0, 1, 2, 3, 255]))
+ANSWERS = arrays.arrays(np.bool_, (4, 5, 6))
+
+
+def test_a_hand_counted_image() -> None:
+    truth = np.array([[1, 1, 0, 0, 255]], np.uint8)
+    answers = np.array([[[True, False, True, False, True]]])
+    metric = BinaryScores(TWO)
+    assert metric.add(answers, truth).tolist() == [[0, 0, 0], [1, 1, 1]]
+    result = metric.result()
+    assert result["class"]["road"] == {"iou": 1 / 3, "f1": 0.5, "precision": 0.5, "recall": 0.5}
+    assert (result["iou"], result["f1"]) == (1 / 3, 0.5)
+    assert np.isnan(result["class"]["other"]["iou"])
+
+
+@settings(deadline=None, max_examples=40)
+@given(answers=ANSWERS, truth=TRUTH)
+def test_every_class_equals_scikit_learn(answers: np.ndarray, truth: np.ndarray) -> None:
+    metric, known = BinaryScores(LABELS), truth != 255
+    metric.add(answers, truth)
+    rows = metric.result()["class"]
+    for place, name in enumerate(LABELS.names):
+        real, said = truth[known] == place, answers[place][known]
+        if not (real | said).any():
+            assert np.isnan(rows[name]["iou"])
+            continue
+        values = precision_recall_fscore_support(real, said, average="binary", zero_division=np.nan)
+        found = [rows[name][score] for score in ("precision", "recall", "f1")]
+        assert found == pytest.approx(list(values[:3]), nan_ok=True)
+        assert rows[name]["iou"] == pytest.approx(jaccard_score(real, said))
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.lists(st.tuples(ANSWERS, TRUTH), min_size=1, max_size=4), st.randoms())
+def test_neither_order_nor_grouping_of_images_matters(pairs: list, random: object) -> None:
+    straight, first, second = BinaryScores(LABELS), BinaryScores(LABELS), BinaryScores(LABELS)
+    for pair in pairs:
+        straight.add(*pair)
+    for pair in reversed(pairs):
+        (first if random.random() < 0.5 else second).add(*pair)  # type: ignore[attr-defined]
+    first.combine(second.counts)
+    assert (first.counts == straight.counts).all()
+
+
+@pytest.mark.parametrize("shape", [(4, 5, 7), (5, 5, 6), (2, 5, 7)])
+def test_maps_that_do_not_fit_are_an_error(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="expected equal sizes and a channel for class 1 or for each class"):
+        BinaryScores(LABELS).add(np.zeros(shape, bool), np.zeros((5, 6), np.uint8))

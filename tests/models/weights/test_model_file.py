@@ -1,0 +1,82 @@
+"""Model files: what they carry, what they leave out, what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from tests import small
+
+from segwright.contracts import InputContract, UserError
+from segwright.decode.panoptic import CenterDecoder
+from segwright.models.backbones.resnet import ResNetConfig
+from segwright.models.fcn import FCNConfig
+from segwright.models.layers.norm_config import Norm
+from segwright.models.layers.segmenter import AuxiliaryHeadConfig
+from segwright.models.pspnet import PSPNetConfig
+from segwright.models.weights.model_file import read_file, read_model, start_from, write_model
+
+BGR = InputContract("BGR", mean=(1.5, 2.5, 3.5), std=(1.0, 1.0, 1.0), padding=(3.5, 2.5, 1.5), multiple=1)
+
+
+def config(classes: int = 16) -> PSPNetConfig:
+    norm = Norm("inplace", activation="leaky_relu", momentum=0.01)
+    head = AuxiliaryHeadConfig(bias=True, norm=norm, when="always")
+    backbone = ResNetConfig(18, output_stride=8, stem="deep", multi_grid=(1, 2), norm=Norm(momentum=0.01))
+    return PSPNetConfig(backbone, width=classes, pools_first=True, norm=norm, auxiliary=(head,))
+
+
+def test_a_file_carries_everything_that_the_model_was(tmp_path: Path) -> None:
+    model = config().build(small.LABELS, BGR).eval()
+    write_model(tmp_path / "m.safetensors", model, config(), name="mine")
+    again = read_model(tmp_path / "m.safetensors")
+    assert again.contract == BGR and again.labels == small.LABELS and not again.training
+    images = torch.randn(1, 3, 65, 49)
+    with torch.inference_mode():
+        wanted, found = model(images), again(images)
+    assert torch.equal(found.logits, wanted.logits)
+    assert torch.equal(found.auxiliary[0], wanted.auxiliary[0])
+    tensors, about = read_file(tmp_path / "m.safetensors")
+    assert about["name"] == "mine" and tensors.keys() == model.state_dict().keys()
+
+
+def test_where_the_backbone_came_from_is_not_kept(tmp_path: Path) -> None:
+    torch.save(ResNetConfig(18).build(3).state_dict(), tmp_path / "start.pth")
+    described = FCNConfig(ResNetConfig(18, str(tmp_path / "start.pth")))
+    write_model(tmp_path / "m.safetensors", described.build(small.LABELS, BGR), described)
+    assert "start.pth" not in read_file(tmp_path / "m.safetensors")[1]["model"]
+    assert described.backbone == ResNetConfig(18, str(tmp_path / "start.pth"))  # the description itself stays
+
+
+def test_starting_from_a_file_with_another_head(tmp_path: Path) -> None:
+    write_model(tmp_path / "m.safetensors", config().build(small.LABELS, BGR), config())
+    other = config(24).build(small.LABELS, BGR)
+    with pytest.raises(UserError, match=r"do not fit this model; --skip-head"):
+        start_from(other, tmp_path / "m.safetensors")
+    left_out = start_from(other, tmp_path / "m.safetensors", skip_head=True)
+    assert left_out and all(name.startswith("head.") for name in left_out)
+    tensors, _ = read_file(tmp_path / "m.safetensors")
+    assert torch.equal(other.state_dict()["backbone.conv1.weight"], tensors["backbone.conv1.weight"])
+    assert start_from(config().build(small.LABELS, BGR), tmp_path / "m.safetensors") == []
+
+
+def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    with pytest.raises(UserError, match=r"no such file; expected a \.safetensors model"):
+        read_model(tmp_path / "none.safetensors")
+    (tmp_path / "text.safetensors").write_text("no tensors")
+    with pytest.raises(UserError, match="not a whole safetensors file"):
+        read_model(tmp_path / "text.safetensors")
+    save_file({"a": torch.zeros(1)}, str(tmp_path / "other.safetensors"))
+    with pytest.raises(UserError, match="not a segwright model"):
+        read_model(tmp_path / "other.safetensors")
+
+
+def test_a_file_carries_its_decoder_and_does_without_one(tmp_path: Path) -> None:
+    model = config().build(small.LABELS, BGR).eval()
+    write_model(tmp_path / "with.safetensors", model, config(), decode=CenterDecoder(top_k=30))
+    write_model(tmp_path / "without.safetensors", model, config())
+    assert read_model(tmp_path / "with.safetensors").decode == CenterDecoder(top_k=30)
+    assert read_model(tmp_path / "without.safetensors").decode is None

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from tests import small
+from tests.data.formats.test_image_dataset import fake_camvid
+
+from segwright.contracts import InputContract, Prediction, UserError
+from segwright.data.datasets.camvid import CamVid
+from segwright.data.reading.label_maps import write_png
+from segwright.models.weights.model_file import read_model, start_from, write_model
+from segwright.training.processes import Processes
+from segwright.training.run_metadata import fingerprint, git_state, record
+from segwright.training.visualizations import KEPT, Pictures
+
+SINGLE_PROCESS = Processes(0, 1, torch.device("cpu"))
+
+
+def test_the_fingerprint_notices_added_and_replaced_files(tmp_path: Path) -> None:
+    root = fake_camvid(tmp_path)
+
+    def now() -> str:
+        return str(fingerprint(CamVid().open(root, "train"))["fingerprint"])
+
+    first = now()
+    assert now() == first
+    path = root / "trainannot" / "train_0.png"
+    path.write_bytes(path.read_bytes() + b" ")
+    second = now()
+    assert second != first
+    write_png(root / "train" / "new.png", CamVid().open(root, "train")[0].image)
+    write_png(root / "trainannot" / "new.png", CamVid().open(root, "val")[0].map * 0)
+    assert now() not in (first, second)
+
+
+def test_a_run_records_where_it_comes_from_and_when_it_was_resumed(tmp_path: Path) -> None:
+    splits = {name: small.Blocks().open(None, name) for name in ("train", "val")}
+    recipe = small.recipe()
+    record(recipe, None, tmp_path, splits, SINGLE_PROCESS)
+    about = json.loads((tmp_path / "run.json").read_text())
+    assert about["data"]["train"]["images"] == 13
+    assert about["torch"] == torch.__version__
+    assert "resumed" not in about
+    recipe.training.workers = 3  # changes how fast it goes, not what it computes
+    record(recipe, None, tmp_path, splits, SINGLE_PROCESS)
+    assert len(json.loads((tmp_path / "run.json").read_text())["resumed"]) == 1
+
+
+def test_the_git_state_is_that_of_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert git_state() is None
+
+
+def test_pictures_are_the_same_images_and_bounded_in_number(tmp_path: Path) -> None:
+    data = small.Blocks().open(None, "val")
+    for step in range(1, KEPT + 6):
+        pictures = Pictures(data, 3, SINGLE_PROCESS)
+        for index in range(len(data)):
+            pictures.watch(index, data[index], Prediction(data[index].map))
+        pictures.write(tmp_path, step)
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert len(names) == KEPT
+    assert names[:2] == ["step-00000001.png", "step-00000002.png"]
+    assert names[-1] == f"step-{KEPT + 5:08d}.png"
+
+
+def test_no_pictures_are_kept_where_none_are_wanted(tmp_path: Path) -> None:
+    data = small.Blocks().open(None, "val")
+    pictures = Pictures(data, 0, SINGLE_PROCESS)
+    pictures.watch(0, data[0], Prediction(data[0].map))
+    pictures.write(tmp_path / "pictures", 1)
+    assert not (tmp_path / "pictures").exists()
+
+
+def build(finer: int) -> torch.nn.Module:
+    config = small.recipe().model
+    config.finer = finer  # type: ignore[attr-defined]
+    return config.build(small.LABELS, InputContract())  # type: ignore[no-any-return]
+
+
+def test_weights_that_do_not_fit_are_listed_and_the_model_stays_as_it_was(tmp_path: Path) -> None:
+    source, other = build(2), build(1)
+    write_model(tmp_path / "m.safetensors", source, small.recipe().model)
+    before = {name: value.clone() for name, value in other.state_dict().items()}
+    with pytest.raises(UserError, match=r"head\.0\.bias, head\.0\.weight do not fit"):
+        start_from(other, tmp_path / "m.safetensors")
+    assert all(torch.equal(before[name], value) for name, value in other.state_dict().items())
+    left = start_from(other, tmp_path / "m.safetensors", skip_head=True)
+    assert left == ["head.0.bias", "head.0.weight"]
+    assert torch.equal(other.state_dict()["context.weight"], source.state_dict()["context.weight"])
+
+
+def test_a_file_of_others_is_no_model_of_ours(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    save_file({"weight": torch.zeros(1)}, str(tmp_path / "other.safetensors"))
+    with pytest.raises(UserError, match="not a segwright model"):
+        read_model(tmp_path / "other.safetensors")
+    (tmp_path / "pickle.safetensors").write_bytes(b"\x80\x04K\x01.")
+    with pytest.raises(UserError, match="not a whole safetensors file"):
+        read_model(tmp_path / "pickle.safetensors")
