@@ -31,10 +31,10 @@ import cv2
 import numpy as np
 import torch
 
-from segwright.contracts import AugmentationContext, Sample
 from segwright.data.augmentation.crop import CropStage, ProgressiveCrop, RandomCrop
 from segwright.data.augmentation.geometry import ScaleRange
 from segwright.labels import LabelSpace
+from segwright.samples import AugmentationContext, Sample
 
 SIZE, CROP, MEAN, STD = (1024, 2048), 769, (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 LABELS = LabelSpace("streets", tuple(f"class {k}" for k in range(19)), ((0, 0, 0),) * 19, tuple(range(19)))

@@ -35,7 +35,7 @@ def ours(data: Path, seed: int, out: Path, *, held_out: bool) -> dict[str, Any]:
     from segwright.recipes import find
 
     made = find(recipe)
-    views = made.augment.augment.steps[0].views
+    views = made.augmentation.augmentation.steps[0].views
     before, pixels = 0.0, 0.0
     for view in views:
         pixels += (view.until - before) * view.size[0] * view.size[1]
@@ -133,7 +133,7 @@ class _Wrapped(torch.nn.Module):
         super().__init__()
         from segwright.contracts import InputContract
 
-        self.model, self.contract = model, InputContract()
+        self.model, self.input = model, InputContract()
 
     def forward(self, images: torch.Tensor) -> Any:
         from segwright.contracts import PixelOutput

@@ -36,15 +36,13 @@ BATCH = 8
 
 def ours(root: Path, size: tuple[int, int], workers: int, cache: str | None) -> Iterator[Any]:
     dataset = CamVid(cache=cache).open(root, "train")  # type: ignore[arg-type]
-    steps, contract = 100_000, InputContract()
-    augment = Compose((ProgressiveCrop((CropStage(size, (0.5, 2.0)),)),))
+    steps, input = 100_000, InputContract()
+    augmentation = Compose((ProgressiveCrop((CropStage(size, (0.5, 2.0)),)),))
     order = ShuffledSampling().open(dataset, 0, BATCH)
-    draws = AugmentedDataset(dataset, order, augment, contract.padding, seed=0, steps=steps, batch=BATCH)
+    draws = AugmentedDataset(dataset, order, augmentation, input.padding, seed=0, steps=steps, batch=BATCH)
     places = positions(0, steps, batch=BATCH)
-    for batch in batches(
-        draws, places, Collate(SemanticTargets(), contract, dataset.labels), workers=workers
-    ):
-        yield contract.normalize(batch.images), batch.targets.semantic.long()
+    for batch in batches(draws, places, Collate(SemanticTargets(), input, dataset.labels), workers=workers):
+        yield input.normalize(batch.images), batch.targets.semantic.long()
 
 
 def peer(root: Path, size: tuple[int, int], workers: int) -> Iterator[Any]:

@@ -26,12 +26,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coder
 
-from segwright.contracts import Segment
 from segwright.data.datasets.cityscapes import CLASSES
 from segwright.data.reading.label_maps import write_png
 from segwright.data.reading.rle import encode
 from segwright.evaluation.files.panoptic import read_ids, score_panoptic
 from segwright.metrics.panoptic_quality import PanopticQuality
+from segwright.samples import Segment
 
 HEIGHT, WIDTH, THINGS = 1024, 2048, 53
 STUFF = 7

@@ -18,9 +18,9 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from segwright.contracts import Sample, Segment
 from segwright.data.datasets.cityscapes import CLASSES
 from segwright.data.loading.targets import PanopticTargets, center_targets
+from segwright.samples import Sample, Segment
 
 HEIGHT, WIDTH = 1025, 2049
 STUFF, THINGS = 11, range(11, 19)

@@ -7,8 +7,8 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from segwright.contracts import AugmentationContext, Sample, Segment
 from segwright.labels import LabelSpace
+from segwright.samples import AugmentationContext, Sample, Segment
 
 LABELS = LabelSpace(
     "four",
@@ -53,22 +53,22 @@ def context(
     seed: int = 0,
     *,
     progress: float = 0.0,
-    focus: int | None = None,
+    target_class: int | None = None,
     partner: Sample | None = None,
     step: int = 0,
-    padding: tuple[float, ...] = (9.0, 8.0, 7.0),
+    fill_value: tuple[float, ...] = (9.0, 8.0, 7.0),
 ) -> AugmentationContext:
     """A draw; its partners are ``partner``, else a sample all of class 2."""
 
     def other(number: int) -> tuple[Sample, AugmentationContext]:
         found = partner or replace(sample(), map=np.full((90, 120), 2, np.uint8))
-        return found, context(seed + 1000 + number, progress=progress, step=step, padding=padding)
+        return found, context(seed + 1000 + number, progress=progress, step=step, fill_value=fill_value)
 
     return AugmentationContext(
         np.random.default_rng(seed),
         progress,
-        padding,
-        focus,
+        fill_value,
+        target_class,
         other,
         shared=np.random.default_rng((step, 3)),
         labels=LABELS,

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
-from segwright.contracts import Sample, UserError
 from segwright.data.augmentation.crop import Compose, CropStage, ProgressiveCrop
 from segwright.data.augmentation.photometric import ColorJitter
 from segwright.decode.argmax import Argmax
+from segwright.errors import UserError
 from segwright.labels import LabelSpace
 from segwright.losses.pixel import CrossEntropy
 from segwright.models.small_fpn import SmallFPNConfig
 from segwright.recipe import Optim, Recipe, Training
+from segwright.samples import Sample
 from segwright.training.schedule import Poly
 
 LABELS = LabelSpace(
@@ -66,10 +67,10 @@ def recipe() -> Recipe:
     return Recipe(
         name="small",
         data=Blocks(),
-        augment=Compose((view, ColorJitter())),
+        augmentation=Compose((view, ColorJitter())),
         model=SmallFPNConfig(widths=(16, 32), depths=(1, 1), stem=16, decoder=16),
         loss=CrossEntropy(),
-        decode=Argmax(),
+        decoder=Argmax(),
         schedule=Poly(warmup=0.1),
         optim=Optim("sgd", lr=0.05, momentum=0.9, weight_decay=1e-4),
         training=Training(
@@ -81,7 +82,7 @@ def recipe() -> Recipe:
             log_every=0.25,
             evaluate_every=0.5,
             save_every=0.25,
-            keep=9,
+            keep_checkpoints=9,
         ),
     )
 

@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segwright.config import coerce, field_types, from_yaml, load_code, override, to_yaml
-from segwright.contracts import InputContract, UserError
+from segwright.contracts import InputContract
 from segwright.data.augmentation.crop import Compose, CropStage, ProgressiveCrop
 from segwright.data.augmentation.photometric import ColorJitter
+from segwright.errors import UserError
 from segwright.recipe import Optim, Training
 
 fractions = st.floats(0.001, 1.0)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from segwright.contracts import Batch, InputContract, Sample, Segment, Targets
+from segwright.contracts import Batch, InputContract, Targets
+from segwright.samples import Sample, Segment
 
 
 def test_a_panoptic_sample_tells_the_class_of_every_pixel() -> None:
@@ -26,15 +27,15 @@ def test_a_sample_without_segments_is_void_everywhere() -> None:
 
 
 def test_images_are_normalized_by_mean_and_deviation() -> None:
-    contract = InputContract(mean=(10.0, 20.0, 30.0), std=(1.0, 2.0, 4.0))
+    input = InputContract(mean=(10.0, 20.0, 30.0), std=(1.0, 2.0, 4.0))
     image = torch.tensor([[[[12]], [[26]], [[38]]]], dtype=torch.uint8)
-    assert contract.normalize(image).flatten().tolist() == [2.0, 3.0, 2.0]
+    assert input.normalize(image).flatten().tolist() == [2.0, 3.0, 2.0]
 
 
 def test_a_model_of_bgr_gets_its_channels_turned() -> None:
-    contract = InputContract(channels="BGR", mean=(0.0,) * 3, std=(1.0,) * 3)
+    input = InputContract(channels="BGR", mean=(0.0,) * 3, std=(1.0,) * 3)
     image = torch.tensor([[[[1]], [[2]], [[3]]]], dtype=torch.uint8)
-    assert contract.normalize(image).flatten().tolist() == [3.0, 2.0, 1.0]
+    assert input.normalize(image).flatten().tolist() == [3.0, 2.0, 1.0]
 
 
 def test_normalizing_keeps_the_memory_format() -> None:

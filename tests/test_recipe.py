@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from segwright.config import from_yaml, load_code, override, to_yaml
-from segwright.contracts import UserError
+from segwright.errors import UserError
 from segwright.recipe import Recipe, check
 from segwright.recipes import find, names
 from tests import small
@@ -71,8 +71,8 @@ def test_set_changes_a_field_in_its_own_type(change: str, path: tuple[str, str],
 
 def test_set_reaches_into_tuples() -> None:
     recipe = small.recipe()
-    override(recipe, ["augment.steps.0.flip=0.25"])
-    assert recipe.augment.steps[0].flip == 0.25  # type: ignore[attr-defined]
+    override(recipe, ["augmentation.steps.0.flip=0.25"])
+    assert recipe.augmentation.steps[0].flip == 0.25  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(

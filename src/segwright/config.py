@@ -13,7 +13,7 @@ from typing import Any, Literal, Union
 
 import yaml
 
-from segwright.contracts import UserError
+from segwright.errors import UserError
 
 
 def to_yaml(thing: Any) -> str:

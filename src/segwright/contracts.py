@@ -1,102 +1,21 @@
-"""Everything that flows from a file to a score, in the order in which it flows.
+"""Everything that flows through a training as tensors, in the order in which it flows.
 
-A data set gives a ``Sample``; the loader makes a ``Batch``; a model turns its images into an output of its
-kind (``PixelOutput`` or ``CenterOutput``); a decoder turns an output into one ``Prediction`` per image.
+A dataset gives a ``Sample`` (``samples``); the loader makes a ``Batch`` of several; a model turns its images into an output
+of its kind (``PixelOutput`` or ``CenterOutput``); a loss compares outputs with targets; a decoder turns an output into one
+``Prediction`` per image.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
-import numpy as np
 import torch
 from jaxtyping import Float, Int, UInt8, UInt16
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from segwright.labels import LabelSpace
-
-IGNORED = 255
-"""The value of a semantic map where there is no truth: no loss, no score."""
-
-
-class UserError(ValueError):
-    """Wrong use or wrong data: one line with what was found, where, what was expected, what to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """One segment of a panoptic map; a crowd is a region of several objects that nobody separated."""
-
-    id: int
-    class_index: int
-    crowd: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """An image with exactly one integer map.
-
-    ``image`` [H, W, C] uint8, uint16 or float32, RGB unless the data say otherwise. ``map`` [H, W]: without
-    ``segments`` class indices (uint8, 255 = ignored); with ``segments`` int32 segment ids, 0 = void.
-    """
-
-    image: NDArray[Any]
-    map: NDArray[Any]
-    name: str
-    segments: tuple[Segment, ...] | None = None
-
-    def semantic(self) -> NDArray[np.uint8]:
-        """Class index of every pixel, uint8 [H, W], 255 = ignored; crowds keep their class."""
-        if self.segments is None:
-            return self.map
-        ids = np.array([0, *(s.id for s in self.segments)], dtype=np.int64)
-        classes = np.array([IGNORED, *(s.class_index for s in self.segments)], dtype=np.uint8)
-        order = np.argsort(ids)
-        places = np.clip(np.searchsorted(ids, self.map, sorter=order), 0, len(ids) - 1)
-        found = order[places]
-        return np.where(ids[found] == self.map, classes[found], np.uint8(IGNORED))
-
-
-@runtime_checkable
-class Dataset(Protocol):
-    """An opened split: samples by index, and the label space they are written in."""
-
-    @property
-    def labels(self) -> LabelSpace:
-        """The label space that the samples are written in."""
-
-    def __len__(self) -> int:
-        """Number of images."""
-
-    def __getitem__(self, index: int) -> Sample:
-        """The sample as stored, in class indices."""
-
-    def files(self, index: int) -> tuple[Path, ...]:
-        """The files behind a sample (none where it is generated); the first one is the image."""
-
-
-@dataclass(frozen=True, slots=True)
-class AugmentationContext:
-    """One draw of the endless sample order: the only source of randomness of an augmentation.
-
-    ``random`` is a function of (seed, position); ``progress`` runs from 0 to 1 over the training and is equal
-    for all images of one step; ``padding`` is the value where a view leaves the image; ``focus`` is a class
-    that the view should show; ``partner(k)`` is the k-th other sample to mix with, and its own draw;
-    ``shared`` begins alike for all images of one step, partners too: a function of (seed, step); ``labels``
-    are those of the data set.
-    """
-
-    random: np.random.Generator
-    progress: float
-    padding: tuple[float, ...]
-    focus: int | None
-    partner: Callable[[int], tuple[Sample, AugmentationContext]]
-    shared: np.random.Generator
-    labels: LabelSpace
+from segwright.samples import Prediction
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,8 +98,8 @@ class Batch:
 class InputContract:
     """What a model wants to be fed; the model owns it and it travels with the weights.
 
-    ``mean`` and ``std`` are in units of the values as read (0..``scale`` for integers); ``padding`` is the
-    value, in the same units, that stands where there is no image; sides are padded to ``multiple``. With ``knee``
+    ``mean`` and ``std`` are in units of the values as read (0..``scale`` for integers); ``fill_value`` is the
+    value, in the same units, that stands where there is no image; sides are padded to ``multiple``. With ``log_scale``
     above 0 a value v counts as log(1 + v / knee), and mean and std are of these: for images whose exposures differ by
     powers of two, where the dark ones hold their objects in a few gray levels.
     """
@@ -189,17 +108,17 @@ class InputContract:
     scale: float = 255.0
     mean: tuple[float, ...] = (123.675, 116.28, 103.53)
     std: tuple[float, ...] = (58.395, 57.12, 57.375)
-    padding: tuple[float, ...] = (123.675, 116.28, 103.53)
+    fill_value: tuple[float, ...] = (123.675, 116.28, 103.53)
     multiple: int = 32
-    knee: float = 0.0
+    log_scale: float = 0.0
 
     def normalize(self, images: Tensor) -> Float[Tensor, "images channels height width"]:
         """(values - mean) / std as float32 [N, C, H, W], on the device of the images; RGB turns BGR if due."""
         values = images.to(torch.float32, copy=True)
         if self.channels == "BGR":
             values = values.flip(1)
-        if self.knee:
-            values.div_(self.knee).log1p_()
+        if self.log_scale:
+            values.div_(self.log_scale).log1p_()
         mean, std = values.new_tensor(self.mean), values.new_tensor(self.std)
         pixels = values.permute(0, 2, 3, 1)
         if pixels.is_contiguous():
@@ -235,63 +154,31 @@ class CenterOutput:
 Output = PixelOutput | CenterOutput
 
 
-@dataclass(frozen=True, slots=True)
-class PredictedSegment:
-    """A segment of a predicted panoptic map: its id there, class, number of pixels, and how sure (0..1).
+class Model(nn.Module):
+    """A network that carries what is needed to use it: its classes, the input that it expects, and its decoder.
 
-    The score of stuff is NaN where nothing was asked of it.
+    ``decoder`` turns outputs into predictions; None: the default for the kind of output (``decode.default``).
     """
 
-    id: int
-    class_index: int
-    area: int
-    score: float
+    labels: LabelSpace
+    input: InputContract
+    decoder: Decoder | None
 
+    def __init__(self, labels: LabelSpace, input: InputContract, decoder: Decoder | None = None) -> None:
+        super().__init__()
+        self.labels, self.input, self.decoder = labels, input, decoder
 
-@dataclass(frozen=True, slots=True)
-class CenterMaps:
-    """What the objects of a prediction were made of, in the size of the image.
-
-    ``centers``: (y, x) of those found, int64 [K, 2], row-major. ``heat``: the heat map of centers. ``offset``: (y, x)
-    to the own center in pixels.
-    """
-
-    centers: NDArray[np.int64]
-    heat: Float[np.ndarray, "height width"]
-    offset: Float[np.ndarray, "2 height width"]
-
-
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """What a decoder says of one image, in class indices and in the size of the image.
-
-    ``panoptic``: class * divisor + instance, instances from 1 and stuff 0; -1 where it says nothing.
-    ``foreground`` [H, W]: where a model with that head sees things; ``semantic`` names none elsewhere. ``answers``
-    [channels, H, W]: what each channel of a sigmoid head says by itself.
-    """
-
-    semantic: NDArray[Any]
-    panoptic: NDArray[np.int32] | None = None
-    segments: tuple[PredictedSegment, ...] = ()
-    foreground: NDArray[np.bool_] | None = None
-    answers: NDArray[np.bool_] | None = None
-    evidence: CenterMaps | None = None
+    def forward(self, images: Float[Tensor, "images channels height width"]) -> Output:
+        """The output for images that ``input.normalize`` made."""
+        raise NotImplementedError
 
 
 @runtime_checkable
 class ModelConfig(Protocol):
-    """A description of a network. The module built carries ``labels`` and ``contract`` and returns an output."""
+    """A description of a network."""
 
-    def build(self, labels: LabelSpace, contract: InputContract) -> nn.Module:
-        """The module, with random weights unless the description names others."""
-
-
-@runtime_checkable
-class DataConfig(Protocol):
-    """A description of a data set."""
-
-    def open(self, root: Path | None, split: str) -> Dataset:
-        """The split as downloaded under ``root``; ``UserError`` names what is missing."""
+    def build(self, labels: LabelSpace, input: InputContract) -> Model:
+        """The network, with random weights unless the description names others."""
 
 
 @runtime_checkable
@@ -313,14 +200,3 @@ class Decoder(Protocol):
         self, output: Any, sizes: tuple[tuple[int, int], ...], padded: tuple[int, int], labels: LabelSpace
     ) -> list[Prediction]:
         """One prediction an image: ``sizes`` of the images inside inputs of size ``padded``; the model's labels."""
-
-
-@dataclass(slots=True)
-class Scores:
-    """Results of an evaluation, all fractions 0..1; what does not occur is NaN (null in JSON)."""
-
-    miou: float
-    pixel_accuracy: float
-    class_accuracy: float
-    frequency_weighted_iou: float
-    class_iou: dict[str, float] = field(default_factory=dict)

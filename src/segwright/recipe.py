@@ -7,12 +7,14 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
-from segwright.contracts import DataConfig, Dataset, Decoder, InputContract, Loss, ModelConfig, UserError
+from segwright.contracts import Decoder, InputContract, Loss, ModelConfig
 from segwright.data.augmentation.crop import Augmentation
 from segwright.data.loading.augmented_samples import AugmentedDataset
 from segwright.data.loading.sampling import Sampling, ShuffledSampling
 from segwright.data.loading.targets import SemanticTargets, TargetGenerator
+from segwright.errors import UserError
 from segwright.labels import LabelSpace
+from segwright.samples import DataConfig, Dataset
 
 
 @runtime_checkable
@@ -77,8 +79,8 @@ class Training:
     evaluate_every: float = 0.1
     save_every: float = 0.1
     patience: float | None = None
-    keep: int = 2
-    pictures: int = 4
+    keep_checkpoints: int = 2
+    num_visualizations: int = 4
     wandb: str | None = None
     mlflow: str | None = None
 
@@ -93,10 +95,10 @@ class Recipe:
 
     name: str
     data: DataConfig
-    augment: Augmentation
+    augmentation: Augmentation
     model: ModelConfig
     loss: Loss
-    decode: Decoder
+    decoder: Decoder
     schedule: Schedule
     optim: Optim = field(default_factory=Optim)
     training: Training = field(default_factory=Training)
@@ -112,7 +114,7 @@ class Recipe:
         small.training = dataclasses.replace(
             small.training, steps=2, batch=2, accumulate=1, workers=0, compile=False, precision="fp32"
         )
-        for thing in walk(small.augment):
+        for thing in walk(small.augmentation):
             for name in ("size", "sizes", "length", "longest"):
                 length = getattr(thing, name, None)
                 if isinstance(length, tuple):
@@ -146,7 +148,7 @@ def check(recipe: Recipe) -> list[str]:
     """All complaints about a recipe, before anything is opened or built; none means it can run."""
     problems = []
     t, o = recipe.training, recipe.optim
-    for name in ("steps", "batch", "accumulate", "keep"):
+    for name in ("steps", "batch", "accumulate", "keep_checkpoints"):
         if getattr(t, name) < 1:
             problems.append(f"training.{name} is {getattr(t, name)}; expected at least 1")
     if t.accumulate >= 1 and t.batch % t.accumulate:
@@ -174,8 +176,8 @@ def open_training_data(recipe: Recipe, data: Dataset) -> AugmentedDataset:
     draws = AugmentedDataset(
         data,
         recipe.sampling.open(data, training.seed, training.batch),
-        recipe.augment,
-        recipe.input.padding,
+        recipe.augmentation,
+        recipe.input.fill_value,
         seed=training.seed,
         steps=training.steps,
         batch=training.batch,

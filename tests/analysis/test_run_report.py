@@ -6,7 +6,7 @@ import pytest
 from tests import small
 
 from segwright.analysis.run_report import report
-from segwright.contracts import UserError
+from segwright.errors import UserError
 from segwright.training.train import train
 
 

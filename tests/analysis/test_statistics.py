@@ -9,9 +9,9 @@ from tests.data.formats.test_image_dataset import fake_camvid
 
 from segwright.analysis.data_page import render, rows
 from segwright.analysis.statistics import AREAS, Counts, Statistics, statistics
-from segwright.contracts import Sample, Segment
 from segwright.data.datasets.camvid import CamVid
 from segwright.labels import LabelSpace
+from segwright.samples import Sample, Segment
 
 SPACE = LabelSpace("two", ("road", "car"), ((1, 2, 3), (4, 5, 6)), (0, 1), (255,), ("car",))
 

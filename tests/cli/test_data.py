@@ -88,7 +88,7 @@ def test_what_recipe_and_data_disagree_on_is_told_before_anything_is_written(tmp
     assert main([*common, f"data.label_map={tmp_path / 'map.yaml'}", *short]) == 2
     assert "class_weights has 11 values, the data have 10 classes" in capsys.readouterr().err
     assert main([*common, "sampling.classes=[boat]", *short]) == 2
-    assert main([*common, "input.mean=[1]", "input.std=[1]", "input.padding=[1]", *short]) == 2
+    assert main([*common, "input.mean=[1]", "input.std=[1]", "input.fill_value=[1]", *short]) == 2
     assert "images have 3 channels, input.mean has 1 values" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 

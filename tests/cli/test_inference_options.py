@@ -23,7 +23,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "data.train=4",
         "data.val=2",
     ]
-    changes += ["model.trunk.widths=[8,8,8,8]", "augment.views.0.size=[32,32]"]
+    changes += ["model.trunk.widths=[8,8,8,8]", "augmentation.stages.0.size=[32,32]"]
     command = ["train", "street.panoptic_quick", "--out", str(folder), "--device", "cpu", "--set", *changes]
     assert main(command) == 0
     return folder

@@ -26,7 +26,7 @@ def test_train_evaluate_predict_and_report_work_on_a_run(
         "training.precision=fp32",
         "model.widths=[8,8,8,8]",
     ]
-    changes += [f"augment.augment.steps.0.views.{i}.size=[32,32]" for i in range(3)]
+    changes += [f"augmentation.augmentation.steps.0.stages.{i}.size=[32,32]" for i in range(3)]
     assert main(["train", "camvid.quick", "--data", str(root), "--out", str(run), "--set", *changes]) == 0
     assert "pedestrian" in capsys.readouterr().out
 
@@ -54,7 +54,7 @@ def test_objects_go_the_same_road(tmp_path: Path, capsys: pytest.CaptureFixture[
         "data.train=4",
         "data.val=2",
     ]
-    changes += ["model.trunk.widths=[8,8,8,8]", "augment.views.0.size=[32,32]"]
+    changes += ["model.trunk.widths=[8,8,8,8]", "augmentation.stages.0.size=[32,32]"]
     assert main(["train", "street.panoptic_quick", "--out", str(run), "--set", *changes]) == 0
     assert "PQ all" in capsys.readouterr().out
     summary = json.loads((run / "summary.json").read_text())

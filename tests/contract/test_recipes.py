@@ -85,7 +85,7 @@ def test_a_recipe_trains_scores_saves_loads_and_predicts(name: str, tmp_path: Pa
     assert prediction.draw().shape == image.shape
 
     with torch.inference_mode():  # any size goes through, and the model keeps its promise about strides
-        output = model(torch.zeros(1, len(model.contract.mean), 72, 104))
+        output = model(torch.zeros(1, len(model.input.mean), 72, 104))
     scores = output.semantic if recipe.task != "semantic" else output.logits
     assert scores.shape[1] == (1 if isinstance(recipe.model, BinaryConfig) else len(model.labels))
     assert np.isfinite(scores.numpy()).all()

@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 from tests.data.formats.test_image_dataset import fake_camvid
 
-from segwright.contracts import UserError
 from segwright.data.check import check, quick_check, shown
 from segwright.data.datasets.camvid import CamVid
 from segwright.data.reading.label_maps import write_png
+from segwright.errors import UserError
 
 
 def opened(root: Path) -> dict[str, object]:

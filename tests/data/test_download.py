@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from tests.data import trees
 
-from segwright.contracts import UserError
 from segwright.data import download
 from segwright.data.download import PUBLISHED, instructions, verify
+from segwright.errors import UserError
 
 
 @pytest.mark.parametrize("name", list(PUBLISHED))

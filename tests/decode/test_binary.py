@@ -5,8 +5,9 @@ import pytest
 import torch
 from tests.augmentation_samples import LABELS
 
-from segwright.contracts import PixelOutput, UserError
+from segwright.contracts import PixelOutput
 from segwright.decode.binary import Threshold
+from segwright.errors import UserError
 from segwright.labels import LabelSpace
 
 TWO = LabelSpace("two", ("other", "road"), ((0, 0, 0), (9, 9, 9)), (0, 1))
@@ -31,8 +32,8 @@ def test_a_channel_with_a_low_threshold_claims_sooner() -> None:
     logits = torch.tensor([0.3, -1.0, -9.0, -9.0]).view(1, 4, 1, 1)
     # Odds of 0.3 above even, and of 1.2 above one in ten.
     (found,) = Threshold((0.5, 0.1, 0.5, 0.5))(PixelOutput(logits), ((1, 1),), (1, 1), LABELS)
-    assert found.answers is not None
-    assert found.answers.ravel().tolist() == [True, True, False, False]
+    assert found.binary_masks is not None
+    assert found.binary_masks.ravel().tolist() == [True, True, False, False]
     assert found.semantic.tolist() == [[1]]
 
 
@@ -42,11 +43,11 @@ def test_answers_are_probabilities_above_the_threshold_at_the_size_of_the_image(
     first, second = Threshold(0.3)(PixelOutput(scores), ((12, 20), (7, 9)), (12, 20), LABELS)
     assert first.semantic.shape == (12, 20)
     assert second.semantic.shape == (7, 9)
-    assert first.answers is not None
-    assert second.answers is not None
-    assert (first.answers == (large[0].sigmoid() > 0.3).numpy()).all()
-    assert second.answers.shape == (4, 7, 9)
-    assert ((first.semantic == 255) == ~first.answers.any(0)).all()
+    assert first.binary_masks is not None
+    assert second.binary_masks is not None
+    assert (first.binary_masks == (large[0].sigmoid() > 0.3).numpy()).all()
+    assert second.binary_masks.shape == (4, 7, 9)
+    assert ((first.semantic == 255) == ~first.binary_masks.any(0)).all()
 
 
 @pytest.mark.parametrize("threshold", [0.0, 1.0, (0.5, 0.5)])

@@ -13,11 +13,11 @@ LABELS = LabelSpace("two", ("wall", "car"), ((0, 0, 0),) * 2, (0, 1), things=("c
 
 
 def test_the_kind_of_output_decides() -> None:
-    decode, size = DefaultDecoder(), (8, 8)
-    assert isinstance(decode, Decoder)
+    decoder, size = DefaultDecoder(), (8, 8)
+    assert isinstance(decoder, Decoder)
     scores = torch.randn(1, 2, 8, 8)
-    (classes,) = decode(PixelOutput(scores), (size,), size, LABELS)
-    (objects,) = decode(
+    (classes,) = decoder(PixelOutput(scores), (size,), size, LABELS)
+    (objects,) = decoder(
         CenterOutput(scores, torch.rand(1, 1, 8, 8), torch.zeros(1, 2, 8, 8)), (size,), size, LABELS
     )
     assert classes.panoptic is None
@@ -28,11 +28,11 @@ def test_the_kind_of_output_decides() -> None:
 def test_a_model_that_carries_a_decoder_is_decoded_by_it() -> None:
     model = nn.Identity()
     assert decoder_of(model) == DefaultDecoder()
-    model.decode = CenterDecoder(threshold=0.3)
+    model.decoder = CenterDecoder(threshold=0.3)
     assert decoder_of(model) == CenterDecoder(threshold=0.3)
 
 
 def test_evidence_is_kept_where_there_can_be_any() -> None:
-    assert with_center_maps(CenterDecoder(top_k=7)) == CenterDecoder(top_k=7, evidence=True)
-    assert with_center_maps(DefaultDecoder()) == DefaultDecoder(centers=CenterDecoder(evidence=True))
+    assert with_center_maps(CenterDecoder(top_k=7)) == CenterDecoder(top_k=7, center_maps=True)
+    assert with_center_maps(DefaultDecoder()) == DefaultDecoder(centers=CenterDecoder(center_maps=True))
     assert with_center_maps(Argmax()) == Argmax()

@@ -179,8 +179,8 @@ def test_foreground_and_void() -> None:
 
 @pytest.mark.parametrize("score", ["center", "semantic", "instance", "both"])
 def test_the_decoder_sees_only_the_image(score: Any) -> None:
-    decode = CenterDecoder(stuff_area=20, threshold=0.3, score=score)
-    assert isinstance(decode, Decoder)
+    decoder = CenterDecoder(stuff_area=20, threshold=0.3, score=score)
+    assert isinstance(decoder, Decoder)
     assert LABELS.thing_indices() == THINGS
     torch.manual_seed(0)
     output = CenterOutput(
@@ -190,11 +190,11 @@ def test_the_decoder_sees_only_the_image(score: Any) -> None:
         torch.randn(2, 1, 17, 25),
     )
     sizes = ((65, 97), (50, 60))
-    found = decode(output, sizes, (65, 97), LABELS)
+    found = decoder(output, sizes, (65, 97), LABELS)
     changed = output.center.clone()
     changed[1, :, :, 17:] = 1  # in the padding of the second image alone
     loud = CenterOutput(output.semantic, changed, output.offset, output.foreground)
-    other = decode(loud, sizes, (65, 97), LABELS)
+    other = decoder(loud, sizes, (65, 97), LABELS)
     for one, same, size in zip(found, other, sizes, strict=True):
         assert one.panoptic is not None
         assert same.panoptic is not None
@@ -216,16 +216,16 @@ def test_the_foreground_head_takes_things_away_and_makes_none_of_stuff() -> None
     heat, offset = torch.zeros(1, 1, 2, 4), torch.zeros(1, 2, 2, 4)
     heat[0, 0, 0, 3] = 1
     seen = torch.tensor([[[[1.0, -1, -1, 1], [1, -1, -1, 1]]]])
-    decode = CenterDecoder(stuff_area=2, evidence=True)
-    (found,) = decode(CenterOutput(semantic, heat, offset, seen), ((2, 4),), (2, 4), LABELS)
+    decoder = CenterDecoder(stuff_area=2, center_maps=True)
+    (found,) = decoder(CenterOutput(semantic, heat, offset, seen), ((2, 4),), (2, 4), LABELS)
     assert found.panoptic is not None
     assert found.foreground is not None
-    assert found.evidence is not None
+    assert found.center_maps is not None
     assert found.panoptic.tolist() == [[0, 0, -1, 2001], [0, 0, -1, 2001]]
     assert found.semantic.tolist() == [[0, 0, 255, 2], [0, 0, 255, 2]]
     assert found.foreground.tolist() == [[True, False, False, True]] * 2
-    assert found.evidence.centers.tolist() == [[0, 3]]
-    assert found.evidence.offset.shape == (2, 2, 4)
+    assert found.center_maps.centers.tolist() == [[0, 3]]
+    assert found.center_maps.offset.shape == (2, 2, 4)
 
 
 class Graph(nn.Module):

@@ -19,7 +19,7 @@ class Oracle(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.labels, self.contract = small.LABELS, InputContract(mean=(0.0,) * 3, std=(1.0,) * 3, multiple=16)
+        self.labels, self.input = small.LABELS, InputContract(mean=(0.0,) * 3, std=(1.0,) * 3, multiple=16)
 
     def forward(self, images: torch.Tensor) -> PixelOutput:
         colors = torch.tensor(small.LABELS.colors).float()

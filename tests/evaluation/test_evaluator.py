@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from segwright.contracts import PredictedSegment, Prediction, Sample
 from segwright.data.datasets.facade import Facade
 from segwright.data.datasets.street import StreetScenes
 from segwright.evaluation.evaluator import Tally
+from segwright.samples import PredictedSegment, Prediction, Sample
 
 DATA = StreetScenes(val=6, panoptic=True).open(None, "val")
 
@@ -45,7 +45,7 @@ class Two:
             self.other.confusion.counts,
             self.other.quality.counts,
             self.other.foreground.counts,
-            self.other.answers.counts,
+            self.other.binary_masks.counts,
             np.array([self.other.panoptic_images]),
         )[self.asked]
         self.asked += 1
@@ -116,7 +116,7 @@ def test_average_precision_reads_outlines_that_overlap(shared: Path) -> None:
 def test_channels_that_answer_by_themselves_have_f1() -> None:
     sample = DATA[0]
     truth = sample.semantic()
-    answers = truth[None] == np.arange(len(DATA.labels))[:, None, None]
+    binary_masks = truth[None] == np.arange(len(DATA.labels))[:, None, None]
     tally = Tally(DATA.labels)
-    tally.add(Prediction(truth, answers=answers), sample)
-    assert tally.answers.result()["f1"] == 1
+    tally.add(Prediction(truth, binary_masks=binary_masks), sample)
+    assert tally.binary_masks.result()["f1"] == 1

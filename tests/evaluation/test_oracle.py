@@ -11,7 +11,7 @@ import torch
 from tests import small
 from torch import Tensor, nn
 
-from segwright.contracts import CenterOutput, Dataset, InputContract, Sample, Segment, UserError
+from segwright.contracts import CenterOutput, InputContract
 from segwright.data.datasets.coco_panoptic import CocoPanoptic
 from segwright.data.datasets.facade import Facade
 from segwright.data.datasets.nuclei import Nuclei
@@ -19,6 +19,7 @@ from segwright.data.datasets.street import StreetScenes
 from segwright.decode.argmax import Argmax
 from segwright.decode.default import DefaultDecoder
 from segwright.decode.panoptic import CenterDecoder
+from segwright.errors import UserError
 from segwright.evaluation.evaluate import evaluate
 from segwright.evaluation.oracle import PARTS, Oracle
 from segwright.evaluation.oracle_study import SETS, oracle_study
@@ -26,6 +27,7 @@ from segwright.inference.test_time_augmentation import TestTimeAugmentation
 from segwright.labels import LabelSpace
 from segwright.models.small_fpn import SmallFPNConfig
 from segwright.models.small_panoptic_fpn import SmallPanopticFPNConfig
+from segwright.samples import Dataset, Sample, Segment
 
 STREET = StreetScenes(val=60, size=(96, 144), panoptic=True).open(None, "val")
 LABELS = LabelSpace(
@@ -43,7 +45,7 @@ class Wild(nn.Module):
 
     def __init__(self, labels: LabelSpace, stride: int = 8, *, foreground: bool = False) -> None:
         super().__init__()
-        self.labels, self.contract, self.stride = labels, InputContract(multiple=8), stride
+        self.labels, self.input, self.stride = labels, InputContract(multiple=8), stride
         self.foreground = foreground
 
     def forward(self, images: Tensor) -> CenterOutput:
@@ -62,7 +64,7 @@ class Always(nn.Module):
 
     def __init__(self, labels: LabelSpace, **maps: Tensor) -> None:
         super().__init__()
-        self.labels, self.contract, self.maps = labels, InputContract(multiple=1), maps
+        self.labels, self.input, self.maps = labels, InputContract(multiple=1), maps
 
     def forward(self, images: Tensor) -> CenterOutput:
         return CenterOutput(**self.maps)
@@ -92,8 +94,8 @@ def sample(ids: np.ndarray, *segments: Segment) -> Sample:
 def perfect(data: Dataset, *, foreground: bool = False, **changes: Any) -> None:
     """With all parts true and no least stuff area every score is 1."""
     model = Wild(data.labels, foreground=foreground)
-    decode = CenterDecoder(**({"stuff_area": 0, "score": "both"} | changes))
-    found = evaluate(model, data, decode, oracle=Oracle(), max_detections=1000)
+    decoder = CenterDecoder(**({"stuff_area": 0, "score": "both"} | changes))
+    found = evaluate(model, data, decoder, oracle=Oracle(), max_detections=1000)
     assert found.panoptic is not None and found.average_precision is not None
     for part in ("all", "things", "stuff"):
         if found.panoptic[part]["n"]:
@@ -171,7 +173,7 @@ def test_a_crowd_belongs_to_no_object() -> None:
         data,
         CenterDecoder(stuff_area=0),
         oracle=Oracle(),
-        watch=lambda *image: seen.append(image[2]),
+        on_image=lambda *image: seen.append(image[2]),
     )
     (prediction,) = seen
     assert (prediction.panoptic[:, :10] == CAR * 1000 + 1).all()
@@ -196,8 +198,10 @@ def halves() -> tuple[Sample, Always]:
 def decoded(*parts: str) -> np.ndarray:
     truth, model = halves()
     seen: list[Any] = []
-    decode = CenterDecoder(stuff_area=0, score="center")
-    evaluate(model, Single(truth), decode, oracle=Oracle(parts), watch=lambda *image: seen.append(image[2]))
+    decoder = CenterDecoder(stuff_area=0, score="center")
+    evaluate(
+        model, Single(truth), decoder, oracle=Oracle(parts), on_image=lambda *image: seen.append(image[2])
+    )
     row = seen[0].panoptic
     assert (row == row[:1]).all()
     found: np.ndarray = row[0]
@@ -246,33 +250,33 @@ FEW = Single(*(STREET[index] for index in range(3)), labels=STREET.labels)
 @pytest.mark.parametrize("score", ["center", "semantic", "instance", "both"])
 @pytest.mark.parametrize("foreground", [False, True])
 def test_nothing_true_is_plain_evaluation(score: Any, foreground: bool) -> None:
-    model, decode = (
+    model, decoder = (
         network(foreground=foreground),
         CenterDecoder(stuff_area=30, score=score, align_corners=False),
     )
-    plain = evaluate(model, FEW, decode).to_json()
-    assert repr(evaluate(model, FEW, decode, oracle=Oracle(())).to_json()) == repr(plain)
-    decode = replace(decode, own_class=True, near=20.0)
-    plain = evaluate(model, FEW, decode).to_json()
-    assert repr(evaluate(model, FEW, decode, oracle=Oracle(())).to_json()) == repr(plain)
+    plain = evaluate(model, FEW, decoder).to_json()
+    assert repr(evaluate(model, FEW, decoder, oracle=Oracle(())).to_json()) == repr(plain)
+    decoder = replace(decoder, own_class=True, near=20.0)
+    plain = evaluate(model, FEW, decoder).to_json()
+    assert repr(evaluate(model, FEW, decoder, oracle=Oracle(())).to_json()) == repr(plain)
 
 
 def test_the_study_is_one_oracle_after_the_other_from_one_run_an_image() -> None:
-    model, decode, forward = (
+    model, decoder, inference = (
         network(foreground=False).train(),
         CenterDecoder(stuff_area=500),
         TestTimeAugmentation(flip=True),
     )
     runs: list[bool] = []
     model.register_forward_hook(lambda *_: runs.append(model.training))
-    rows = oracle_study(model, FEW, decode, forward=forward)
+    rows = oracle_study(model, FEW, decoder, inference=inference)
     assert runs == [False] * 2 * len(FEW)
     assert model.training
     assert [row.parts for row in rows[:-1]] == list(SETS)
     assert sorted(SETS) == sorted(c for n in range(5) for c in combinations(PARTS, n))
     assert {row.stuff_area for row in rows[:-1]} == {500}
     for chosen in rows[:-1:5]:
-        alone = evaluate(model, FEW, decode, oracle=Oracle(chosen.parts), forward=forward)
+        alone = evaluate(model, FEW, decoder, oracle=Oracle(chosen.parts), inference=inference)
         assert repr(alone.to_json()) == repr(chosen.evaluation.to_json())
     values = [row.to_json() for row in rows]
     assert list(values[0]) == ["oracle", "stuff_area", "pq", "sq", "rq", "ap", "miou"]

@@ -25,7 +25,7 @@ def test_outputs(shared: Path, name: str) -> None:
     fixture = Fixture.read(shared, name)
     model = load("csail", CASES[name], fixture.states)
     assert len(model.labels) == fixture.about["num_classes"]
-    assert model.contract.channels == "RGB"
+    assert model.input.channels == "RGB"
     for suffix, images in fixture.images().items():
         with torch.inference_mode():
             output = model(images)

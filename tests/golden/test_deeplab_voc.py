@@ -18,7 +18,7 @@ CASES = {"s3_res_deeplab": "res_deeplab", "s3_res_deeplab_refine": "res_deeplab_
 def test_outputs(shared: Path, name: str) -> None:
     fixture = Fixture.read(shared, name)
     model = load("deeplab-voc", CASES[name], fixture.states[0])
-    assert model.contract.channels == "BGR" and len(model.labels) == 21
+    assert model.input.channels == "BGR" and len(model.labels) == 21
     for suffix, images in fixture.images().items():
         with torch.inference_mode():
             output = model(images)

@@ -11,13 +11,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from segwright.contracts import CenterOutput, CenterTargets, Segment, Targets
+from segwright.contracts import CenterOutput, CenterTargets, Targets
 from segwright.data.loading.targets import center_targets
 from segwright.decode.panoptic import CenterDecoder, merge_panoptic
 from segwright.decode.segment_scores import segment_scores
 from segwright.labels import LabelSpace
 from segwright.losses.center import CenterLoss
 from segwright.metrics.confusion import scores
+from segwright.samples import Segment
 
 
 def recorded(shared: Path, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -153,7 +154,7 @@ def with_things(count: int, things: list[int]) -> LabelSpace:
 def test_scores_of_instances(shared: Path, case: str, kind: Any) -> None:
     about, t, given = post_processed(shared, case)
     things = about["settings"]["thing_list"]
-    decode = CenterDecoder(**given, score=kind)
+    decoder = CenterDecoder(**given, score=kind)
     if case == "foreground":  # a mask, not a head's scores
         found = merge_panoptic(
             t["semantic"], t["center"], t["offset"], things=things, foreground=t["foreground"], **given
@@ -168,7 +169,7 @@ def test_scores_of_instances(shared: Path, case: str, kind: Any) -> None:
     else:
         size = (t["center"].shape[2], t["center"].shape[3])
         output = CenterOutput(t["semantic_logits"], t["center"], t["offset"])
-        (prediction,) = decode(output, (size,), size, with_things(t["semantic_logits"].shape[1], things))
+        (prediction,) = decoder(output, (size,), size, with_things(t["semantic_logits"].shape[1], things))
         segments = prediction.segments
     instances = [segment for segment in segments if segment.class_index in things]
     by_id = {segment.id: segment for segment in instances}

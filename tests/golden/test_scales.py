@@ -15,15 +15,15 @@ from segwright.contracts import Batch, InputContract, PixelOutput, Targets
 from segwright.inference.test_time_augmentation import TestTimeAugmentation
 from segwright.models.layers.resize import upsample
 
-NORMALIZED = InputContract(mean=(0.0,) * 3, std=(1.0,) * 3, padding=(0.0,) * 3, multiple=1)
+NORMALIZED = InputContract(mean=(0.0,) * 3, std=(1.0,) * 3, fill_value=(0.0,) * 3, multiple=1)
 
 
 class Tiny(nn.Module):
     """Layers with the weights of the formula; at the size of its input if ``enlarged``."""
 
-    def __init__(self, layers: nn.Sequential, contract: InputContract, *, enlarged: bool = False) -> None:
+    def __init__(self, layers: nn.Sequential, input: InputContract, *, enlarged: bool = False) -> None:
         super().__init__()
-        self.layers, self.contract, self.enlarged = layers.eval(), contract, enlarged
+        self.layers, self.input, self.enlarged = layers.eval(), input, enlarged
         self.inputs: list[Tensor] = []
 
     def forward(self, images: Tensor) -> PixelOutput:
@@ -61,8 +61,8 @@ def batch(image: Tensor) -> Batch:
 
 
 @torch.inference_mode()
-def logits(forward: TestTimeAugmentation, model: nn.Module, given: Batch) -> Tensor:
-    output, _ = forward(model, given)
+def logits(inference: TestTimeAugmentation, model: nn.Module, given: Batch) -> Tensor:
+    output, _ = inference(model, given)
     assert isinstance(output, PixelOutput)
     return output.logits
 
@@ -75,10 +75,10 @@ def test_whole_images_of_s1(shared: Path) -> None:
     filled(shared, layers, about["network_keys"], {})
     for name, case in about["cases"].items():
         model = Tiny(layers, NORMALIZED)
-        forward = TestTimeAugmentation(
+        inference = TestTimeAugmentation(
             tuple(case["scales"]), case["flip"], "logits", align_corners=True, model_align_corners=True
         )
-        found = logits(forward, model, batch(arrays[f"{name}_image"]))[0].permute(1, 2, 0)
+        found = logits(inference, model, batch(arrays[f"{name}_image"]))[0].permute(1, 2, 0)
         wanted = arrays[f"{name}_logits"]
         wrong = (found - wanted).abs() > 1e-5 * wanted.abs().max()
         # At scale 1.75 scipy's zoom rounds itself out of the image and leaves the last column empty.
@@ -100,10 +100,10 @@ def test_eight_scales_of_s4(shared: Path) -> None:
     layers = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU(), nn.Conv2d(8, 20, 3, 1, 1))
     filled(shared, layers, about["network_keys"], about["gain_overrides"])
     # The recorded "image" is no longer what went in: the original turned it back from normalized, twice, in place.
-    contract = InputContract(multiple=1)
-    model = Tiny(layers, contract, enlarged=True)
-    forward = TestTimeAugmentation(tuple(about["scales"]), flip=True, fuse="logits", align_corners=True)
-    found = logits(forward, model, batch(arrays["rgb"].permute(2, 0, 1)[None]))
+    input = InputContract(multiple=1)
+    model = Tiny(layers, input, enlarged=True)
+    inference = TestTimeAugmentation(tuple(about["scales"]), flip=True, fuse="logits", align_corners=True)
+    found = logits(inference, model, batch(arrays["rgb"].permute(2, 0, 1)[None]))
     assert [list(seen.shape[2:]) for seen in model.inputs] == about["forward_sizes"]
     wanted = arrays["mst_scores"]
     assert (found - wanted).abs().max() < 1e-5 * wanted.abs().max()
@@ -121,17 +121,17 @@ def test_short_edges_of_s2(shared: Path) -> None:
         nn.Conv2d(64, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU(), nn.Conv2d(16, 5, 1),
     )  # fmt: skip
     filled(shared, layers, keys["encoder"] + keys["decoder"], about["gain_overrides"])
-    contract = InputContract(
+    input = InputContract(
         mean=tuple(255 * value for value in settings["mean"]),
         std=tuple(255 * value for value in settings["std"]),
         multiple=settings["padding_constant"],
     )
-    forward = TestTimeAugmentation(
+    inference = TestTimeAugmentation(
         short_edges=tuple(settings["imgSizes"]), longest=settings["imgMaxSize"], stretch=True, pillow=True
     )
     for number in range(2):
-        model = Tiny(layers, contract)
-        found = logits(forward, model, batch(arrays[f"rgb_{number}"].permute(2, 0, 1)[None])).exp()
+        model = Tiny(layers, input)
+        found = logits(inference, model, batch(arrays[f"rgb_{number}"].permute(2, 0, 1)[None])).exp()
         for scale, seen in enumerate(model.inputs):  # Pillow to the last bit
             torch.testing.assert_close(seen, arrays[f"input_{number}_{scale}"], atol=1e-6, rtol=1e-5)
         wanted = arrays[f"scores_{number}"]

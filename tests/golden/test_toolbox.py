@@ -21,7 +21,7 @@ def test_outputs(shared: Path, name: str) -> None:
     fixture = Fixture.read(shared, name)
     model = load("toolbox", CASES[name], fixture.states[0], num_classes=19)
     assert round(sum(p.numel() for p in model.parameters()) / 1e6, 3) == MILLIONS[CASES[name]]
-    assert model.contract.channels == "BGR" and len(model.labels) == 19
+    assert model.input.channels == "BGR" and len(model.labels) == 19
     for suffix, images in fixture.images().items():
         with torch.inference_mode():
             output = model(images)

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from segwright.contracts import CenterOutput, InputContract, UserError
+from segwright.contracts import CenterOutput, InputContract
 from segwright.decode.panoptic import CenterDecoder
+from segwright.errors import UserError
 from segwright.importers import convert, load
 from segwright.importers.detectron2 import describe
 from segwright.models.backbones.hrnet import HRNetConfig
@@ -128,11 +129,11 @@ def test_a_model_of_detectron2_gives_the_same(tmp_path: Path, separable: bool) -
     path = tmp_path / "model_final.pkl"
     path.write_bytes(pickle.dumps({"model": arrays, "__author__": "Detectron2 Model Zoo"}))
     model = load("panoptic-deeplab", R52 + "_dsconv" * separable, path, 5)
-    assert model.contract == InputContract(mean=(123.675,) * 3, std=(58.0,) * 3, padding=(123.675,) * 3)
+    assert model.input == InputContract(mean=(123.675,) * 3, std=(58.0,) * 3, fill_value=(123.675,) * 3)
     with torch.inference_mode():
         output = model(images)
     assert isinstance(output, CenterOutput)
-    assert model.decode == CenterDecoder(align_corners=False)  # type: ignore[comparison-overlap]
+    assert model.decoder == CenterDecoder(align_corners=False)  # type: ignore[comparison-overlap]
     for found, each in zip((output.semantic, output.center, output.offset), wanted, strict=True):
         torch.testing.assert_close(found, each, rtol=1e-4, atol=1e-5 * each.abs().max().item())
 
@@ -143,7 +144,7 @@ def test_its_decoding_travels_with_the_model(tmp_path: Path) -> None:
         network(torch.randn(1, 3, 64, 128))
     state = {key: value.clone() for key, value in network.state.items()}
     convert(state, "panoptic-deeplab", R52 + "_dsconv", tmp_path / "m.safetensors")
-    assert read_model(tmp_path / "m.safetensors").decode == CenterDecoder(align_corners=False)  # type: ignore[comparison-overlap]
+    assert read_model(tmp_path / "m.safetensors").decoder == CenterDecoder(align_corners=False)  # type: ignore[comparison-overlap]
 
 
 def heads(backbone: Any, stages: tuple[str, ...], *, instance: bool = True) -> dict[str, Tensor]:
@@ -168,20 +169,20 @@ def test_other_backbones_are_told_by_their_keys() -> None:
     assert found.config.backbone == XceptionConfig(output_stride=16)
     assert found.config.strides == (8, 4)
     assert found.config.semantic.atrous.window == (40, 40)
-    assert (found.contract.mean[0], found.contract.multiple, found.classes) == (128.0, 640, 133)
-    assert found.decode == CenterDecoder(nms_kernel=41, stuff_area=4096, align_corners=False)
+    assert (found.input.mean[0], found.input.multiple, found.classes) == (128.0, 640, 133)
+    assert found.decoder == CenterDecoder(nms_kernel=41, stuff_area=4096, align_corners=False)
     name = "panoptic_deeplab_H_48_os16_mg124_poly_90k_bs32_crop_512_1024"
     found = describe(name, heads(HRNetConfig(18), ("res5", "res4", "res3", "res2")))
     assert found.config.backbone == HRNetConfig(18, align_corners=True)
     assert found.config.strides == (16, 8, 4)
     assert found.config.instance.atrous.window == (16, 32)
-    assert found.contract == InputContract()
+    assert found.input == InputContract()
 
 
 def test_its_deeplabv3plus_is_the_semantic_branch() -> None:
     state = heads(XceptionConfig(), ("res5", "res2"), instance=False)
     described: Any = describe("deeplab_v3_plus_X_65_os16_mg124_poly_90k_bs16", state)
-    assert described.config.instance is None and described.decode is None
+    assert described.config.instance is None and described.decoder is None
     assert (described.config.strides, described.config.semantic.hidden) == ((4,), 0)
     assert described.config.semantic.atrous.window == (32, 64)
 

@@ -11,7 +11,8 @@ from tests.models.weights.test_foreign_file import Danger
 from torch import Tensor
 
 from segwright.cli.main import main
-from segwright.contracts import InputContract, UserError
+from segwright.contracts import InputContract
+from segwright.errors import UserError
 from segwright.importers import convert, load
 from segwright.importers.load import unnamed_classes
 from segwright.labels import LabelSpace
@@ -107,7 +108,7 @@ def test_the_module_says_what_it_wants_and_gives() -> None:
     model = load("tutorial", "unet", state, 3)
     assert not model.training
     assert isinstance(model.labels, LabelSpace) and model.labels.names == ("class_0", "class_1", "class_2")
-    assert model.contract.mean == InputContract().mean
+    assert model.input.mean == InputContract().mean
     state["outc.conv.bias"].fill_(7)  # the model has its own memory
     assert not torch.equal(model.state_dict()["head.bias"], state["outc.conv.bias"])
 
@@ -228,11 +229,11 @@ def test_csails_flat_mobilenet_and_old_names() -> None:
         "encoder.features.12.conv.7.bias": "backbone.features.12.conv.3.bias",
     }
     assert {key: renamed(key, described.renames) for key in names} == names
-    assert described.contract.channels == "RGB" and described.classes == 5
+    assert described.input.channels == "RGB" and described.classes == 5
     old = describe("resnet50_dilated8+ppm_bilinear_deepsup", state)
     new = describe("resnet50dilated+ppm_deepsup", state)
     assert old.config == new.config and old.classes == 6
-    assert old.contract.channels == "BGR" and old.contract.padding == (122.7717, 115.9465, 102.9801)
+    assert old.input.channels == "BGR" and old.input.fill_value == (122.7717, 115.9465, 102.9801)
     assert describe("resnet34_dilated16+c1_bilinear", state).config.backbone.output_stride == 16
 
 

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from segwright.contracts import InputContract, UserError
+from segwright.contracts import InputContract
+from segwright.errors import UserError
 from segwright.importers import convert, load
 from segwright.importers.mmsegmentation import describe
 from segwright.models.weights.model_file import read_model
@@ -267,7 +268,7 @@ def test_a_checkpoint_is_converted_as_it_is_published(meta: dict[str, Any], tmp_
     torch.save(whole, tmp_path / "pspnet.pth")
     convert(tmp_path / "pspnet.pth", "mmsegmentation", "pspnet_r18-d8", tmp_path / "m.safetensors")
     model, images = read_model(tmp_path / "m.safetensors"), torch.randn(1, 3, 33, 65)
-    assert model.contract == InputContract(multiple=1)  # type: ignore[comparison-overlap]
+    assert model.input == InputContract(multiple=1)  # type: ignore[comparison-overlap]
     with torch.inference_mode():
         wanted = load("mmsegmentation", "pspnet_r18-d8", state)(images).logits
         assert torch.equal(model(images).logits, wanted)

@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from segwright.contracts import InputContract, UserError
+from segwright.contracts import InputContract
+from segwright.errors import UserError
 from segwright.importers import load
 from segwright.importers.load import unnamed_classes
 from segwright.importers.panoptic_deeplab import CONTRACT, XCEPTION_CONTRACT, describe
@@ -83,7 +84,7 @@ def test_a_config_file_is_what_its_recipe_trains(architecture: str) -> None:
     )
     described.config.initial_std = recipe.model.initial_std
     assert described.config == recipe.model
-    assert described.contract == recipe.input
+    assert described.input == recipe.input
     assert described.classes == 7
 
 
@@ -100,7 +101,7 @@ def test_keys_of_every_backbone_find_their_place(architecture: str) -> None:
     torch.manual_seed(0)
     template = find("cityscapes_panoptic.deeplab_mobilenet_v2_os32").model
     described = describe(architecture, theirs(empty(template, 3).state_dict()))
-    model = described.config.build(unnamed_classes("x", 3), described.contract).eval()
+    model = described.config.build(unnamed_classes("x", 3), described.input).eval()
     for value in model.state_dict().values():
         if value.ndim == 1:
             value.add_(torch.rand_like(value) * 0.1)
@@ -163,7 +164,7 @@ def test_names_may_be_files_and_older_ones() -> None:
 def test_semantic_networks_take_every_backbone() -> None:
     state = {"decoder.classifier.3.bias": torch.zeros(4), "decoder.classifier.bias": torch.zeros(5)}
     xception = describe("deeplabv3_xception65", state)
-    assert xception.contract == XCEPTION_CONTRACT and xception.classes == 4
+    assert xception.input == XCEPTION_CONTRACT and xception.classes == 4
     plus: Any = describe("deeplabv3plus_wide_resnet50_2", {"decoder.classifier.bias": torch.zeros(5)})
     assert (plus.config.backbone.group_width, plus.config.backbone.output_stride, plus.classes) == (
         128,

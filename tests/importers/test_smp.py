@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from segwright.contracts import UserError
+from segwright.errors import UserError
 from segwright.importers import load
 
 smp = pytest.importorskip("segmentation_models_pytorch")

@@ -11,29 +11,31 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import segwright
-from segwright.contracts import Batch, CenterOutput, InputContract, Output, PixelOutput, Sample, UserError
+from segwright.contracts import Batch, CenterOutput, InputContract, Output, PixelOutput
 from segwright.data.loading.batches import Collate
 from segwright.data.loading.targets import SemanticTargets
 from segwright.decode.binary import Threshold
 from segwright.decode.panoptic import CenterDecoder
+from segwright.errors import UserError
 from segwright.inference.single_pass import SINGLE_PASS, InferenceMode, SinglePass
 from segwright.inference.test_time_augmentation import TestTimeAugmentation
 from segwright.labels import LabelSpace
 from segwright.models.small_fpn import SmallFPNConfig
 from segwright.models.small_panoptic_fpn import SmallPanopticFPNConfig
+from segwright.samples import Sample
 
 LABELS = LabelSpace("two", ("ground", "ball"), ((0, 0, 0), (255, 0, 0)), (0, 1), things=("ball",))
-PLAIN = InputContract(mean=(0.0,) * 3, std=(1.0,) * 3, padding=(250.0, 5.0, 5.0), multiple=32)
+PLAIN = InputContract(mean=(0.0,) * 3, std=(1.0,) * 3, fill_value=(250.0, 5.0, 5.0), multiple=32)
 
 
 class Made(nn.Module):
     """A network that is a function of its normalized input, and looks at the padding like at everything else."""
 
     def __init__(
-        self, says: Callable[[Tensor], Output], contract: InputContract = PLAIN, decode: Any = None
+        self, says: Callable[[Tensor], Output], input: InputContract = PLAIN, decoder: Any = None
     ) -> None:
         super().__init__()
-        self.says, self.labels, self.contract, self.decode = says, LABELS, contract, decode
+        self.says, self.labels, self.input, self.decoder = says, LABELS, input, decoder
         self.inputs: list[Tensor] = []
 
     def forward(self, images: Tensor) -> Output:
@@ -58,9 +60,9 @@ def scene(height: int = 37, width: int = 53, at: tuple[int, int] = (20, 12)) -> 
     return image
 
 
-def batch(*images: np.ndarray, contract: InputContract = PLAIN) -> Batch:
+def batch(*images: np.ndarray, input: InputContract = PLAIN) -> Batch:
     samples = [Sample(image, np.zeros(image.shape[:2], np.uint8), str(i)) for i, image in enumerate(images)]
-    return Collate(SemanticTargets(), contract, LABELS)(samples)
+    return Collate(SemanticTargets(), input, LABELS)(samples)
 
 
 def photo(height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -84,16 +86,16 @@ def maps(output: Output) -> dict[str, Tensor]:
 
 
 @torch.inference_mode()
-def run(forward: InferenceMode, model: nn.Module, given: Batch) -> dict[str, Tensor]:
-    output, padded = forward(model, given)
+def run(inference: InferenceMode, model: nn.Module, given: Batch) -> dict[str, Tensor]:
+    output, padded = inference(model, given)
     assert padded == given.images.shape[2:]
     return maps(output)
 
 
 def test_once_is_the_model() -> None:
-    model, given = network(centers=True), batch(photo(37, 53), contract=InputContract())
+    model, given = network(centers=True), batch(photo(37, 53), input=InputContract())
     with torch.inference_mode():
-        wanted = maps(model(model.contract.normalize(given.images)))  # type: ignore[operator, union-attr]
+        wanted = maps(model(model.input.normalize(given.images)))  # type: ignore[operator, union-attr]
     found = run(SINGLE_PASS, model, given)
     assert all(torch.equal(found[name], wanted[name]) for name in wanted)
     assert isinstance(SinglePass(), InferenceMode) and isinstance(TestTimeAugmentation(), InferenceMode)
@@ -103,7 +105,7 @@ def test_once_is_the_model() -> None:
 def test_one_scale_and_no_flip_change_nothing(centers: bool) -> None:
     model = network(centers=centers)
     plain = segwright.predict(model, photo(37, 53))
-    scaled = segwright.predict(model, photo(37, 53), forward=TestTimeAugmentation())
+    scaled = segwright.predict(model, photo(37, 53), inference=TestTimeAugmentation())
     assert (plain.semantic == scaled.semantic).all()
     assert repr(plain.segments) == repr(scaled.segments)
     assert (plain.panoptic is None) != centers
@@ -113,13 +115,13 @@ def test_one_scale_and_no_flip_change_nothing(centers: bool) -> None:
 @pytest.mark.parametrize("centers", [False, True])
 @pytest.mark.parametrize("fuse", ["probabilities", "logits", "max"])
 def test_images_of_a_batch_are_as_each_alone(centers: bool, fuse: Any) -> None:
-    model, contract = network(centers=centers), InputContract()
+    model, input = network(centers=centers), InputContract()
     images = [photo(37, 53, 1), photo(64, 40, 2), photo(9, 70, 3)]
-    forward = TestTimeAugmentation((0.5, 1.0, 1.7), flip=True, fuse=fuse)
-    together = run(forward, model, batch(*images, contract=contract))
+    inference = TestTimeAugmentation((0.5, 1.0, 1.7), flip=True, fuse=fuse)
+    together = run(inference, model, batch(*images, input=input))
     for index, image in enumerate(images):
         height, width = image.shape[:2]
-        alone = run(forward, model, batch(image, contract=contract))
+        alone = run(inference, model, batch(image, input=input))
         for name, each in alone.items():
             assert torch.equal(together[name][index, :, :height, :width], each[0, :, :height, :width]), name
             assert each.isfinite().all()
@@ -139,11 +141,11 @@ def test_the_mirror_image_of_what_mirrors_says_the_same() -> None:
 def test_the_padding_has_no_say_however_it_looks() -> None:
     given = batch(scene())
     looks = [
-        InputContract(mean=(0.0,) * 3, std=(1.0,) * 3, padding=padding, multiple=multiple)
-        for padding, multiple in (((250.0, 5.0, 5.0), 32), ((0.0, 0.0, 0.0), 7), ((0.0, 0.0, 0.0), 1))
+        InputContract(mean=(0.0,) * 3, std=(1.0,) * 3, fill_value=fill_value, multiple=multiple)
+        for fill_value, multiple in (((250.0, 5.0, 5.0), 32), ((0.0, 0.0, 0.0), 7), ((0.0, 0.0, 0.0), 1))
     ]
-    forward = TestTimeAugmentation((0.75, 1.5), flip=True)
-    first, *others = (run(forward, Made(ball, contract), given) for contract in looks)
+    inference = TestTimeAugmentation((0.75, 1.5), flip=True)
+    first, *others = (run(inference, Made(ball, input), given) for input in looks)
     for other in others:
         for name in first:
             torch.testing.assert_close(other[name], first[name], atol=1e-3, rtol=1e-4)
@@ -158,8 +160,8 @@ def test_offsets_come_back_in_pixels_of_the_image(
         field = torch.tensor([2.0, 3.0]).view(1, 2, 1, 1).expand(1, 2, *images.shape[2:])
         return CenterOutput(images[:, :2], images[:, :1], field.clone())
 
-    forward = TestTimeAugmentation((scale,), align_corners=aligned)
-    found = run(forward, Made(constant), batch(photo(height, width)))["offset"][0, :, :height, :width]
+    inference = TestTimeAugmentation((scale,), align_corners=aligned)
+    found = run(inference, Made(constant), batch(photo(height, width)))["offset"][0, :, :height, :width]
     less = 1 if aligned else 0
     ratios = [(side - less) / (int(side * scale + 1e-6) - less) for side in (height, width)]
     for axis, wanted in enumerate((2 * ratios[0], 3 * ratios[1])):
@@ -177,14 +179,14 @@ def test_offsets_of_the_mirror_image_point_back() -> None:
 
 
 def test_an_object_is_found_at_any_scale() -> None:
-    given, decode = batch(scene(60, 90, (33, 50))), CenterDecoder(stuff_area=0, align_corners=False)
-    model = Made(ball, decode=decode)
+    given, decoder = batch(scene(60, 90, (33, 50))), CenterDecoder(stuff_area=0, align_corners=False)
+    model = Made(ball, decoder=decoder)
     found = run(TestTimeAugmentation((0.5, 1.0, 1.5, 2.0), flip=True), model, given)
     inside = found["semantic"][0, 1, :60, :90] > found["semantic"][0, 0, :60, :90]
     y, x = inside.nonzero(as_tuple=True)
     to = found["offset"][0][:, y, x] + torch.stack([y, x])
     assert (to - torch.tensor([[33.0], [50.0]])).abs().max() < 0.3
-    (prediction,) = decode(CenterOutput(**found), given.sizes, (64, 96), LABELS)
+    (prediction,) = decoder(CenterOutput(**found), given.sizes, (64, 96), LABELS)
     assert [s.class_index for s in prediction.segments] == [0, 1]
     assert prediction.segments[1].area == pytest.approx(np.pi * 49, rel=0.1)
 
@@ -218,12 +220,10 @@ def pointwise(images: Tensor) -> Tensor:
     ],
 )
 def test_scores_are_fused_as_asked(fuse: Any, definition: Callable[[Tensor], Tensor]) -> None:
-    contract = InputContract(mean=(0.0,) * 3, std=(1.0,) * 3, multiple=1)
-    model = Made(lambda images: PixelOutput(pointwise(images), (images,)), contract)
+    input = InputContract(mean=(0.0,) * 3, std=(1.0,) * 3, multiple=1)
+    model = Made(lambda images: PixelOutput(pointwise(images), (images,)), input)
     scales = (0.6, 1.0, 1.4)
-    found = run(
-        TestTimeAugmentation(scales, flip=True, fuse=fuse), model, batch(photo(35, 55), contract=contract)
-    )
+    found = run(TestTimeAugmentation(scales, flip=True, fuse=fuse), model, batch(photo(35, 55), input=input))
     assert set(found) == {"logits"}
     wanted = definition(views((35, 55), scales))
     torch.testing.assert_close(found["logits"][0].softmax(0), wanted, atol=1e-5, rtol=1e-4)
@@ -234,9 +234,9 @@ def test_channels_that_answer_by_themselves_are_averaged_by_themselves() -> None
         left = torch.arange(images.shape[3]) < images.shape[3] // 2
         return PixelOutput(torch.where(left, 3.0, -1.0).expand(1, 1, *images.shape[2:]))
 
-    contract = InputContract(mean=(0.0,) * 3, std=(1.0,) * 3, multiple=1)
-    model = Made(says, contract, decode=Threshold())
-    found = run(TestTimeAugmentation(flip=True), model, batch(photo(20, 40), contract=contract))["logits"]
+    input = InputContract(mean=(0.0,) * 3, std=(1.0,) * 3, multiple=1)
+    model = Made(says, input, decoder=Threshold())
+    found = run(TestTimeAugmentation(flip=True), model, batch(photo(20, 40), input=input))["logits"]
     wanted = torch.tensor([3.0, -1.0]).sigmoid().mean()
     torch.testing.assert_close(found.sigmoid(), wanted.expand(1, 1, 20, 40))
 
@@ -247,11 +247,11 @@ def test_foreground_is_averaged_as_a_probability() -> None:
         score = torch.where(left, 3.0, -1.0).expand(1, 1, *images.shape[2:])
         return CenterOutput(images[:, :2], images[:, :1], images[:, :2], score)
 
-    contract = InputContract(mean=(0.0,) * 3, std=(1.0,) * 3, multiple=1)
+    input = InputContract(mean=(0.0,) * 3, std=(1.0,) * 3, multiple=1)
     found = run(
         TestTimeAugmentation(flip=True, fuse="max"),
-        Made(says, contract),
-        batch(photo(20, 40), contract=contract),
+        Made(says, input),
+        batch(photo(20, 40), input=input),
     )
     wanted = torch.tensor([3.0, -1.0]).sigmoid().mean()
     torch.testing.assert_close(found["foreground"].sigmoid(), wanted.expand(1, 1, 20, 40))
@@ -286,18 +286,18 @@ def test_what_is_no_scale_is_refused() -> None:
 def test_a_recipe_may_name_it() -> None:
     from segwright.config import from_yaml, to_yaml
 
-    forward = TestTimeAugmentation((0.5, 1.0), flip=True, fuse="max")
-    assert from_yaml(to_yaml(forward)) == forward
+    inference = TestTimeAugmentation((0.5, 1.0), flip=True, fuse="max")
+    assert from_yaml(to_yaml(inference)) == inference
 
 
 def test_evaluation_and_prediction_take_it() -> None:
     model = small.recipe().model.build(small.LABELS, InputContract())
     data = small.Blocks(val=2).open(None, "val")
-    forward = TestTimeAugmentation((0.5, 1.0), flip=True)
-    result = segwright.evaluate(model, data, small.recipe().decode, forward=forward)
+    inference = TestTimeAugmentation((0.5, 1.0), flip=True)
+    result = segwright.evaluate(model, data, small.recipe().decoder, inference=inference)
     counts = np.zeros_like(result.counts)
     for index in range(2):
-        predicted = segwright.predict(model.eval(), data[index].image, forward=forward).semantic
+        predicted = segwright.predict(model.eval(), data[index].image, inference=inference).semantic
         truth = data[index].map
         np.add.at(counts, (truth[truth < 255], predicted[truth < 255]), 1)
     assert (counts == result.counts).all()

@@ -9,9 +9,9 @@ from pycocotools import mask as coder
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from segwright.contracts import PredictedSegment, Segment
 from segwright.labels import LabelSpace
 from segwright.metrics.average_precision import AveragePrecision, Kind
+from segwright.samples import PredictedSegment, Segment
 
 LABELS = LabelSpace(
     "streets", ("road", "person", "car", "sky"), ((0, 0, 0),) * 4, (7, 24, 26, 23), (0,), ("person", "car")

@@ -18,9 +18,9 @@ ANSWERS = arrays.arrays(np.bool_, (4, 5, 6))
 
 def test_a_hand_counted_image() -> None:
     truth = np.array([[1, 1, 0, 0, 255]], np.uint8)
-    answers = np.array([[[True, False, True, False, True]]])
+    binary_masks = np.array([[[True, False, True, False, True]]])
     metric = BinaryScores(TWO)
-    assert metric.add(answers, truth).tolist() == [[0, 0, 0], [1, 1, 1]]
+    assert metric.add(binary_masks, truth).tolist() == [[0, 0, 0], [1, 1, 1]]
     result = metric.result()
     assert result["class"]["road"] == {"iou": 1 / 3, "f1": 0.5, "precision": 0.5, "recall": 0.5}
     assert (result["iou"], result["f1"]) == (1 / 3, 0.5)
@@ -28,13 +28,13 @@ def test_a_hand_counted_image() -> None:
 
 
 @settings(deadline=None, max_examples=40)
-@given(answers=ANSWERS, truth=TRUTH)
-def test_every_class_equals_scikit_learn(answers: np.ndarray, truth: np.ndarray) -> None:
+@given(binary_masks=ANSWERS, truth=TRUTH)
+def test_every_class_equals_scikit_learn(binary_masks: np.ndarray, truth: np.ndarray) -> None:
     metric, known = BinaryScores(LABELS), truth != 255
-    metric.add(answers, truth)
+    metric.add(binary_masks, truth)
     rows = metric.result()["class"]
     for place, name in enumerate(LABELS.names):
-        real, said = truth[known] == place, answers[place][known]
+        real, said = truth[known] == place, binary_masks[place][known]
         if not (real | said).any():
             assert np.isnan(rows[name]["iou"])
             continue

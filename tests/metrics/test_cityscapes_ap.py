@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segwright.contracts import PredictedSegment, Segment
 from segwright.labels import LabelSpace
 from segwright.metrics.cityscapes_ap import OVERLAPS, CityscapesAP, Overlaps
+from segwright.samples import PredictedSegment, Segment
 
 LABELS = LabelSpace(
     "streets", ("road", "person", "car"), ((0, 0, 0),) * 3, (7, 24, 26), (0,), ("person", "car")

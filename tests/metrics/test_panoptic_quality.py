@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from segwright.contracts import PredictedSegment, Segment
 from segwright.data.datasets.coco_panoptic import CLASSES
 from segwright.labels import LabelSpace
 from segwright.metrics.panoptic_quality import PanopticQuality
+from segwright.samples import PredictedSegment, Segment
 
 LABELS = LabelSpace("four", tuple("abcd"), ((0, 0, 0),) * 4, (0, 1, 2, 3), things=("c", "d"))
 

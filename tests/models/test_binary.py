@@ -9,7 +9,8 @@ import pytest
 import torch
 from tests import small
 
-from segwright.contracts import InputContract, UserError
+from segwright.contracts import InputContract
+from segwright.errors import UserError
 from segwright.labels import LabelSpace
 from segwright.models.binary import BinaryConfig
 from segwright.models.small_fpn import SmallFPNConfig

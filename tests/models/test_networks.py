@@ -23,7 +23,7 @@ IDS = ["pyramid", "unet"]
 def build(config: SmallFPNConfig | UNetConfig, bands: int = 3) -> nn.Module:
     torch.manual_seed(0)
     values = (1.0,) * bands
-    return config.build(small.LABELS, InputContract(mean=values, std=values, padding=values))
+    return config.build(small.LABELS, InputContract(mean=values, std=values, fill_value=values))
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=IDS)

@@ -12,8 +12,9 @@ from tests import small
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from segwright.contracts import CenterOutput, CenterTargets, InputContract, PixelOutput, Targets, UserError
+from segwright.contracts import CenterOutput, CenterTargets, InputContract, PixelOutput, Targets
 from segwright.decode.panoptic import CenterDecoder
+from segwright.errors import UserError
 from segwright.losses.center import CenterLoss
 from segwright.models.backbones.hrnet import HRNetConfig
 from segwright.models.backbones.mnasnet import MNASNetConfig
@@ -40,7 +41,7 @@ def config(backbone: Any = R16, strides: tuple[int, ...] = (8, 4), **fields: Any
 def build(given: PanopticDeepLabConfig, bands: int = 3) -> Any:
     torch.manual_seed(0)
     values = (1.0,) * bands
-    return given.build(LABELS, InputContract(mean=values, std=values, padding=values))
+    return given.build(LABELS, InputContract(mean=values, std=values, fill_value=values))
 
 
 KINDS = {

@@ -63,7 +63,7 @@ CONFIGS: dict[str, tuple[Any, int]] = {  # and the stride of its scores
 def build(config: Any, bands: int = 3) -> nn.Module:
     torch.manual_seed(0)
     values = (1.0,) * bands
-    model: nn.Module = config.build(small.LABELS, InputContract(mean=values, std=values, padding=values))
+    model: nn.Module = config.build(small.LABELS, InputContract(mean=values, std=values, fill_value=values))
     return model
 
 

@@ -12,8 +12,9 @@ from PIL import Image
 from tests import small
 
 import segwright
-from segwright.contracts import InputContract, UserError
+from segwright.contracts import InputContract
 from segwright.data.reading.label_maps import read_map, write_png
+from segwright.errors import UserError
 from segwright.models.small_fpn import SmallFPNConfig
 from segwright.models.small_panoptic_fpn import SmallPanopticFPNConfig
 from segwright.models.weights.model_file import read_model, write_model
@@ -53,7 +54,7 @@ def test_a_model_file_carries_all_it_needs(model: torch.nn.Module, tmp_path: Pat
     write_model(path, model, small.recipe().model, name="small")
     again = read_model(path)
     assert again.labels == small.LABELS
-    assert again.contract == model.contract
+    assert again.input == model.input
     image = torch.randn(1, 3, 32, 32)
     with torch.inference_mode():
         assert torch.equal(again(image).logits, model(image).logits)

@@ -8,11 +8,11 @@ import pytest
 from pycocotools.coco import COCO
 from tests.data.coco_trees import image, save, write_ids
 
-from segwright.contracts import PredictedSegment, Prediction, Segment, UserError
 from segwright.data.datasets.cityscapes import CLASSES
 from segwright.data.formats.coco import open_panoptic
 from segwright.data.reading.label_maps import pack, read_map, write_png
 from segwright.data.reading.rle import decode
+from segwright.errors import UserError
 from segwright.evaluation.files.instance import score_cityscapes, score_instances
 from segwright.evaluation.files.panoptic import score_panoptic
 from segwright.evaluation.files.semantic import score_semantic
@@ -29,6 +29,7 @@ from segwright.prediction.writers import (
     ids_in,
     image_id,
 )
+from segwright.samples import PredictedSegment, Prediction, Segment
 
 LABELS = LabelSpace(
     "streets",

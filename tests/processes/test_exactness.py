@@ -120,7 +120,7 @@ def test_killed_and_resumed_equals_never_stopped_bit_for_bit(
 
 
 def test_two_processes_equal_one_with_the_same_images(tmp_path: Path) -> None:
-    changes = ("training.ema=null", "augment.steps.0.flip=0.5", "training.precision=fp32")
+    changes = ("training.ema=null", "augmentation.steps.0.flip=0.5", "training.precision=fp32")
     one = last_state(run(tmp_path / "one", *changes))
     two = last_state(run(tmp_path / "two", *changes, world=2))
 

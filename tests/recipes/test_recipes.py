@@ -58,7 +58,7 @@ def test_a_recipe_says_what_it_is_and_how_to_start_it(name: str) -> None:
 @pytest.mark.parametrize("name", names())
 def test_views_need_no_padding_in_training(name: str) -> None:
     recipe = find(name)
-    for thing in walk(recipe.augment):
+    for thing in walk(recipe.augmentation):
         for side in getattr(thing, "size", ()) or ():
             assert side % recipe.input.multiple == 0
 

@@ -7,8 +7,7 @@ import re
 from dataclasses import fields
 from pathlib import Path
 
-from segwright.recipes import _upstream_bugs
-from segwright.recipes import names, summary
+from segwright.recipes import _upstream_bugs, names, summary
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "recipes.md"
 

@@ -15,7 +15,7 @@ from PIL import Image
 from tests.small import LABELS
 from torch import nn
 
-from segwright.contracts import InputContract, PredictedSegment, Prediction, Sample
+from segwright.contracts import InputContract
 from segwright.data.augmentation.crop import RandomCrop
 from segwright.data.augmentation.mixing import CopyBlob
 from segwright.data.loading.targets import PanopticTargets, SemanticTargets
@@ -30,6 +30,7 @@ from segwright.recipes._upstream_bugs import (
     LegacyPanopticDeepLab,
     LegacyTutorial,
 )
+from segwright.samples import PredictedSegment, Prediction, Sample
 from segwright.training.optim import freeze, optimizers
 
 TWINS = (
@@ -45,7 +46,7 @@ TWINS = (
 def test_a_twin_differs_in_the_mistakes_alone(name: str) -> None:
     plain, twin = find(name), find(f"{name}_legacy")
     assert twin != plain
-    for part in ("targets", "optim", "schedule", "augment", "decode", "name"):
+    for part in ("targets", "optim", "schedule", "augmentation", "decoder", "name"):
         setattr(twin, part, getattr(plain, part))
     assert twin == plain
 
@@ -164,12 +165,14 @@ def test_the_rate_of_s4_as_written_is_the_constant_one(shared: Path) -> None:
 
 def test_s4_never_flips_and_its_blobs_stray() -> None:
     recipe = find("minicity.deeplabv3_r50_mixed_legacy")
-    assert [thing.flip for thing in walk(recipe.augment) if isinstance(thing, RandomCrop)] == [0.0]
-    (blob,) = [thing for thing in walk(recipe.augment) if isinstance(thing, CopyBlob)]
+    assert [thing.flip for thing in walk(recipe.augmentation) if isinstance(thing, RandomCrop)] == [0.0]
+    (blob,) = [thing for thing in walk(recipe.augmentation) if isinstance(thing, CopyBlob)]
     (plain,) = [
-        thing for thing in walk(find("minicity.deeplabv3_r50_mixed").augment) if isinstance(thing, CopyBlob)
+        thing
+        for thing in walk(find("minicity.deeplabv3_r50_mixed").augmentation)
+        if isinstance(thing, CopyBlob)
     ]
-    assert replace(blob, strays=False, augment=plain.augment) == plain
+    assert replace(blob, strays=False, augmentation=plain.augmentation) == plain
 
 
 @dataclass(slots=True)
@@ -190,17 +193,17 @@ def test_the_void_of_s5_is_road_as_its_writer_has_it(shared: Path) -> None:
     areas = {int(k): int((ids == k).sum()) for k in np.unique(ids[ids > 0])}
     things = tuple(PredictedSegment(k, k // 1000, area, 0.9) for k, area in areas.items())
     road = PredictedSegment(0, 0, int((ids == 0).sum()), 0.5)
-    decode = LegacyPanopticDeepLab(void_is_road=True).decoder
-    (found,) = decode(Says(ids, (*things, road)))(None, (), (24, 32), LABELS)
+    decoder = LegacyPanopticDeepLab(void_is_road=True).decoder
+    (found,) = decoder(Says(ids, (*things, road)))(None, (), (24, 32), LABELS)
     assert (found.panoptic == arrays["written_ids"]).all()
     assert [segment.id for segment in found.segments] == [
         segment["id"] for segment in about["predictions"][0]["segments_info"]
     ]
     assert found.segments[0] == replace(road, area=int((arrays["written_ids"] == 0).sum()))
-    (found,) = decode(Says(np.where(ids == 0, -1, ids), things))(None, (), (24, 32), LABELS)
+    (found,) = decoder(Says(np.where(ids == 0, -1, ids), things))(None, (), (24, 32), LABELS)
     assert (found.panoptic == arrays["written_ids"]).all()
     whole = np.full((2, 3), 13001, np.int32)
-    assert decode(Says(whole, things[-1:]))(None, (), (24, 32), LABELS)[0].segments == things[-1:]
+    assert decoder(Says(whole, things[-1:]))(None, (), (24, 32), LABELS)[0].segments == things[-1:]
 
 
 def test_crowds_have_centers_in_s5_alone() -> None:

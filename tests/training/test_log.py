@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from segwright.contracts import UserError
+from segwright.errors import UserError
 from segwright.recipe import Training
 from segwright.training.log import Log, StepTimer, read_lines
 from segwright.training.processes import Processes, choose_device, join

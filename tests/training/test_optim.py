@@ -9,7 +9,8 @@ import torch
 from tests import small
 from torch import nn
 
-from segwright.contracts import InputContract, UserError
+from segwright.contracts import InputContract
+from segwright.errors import UserError
 from segwright.labels import LabelSpace
 from segwright.models.layers.norm_config import Norm
 from segwright.models.layers.norm_layers import norm_layer
@@ -183,7 +184,7 @@ def test_norms_freeze_by_two_switches() -> None:
 
 @dataclass(slots=True)
 class Activated:
-    def build(self, labels: LabelSpace, contract: InputContract) -> nn.Module:
+    def build(self, labels: LabelSpace, input: InputContract) -> nn.Module:
         return nn.Sequential(nn.Conv2d(3, 8, 1), norm_layer(Norm("inplace"), 8))
 
 

@@ -8,10 +8,12 @@ import torch
 from tests import small
 from tests.data.formats.test_image_dataset import fake_camvid
 
-from segwright.contracts import InputContract, Prediction, UserError
+from segwright.contracts import InputContract
 from segwright.data.datasets.camvid import CamVid
 from segwright.data.reading.label_maps import write_png
+from segwright.errors import UserError
 from segwright.models.weights.model_file import read_model, start_from, write_model
+from segwright.samples import Prediction
 from segwright.training.processes import Processes
 from segwright.training.run_metadata import fingerprint, git_state, record
 from segwright.training.visualizations import KEPT, Pictures
@@ -60,7 +62,7 @@ def test_pictures_are_the_same_images_and_bounded_in_number(tmp_path: Path) -> N
     for step in range(1, KEPT + 6):
         pictures = Pictures(data, 3, SINGLE_PROCESS)
         for index in range(len(data)):
-            pictures.watch(index, data[index], Prediction(data[index].map))
+            pictures.on_image(index, data[index], Prediction(data[index].map))
         pictures.write(tmp_path, step)
     names = sorted(path.name for path in tmp_path.iterdir())
     assert len(names) == KEPT
@@ -71,7 +73,7 @@ def test_pictures_are_the_same_images_and_bounded_in_number(tmp_path: Path) -> N
 def test_no_pictures_are_kept_where_none_are_wanted(tmp_path: Path) -> None:
     data = small.Blocks().open(None, "val")
     pictures = Pictures(data, 0, SINGLE_PROCESS)
-    pictures.watch(0, data[0], Prediction(data[0].map))
+    pictures.on_image(0, data[0], Prediction(data[0].map))
     pictures.write(tmp_path / "pictures", 1)
     assert not (tmp_path / "pictures").exists()
 

@@ -13,7 +13,9 @@ import pytest
 import torch
 from tests import small
 
-from segwright.contracts import AugmentationContext, Batch, Sample, Targets, UserError
+from segwright.contracts import Batch, Targets
+from segwright.errors import UserError
+from segwright.samples import AugmentationContext, Sample
 from segwright.training.log import read_lines
 from segwright.training.processes import Processes
 from segwright.training.state import start
@@ -90,7 +92,7 @@ def test_changed_data_are_refused_in_the_folder_of_a_run(tmp_path: Path) -> None
 
 def test_images_without_any_truth_cost_nothing_and_break_nothing(tmp_path: Path) -> None:
     recipe = small.recipe()
-    recipe.augment = Blank()
+    recipe.augmentation = Blank()
     train(recipe, None, tmp_path, device="cpu")
     assert [line["loss"] for line in read_lines(tmp_path, "step")] == [0.0] * 4
     saved = torch.load(tmp_path / "checkpoints" / "step-00000012.pt", weights_only=True)

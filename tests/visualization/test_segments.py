@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from segwright.contracts import CenterMaps, PredictedSegment, Prediction, Sample, Segment
 from segwright.labels import LabelSpace
+from segwright.samples import CenterMaps, PredictedSegment, Prediction, Sample, Segment
 from segwright.visualization.segments import (
     draw_prediction,
     draw_truth,
@@ -70,8 +70,8 @@ def test_offsets_are_colored_by_direction_and_length() -> None:
 def test_centers_are_marked_on_the_heat_map() -> None:
     heat = np.zeros((40, 60), np.float32)
     heat[20, 30] = 1
-    evidence = CenterMaps(np.array([[20, 30]]), heat, np.zeros((2, 40, 60), np.float32))
+    center_maps = CenterMaps(np.array([[20, 30]]), heat, np.zeros((2, 40, 60), np.float32))
     image = np.zeros((40, 60, 3), np.uint8)
-    assert tuple(heat_over(image, evidence)[20, 30]) == (255, 255, 255)
-    assert (mark_centers(image, evidence)[0] == 0).all()
+    assert tuple(heat_over(image, center_maps)[20, 30]) == (255, 255, 255)
+    assert (mark_centers(image, center_maps)[0] == 0).all()
     assert not image.any()

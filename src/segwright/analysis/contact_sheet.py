@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.contracts import Dataset, Sample
 from segwright.data.loading.batches import Collate
 from segwright.labels import LabelSpace
 from segwright.recipe import Recipe, open_training_data
+from segwright.samples import Dataset, Sample
 from segwright.visualization.label_maps import as_rgb, overlay, panels
 from segwright.visualization.segments import overlay_segments
 

@@ -9,13 +9,14 @@ from typing import Any
 from segwright.analysis import segments
 from segwright.analysis.report import Case, Run, render
 from segwright.config import from_yaml, load_code
-from segwright.contracts import Dataset, UserError
 from segwright.decode.default import decoder_of, with_center_maps
+from segwright.errors import UserError
+from segwright.files import read_json
 from segwright.labels import LabelSpace
 from segwright.models.weights.model_file import read_model
 from segwright.prediction.predict import predict
+from segwright.samples import Dataset
 from segwright.training.log import read_lines
-from segwright.training.run_metadata import read_json
 from segwright.training.train import BEST
 from segwright.visualization.label_maps import as_rgb
 
@@ -84,11 +85,11 @@ def _cases(
     worst_ones = ranked[:worst]
     best_ones = [image for image in ranked[::-1][:best] if image not in worst_ones]
     model = read_model(folder / BEST)
-    decode = with_center_maps(decoder_of(model))
+    decoder = with_center_maps(decoder_of(model))
     cases = []
     for image in worst_ones + best_ones:
         sample = data[image["index"]]
-        prediction = predict(model, sample.image, decode=decode)
+        prediction = predict(model, sample.image, decoder=decoder)
         cases.append(
             Case(
                 name=image["name"],

@@ -8,8 +8,8 @@ from math import nan
 from typing import Any
 
 from segwright.analysis import page
-from segwright.contracts import Prediction, Sample
 from segwright.labels import LabelSpace
+from segwright.samples import Prediction, Sample
 from segwright.visualization.label_maps import Picture, as_rgb
 from segwright.visualization.segments import (
     draw_colors,
@@ -72,11 +72,11 @@ def pictures(sample: Sample, prediction: Prediction, labels: LabelSpace) -> tupl
         ("truth", draw_truth(sample, labels)),
         ("prediction", draw_colors(prediction, labels)),
     ]
-    if prediction.evidence is not None:
+    if prediction.center_maps is not None:
         things = labels.thing_table()[prediction.semantic]  # elsewhere nobody asks for the offsets
         shown += [
-            ("heat map and centers", heat_over(image, prediction.evidence)),
-            ("offsets of things", offset_wheel(prediction.evidence.offset * things)),
+            ("heat map and centers", heat_over(image, prediction.center_maps)),
+            ("offsets of things", offset_wheel(prediction.center_maps.offset * things)),
         ]
     return tuple(shown)
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.contracts import Dataset, Sample
 from segwright.data.check import Progress
-from segwright.data.loading.batches import batches
 from segwright.labels import LabelSpace
+from segwright.parallel import map_in_processes
+from segwright.samples import Dataset, Sample
 
 Values = NDArray[np.float64]
 
@@ -187,26 +188,20 @@ def statistics(
     things = dataset.labels.thing_table()
     total = Counts(len(dataset.labels))
     groups = [list(range(first, min(first + 8, len(dataset)))) for first in range(0, len(dataset), 8)]
-    stack = _Count(len(dataset.labels), things)
-    for group, counts in zip(groups, batches(dataset, groups, stack, workers=workers), strict=True):
+    count = partial(_count, dataset, things)
+    for group, counts in zip(groups, map_in_processes(count, groups, workers=workers), strict=True):
         total = total + counts
         if progress is not None:
             progress(split, group[-1] + 1, len(dataset))
     return Statistics(split, dataset.labels, total)
 
 
-@dataclass(slots=True)
-class _Count:
-    """Turns samples into counts in the process that read them, so that only sums travel."""
-
-    classes: int
-    things: NDArray[np.bool_]
-
-    def __call__(self, samples: Iterable[Sample]) -> Counts:
-        counts = Counts(self.classes)
-        for sample in samples:
-            counts.add(sample, self.things)
-        return counts
+def _count(dataset: Dataset, things: NDArray[np.bool_], indices: Iterable[int]) -> Counts:
+    """The counts of some images, in the process that reads them, so that only sums travel."""
+    counts = Counts(len(dataset.labels))
+    for index in indices:
+        counts.add(dataset[index], things)
+    return counts
 
 
 def _added(own: Values, other: Values | None) -> Values:

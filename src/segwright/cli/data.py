@@ -81,11 +81,11 @@ def _opened(options: argparse.Namespace) -> Any:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from segwright.contracts import UserError
     from segwright.data.check import check, shown
-    from segwright.training.run_metadata import refuse_unwritable, write_json
+    from segwright.errors import UserError
+    from segwright.files import check_writable, write_json
 
-    refuse_unwritable(options.json)
+    check_writable(options.json)
     config, _ = _opened(options)
     splits, refused = {}, {}
     for split in options.split:
@@ -122,9 +122,9 @@ def _stats(options: argparse.Namespace) -> int:
 
     from segwright.analysis import data_page
     from segwright.analysis.statistics import statistics
-    from segwright.training.run_metadata import refuse_unwritable, write_json
+    from segwright.files import check_writable, write_json
 
-    refuse_unwritable(options.json, options.html)
+    check_writable(options.json, options.html)
     config, _ = _opened(options)
     splits = {split: config.open(options.data, split) for split in options.split}
     with _progress() as progress:
@@ -152,7 +152,7 @@ def _stats(options: argparse.Namespace) -> int:
 
 def _show(options: argparse.Namespace) -> int:
     from segwright.analysis.contact_sheet import data_sheet, training_sheet, write_sheet
-    from segwright.contracts import UserError
+    from segwright.errors import UserError
 
     if options.count < 1 or not 0 <= options.progress <= 1:
         raise UserError("data show: expected --count of at least 1 and --progress from 0 to 1")
@@ -170,7 +170,7 @@ def _show(options: argparse.Namespace) -> int:
 def _workers(options: argparse.Namespace) -> int:
     import os
 
-    from segwright.contracts import UserError
+    from segwright.errors import UserError
 
     if options.workers is not None and options.workers < 0:
         raise UserError(f"--workers {options.workers}: expected 0 or more processes")
@@ -229,9 +229,9 @@ def _add_convert(parser: argparse.ArgumentParser) -> None:
 
 
 def _convert(options: argparse.Namespace) -> int:
-    from segwright.contracts import UserError
     from segwright.data.conversion import coco, labelme_rgb
     from segwright.data.formats.file_dataset import apply_label_map
+    from segwright.errors import UserError
 
     source, out, force = options.source, options.out, options.force
     if options.kind == "rgb":

@@ -36,12 +36,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _exit_code(error: Exception) -> int | None:
     """The exit code of a failure that explains itself; None for one that needs a traceback."""
-    from segwright.contracts import UserError
+    from segwright.errors import RunError, UserError
 
-    if isinstance(error, UserError | OSError):  # an OSError names the file and what the system says of it
+    if isinstance(error, UserError | OSError):  # an OSError names the file and the reason
         return 2
-    expected = {"NonFiniteLoss", "OutOfMemory", "CheckpointError"}
-    return 1 if type(error).__name__ in expected else None
+    return 1 if isinstance(error, RunError) else None
 
 
 def _demo(options: argparse.Namespace) -> int:
@@ -56,8 +55,8 @@ def _demo(options: argparse.Namespace) -> int:
 
 def _train(options: argparse.Namespace) -> int:
     from segwright.config import override
+    from segwright.files import read_json
     from segwright.recipes import find
-    from segwright.training.run_metadata import read_json
     from segwright.training.train import train
 
     recipe = find(options.recipe, code=_code(options))
@@ -82,21 +81,21 @@ def _train(options: argparse.Namespace) -> int:
 
 def _evaluate(options: argparse.Namespace) -> int:
     from segwright.cli.tables import print_oracles, print_scores
-    from segwright.contracts import UserError
+    from segwright.errors import UserError
+    from segwright.files import check_writable, write_json
     from segwright.prediction.predict import load
     from segwright.training.processes import choose_device
-    from segwright.training.run_metadata import refuse_unwritable, write_json
 
-    refuse_unwritable(options.json)
+    check_writable(options.json)
     if options.max_detections is not None and options.max_detections < 1:
         raise UserError(f"--max-detections is {options.max_detections}; expected at least 1")
-    forward, oracle = _forward(options), _oracle(options)
+    inference, oracle = _forward(options), _oracle(options)
     code, device = _code(options), choose_device(options.device)
     model: Any = load(options.model, device=device, code=code)
     recipe, dataset = _data_of(options, code)
     _refuse_other_classes(options.model, model.labels.names, dataset.labels.names)
     detections = options.max_detections or recipe.max_detections
-    settings = {"forward": forward, "device": device, "max_detections": detections}
+    settings = {"forward": inference, "device": device, "max_detections": detections}
     result, table = _scored(model, dataset, oracle, table=options.oracle_table, settings=settings)
     if not result.counts.any():
         raise UserError(
@@ -133,12 +132,12 @@ def _predict(options: argparse.Namespace) -> int:
     from segwright.prediction.predict import load, predict_files
     from segwright.training.processes import choose_device
 
-    forward = _forward(options)
+    inference = _forward(options)
     model = load(options.model, device=choose_device(options.device), code=_code(options))
     done = skipped = 0
     save = [name for names in options.save for name in names.split(",")]
     out, ids = Path(options.out), options.ids
-    for path, problem in predict_files(model, options.images, out, save=save, forward=forward, ids=ids):
+    for path, problem in predict_files(model, options.images, out, save=save, inference=inference, ids=ids):
         if problem is None:
             done += 1
         else:
@@ -160,9 +159,9 @@ def _report(options: argparse.Namespace) -> int:
 
 def _convert(options: argparse.Namespace) -> int:
     from segwright.config import settings
-    from segwright.contracts import UserError
     from segwright.data.datasets import label_space
     from segwright.data.formats.file_dataset import apply_label_map
+    from segwright.errors import UserError
     from segwright.importers import convert
 
     labels = None
@@ -176,7 +175,7 @@ def _convert(options: argparse.Namespace) -> int:
         raise UserError(f"--set {wrong[0]}: no field of a config; expected the option of that name")
     model = convert(options.files, options.family, options.architecture, options.out, labels=labels, **fields)
     count = sum(parameter.numel() for parameter in model.parameters())
-    print(f"{options.out}: {count / 1e6:.3f} M parameters, {len(model.labels)} classes")  # type: ignore[arg-type]
+    print(f"{options.out}: {count / 1e6:.3f} M parameters, {len(model.labels)} classes")
     return 0
 
 
@@ -224,7 +223,7 @@ def _code(options: argparse.Namespace) -> Any:
 
 def _data_of(options: argparse.Namespace, code: Any) -> tuple[Any, Any]:
     """The recipe of ``--recipe``, else of the run, and the split of its data set."""
-    from segwright.contracts import UserError
+    from segwright.errors import UserError
     from segwright.recipes import find
 
     root = options.data
@@ -242,7 +241,7 @@ def _data_of(options: argparse.Namespace, code: Any) -> tuple[Any, Any]:
 
 
 def _refuse_other_classes(model: Path, own: tuple[str, ...], given: tuple[str, ...]) -> None:
-    from segwright.contracts import UserError
+    from segwright.errors import UserError
 
     if own != given:
         raise UserError(

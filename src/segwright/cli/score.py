@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -60,9 +59,9 @@ def _semantic(options: argparse.Namespace) -> int:
     from segwright.data.datasets import label_space
     from segwright.data.formats.file_dataset import apply_label_map
     from segwright.evaluation.files.semantic import score_semantic
-    from segwright.training.run_metadata import refuse_unwritable
+    from segwright.files import check_writable
 
-    refuse_unwritable(options.json)
+    check_writable(options.json)
     is_file = options.labels.endswith((".yaml", ".yml"))
     labels = apply_label_map(Path(options.labels), None) if is_file else label_space(options.labels)
     found = score_semantic(options.truth, options.prediction, labels)
@@ -75,9 +74,9 @@ def _semantic(options: argparse.Namespace) -> int:
 
 def _panoptic(options: argparse.Namespace) -> int:
     from segwright.evaluation.files.panoptic import score_panoptic
-    from segwright.training.run_metadata import refuse_unwritable
+    from segwright.files import check_writable
 
-    refuse_unwritable(options.json)
+    check_writable(options.json)
     found = score_panoptic(
         options.truth,
         options.prediction,
@@ -90,11 +89,11 @@ def _panoptic(options: argparse.Namespace) -> int:
 
 
 def _instance(options: argparse.Namespace) -> int:
-    from segwright.contracts import UserError
+    from segwright.errors import UserError
     from segwright.evaluation.files.instance import score_cityscapes, score_instances
-    from segwright.training.run_metadata import refuse_unwritable
+    from segwright.files import check_writable
 
-    refuse_unwritable(options.json)
+    check_writable(options.json)
     if options.max_detections < 1:
         raise UserError(f"--max-detections {options.max_detections}: expected at least 1")
     if options.truth.is_dir():
@@ -136,9 +135,9 @@ def _percent(value: float) -> str:
 
 
 def _write(path: Path | None, values: dict[str, Any]) -> int:
-    from segwright.training.run_metadata import write_json
+    from segwright.files import write_json
 
     if path is not None:
         # Through text, which turns NaN into null.
-        write_json(path, json.loads(json.dumps(values), parse_constant=lambda _: None))
+        write_json(path, values)
     return 0

@@ -6,16 +6,18 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.contracts import IGNORED, Dataset, UserError
-from segwright.data.loading.batches import batches
 from segwright.data.reading.images import orientation
+from segwright.errors import UserError
 from segwright.labels import LabelSpace
+from segwright.parallel import map_in_processes
+from segwright.samples import IGNORED, Dataset
 
 LOOKED_AT = 12  # samples of a split that the quick check reads
 MOST_SHOWN = 10  # findings of one kind that are listed
@@ -141,22 +143,12 @@ def look(dataset: Dataset, index: int) -> ImageInspection:
     return result
 
 
-@dataclass(slots=True)
-class _Looked:
-    """A data set whose samples are looks, for worker processes."""
-
-    dataset: Dataset
-
-    def __getitem__(self, index: int) -> ImageInspection:
-        return look(self.dataset, index)
-
-
 def _looks(
     split: str, dataset: Dataset, workers: int, progress: Progress | None
 ) -> Iterable[tuple[int, ImageInspection]]:
     places = range(len(dataset))
-    looks = batches(_Looked(dataset), ([place] for place in places), list, workers=workers)
-    for place, (result,) in zip(places, looks, strict=True):
+    looks = map_in_processes(partial(look, dataset), places, workers=workers)
+    for place, result in zip(places, looks, strict=True):
         if progress is not None:
             progress(split, place + 1, len(dataset))
         yield place, result

@@ -11,11 +11,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from segwright.contracts import UserError
 from segwright.data.datasets.ade20k import ade20k_home
 from segwright.data.datasets.voc import voc_home
 from segwright.data.reading.file_lists import lines_of
 from segwright.data.reading.images import image_size
+from segwright.errors import UserError
 
 
 @dataclass(frozen=True, slots=True)

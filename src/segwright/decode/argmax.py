@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from segwright.contracts import PixelOutput, Prediction
+from segwright.contracts import PixelOutput
 from segwright.labels import LabelSpace
 from segwright.models.layers.resize import upsample
+from segwright.samples import Prediction
 
 
 @dataclass(slots=True)

@@ -10,9 +10,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from segwright.contracts import IGNORED, PixelOutput, Prediction, UserError
+from segwright.contracts import PixelOutput
+from segwright.errors import UserError
 from segwright.labels import LabelSpace
 from segwright.models.layers.resize import upsample
+from segwright.samples import IGNORED, Prediction
 
 
 @dataclass(slots=True)
@@ -36,10 +38,10 @@ class Threshold:
         above = self.above(output, padded)
         best, channels = above.max(1)
         found = (best > 0).long() if above.shape[1] == 1 else torch.where(best > 0, channels, IGNORED)
-        classes, answers = found.to(torch.uint8).cpu().numpy(), (above > 0).cpu().numpy()
+        classes, binary_masks = found.to(torch.uint8).cpu().numpy(), (above > 0).cpu().numpy()
         return [
-            Prediction(np.ascontiguousarray(c[:h, :w]), answers=np.ascontiguousarray(yes[:, :h, :w]))
-            for c, yes, (h, w) in zip(classes, answers, sizes, strict=True)
+            Prediction(np.ascontiguousarray(c[:h, :w]), binary_masks=np.ascontiguousarray(yes[:, :h, :w]))
+            for c, yes, (h, w) in zip(classes, binary_masks, sizes, strict=True)
         ]
 
     def above(
@@ -51,7 +53,7 @@ class Threshold:
         each = given if isinstance(given, tuple) else (given,) * channels
         if len(each) != channels or not all(0 < one < 1 for one in each):
             raise UserError(
-                f"decode.threshold is {given}; expected a probability between 0 and 1, or one for each of "
+                f"decoder.threshold is {given}; expected a probability between 0 and 1, or one for each of "
                 f"{channels} channels"
             )
         return logits - logits.new_tensor([log(one / (1 - one)) for one in each]).view(-1, 1, 1)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from torch import nn
-
-from segwright.contracts import CenterOutput, Decoder, Output, Prediction
+from segwright.contracts import CenterOutput, Decoder, Model, Output
 from segwright.decode.argmax import Argmax
 from segwright.decode.panoptic import CenterDecoder
 from segwright.labels import LabelSpace
+from segwright.samples import Prediction
 
 
 @dataclass(slots=True)
@@ -32,14 +31,13 @@ class DefaultDecoder:
         return self.pixels(output, sizes, padded, labels)
 
 
-def decoder_of(model: nn.Module) -> Decoder:
+def decoder_of(model: Model) -> Decoder:
     """The decoder that a model carries, else one for its kind of output."""
-    decode: Decoder = getattr(model, "decode", None) or DefaultDecoder()
-    return decode
+    return model.decoder or DefaultDecoder()
 
 
-def with_center_maps(decode: Decoder) -> Decoder:
+def with_center_maps(decoder: Decoder) -> Decoder:
     """The decoder that keeps the evidence for its objects, where it finds any."""
-    if isinstance(decode, DefaultDecoder):
-        return replace(decode, centers=replace(decode.centers, evidence=True))
-    return replace(decode, evidence=True) if isinstance(decode, CenterDecoder) else decode
+    if isinstance(decoder, DefaultDecoder):
+        return replace(decoder, centers=replace(decoder.centers, center_maps=True))
+    return replace(decoder, center_maps=True) if isinstance(decoder, CenterDecoder) else decoder

@@ -16,13 +16,14 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from segwright.contracts import IGNORED, CenterMaps, CenterOutput, PredictedSegment, Prediction
+from segwright.contracts import CenterOutput
 from segwright.decode.class_centers import group_by_class
 from segwright.decode.grouping import group_pixels
 from segwright.decode.nearest import portion
 from segwright.decode.segment_scores import segment_scores
 from segwright.labels import LabelSpace
 from segwright.models.layers.centers import upsample_centers
+from segwright.samples import IGNORED, CenterMaps, PredictedSegment, Prediction
 
 VOID = -1
 COLUMNS = IGNORED + 1  # of a table by class: any uint8 finds its place
@@ -49,7 +50,7 @@ class CenterDecoder:
     ``top_k``: most centers of an image; ``stuff_area``: least pixels of a stuff class. ``score`` of a thing:
     "semantic", mean probability of its class over its pixels; "instance", heat at the mean of its pixels; "both",
     their product (the three of S5); "center", heat at its center, the cheapest. Stuff scores as in "semantic",
-    NaN with "center" and "instance". ``evidence``: keep centers, heat map and offsets beside the result.
+    NaN with "center" and "instance". ``center_maps``: keep centers, heat map and offsets beside the result.
     ``own_class``: pixels go to centers of their own class alone, for objects that lie in one another, as windows in
     facades; a center is one only if it points at most ``near`` pixels away from itself; a thing class without a
     center but with ``stuff_area`` pixels is one object.
@@ -62,7 +63,7 @@ class CenterDecoder:
     divisor: int = 1000
     score: Literal["center", "semantic", "instance", "both"] = "both"
     align_corners: bool = True
-    evidence: bool = False
+    center_maps: bool = False
     own_class: bool = False
     near: float = 8.0
 
@@ -112,7 +113,7 @@ class CenterDecoder:
             found.panoptic[0].cpu().numpy(),
             segments,
             None if foreground is None else foreground[0].cpu().numpy(),
-            evidence=_evidence(found.centers[0], center, offset) if self.evidence else None,
+            center_maps=_evidence(found.centers[0], center, offset) if self.center_maps else None,
         )
 
 

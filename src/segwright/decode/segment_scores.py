@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from segwright.contracts import PredictedSegment
+from segwright.samples import PredictedSegment
 
 CHUNK = 1 << 17  # pixels at a time
 

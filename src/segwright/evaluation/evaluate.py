@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
-from segwright.contracts import Dataset, Decoder, Prediction, Sample, Scores
+from segwright.contracts import Decoder, Model
 from segwright.evaluation.evaluator import ProcessGroup, Tally
 from segwright.evaluation.inference_loop import ImageOutput, run_inference
 from segwright.evaluation.oracle import Oracle
+from segwright.files import nan_to_null
 from segwright.inference.single_pass import SINGLE_PASS, InferenceMode
 from segwright.labels import LabelSpace
+from segwright.samples import Dataset, Prediction, Sample, Scores
 
 MONITOR = {
     "semantic": "miou",
@@ -56,7 +57,7 @@ class EvaluationResult:
 
     Where truth and predictions are panoptic: ``panoptic`` {all | things | stuff: {pq, sq, rq, n}, class: {name: ...}}
     and ``average_precision`` of the masks of things. ``foreground``: class IoU of that head, and
-    ``answers``: IoU and F1 of each channel of a sigmoid head, where a model has one.
+    ``binary_masks``: IoU and F1 of each channel of a sigmoid head, where a model has one.
     """
 
     labels: LabelSpace
@@ -66,7 +67,7 @@ class EvaluationResult:
     panoptic: dict[str, Any] | None = None
     average_precision: dict[str, Any] | None = None
     foreground: dict[str, float] | None = None
-    answers: dict[str, Any] | None = None
+    binary_masks: dict[str, Any] | None = None
 
     def summary(self) -> dict[str, float]:
         """The totals by name, as logs and summaries show them; NaN where there is nothing to score."""
@@ -77,8 +78,8 @@ class EvaluationResult:
             found |= {name: self.average_precision["all"][name] for name in ("ap", "ap50")}
         if self.foreground is not None:
             found["foreground_iou"] = self.foreground["thing"]
-        if self.answers is not None:
-            found["f1"] = self.answers["f1"]
+        if self.binary_masks is not None:
+            found["f1"] = self.binary_masks["f1"]
         return found
 
     def selection_score(self, task: str) -> float:
@@ -91,7 +92,7 @@ class EvaluationResult:
             "panoptic": self.panoptic,
             "average_precision": self.average_precision,
             "foreground": self.foreground,
-            "answers": self.answers,
+            "answers": self.binary_masks,
         }
         values = {
             **self.summary(),
@@ -102,7 +103,7 @@ class EvaluationResult:
             "per_image": self.per_image,
             "labels": self.labels.to_json(),
         }
-        return dict(_plain(values))
+        return dict(nan_to_null(values))
 
 
 def described(summary: Mapping[str, Any]) -> str:
@@ -139,55 +140,45 @@ class Scoring:
             found.average_precision = tally.precision.result()
         if tally.foreground.counts.any():
             found.foreground = tally.foreground.result().class_iou
-        if tally.answers.counts.any():
-            found.answers = tally.answers.result()
+        if tally.binary_masks.counts.any():
+            found.binary_masks = tally.binary_masks.result()
         return found
 
 
 def evaluate(  # noqa: PLR0913 - what may differ, each by name
-    model: nn.Module,
+    model: Model,
     dataset: Dataset,
-    decode: Decoder,
+    decoder: Decoder,
     *,
-    forward: InferenceMode = SINGLE_PASS,
+    inference: InferenceMode = SINGLE_PASS,
     oracle: Oracle | None = None,
     device: torch.device | None = None,
     group: ProcessGroup = SINGLE_PROCESS,
     workers: int = 0,
     max_detections: int = 100,
     autocast: AbstractContextManager[Any] | None = None,
-    watch: Callable[[int, Sample, Prediction], None] | None = None,
+    on_image: Callable[[int, Sample, Prediction], None] | None = None,
 ) -> EvaluationResult:
     """Score ``model`` on every image of ``dataset`` exactly once, whatever the number of processes.
 
     Each process takes its share of the images; integer counts are added and ratios taken once, at the end.
-    Images go one by one in their own size, so a score depends on no other image. ``forward``: how the model is run, for
+    Images go one by one in their own size, so a score depends on no other image. ``inference``: how the model is run, for
     example ``TestTimeAugmentation``. ``oracle``: parts of what it says are replaced by the truth. ``max_detections``: the objects of
-    an image that average precision looks at. ``watch`` is called with (index, sample, prediction) of each image of
+    an image that average precision looks at. ``on_image`` is called with (index, sample, prediction) of each image of
     this process.
     """
     device, labels = device or torch.device("cpu"), dataset.labels
     scoring = Scoring(Tally(labels, max_detections))
     passes = run_inference(
-        model, dataset, group=group, device=device, forward=forward, workers=workers, autocast=autocast
+        model, dataset, group=group, device=device, inference=inference, workers=workers, autocast=autocast
     )
     with closing(passes):
         for seen in passes:
             if oracle is None:
-                (prediction,) = decode(seen.output, seen.sizes, seen.padded, labels)
+                (prediction,) = decoder(seen.output, seen.sizes, seen.padded, labels)
             else:
-                prediction = oracle(decode, seen.output, seen.padded, seen.sample, labels)
+                prediction = oracle(decoder, seen.output, seen.padded, seen.sample, labels)
             scoring.add(seen, prediction)
-            if watch is not None:
-                watch(seen.index, seen.sample, prediction)
+            if on_image is not None:
+                on_image(seen.index, seen.sample, prediction)
     return scoring.result(group)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, float) and math.isnan(value):
-        return None
-    return value

@@ -9,12 +9,12 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.contracts import Prediction, Sample
 from segwright.labels import LabelSpace
 from segwright.metrics.average_precision import AveragePrecision
 from segwright.metrics.binary import BinaryScores
 from segwright.metrics.confusion import ConfusionMatrix, scores
 from segwright.metrics.panoptic_quality import PanopticQuality, qualities
+from segwright.samples import Prediction, Sample
 
 FOREGROUND = LabelSpace("foreground", ("background", "thing"), ((0, 0, 0), (255, 255, 255)), (0, 1))
 
@@ -51,7 +51,7 @@ class Tally:
     quality: PanopticQuality = field(init=False)
     precision: AveragePrecision = field(init=False)
     foreground: ConfusionMatrix = field(init=False)
-    answers: BinaryScores = field(init=False)
+    binary_masks: BinaryScores = field(init=False)
     panoptic_images: int = 0
 
     def __post_init__(self) -> None:
@@ -60,7 +60,7 @@ class Tally:
         self.quality = PanopticQuality(self.labels)
         self.precision = AveragePrecision(self.labels, max_detections=self.max_detections)
         self.foreground = ConfusionMatrix(FOREGROUND)
-        self.answers = BinaryScores(self.labels)
+        self.binary_masks = BinaryScores(self.labels)
 
     def add(
         self,
@@ -79,8 +79,8 @@ class Tally:
         truth = sample.semantic()  # of segments it is a pass over the map: once
         own = scores(self.confusion.add(prediction.semantic, truth), self.labels.names)
         values = {"miou": own.miou, "pixel_accuracy": own.pixel_accuracy}
-        if prediction.answers is not None:
-            self.answers.add(prediction.answers, truth)
+        if prediction.binary_masks is not None:
+            self.binary_masks.add(prediction.binary_masks, truth)
         if sample.segments is None or prediction.panoptic is None:
             return values
         self.panoptic_images += 1
@@ -97,7 +97,7 @@ class Tally:
 
     def combine(self, group: ProcessGroup) -> None:
         """Add what all processes of a group have counted; ratios are taken afterwards."""
-        for counted in (self.confusion, self.quality, self.foreground, self.answers):
+        for counted in (self.confusion, self.quality, self.foreground, self.binary_masks):
             counted.counts = group.sum(counted.counts)
         self.panoptic_images = int(group.sum(np.array([self.panoptic_images], dtype=np.float64))[0])
         states = group.gather(self.precision.state)

@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import nn
 
-from segwright.contracts import Dataset, Output, Sample
+from segwright.contracts import Model, Output
 from segwright.data.loading.batches import Collate, batches
 from segwright.data.loading.targets import SemanticTargets
 from segwright.evaluation.evaluator import ProcessGroup
 from segwright.inference.single_pass import SINGLE_PASS, InferenceMode
+from segwright.samples import Dataset, Sample
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,12 +38,12 @@ class ImageOutput:
 
 
 def run_inference(
-    model: nn.Module,
+    model: Model,
     dataset: Dataset,
     *,
     group: ProcessGroup,
     device: torch.device,
-    forward: InferenceMode = SINGLE_PASS,
+    inference: InferenceMode = SINGLE_PASS,
     workers: int = 0,
     autocast: AbstractContextManager[Any] | None = None,
 ) -> Generator[ImageOutput, None, None]:
@@ -52,8 +52,8 @@ def run_inference(
     The model is in evaluation mode until the iterator ends or is closed, and goes back to the mode it came in.
     """
     mine = range(group.rank, len(dataset), group.world)
-    contract: Any = model.contract
-    stack = _KeepSamples(Collate(SemanticTargets(), contract, dataset.labels))
+    input = model.input
+    stack = _KeepSamples(Collate(SemanticTargets(), input, dataset.labels))
     loader: Any = batches(dataset, [[index] for index in mine], stack, workers=workers)
     overlapping = getattr(dataset, "annotations", lambda _: None)
     was_training = model.training
@@ -62,7 +62,7 @@ def run_inference(
         for index, (batch, (sample,)) in zip(mine, loader, strict=True):
             moved = replace(batch, images=batch.images.to(device, non_blocking=True))
             with torch.inference_mode(), autocast or nullcontext():
-                output, padded = forward(model, moved)
+                output, padded = inference(model, moved)
             yield ImageOutput(index, sample, output, padded, overlapping(index))
     finally:
         model.train(was_training)

@@ -15,14 +15,16 @@ from jaxtyping import Bool, Float, UInt8
 from numpy.typing import NDArray
 from torch import Tensor
 
-from segwright.contracts import IGNORED, CenterOutput, Decoder, Output, Prediction, Sample, UserError
+from segwright.contracts import CenterOutput, Decoder, Output
 from segwright.data.loading.targets import PanopticTargets
-from segwright.data.reading.rle import places, run_starts
+from segwright.data.reading.rle import run_starts
 from segwright.decode.default import DefaultDecoder
 from segwright.decode.panoptic import CenterDecoder, merge_panoptic
 from segwright.decode.segment_scores import segment_scores
+from segwright.errors import UserError
 from segwright.labels import LabelSpace
 from segwright.models.layers.resize import upsample
+from segwright.samples import IGNORED, Prediction, Sample, index_of
 
 PARTS = ("semantic", "foreground", "center", "offset")
 
@@ -56,10 +58,10 @@ class Oracle:
         return cls(tuple(part.strip() for part in text.split(",")))
 
     def __call__(
-        self, decode: Decoder, output: Output, padded: tuple[int, int], sample: Sample, labels: LabelSpace
+        self, decoder: Decoder, output: Output, padded: tuple[int, int], sample: Sample, labels: LabelSpace
     ) -> Prediction:
-        """What ``decode`` makes of an image's output if these parts of it are as in ``sample``."""
-        return BothSides.of(decode, output, padded, sample, labels).decoded(self.parts)
+        """What ``decoder`` makes of an image's output if these parts of it are as in ``sample``."""
+        return BothSides.of(decoder, output, padded, sample, labels).decoded(self.parts)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,7 +89,7 @@ class Maps:
 class BothSides:
     """One image as a model sees it and as it is; ``logits`` and the ``head`` for foreground are the model's."""
 
-    decode: CenterDecoder
+    decoder: CenterDecoder
     labels: LabelSpace
     logits: Float[Tensor, "classes height width"]
     head: NDArray[np.bool_] | None
@@ -96,19 +98,19 @@ class BothSides:
 
     @classmethod
     def of(
-        cls, decode: Decoder, output: Output, padded: tuple[int, int], sample: Sample, labels: LabelSpace
+        cls, decoder: Decoder, output: Output, padded: tuple[int, int], sample: Sample, labels: LabelSpace
     ) -> BothSides:
         """Of one image's output; ``UserError`` for a model that finds no objects and a sample without segments."""
-        panoptic = panoptic_of(decode)
+        panoptic = panoptic_of(decoder)
         if not isinstance(output, CenterOutput):
             raise UserError("oracle: the model predicts classes alone; expected one that finds objects")
         if sample.segments is None:
             raise UserError(f"oracle: {sample.name} is a class map without segments; expected panoptic truth")
         height, width = sample.map.shape
-        (found,) = replace(panoptic, evidence=True)(output, ((height, width),), padded, labels)
-        evidence, things = found.evidence, labels.thing_table()[found.semantic]
-        assert evidence is not None
-        heat, offset = evidence.heat, evidence.offset
+        (found,) = replace(panoptic, center_maps=True)(output, ((height, width),), padded, labels)
+        center_maps, things = found.center_maps, labels.thing_table()[found.semantic]
+        assert center_maps is not None
+        heat, offset = center_maps.heat, center_maps.offset
         logits = upsample(output.semantic.float(), padded, align_corners=panoptic.align_corners)
         return cls(
             panoptic,
@@ -122,7 +124,7 @@ class BothSides:
     def decoded(self, parts: Collection[str], *, stuff_area: int | None = None) -> Prediction:
         """The prediction if these parts are true; ``stuff_area`` in place of the decoder's."""
         semantic, foreground, center, offset = ((self.true if part in parts else self.seen) for part in PARTS)
-        decode, top_k = self.decode, self.decode.top_k
+        decoder, top_k = self.decoder, self.decoder.top_k
         if center is self.true:  # all of them, however many
             top_k = max(top_k, int(self.true.peaks.sum()))
         found = merge_panoptic(
@@ -130,19 +132,19 @@ class BothSides:
             center.peaks[None, None],
             (offset.aimed if center is self.true else offset.offset)[None],
             things=self.labels.thing_indices(),
-            divisor=max(decode.divisor, top_k + 1),
-            threshold=decode.threshold,
-            nms_kernel=decode.nms_kernel,
+            divisor=max(decoder.divisor, top_k + 1),
+            threshold=decoder.threshold,
+            nms_kernel=decoder.nms_kernel,
             top_k=top_k,
-            stuff_area=decode.stuff_area if stuff_area is None else stuff_area,
+            stuff_area=decoder.stuff_area if stuff_area is None else stuff_area,
             foreground=foreground.foreground[None],
-            own_class=decode.own_class,
-            near=decode.near,
+            own_class=decoder.own_class,
+            near=decoder.near,
         )
         segments = found.segments[0]
-        if decode.score != "center":
+        if decoder.score != "center":
             segments = segment_scores(
-                found.panoptic[0], segments, kind=decode.score, logits=self.logits, center=center.heat
+                found.panoptic[0], segments, kind=decoder.score, logits=self.logits, center=center.heat
             )
         return Prediction(
             semantic.semantic.cpu().numpy(),
@@ -152,12 +154,12 @@ class BothSides:
         )
 
 
-def panoptic_of(decode: Decoder) -> CenterDecoder:
+def panoptic_of(decoder: Decoder) -> CenterDecoder:
     """The decoder of objects among those a model may have; ``UserError`` where it has none."""
-    panoptic = decode.centers if isinstance(decode, DefaultDecoder) else decode
+    panoptic = decoder.centers if isinstance(decoder, DefaultDecoder) else decoder
     if not isinstance(panoptic, CenterDecoder):
         raise UserError(
-            f"oracle: {type(decode).__name__} decodes classes alone; expected a model that finds objects"
+            f"oracle: {type(decoder).__name__} decodes classes alone; expected a model that finds objects"
         )
     return panoptic
 
@@ -184,7 +186,7 @@ def _truth(sample: Sample, labels: LabelSpace) -> tuple[NDArray[Any], ...]:
 def _owners(ids: NDArray[Any], objects: Sequence[int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Which of the ``objects`` a pixel belongs to, [H, W], their number for none; the first pixel of each there is."""
     start = run_starts(ids)
-    place = places(ids.reshape(-1)[start], objects)
+    place = index_of(ids.reshape(-1)[start], objects)
     owner = np.where(place < 0, len(objects), place)
     present, run = np.unique(owner, return_index=True)
     every = np.repeat(owner, np.diff(start, append=ids.size)).reshape(ids.shape)

@@ -5,18 +5,19 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import combinations
-from math import isnan, nan
+from math import nan
 from typing import Any
 
 import torch
-from torch import nn
 
-from segwright.contracts import Dataset, Decoder
+from segwright.contracts import Decoder, Model
 from segwright.evaluation.evaluate import SINGLE_PROCESS, EvaluationResult, Scoring
 from segwright.evaluation.evaluator import ProcessGroup, Tally
 from segwright.evaluation.inference_loop import run_inference
 from segwright.evaluation.oracle import PARTS, BothSides, panoptic_of
+from segwright.files import nan_to_null
 from segwright.inference.single_pass import SINGLE_PASS, InferenceMode
+from segwright.samples import Dataset
 
 SETS = tuple(parts for count in range(len(PARTS) + 1) for parts in combinations(PARTS, count))
 SCORES = ("pq", "sq", "rq", "ap", "miou")
@@ -37,16 +38,16 @@ class StudyRow:
         return {
             "oracle": list(self.parts),
             "stuff_area": self.stuff_area,
-            **{name: None if isnan(value) else value for name, value in scores.items()},
+            **nan_to_null(scores),
         }
 
 
 def oracle_study(
-    model: nn.Module,
+    model: Model,
     dataset: Dataset,
-    decode: Decoder,
+    decoder: Decoder,
     *,
-    forward: InferenceMode = SINGLE_PASS,
+    inference: InferenceMode = SINGLE_PASS,
     device: torch.device | None = None,
     group: ProcessGroup = SINGLE_PROCESS,
     workers: int = 0,
@@ -57,7 +58,7 @@ def oracle_study(
     Stuff below ``stuff_area`` pixels is dropped whoever found it, so only the last row can be perfect. Settings are
     those of ``evaluate``; each image goes through the model once.
     """
-    least = panoptic_of(decode).stuff_area
+    least = panoptic_of(decoder).stuff_area
     cases = [*((parts, least) for parts in SETS), (PARTS, 0)]
     scorings = [Scoring(Tally(dataset.labels, max_detections)) for _ in cases]
     passes = run_inference(
@@ -65,12 +66,12 @@ def oracle_study(
         dataset,
         group=group,
         device=device or torch.device("cpu"),
-        forward=forward,
+        inference=inference,
         workers=workers,
     )
     with closing(passes):
         for seen in passes:
-            both = BothSides.of(decode, seen.output, seen.padded, seen.sample, dataset.labels)
+            both = BothSides.of(decoder, seen.output, seen.padded, seen.sample, dataset.labels)
             for (parts, area), scoring in zip(cases, scorings, strict=True):
                 scoring.add(seen, both.decoded(parts, stuff_area=area))
     return [

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from segwright.contracts import InputContract, ModelConfig, UserError
+from segwright.contracts import InputContract, ModelConfig
+from segwright.errors import UserError
 from segwright.importers.description import (
     Description,
     Family,
@@ -74,11 +75,11 @@ def describe(architecture: str, state: State) -> Description:
     config, renames = _decoder(decoder, _encoder(encoder))
     old = bool(re.search(r"_dilated(8|16)$|^vgg", encoder)) or "bilinear" in decoder
     multiple = 8 if "dilated" in encoder else 32
-    contract = caffe_contract(BLUE_GREEN_RED, multiple=multiple) if old else InputContract(multiple=multiple)
+    input = caffe_contract(BLUE_GREEN_RED, multiple=multiple) if old else InputContract(multiple=multiple)
     last = {"ppm": ".4", "psp": ".4", "upe": ".1"}.get(decoder[:3], "")
     classes = output_channels(state, f"decoder.conv_last{last}.bias")
     table = (*MOBILENET, *renames) if encoder.startswith("mobilenet") else renames
-    return Description(config, contract, (*table, (r"encoder\.", "backbone.")), classes)
+    return Description(config, input, (*table, (r"encoder\.", "backbone.")), classes)
 
 
 def _encoder(name: str) -> Backbone:

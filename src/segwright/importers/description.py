@@ -8,7 +8,8 @@ from typing import Any
 
 from torch import Tensor
 
-from segwright.contracts import Decoder, InputContract, ModelConfig, UserError
+from segwright.contracts import Decoder, InputContract, ModelConfig
+from segwright.errors import UserError
 
 State = Mapping[str, Tensor]
 Renames = tuple[tuple[str, str], ...]
@@ -18,14 +19,14 @@ Renames = tuple[tuple[str, str], ...]
 class Description:
     """``renames``: regular expressions over the file's keys, the first that matches at the start counts.
 
-    ``decode``: how its outputs were decoded, where that is not what their kind gets anyway.
+    ``decoder``: how its outputs were decoded, where that is not what their kind gets anyway.
     """
 
     config: ModelConfig
-    contract: InputContract
+    input: InputContract
     renames: Renames
     classes: int
-    decode: Decoder | None = None
+    decoder: Decoder | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ CAFFE_MEAN = (104.00698793, 116.66876762, 122.67891434)  # blue, green, red
 
 def caffe_contract(mean: tuple[float, ...] = CAFFE_MEAN, *, multiple: int = 1) -> InputContract:
     """BGR, 0..255 minus a mean, no division (S1, S3, early S2); the padding is the mean, in the files' RGB."""
-    return InputContract("BGR", mean=mean, std=(1.0, 1.0, 1.0), padding=mean[::-1], multiple=multiple)
+    return InputContract("BGR", mean=mean, std=(1.0, 1.0, 1.0), fill_value=mean[::-1], multiple=multiple)
 
 
 def output_channels(state: State, *keys: str) -> int:

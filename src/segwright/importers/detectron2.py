@@ -6,8 +6,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from segwright.contracts import InputContract, UserError
+from segwright.contracts import InputContract
 from segwright.decode.panoptic import CenterDecoder
+from segwright.errors import UserError
 from segwright.importers.description import Description, Renames, State, output_channels
 from segwright.models.backbones.hrnet import HRNetConfig
 from segwright.models.backbones.resnet import ResNetConfig
@@ -63,11 +64,11 @@ def describe(architecture: str, state: State) -> Description:
         align_corners=False,
     )
     coco = "coco" in architecture  # photographs of any size are padded to the crop
-    contract = _contract(state, gray=isinstance(backbone, XceptionConfig), multiple=height if coco else 32)
+    input = _contract(state, gray=isinstance(backbone, XceptionConfig), multiple=height if coco else 32)
     classes = output_channels(state, "sem_seg_head.predictor.bias")
-    decode = CenterDecoder(nms_kernel=41, stuff_area=4096) if coco else CenterDecoder()
-    decode.align_corners = False
-    return Description(config, contract, _renames(stages), classes, decode if config.instance else None)
+    decoder = CenterDecoder(nms_kernel=41, stuff_area=4096) if coco else CenterDecoder()
+    decoder.align_corners = False
+    return Description(config, input, _renames(stages), classes, decoder if config.instance else None)
 
 
 def plain() -> ConvStack:
@@ -131,9 +132,9 @@ def _contract(state: State, *, gray: bool, multiple: int) -> InputContract:
             tuple(round(value, 4) for value in state[f"pixel_{name}"].flatten().tolist())
             for name in ("mean", "std")
         )
-        return InputContract(mean=mean, std=std, padding=mean, multiple=multiple)
+        return InputContract(mean=mean, std=std, fill_value=mean, multiple=multiple)
     if gray:
-        return InputContract(mean=(128.0,) * 3, std=(128.0,) * 3, padding=(128.0,) * 3, multiple=multiple)
+        return InputContract(mean=(128.0,) * 3, std=(128.0,) * 3, fill_value=(128.0,) * 3, multiple=multiple)
     return InputContract(multiple=multiple)
 
 

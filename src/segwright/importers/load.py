@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from segwright.contracts import ModelConfig, UserError
+from segwright.contracts import Model, ModelConfig
+from segwright.errors import UserError
 from segwright.importers import (
     csail,
     deeplab_voc,
@@ -47,8 +48,8 @@ Files = str | Path | Mapping[str, Any] | Sequence[str | Path | Mapping[str, Any]
 
 def load(
     family: str, architecture: str, files: Files, num_classes: int | None = None, **options: Any
-) -> nn.Module:
-    """The module of an ancestor's published file(s), in evaluation mode, with ``contract``, ``labels``, ``decode``.
+) -> Model:
+    """The module of an ancestor's published file(s), in evaluation mode, with ``input``, ``labels``, ``decoder``.
 
     ``files``: path(s) or state dict(s), wrapped and prefixed as published; csail: encoder, decoder.
     ``architecture`` in the ancestor's own words. ``num_classes`` only checks what the tensors say.
@@ -66,21 +67,21 @@ def convert(
     *,
     labels: LabelSpace | None = None,
     **options: Any,
-) -> nn.Module:
+) -> Model:
     """Write the published file(s) as one of our model files, which carries config, labels and contract.
 
     ``options`` as in ``load``.
     """
     model, config = _imported(family, architecture, files, len(labels) if labels else None, options)
     if labels:
-        model.labels = labels  # type: ignore[assignment]
-    write_model(Path(out), model, config, name=f"{family} {architecture}", decode=model.decode)  # type: ignore[arg-type]
+        model.labels = labels
+    write_model(Path(out), model, config, name=f"{family} {architecture}", decoder=model.decoder)
     return model
 
 
 def _imported(
     family: str, architecture: str, files: Files, num_classes: int | None, options: Mapping[str, Any]
-) -> tuple[nn.Module, ModelConfig]:
+) -> tuple[Model, ModelConfig]:
     source = known(family, FAMILIES, "segwright.importers")
     state = _joined(files, source.parts, source.prefixes)
     asked = {name: options[name] for name in source.options if name in options}
@@ -89,9 +90,9 @@ def _imported(
         raise UserError(f"{architecture}: the file is of {described.classes} classes; expected {num_classes}")
     config = _with(described.config, {name: value for name, value in options.items() if name not in asked})
     with torch.device("meta"):  # no time for random weights that are replaced at once
-        model = config.build(unnamed_classes(architecture, described.classes), described.contract)
+        model = config.build(unnamed_classes(architecture, described.classes), described.input)
     _fill(model, state, described.renames, f"{family} {architecture}")
-    model.decode = described.decode  # type: ignore[assignment]
+    model.decoder = described.decoder
     return model.eval(), config
 
 
@@ -135,7 +136,7 @@ def unnamed_classes(architecture: str, classes: int) -> LabelSpace:
     return LabelSpace(architecture, names, colors, tuple(range(classes)))  # type: ignore[arg-type]
 
 
-def _fill(model: nn.Module, state: State, renames: Renames, where: str) -> None:
+def _fill(model: Model, state: State, renames: Renames, where: str) -> None:
     own = model.state_dict()
     names = {key: renamed(key, renames) for key in state}
     found: dict[str, Tensor] = {}

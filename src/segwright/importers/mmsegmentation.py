@@ -9,7 +9,8 @@ from typing import Any
 
 from torch import nn
 
-from segwright.contracts import InputContract, ModelConfig, UserError
+from segwright.contracts import InputContract, ModelConfig
+from segwright.errors import UserError
 from segwright.importers.description import Description, Family, Renames, State, output_channels
 from segwright.models.backbones.hrnet import Exchange, HRNet, HRNetConfig
 from segwright.models.backbones.resnet import BasicBlock, ResNet, ResNetConfig

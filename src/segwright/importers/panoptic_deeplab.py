@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from segwright.contracts import InputContract, ModelConfig, UserError
+from segwright.contracts import InputContract, ModelConfig
+from segwright.errors import UserError
 from segwright.importers import detectron2
 from segwright.importers.description import Description, Family, Renames, State, output_channels
 from segwright.models.backbones.hrnet import HRNetConfig
@@ -28,8 +29,8 @@ from segwright.models.panoptic_deeplab import PanopticDeepLabConfig
 
 NORM, XCEPTION_NORM = Norm(momentum=0.01), Norm(momentum=0.001)
 # Padding is the mean in whole numbers.
-CONTRACT = InputContract(padding=(123.0, 116.0, 103.0), multiple=1)
-XCEPTION_CONTRACT = InputContract(mean=(127.5,) * 3, std=(127.5,) * 3, padding=(127.0,) * 3, multiple=1)
+CONTRACT = InputContract(fill_value=(123.0, 116.0, 103.0), multiple=1)
+XCEPTION_CONTRACT = InputContract(mean=(127.5,) * 3, std=(127.5,) * 3, fill_value=(127.0,) * 3, multiple=1)
 
 RESNETS = {  # depth, groups, channels of a group
     "resnet18": (18, 1, 64), "resnet34": (34, 1, 64), "resnet50": (50, 1, 64), "resnet101": (101, 1, 64),
@@ -126,8 +127,8 @@ def describe(
     else:
         network, renames = _panoptic(state, backbone, atrous, norm), PANOPTIC
         score = "semantic_head.classifier.semantic.1"
-    contract = XCEPTION_CONTRACT if name == "xception65" else CONTRACT
-    return Description(network, contract, renames, output_channels(state, f"decoder.{score}.bias"))
+    input = XCEPTION_CONTRACT if name == "xception65" else CONTRACT
+    return Description(network, input, renames, output_channels(state, f"decoder.{score}.bias"))
 
 
 def _parsed(architecture: str) -> tuple[str, str, int]:

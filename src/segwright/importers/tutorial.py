@@ -35,10 +35,8 @@ def describe(architecture: str, state: State) -> Description:
         },
         "tutorial",
     )
-    contract = InputContract(multiple=1)
-    return Description(
-        config, contract, renames, output_channels(state, "classifier.4.bias", "outc.conv.bias")
-    )
+    input = InputContract(multiple=1)
+    return Description(config, input, renames, output_channels(state, "classifier.4.bias", "outc.conv.bias"))
 
 
 def norm_of(state: State) -> Norm:

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
-from torch import nn
-
-from segwright.contracts import Batch, Output
+from segwright.contracts import Batch, Model, Output
 
 
 @runtime_checkable
 class InferenceMode(Protocol):
     """Runs a model on a batch, once or several times."""
 
-    def __call__(self, model: nn.Module, batch: Batch) -> tuple[Output, tuple[int, int]]:
+    def __call__(self, model: Model, batch: Batch) -> tuple[Output, tuple[int, int]]:
         """The output, and the size (height, width) of the inputs that its maps stand for.
 
-        ``batch.images`` are on the device of the model, which carries its ``contract``.
+        ``batch.images`` are on the device of the model, which carries its ``input``.
         """
 
 
@@ -25,10 +23,10 @@ class InferenceMode(Protocol):
 class SinglePass:
     """The images as they are, all together."""
 
-    def __call__(self, model: nn.Module, batch: Batch) -> tuple[Output, tuple[int, int]]:
+    def __call__(self, model: Model, batch: Batch) -> tuple[Output, tuple[int, int]]:
         """What the model says."""
-        contract: Any = model.contract
-        output: Output = model(contract.normalize(batch.images))
+        input = model.input
+        output: Output = model(input.normalize(batch.images))
         return output, (batch.images.shape[2], batch.images.shape[3])
 
 

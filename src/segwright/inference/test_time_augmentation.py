@@ -9,20 +9,13 @@ from math import inf
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from segwright.contracts import (
-    Batch,
-    CenterOutput,
-    Decoder,
-    InputContract,
-    Output,
-    PixelOutput,
-    UserError,
-)
+from segwright.contracts import Batch, CenterOutput, Decoder, InputContract, Model, Output, PixelOutput
 from segwright.decode.binary import Threshold
 from segwright.decode.default import DefaultDecoder, decoder_of
+from segwright.errors import UserError
 from segwright.models.layers.centers import upsample_centers
 from segwright.models.layers.resize import upsample
 
@@ -68,7 +61,7 @@ class TestTimeAugmentation:
         if not wanted or not all(0 < each < inf for each in wanted):
             raise UserError(f"scales are {wanted}; expected positive factors, for example 0.5 1 1.5")
 
-    def __call__(self, model: nn.Module, batch: Batch) -> tuple[Output, Size]:
+    def __call__(self, model: Model, batch: Batch) -> tuple[Output, Size]:
         """One output of the size of the batch; what lies outside of an image is zero."""
         height, width = batch.images.shape[2:]
         found = []
@@ -78,10 +71,10 @@ class TestTimeAugmentation:
             found.append(_rebuilt(output, {k: F.pad(m, margin) for k, m in _maps(output).items()}))
         return _joined(found), (height, width)
 
-    def _fused(self, model: nn.Module, image: Tensor) -> Output:
+    def _fused(self, model: Model, image: Tensor) -> Output:
         """What is said of one image [1, C, H, W], in its size."""
-        contract: Any = model.contract
-        views = [*product(self._sizes(image.shape[2:], contract.multiple), (False, True)[: 1 + self.flip])]
+        input = model.input
+        views = [*product(self._sizes(image.shape[2:], input.multiple), (False, True)[: 1 + self.flip])]
         outputs = (self._view(model, image, size, mirrored=mirrored) for size, mirrored in views)
         first = next(outputs)
         if len(views) == 1:
@@ -104,14 +97,14 @@ class TestTimeAugmentation:
             sizes = [[-(-side // multiple) * multiple for side in each] for each in sizes]
         return [(height, width) for height, width in sizes]
 
-    def _view(self, model: nn.Module, image: Tensor, size: Size, *, mirrored: bool) -> Output:
+    def _view(self, model: Model, image: Tensor, size: Size, *, mirrored: bool) -> Output:
         """What the model says of the image at ``size``, brought back to the image as it is."""
-        contract: Any = model.contract
+        input = model.input
         seen = self._resized(image, size)
         if mirrored:
             seen = seen.flip(3)
-        seen = _padded(seen, contract, whole=not image.is_floating_point())
-        output: Output = model(contract.normalize(seen))
+        seen = _padded(seen, input, whole=not image.is_floating_point())
+        output: Output = model(input.normalize(seen))
         aligned = self.model_align_corners
         if aligned is None:
             aligned = getattr(_decoder(model, output), "align_corners", False)
@@ -171,11 +164,11 @@ class _Fusion:
         return maps
 
 
-def _decoder(model: nn.Module, output: Output) -> Decoder:
-    decode = decoder_of(model)
-    if isinstance(decode, DefaultDecoder):
-        return decode.centers if isinstance(output, CenterOutput) else decode.pixels
-    return decode
+def _decoder(model: Model, output: Output) -> Decoder:
+    decoder = decoder_of(model)
+    if isinstance(decoder, DefaultDecoder):
+        return decoder.centers if isinstance(output, CenterOutput) else decoder.pixels
+    return decoder
 
 
 def _at(output: Output, size: Sequence[int], *, align_corners: bool) -> Output:
@@ -216,12 +209,12 @@ def _pillow_weights(old: int, new: int) -> Tensor:
     return (weights / weights.sum(1, keepdim=True) * 2**22 + 0.5).floor() / 2**22
 
 
-def _padded(image: Tensor, contract: InputContract, *, whole: bool) -> Tensor:
+def _padded(image: Tensor, input: InputContract, *, whole: bool) -> Tensor:
     """The image with the contract's padding right and below, as the loader pads: ``whole`` values to whole ones."""
-    height, width = (-(-side // contract.multiple) * contract.multiple for side in image.shape[2:])
+    height, width = (-(-side // input.multiple) * input.multiple for side in image.shape[2:])
     shape = (1, image.shape[1], height, width)
     canvas = torch.empty(shape, device=image.device, memory_format=torch.channels_last)
-    value = image.new_tensor(contract.padding).view(1, -1, 1, 1)
+    value = image.new_tensor(input.fill_value).view(1, -1, 1, 1)
     canvas[:] = value.round() if whole else value
     canvas[..., : image.shape[2], : image.shape[3]] = image
     return canvas

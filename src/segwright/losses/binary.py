@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from segwright.contracts import IGNORED, Output, PixelOutput, Targets
+from segwright.contracts import Output, PixelOutput, Targets
 from segwright.losses.pixel import class_logits, image_count, resize_to_match
+from segwright.samples import IGNORED
 
 
 @dataclass(slots=True)
@@ -42,11 +43,11 @@ class BinaryCrossEntropy:
 
     def _sum(self, logits: Tensor, semantic: Tensor) -> Tensor:
         scores, truth = resize_to_match(logits, semantic, reduced=self.reduced)
-        answers, valid = _answers(scores, truth)
+        binary_masks, valid = _answers(scores, truth)
         more = None
         if self.positive_weights is not None:
             more = scores.new_tensor(self.positive_weights).view(-1, 1, 1)
-        each = F.binary_cross_entropy_with_logits(scores, answers, pos_weight=more, reduction="none")
+        each = F.binary_cross_entropy_with_logits(scores, binary_masks, pos_weight=more, reduction="none")
         total = (each.mean(1) * valid).sum()
         return total * (semantic.numel() / truth.numel())  # a pixel of a reduced map stands for several
 
@@ -62,9 +63,9 @@ class SigmoidDice:
         """The sum ``dice``: the value times the number of images; 0 without truth."""
         logits = class_logits(output)
         scores, truth = resize_to_match(logits, targets.semantic, reduced=self.reduced)
-        answers, valid = _answers(scores, truth)
+        binary_masks, valid = _answers(scores, truth)
         shares = scores.sigmoid() * valid[:, None]
-        both, either = (shares * answers).sum((0, 2, 3)), (shares + answers).sum((0, 2, 3))
+        both, either = (shares * binary_masks).sum((0, 2, 3)), (shares + binary_masks).sum((0, 2, 3))
         value = (1 - (2 * both + 1) / (either + 1)).mean() * (valid.sum() > 0)
         return {"dice": self.weight * value * len(logits)}
 
@@ -77,5 +78,5 @@ def _answers(scores: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
     """Yes or no [N, C, H, W] (no where there is no truth), and where there is truth [N, H, W], as numbers."""
     first = 1 if scores.shape[1] == 1 else 0
     channels = torch.arange(scores.shape[1], device=truth.device) + first
-    answers = truth[:, None] == channels.view(1, -1, 1, 1)
-    return answers.to(scores.dtype), (truth != IGNORED).to(scores.dtype)
+    binary_masks = truth[:, None] == channels.view(1, -1, 1, 1)
+    return binary_masks.to(scores.dtype), (truth != IGNORED).to(scores.dtype)

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from torch import Tensor
 from torch.nn import functional as F
 
-from segwright.contracts import IGNORED, CenterOutput, CenterTargets, Loss, PixelOutput, Targets
+from segwright.contracts import CenterOutput, CenterTargets, Loss, PixelOutput, Targets
 from segwright.losses.mining import TopK
 from segwright.models.layers.centers import upsample_centers
+from segwright.samples import IGNORED
 
 
 def _hardest() -> Loss:

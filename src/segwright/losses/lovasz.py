@@ -11,8 +11,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from segwright.contracts import IGNORED, Output, Targets
+from segwright.contracts import Output, Targets
 from segwright.losses.pixel import class_logits, image_count, resize_to_match
+from segwright.samples import IGNORED
 
 
 @dataclass(slots=True)

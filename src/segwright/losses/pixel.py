@@ -9,8 +9,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from segwright.contracts import IGNORED, CenterOutput, Loss, Output, PixelOutput, Targets
+from segwright.contracts import CenterOutput, Loss, Output, PixelOutput, Targets
 from segwright.models.layers.resize import upsample
+from segwright.samples import IGNORED
 
 
 @dataclass(slots=True)

@@ -14,9 +14,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.contracts import IGNORED, PredictedSegment, Segment
 from segwright.data.reading.rle import RunLengths, encode, from_annotation
 from segwright.labels import LabelSpace
+from segwright.samples import IGNORED, PredictedSegment, Segment
 
 Kind = Literal["mask", "box"]
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.contracts import IGNORED
 from segwright.labels import LabelSpace
 from segwright.metrics.confusion import mean, ratio
+from segwright.samples import IGNORED
 
 
 @dataclass(slots=True)
@@ -27,21 +27,21 @@ class BinaryScores:
         """Start from zero."""
         self.counts = np.zeros((len(self.labels), 3), dtype=np.int64)
 
-    def add(self, answers: NDArray[np.bool_], truth: NDArray[Any]) -> NDArray[np.int64]:
+    def add(self, binary_masks: NDArray[np.bool_], truth: NDArray[Any]) -> NDArray[np.int64]:
         """Count one image, answers [channels, H, W] and truth [H, W] in class indices; its own counts come back."""
-        first, classes = (1 if len(answers) == 1 else 0), len(self.labels)
-        if answers.shape[1:] != truth.shape or first + len(answers) > classes:
+        first, classes = (1 if len(binary_masks) == 1 else 0), len(self.labels)
+        if binary_masks.shape[1:] != truth.shape or first + len(binary_masks) > classes:
             raise ValueError(
-                f"answers are {answers.shape}, truth is {truth.shape} of {classes} classes; expected equal sizes and "
+                f"answers are {binary_masks.shape}, truth is {truth.shape} of {classes} classes; expected equal sizes and "
                 "a channel for class 1 or for each class"
             )
         known = truth != IGNORED
-        yes, own = answers[:, known], truth[known].astype(np.int64)
-        asked = (own >= first) & (own < first + len(answers))
+        yes, own = binary_masks[:, known], truth[known].astype(np.int64)
+        asked = (own >= first) & (own < first + len(binary_masks))
         right = yes[own[asked] - first, np.flatnonzero(asked)]
         counts = np.zeros_like(self.counts)
         counts[:, 0] = np.bincount(own[asked][right], minlength=classes)
-        counts[first : first + len(answers), 1] = yes.sum(1)
+        counts[first : first + len(binary_masks), 1] = yes.sum(1)
         counts[:, 1] -= counts[:, 0]
         counts[:, 2] = np.bincount(own[asked], minlength=classes) - counts[:, 0]
         self.counts += counts

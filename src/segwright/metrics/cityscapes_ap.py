@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.contracts import PredictedSegment, Segment
 from segwright.labels import LabelSpace
 from segwright.metrics.panoptic_quality import shared_pixels
+from segwright.samples import PredictedSegment, Segment
 
 OVERLAPS = np.arange(0.5, 1.0, 0.05)
 State = tuple[NDArray[np.float64], NDArray[np.int64]]

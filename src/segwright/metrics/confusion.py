@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.contracts import IGNORED, Scores
 from segwright.labels import LabelSpace
+from segwright.samples import IGNORED, Scores
 
 
 @dataclass(slots=True)

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.contracts import PredictedSegment, Segment
-from segwright.data.reading.rle import places, run_starts
+from segwright.data.reading.rle import run_starts
 from segwright.labels import LabelSpace
+from segwright.samples import PredictedSegment, Segment, index_of
 
 VOID = 0  # in truth; in predictions -1, and 0 unless a segment has that id
 
@@ -171,7 +171,7 @@ def shared_pixels(
 
 def _columns(values: NDArray[Any], ids: Sequence[int], void: tuple[int, ...]) -> NDArray[np.int64]:
     """1 + place among ``ids``, 0 for void, the last for any other."""
-    place = places(values, ids)
+    place = index_of(values, ids)
     return np.where(place >= 0, place + 1, np.where(np.isin(values, void), 0, len(ids) + 1))
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import nn
-
-from segwright.contracts import InputContract, ModelConfig, UserError
+from segwright.contracts import InputContract, Model, ModelConfig
+from segwright.errors import UserError
 from segwright.labels import LabelSpace
 
 
@@ -16,12 +15,10 @@ class BinaryConfig:
 
     model: ModelConfig
 
-    def build(self, labels: LabelSpace, contract: InputContract) -> nn.Module:
+    def build(self, labels: LabelSpace, input: InputContract) -> Model:
         """The network; ``UserError`` unless there are two classes."""
         if len(labels) != 2:
             raise UserError(f"Binary: the data have {len(labels)} classes; expected 2; take the model itself")
-        module = self.model.build(
-            LabelSpace(labels.name, labels.names[1:], labels.colors[1:], (0,)), contract
-        )
-        module.labels = labels  # type: ignore[assignment]
+        module = self.model.build(LabelSpace(labels.name, labels.names[1:], labels.colors[1:], (0,)), input)
+        module.labels = labels
         return module

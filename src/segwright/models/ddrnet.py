@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from segwright.contracts import InputContract, PixelOutput
+from segwright.contracts import InputContract, Model, PixelOutput
 from segwright.labels import LabelSpace
 from segwright.models.backbones.resnet import BasicBlock, Bottleneck, ResNetConfig
 from segwright.models.layers.conv import ClassifierHead, conv_norm, initialize
@@ -30,21 +30,20 @@ class DDRNetConfig:
     context: int = 128
     norm: Norm = field(default_factory=Norm)
 
-    def build(self, labels: LabelSpace, contract: InputContract) -> DDRNet:
+    def build(self, labels: LabelSpace, input: InputContract) -> DDRNet:
         """The network with random weights."""
-        return DDRNet(self, labels, contract)
+        return DDRNet(self, labels, input)
 
 
-class DDRNet(nn.Module):
+class DDRNet(Model):
     """Scores at stride 8; one auxiliary head on the edge branch while it trains."""
 
-    def __init__(self, config: DDRNetConfig, labels: LabelSpace, contract: InputContract) -> None:
-        super().__init__()
-        self.labels, self.contract = labels, contract
+    def __init__(self, config: DDRNetConfig, labels: LabelSpace, input: InputContract) -> None:
+        super().__init__(labels, input)
         width, norm = config.width, config.norm
         fine, quiet = 2 * width, norm.then("identity")
         self.stem = nn.Sequential(
-            conv_norm(len(contract.mean), width, 3, norm=norm, stride=2),
+            conv_norm(len(input.mean), width, 3, norm=norm, stride=2),
             conv_norm(width, width, 3, norm=norm, stride=2),
             _blocks(width, width, norm),
             _blocks(width, fine, norm, stride=2),

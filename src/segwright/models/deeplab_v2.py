@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from segwright.contracts import InputContract, PixelOutput
+from segwright.contracts import InputContract, Model, PixelOutput
 from segwright.labels import LabelSpace
 from segwright.models.backbones.resnet import ResNetConfig
 from segwright.models.backbones.timm import Backbone, Features
@@ -37,19 +37,18 @@ class DeepLabV2Config:
     scales: tuple[float, ...] = (1.0,)
     align_corners: bool = False
 
-    def build(self, labels: LabelSpace, contract: InputContract) -> DeepLabV2:
+    def build(self, labels: LabelSpace, input: InputContract) -> DeepLabV2:
         """The network."""
-        return DeepLabV2(self, self.backbone.build(len(contract.mean)), labels, contract)
+        return DeepLabV2(self, self.backbone.build(len(input.mean)), labels, input)
 
 
-class DeepLabV2(nn.Module):
+class DeepLabV2(Model):
     """Scores at stride 8. Auxiliary: the first block's scores with refinement, each scale's scores with several."""
 
     def __init__(
-        self, config: DeepLabV2Config, backbone: Features, labels: LabelSpace, contract: InputContract
+        self, config: DeepLabV2Config, backbone: Features, labels: LabelSpace, input: InputContract
     ) -> None:
-        super().__init__()
-        self.labels, self.contract = labels, contract
+        super().__init__(labels, input)
         self.scales, self.align_corners = config.scales, config.align_corners
         self.backbone = backbone
         head = Refinement if config.refinement else DilatedSum

@@ -31,11 +31,11 @@ class DeepLabV3PlusConfig:
     norm: Norm = field(default_factory=Norm)
     auxiliary: tuple[AuxiliaryHeadConfig, ...] = ()
 
-    def build(self, labels: LabelSpace, contract: InputContract) -> Segmenter:
+    def build(self, labels: LabelSpace, input: InputContract) -> Segmenter:
         """The network."""
-        backbone = self.backbone.build(len(contract.mean))
+        backbone = self.backbone.build(len(input.mean))
         head = DeepLabV3PlusHead(self, backbone, len(labels))
-        return Segmenter(backbone, head, labels, contract, auxiliary=self.auxiliary)
+        return Segmenter(backbone, head, labels, input, auxiliary=self.auxiliary)
 
 
 class DeepLabV3PlusHead(nn.Module):

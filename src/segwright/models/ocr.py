@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from segwright.contracts import InputContract, PixelOutput
+from segwright.contracts import InputContract, Model, PixelOutput
 from segwright.labels import LabelSpace
 from segwright.models.backbones.hrnet import HRNetConfig
 from segwright.models.backbones.timm import Backbone, Features
@@ -28,19 +28,18 @@ class OCRConfig:
     align_corners: bool = False
     norm: Norm = field(default_factory=Norm)
 
-    def build(self, labels: LabelSpace, contract: InputContract) -> OCRNet:
+    def build(self, labels: LabelSpace, input: InputContract) -> OCR:
         """The network."""
-        return OCRNet(self, self.backbone.build(len(contract.mean)), labels, contract)
+        return OCR(self, self.backbone.build(len(input.mean)), labels, input)
 
 
-class OCRNet(nn.Module):
+class OCR(Model):
     """Its auxiliary scores say where each class roughly is; they are needed, so they are always there."""
 
     def __init__(
-        self, config: OCRConfig, backbone: Features, labels: LabelSpace, contract: InputContract
+        self, config: OCRConfig, backbone: Features, labels: LabelSpace, input: InputContract
     ) -> None:
-        super().__init__()
-        self.labels, self.contract = labels, contract
+        super().__init__(labels, input)
         self.align_corners = config.align_corners
         self.backbone = backbone
         inputs, width, norm = sum(backbone.channels[-4:]), config.width, config.norm

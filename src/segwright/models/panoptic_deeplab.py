@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from segwright.contracts import CenterOutput, InputContract, PixelOutput, UserError
+from segwright.contracts import CenterOutput, InputContract, Model, PixelOutput
+from segwright.errors import UserError
 from segwright.labels import LabelSpace
 from segwright.models.backbones.resnet import ResNetConfig
 from segwright.models.backbones.timm import Backbone, Features
@@ -44,23 +45,22 @@ class PanopticDeepLabConfig:
     initial_std: float | None = None  # of both decoders' weights, S5: 0.001; None: He et al. 2015
     norm: Norm = field(default_factory=Norm)
 
-    def build(self, labels: LabelSpace, contract: InputContract) -> PanopticDeepLab:
+    def build(self, labels: LabelSpace, input: InputContract) -> PanopticDeepLab:
         """The network."""
         if self.foreground and self.instance is None:
             raise UserError(
                 "foreground is a score of the instance branch; expected an instance branch beside it"
             )
-        return PanopticDeepLab(self, self.backbone.build(len(contract.mean)), labels, contract)
+        return PanopticDeepLab(self, self.backbone.build(len(input.mean)), labels, input)
 
 
-class PanopticDeepLab(nn.Module):
+class PanopticDeepLab(Model):
     """The network; its maps have the stride of the finest map that refines them."""
 
     def __init__(
-        self, config: PanopticDeepLabConfig, backbone: Features, labels: LabelSpace, contract: InputContract
+        self, config: PanopticDeepLabConfig, backbone: Features, labels: LabelSpace, input: InputContract
     ) -> None:
-        super().__init__()
-        self.labels, self.contract = labels, contract
+        super().__init__(labels, input)
         self.backbone = backbone
         self.head = PanopticDeepLabHead(config, backbone, len(labels))
         initialize(self.head, std=config.initial_std)

@@ -35,12 +35,12 @@ class PSPNetConfig:
     norm: Norm = field(default_factory=Norm)
     auxiliary: tuple[AuxiliaryHeadConfig, ...] = field(default_factory=lambda: (AuxiliaryHeadConfig(),))
 
-    def build(self, labels: LabelSpace, contract: InputContract) -> Segmenter:
+    def build(self, labels: LabelSpace, input: InputContract) -> Segmenter:
         """The network."""
-        backbone = self.backbone.build(len(contract.mean))
+        backbone = self.backbone.build(len(input.mean))
         inputs = sum(backbone.channels) if self.merge else backbone.channels[-1]
         head = PSPNetHead(self, inputs, len(labels))
-        return Segmenter(backbone, head, labels, contract, auxiliary=self.auxiliary)
+        return Segmenter(backbone, head, labels, input, auxiliary=self.auxiliary)
 
 
 class PSPNetHead(nn.Module):

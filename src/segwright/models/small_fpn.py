@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from segwright.contracts import InputContract, PixelOutput
+from segwright.contracts import InputContract, Model, PixelOutput
 from segwright.labels import LabelSpace
 from segwright.models.layers.resize import upsample
 
@@ -28,20 +28,19 @@ class SmallFPNConfig:
     decoder: int = 64
     finer: int = 2  # the head's output stride is 4 / finer
 
-    def build(self, labels: LabelSpace, contract: InputContract) -> SmallFPN:
+    def build(self, labels: LabelSpace, input: InputContract) -> SmallFPN:
         """The network with random weights."""
-        return SmallFPN(self, labels, contract)
+        return SmallFPN(self, labels, input)
 
 
-class SmallFPNTrunk(nn.Module):
+class SmallFPNTrunk(Model):
     """Everything but the heads: from normalized images to merged maps of ``config.decoder`` channels."""
 
-    def __init__(self, config: SmallFPNConfig, labels: LabelSpace, contract: InputContract) -> None:
-        super().__init__()
-        self.labels, self.contract = labels, contract
+    def __init__(self, config: SmallFPNConfig, labels: LabelSpace, input: InputContract) -> None:
+        super().__init__(labels, input)
         widths, channels = config.widths, config.decoder
         self.stem = nn.Sequential(
-            ConvNorm(len(contract.mean), config.stem, stride=2), nn.ReLU(inplace=True),
+            ConvNorm(len(input.mean), config.stem, stride=2), nn.ReLU(inplace=True),
             ConvNorm(config.stem, widths[0], stride=2), nn.ReLU(inplace=True),
         )  # fmt: skip
         self.stages = nn.ModuleList(
@@ -73,8 +72,8 @@ class SmallFPNTrunk(nn.Module):
 class SmallFPN(SmallFPNTrunk):
     """The network; its logits are at stride 4 / ``finer``, one auxiliary head at stride 16 while it trains."""
 
-    def __init__(self, config: SmallFPNConfig, labels: LabelSpace, contract: InputContract) -> None:
-        super().__init__(config, labels, contract)
+    def __init__(self, config: SmallFPNConfig, labels: LabelSpace, input: InputContract) -> None:
+        super().__init__(config, labels, input)
         self.head = finer_head(config.decoder, len(labels), config.finer)
         self.auxiliary = nn.Conv2d(config.decoder, len(labels), 1)
         self.apply(initialize_small_fpn)

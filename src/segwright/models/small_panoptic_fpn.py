@@ -35,16 +35,16 @@ class SmallPanopticFPNConfig:
     foreground: bool = False
     reach: float = 16.0
 
-    def build(self, labels: LabelSpace, contract: InputContract) -> SmallPanopticFPN:
+    def build(self, labels: LabelSpace, input: InputContract) -> SmallPanopticFPN:
         """The network with random weights."""
-        return SmallPanopticFPN(self, labels, contract)
+        return SmallPanopticFPN(self, labels, input)
 
 
 class SmallPanopticFPN(SmallFPNTrunk):
     """The network; all maps are at stride 4 / ``trunk.finer``."""
 
-    def __init__(self, config: SmallPanopticFPNConfig, labels: LabelSpace, contract: InputContract) -> None:
-        super().__init__(config.trunk, labels, contract)
+    def __init__(self, config: SmallPanopticFPNConfig, labels: LabelSpace, input: InputContract) -> None:
+        super().__init__(config.trunk, labels, input)
         channels, finer, self.reach = config.trunk.decoder, config.trunk.finer, config.reach
         self.branch = nn.Sequential(
             ConvNorm(channels, config.branch), nn.ReLU(inplace=True),

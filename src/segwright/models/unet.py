@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from segwright.contracts import InputContract, PixelOutput
+from segwright.contracts import InputContract, Model, PixelOutput
 from segwright.labels import LabelSpace
 from segwright.models.backbones.timm import Backbone, TimmConfig
 from segwright.models.layers.conv import conv_norm
@@ -25,9 +25,9 @@ class UNetConfig:
     widths: tuple[int, ...] = (256, 128, 64, 32)
     norm: Norm = field(default_factory=Norm)
 
-    def build(self, labels: LabelSpace, contract: InputContract) -> UNet:
+    def build(self, labels: LabelSpace, input: InputContract) -> UNet:
         """The network."""
-        return UNet(self, labels, contract)
+        return UNet(self, labels, input)
 
 
 @dataclass(slots=True)
@@ -41,42 +41,40 @@ class PlainUNetConfig:
     align_corners: bool = True
     norm: Norm = field(default_factory=Norm)
 
-    def build(self, labels: LabelSpace, contract: InputContract) -> PlainUNet:
+    def build(self, labels: LabelSpace, input: InputContract) -> PlainUNet:
         """The network."""
-        return PlainUNet(self, labels, contract)
+        return PlainUNet(self, labels, input)
 
 
-class UNet(nn.Module):
+class UNet(Model):
     """The network; its logits are at the backbone's finest stride (2 for a ResNet)."""
 
-    def __init__(self, config: UNetConfig, labels: LabelSpace, contract: InputContract) -> None:
-        super().__init__()
-        self.labels, self.contract = labels, contract
-        self.backbone = config.backbone.build(len(contract.mean))
+    def __init__(self, config: UNetConfig, labels: LabelSpace, input: InputContract) -> None:
+        super().__init__(labels, input)
+        self.backbone = config.backbone.build(len(input.mean))
         channels = self.backbone.channels[::-1]
         inputs, steps = channels[0], []
         for skip, width in zip(channels[1:], config.widths, strict=False):
             steps.append(double_conv(inputs + skip, width, norm=config.norm))
             inputs = width
-        self.decoder = nn.ModuleList(steps)
+        self.decoder_blocks = nn.ModuleList(steps)
         self.head = nn.Conv2d(inputs, len(labels), 1)
 
     def forward(self, images: Float[Tensor, "images channels height width"]) -> PixelOutput:
         """Scores of normalized images."""
         x, *skips = list(self.backbone(images))[::-1]
-        for step, skip in zip(self.decoder, skips, strict=False):
+        for step, skip in zip(self.decoder_blocks, skips, strict=False):
             x = step(torch.cat([upsample(x, skip.shape[2:]), skip], 1))
         return PixelOutput(self.head(x))
 
 
-class PlainUNet(nn.Module):
+class PlainUNet(Model):
     """The network; a side that halves to less than its skip is padded, more at the end."""
 
-    def __init__(self, config: PlainUNetConfig, labels: LabelSpace, contract: InputContract) -> None:
-        super().__init__()
-        self.labels, self.contract = labels, contract
+    def __init__(self, config: PlainUNetConfig, labels: LabelSpace, input: InputContract) -> None:
+        super().__init__(labels, input)
         self.align_corners = config.align_corners
-        inputs = (len(contract.mean), *config.widths[:-1])
+        inputs = (len(input.mean), *config.widths[:-1])
         self.down = nn.ModuleList(
             double_conv(before, width, norm=config.norm, bias=True)
             for before, width in zip(inputs, config.widths, strict=True)

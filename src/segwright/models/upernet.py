@@ -32,11 +32,11 @@ class UPerNetConfig:
     norm: Norm = field(default_factory=Norm)
     auxiliary: tuple[AuxiliaryHeadConfig, ...] = ()
 
-    def build(self, labels: LabelSpace, contract: InputContract) -> Segmenter:
+    def build(self, labels: LabelSpace, input: InputContract) -> Segmenter:
         """The network."""
-        backbone = self.backbone.build(len(contract.mean))
+        backbone = self.backbone.build(len(input.mean))
         head = UPerNetHead(self, backbone.channels[-4:], len(labels))
-        return Segmenter(backbone, head, labels, contract, auxiliary=self.auxiliary)
+        return Segmenter(backbone, head, labels, input, auxiliary=self.auxiliary)
 
 
 class UPerNetHead(nn.Module):

@@ -11,19 +11,20 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
-from segwright.contracts import Decoder, InputContract, Prediction, Sample, UserError
+from segwright.contracts import Decoder, InputContract, Model
 from segwright.data.loading.batches import Collate
 from segwright.data.loading.targets import SemanticTargets
 from segwright.data.reading.file_lists import IMAGE_ENDINGS
 from segwright.data.reading.images import read_bands, read_image
 from segwright.data.reading.label_maps import write_png
 from segwright.decode.default import decoder_of, with_center_maps
+from segwright.errors import UserError
 from segwright.inference.single_pass import SINGLE_PASS, InferenceMode
 from segwright.labels import LabelSpace
 from segwright.models.weights.model_file import read_model
 from segwright.prediction.writers import FORMATS, Files, ids_in, image_id
+from segwright.samples import Prediction, Sample
 from segwright.visualization.label_maps import as_rgb
 from segwright.visualization.segments import VISUALIZATIONS, draw_colors, draw_prediction
 
@@ -41,10 +42,10 @@ class ImagePrediction(Prediction):
         return draw_prediction(as_rgb(self.image), self, self.labels)
 
 
-def load(source: Path | str, *, device: torch.device | str = "cpu", code: Any = None) -> nn.Module:
+def load(source: Path | str, *, device: torch.device | str = "cpu", code: Any = None) -> Model:
     """The model of a run folder (its best) or of a .safetensors file, in evaluation mode.
 
-    It carries ``labels`` and ``contract``. ``code`` is the module that defines it, if it is not segwright's.
+    It carries ``labels`` and ``input``. ``code`` is the module that defines it, if it is not segwright's.
     """
     path = Path(source)
     if path.is_dir():
@@ -58,36 +59,36 @@ def load(source: Path | str, *, device: torch.device | str = "cpu", code: Any = 
 
 
 def predict(
-    model: nn.Module,
+    model: Model,
     image: Path | str | NDArray[Any] | Any,
     *,
-    decode: Decoder | None = None,
-    forward: InferenceMode = SINGLE_PASS,
+    decoder: Decoder | None = None,
+    inference: InferenceMode = SINGLE_PASS,
 ) -> ImagePrediction:
     """The prediction for a path, a PIL image or an array, on the model's device.
 
     An array is RGB uint8 [H, W, 3] or, for a model of several bands, [H, W, bands] as the files hold it.
-    ``decode`` in place of the model's own decoder; ``forward``: how the model is run, for example ``TestTimeAugmentation``.
+    ``decoder`` in place of the model's own decoder; ``inference``: how the model is run, for example ``TestTimeAugmentation``.
     """
-    array, name = _as_array(image, model.contract)  # type: ignore[arg-type]
-    stack = Collate(SemanticTargets(), model.contract, model.labels)  # type: ignore[arg-type]
+    array, name = _as_array(image, model.input)
+    stack = Collate(SemanticTargets(), model.input, model.labels)
     batch = stack([Sample(array, np.zeros(array.shape[:2], np.uint8), name)])
     device = next(model.parameters()).device
     with torch.inference_mode():
-        output, padded = forward(model, replace(batch, images=batch.images.to(device)))
-    labels: LabelSpace = model.labels  # type: ignore[assignment]
-    (found,) = (decode or decoder_of(model))(output, batch.sizes, padded, labels)
+        output, padded = inference(model, replace(batch, images=batch.images.to(device)))
+    labels = model.labels
+    (found,) = (decoder or decoder_of(model))(output, batch.sizes, padded, labels)
     known = {each.name: getattr(found, each.name) for each in fields(Prediction)}
     return ImagePrediction(**known, image=array, labels=labels)
 
 
 def predict_files(
-    model: nn.Module,
+    model: Model,
     sources: Iterable[str],
     out: Path,
     *,
     save: Collection[str] = (),
-    forward: InferenceMode = SINGLE_PASS,
+    inference: InferenceMode = SINGLE_PASS,
     ids: Path | None = None,
 ) -> Iterator[tuple[Path, str | None]]:
     """Predict images, folders and globs into ``out``: each file, and what was wrong with it if it was skipped.
@@ -105,18 +106,18 @@ def predict_files(
         )
     paths, labels = find_images(sources), model.labels
     stems, id_of = [path.stem for path in paths], image_id if ids is None else ids_in(ids)
-    files: dict[str, Files] = {name: FORMATS[name](out, labels, id_of) for name in FORMATS if name in save}  # type: ignore[arg-type]
-    decode = with_center_maps(decoder_of(model)) if set(save) & set(VISUALIZATIONS) else None
+    files: dict[str, Files] = {name: FORMATS[name](out, labels, id_of) for name in FORMATS if name in save}
+    decoder = with_center_maps(decoder_of(model)) if set(save) & set(VISUALIZATIONS) else None
     for path in paths:
         # Two files of one stem (a.jpg, a.png) keep their endings apart.
         name = path.stem if stems.count(path.stem) == 1 else f"{path.stem}_{path.suffix[1:]}"
         try:
-            prediction = predict(model, path, decode=decode, forward=forward)
+            prediction = predict(model, path, decoder=decoder, inference=inference)
         except UserError as error:
             yield path, str(error)
             continue
         if prediction.panoptic is not None and "panoptic" not in files:
-            files["panoptic"] = FORMATS["panoptic"](out, labels, id_of)  # type: ignore[arg-type]
+            files["panoptic"] = FORMATS["panoptic"](out, labels, id_of)
         _write_pictures(out, name, prediction, save)
         for each in files.values():
             each.add(name, prediction)
@@ -126,18 +127,18 @@ def predict_files(
 
 
 def _write_pictures(out: Path, name: str, prediction: ImagePrediction, save: Collection[str]) -> None:
-    labels, image = prediction.labels, as_rgb(prediction.image)  # type: ignore[arg-type]
+    labels, image = prediction.labels, as_rgb(prediction.image)
     assert labels is not None
     write_png(out / "index" / f"{name}.png", labels.to_raw(prediction.semantic))
     write_png(out / "color" / f"{name}.png", draw_colors(prediction, labels))
     write_png(out / "overlay" / f"{name}.png", prediction.draw())
     for kind in VISUALIZATIONS:
         if kind in save:
-            if prediction.evidence is None:
+            if prediction.center_maps is None:
                 raise UserError(
                     f"--save {kind}: the model predicts classes alone; expected one that finds objects"
                 )
-            write_png(out / kind / f"{name}.png", VISUALIZATIONS[kind](image, prediction.evidence))
+            write_png(out / kind / f"{name}.png", VISUALIZATIONS[kind](image, prediction.center_maps))
 
 
 def find_images(sources: Iterable[str]) -> list[Path]:
@@ -157,8 +158,8 @@ def find_images(sources: Iterable[str]) -> list[Path]:
     return list(found)
 
 
-def _as_array(image: Any, contract: InputContract) -> tuple[NDArray[Any], str]:
-    bands = len(contract.mean) if contract.channels == "bands" else None
+def _as_array(image: Any, input: InputContract) -> tuple[NDArray[Any], str]:
+    bands = len(input.mean) if input.channels == "bands" else None
     if isinstance(image, str | Path):
         path = Path(image)
         return (read_image(path) if bands is None else read_bands(path, bands)), path.stem

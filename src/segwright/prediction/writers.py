@@ -6,7 +6,6 @@ manager, which closes it unless something went wrong. JSON files appear whole, w
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -15,12 +14,13 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.contracts import PredictedSegment, Prediction, UserError
-from segwright.data.conversion.labelme_rgb import whole
 from segwright.data.formats.coco import MOST_SEGMENT, Annotations
 from segwright.data.reading.label_maps import write_png
 from segwright.data.reading.rle import encode
+from segwright.errors import UserError
+from segwright.files import atomic_outputs, write_json
 from segwright.labels import LabelSpace
+from segwright.samples import PredictedSegment, Prediction
 
 _Own = TypeVar("_Own", bound="Files")
 ImageId = Callable[[str], Any]
@@ -115,7 +115,7 @@ class PanopticFiles(Files):
             )
         ]
         values = {"annotations": list(self.rows.values()), "categories": categories}
-        _write_json(self.out / "panoptic.json", values)
+        write_json(self.out / "panoptic.json", values, indent=None)
 
 
 @dataclass(slots=True)
@@ -143,7 +143,7 @@ class InstanceFiles(Files):
 
     def close(self) -> None:
         """Write the JSON file."""
-        _write_json(self.out / "instances.json", self.rows)
+        write_json(self.out / "instances.json", self.rows, indent=None)
 
 
 @dataclass(slots=True)
@@ -168,7 +168,7 @@ class CityscapesFiles(Files):
             mask = f"masks/{name}_{number}.png"
             write_png(folder / mask, (ids == segment.id).view(np.uint8) * np.uint8(255))
             lines.append(f"{mask} {self.labels.raw_values[segment.class_index]} {segment.score!r}\n")
-        with whole((folder / f"{name}.txt",), force=True) as (part,):
+        with atomic_outputs((folder / f"{name}.txt",), force=True) as (part,):
             part.write_text("".join(lines), encoding="utf-8")
 
 
@@ -211,8 +211,3 @@ def _things(name: str, prediction: Prediction, labels: LabelSpace) -> Iterator[P
                     f"{name}: object {segment.id} has no score; choose another score of the decoder"
                 )
             yield segment
-
-
-def _write_json(path: Path, values: Any) -> None:
-    with whole((path,), force=True) as (part,):
-        part.write_text(json.dumps(values), encoding="utf-8")

@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from segwright.config import from_yaml, load_code
-from segwright.contracts import UserError
+from segwright.errors import UserError
 from segwright.recipe import Recipe
 
 

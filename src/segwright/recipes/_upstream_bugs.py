@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from segwright.contracts import Decoder, PredictedSegment, Prediction, Sample, Targets
+from segwright.contracts import Decoder, Targets
 from segwright.data.loading.targets import SemanticTargets, TargetGenerator
 from segwright.labels import LabelSpace
+from segwright.samples import PredictedSegment, Prediction, Sample
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +86,9 @@ class LegacyPanopticDeepLab:
     crowd_centers: bool = False
     void_is_road: bool = False
 
-    def decoder(self, decode: Decoder) -> Decoder:
-        """``decode``, with its void as the mistake has it."""
-        return VoidAsFirst(decode) if self.void_is_road else decode
+    def decoder(self, decoder: Decoder) -> Decoder:
+        """``decoder``, with its void as the mistake has it."""
+        return VoidAsFirst(decoder) if self.void_is_road else decoder
 
 
 @dataclass(slots=True)
@@ -109,15 +110,15 @@ class PaddedTargets:
 
 @dataclass(slots=True)
 class VoidAsFirst:
-    """What ``decode`` says, but the void of panoptic maps belongs to the segment of class 0."""
+    """What ``decoder`` says, but the void of panoptic maps belongs to the segment of class 0."""
 
-    decode: Decoder
+    decoder: Decoder
 
     def __call__(
         self, output: Any, sizes: tuple[tuple[int, int], ...], padded: tuple[int, int], labels: LabelSpace
     ) -> list[Prediction]:
         """One prediction an image."""
-        return [_filled(found) for found in self.decode(output, sizes, padded, labels)]
+        return [_filled(found) for found in self.decoder(output, sizes, padded, labels)]
 
 
 def _filled(found: Prediction) -> Prediction:

@@ -32,7 +32,7 @@ def quick() -> Recipe:
     Begins at half resolution and ends in full; half of the draws look for a rare class, and half of the
     images get pixels of small classes pasted in. Figures: benchmarks/results.md.
     """
-    views = (
+    stages = (
         CropStage((176, 240), (0.4, 0.7), until=0.5),
         CropStage((256, 352), (0.6, 1.05), until=0.8),
         CropStage((352, 480), (0.8, 1.4)),
@@ -42,11 +42,11 @@ def quick() -> Recipe:
         name="camvid.quick",
         data=CamVid(),
         sampling=RareClassSampling(RARE, share=0.5),
-        augment=PasteClasses(Compose((ProgressiveCrop(views), colors)), SMALL, probability=0.5),
-        input=InputContract(mean=(107.0,) * 3, std=(74.0,) * 3, padding=(107.0,) * 3, multiple=8),
+        augmentation=PasteClasses(Compose((ProgressiveCrop(stages), colors)), SMALL, probability=0.5),
+        input=InputContract(mean=(107.0,) * 3, std=(74.0,) * 3, fill_value=(107.0,) * 3, multiple=8),
         model=SmallFPNConfig(),
         loss=SumOfLosses((CrossEntropy(WEIGHTS, reduced=True), Dice(0.5, reduced=True))),
-        decode=Argmax(),
+        decoder=Argmax(),
         schedule=Cosine(warmup=0.1),
         optim=Optim("muon", lr=2e-3, weight_decay=0.02, momentum=0.95, betas=(0.9, 0.99)),
         training=Training(
@@ -77,10 +77,10 @@ def unet_resnet34() -> Recipe:
         name="camvid.unet_resnet34",
         data=CamVid(),
         sampling=RareClassSampling(RARE, share=0.3),
-        augment=PasteClasses(Compose((view, colors)), SMALL, probability=0.3),
+        augmentation=PasteClasses(Compose((view, colors)), SMALL, probability=0.3),
         model=UNetConfig(TimmConfig("resnet34")),
         loss=SumOfLosses((CrossEntropy(WEIGHTS), Dice(weight=0.5))),
-        decode=Argmax(),
+        decoder=Argmax(),
         schedule=Poly(0.9, warmup=0.05),
         optim=Optim("adamw", lr=1e-3, weight_decay=0.05),
         training=Training(steps=12000, batch=16, ema=0.999, evaluate_every=0.05, save_every=0.05),
@@ -100,10 +100,10 @@ def ddrnet() -> Recipe:
         name="camvid.ddrnet",
         data=CamVid(),
         sampling=ClassUniformSampling(0.5),
-        augment=PasteInstances(ClassMix(Compose(changes), 0.3), SMALL, least=30, probability=0.3),
+        augmentation=PasteInstances(ClassMix(Compose(changes), 0.3), SMALL, least=30, probability=0.3),
         model=DDRNetConfig(),
         loss=SumOfLosses((BoundaryCrossEntropy(class_weights=WEIGHTS), AuxiliaryLoss(CrossEntropy(WEIGHTS)))),
-        decode=Argmax(),
+        decoder=Argmax(),
         schedule=OneCycle(peak=0.15),
         optim=Optim("sgd", lr=0.05, momentum=0.9, weight_decay=5e-4, nesterov=True),
         training=Training(

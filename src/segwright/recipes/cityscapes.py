@@ -77,10 +77,10 @@ def ocr_hrnet48() -> Recipe:
         name="cityscapes.ocr_hrnet48",
         data=Cityscapes(),
         sampling=ClassUniformSampling(0.5),
-        augment=Compose((RandomCrop((512, 1024), ScaleRange(0.5, 2.0)), ColorJitter(0.25, 0.25, 0.25))),
+        augmentation=Compose((RandomCrop((512, 1024), ScaleRange(0.5, 2.0)), ColorJitter(0.25, 0.25, 0.25))),
         model=OCRConfig(),
         loss=CrossEntropy(auxiliary=0.4),
-        decode=Argmax(),
+        decoder=Argmax(),
         schedule=Poly(0.9),
         optim=Optim("sgd", lr=1e-2, weight_decay=5e-4),
         training=Training(steps=120_000, batch=12, evaluate_every=0.05, save_every=0.05),
@@ -93,7 +93,7 @@ def deeplabv3plus_xception65() -> Recipe:
     torchrun --nproc-per-node 8 -m segwright train cityscapes.deeplabv3plus_xception65 --data CITYSCAPES
     """
     recipe = _plus("deeplabv3plus_xception65", XceptionConfig(output_stride=16), rates=(6, 12, 18))
-    recipe.input = InputContract(mean=(128.0,) * 3, std=(128.0,) * 3, padding=(128.0,) * 3)
+    recipe.input = InputContract(mean=(128.0,) * 3, std=(128.0,) * 3, fill_value=(128.0,) * 3)
     return recipe
 
 
@@ -109,11 +109,11 @@ def _recipe(name: str, model: ModelConfig, loss: Loss) -> Recipe:
     return Recipe(
         name=name,
         data=Cityscapes(),
-        augment=RandomCrop((769, 769), ScaleRange(0.7, 2.1, step=0.1)),
+        augmentation=RandomCrop((769, 769), ScaleRange(0.7, 2.1, step=0.1)),
         input=caffe_contract(),
         model=model,
         loss=loss,
-        decode=Argmax(),
+        decoder=Argmax(),
         schedule=Poly(0.9),
         optim=Optim("sgd", lr=1e-2, weight_decay=5e-4, decay_norm_and_bias=True),
         training=Training(steps=40_000, batch=8, evaluate_every=0.1, save_every=0.05),
@@ -149,10 +149,10 @@ def _plus(name: str, backbone: Backbone, rates: tuple[int, ...]) -> Recipe:
     return Recipe(
         name=f"cityscapes.{name}",
         data=Cityscapes(),
-        augment=RandomCrop((512, 1024), ScaleRange(0.5, 2.0, step=0.1), padding="four sides"),
+        augmentation=RandomCrop((512, 1024), ScaleRange(0.5, 2.0, step=0.1), anchor="random"),
         model=DeepLabV3PlusConfig(backbone, ASPPConfig(rates=rates), align_corners=True),
         loss=TopK(0.2, of="all", align_corners=True),
-        decode=Argmax(),
+        decoder=Argmax(),
         schedule=Poly(0.9),
         optim=Optim("sgd", lr=1e-2, weight_decay=1e-4),
         training=Training(steps=90_000, batch=16, evaluate_every=0.1, save_every=0.05),

@@ -36,7 +36,7 @@ from segwright.recipe import Optim, Recipe, Training
 from segwright.recipes._upstream_bugs import LegacyPanopticDeepLab
 from segwright.training.schedule import Poly
 
-GRAY = InputContract(mean=(128.0,) * 3, std=(128.0,) * 3, padding=(128.0,) * 3)
+GRAY = InputContract(mean=(128.0,) * 3, std=(128.0,) * 3, fill_value=(128.0,) * 3)
 EDGES = (512, 640, 704, 832, 896, 1024, 1152, 1216, 1344, 1408, 1536, 1664, 1728, 1856, 1920, 2048)
 
 
@@ -58,7 +58,7 @@ def deeplab_r50_os32_legacy() -> Recipe:
     recipe, legacy = deeplab_r50_os32(), LegacyPanopticDeepLab(crowd_centers=True, void_is_road=True)
     recipe.name += "_legacy"
     recipe.targets = PanopticTargets(crowd_centers=legacy.crowd_centers)
-    recipe.decode = legacy.decoder(recipe.decode)
+    recipe.decoder = legacy.decoder(recipe.decoder)
     return recipe
 
 
@@ -116,7 +116,7 @@ def deeplab_x65_os32() -> Recipe:
     torchrun --nproc-per-node 8 -m segwright train cityscapes_panoptic.deeplab_x65_os32 --data CITYSCAPES
     """
     network = _network(XceptionConfig(norm=XCEPTION_NORM), norm=XCEPTION_NORM)
-    return _recipe("deeplab_x65_os32", network, lr=5e-4, contract=XCEPTION_CONTRACT)
+    return _recipe("deeplab_x65_os32", network, lr=5e-4, input=XCEPTION_CONTRACT)
 
 
 def deeplab_mobilenet_v2_os32() -> Recipe:
@@ -150,7 +150,7 @@ def deeplab_d2_x65() -> Recipe:
 
     torchrun --nproc-per-node 8 -m segwright train cityscapes_panoptic.deeplab_d2_x65 --data CITYSCAPES
     """
-    return _detectron2("deeplab_d2_x65", XceptionConfig(output_stride=16), contract=GRAY)
+    return _detectron2("deeplab_d2_x65", XceptionConfig(output_stride=16), input=GRAY)
 
 
 def deeplab_d2_x65_separable() -> Recipe:
@@ -159,7 +159,7 @@ def deeplab_d2_x65_separable() -> Recipe:
     torchrun --nproc-per-node 8 -m segwright train cityscapes_panoptic.deeplab_d2_x65_separable --data CITYSCAPES
     """
     backbone = XceptionConfig(output_stride=16)
-    return _detectron2("deeplab_d2_x65_separable", backbone, separable=True, contract=GRAY)
+    return _detectron2("deeplab_d2_x65_separable", backbone, separable=True, input=GRAY)
 
 
 def deeplab_d2_h48() -> Recipe:
@@ -190,7 +190,7 @@ def deeplab_d2_h48_semantic() -> Recipe:
     network = _detectron2_network(HRNetConfig(48, align_corners=True), separable=False, deepest=32)
     network.semantic.projected, network.semantic.hidden, network.instance = (192, 96, 48), 0, None
     recipe.name, recipe.model = "cityscapes_panoptic.deeplab_d2_h48_semantic", network
-    recipe.augment = RandomCrop((512, 1024), ShortEdge(tuple(range(512, 2049, 256)), longest=4096))
+    recipe.augmentation = RandomCrop((512, 1024), ShortEdge(tuple(range(512, 2049, 256)), longest=4096))
     recipe.optim = Optim("sgd", lr=1e-2, weight_decay=1e-4, norm_decay=0.0, bias_decay=1e-4)
     recipe.training.batch = 16
     _only_classes(recipe)
@@ -218,17 +218,17 @@ def _recipe(
     *,
     lr: float = 5e-5,
     batch: int = 8,
-    contract: InputContract = CONTRACT,
+    input: InputContract = CONTRACT,
 ) -> Recipe:
     return Recipe(
         name=f"cityscapes_panoptic.{name}",
         data=Cityscapes("instances"),
-        augment=RandomCrop((1025, 2049), ScaleRange(0.5, 2.0, step=0.1), padding="four sides"),
-        input=replace(contract),
+        augmentation=RandomCrop((1025, 2049), ScaleRange(0.5, 2.0, step=0.1), anchor="random"),
+        input=replace(input),
         model=network,
         targets=PanopticTargets(),
         loss=CenterLoss(),
-        decode=CenterDecoder(),
+        decoder=CenterDecoder(),
         schedule=Poly(0.9),
         optim=Optim("adam", lr=lr, weight_decay=0.0),
         training=Training(steps=90_000, batch=batch, evaluate_every=0.1, save_every=0.05),
@@ -242,13 +242,13 @@ def _detectron2(
     *,
     separable: bool = False,
     deepest: int = 16,
-    contract: InputContract | None = None,
+    input: InputContract | None = None,
 ) -> Recipe:
     network = _detectron2_network(backbone, separable, deepest)
-    recipe = _recipe(name, network, lr=1e-3, batch=32, contract=contract or InputContract())
-    recipe.augment = RandomCrop((512, 1024), ShortEdge(EDGES, longest=4096))
+    recipe = _recipe(name, network, lr=1e-3, batch=32, input=input or InputContract())
+    recipe.augmentation = RandomCrop((512, 1024), ShortEdge(EDGES, longest=4096))
     recipe.targets = PanopticTargets(sigma=10)
-    recipe.loss, recipe.decode = CenterLoss(align_corners=False), CenterDecoder(align_corners=False)
+    recipe.loss, recipe.decoder = CenterLoss(align_corners=False), CenterDecoder(align_corners=False)
     recipe.schedule = Poly(0.9, warmup=1 / 90, warmup_start=1e-3)
     return recipe
 
@@ -276,4 +276,4 @@ def _detectron2_network(backbone: Backbone, separable: bool, deepest: int) -> Pa
 def _only_classes(recipe: Recipe, *, align_corners: bool = False) -> None:
     """The same run without objects."""
     recipe.data, recipe.targets, recipe.task = Cityscapes(), SemanticTargets(), "semantic"
-    recipe.loss, recipe.decode = TopK(0.2, of="all", align_corners=align_corners), Argmax()
+    recipe.loss, recipe.decoder = TopK(0.2, of="all", align_corners=align_corners), Argmax()

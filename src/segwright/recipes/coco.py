@@ -35,7 +35,7 @@ def panoptic_deeplab_x65() -> Recipe:
 
     torchrun --nproc-per-node 8 -m segwright train coco.panoptic_deeplab_x65 --data COCO
 
-    With a slip: no side was longer than 640 in training (``augment.scale.longest=640``).
+    With a slip: no side was longer than 640 in training (``augmentation.scale.longest=640``).
     """
     return _detectron2("panoptic_deeplab_x65", cityscapes_panoptic.deeplab_d2_x65_separable(), 16)
 
@@ -45,7 +45,7 @@ def panoptic_deeplab_h48() -> Recipe:
 
     torchrun --nproc-per-node 8 -m segwright train coco.panoptic_deeplab_h48 --data COCO
 
-    With a slip: no side was longer than 640 in training (``augment.scale.longest=640``).
+    With a slip: no side was longer than 640 in training (``augmentation.scale.longest=640``).
     """
     return _detectron2("panoptic_deeplab_h48", cityscapes_panoptic.deeplab_d2_h48_separable(), 32)
 
@@ -60,7 +60,7 @@ def panoptic_deeplab_r50() -> Recipe:
     recipe = cityscapes_panoptic.deeplab_r50_os32()
     recipe.name, recipe.data = "coco.panoptic_deeplab_r50", CocoPanoptic()
     scale = ScaleRange(0.5, 1.5, step=0.1, of=Rounded(LongEdge(641), 32, plus=1))
-    recipe.augment = RandomCrop((641, 641), scale, padding="four sides")
+    recipe.augmentation = RandomCrop((641, 641), scale, anchor="random")
     recipe.loss = CenterLoss(CrossEntropy(align_corners=True, weighted=True))
     recipe.training.steps, recipe.training.batch = 600_000, 12
     return recipe
@@ -69,12 +69,12 @@ def panoptic_deeplab_r50() -> Recipe:
 def _detectron2(name: str, recipe: Recipe, deepest: int) -> Recipe:
     """What Detectron2's recipes for COCO have other than those for Cityscapes."""
     recipe.name, recipe.data = f"coco.{name}", CocoPanoptic()
-    recipe.augment = RandomCrop((640, 640), ShortEdge(tuple(range(320, 961, 64)), longest=960))
+    recipe.augmentation = RandomCrop((640, 640), ShortEdge(tuple(range(320, 961, 64)), longest=960))
     mean, std = recipe.input.mean, recipe.input.std
-    recipe.input = InputContract(mean=mean, std=std, padding=mean, multiple=640)
+    recipe.input = InputContract(mean=mean, std=std, fill_value=mean, multiple=640)
     recipe.targets = PanopticTargets()
     recipe.loss = CenterLoss(TopK(1.0, of="all", weighted=True), align_corners=False)
-    recipe.decode = CenterDecoder(nms_kernel=41, stuff_area=4096, align_corners=False)
+    recipe.decoder = CenterDecoder(nms_kernel=41, stuff_area=4096, align_corners=False)
     recipe.optim.lr = 5e-4
     recipe.training.steps, recipe.training.batch = 200_000, 64
     network = recipe.model

@@ -32,7 +32,7 @@ def panoptic_quick() -> Recipe:
     Windows lie in facades, so pixels look for centers of their own class only. Figures, with and without that head:
     benchmarks/results.md.
     """
-    views = (
+    stages = (
         CropStage((224, 224), (0.5, 1.0), until=0.6),
         CropStage((288, 288), (0.6, 1.2), until=0.9),
         CropStage((384, 384), (0.8, 1.2)),
@@ -42,14 +42,14 @@ def panoptic_quick() -> Recipe:
         name="facade.panoptic_quick",
         data=Facade(),
         sampling=RareClassSampling(RARE, share=0.4),
-        augment=PasteInstances(
-            Compose((ProgressiveCrop(views, stretch=1.2), colors)), PASTED, probability=0.4
+        augmentation=PasteInstances(
+            Compose((ProgressiveCrop(stages, stretch=1.2), colors)), PASTED, probability=0.4
         ),
-        input=InputContract(mean=(117.0,) * 3, std=(66.0,) * 3, padding=(117.0,) * 3, multiple=32),
+        input=InputContract(mean=(117.0,) * 3, std=(66.0,) * 3, fill_value=(117.0,) * 3, multiple=32),
         model=SmallPanopticFPNConfig(foreground=True),
         targets=PanopticTargets(sigma=4, small_area=1024),
         loss=CenterLoss(CrossEntropy(WEIGHTS), center=50.0, offset=0.02, align_corners=False),
-        decode=CenterDecoder(0.2, nms_kernel=9, stuff_area=1024, align_corners=False, own_class=True),
+        decoder=CenterDecoder(0.2, nms_kernel=9, stuff_area=1024, align_corners=False, own_class=True),
         schedule=Cosine(warmup=0.1),
         optim=Optim("muon", lr=2e-3, weight_decay=0.02, momentum=0.95, betas=(0.9, 0.99)),
         training=Training(

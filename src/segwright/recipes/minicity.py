@@ -48,7 +48,7 @@ def deeplabv3_r50_mixed(legacy: LegacyTutorial = MEANT) -> Recipe:
     segwright train minicity.deeplabv3_r50_mixed --data MINICITY
     """
     blobs = CopyBlob(_crop(flip=legacy.flip), BLOBS, strays=legacy.stray_blobs, probability=1.0)
-    return _recipe("deeplabv3_r50_mixed", augment=CutMix(blobs, probability=1.0), legacy=legacy)
+    return _recipe("deeplabv3_r50_mixed", augmentation=CutMix(blobs, probability=1.0), legacy=legacy)
 
 
 def deeplabv3_r50_legacy() -> Recipe:
@@ -127,7 +127,7 @@ def deeplabv3_r101() -> Recipe:
 
     segwright train minicity.deeplabv3_r101 --data MINICITY
     """
-    recipe = _recipe("deeplabv3_r101", augment=_crop((384, 768), of=Fixed((512, 1024))))
+    recipe = _recipe("deeplabv3_r101", augmentation=_crop((384, 768), of=Fixed((512, 1024))))
     recipe.model = DeepLabV3Config(ResNetConfig(101, output_stride=8))
     return recipe
 
@@ -162,7 +162,7 @@ def _crop(size: tuple[int, int] = (576, 1152), *, of: Scale | None = None, flip:
 def _recipe(
     name: str,
     *,
-    augment: Augmentation | None = None,
+    augmentation: Augmentation | None = None,
     loss: Loss | None = None,
     norm: Norm | None = None,
     legacy: LegacyTutorial = MEANT,
@@ -171,10 +171,10 @@ def _recipe(
     return Recipe(
         name=f"minicity.{name}",
         data=MiniCity(),
-        augment=augment or _crop(flip=legacy.flip),
+        augmentation=augmentation or _crop(flip=legacy.flip),
         model=DeepLabV3Config(ResNetConfig(50, output_stride=8, norm=norm), norm=norm),
         loss=loss or CrossEntropy(),
-        decode=Argmax(),
+        decoder=Argmax(),
         schedule=Cosine(final=legacy.final_rate),
         optim=Optim("sgd", lr=1e-2, weight_decay=1e-4, decay_norm_and_bias=True),
         training=Training(steps=5000, batch=8, evaluate_every=0.05, save_every=0.05),

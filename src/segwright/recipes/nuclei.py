@@ -30,14 +30,14 @@ def instance_quick() -> Recipe:
     return Recipe(
         name="nuclei.instance_quick",
         data=Nuclei(),
-        augment=Compose((view, colors)),
-        input=InputContract(mean=(1.25,) * 3, std=(1.0,) * 3, padding=(20.0,) * 3, knee=8.0),
+        augmentation=Compose((view, colors)),
+        input=InputContract(mean=(1.25,) * 3, std=(1.0,) * 3, fill_value=(20.0,) * 3, log_scale=8.0),
         model=SmallPanopticFPNConfig(
             SmallFPNConfig(widths=(32, 64, 128, 192), depths=(1, 2, 2, 1)), foreground=True, reach=8.0
         ),
         targets=PanopticTargets(sigma=3),
         loss=CenterLoss(CrossEntropy(), center=20.0, offset=0.1, foreground=2.0, align_corners=False),
-        decode=CenterDecoder(threshold=0.15, nms_kernel=5, top_k=900, stuff_area=0, align_corners=False),
+        decoder=CenterDecoder(threshold=0.15, nms_kernel=5, top_k=900, stuff_area=0, align_corners=False),
         schedule=Cosine(warmup=0.1),
         optim=Optim("muon", lr=2e-3, weight_decay=0.02, momentum=0.95, betas=(0.9, 0.99)),
         training=Training(

@@ -24,16 +24,16 @@ def semantic() -> Recipe:
 
     segwright train own.semantic --data ROOT --out runs/own
     """
-    views = (CropStage((192, 192), (0.35, 0.9), until=0.6), CropStage((352, 352), (0.6, 1.4)))
+    stages = (CropStage((192, 192), (0.35, 0.9), until=0.6), CropStage((352, 352), (0.6, 1.4)))
     colors = ColorJitter(brightness=0.2, contrast=0.2, saturation=0.2, cast=0.08)
     return Recipe(
         name="own.semantic",
         data=Folder(),
-        augment=Compose((ProgressiveCrop(views), colors)),
+        augmentation=Compose((ProgressiveCrop(stages), colors)),
         input=InputContract(),
         model=SmallFPNConfig(),
         loss=SumOfLosses((CrossEntropy(), Dice(0.5))),
-        decode=Argmax(),
+        decoder=Argmax(),
         schedule=Cosine(warmup=0.1),
         optim=Optim("muon", lr=2e-3, weight_decay=0.02, momentum=0.95, betas=(0.9, 0.99)),
         training=Training(steps=3000, batch=4, ema=0.99),
@@ -51,7 +51,7 @@ def panoptic() -> Recipe:
     recipe.model = SmallPanopticFPNConfig(foreground=True)
     recipe.targets = PanopticTargets(sigma=6, small_area=1024)
     recipe.loss = CenterLoss(CrossEntropy(), offset=0.05, align_corners=False)
-    recipe.decode = CenterDecoder(stuff_area=256, align_corners=False)
+    recipe.decoder = CenterDecoder(stuff_area=256, align_corners=False)
     return recipe
 
 
@@ -63,5 +63,5 @@ def instance() -> Recipe:
     recipe = panoptic()
     recipe.name, recipe.task = "own.instance", "instance"
     recipe.data = CocoInstances()
-    recipe.decode = CenterDecoder(stuff_area=0, align_corners=False)
+    recipe.decoder = CenterDecoder(stuff_area=0, align_corners=False)
     return recipe

@@ -24,11 +24,11 @@ def road() -> Recipe:
     return Recipe(
         name="sigmoid.road",
         data=OneVsRest(StreetScenes(), "road"),
-        augment=ProgressiveCrop((CropStage((96, 144), (0.95, 1.15)),)),
+        augmentation=ProgressiveCrop((CropStage((96, 144), (0.95, 1.15)),)),
         input=InputContract(multiple=8),
         model=BinaryConfig(_small()),
         loss=SumOfLosses((BinaryCrossEntropy(), SigmoidDice(0.5))),
-        decode=Threshold(),
+        decoder=Threshold(),
         schedule=Cosine(warmup=0.1),
         optim=Optim("muon", lr=3e-3, weight_decay=0.02, momentum=0.95),
         training=Training(steps=700, batch=4, ema=0.98, evaluate_every=0.25, save_every=0.25),
@@ -43,7 +43,7 @@ def street() -> Recipe:
     recipe = road()
     recipe.name, recipe.data, recipe.model = "sigmoid.street", StreetScenes(), _small()
     recipe.loss = SumOfLosses((BinaryCrossEntropy(), LovaszHinge(weight=0.2)))
-    recipe.decode = Threshold((0.5,) * 5 + (0.35,) * 4)
+    recipe.decoder = Threshold((0.5,) * 5 + (0.35,) * 4)
     recipe.training = Training(steps=1400, batch=4, ema=0.99, evaluate_every=0.25, save_every=0.25)
     return recipe
 

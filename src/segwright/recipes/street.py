@@ -27,11 +27,11 @@ def quick() -> Recipe:
     return Recipe(
         name="street.quick",
         data=StreetScenes(),
-        augment=ProgressiveCrop((CropStage((96, 144), (0.95, 1.15)),)),
+        augmentation=ProgressiveCrop((CropStage((96, 144), (0.95, 1.15)),)),
         input=InputContract(multiple=8),
         model=SmallFPNConfig(widths=(32, 64, 96, 128), depths=(1, 1, 1, 1), stem=24, decoder=64),
         loss=CrossEntropy(WEIGHTS),
-        decode=Argmax(),
+        decoder=Argmax(),
         schedule=Cosine(warmup=0.1),
         optim=Optim("muon", lr=3e-3, weight_decay=0.02, momentum=0.95),
         training=Training(
@@ -53,5 +53,5 @@ def panoptic_quick() -> Recipe:
     )
     recipe.targets = PanopticTargets(sigma=3, small_area=200)
     recipe.loss = CenterLoss(CrossEntropy(WEIGHTS), offset=0.1, align_corners=False)
-    recipe.decode = CenterDecoder(threshold=0.15, nms_kernel=5, stuff_area=32, align_corners=False)
+    recipe.decoder = CenterDecoder(threshold=0.15, nms_kernel=5, stuff_area=32, align_corners=False)
     return recipe

@@ -77,7 +77,7 @@ def pspnet_r101() -> Recipe:
     """
     recipe = cityscapes.pspnet_r101()
     recipe.name, recipe.data = "voc.pspnet_r101", Voc(masks="SegmentationClassAug")
-    recipe.augment = RandomCrop((473, 473), ScaleRange(0.5, 1.6, step=0.1))
+    recipe.augmentation = RandomCrop((473, 473), ScaleRange(0.5, 1.6, step=0.1))
     return recipe
 
 
@@ -101,11 +101,11 @@ def _recipe(
     return Recipe(
         name=name,
         data=Voc(masks="SegmentationClassAug"),
-        augment=RandomCrop((321, 321), ScaleRange(0.5, 1.6, step=0.1)),
+        augmentation=RandomCrop((321, 321), ScaleRange(0.5, 1.6, step=0.1)),
         input=caffe_contract(),
         model=model,
         loss=loss,
-        decode=Argmax(),
+        decoder=Argmax(),
         schedule=Poly(0.9),
         optim=_optim(legacy),
         training=Training(steps=20_000, batch=10, evaluate_every=0.1, save_every=0.05),

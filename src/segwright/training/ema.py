@@ -7,6 +7,8 @@ import copy
 import torch
 from torch import nn
 
+from segwright.contracts import Model
+
 
 class ExponentialMovingAverage:
     """A second model whose parameters follow the first; its buffers (norm statistics) follow, too.
@@ -15,7 +17,7 @@ class ExponentialMovingAverage:
     beginning.
     """
 
-    def __init__(self, model: nn.Module, decay: float) -> None:
+    def __init__(self, model: Model, decay: float) -> None:
         self.model = copy.deepcopy(model).eval().requires_grad_(False)
         self.decay = decay
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
-import math
 import sys
 import time
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TextIO
 
-from segwright.contracts import UserError
+from segwright.errors import UserError
+from segwright.files import nan_to_null, write_text
 from segwright.recipe import Training
-from segwright.training.checkpoint import write_text
 from segwright.training.processes import Processes
 
 LINES = "log.jsonl"
@@ -77,10 +76,12 @@ class Log:
         """Numbers of a ``kind`` ("step", "evaluation") after ``step`` steps."""
         if not self.main:
             return
-        known = {
-            name: None if math.isnan(value) else value for name, value in values.items()
-        }  # JSON has no NaN
-        line = {"kind": kind, "step": step, **known, "seconds": round(time.perf_counter() - self.started, 3)}
+        line = {
+            "kind": kind,
+            "step": step,
+            **nan_to_null(values),
+            "seconds": round(time.perf_counter() - self.started, 3),
+        }
         with open(self.out / LINES, "a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         _write_csv(self.out)

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
-from segwright.contracts import UserError
+from segwright.errors import UserError
 from segwright.models.layers.norm_layers import freeze_norms, is_norm
 from segwright.recipe import Optim
 from segwright.recipes._repeated_sgd import RepeatedOptim, RepeatedSGD, divided

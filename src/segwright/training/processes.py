@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from segwright.contracts import UserError
+from segwright.errors import UserError
 
 T = TypeVar("T")
 

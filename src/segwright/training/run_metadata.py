@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import json
-import os
 import platform
 import subprocess
 import sys
@@ -16,14 +14,15 @@ from typing import Any
 import torch
 
 from segwright.config import to_yaml
-from segwright.contracts import Dataset, UserError
+from segwright.errors import UserError
+from segwright.files import read_json, write_json, write_text
 from segwright.recipe import Recipe
-from segwright.training.checkpoint import write_text
+from segwright.samples import Dataset
 from segwright.training.processes import Processes
 from segwright.version import VERSION
 
 # These change how fast a run goes, never what it computes.
-_FREE = ("workers", "log_every", "keep", "pictures", "wandb", "mlflow")
+_FREE = ("workers", "log_every", "keep_checkpoints", "num_visualizations", "wandb", "mlflow")
 
 
 def record(
@@ -55,7 +54,7 @@ def record(
         }
     if processes.main:
         write_text(out / "recipe.yaml", text)
-        write_text(out / "run.json", json.dumps(about, indent=2))
+        write_json(out / "run.json", about)
 
 
 def fingerprint(dataset: Dataset) -> dict[str, Any]:
@@ -79,28 +78,6 @@ def git_state() -> dict[str, Any] | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return {"commit": commit.stdout.strip(), "changed": bool(status.stdout.strip())}
-
-
-def read_json(path: Path) -> Any:
-    """The content of a JSON file; None if there is none."""
-    return json.loads(path.read_text()) if path.is_file() else None
-
-
-def refuse_unwritable(*paths: Path | None) -> None:
-    """``UserError`` for a file that could not be written at the end of long work; the folder is made."""
-    for path in paths:
-        if path is None:
-            continue
-        if path.is_dir():
-            raise UserError(f"{path}: is a folder; expected the name of a file to write")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if not os.access(path.parent, os.W_OK):
-            raise UserError(f"{path}: no permission to write there; name a file in a folder of yours")
-
-
-def write_json(path: Path, values: Any) -> None:
-    """Write a JSON file whole."""
-    write_text(path, json.dumps(values, indent=2))
 
 
 def _device(device: torch.device) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from segwright.contracts import Model
 from segwright.labels import LabelSpace
 from segwright.models.layers.inplace import recompute_activations
 from segwright.models.layers.norm_layers import make_global
@@ -27,7 +28,7 @@ _NUMBERS = ("best", "best_step", "seconds", "losses", "losses_of")
 class State:
     """Everything that a step changes; all of it is in a checkpoint, so a resumed run goes on bit for bit."""
 
-    model: nn.Module  # the weights
+    model: Model  # the weights
     network: nn.Module  # the same, compiled and parallel as asked for
     optimizers: list[torch.optim.Optimizer]
     scaler: torch.amp.GradScaler
@@ -40,7 +41,7 @@ class State:
     losses_of: int = 0
 
     @property
-    def eval_model(self) -> nn.Module:
+    def eval_model(self) -> Model:
         """The model that is evaluated and kept: averaged weights where the recipe wants them."""
         return self.model if self.ema is None else self.ema.model
 

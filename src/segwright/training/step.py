@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from segwright.contracts import Batch, CenterTargets, Loss, Targets
+from segwright.errors import RunError
 from segwright.recipe import Recipe
 from segwright.training.optim import clip, set_rate
 from segwright.training.precision import autocast, memory_format_of
@@ -21,7 +22,7 @@ from segwright.training.processes import Processes
 from segwright.training.state import State
 
 
-class NonFiniteLoss(RuntimeError):
+class NonFiniteLoss(RunError):
     """The loss is not a number: which step, which terms, which images, and where the batch was saved."""
 
 
@@ -81,7 +82,7 @@ def _counts(loss: Loss, parts: Sequence[Batch], processes: Processes) -> dict[st
 
 
 def _shares(state: State, part: Batch, recipe: Recipe, counts: dict[str, Tensor]) -> dict[str, Tensor]:
-    training, images = recipe.training, recipe.input.normalize(part.images)
+    training, images = recipe.training, state.model.input.normalize(part.images)
     images = images.contiguous(
         memory_format=memory_format_of(training.channels_last, training.precision, images.device)
     )

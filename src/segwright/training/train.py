@@ -11,19 +11,21 @@ from typing import Any
 
 import torch
 
-from segwright.contracts import Batch, Dataset, UserError
+from segwright.contracts import Batch
 from segwright.data.check import quick_check
 from segwright.data.loading.augmented_samples import AugmentedDataset
 from segwright.data.loading.batches import Collate, batches, default_workers
 from segwright.data.loading.sampling import positions
+from segwright.errors import RunError, UserError
 from segwright.evaluation.evaluate import described, evaluate
+from segwright.files import atomic_write, read_json, write_json
 from segwright.models.weights.model_file import write_model
 from segwright.recipe import Recipe, check, open_training_data
-from segwright.training.checkpoint import write_whole
+from segwright.samples import Dataset
 from segwright.training.log import Log
 from segwright.training.precision import autocast
 from segwright.training.processes import Processes, interrupts, join
-from segwright.training.run_metadata import read_json, record, write_json
+from segwright.training.run_metadata import record
 from segwright.training.state import State, restore, save, start
 from segwright.training.step import NonFiniteLoss, save_for_replay, take_step
 from segwright.training.visualizations import Pictures
@@ -31,7 +33,7 @@ from segwright.training.visualizations import Pictures
 BEST = "best.safetensors"
 
 
-class OutOfMemory(RuntimeError):
+class OutOfMemory(RunError):
     """The device has too little memory for a step, and the settings that need less."""
 
 
@@ -85,7 +87,7 @@ def train(
                     _evaluate(run, state, splits["val"])
                     stop = stop or _patience_is_over(run, state)
                 if stop or _due(run, state, recipe.training.save_every):
-                    save(state, out / "checkpoints", processes, keep=recipe.training.keep)
+                    save(state, out / "checkpoints", processes, keep=recipe.training.keep_checkpoints)
                 if stop:
                     break
             return _finish(run, state)
@@ -152,17 +154,17 @@ def _log(run: Run, state: State) -> None:
 def _evaluate(run: Run, state: State, data: Dataset) -> None:
     """Score the validation split; keep the model if it is the best so far."""
     training, processes, log = run.recipe.training, run.processes, run.log
-    pictures = Pictures(data, training.pictures, processes)
+    pictures = Pictures(data, training.num_visualizations, processes)
     result = evaluate(
         state.eval_model,
         data,
-        run.recipe.decode,
+        run.recipe.decoder,
         device=processes.device,
         group=processes,
         workers=_workers(run),
         max_detections=run.recipe.max_detections,
         autocast=autocast(training.precision, processes.device),
-        watch=pictures.watch,
+        on_image=pictures.on_image,
     )
     summary, score = result.summary(), result.selection_score(run.recipe.task)
     log.values("evaluation", state.step, summary)
@@ -173,14 +175,14 @@ def _evaluate(run: Run, state: State, data: Dataset) -> None:
         state.best = state.best if math.isnan(score) else score
         state.best_step = state.step
         if processes.main:
-            write_whole(
+            atomic_write(
                 run.out / BEST,
                 lambda part: write_model(
                     part,
                     state.eval_model,
                     run.recipe.model,
                     name=run.recipe.name,
-                    decode=run.recipe.decode,
+                    decoder=run.recipe.decoder,
                 ),
             )
             about = {"step": state.step, "split": "val"}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from segwright.contracts import Dataset, Prediction, Sample
 from segwright.data.reading.label_maps import write_png
+from segwright.samples import Dataset, Prediction, Sample
 from segwright.training.processes import Processes
 from segwright.visualization.label_maps import as_rgb, panels
 from segwright.visualization.segments import draw_prediction, draw_truth
@@ -23,7 +23,7 @@ class Pictures:
         self._rows: dict[int, list[Any]] = {}
         self._labels = data.labels
 
-    def watch(self, index: int, sample: Sample, prediction: Prediction) -> None:
+    def on_image(self, index: int, sample: Sample, prediction: Prediction) -> None:
         """Keep this image if it is one of those wanted."""
         if index in self._wanted:
             image = as_rgb(sample.image)

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.contracts import CenterMaps, PredictedSegment, Prediction, Sample, Segment
 from segwright.labels import LabelSpace
+from segwright.samples import CenterMaps, PredictedSegment, Prediction, Sample, Segment, index_of
 from segwright.visualization.label_maps import Picture, blend, colorize, overlay
 
 _MARK = (255, 255, 255)
@@ -50,7 +50,7 @@ def shades(ids: NDArray[Any], segments: Sequence[Segment | PredictedSegment], la
         color = labels.colors[segment.class_index]
         table[place] = _shade(color, seen[segment.class_index]) if things[segment.class_index] else color
         seen[segment.class_index] += 1
-    return table[_places(ids, segments)]
+    return table[index_of(ids, [segment.id for segment in segments])]  # -1: the last row, black
 
 
 def overlay_segments(
@@ -62,23 +62,23 @@ def overlay_segments(
     alpha: float = 0.55,
 ) -> Picture:
     """The image [H, W, 3] under the shades of its segments, with dark borders between them."""
-    places = _places(ids, segments)
-    return blend(image, shades(ids, segments, labels), places, places == len(segments), alpha=alpha)
+    index = index_of(ids, [segment.id for segment in segments])
+    return blend(image, shades(ids, segments, labels), index, index < 0, alpha=alpha)
 
 
-def heat_over(image: Picture, evidence: CenterMaps) -> Picture:
+def heat_over(image: Picture, center_maps: CenterMaps) -> Picture:
     """The heat map of centers over the image, from blue to red, with a mark at each center found."""
-    heat = (evidence.heat.clip(0, 1) * 255).astype(np.uint8)
+    heat = (center_maps.heat.clip(0, 1) * 255).astype(np.uint8)
     colors = cv2.applyColorMap(heat, cv2.COLORMAP_JET)[..., ::-1]
-    weight = 0.25 + 0.5 * evidence.heat.clip(0, 1)[..., None]
-    return mark_centers((image * (1 - weight) + colors * weight).astype(np.uint8), evidence)
+    weight = 0.25 + 0.5 * center_maps.heat.clip(0, 1)[..., None]
+    return mark_centers((image * (1 - weight) + colors * weight).astype(np.uint8), center_maps)
 
 
-def mark_centers(picture: Picture, evidence: CenterMaps) -> Picture:
+def mark_centers(picture: Picture, center_maps: CenterMaps) -> Picture:
     """The picture with a white mark at each center found."""
     marked: Picture = np.ascontiguousarray(picture).copy()
     radius = max(2, round(min(marked.shape[:2]) / 160))
-    for y, x in evidence.centers.tolist():
+    for y, x in center_maps.centers.tolist():
         cv2.circle(marked, (x, y), radius + 1, _RIM, -1, cv2.LINE_AA)
         cv2.circle(marked, (x, y), radius, _MARK, -1, cv2.LINE_AA)
     return marked
@@ -100,19 +100,9 @@ def offset_wheel(offset: NDArray[Any], *, reach: float | None = None) -> Picture
 VISUALIZATIONS: Mapping[str, Callable[[Picture, CenterMaps], Picture]] = {
     "centers": mark_centers,
     "heatmap": heat_over,
-    "offset": lambda _, evidence: offset_wheel(evidence.offset),
+    "offset": lambda _, center_maps: offset_wheel(center_maps.offset),
 }
 """Pictures of what objects were made of, by name."""
-
-
-def _places(ids: NDArray[Any], segments: Sequence[Segment | PredictedSegment]) -> NDArray[np.int64]:
-    """The place of each pixel's segment in the list; their number where there is none."""
-    if not segments:
-        return np.zeros(ids.shape, dtype=np.int64)
-    names = np.array([segment.id for segment in segments], dtype=np.int64)
-    order = np.argsort(names)
-    near = order[np.searchsorted(names[order], ids).clip(max=len(names) - 1)]
-    return np.where(names[near] == ids, near, len(names))
 
 
 def _shade(color: Sequence[int], number: int) -> tuple[int, int, int]:

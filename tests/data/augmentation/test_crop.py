@@ -8,12 +8,13 @@ from tests import small
 from tests.augmentation_samples import context, encoded, panoptic, sample
 
 from segwright.config import from_yaml, to_yaml
-from segwright.contracts import Sample, Segment, UserError
 from segwright.data.augmentation.crop import Compose, CropStage, ProgressiveCrop, RandomCrop
 from segwright.data.augmentation.geometry import Fixed, LongEdge, Rounded, ScaleRange, ShortEdge
 from segwright.data.augmentation.mixing import CopyBlob, CutMix, PasteInstances
 from segwright.data.augmentation.photometric import Blur, ColorJitter, Erase
 from segwright.data.loading.sampling import AspectRatioGrouping, ClassUniformSampling, RepeatFactorSampling
+from segwright.errors import UserError
+from segwright.samples import Sample, Segment
 
 
 def reference(
@@ -43,11 +44,11 @@ def reference(
 def test_a_view_equals_the_pixel_by_pixel_reference(
     monkeypatch, scale: tuple[float, float], seed: int
 ) -> None:
-    from segwright.data import augment
+    from segwright.data import augmentation
 
     windows = []
-    kind = augment.Window
-    monkeypatch.setattr(augment, "Window", lambda *a: windows.append(a) or kind(*a))
+    kind = augmentation.Window
+    monkeypatch.setattr(augmentation, "Window", lambda *a: windows.append(a) or kind(*a))
     one, size = sample(), (48, 64)
     made = ProgressiveCrop((CropStage(size, scale),), flip=0.5, stretch=1.2)(one, context(seed))
     corner, source, _, flip, _ = windows[0]
@@ -94,13 +95,13 @@ def test_a_view_shows_the_class_that_the_draw_names() -> None:
     classes[150:153, 20:23] = 5
     one = Sample(np.zeros((200, 300, 3), np.uint8), classes, "far")
     view = ProgressiveCrop((CropStage((40, 40), (1.0, 1.0)),))
-    assert all((view(one, context(seed, focus=5)).map == 5).any() for seed in range(20))
+    assert all((view(one, context(seed, target_class=5)).map == 5).any() for seed in range(20))
     assert not all((view(one, context(seed)).map == 5).any() for seed in range(20))
 
 
 @pytest.mark.parametrize(
     "geometry",
-    [ProgressiveCrop((CropStage((32, 32)),)), RandomCrop((32, 32), rotate=10.0, padding="four sides")],
+    [ProgressiveCrop((CropStage((32, 32)),)), RandomCrop((32, 32), rotate=10.0, anchor="random")],
 )
 def test_the_same_draw_gives_the_same_sample(geometry) -> None:
     chain = Compose((geometry, ColorJitter(0.3, 0.3, 0.3, 0.1, 0.1)))
@@ -134,19 +135,17 @@ def test_crops_have_their_size_whatever_the_scale(size: tuple[int, int], scale: 
         assert ((made.image == (9, 8, 7)).all(axis=2) >= (made.map == 255)).all()
 
 
-@pytest.mark.parametrize("padding", ["right and below", "four sides"])
-def test_only_what_lies_beside_a_small_image_is_ignored(padding: str) -> None:
+@pytest.mark.parametrize("anchor", ["top_left", "random"])
+def test_only_what_lies_beside_a_small_image_is_ignored(anchor: str) -> None:
     places = set()
     for seed in range(30):
-        made = RandomCrop((100, 140), ScaleRange(0.5, 0.5), flip=0.0, padding=padding)(
-            sample(), context(seed)
-        )
+        made = RandomCrop((100, 140), ScaleRange(0.5, 0.5), flip=0.0, anchor=anchor)(sample(), context(seed))
         inside = made.map != 255
         rows, columns = np.nonzero(inside)
         assert inside.sum() == 45 * 60 == (np.ptp(rows) + 1) * (np.ptp(columns) + 1)
         assert (made.image[~inside] == (9, 8, 7)).all()
         places.add((rows.min(), columns.min()))
-    assert places == {(0, 0)} if padding == "right and below" else len(places) > 20
+    assert places == {(0, 0)} if anchor == "top_left" else len(places) > 20
 
 
 def test_an_image_larger_than_the_crop_needs_no_padding() -> None:
@@ -169,7 +168,7 @@ def test_a_crop_shows_the_class_that_the_draw_names() -> None:
     classes[150:153, 20:23] = 5
     one = Sample(np.zeros((200, 300, 3), np.uint8), classes, "far")
     crop = RandomCrop((40, 40), ScaleRange(0.9, 1.5))
-    assert all((crop(one, context(seed, focus=5)).map == 5).any() for seed in range(20))
+    assert all((crop(one, context(seed, target_class=5)).map == 5).any() for seed in range(20))
     assert not all((crop(one, context(seed)).map == 5).any() for seed in range(20))
 
 
@@ -215,9 +214,7 @@ def test_an_image_and_a_map_of_two_sizes_are_refused() -> None:
 @pytest.mark.parametrize(
     "thing",
     [
-        RandomCrop(
-            (513, 1025), ScaleRange(0.5, 2.0, 0.1, of=LongEdge(641)), padding="four sides", rotate=10.0
-        ),
+        RandomCrop((513, 1025), ScaleRange(0.5, 2.0, 0.1, of=LongEdge(641)), anchor="random", rotate=10.0),
         RandomCrop(None, Rounded(ShortEdge((300, 600), longest=1000, per_batch=True), 32, plus=1)),
         CutMix(RandomCrop((64, 64), Fixed((512, 1024), keep_aspect=True))),
         CopyBlob(Compose((Blur(), Erase())), (("wall", "sidewalk"), (15, 0))),
@@ -235,8 +232,10 @@ def test_a_description_survives_yaml(thing) -> None:
 def test_a_tiny_recipe_has_tiny_crops_whatever_their_scale() -> None:
     recipe = small.recipe()
     scale = Rounded(ShortEdge((300, 600), longest=1000), 16)
-    recipe.augment = Compose((RandomCrop(None, scale), RandomCrop((513, 769), ScaleRange(of=LongEdge(640)))))
-    first, second = recipe.tiny().augment.steps
+    recipe.augmentation = Compose(
+        (RandomCrop(None, scale), RandomCrop((513, 769), ScaleRange(of=LongEdge(640))))
+    )
+    first, second = recipe.tiny().augmentation.steps
     assert first.size is None
     assert first.scale == Rounded(ShortEdge((64, 64), longest=64), 16)
     assert second == RandomCrop((64, 64), ScaleRange(of=LongEdge(64)))

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from PIL import Image
 from tests.augmentation_samples import context, encoded, panoptic, sample
 
-from segwright.contracts import Sample, Segment
 from segwright.data.augmentation.geometry import (
     Fixed,
     LongEdge,
@@ -21,6 +20,7 @@ from segwright.data.augmentation.geometry import (
     Window,
     without_unseen,
 )
+from segwright.samples import Sample, Segment
 
 SIZE = (1024, 2048)
 
@@ -93,7 +93,7 @@ def reference(one: Sample, window: Window, *, clamp: bool) -> tuple[np.ndarray, 
     (height, width), shape = window.size, one.map.shape
     step = (window.source[0] / height, window.source[1] / width)
     image = np.zeros((height, width, one.image.shape[2]))
-    image[:] = window.padding[: one.image.shape[2]]
+    image[:] = window.fill_value[: one.image.shape[2]]
     values = np.full((height, width), 255 if one.segments is None else 0, one.map.dtype)
     for row in range(height):
         for column in range(width):
@@ -102,7 +102,7 @@ def reference(one: Sample, window: Window, *, clamp: bool) -> tuple[np.ndarray, 
             if not (0 <= y < shape[0] and 0 <= x < shape[1]):
                 continue
             values[row, column] = one.map[int(y), int(x)]
-            image[row, column] = _blend(one, y - 0.5, x - 0.5, window.padding, clamp=clamp)
+            image[row, column] = _blend(one, y - 0.5, x - 0.5, window.fill_value, clamp=clamp)
     return image, values
 
 
@@ -134,7 +134,7 @@ def windows(draw_: st.DrawFn) -> dict[str, Any]:
         "source": source,
         "size": size,
         "flip": draw_(st.booleans()),
-        "padding": (9.0, 8.0, 7.0),
+        "fill_value": (9.0, 8.0, 7.0),
     }
 
 
@@ -175,7 +175,7 @@ def test_other_depths_and_bands_keep_theirs(dtype: type, bands: int, angle: floa
     assert made.shape == (45, 75, bands)
     assert made.dtype == dtype
     for band in range(bands):
-        single = replace(window, padding=(padding[band],)).cut_image(image[..., band : band + 1])
+        single = replace(window, fill_value=(padding[band],)).cut_image(image[..., band : band + 1])
         assert np.abs(made[..., band].astype(float) - single[..., 0]).max() <= 1
 
 

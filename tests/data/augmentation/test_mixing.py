@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.augmentation_samples import context, panoptic, sample
 
-from segwright.contracts import Sample, Segment, UserError
 from segwright.data.augmentation.crop import Compose, CropStage, ProgressiveCrop, RandomCrop
 from segwright.data.augmentation.geometry import ScaleRange
 from segwright.data.augmentation.mixing import (
@@ -24,6 +23,8 @@ from segwright.data.augmentation.mixing import (
     move,
     paste,
 )
+from segwright.errors import UserError
+from segwright.samples import Sample, Segment
 
 SAME = Compose()
 ALL = (
@@ -101,7 +102,7 @@ def test_samples_of_unequal_sizes_mix(mixing: Any, kind: Any) -> None:
 
 
 def test_crops_are_augmented_each_by_itself_before_they_mix() -> None:
-    crop = RandomCrop((65, 97), ScaleRange(0.5, 1.5), padding="four sides")
+    crop = RandomCrop((65, 97), ScaleRange(0.5, 1.5), anchor="random")
     made = ClassMix(crop, 1.0)(panoptic(seed=1), context(4, partner=panoptic(seed=2)))
     assert made.map.shape == (65, 97)
     assert {segment.id for segment in made.segments} == set(np.unique(made.map)) - {0}

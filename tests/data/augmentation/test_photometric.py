@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from tests.augmentation_samples import context, panoptic, sample
 
-from segwright.contracts import Sample, UserError
 from segwright.data.augmentation.photometric import Blur, ColorJitter, Erase
+from segwright.errors import UserError
+from segwright.samples import Sample
 
 
 def test_color_jitter_without_strength_changes_nothing() -> None:

@@ -9,7 +9,6 @@ import pytest
 from tests.data.coco_trees import instances, panoptic, read, save
 from tests.data.trees import INSTANCES, cityscapes, photo, write
 
-from segwright.contracts import UserError
 from segwright.data.conversion.coco import convert_cityscapes, convert_coco, convert_coco_train_ids
 from segwright.data.datasets.cityscapes import CLASSES, Cityscapes
 from segwright.data.datasets.coco_panoptic import CocoPanoptic
@@ -17,6 +16,7 @@ from segwright.data.datasets.facade import Facade
 from segwright.data.datasets.folder import Folder
 from segwright.data.datasets.panoptic_folder import PanopticFolder
 from segwright.data.reading.label_maps import pack, read_map, write_png
+from segwright.errors import UserError
 
 
 def test_polygons_become_maps_of_category_ids_that_open(tmp_path: Path) -> None:

@@ -12,12 +12,12 @@ import yaml
 from PIL import Image
 from tests.data.trees import photo, stripes, write
 
-from segwright.contracts import UserError
 from segwright.data.conversion.labelme_rgb import convert_labelme, convert_rgb, whole
 from segwright.data.datasets.folder import Folder
 from segwright.data.datasets.panoptic_folder import PanopticFolder
 from segwright.data.formats.file_dataset import apply_label_map
 from segwright.data.reading.label_maps import read_map, unpack, write_png
+from segwright.errors import UserError
 from segwright.labels import LabelSpace
 
 ROAD, CAR, OLD_CAR, VOID = 0x804080, 0x00008E, 0x00009E, 0x000000

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from tests.data import trees
 
-from segwright.contracts import UserError
 from segwright.data.datasets.ade20k import CLASSES, Ade20k
 from segwright.data.reading.label_maps import read_map, write_png
+from segwright.errors import UserError
 
 MAP = "ADEChallengeData2016/annotations/training/ADE_train_00000002.png"
 

@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 from tests.data import trees
 
-from segwright.contracts import UserError
 from segwright.data.datasets.bdd100k import CLASSES, PANOPTIC_CLASSES, Bdd100k
 from segwright.data.reading.label_maps import write_png
+from segwright.errors import UserError
 
 
 def test_the_panoptic_classes_are_30_of_stuff_and_10_of_things() -> None:

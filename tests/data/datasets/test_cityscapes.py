@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from tests.data import trees
 
-from segwright.contracts import Sample, UserError
 from segwright.data.datasets.cityscapes import CLASSES, FROM_TRAIN_IDS, TRAIN_ID_CLASSES, Cityscapes
 from segwright.data.reading.label_maps import read_map, write_png
+from segwright.errors import UserError
+from segwright.samples import Sample
 
 TRAIN_MAP = "gtFine/train/aachen/aachen_000000_000019_gtFine_labelIds.png"
 EXPECTED = trees.stripes(*trees.TRAIN_IDS)  # class indices are train ids

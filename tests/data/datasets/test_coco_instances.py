@@ -11,11 +11,11 @@ from pycocotools import mask as coder
 from tests.data.coco_trees import SIZE, image, instances, outline, read, save
 from tests.data.trees import photo
 
-from segwright.contracts import UserError
 from segwright.data.datasets.coco_instances import CLASSES, CocoInstances
 from segwright.data.formats.coco import Annotations, open_instances
 from segwright.data.formats.ground_truth import Polygons
 from segwright.data.formats.image_dataset import ImageDataset
+from segwright.errors import UserError
 
 MINE = CocoInstances(json="instances.json", images="images")
 pytestmark = pytest.mark.filterwarnings("ignore:.*array.*:DeprecationWarning")  # pycocotools as an oracle

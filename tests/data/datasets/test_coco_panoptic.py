@@ -11,10 +11,10 @@ import pytest
 from tests.data.coco_trees import CATEGORIES, SIZE, id_map, panoptic, read, save, write_ids
 from tests.data.trees import photo
 
-from segwright.contracts import UserError
 from segwright.data.conversion.coco import convert_coco_train_ids
 from segwright.data.datasets.coco_panoptic import CLASSES, CocoPanoptic
 from segwright.data.reading.label_maps import pack, read_map, write_png
+from segwright.errors import UserError
 
 JSON = "annotations/panoptic_val2017.json"
 

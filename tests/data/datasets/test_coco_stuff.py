@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from tests.data.trees import photo, stripes
 
-from segwright.contracts import UserError
 from segwright.data.datasets.coco_stuff import CLASSES, CocoStuff
 from segwright.data.formats.image_dataset import ImageDataset
 from segwright.data.reading.label_maps import read_map, write_png
+from segwright.errors import UserError
 
 GAPS = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83, 91)  # categories that were never annotated
 

@@ -7,11 +7,11 @@ import pytest
 from tests.data.coco_trees import read
 from tests.data.trees import photo
 
-from segwright.contracts import Sample
 from segwright.data.datasets.facade import CLASSES, Facade
 from segwright.data.formats.coco import Annotations
 from segwright.data.formats.ground_truth import Polygons
 from segwright.data.formats.image_dataset import ImageDataset
+from segwright.samples import Sample
 
 
 @pytest.fixture

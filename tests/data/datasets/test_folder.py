@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from tests.data.trees import palette_map, photo, stripes, write
 
-from segwright.contracts import UserError
 from segwright.data.datasets.folder import Folder
 from segwright.data.formats.image_dataset import ImageDataset
 from segwright.data.reading.label_maps import unpack, write_png
+from segwright.errors import UserError
 
 LABEL_MAP = (
     "classes: {field: 1, water: {raw: 2, color: '#0000ff'}, house: {raw: [7, 8], thing: true}}\nignored: 0\n"

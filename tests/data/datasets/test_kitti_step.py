@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from tests.data import trees
 
-from segwright.contracts import UserError
 from segwright.data.datasets.kitti_step import CLASSES, TRAIN, VAL, KittiStep
 from segwright.data.reading.label_maps import read_map, write_png
+from segwright.errors import UserError
 
 
 def test_the_official_sequences_part_the_21_drives() -> None:

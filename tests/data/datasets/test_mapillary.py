@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from tests.data import trees
 
-from segwright.contracts import UserError
 from segwright.data.datasets.mapillary import Mapillary
 from segwright.data.reading.label_maps import write_png
+from segwright.errors import UserError
 
 TREES = [("v1.2", False), ("v1.2", True), ("v2.0", False)]
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from tests.data import trees
 
-from segwright.contracts import UserError
 from segwright.data.datasets.cityscapes import CLASSES
 from segwright.data.datasets.minicity import MiniCity
+from segwright.errors import UserError
 
 
 def test_flat_folders_are_read_with_the_classes_of_cityscapes(tmp_path: Path) -> None:

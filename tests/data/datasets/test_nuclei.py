@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from tests.data.trees import photo, stripes
 
-from segwright.contracts import Segment, UserError
 from segwright.data.datasets.nuclei import Nuclei
 from segwright.data.reading.label_maps import read_map, write_png
+from segwright.errors import UserError
+from segwright.samples import Segment
 
 
 def test_every_nucleus_of_the_real_images_is_counted(shared: Path) -> None:

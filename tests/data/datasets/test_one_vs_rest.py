@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from tests.small import Blocks
 
-from segwright.contracts import UserError
 from segwright.data.datasets.one_vs_rest import OneVsRest
 from segwright.data.datasets.street import StreetScenes
+from segwright.errors import UserError
 
 
 def test_the_class_is_one_the_others_zero_and_what_is_ignored_stays_so() -> None:

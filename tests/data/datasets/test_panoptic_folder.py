@@ -9,10 +9,10 @@ import pytest
 from tests.data.coco_trees import CATEGORIES, panoptic, read, save
 from tests.data.trees import photo, stripes, write
 
-from segwright.contracts import UserError
 from segwright.data.datasets.panoptic_folder import PanopticFolder
 from segwright.data.formats.image_dataset import ImageDataset
 from segwright.data.reading.label_maps import write_png
+from segwright.errors import UserError
 
 CLASSES = "classes: {road: 1, car: {raw: 2, thing: true}, person: {raw: 3, thing: true}}\nignored: 0\n"
 

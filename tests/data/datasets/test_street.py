@@ -8,9 +8,10 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
-from segwright.contracts import IGNORED, Dataset, Sample, UserError
 from segwright.data.datasets.street import StreetScenes
+from segwright.errors import UserError
 from segwright.metrics.confusion import ConfusionMatrix
+from segwright.samples import IGNORED, Dataset, Sample
 
 
 def opened(split: str = "val", **options: object) -> Dataset:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from tests.data import trees
 
-from segwright.contracts import UserError
 from segwright.data.datasets.voc import CLASSES, Voc
 from segwright.data.reading.label_maps import read_map, write_png
+from segwright.errors import UserError
 
 HOME = "VOCdevkit/VOC2012"
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from tests.data.formats.test_image_dataset import fake_camvid
 
-from segwright.contracts import Sample, Segment
 from segwright.data.datasets.camvid import CamVid
 from segwright.data.formats.cache import CachedDataset, SampleStore
 from segwright.data.reading.label_maps import write_png
+from segwright.samples import Sample, Segment
 
 
 @pytest.fixture

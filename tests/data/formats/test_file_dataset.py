@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from tests.data.formats.test_image_dataset import fake_camvid
 
-from segwright.contracts import UserError
 from segwright.data.datasets.camvid import CLASSES, CamVid
 from segwright.data.formats.file_dataset import apply_label_map
+from segwright.errors import UserError
 
 
 def test_classes_are_merged_dropped_and_renamed_in_loader_and_prediction(tmp_path: Path) -> None:

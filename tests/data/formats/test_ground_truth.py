@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from pycocotools import mask as coder
 
-from segwright.contracts import Segment, UserError
 from segwright.data.formats.ground_truth import (
     ClassAndInstanceMaps,
     ClassMaps,
@@ -28,7 +27,9 @@ from segwright.data.formats.instance_encoding import (
 )
 from segwright.data.reading.file_lists import Strings
 from segwright.data.reading.label_maps import unpack, write_png
+from segwright.errors import UserError
 from segwright.labels import LabelSpace
+from segwright.samples import Segment
 
 SPACE = LabelSpace(
     "streets",

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segwright.contracts import UserError
 from segwright.data.check import quick_check
 from segwright.data.datasets.camvid import CamVid
 from segwright.data.reading.images import read_image
 from segwright.data.reading.label_maps import read_map, write_png
+from segwright.errors import UserError
 
 
 def fake_camvid(root: Path, *, train: int = 4, val: int = 2) -> Path:

@@ -11,10 +11,12 @@ import pytest
 import torch
 from tests import small
 
-from segwright.contracts import IGNORED, InputContract, Sample, UserError
+from segwright.contracts import InputContract
 from segwright.data.loading.batches import Collate, batches
 from segwright.data.loading.targets import SemanticTargets
 from segwright.data.reading.file_lists import Paths
+from segwright.errors import UserError
+from segwright.samples import IGNORED, Sample
 
 
 class Broken:
@@ -32,12 +34,10 @@ def test_a_broken_file_is_told_in_one_line_whoever_read_it(workers: int) -> None
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float32])
 def test_bands_of_any_depth_go_through_the_road(kind: type) -> None:
     image = np.random.default_rng(0).integers(0, 255, (6, 9, 5)).astype(kind)
-    contract = InputContract("bands", 65535.0, (10.0,) * 5, (2.0,) * 5, (7.0,) * 5, multiple=4)
-    batch = Collate(SemanticTargets(), contract, small.LABELS)(
-        [Sample(image, np.zeros((6, 9), np.uint8), "a")]
-    )
+    input = InputContract("bands", 65535.0, (10.0,) * 5, (2.0,) * 5, (7.0,) * 5, multiple=4)
+    batch = Collate(SemanticTargets(), input, small.LABELS)([Sample(image, np.zeros((6, 9), np.uint8), "a")])
     assert batch.images.shape == (1, 5, 8, 12)
-    normal = contract.normalize(batch.images)
+    normal = input.normalize(batch.images)
     assert torch.allclose(
         normal[0, :, :6, :9], torch.from_numpy((image.astype(np.float32) - 10) / 2).permute(2, 0, 1)
     )

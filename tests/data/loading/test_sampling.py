@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests import small
 
-from segwright.contracts import InputContract, Sample, UserError
+from segwright.contracts import InputContract
 from segwright.data.augmentation.crop import Augmentation, RandomCrop
 from segwright.data.augmentation.geometry import ShortEdge
 from segwright.data.augmentation.mixing import ClassMix
@@ -26,6 +26,8 @@ from segwright.data.loading.sampling import (
     positions,
 )
 from segwright.data.loading.targets import SemanticTargets
+from segwright.errors import UserError
+from segwright.samples import Sample
 
 DATA = small.Blocks().open(None, "train")
 
@@ -61,9 +63,9 @@ def test_processes_and_parts_divide_a_step_without_overlap(
 def test_rare_classes_are_drawn_as_often_as_asked_for() -> None:
     order = RareClassSampling(("blue",), share=0.5, least=20).open(DATA, seed=0)
     places = [order.at(p) for p in range(400)]
-    focused = [place for place in places if place.focus is not None]
+    focused = [place for place in places if place.target_class is not None]
     assert 150 < len(focused) < 250
-    assert all(place.focus == 2 for place in focused)
+    assert all(place.target_class == 2 for place in focused)
     assert all((DATA[place.index].map == 2).sum() >= 20 for place in focused)
     with pytest.raises(UserError, match="no class 'green'"):
         RareClassSampling(("green",)).open(DATA, seed=0)
@@ -100,12 +102,12 @@ RARE = Given([held(0), held(0, 1), *[held(0) for _ in range(97)], held(0, 1, 2)]
 def test_every_class_can_come_equally_often() -> None:
     order = ClassUniformSampling(share=1.0, least=5).open(RARE, seed=0)
     places = [order.at(p) for p in range(600)]
-    counts = np.bincount([place.focus for place in places], minlength=3)
+    counts = np.bincount([place.target_class for place in places], minlength=3)
     assert counts.min() > 150
-    assert {place.index for place in places if place.focus == 2} == {99}
-    assert {place.index for place in places if place.focus == 1} == {1, 99}
+    assert {place.index for place in places if place.target_class == 2} == {99}
+    assert {place.index for place in places if place.target_class == 1} == {1, 99}
     absent = ClassUniformSampling(share=1.0).open(Given([held(), held()]), seed=0)
-    assert {absent.at(p).focus for p in range(20)} == {None}
+    assert {absent.at(p).target_class for p in range(20)} == {None}
 
 
 def test_images_of_rare_classes_repeat_by_the_root_of_their_rarity() -> None:
@@ -156,13 +158,13 @@ def test_worker_processes_count_the_same() -> None:
 def test_a_step_of_whole_images_shares_its_size_and_is_padded_to_a_multiple() -> None:
     shapes = [(30 + k, 60 + 3 * k) for k in range(8)] + [(70 + k, 50) for k in range(4)]
     data = Given([held(0, size=size) for size in shapes], told=True)
-    augment = RandomCrop(None, ShortEdge((24, 32, 40), longest=80, per_batch=True), flip=0.5)
+    augmentation = RandomCrop(None, ShortEdge((24, 32, 40), longest=80, per_batch=True), flip=0.5)
     order = AspectRatioGrouping().open(data, seed=0, batch=4)
     made = list(
         batches(
-            AugmentedDataset(data, order, augment, (7.0,) * 3, 0, 10, 4),
+            AugmentedDataset(data, order, augmentation, (7.0,) * 3, 0, 10, 4),
             positions(0, 10, batch=4),
-            Collate(SemanticTargets(), InputContract(multiple=8, padding=(7.0,) * 3), data.labels),
+            Collate(SemanticTargets(), InputContract(multiple=8, fill_value=(7.0,) * 3), data.labels),
         )
     )
     short = []
@@ -181,18 +183,25 @@ def test_a_step_of_whole_images_shares_its_size_and_is_padded_to_a_multiple() ->
 
 def draws(seed: int = 0) -> AugmentedDataset:
     return AugmentedDataset(
-        DATA, ShuffledSampling().open(DATA, seed), small.recipe().augment, (0.0,) * 3, seed, 10, 4
+        DATA, ShuffledSampling().open(DATA, seed), small.recipe().augmentation, (0.0,) * 3, seed, 10, 4
     )
 
 
 MIXED = ClassMix(RandomCrop((33, 41), ShortEdge((30, 50), per_batch=True), rotate=5.0), 0.7)
 
 
-@pytest.mark.parametrize("augment", [small.recipe().augment, MIXED], ids=["view", "mixed"])
-def test_workers_change_nothing_and_a_later_start_continues(augment: Augmentation) -> None:
+@pytest.mark.parametrize("augmentation", [small.recipe().augmentation, MIXED], ids=["view", "mixed"])
+def test_workers_change_nothing_and_a_later_start_continues(augmentation: Augmentation) -> None:
     stack = Collate(SemanticTargets(), InputContract(), DATA.labels)
     alone, helped, later = (
-        list(batches(replace(draws(), augment=augment), positions(start, 4, batch=4), stack, workers=workers))
+        list(
+            batches(
+                replace(draws(), augmentation=augmentation),
+                positions(start, 4, batch=4),
+                stack,
+                workers=workers,
+            )
+        )
         for start, workers in ((0, 0), (0, 2), (2, 0))
     )
     for one, two in [*zip(alone, helped, strict=True), *zip(alone[2:], later, strict=True)]:
@@ -211,8 +220,8 @@ def test_an_image_drawn_twice_differs() -> None:
 def test_images_of_unequal_sizes_are_padded_and_the_padding_has_no_truth() -> None:
     first, second = DATA[0], DATA[1]
     second = type(second)(second.image[:20, :30], second.map[:20, :30], "small")
-    contract = InputContract(padding=(1.0, 2.0, 3.0), multiple=32)
-    batch = Collate(SemanticTargets(), contract, DATA.labels)([first, second])
+    input = InputContract(fill_value=(1.0, 2.0, 3.0), multiple=32)
+    batch = Collate(SemanticTargets(), input, DATA.labels)([first, second])
     assert batch.images.shape == (2, 3, 64, 64)
     assert batch.images.is_contiguous(memory_format=torch.channels_last)
     assert batch.sizes == ((40, 56), (20, 30))

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from tests.augmentation_samples import LABELS, panoptic, sample
 
-from segwright.contracts import Batch, CenterTargets, Segment, UserError
+from segwright.contracts import Batch, CenterTargets
 from segwright.data.loading.targets import ImageTargets, PanopticTargets, center_targets
+from segwright.errors import UserError
+from segwright.samples import Segment
 
 THINGS = (2, 3)
 MAPS = ("semantic", "center", "offset", "semantic_weight", "center_weight", "offset_weight", "foreground")

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segwright.contracts import UserError
 from segwright.data.reading.file_lists import Paths, Strings, images_in, lines_of, partners
+from segwright.errors import UserError
 
 
 @given(st.lists(st.text()))

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from segwright.contracts import UserError
 from segwright.data.reading.images import image_size, orientation, read_bands, read_image, turn
 from segwright.data.reading.label_maps import write_png
+from segwright.errors import UserError
 
 
 def photograph(path: Path, *, size: tuple[int, int] = (30, 20), **options: object) -> Image.Image:

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
-from segwright.contracts import UserError
 from segwright.data.reading.label_maps import pack, present, read_map, unpack, write_png
+from segwright.errors import UserError
 
 
 def test_palette_gray_16_bit_and_bit_maps_give_their_values(tmp_path: Path) -> None:

@@ -14,13 +14,14 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from tests.data.coco_trees import CATEGORIES, SIZE, SQUARE, image, outline, read, save
 
-from segwright.contracts import PredictedSegment, UserError
 from segwright.data.datasets.cityscapes import CLASSES
 from segwright.data.formats.ground_truth import EncodedInstanceMaps
 from segwright.data.formats.instance_encoding import ClassTimesDivisor
 from segwright.data.reading.label_maps import write_png
+from segwright.errors import UserError
 from segwright.evaluation.files.instance import score_cityscapes, score_instances
 from segwright.metrics.cityscapes_ap import CityscapesAP
+from segwright.samples import PredictedSegment
 
 NAMES = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large")
 

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 from tests.data.coco_trees import CATEGORIES, id_map, read, save, write_ids
 
-from segwright.contracts import Segment, UserError
 from segwright.data.datasets.coco_panoptic import CLASSES as COCO
 from segwright.data.reading.label_maps import pack, read_map, write_png
+from segwright.errors import UserError
 from segwright.evaluation.files.panoptic import score_panoptic
 from segwright.labels import LabelSpace
 from segwright.metrics.panoptic_quality import PanopticQuality
+from segwright.samples import Segment
 
 COLUMNS = ((1, 4), (70000, 5), (300, 3))
 

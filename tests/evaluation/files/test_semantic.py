@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from segwright.contracts import UserError
 from segwright.data.datasets.camvid import CLASSES as CAMVID
 from segwright.data.datasets.cityscapes import CLASSES
 from segwright.data.reading.label_maps import read_map, write_png
+from segwright.errors import UserError
 from segwright.evaluation.files.semantic import score_semantic
 from segwright.labels import LabelSpace
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from segwright.contracts import UserError
+from segwright.errors import UserError
 from segwright.models.backbones.hrnet import HRNetConfig
 from segwright.models.backbones.mnasnet import MNASNetConfig
 from segwright.models.backbones.mobilenet_v2 import MobileNetV2Config

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from segwright.contracts import UserError
+from segwright.errors import UserError
 from segwright.models.weights.foreign_file import read_pickle, read_tensors, unwrap
 
 

@@ -8,8 +8,9 @@ import pytest
 import torch
 from tests import small
 
-from segwright.contracts import InputContract, UserError
+from segwright.contracts import InputContract
 from segwright.decode.panoptic import CenterDecoder
+from segwright.errors import UserError
 from segwright.models.backbones.resnet import ResNetConfig
 from segwright.models.fcn import FCNConfig
 from segwright.models.layers.norm_config import Norm
@@ -17,7 +18,7 @@ from segwright.models.layers.segmenter import AuxiliaryHeadConfig
 from segwright.models.pspnet import PSPNetConfig
 from segwright.models.weights.model_file import read_file, read_model, start_from, write_model
 
-BGR = InputContract("BGR", mean=(1.5, 2.5, 3.5), std=(1.0, 1.0, 1.0), padding=(3.5, 2.5, 1.5), multiple=1)
+BGR = InputContract("BGR", mean=(1.5, 2.5, 3.5), std=(1.0, 1.0, 1.0), fill_value=(3.5, 2.5, 1.5), multiple=1)
 
 
 def config(classes: int = 16) -> PSPNetConfig:
@@ -31,7 +32,7 @@ def test_a_file_carries_everything_that_the_model_was(tmp_path: Path) -> None:
     model = config().build(small.LABELS, BGR).eval()
     write_model(tmp_path / "m.safetensors", model, config(), name="mine")
     again = read_model(tmp_path / "m.safetensors")
-    assert again.contract == BGR and again.labels == small.LABELS and not again.training
+    assert again.input == BGR and again.labels == small.LABELS and not again.training
     images = torch.randn(1, 3, 65, 49)
     with torch.inference_mode():
         wanted, found = model(images), again(images)
@@ -76,7 +77,7 @@ def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
 
 def test_a_file_carries_its_decoder_and_does_without_one(tmp_path: Path) -> None:
     model = config().build(small.LABELS, BGR).eval()
-    write_model(tmp_path / "with.safetensors", model, config(), decode=CenterDecoder(top_k=30))
+    write_model(tmp_path / "with.safetensors", model, config(), decoder=CenterDecoder(top_k=30))
     write_model(tmp_path / "without.safetensors", model, config())
-    assert read_model(tmp_path / "with.safetensors").decode == CenterDecoder(top_k=30)
-    assert read_model(tmp_path / "without.safetensors").decode is None
+    assert read_model(tmp_path / "with.safetensors").decoder == CenterDecoder(top_k=30)
+    assert read_model(tmp_path / "without.safetensors").decoder is None

@@ -12,7 +12,7 @@ import pytest
 import torch
 from tests.models.weights.test_foreign_file import Danger
 
-from segwright.contracts import UserError
+from segwright.errors import UserError
 from segwright.models.weights.foreign_file import read_tensors
 from segwright.models.weights.safe_pickle import read_arrays
 

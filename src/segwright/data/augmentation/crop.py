@@ -7,8 +7,9 @@ from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
-from segwright.contracts import AugmentationContext, Sample, UserError
 from segwright.data.augmentation.geometry import Scale, ScaleRange, Window, without_unseen
+from segwright.errors import UserError
+from segwright.samples import AugmentationContext, Sample
 
 
 @runtime_checkable
@@ -46,27 +47,27 @@ class CropStage:
 class ProgressiveCrop:
     """Random scale, crop and flip as one resize: the window is cut from the source and only it is resized.
 
-    ``views`` follow each other over the training, so that it can begin small and fast and end in full size.
+    ``stages`` follow each other over the training, so that it can begin small and fast and end in full size.
     The window lies anywhere inside the image, or around a pixel of the class that the draw names, off its
     middle by up to 0.3 of its sides. ``stretch`` varies the aspect by up to that factor. Where the window
     leaves the image the map is ignored.
     """
 
-    views: tuple[CropStage, ...]
+    stages: tuple[CropStage, ...]
     flip: float = 0.5
     stretch: float = 1.0
 
     def __call__(self, sample: Sample, context: AugmentationContext) -> Sample:
         """The window, image uint8 [h, w, C] and map [h, w]."""
-        view = next((v for v in self.views if context.progress < v.until), self.views[-1])
+        view = next((v for v in self.stages if context.progress < v.until), self.stages[-1])
         random, (height, width) = context.random, view.size
         scale = np.exp(random.uniform(*np.log(view.scale)))
         tall = np.exp(random.uniform(-1, 1) * np.log(self.stretch) / 2)
         source = (height / (scale * tall), width / (scale / tall))
-        point = None if context.focus is None else _point_of(sample, context.focus, random)
+        point = None if context.target_class is None else _point_of(sample, context.target_class, random)
         corner = _corner(sample.map.shape, source, point, random)
         flip = bool(random.random() < self.flip)
-        window = Window(corner, source, (height, width), flip, context.padding)
+        window = Window(corner, source, (height, width), flip, context.fill_value)
         # A warp, not ``window.cut``: published figures were trained on its very pixels.
         made = replace(sample, image=window.warp_image(sample.image), map=window.cut_map(sample))
         return without_unseen(made)
@@ -86,7 +87,7 @@ class RandomCrop:
     size: tuple[int, int] | None = None
     scale: Scale = field(default_factory=ScaleRange)
     flip: float = 0.5
-    padding: Literal["right and below", "four sides"] = "right and below"
+    anchor: Literal["top_left", "random"] = "top_left"
     rotate: float = 0.0
     rotate_probability: float = 1.0
 
@@ -96,7 +97,7 @@ class RandomCrop:
         random, shape = context.random, sample.map.shape
         scaled = self.scale(shape, context)
         size = self.size or scaled
-        point = None if context.focus is None else _point_of(sample, context.focus, random)
+        point = None if context.target_class is None else _point_of(sample, context.target_class, random)
         top, left = (
             self._begin(random, shape[axis], scaled[axis], size[axis], point and point[axis])
             for axis in (0, 1)
@@ -105,7 +106,7 @@ class RandomCrop:
         angle = float(random.uniform(-self.rotate, self.rotate)) if turned else 0.0
         flip = bool(random.random() < self.flip)
         source = (size[0] * shape[0] / scaled[0], size[1] * shape[1] / scaled[1])
-        return Window((top, left), source, size, flip, context.padding, angle).cut(sample)
+        return Window((top, left), source, size, flip, context.fill_value, angle).cut(sample)
 
     def _begin(
         self, random: np.random.Generator, side: int, scaled: int, kept: int, point: float | None
@@ -113,7 +114,7 @@ class RandomCrop:
         """Where on the source's axis of ``side`` pixels the ``kept`` of its ``scaled`` pixels begin."""
         step = side / scaled
         if kept > scaled:
-            before = int(random.integers(kept - scaled + 1)) if self.padding == "four sides" else 0
+            before = int(random.integers(kept - scaled + 1)) if self.anchor == "random" else 0
             return -before * step
         last = int(side - kept * step + 1e-6)  # the last whole pixel from which the crop stays inside
         if point is None:

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.contracts import IGNORED, AugmentationContext, Sample
+from segwright.samples import IGNORED, AugmentationContext, Sample
 
 
 @runtime_checkable
@@ -140,7 +140,7 @@ class Window:
     source: tuple[float, float]
     size: tuple[int, int]
     flip: bool
-    padding: tuple[float, ...]
+    fill_value: tuple[float, ...]
     angle: float = 0.0
 
     def cut(self, sample: Sample) -> Sample:
@@ -171,7 +171,7 @@ class Window:
         """``part`` at its place among padding."""
         cut = np.empty((*self.size, part.shape[2]), part.dtype)
         bottom, right = top + part.shape[0], left + part.shape[1]
-        row = np.tile(_as(np.array(self.padding[: part.shape[2]]), part.dtype), (self.size[1], 1))
+        row = np.tile(_as(np.array(self.fill_value[: part.shape[2]]), part.dtype), (self.size[1], 1))
         cut[:top] = cut[bottom:] = row  # whole rows are copied faster than three values again and again
         cut[top:bottom, :left], cut[top:bottom, right:] = row[:left], row[right:]
         cut[top:bottom, left:right] = part
@@ -211,7 +211,7 @@ class Window:
                 self._matrix(),
                 size,
                 flags=flags,
-                borderValue=self.padding[k : k + together],
+                borderValue=self.fill_value[k : k + together],
             ).reshape(*self.size, -1)
             for k in range(0, bands, together)
         ]

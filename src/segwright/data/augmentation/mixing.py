@@ -1,6 +1,6 @@
 """Augmentations that mix two samples: pixels of a second one, the partner, are put over the first.
 
-Both go through ``augment`` on their own first. In panoptic samples what is pasted brings its segments along,
+Both go through ``augmentation`` on their own first. In panoptic samples what is pasted brings its segments along,
 renumbered so that ids stay unique; segments that are covered wholly are dropped.
 """
 
@@ -14,10 +14,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.contracts import IGNORED, AugmentationContext, Sample, Segment, UserError
 from segwright.data.augmentation.crop import Augmentation
 from segwright.data.augmentation.geometry import without_unseen
+from segwright.errors import UserError
 from segwright.labels import LabelSpace
+from segwright.samples import IGNORED, AugmentationContext, Sample, Segment, index_of
 
 Mask = NDArray[np.bool_]
 
@@ -30,16 +31,16 @@ class PasteClasses:
     surroundings.
     """
 
-    augment: Augmentation
+    augmentation: Augmentation
     classes: tuple[int | str, ...]
     probability: float = 0.5
 
     def __call__(self, sample: Sample, context: AugmentationContext) -> Sample:
         """The augmented sample, with probability ``probability`` with pixels of its partner."""
-        base = self.augment(sample, context)
+        base = self.augmentation(sample, context)
         if context.random.random() >= self.probability:
             return base
-        other = _fitted(self.augment(*context.partner(0)), base)
+        other = _fitted(self.augmentation(*context.partner(0)), base)
         return paste(base, other, np.isin(other.semantic(), _indices(self.classes, context.labels)))
 
 
@@ -51,16 +52,16 @@ class CutMix:
     anywhere and what leaves the image is cut off.
     """
 
-    augment: Augmentation
+    augmentation: Augmentation
     alpha: float = 1.0
     probability: float = 0.5
 
     def __call__(self, sample: Sample, context: AugmentationContext) -> Sample:
         """The augmented sample, with probability ``probability`` with a box of its partner."""
-        base, random = self.augment(sample, context), context.random
+        base, random = self.augmentation(sample, context), context.random
         if random.random() >= self.probability:
             return base
-        other = self.augment(*context.partner(0))
+        other = self.augmentation(*context.partner(0))
         size = base.map.shape[0], base.map.shape[1]
         middle = int(random.integers(size[0])), int(random.integers(size[1]))
         top, left, bottom, right = cut_box(size, float(random.beta(self.alpha, self.alpha)), middle)
@@ -73,15 +74,15 @@ class CutMix:
 class ClassMix:
     """Half of the classes of a second sample, drawn anew each time (Olsson et al. 2021)."""
 
-    augment: Augmentation
+    augmentation: Augmentation
     probability: float = 0.5
 
     def __call__(self, sample: Sample, context: AugmentationContext) -> Sample:
         """The augmented sample, with probability ``probability`` with classes of its partner."""
-        base = self.augment(sample, context)
+        base = self.augmentation(sample, context)
         if context.random.random() >= self.probability:
             return base
-        other = _fitted(self.augment(*context.partner(0)), base)
+        other = _fitted(self.augmentation(*context.partner(0)), base)
         classes = other.semantic()
         present = np.setdiff1d(np.unique(classes), [IGNORED])
         return paste(base, other, np.isin(classes, context.random.permutation(present)[: len(present) // 2]))
@@ -95,7 +96,7 @@ class PasteInstances:
     than ``least`` pixels. In semantic maps an object is a connected blob of a class.
     """
 
-    augment: Augmentation
+    augmentation: Augmentation
     classes: tuple[int | str, ...] = ()
     share: float = 0.5
     least: int = 1
@@ -103,10 +104,10 @@ class PasteInstances:
 
     def __call__(self, sample: Sample, context: AugmentationContext) -> Sample:
         """The augmented sample, with probability ``probability`` with objects of its partner."""
-        base = self.augment(sample, context)
+        base = self.augmentation(sample, context)
         if context.random.random() >= self.probability:
             return base
-        other = _fitted(self.augment(*context.partner(0)), base)
+        other = _fitted(self.augmentation(*context.partner(0)), base)
         mask = np.zeros(base.map.shape, dtype=bool)
         for class_index in _indices(self.classes or context.labels.things, context.labels):
             for found in _objects(other, class_index):
@@ -126,7 +127,7 @@ class CopyBlob:
     ``only_onto`` keeps it to the pixels of the other class. Crowds are never copied. ``strays``: see ``move``.
     """
 
-    augment: Augmentation
+    augmentation: Augmentation
     rules: tuple[tuple[int | str, int | str], ...]
     blobs: bool = False
     only_onto: bool = False
@@ -135,10 +136,10 @@ class CopyBlob:
 
     def __call__(self, sample: Sample, context: AugmentationContext) -> Sample:
         """The augmented sample, with probability ``probability`` with copies from its partner."""
-        base = self.augment(sample, context)
+        base = self.augmentation(sample, context)
         if context.random.random() >= self.probability:
             return base
-        other = self.augment(*context.partner(0))
+        other = self.augmentation(*context.partner(0))
         for rule in self.rules:
             source, onto = _indices(rule, context.labels)
             base = self._copy(base, other, source, onto, context.random)
@@ -229,11 +230,9 @@ def _free_ids(base: Sample, count: int) -> list[int]:
 def _renumber(sample: Sample, ids: list[int]) -> tuple[tuple[Segment, ...], NDArray[np.int32]]:
     """The segments of a sample under new ids, and its map in them; what no segment claims becomes void."""
     segments = sample.segments or ()
-    before = np.array([0, *(segment.id for segment in segments)], dtype=np.int64)
-    after = np.array([0, *ids], dtype=np.int32)
-    order = np.argsort(before)
-    found = order[np.clip(np.searchsorted(before, sample.map, sorter=order), 0, len(before) - 1)]
-    renumbered = np.where(before[found] == sample.map, after[found], np.int32(0))
+    renumbered = np.array([*ids, 0], dtype=np.int32)[
+        index_of(sample.map, [segment.id for segment in segments])
+    ]
     return tuple(replace(s, id=i) for s, i in zip(segments, ids, strict=True)), renumbered
 
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from segwright.contracts import AugmentationContext, Sample, UserError
 from segwright.data.augmentation.geometry import erase_map
+from segwright.errors import UserError
+from segwright.samples import AugmentationContext, Sample
 
 
 @dataclass(slots=True)
@@ -93,7 +94,7 @@ class Erase:
             return sample
         place = (slice(top, top + tall), slice(left, left + wide))
         image = sample.image.copy()
-        image[place] = np.rint(context.padding[:3])
+        image[place] = np.rint(context.fill_value[:3])
         erased = replace(sample, image=image)
         return erased if self.keep_truth else erase_map(erased, place)
 

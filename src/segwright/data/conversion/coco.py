@@ -12,14 +12,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.contracts import Sample, UserError
-from segwright.data.conversion.labelme_rgb import Converted, label_map_text, side_by_side, stem_of, whole
+from segwright.data.conversion.labelme_rgb import Converted, label_map_text, stem_of
 from segwright.data.formats.coco import MOST_SEGMENT, Annotations, annotated, record
 from segwright.data.formats.ground_truth import LabelMap, Polygons
 from segwright.data.reading.file_lists import Strings
 from segwright.data.reading.images import image_size
 from segwright.data.reading.label_maps import present, read_map, write_png
+from segwright.errors import UserError
+from segwright.files import atomic_outputs
 from segwright.labels import LabelSpace
+from segwright.parallel import map_in_threads
+from segwright.samples import Sample
 
 # The groups of the 19 evaluated classes of Cityscapes, in the order of their train ids.
 _GROUPS = (
@@ -50,7 +53,7 @@ def convert_coco(
     if to == "panoptic":
         return _to_panoptic(labeled, out, force)
     void = labeled.labels.ignored[0] if labeled.labels.ignored else 255
-    with whole((out,), force=force) as (part,):
+    with atomic_outputs((out,), force=force) as (part,):
 
         def write(index: int) -> int:
             stem, (ids, segments) = labeled.stems[index], labeled.painted(index)
@@ -66,7 +69,7 @@ def convert_coco(
             write_png(part / "instances" / f"{stem}.png", instances)
             return count
 
-        total = sum(side_by_side(write, range(len(labeled.stems))))
+        total = sum(map_in_threads(write, range(len(labeled.stems))))
         text = label_map_text(labeled.labels, background=void)
         (part / "label_map.yaml").write_text(text, encoding="utf-8")
     return Converted((out,), len(labeled.stems), total)
@@ -173,7 +176,7 @@ def _write_panoptic(
 ) -> Converted:
     """Write what ``describe`` says of each image: (file name, ids [H, W], id -> the fields of its segment)."""
     targets = (wanted.out / wanted.title, wanted.out / f"{wanted.title}.json")
-    with whole(targets, force=force) as (folder, listed):
+    with atomic_outputs(targets, force=force) as (folder, listed):
         folder.mkdir()
 
         def write(index: int) -> dict[str, Any]:
@@ -191,7 +194,7 @@ def _write_panoptic(
             ]
             return {"image_id": images[index], "file_name": name, "segments_info": segments}
 
-        rows = list(side_by_side(write, range(len(images))))
+        rows = list(map_in_threads(write, range(len(images))))
         values = {
             "images": list(wanted.images),
             "annotations": rows,
@@ -296,6 +299,6 @@ def convert_coco_train_ids(source: Path, out: Path, *, force: bool = False) -> C
         row | {"segments_info": [s | {"category_id": number[s["category_id"]]} for s in row["segments_info"]]}
         for row in values["annotations"]
     ]
-    with whole((target,), force=force) as (part,):
+    with atomic_outputs((target,), force=force) as (part,):
         part.write_text(json.dumps(values), encoding="utf-8")
     return Converted((target,), len(rows), sum(len(found) for _, found in rows))

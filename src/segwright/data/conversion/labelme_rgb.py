@@ -7,30 +7,25 @@ the source as it is, and gives the same bytes for the same source. ``convert_coc
 from __future__ import annotations
 
 import json
-import os
-import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from math import hypot
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from segwright.contracts import IGNORED, UserError
 from segwright.data.formats.folder_layout import MAP_ENDINGS
 from segwright.data.reading.file_lists import images_in
 from segwright.data.reading.images import image_size, refuse_bomb
 from segwright.data.reading.label_maps import pack, present, read_map, unpack, write_png
+from segwright.errors import UserError
+from segwright.files import atomic_outputs
 from segwright.labels import LabelSpace, spread_colors
-
-_Item = TypeVar("_Item")
-_Result = TypeVar("_Result")
+from segwright.parallel import map_in_threads
+from segwright.samples import IGNORED
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,60 +35,6 @@ class Converted:
     written: tuple[Path, ...]
     maps: int
     segments: int = 0
-
-
-@contextmanager
-def whole(targets: Sequence[Path], *, force: bool) -> Iterator[tuple[Path, ...]]:
-    """A path beside each target to be filled with a file or folder, which takes its place only when all are done.
-
-    ``UserError`` if a target is there already (an empty folder is none) and not ``force``, or cannot be written.
-    """
-    for target in targets:
-        if not force and (target.is_file() or (target.is_dir() and any(target.iterdir()))):
-            raise UserError(f"{target}: is there already; name another place, or replace it with --force")
-    parts = tuple(target.with_name(f".{target.name}.{os.getpid()}.part") for target in targets)
-    try:
-        for target in targets:
-            target.parent.mkdir(parents=True, exist_ok=True)
-        yield parts
-        for part, target in zip(parts, targets, strict=True):
-            _put(part, target)
-    except OSError as error:
-        place = error.filename or targets[0]
-        raise UserError(
-            f"{place}: cannot be written ({error.strerror}); free space, or name another place"
-        ) from None
-    finally:
-        for part in parts:
-            if part.is_dir():
-                shutil.rmtree(part, ignore_errors=True)
-            else:
-                part.unlink(missing_ok=True)
-
-
-def _put(part: Path, target: Path) -> None:
-    """Move a part to its target; what was there is deleted only when the new one is in place."""
-    if not target.is_dir():
-        os.replace(part, target)
-        return
-    old = part.with_suffix(".old")
-    os.replace(target, old)
-    os.replace(part, target)
-    shutil.rmtree(old)
-
-
-def side_by_side(work: Callable[[_Item], _Result], items: Iterable[_Item]) -> Iterator[_Result]:
-    """``work`` of every item in their order, on all cores, a few items ahead."""
-    rest = iter(items)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with ThreadPoolExecutor(cores) as pool:
-        try:
-            ahead = [pool.submit(work, item) for item in islice(rest, 2 * cores)]
-            while ahead:
-                yield ahead.pop(0).result()
-                ahead.extend(pool.submit(work, item) for item in islice(rest, 1))
-        finally:
-            pool.shutdown(cancel_futures=True)
 
 
 def label_map_text(labels: LabelSpace, *, background: int | None = None) -> str:
@@ -147,12 +88,12 @@ def convert_rgb(source: Path, out: Path, labels: LabelSpace, *, force: bool = Fa
     indices = replace(
         labels, coding="index", raw_values=tuple(range(len(labels))), also=(), ignored=(IGNORED,)
     )
-    with whole((out,), force=force) as (part,):
+    with atomic_outputs((out,), force=force) as (part,):
 
         def write(pair: tuple[Path, str]) -> None:
             write_png(part / f"{pair[1]}.png", _indices(pair[0], labels))
 
-        for _ in side_by_side(write, zip(files, stems, strict=True)):
+        for _ in map_in_threads(write, zip(files, stems, strict=True)):
             pass
         (part / "label_map.yaml").write_text(label_map_text(indices), encoding="utf-8")
     return Converted((out,), len(files))
@@ -217,7 +158,7 @@ def convert_labelme(
         things=tuple(given),
     )
     total = 0
-    with whole((out,), force=force) as (part,):
+    with atomic_outputs((out,), force=force) as (part,):
         for path, of_image in zip(files, shapes, strict=True):
             classes, instances = _painted(path, of_image, values)
             name = path.relative_to(source).with_suffix(".png")

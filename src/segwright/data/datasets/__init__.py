@@ -11,8 +11,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from segwright.config import override
-from segwright.contracts import DataConfig, UserError
+from segwright.errors import UserError
 from segwright.labels import LabelSpace
+from segwright.samples import DataConfig
 
 
 def names() -> list[str]:

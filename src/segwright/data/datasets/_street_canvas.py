@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.contracts import IGNORED, Segment
+from segwright.samples import IGNORED, Segment
 
 Number = float | int  # spelled out for the checker of the tests, to which an int is no float
 Color = tuple[Number, Number, Number]

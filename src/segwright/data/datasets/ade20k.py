@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from segwright.contracts import UserError
 from segwright.data.formats.file_dataset import FileDataset
 from segwright.data.formats.ground_truth import ClassMaps
 from segwright.data.formats.image_dataset import ImageDataset
 from segwright.data.reading.file_lists import Paths, existing, images_in, lines_of, list_at, partners
+from segwright.errors import UserError
 from segwright.labels import LabelSpace
 
 # Name and color of the classes 1 to 150 (see NOTICE). A class has the first of its names in objectInfo150, of

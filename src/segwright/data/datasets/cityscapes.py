@@ -12,13 +12,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from segwright.contracts import UserError
 from segwright.data.formats.file_dataset import FileDataset
 from segwright.data.formats.ground_truth import ClassMaps, EncodedInstanceMaps, GroundTruth
 from segwright.data.formats.image_dataset import ImageDataset
 from segwright.data.formats.instance_encoding import ClassTimesDivisor
 from segwright.data.formats.panoptic_json import panoptic_maps
 from segwright.data.reading.file_lists import Paths, existing, images_in, lines_of, list_at, partners
+from segwright.errors import UserError
 from segwright.labels import LabelSpace
 
 # Label id, name and color of the classes that the benchmark scores (see NOTICE); their order is that of train ids.

@@ -9,13 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from segwright.contracts import UserError
 from segwright.data.datasets.coco_panoptic import CLASSES as PANOPTIC_CLASSES
 from segwright.data.formats.coco import placed
 from segwright.data.formats.file_dataset import FileDataset
 from segwright.data.formats.ground_truth import ClassMaps
 from segwright.data.formats.image_dataset import ImageDataset
 from segwright.data.reading.file_lists import Paths, images_in, left_over, partners
+from segwright.errors import UserError
 from segwright.labels import LabelSpace, spread_colors
 
 # The stuff classes in the order of their category ids, 92 to 182, as in labels.txt of COCO-Stuff (see NOTICE).

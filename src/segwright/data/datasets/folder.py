@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from segwright.contracts import UserError
 from segwright.data.formats.class_files import own_classes
 from segwright.data.formats.file_dataset import FileDataset
 from segwright.data.formats.folder_layout import FolderLayout
 from segwright.data.formats.ground_truth import ClassMaps
 from segwright.data.formats.image_dataset import ImageDataset
 from segwright.data.reading.file_lists import Paths
+from segwright.errors import UserError
 
 
 @dataclass(slots=True)

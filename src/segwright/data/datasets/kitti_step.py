@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from segwright.contracts import UserError
 from segwright.data.datasets.cityscapes import TRAIN_ID_CLASSES
 from segwright.data.formats.file_dataset import FileDataset
 from segwright.data.formats.ground_truth import EncodedInstanceMaps
 from segwright.data.formats.image_dataset import ImageDataset
 from segwright.data.formats.instance_encoding import ClassInRed
 from segwright.data.reading.file_lists import Paths, Strings, images_in, partners
+from segwright.errors import UserError
 
 CLASSES = replace(TRAIN_ID_CLASSES, name="kitti_step", things=("person", "car"))
 VAL = (2, 6, 7, 8, 10, 13, 14, 16, 18)

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from segwright.contracts import UserError
 from segwright.data.formats.file_dataset import FileDataset
 from segwright.data.formats.ground_truth import ClassMaps, EncodedInstanceMaps, PanopticMaps
 from segwright.data.formats.image_dataset import ImageDataset
 from segwright.data.formats.instance_encoding import ClassTimesDivisor
 from segwright.data.formats.panoptic_json import panoptic_maps
 from segwright.data.reading.file_lists import Paths, images_in, partners
+from segwright.errors import UserError
 from segwright.labels import LabelSpace
 
 _FOLDERS = {"train": "training", "val": "validation", "test": "testing"}

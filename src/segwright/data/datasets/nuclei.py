@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from segwright.contracts import UserError
 from segwright.data.formats.file_dataset import FileDataset
 from segwright.data.formats.ground_truth import EncodedInstanceMaps
 from segwright.data.formats.image_dataset import ImageDataset
 from segwright.data.formats.instance_encoding import InstancesOnly
 from segwright.data.reading.file_lists import Paths, images_in, left_over, partners
+from segwright.errors import UserError
 from segwright.labels import LabelSpace
 
 CLASSES = LabelSpace(

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from segwright.contracts import IGNORED, DataConfig, Dataset, Sample, UserError
+from segwright.errors import UserError
 from segwright.labels import LabelSpace
+from segwright.samples import IGNORED, DataConfig, Dataset, Sample
 
 
 @dataclass(slots=True)

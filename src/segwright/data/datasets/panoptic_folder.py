@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from segwright.contracts import UserError
 from segwright.data.formats.class_files import own_classes
 from segwright.data.formats.coco import open_panoptic, placed
 from segwright.data.formats.file_dataset import FileDataset
@@ -13,6 +12,7 @@ from segwright.data.formats.folder_layout import FolderLayout
 from segwright.data.formats.ground_truth import ClassAndInstanceMaps
 from segwright.data.formats.image_dataset import ImageDataset
 from segwright.data.reading.file_lists import Paths
+from segwright.errors import UserError
 
 
 @dataclass(slots=True)

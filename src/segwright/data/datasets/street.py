@@ -13,7 +13,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from segwright.contracts import Sample, UserError
 from segwright.data.datasets._street_canvas import (
     VOID,
     Canvas,
@@ -27,7 +26,9 @@ from segwright.data.datasets._street_canvas import (
     span,
     steps,
 )
+from segwright.errors import UserError
 from segwright.labels import LabelSpace
+from segwright.samples import Sample
 
 CLASSES = LabelSpace(
     name="street",

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from segwright.contracts import UserError
 from segwright.data.formats.file_dataset import FileDataset
 from segwright.data.formats.ground_truth import ClassAndInstanceMaps, ClassMaps
 from segwright.data.formats.image_dataset import ImageDataset
 from segwright.data.reading.file_lists import Paths, existing, lines_of, list_at, partners
+from segwright.errors import UserError
 from segwright.labels import LabelSpace, spread_colors
 
 _THINGS = (

@@ -17,9 +17,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.contracts import Sample, Segment
 from segwright.data.formats.image_dataset import ImageDataset
 from segwright.labels import LabelSpace
+from segwright.samples import Sample, Segment
 from segwright.version import VERSION
 
 

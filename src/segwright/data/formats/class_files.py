@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from segwright.contracts import UserError
 from segwright.data.formats.file_dataset import apply_label_map, read_label_map
 from segwright.data.reading.file_lists import lines_of
+from segwright.errors import UserError
 from segwright.labels import LabelSpace
 
 MAPS = ("classes.yaml", "label_map.yaml")

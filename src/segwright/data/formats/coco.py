@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, TypeVar
 
-from segwright.contracts import UserError
 from segwright.data.formats.ground_truth import PanopticMaps, Polygons, SegmentTable
 from segwright.data.formats.image_dataset import ImageDataset
 from segwright.data.reading.file_lists import IMAGE_ENDINGS, Paths, Strings, images_in, partners
 from segwright.data.reading.images import image_size
+from segwright.errors import UserError
 from segwright.labels import LabelSpace, spread_colors
 
 MOST_CATEGORY = 0xFFFF  # what is written back fits 16 bits

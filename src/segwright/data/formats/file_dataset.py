@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from segwright.contracts import Dataset, UserError
 from segwright.data.formats.cache import CachedDataset, SampleStore
 from segwright.data.formats.image_dataset import ImageDataset
+from segwright.errors import UserError
 from segwright.labels import LabelSpace
+from segwright.samples import Dataset
 
 
 @dataclass(slots=True, kw_only=True)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from segwright.contracts import UserError
 from segwright.data.reading.file_lists import IMAGE_ENDINGS, Strings, images_in, lines_of, partners
+from segwright.errors import UserError
 
 MAP_ENDINGS = (".png", ".tif", ".tiff", ".bmp", ".npy")
 

@@ -11,12 +11,13 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.contracts import IGNORED, Segment, UserError
 from segwright.data.formats.instance_encoding import ClassInRed, InstanceEncoding
 from segwright.data.reading.file_lists import Strings
 from segwright.data.reading.label_maps import pack, present, read_map
 from segwright.data.reading.rle import decode, from_annotation
+from segwright.errors import UserError
 from segwright.labels import LabelSpace
+from segwright.samples import IGNORED, Segment
 
 LabelMap = tuple[NDArray[Any], tuple[Segment, ...] | None]
 """A class map without segments, or a map of ids with them: what a ``Sample`` holds."""

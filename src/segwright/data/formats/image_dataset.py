@@ -11,10 +11,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.contracts import IGNORED, Sample, UserError
 from segwright.data.formats.ground_truth import GroundTruth, Polygons
 from segwright.data.reading.images import image_size, orientation, read_bands, read_image, turn
+from segwright.errors import UserError
 from segwright.labels import LabelSpace
+from segwright.samples import IGNORED, Sample
 
 
 @dataclass(slots=True)

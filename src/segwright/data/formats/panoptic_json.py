@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from segwright.contracts import UserError
 from segwright.data.formats.coco import Annotations
 from segwright.data.formats.ground_truth import PanopticMaps, SegmentTable
 from segwright.data.reading.file_lists import Paths, partners
+from segwright.errors import UserError
 
 _Entry = tuple[str, str, list[tuple[int, int, bool]]]
 

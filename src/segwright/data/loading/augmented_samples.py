@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from segwright.contracts import AugmentationContext, Dataset, Sample
 from segwright.data.augmentation.crop import Augmentation
 from segwright.data.loading.sampling import Order
+from segwright.samples import AugmentationContext, Dataset, Sample
 
 
 @dataclass(slots=True)
@@ -17,15 +17,15 @@ class AugmentedDataset:
 
     dataset: Dataset
     order: Order
-    augment: Augmentation
-    padding: tuple[float, ...]
+    augmentation: Augmentation
+    fill_value: tuple[float, ...]
     seed: int
     steps: int
     batch: int  # positions of one step, which share their progress and ``AugmentationContext.shared``
 
     def __getitem__(self, position: int) -> Sample:
         """Draw, read and augment."""
-        return self.augment(*self._draw(position, position // self.batch, (0,)))
+        return self.augmentation(*self._draw(position, position // self.batch, (0,)))
 
     def _draw(self, position: int, step: int, key: tuple[int, ...]) -> tuple[Sample, AugmentationContext]:
         random = np.random.default_rng((self.seed, position, *key))
@@ -39,8 +39,8 @@ class AugmentedDataset:
         return self.dataset[place.index], AugmentationContext(
             random,
             step / self.steps,
-            self.padding,
-            place.focus,
+            self.fill_value,
+            place.target_class,
             partner,
             shared=np.random.default_rng((self.seed, step, 3)),
             labels=self.dataset.labels,

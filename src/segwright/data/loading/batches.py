@@ -13,9 +13,11 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from segwright.contracts import Batch, InputContract, Sample, UserError
+from segwright.contracts import Batch, InputContract
 from segwright.data.loading.targets import TargetGenerator
+from segwright.errors import UserError
 from segwright.labels import LabelSpace
+from segwright.samples import Sample
 
 
 @dataclass(slots=True)
@@ -23,19 +25,19 @@ class Collate:
     """Makes a batch of samples, padded to one size that the model accepts."""
 
     targets: TargetGenerator
-    contract: InputContract
+    input: InputContract
     labels: LabelSpace
 
     def __call__(self, samples: Sequence[Sample]) -> Batch:
         """Images [N, C, H, W] as they were read, in channels-last memory; the padding is the contract's."""
         sizes = tuple((s.image.shape[0], s.image.shape[1]) for s in samples)
-        multiple = self.contract.multiple
+        multiple = self.input.multiple
         height, width = (-(-max(side) // multiple) * multiple for side in zip(*sizes, strict=True))
         first = samples[0].image
         images = np.empty((len(samples), height, width, first.shape[2]), dtype=first.dtype)
         for image, sample, (h, w) in zip(images, samples, sizes, strict=True):
             if (h, w) != (height, width):
-                image[:] = np.asarray(self.contract.padding).round().astype(first.dtype)
+                image[:] = np.asarray(self.input.fill_value).round().astype(first.dtype)
             image[:h, :w] = sample.image
         return Batch(
             torch.from_numpy(images).permute(0, 3, 1, 2),

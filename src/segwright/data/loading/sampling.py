@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import Protocol, runtime_checkable
@@ -11,7 +11,9 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.contracts import Dataset, Sample, UserError
+from segwright.errors import UserError
+from segwright.parallel import map_in_processes
+from segwright.samples import Dataset, Sample
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +21,7 @@ class SampleRef:
     """What stands at a position of the order: a sample, and the class that its view should show, if any."""
 
     index: int
-    focus: int | None = None
+    target_class: int | None = None
 
 
 @runtime_checkable
@@ -135,29 +137,34 @@ def image_sizes(dataset: Dataset, *, workers: int | None = None) -> NDArray[np.i
     size = getattr(dataset, "size", None)
     if callable(size):
         return np.array([size(index) for index in range(len(dataset))], dtype=np.int64).reshape(-1, 2)
-    return _of_each(dataset, _sizes, workers)
+    return _of_each(dataset, _size, workers)
 
 
-def _count(samples: Sequence[Sample], classes: int) -> NDArray[np.int64]:
-    counts = (np.bincount(s.semantic().ravel(), minlength=classes)[:classes] for s in samples)
-    return np.stack(list(counts))
+def _count(sample: Sample, classes: int) -> NDArray[np.int64]:
+    return np.bincount(sample.semantic().ravel(), minlength=classes)[:classes]
 
 
-def _sizes(samples: Sequence[Sample]) -> NDArray[np.int64]:
-    return np.array([s.image.shape[:2] for s in samples], dtype=np.int64)
+def _size(sample: Sample) -> NDArray[np.int64]:
+    return np.array(sample.image.shape[:2], dtype=np.int64)
 
 
 def _of_each(
-    dataset: Dataset, measure: Callable[[Sequence[Sample]], NDArray[np.int64]], workers: int | None
+    dataset: Dataset, measure: Callable[[Sample], NDArray[np.int64]], workers: int | None
 ) -> NDArray[np.int64]:
-    """What ``measure`` finds in every sample, in the order of the data set."""
-    from segwright.data.loading.batches import batches
-
+    """What ``measure`` finds in every sample, in the order of the dataset."""
     count = len(dataset)
     if workers is None:  # a process takes a moment to start
         workers = min(8, os.cpu_count() or 1) if count > 500 else 0
-    parts = [list(range(first, min(first + 16, count))) for first in range(0, count, 16)]
-    return np.concatenate(list(batches(dataset, parts, measure, workers=workers)))
+    parts = [range(first, min(first + 16, count)) for first in range(0, count, 16)]
+    return np.concatenate(
+        list(map_in_processes(partial(_measured, dataset, measure), parts, workers=workers))
+    )
+
+
+def _measured(
+    dataset: Dataset, measure: Callable[[Sample], NDArray[np.int64]], indices: Iterable[int]
+) -> NDArray[np.int64]:
+    return np.stack([measure(dataset[index]) for index in indices])
 
 
 def _for_classes(

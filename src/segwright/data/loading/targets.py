@@ -11,8 +11,10 @@ import torch
 from jaxtyping import Float32, Int, UInt8
 from numpy.typing import NDArray
 
-from segwright.contracts import IGNORED, CenterTargets, Sample, Segment, Targets, UserError
+from segwright.contracts import CenterTargets, Targets
+from segwright.errors import UserError
 from segwright.labels import LabelSpace
+from segwright.samples import IGNORED, Sample, Segment, index_of
 
 
 @runtime_checkable
@@ -153,14 +155,8 @@ class _Runs:
         np.not_equal(ids[:, 1:], ids[:, :-1], out=first[:, 1:])
         start = np.flatnonzero(first)
         y, x = np.divmod(start, width)
-        names = np.array(wanted, dtype=np.int64)
-        if not len(names):
-            index = np.zeros(len(start), dtype=np.int64)
-        else:
-            values = ids[y, x]
-            order = np.argsort(names, kind="stable")
-            place = order[np.searchsorted(names[order], values).clip(max=len(names) - 1)]
-            index = np.where(names[place] == values, place, len(names))
+        index = index_of(ids[y, x], wanted)
+        index[index < 0] = len(wanted)
         return cls((height, width), index, y, x, np.diff(start, append=height * width))
 
     def moments(self, count: int) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:

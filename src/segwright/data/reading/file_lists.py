@@ -9,7 +9,7 @@ from typing import overload
 
 import numpy as np
 
-from segwright.contracts import UserError
+from segwright.errors import UserError
 
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".npy")
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from segwright.contracts import UserError
+from segwright.errors import UserError
 
 MOST_PIXELS = 2**28
 """An image of more pixels is refused: 16384 x 16384, beyond any photograph."""

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from segwright.contracts import UserError
 from segwright.data.reading.images import refuse_bomb
+from segwright.errors import UserError
 
 Channels = Literal["index", "rgb", "rgba"]
 _WANTED: dict[Channels, str] = {

@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from segwright.samples import index_of
+
 RunLengths = dict[str, Any]
 """A mask as pycocotools knows it: {"size": [height, width], "counts": packed bytes}, runs down the columns."""
 
@@ -30,16 +32,6 @@ def run_starts(*maps: NDArray[Any]) -> NDArray[np.int64]:
     return np.flatnonzero(first)
 
 
-def places(values: NDArray[Any], names: Sequence[int]) -> NDArray[np.int64]:
-    """The place of each value among ``names``, -1 for any other."""
-    if not len(names):
-        return np.full(values.shape, -1, dtype=np.int64)
-    known = np.asarray(names, dtype=np.int64)
-    order = np.argsort(known)
-    near = order[np.searchsorted(known, values, sorter=order).clip(max=len(known) - 1)]
-    return np.where(known[near] == values, near, -1)
-
-
 def encode(ids: NDArray[Any], wanted: Sequence[int]) -> list[RunLengths]:
     """The mask of each wanted id of a map [H, W], as pycocotools encodes it.
 
@@ -48,7 +40,7 @@ def encode(ids: NDArray[Any], wanted: Sequence[int]) -> list[RunLengths]:
     # By OpenCV: numpy transposes five times slower.
     down = np.asarray(cv2.transpose(np.ascontiguousarray(ids, dtype=np.int32)))
     start = run_starts(down)
-    place = places(down.reshape(-1)[start], wanted)
+    place = index_of(down.reshape(-1)[start], wanted)
     end = np.append(start[1:], ids.size)
     order = np.argsort(place, kind="stable")
     order = order[np.searchsorted(place[order], 0) :]  # from the first that is wanted

@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.contracts import UserError
-from segwright.data.conversion.labelme_rgb import side_by_side
 from segwright.data.datasets.cityscapes import CLASSES
 from segwright.data.formats.coco import Annotations
 from segwright.data.reading.label_maps import read_map
+from segwright.errors import UserError
 from segwright.labels import LabelSpace
 from segwright.metrics.average_precision import AveragePrecision, Instance, Kind, annotated
 from segwright.metrics.cityscapes_ap import CityscapesAP, Overlaps
+from segwright.parallel import map_in_threads
 
 _TRUTH = "_gtFine_instanceIds.png"
 _GROUP = 1000  # below it an instance id of Cityscapes is a class alone
@@ -165,7 +165,7 @@ def score_cityscapes(truth: Path, prediction: Path, *, labels: LabelSpace = CLAS
     def compare(pair: tuple[Path, Path]) -> Overlaps:
         return _overlaps(*pair, labels)
 
-    for image in side_by_side(compare, pairs):
+    for image in map_in_threads(compare, pairs):
         metric.add_overlaps(image)
     return metric.result() | {"images": len(pairs)}
 

@@ -11,12 +11,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.contracts import Segment, UserError
-from segwright.data.conversion.labelme_rgb import side_by_side
 from segwright.data.formats.coco import Annotations
 from segwright.data.reading.images import read_image
+from segwright.errors import UserError
 from segwright.labels import LabelSpace, spread_colors
 from segwright.metrics.panoptic_quality import Matches, PanopticQuality
+from segwright.parallel import map_in_threads
+from segwright.samples import Segment
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _RGB, _RGBA = 2, 6  # color types of PNG
@@ -58,7 +59,7 @@ def score_panoptic(
     def compare(pair: tuple[_Map, _Map]) -> Matches:
         return _compared(metric, *pair, classes)
 
-    for matches in side_by_side(compare, pairs):
+    for matches in map_in_threads(compare, pairs):
         metric.count(matches)
     return metric.result() | {"images": len(pairs)}
 

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.contracts import UserError
-from segwright.data.conversion.labelme_rgb import side_by_side
 from segwright.data.formats.ground_truth import ClassMaps
 from segwright.data.reading.file_lists import images_in
+from segwright.errors import UserError
 from segwright.labels import LabelSpace
 from segwright.metrics.confusion import ConfusionMatrix
+from segwright.parallel import map_in_threads
 
 _ENDINGS = (".png", ".tif", ".tiff", ".npy")
 _CITYSCAPES = re.compile(r"_gt(Fine|Coarse)_labelIds\.png$")
@@ -46,7 +46,7 @@ def score_semantic(truth: Path, prediction: Path, labels: LabelSpace) -> dict[st
             )
         return ConfusionMatrix(labels).add(found, real)
 
-    for counts in side_by_side(count, range(len(pairs))):
+    for counts in map_in_threads(count, range(len(pairs))):
         metric.combine(counts)
     return asdict(metric.result()) | {"images": len(pairs), "confusion": metric.counts.tolist()}
 

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from segwright.contracts import UserError
+from segwright.errors import UserError
 from segwright.models.weights.foreign_file import read_tensors
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", "-imagenet.pth", ".pth.tar")

@@ -9,7 +9,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from segwright.contracts import UserError
+from segwright.errors import UserError
 from segwright.models.backbones.timm import Features
 from segwright.models.layers.aspp import ASPP, ASPPConfig
 from segwright.models.layers.conv import conv_norm, separable_conv

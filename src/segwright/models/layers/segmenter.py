@@ -9,7 +9,7 @@ from typing import Literal
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from segwright.contracts import InputContract, PixelOutput
+from segwright.contracts import InputContract, Model, PixelOutput
 from segwright.labels import LabelSpace
 from segwright.models.backbones.timm import Features
 from segwright.models.layers.conv import ClassifierHead, initialize
@@ -62,7 +62,7 @@ class AuxiliaryHeads(nn.ModuleList):
         )
 
 
-class Segmenter(nn.Module):
+class Segmenter(Model):
     """``head`` turns the list of the backbone's maps into scores at their stride."""
 
     def __init__(
@@ -70,12 +70,11 @@ class Segmenter(nn.Module):
         backbone: Features,
         head: nn.Module,
         labels: LabelSpace,
-        contract: InputContract,
+        input: InputContract,
         *,
         auxiliary: Sequence[AuxiliaryHeadConfig] = (),
     ) -> None:
-        super().__init__()
-        self.labels, self.contract = labels, contract
+        super().__init__(labels, input)
         self.backbone = backbone
         self.head = head
         self.auxiliary = AuxiliaryHeads(auxiliary, backbone.channels, len(labels))

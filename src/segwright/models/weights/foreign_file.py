@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from segwright.contracts import UserError
+from segwright.errors import UserError
 from segwright.models.weights.safe_pickle import read_arrays
 
 MAGIC = 0x1950A86A20F9469CFC6C.to_bytes(10, "little")  # at the beginning of what torch.save wrote before 1.6

@@ -11,18 +11,19 @@ import torch
 from torch import Tensor, nn
 
 from segwright.config import from_yaml, to_yaml
-from segwright.contracts import Decoder, InputContract, ModelConfig, UserError
+from segwright.contracts import Decoder, InputContract, Model, ModelConfig
+from segwright.errors import UserError
 from segwright.labels import LabelSpace
 
 FORMAT = "segwright-1"
 
 
 def write_model(
-    path: Path, model: nn.Module, config: ModelConfig, *, name: str = "", decode: Decoder | None = None
+    path: Path, model: Model, config: ModelConfig, *, name: str = "", decoder: Decoder | None = None
 ) -> None:
     """Write the weights of ``model`` and everything needed to rebuild and use it without its recipe.
 
-    ``decode`` turns its outputs into predictions; without one the kind of output decides.
+    ``decoder`` turns its outputs into predictions; without one the kind of output decides.
     """
     from safetensors.torch import save_file
 
@@ -30,28 +31,27 @@ def write_model(
         "format": FORMAT,
         "name": name,
         "model": to_yaml(_without_weights(config)),
-        "decode": "" if decode is None else to_yaml(decode),
-        "labels": json.dumps(model.labels.to_json()),  # type: ignore[operator, union-attr]
-        "contract": json.dumps(dataclasses.asdict(model.contract)),  # type: ignore[call-overload]
+        "decoder": "" if decoder is None else to_yaml(decoder),
+        "labels": json.dumps(model.labels.to_json()),
+        "input": json.dumps(dataclasses.asdict(model.input)),
     }
     tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
     save_file(tensors, str(path), metadata=about)
 
 
-def read_model(path: Path, device: torch.device | str = "cpu", *, code: Any = None) -> nn.Module:
-    """The model in evaluation mode, with its ``labels``, ``contract`` and ``decode``."""
+def read_model(path: Path, device: torch.device | str = "cpu", *, code: Any = None) -> Model:
+    """The model in evaluation mode, with its ``labels``, ``input`` and ``decoder``."""
     tensors, about = read_file(path)
     if about.get("format") != FORMAT:
         raise UserError(f"{path}: not a segwright model (format {about.get('format')}); convert it first")
     config = from_yaml(about["model"], where=f"{path}, model", code=code)
     labels = LabelSpace.from_json(json.loads(about["labels"]))
-    contract = InputContract(**{k: _tuple(v) for k, v in json.loads(about["contract"]).items()})
-    model: Any = config.build(labels, contract)
+    input = InputContract(**{k: _tuple(v) for k, v in json.loads(about["input"]).items()})
+    model: Model = config.build(labels, input)
     model.load_state_dict(tensors)
-    decode = about.get("decode")
-    model.decode = from_yaml(decode, where=f"{path}, decode", code=code) if decode else None
-    built: nn.Module = model.to(device).eval()
-    return built
+    decoder = about.get("decoder")
+    model.decoder = from_yaml(decoder, where=f"{path}, decoder", code=code) if decoder else None
+    return model.to(device).eval()
 
 
 def read_file(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

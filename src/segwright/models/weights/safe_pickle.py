@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.contracts import UserError
+from segwright.errors import UserError
 
 NUMBERS = re.compile(r"[biuf][1248]")
 # What reading a cut or crafted file can end in.

@@ -1,0 +1,127 @@
+"""Files on disk: JSON and text, and the one place that writes a file whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from segwright.errors import RunError, UserError
+
+
+class WriteError(RunError):
+    """A file that cannot be written: which one, why, what to do."""
+
+
+@contextmanager
+def atomic_outputs(targets: Sequence[Path], *, force: bool) -> Iterator[tuple[Path, ...]]:
+    """A temporary path beside each target; files and folders written there replace the targets together at the end.
+
+    If the body raises, every target is as it was before. ``UserError`` if a target exists already and not ``force`` (an
+    empty folder does not count), or if a target cannot be written.
+    """
+    for target in targets:
+        if not force and (target.is_file() or (target.is_dir() and any(target.iterdir()))):
+            raise UserError(f"{target}: exists already; choose another path, or replace it with --force")
+    try:
+        with _temporary_paths(targets) as parts:
+            yield parts
+    except OSError as error:
+        path = error.filename or targets[0]
+        raise UserError(
+            f"{path}: cannot be written ({error.strerror}); free some space, or choose another path"
+        ) from None
+
+
+def atomic_write(path: Path, write: Callable[[Path], object]) -> None:
+    """Let ``write`` fill a temporary file beside ``path``, which then replaces ``path``, safe against a power cut.
+
+    ``WriteError`` if that fails (a full disk, for example): then ``path`` is as it was before.
+    """
+    try:
+        with _temporary_paths((path,)) as (part,):
+            write(part)
+    except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
+        raise WriteError(
+            f"{path}: cannot be written ({error}); free some space or choose another folder, then start again"
+        ) from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file (UTF-8) whole or not at all."""
+    atomic_write(path, lambda part: part.write_text(text, encoding="utf-8"))
+
+
+def write_json(path: Path, values: Any, *, indent: int | None = 2) -> None:
+    """Write a JSON file whole or not at all; NaN becomes null."""
+    write_text(path, json.dumps(nan_to_null(values), indent=indent))
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file; None if the file does not exist."""
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def nan_to_null(value: Any) -> Any:
+    """``value`` with None for every NaN inside its dicts, lists and tuples: JSON has no NaN."""
+    if isinstance(value, dict):
+        return {key: nan_to_null(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [nan_to_null(item) for item in value]
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    return value
+
+
+def check_writable(*paths: Path | None) -> None:
+    """``UserError`` for a file that could not be written at the end of long work; parent folders are created."""
+    for path in paths:
+        if path is None:
+            continue
+        if path.is_dir():
+            raise UserError(f"{path}: is a folder; expected the name of a file to write")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not os.access(path.parent, os.W_OK):
+            raise UserError(f"{path}: no permission to write there; choose a folder that you may write to")
+
+
+@contextmanager
+def _temporary_paths(targets: Sequence[Path]) -> Iterator[tuple[Path, ...]]:
+    parts = tuple(target.with_name(f".{target.name}.{os.getpid()}.part") for target in targets)
+    try:
+        for target in targets:
+            target.parent.mkdir(parents=True, exist_ok=True)
+        yield parts
+        for part, target in zip(parts, targets, strict=True):
+            _replace(part, target)
+    finally:
+        for part in parts:
+            if part.is_dir():
+                shutil.rmtree(part, ignore_errors=True)
+            else:
+                part.unlink(missing_ok=True)
+
+
+def _replace(part: Path, target: Path) -> None:
+    """Move ``part`` to ``target``; what was there is deleted only when the new one is in place."""
+    if part.is_file():
+        with open(part, "rb+") as file:
+            os.fsync(file.fileno())
+    if target.is_dir():
+        old = part.with_suffix(".old")
+        os.replace(target, old)
+        os.replace(part, target)
+        shutil.rmtree(old)
+    else:
+        os.replace(part, target)
+    if os.name == "posix":  # without this a power cut can undo the rename
+        handle = os.open(target.parent, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
