@@ -14,11 +14,11 @@ from segwright.data.reading.label_maps import write_png
 
 RECIPE = """
 from segwright.contracts import InputContract
-from segwright.data.augmentation.crop import Chain, RandomView, View
+from segwright.data.augmentation.crop import Compose, CropStage, ProgressiveCrop
 from segwright.data.datasets.folder import Folder
 from segwright.decode.argmax import Argmax
 from segwright.losses.pixel import CrossEntropy
-from segwright.models.small_fpn import Pyramid
+from segwright.models.small_fpn import SmallFPNConfig
 from segwright.recipe import Optim, Recipe, Training
 from segwright.training.schedule import Poly
 
@@ -27,11 +27,11 @@ def bands():
     return Recipe(
         name="bands",
         data=Folder(bands=6, label_map="{labels}"),
-        augment=Chain((RandomView((View((32, 32), (0.8, 1.2)),)),)),
+        augmentation=Compose((ProgressiveCrop((CropStage((32, 32), (0.8, 1.2)),)),)),
         input=InputContract("bands", 65535.0, (20000.0,) * 6, (9000.0,) * 6, (20000.0,) * 6, multiple=8),
-        model=Pyramid((8, 8, 8, 8), stem=8, decoder=8),
+        model=SmallFPNConfig((8, 8, 8, 8), stem=8, decoder=8),
         loss=CrossEntropy(),
-        decode=Argmax(),
+        decoder=Argmax(),
         schedule=Poly(),
         optim=Optim(lr=1e-2),
         training=Training(steps=40, batch=4, workers=0, evaluate_every=1.0, save_every=1.0),

@@ -43,6 +43,7 @@ def atomic_write(path: Path, write: Callable[[Path], object]) -> None:
 
     ``WriteError`` if that fails (a full disk, for example): then ``path`` is as it was before.
     """
+    path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with _temporary_paths((path,)) as (part,):
             write(part)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from segwright.files import WriteError, atomic_write
 from segwright.training import checkpoint
 
 CPU = torch.device("cpu")
@@ -47,7 +48,7 @@ def _die_half_way(path: Path) -> None:
         part.write_bytes(b"half")
         os.kill(os.getpid(), signal.SIGKILL)
 
-    checkpoint.write_whole(path, write)
+    atomic_write(path, write)
 
 
 def test_killed_during_the_write_the_previous_one_still_loads(tmp_path: Path) -> None:
@@ -66,7 +67,7 @@ def test_on_a_full_disk_the_previous_one_stays_and_the_error_says_so(tmp_path: P
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limit[1]))  # a write beyond it fails, as on a full disk
     try:
-        with pytest.raises(checkpoint.CheckpointError, match="cannot be written"):
+        with pytest.raises(WriteError, match="cannot be written"):
             checkpoint.save(tmp_path, 2, state(2), keep=1)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)

@@ -95,7 +95,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     recipe, dataset = _data_of(options, code)
     _refuse_other_classes(options.model, model.labels.names, dataset.labels.names)
     detections = options.max_detections or recipe.max_detections
-    settings = {"forward": inference, "device": device, "max_detections": detections}
+    settings = {"inference": inference, "device": device, "max_detections": detections}
     result, table = _scored(model, dataset, oracle, table=options.oracle_table, settings=settings)
     if not result.counts.any():
         raise UserError(

@@ -127,8 +127,8 @@ def predict_files(
 
 
 def _write_pictures(out: Path, name: str, prediction: ImagePrediction, save: Collection[str]) -> None:
+    assert prediction.labels is not None and prediction.image is not None
     labels, image = prediction.labels, as_rgb(prediction.image)
-    assert labels is not None
     write_png(out / "index" / f"{name}.png", labels.to_raw(prediction.semantic))
     write_png(out / "color" / f"{name}.png", draw_colors(prediction, labels))
     write_png(out / "overlay" / f"{name}.png", prediction.draw())

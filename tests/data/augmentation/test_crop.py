@@ -44,11 +44,10 @@ def reference(
 def test_a_view_equals_the_pixel_by_pixel_reference(
     monkeypatch, scale: tuple[float, float], seed: int
 ) -> None:
-    from segwright.data import augmentation
 
     windows = []
-    kind = augmentation.Window
-    monkeypatch.setattr(augmentation, "Window", lambda *a: windows.append(a) or kind(*a))
+    kind = crop_module.Window
+    monkeypatch.setattr(crop_module, "Window", lambda *a: windows.append(a) or kind(*a))
     one, size = sample(), (48, 64)
     made = ProgressiveCrop((CropStage(size, scale),), flip=0.5, stretch=1.2)(one, context(seed))
     corner, source, _, flip, _ = windows[0]

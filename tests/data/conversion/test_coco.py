@@ -94,7 +94,7 @@ def test_the_same_source_gives_the_same_bytes(tmp_path: Path) -> None:
             assert (
                 path.read_bytes() == (root / f"two {to}" / path.relative_to(root / f"one {to}")).read_bytes()
             )
-        with pytest.raises(UserError, match="is there already"):
+        with pytest.raises(UserError, match="exists already"):
             convert_coco(root / "instances.json", root / f"one {to}", to=to)  # type: ignore[arg-type]
         assert convert_coco(root / "instances.json", root / f"one {to}", to=to, force=True) == one  # type: ignore[arg-type]
 
@@ -200,7 +200,7 @@ def test_train_ids_of_coco_count_categories_and_leave_the_rest(tmp_path: Path) -
     assert new["images"] == old["images"]
     data = CocoPanoptic(json="annotations/panoptic_{split}2017_trainId.json").open(root, "val")
     assert [s.class_index for s in data[0].segments or ()] == [0, 1, 2]
-    with pytest.raises(UserError, match=r"trainId\.json: is there already"):
+    with pytest.raises(UserError, match=r"trainId\.json: exists already"):
         convert_coco_train_ids(source, root / "annotations")
     photo(root / "x.jpg")
     for change, message in (

@@ -12,12 +12,13 @@ import yaml
 from PIL import Image
 from tests.data.trees import photo, stripes, write
 
-from segwright.data.conversion.labelme_rgb import convert_labelme, convert_rgb, whole
+from segwright.data.conversion.labelme_rgb import convert_labelme, convert_rgb
 from segwright.data.datasets.folder import Folder
 from segwright.data.datasets.panoptic_folder import PanopticFolder
 from segwright.data.formats.file_dataset import apply_label_map
 from segwright.data.reading.label_maps import read_map, unpack, write_png
 from segwright.errors import UserError
+from segwright.files import atomic_outputs
 from segwright.labels import LabelSpace
 
 ROAD, CAR, OLD_CAR, VOID = 0x804080, 0x00008E, 0x00009E, 0x000000
@@ -70,7 +71,7 @@ def test_what_is_there_is_replaced_only_by_force_and_alike(
     out.mkdir()
     convert_rgb(source, out, space)
     first = contents(out)
-    with pytest.raises(UserError, match=r"out: is there already; name another place, or .*--force"):
+    with pytest.raises(UserError, match=r"out: exists already; name another place, or .*--force"):
         convert_rgb(source, out, space)
     write(out / "foreign.txt", "kept until the new maps are whole")
     convert_rgb(source, out, space, force=True)
@@ -117,7 +118,7 @@ def test_what_fails_on_the_way_leaves_the_old_as_it_was(tmp_path: Path) -> None:
     target = write(tmp_path / "out/old.txt", "old").parent
 
     def fail() -> None:
-        with whole((target,), force=True) as (part,):
+        with atomic_outputs((target,), force=True) as (part,):
             write(part / "new.txt", "half")
             raise OSError(28, "No space left on device", str(part))
 

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from pycocotools import mask as coder
 
-from segwright.data.reading.rle import decode, encode, from_annotation, places, run_starts
+from segwright.data.reading.rle import decode, encode, from_annotation, run_starts
+from segwright.samples import index_of
 
 SIZES = st.tuples(st.integers(1, 9), st.integers(1, 12))
 MAPS = SIZES.flatmap(lambda size: arrays.arrays(np.int32, size, elements=st.integers(-1, 5)))
@@ -38,8 +39,8 @@ def test_a_run_begins_where_any_map_changes(first: np.ndarray, second: np.ndarra
 
 def test_the_place_of_a_value_among_names_in_any_order() -> None:
     values = np.array([7, 70000, 3, 8, -1])
-    assert places(values, [70000, 3, 7]).tolist() == [2, 0, 1, -1, -1]
-    assert places(values, []).tolist() == [-1] * 5
+    assert index_of(values, [70000, 3, 7]).tolist() == [2, 0, 1, -1, -1]
+    assert index_of(values, []).tolist() == [-1] * 5
 
 
 @given(arrays.arrays(np.uint8, SIZES, elements=st.integers(0, 1)))
