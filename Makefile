@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-.PHONY: demo test install check bench gpu clean
+.PHONY: demo test install check bench docs gpu clean
 
 demo: $(VENV)/.demo
 	$(BIN)/segwright demo
@@ -17,6 +17,9 @@ check: $(VENV)/.dev
 
 bench: $(VENV)/.bench
 	$(BIN)/python benchmarks/camvid_equal_time.py --data $(CAMVID)
+
+docs: $(VENV)/.demo
+	$(BIN)/python docs/generate_recipes.py
 
 gpu: $(VENV)/.dev
 	$(BIN)/python -m pytest -m gpu

@@ -1,17 +1,19 @@
-"""Scale, crop and flip of a 2048x1024 pair to 769x769 on one core: ours beside what others do.
+"""Data augmentation of 2048x1024 images with label maps: random scale, crop to 769x769 and flip, on one core.
 
     python benchmarks/augment.py [--rounds 15] [--images 24] [--json FILE]
 
-Scales are drawn from 0.5 to 2.0, half of the images are flipped, where a scaled image is too small it is
-padded. Decoding is excluded: every row begins with the same uint8 arrays in memory. Time is that of the
-processor, all threads of the process together. Rows take turns, a round each, so that all of them meet the
-same other load; a round is the mean over its images, the table shows the median of the rounds, their
-quartiles, and how many times our first row's median it is.
+Compares segwright with OpenCV, torchvision v2 and albumentations. The scale factor is drawn from 0.5 to 2.0, and half
+of the images are flipped. Images that are smaller than the crop after scaling are padded. Decoding is not included:
+all rows start from the same uint8 arrays in memory.
 
-What a row gives: ours a uint8 image, since it is normalized on the device (one more row does it here); the
-ancestors' road (S1, S3: the whole image scaled, made float and less its mean, padded, then cropped) and the
-libraries a normalized float32 image. All give the map in uint8, except the road of the ancestors, as there
-was none.
+The time is CPU time, summed over all threads of the process. The rows take turns, one round each, so that all of them
+run under the same machine load. The time of a round is the mean over its images. The table shows the median of the
+rounds, their quartiles, and the ratio of the median to that of the first row.
+
+segwright returns uint8 images, because it normalizes them on the device; one more row normalizes them on the CPU. The
+row with OpenCV does what the toolbox and Pytorch-Deeplab do: scale the entire image, convert it to float32, subtract
+the mean, pad, and crop. It returns float32 images; the libraries return normalized float32 images. All label maps are
+uint8.
 """
 
 from __future__ import annotations
@@ -31,19 +33,19 @@ import cv2
 import numpy as np
 import torch
 
-from segwright.data.augmentation.crop import CropStage, ProgressiveCrop, RandomCrop
-from segwright.data.augmentation.geometry import ScaleRange
+from segwright.data.augmentation import CropStage, ProgressiveCrop, RandomCrop, ScaleRange
 from segwright.labels import LabelSpace
 from segwright.samples import AugmentationContext, Sample
 
 SIZE, CROP, MEAN, STD = (1024, 2048), 769, (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 LABELS = LabelSpace("streets", tuple(f"class {k}" for k in range(19)), ((0, 0, 0),) * 19, tuple(range(19)))
-Step = Callable[[Sample, int], Any]
+Transform = Callable[[Sample, int], Any]
+"""(sample, seed) -> the augmented sample."""
 
 
-def pairs(count: int) -> list[Sample]:
-    """Smooth images with noise, and maps of blocks."""
-    made = []
+def generated_samples(count: int) -> list[Sample]:
+    """Smooth images with noise, and label maps of blocks."""
+    samples = []
     for seed in range(count):
         random = np.random.default_rng(seed)
         coarse = random.integers(0, 255, (32, 64, 3), np.uint8)
@@ -52,60 +54,61 @@ def pairs(count: int) -> list[Sample]:
         classes = cv2.resize(
             random.integers(0, 19, (32, 64), np.uint8), SIZE[::-1], interpolation=cv2.INTER_NEAREST
         )
-        made.append(Sample(image, classes, str(seed)))
-    return made
+        samples.append(Sample(image, classes, str(seed)))
+    return samples
 
 
-def draw(seed: int) -> AugmentationContext:
+def context(seed: int) -> AugmentationContext:
     random = np.random.default_rng(seed)
     return AugmentationContext(
         random, 0.0, MEAN, None, lambda _: NotImplemented, np.random.default_rng(0), LABELS
     )
 
 
-def ours(*, normalize: bool = False) -> Step:
+def segwright_crop(*, normalize: bool = False) -> Transform:
     crop = RandomCrop((CROP, CROP), ScaleRange(0.5, 2.0))
 
-    def step(pair: Sample, seed: int) -> Any:
-        made = crop(pair, draw(seed))
+    def transform(sample: Sample, seed: int) -> Any:
+        cropped = crop(sample, context(seed))
         if not normalize:
-            return made
-        image = np.ascontiguousarray(made.image.transpose(2, 0, 1)).astype(np.float32)
+            return cropped
+        image = np.ascontiguousarray(cropped.image.transpose(2, 0, 1)).astype(np.float32)
         image -= np.array(MEAN, np.float32)[:, None, None]
         image /= np.array(STD, np.float32)[:, None, None]
-        return image, made.map
+        return image, cropped.map
 
-    return step
-
-
-def view() -> Step:
-    random_view = ProgressiveCrop((CropStage((CROP, CROP), (0.5, 2.0)),))
-    return lambda pair, seed: random_view(pair, draw(seed))
+    return transform
 
 
-def ancestors(pair: Sample, seed: int) -> Any:
+def segwright_progressive_crop() -> Transform:
+    crop = ProgressiveCrop((CropStage((CROP, CROP), (0.5, 2.0)),))
+    return lambda sample, seed: crop(sample, context(seed))
+
+
+def resize_then_crop(sample: Sample, seed: int) -> Any:
+    """The data augmentation of the toolbox and of Pytorch-Deeplab."""
     random = np.random.default_rng(seed)
     scale = random.uniform(0.5, 2.0)
-    image = cv2.resize(pair.image, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)
-    label = cv2.resize(pair.map, None, fx=scale, fy=scale, interpolation=cv2.INTER_NEAREST)
+    image = cv2.resize(sample.image, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)
+    label = cv2.resize(sample.map, None, fx=scale, fy=scale, interpolation=cv2.INTER_NEAREST)
     image = image.astype(np.float32)
     image -= np.array(MEAN, np.float32)
-    below, beside = (max(0, CROP - side) for side in label.shape)
-    if below or beside:
-        image = cv2.copyMakeBorder(image, 0, below, 0, beside, cv2.BORDER_CONSTANT, value=(0.0, 0.0, 0.0))
-        label = cv2.copyMakeBorder(label, 0, below, 0, beside, cv2.BORDER_CONSTANT, value=255)
+    bottom, right = (max(0, CROP - side) for side in label.shape)
+    if bottom or right:
+        image = cv2.copyMakeBorder(image, 0, bottom, 0, right, cv2.BORDER_CONSTANT, value=(0.0, 0.0, 0.0))
+        label = cv2.copyMakeBorder(label, 0, bottom, 0, right, cv2.BORDER_CONSTANT, value=255)
     top, left = (int(random.integers(side - CROP + 1)) for side in label.shape)
-    image, label = (a[top : top + CROP, left : left + CROP] for a in (image, label))
-    flip = int(random.integers(2)) * 2 - 1
-    image = image.transpose(2, 0, 1)[:, :, ::flip]
-    return image.copy(), label[:, ::flip].copy()
+    image, label = (array[top : top + CROP, left : left + CROP] for array in (image, label))
+    step = int(random.integers(2)) * 2 - 1  # -1 flips
+    image = image.transpose(2, 0, 1)[:, :, ::step]
+    return image.copy(), label[:, ::step].copy()
 
 
-def torchvision(*, antialias: bool) -> Step:
+def torchvision(*, antialias: bool) -> Transform:
     tv_tensors = importlib.import_module("torchvision.tv_tensors")
     v2 = importlib.import_module("torchvision.transforms.v2")
     fill = {tv_tensors.Image: tuple(int(m) for m in MEAN), tv_tensors.Mask: 255}
-    transform = v2.Compose(
+    composed = v2.Compose(
         [
             v2.ScaleJitter(SIZE, (0.5, 2.0), antialias=antialias),
             v2.RandomCrop((CROP, CROP), pad_if_needed=True, fill=fill),
@@ -115,18 +118,18 @@ def torchvision(*, antialias: bool) -> Step:
         ]
     )
 
-    def step(pair: Sample, seed: int) -> Any:
+    def transform(sample: Sample, seed: int) -> Any:
         torch.manual_seed(seed)
-        image = tv_tensors.Image(torch.from_numpy(pair.image).permute(2, 0, 1))
-        return transform(image, tv_tensors.Mask(torch.from_numpy(pair.map)))
+        image = tv_tensors.Image(torch.from_numpy(sample.image).permute(2, 0, 1))
+        return composed(image, tv_tensors.Mask(torch.from_numpy(sample.map)))
 
-    return step
+    return transform
 
 
-def albumentations() -> Step:
+def albumentations() -> Transform:
     os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
     library = importlib.import_module("albumentations")
-    transform = library.Compose(
+    composed = library.Compose(
         [
             library.RandomScale((-0.5, 1.0), p=1.0),
             library.PadIfNeeded(CROP, CROP, fill=MEAN, fill_mask=255),
@@ -135,14 +138,14 @@ def albumentations() -> Step:
             library.Normalize([m / 255 for m in MEAN], [s / 255 for s in STD]),
         ]
     )
-    return lambda pair, seed: transform(image=pair.image, mask=pair.map)
+    return lambda sample, seed: composed(image=sample.image, mask=sample.map)
 
 
-ROWS: dict[str, Callable[[], Step]] = {
-    "segwright RandomCrop, uint8": ours,
-    "segwright RandomCrop, then float32 on the CPU": lambda: ours(normalize=True),
-    "segwright RandomView, uint8": view,
-    "resize then crop with cv2 (the ancestors)": lambda: ancestors,
+ROWS: dict[str, Callable[[], Transform]] = {
+    "segwright RandomCrop, uint8": segwright_crop,
+    "segwright RandomCrop, then float32 on the CPU": lambda: segwright_crop(normalize=True),
+    "segwright ProgressiveCrop, uint8": segwright_progressive_crop,
+    "resize, then crop, OpenCV": lambda: resize_then_crop,
     "torchvision v2": lambda: torchvision(antialias=True),
     "torchvision v2, antialias=False": lambda: torchvision(antialias=False),
     "albumentations": albumentations,
@@ -150,26 +153,26 @@ ROWS: dict[str, Callable[[], Step]] = {
 
 
 def measure(rounds: int, images: int) -> dict[str, list[float] | str]:
-    """Milliseconds an image of each round, or why there are none."""
-    steps: dict[str, Step] = {}
-    found: dict[str, list[float] | str] = {}
+    """Milliseconds per image, one value per round; or a message if a library is not installed."""
+    transforms: dict[str, Transform] = {}
+    results: dict[str, list[float] | str] = {}
     for name, make in ROWS.items():
         try:
-            steps[name] = make()
-            found[name] = []
+            transforms[name] = make()
+            results[name] = []
         except ImportError as error:
-            found[name] = f"not installed ({error})"
-    data = pairs(images)
-    for number in range(-1, rounds):  # the first round only warms up
-        for name, step in steps.items():
-            step(data[-1], number + 1)  # caches and allocator become those of this row
-            began = time.process_time()
-            for k, pair in enumerate(data):
-                step(pair, (number + 1) * images + k)
-            times = found[name]
+            results[name] = f"not installed ({error})"
+    samples = generated_samples(images)
+    for number in range(-1, rounds):  # round -1 is a warm-up
+        for name, transform in transforms.items():
+            transform(samples[-1], number + 1)  # fills the caches and the allocator for this row
+            start = time.process_time()
+            for k, sample in enumerate(samples):
+                transform(sample, (number + 1) * images + k)
+            times = results[name]
             if number >= 0 and isinstance(times, list):
-                times.append((time.process_time() - began) / images * 1e3)
-    return found
+                times.append((time.process_time() - start) / images * 1e3)
+    return results
 
 
 def versions() -> str:
@@ -183,31 +186,33 @@ def versions() -> str:
     return ", ".join(parts)
 
 
+def show(results: dict[str, list[float] | str]) -> None:
+    first = next(times for times in results.values() if isinstance(times, list))
+    print(f"{'':<46} {'ms/image':>9} {'quartiles':>15} {'ratio':>7}")
+    for name, times in results.items():
+        if isinstance(times, str):
+            print(f"{name:<46} {times}")
+            continue
+        median = statistics.median(times)
+        low, _, high = statistics.quantiles(times, n=4) if len(times) > 1 else times * 3
+        print(f"{name:<46} {median:>9.2f} {low:>7.2f}..{high:<6.2f} {median / statistics.median(first):>7.1f}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--images", type=int, default=24)
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--json", type=Path, help="write the time of every round to this file")
     options = parser.parse_args()
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
-    found = measure(options.rounds, options.images)
-    first = next(times for times in found.values() if isinstance(times, list))
+    results = measure(options.rounds, options.images)
     print(f"{versions()}\none core, {options.rounds} rounds of {options.images} images\n")
-    print(f"{'':<46} {'ms/image':>9} {'quartiles':>15} {'times ours':>11}")
-    for name, times in found.items():
-        if isinstance(times, str):
-            print(f"{name:<46} {times}")
-            continue
-        middle = statistics.median(times)
-        low, _, high = statistics.quantiles(times, n=4)
-        print(
-            f"{name:<46} {middle:>9.2f} {low:>7.2f}..{high:<6.2f} {middle / statistics.median(first):>11.1f}"
-        )
+    show(results)
     if options.json:
-        options.json.write_text(json.dumps({"versions": versions(), "rounds": found}, indent=1))
+        options.json.write_text(json.dumps({"versions": versions(), "rounds": results}, indent=1))
 
 
 if __name__ == "__main__":

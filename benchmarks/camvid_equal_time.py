@@ -32,9 +32,9 @@ def ours(data: Path, seed: int, out: Path, *, held_out: bool) -> dict[str, Any]:
     command = [sys.executable, "-m", "segwright", "train", recipe, "--data", str(data), "--out", str(out)]
     subprocess.run([*command, "--set", f"training.seed={seed}", "training.evaluate_every=1.0"], check=True)
     summary = json.loads((out / "summary.json").read_text())
-    from segwright.recipes import find
+    from segwright.recipes import load_recipe
 
-    made = find(recipe)
+    made = load_recipe(recipe)
     views = made.augmentation.augmentation.steps[0].views
     before, pixels = 0.0, 0.0
     for view in views:

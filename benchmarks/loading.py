@@ -1,12 +1,12 @@
-"""Images a second out of the loader, decoding included: ours, with and without cache, beside torchvision v2.
+"""Data loading throughput in images per second, decoding included, compared with torchvision v2.
 
     python benchmarks/loading.py --camvid CAMVID [--workers 2] [--seconds 12] [--rounds 3]
 
-Two data sets: CamVid (JPEG 480x360), and 2048x1024 PNG pairs made here from enlarged noise and rectangles. The
-peer is the reference pipeline as its documents write it: decode_image, RandomResizedCrop-like ScaleJitter, crop,
-flip, float, normalize, all in the workers. Both deliver batches of 8 on the CPU; ours stay uint8 until they are on
-the device, so the time of ``normalize`` on the whole batch is added to ours. Rows alternate; medians and the
-range over the rounds are printed.
+There are two datasets: CamVid (480x360), and 2048x1024 PNG pairs that are generated here from upsampled noise and
+rectangles. The torchvision pipeline follows its documentation: decode_image, ScaleJitter, crop, flip, float and
+normalize, all in the worker processes. Both pipelines deliver batches of 8 on the CPU. segwright is measured with and
+without its cache of decoded images; it normalizes the batch in the main process, and that time is included. The rows
+take turns. The output shows the medians and the range over the rounds.
 """
 
 from __future__ import annotations
@@ -15,37 +15,47 @@ import argparse
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
 import torch
 
 from segwright.contracts import InputContract
-from segwright.data.augmentation.crop import Compose, CropStage, ProgressiveCrop
+from segwright.data.augmentation import CropStage, ProgressiveCrop
 from segwright.data.datasets.camvid import CamVid
-from segwright.data.loading.augmented_samples import AugmentedDataset
-from segwright.data.loading.batches import Collate, batches
-from segwright.data.loading.sampling import ShuffledSampling, positions
-from segwright.data.loading.targets import SemanticTargets
+from segwright.data.loading import (
+    AugmentedDataset,
+    Collate,
+    SemanticTargets,
+    ShuffledSampling,
+    load_batches,
+    positions,
+)
 
 BATCH = 8
+PEER = "torchvision v2"
 
 
-def ours(root: Path, size: tuple[int, int], workers: int, cache: str | None) -> Iterator[Any]:
-    dataset = CamVid(cache=cache).open(root, "train")  # type: ignore[arg-type]
+def segwright(
+    root: Path, size: tuple[int, int], workers: int, cache: Literal["memory"] | None = None
+) -> Iterator[Any]:
+    dataset = CamVid(cache=cache).open(root, "train")
     steps, input = 100_000, InputContract()
-    augmentation = Compose((ProgressiveCrop((CropStage(size, (0.5, 2.0)),)),))
     order = ShuffledSampling().open(dataset, 0, BATCH)
-    draws = AugmentedDataset(dataset, order, augmentation, input.padding, seed=0, steps=steps, batch=BATCH)
-    places = positions(0, steps, batch=BATCH)
-    for batch in batches(draws, places, Collate(SemanticTargets(), input, dataset.labels), workers=workers):
+    augmentation = ProgressiveCrop((CropStage(size, (0.5, 2.0)),))
+    samples = AugmentedDataset(
+        dataset, order, augmentation, input.fill_value, seed=0, steps=steps, batch=BATCH
+    )
+    collate = Collate(SemanticTargets(), input, dataset.labels)
+    for batch in load_batches(samples, positions(0, steps, batch=BATCH), collate, workers=workers):
         yield input.normalize(batch.images), batch.targets.semantic.long()
 
 
-def peer(root: Path, size: tuple[int, int], workers: int) -> Iterator[Any]:
+def torchvision(root: Path, size: tuple[int, int], workers: int) -> Iterator[Any]:
     from torch.utils.data import DataLoader, Dataset
     from torchvision import tv_tensors
     from torchvision.io import ImageReadMode, decode_image
@@ -63,7 +73,7 @@ def peer(root: Path, size: tuple[int, int], workers: int) -> Iterator[Any]:
         ]
     )
 
-    class Pictures(Dataset):  # type: ignore[type-arg]
+    class RandomImages(Dataset):  # type: ignore[type-arg]
         def __len__(self) -> int:
             return BATCH * 100_000
 
@@ -73,22 +83,22 @@ def peer(root: Path, size: tuple[int, int], workers: int) -> Iterator[Any]:
             image, truth = transform(tv_tensors.Image(decode_image(str(path))), tv_tensors.Mask(mask))
             return image, truth.long()
 
-    return iter(DataLoader(Pictures(), batch_size=BATCH, num_workers=workers))
+    return iter(DataLoader(RandomImages(), batch_size=BATCH, num_workers=workers))
 
 
-def speed(loader: Iterator[Any], seconds: float, warm: int) -> float:
-    """Images a second after ``warm`` batches."""
-    for _ in range(warm):
+def images_per_second(loader: Iterator[Any], seconds: float, warmup: int) -> float:
+    """The throughput after ``warmup`` batches."""
+    for _ in range(warmup):
         next(loader)
     start, count = time.perf_counter(), 0
-    while (spent := time.perf_counter() - start) < seconds:
+    while (elapsed := time.perf_counter() - start) < seconds:
         next(loader)
         count += BATCH
-    return count / spent
+    return count / elapsed
 
 
-def large_pairs(root: Path, count: int = 24) -> None:
-    """Pairs of 2048x1024 PNG that compress as photographs do: about 2 MB an image."""
+def write_large_images(root: Path, count: int = 24) -> None:
+    """Write pairs of 2048x1024 PNG in the folders of CamVid; an image has about 2 MB, like a photograph."""
     random = np.random.default_rng(0)
     for name in ("train", "trainannot"):
         (root / name).mkdir(parents=True)
@@ -99,6 +109,23 @@ def large_pairs(root: Path, count: int = 24) -> None:
         classes = cv2.resize(random.integers(0, 11, (24, 48), np.uint8), (2048, 1024), interpolation=0)
         cv2.imwrite(str(root / "train" / f"{index}.png"), image)
         cv2.imwrite(str(root / "trainannot" / f"{index}.png"), classes)
+
+
+def measure(
+    root: Path, size: tuple[int, int], workers: int, seconds: float, rounds: int
+) -> dict[str, list[float]]:
+    """Images per second of every round, by pipeline."""
+    pipelines: dict[str, tuple[Callable[[], Iterator[Any]], int]] = {  # name -> pipeline, warm-up batches
+        PEER: (partial(torchvision, root, size, workers), 4),
+        "segwright": (partial(segwright, root, size, workers), 4),
+        # The cache is full after the first epochs.
+        "segwright, cache": (partial(segwright, root, size, workers, "memory"), 50),
+    }
+    rates: dict[str, list[float]] = {name: [] for name in pipelines}
+    for _ in range(rounds):
+        for name, (make, warmup) in pipelines.items():
+            rates[name].append(images_per_second(make(), seconds, warmup))
+    return rates
 
 
 def main() -> None:
@@ -112,30 +139,18 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
-        large_pairs(Path(folder))
+        write_large_images(Path(folder))
         for title, root, size in (
             ("CamVid, crop 352x480", options.camvid, (352, 480)),
             ("2048x1024 PNG, crop 769x769", Path(folder), (769, 769)),
         ):
-            rows: dict[str, list[float]] = {}
-            for _ in range(options.rounds):
-                for name, make, warm in (
-                    ("torchvision v2", lambda root=root, size=size: peer(root, size, options.workers), 4),
-                    ("segwright", lambda root=root, size=size: ours(root, size, options.workers, None), 4),
-                    # The first passes fill the cache.
-                    (
-                        "segwright, cache",
-                        lambda root=root, size=size: ours(root, size, options.workers, "memory"),
-                        50,
-                    ),
-                ):
-                    rows.setdefault(name, []).append(speed(make(), options.seconds, warm))
-            print(f"\n{title}, batch {BATCH}, {options.workers} workers")
-            base = statistics.median(rows["torchvision v2"])
-            for name, values in rows.items():
-                middle = statistics.median(values)
+            rates = measure(root, size, options.workers, options.seconds, options.rounds)
+            print(f"\n{title}, batch size {BATCH}, {options.workers} workers")
+            base = statistics.median(rates[PEER])
+            for name, values in rates.items():
+                median = statistics.median(values)
                 print(
-                    f"{name:<18} {middle:8.1f} images/s  {middle / base:5.1f}x  ({min(values):.1f}-{max(values):.1f})"
+                    f"{name:<18} {median:8.1f} images/s  {median / base:5.1f}x  ({min(values):.1f}-{max(values):.1f})"
                 )
 
 

@@ -1,16 +1,18 @@
-"""Panoptic quality of 2048x1024 maps: ours beside hotcoco and panopticapi, whichever is installed.
+"""Panoptic quality of 2048x1024 label maps, compared with hotcoco and panopticapi if they are installed.
 
     python benchmarks/panoptic_quality.py [--images 12] [--rounds 5] [--cores 1] [--folder DIR]
 
-Generated street scenes with 60 segments, their predictions shifted by a few pixels, as RGB PNG. First the parts:
-decoding the two maps of an image, and counting. Then whole files to scores, on as many cores as said (all). Also the
-run lengths of all segments of a map in one pass, beside pycocotools' mask by mask. Medians in ms an image.
+The ground truth is generated street scenes with 60 segments; the predictions are the same maps, shifted by a few
+pixels. Both are RGB PNG files. Measured are the two parts, decoding both maps of an image and counting the matches;
+then everything from the files to the scores. Also measured is the run-length encoding of all segments of a map in one
+pass, compared with pycocotools, which encodes one mask at a time. All times are medians in milliseconds per image.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib
 import io
 import json
 import os
@@ -24,11 +26,11 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pycocotools import mask as coder
+from pycocotools import mask as coco_mask
 
 from segwright.data.datasets.cityscapes import CLASSES
 from segwright.data.reading.label_maps import write_png
-from segwright.data.reading.rle import encode
+from segwright.data.reading.rle import encode_masks
 from segwright.evaluation.files.panoptic import read_ids, score_panoptic
 from segwright.metrics.panoptic_quality import PanopticQuality
 from segwright.samples import Segment
@@ -37,8 +39,8 @@ HEIGHT, WIDTH, THINGS = 1024, 2048, 53
 STUFF = 7
 
 
-def scene(seed: int) -> NDArray[np.int32]:
-    """Wavy bands of stuff with blobs before them; an id is 1000 class + number."""
+def generated_scene(seed: int) -> NDArray[np.int32]:
+    """Wavy bands of stuff, and blobs as things. A segment id is 1000 * class index + number."""
     random = np.random.default_rng(seed)
     y, x = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
     bands = (y / 150 + 0.6 * np.sin(x / 97 + seed) + 0.3 * np.sin(x / 31 + y / 41)).clip(0, STUFF - 1)
@@ -50,33 +52,34 @@ def scene(seed: int) -> NDArray[np.int32]:
     return ids
 
 
-def write_side(folder: Path, name: str, maps: list[NDArray[np.int32]]) -> Path:
-    rows = []
+def write_coco_panoptic(folder: Path, name: str, maps: list[NDArray[np.int32]]) -> Path:
+    """Write ``maps`` in COCO panoptic format; returns the JSON file."""
+    annotations = []
     for image, ids in enumerate(maps):
-        low_bytes = ids.view(np.uint8).reshape(HEIGHT, WIDTH, 4)
-        write_png(folder / name / f"{image}.png", np.ascontiguousarray(low_bytes[..., :3]))
-        found, areas = np.unique(ids, return_counts=True)
+        id_bytes = ids.view(np.uint8).reshape(HEIGHT, WIDTH, 4)
+        write_png(folder / name / f"{image}.png", np.ascontiguousarray(id_bytes[..., :3]))
+        unique, areas = np.unique(ids, return_counts=True)
         segments = [
             {"id": i, "category_id": CLASSES.raw_values[i // 1000], "iscrowd": 0, "area": area}
-            for i, area in zip(found.tolist(), areas.tolist(), strict=True)
+            for i, area in zip(unique.tolist(), areas.tolist(), strict=True)
         ]
-        rows.append({"image_id": image, "file_name": f"{image}.png", "segments_info": segments})
+        annotations.append({"image_id": image, "file_name": f"{image}.png", "segments_info": segments})
     categories = [
         {"id": raw, "name": title, "isthing": int(title in CLASSES.things)}
         for raw, title in zip(CLASSES.raw_values, CLASSES.names, strict=True)
     ]
     images = [{"id": i, "file_name": f"{i}.png", "height": HEIGHT, "width": WIDTH} for i in range(len(maps))]
     path = folder / f"{name}.json"
-    path.write_text(json.dumps({"images": images, "annotations": rows, "categories": categories}))
+    path.write_text(json.dumps({"images": images, "annotations": annotations, "categories": categories}))
     return path
 
 
-def segments(ids: NDArray[np.int32]) -> list[Segment]:
+def segments_of(ids: NDArray[np.int32]) -> list[Segment]:
     return [Segment(i, i // 1000) for i in np.unique(ids).tolist()]
 
 
-def timed(call: Callable[[], object], rounds: int) -> float:
-    """Median of ms."""
+def milliseconds(call: Callable[[], object], rounds: int) -> float:
+    """The median time of ``rounds`` calls after a warm-up."""
     times = []
     for _ in range(rounds + 1):
         start = time.perf_counter()
@@ -85,19 +88,52 @@ def timed(call: Callable[[], object], rounds: int) -> float:
     return 1e3 * statistics.median(times[1:])
 
 
-def peers() -> dict[str, Callable[[Path, Path], float]]:
-    """PQ of two JSON files by every other evaluator that is installed."""
-    found: dict[str, Callable[[Path, Path], float]] = {}
+def other_evaluators() -> dict[str, Callable[[Path, Path], float]]:
+    """Functions (ground truth, prediction) -> PQ of the installed evaluators, by name."""
+    evaluators: dict[str, Callable[[Path, Path], float]] = {}
     for name, module in (("hotcoco", "hotcoco.panoptic"), ("panopticapi", "panopticapi.evaluation")):
         with contextlib.suppress(ImportError):
-            compute: Any = __import__(module, fromlist=["pq_compute"]).pq_compute
+            compute: Any = importlib.import_module(module).pq_compute
 
             def run(truth: Path, prediction: Path, compute: Any = compute) -> float:
                 with contextlib.redirect_stdout(io.StringIO()):
                     return float(compute(str(truth), str(prediction))["All"]["pq"])
 
-            found[name] = run
-    return found
+            evaluators[name] = run
+    return evaluators
+
+
+def compare(count: int, rounds: int, folder: Path) -> None:
+    """Print all rows; fails if the evaluators disagree."""
+    truth_maps = [generated_scene(seed) for seed in range(count)]
+    predicted_maps = [np.roll(ids, (3, -5), (0, 1)) for ids in truth_maps]
+    truth = write_coco_panoptic(folder, "truth", truth_maps)
+    prediction = write_coco_panoptic(folder, "prediction", predicted_maps)
+
+    first_truth, first_prediction = truth_maps[0], predicted_maps[0]
+    truth_segments, predicted_segments = segments_of(first_truth), segments_of(first_prediction)
+    paths = folder / "truth" / "0.png", folder / "prediction" / "0.png"
+    metric = PanopticQuality(CLASSES)
+    decoding = milliseconds(lambda: [read_ids(path) for path in paths], 3 * rounds)
+    counting = milliseconds(
+        lambda: metric.compare(first_prediction, predicted_segments, first_truth, truth_segments), 3 * rounds
+    )
+    print(f"{'decoding two maps':32} {decoding:7.1f} ms\n{'counting':32} {counting:7.1f} ms")
+
+    evaluators = {"segwright": lambda t, p: score_panoptic(t, p)["all"]["pq"], **other_evaluators()}
+    expected = evaluators["segwright"](truth, prediction)
+    for name, evaluator in evaluators.items():
+        assert abs(evaluator(truth, prediction) - expected) < 1e-12, name
+        per_image = milliseconds(lambda evaluator=evaluator: evaluator(truth, prediction), rounds) / count
+        print(f"{name + ', files to PQ':32} {per_image:7.1f} ms")
+
+    ids = [segment.id for segment in truth_segments]
+    one_pass = milliseconds(lambda: encode_masks(first_truth, ids), rounds)
+    mask_by_mask = milliseconds(
+        lambda: [coco_mask.encode(np.asfortranarray(first_truth == i, dtype=np.uint8)) for i in ids], 2
+    )
+    title = f"run lengths of {len(ids)} segments"
+    print(f"{title:32} {one_pass:7.1f} ms, pycocotools mask by mask {mask_by_mask:.1f} ms")
 
 
 def main() -> None:
@@ -106,42 +142,19 @@ def main() -> None:
     )
     parser.add_argument("--images", type=int, default=12)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--cores", type=int, help="cores to use (all)")
-    parser.add_argument("--folder", type=Path, help="where to write the maps (a temporary folder)")
+    parser.add_argument("--cores", type=int, help="number of cores to use (default: all)")
+    parser.add_argument("--folder", type=Path, help="where to write the maps (default: a temporary folder)")
     options = parser.parse_args()
-    rounds, count = options.rounds, options.images
     cv2.setNumThreads(1)
-    if options.cores:  # before a peer starts its threads
+    if options.cores:  # before another evaluator starts its threads
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.cores])
     cores = len(os.sched_getaffinity(0))
+    print(
+        f"{options.images} pairs of {WIDTH}x{HEIGHT}, median of {options.rounds}, {cores} cores, "
+        f"load {os.getloadavg()[0]:.1f}"
+    )
     with tempfile.TemporaryDirectory() as temporary:
-        folder = options.folder or Path(temporary)
-        real = [scene(seed) for seed in range(count)]
-        found = [np.roll(ids, (3, -5), (0, 1)) for ids in real]
-        truth, prediction = write_side(folder, "truth", real), write_side(folder, "prediction", found)
-        print(
-            f"{count} pairs of {WIDTH}x{HEIGHT}, median of {rounds}, {cores} cores, load {os.getloadavg()[0]:.1f}"
-        )
-
-        maps = folder / "truth" / "0.png", folder / "prediction" / "0.png"
-        metric, listed = PanopticQuality(CLASSES), (segments(real[0]), segments(found[0]))
-        decoding = timed(lambda: [read_ids(path) for path in maps], 3 * rounds)
-        counting = timed(lambda: metric.compare(found[0], listed[1], real[0], listed[0]), 3 * rounds)
-        print(f"{'decoding two maps':32} {decoding:7.1f} ms\n{'counting':32} {counting:7.1f} ms")
-
-        rows = {"segwright": lambda t, p: score_panoptic(t, p)["all"]["pq"], **peers()}
-        wanted = rows["segwright"](truth, prediction)
-        for name, score in rows.items():
-            assert abs(score(truth, prediction) - wanted) < 1e-12, name
-            each = timed(lambda score=score: score(truth, prediction), rounds) / count
-            print(f"{name + ', files to PQ':32} {each:7.1f} ms")
-
-        names = [segment.id for segment in listed[0]]
-        own = timed(lambda: encode(real[0], names), rounds)
-        other = timed(
-            lambda: [coder.encode(np.asfortranarray(real[0] == i, dtype=np.uint8)) for i in names], 2
-        )
-        print(f"run lengths of {len(names)} segments          {own:7.1f} ms, mask by mask {other:7.1f} ms")
+        compare(options.images, options.rounds, options.folder or Path(temporary))
 
 
 if __name__ == "__main__":

@@ -1,12 +1,15 @@
-"""Panoptic post-processing of one 1024x2048 image, 19 classes: ours beside a loop over instances.
+"""Post-processing of Panoptic-DeepLab for one 1024x2048 image with 19 classes, compared with a loop over instances.
 
     python benchmarks/postprocess.py [--rounds 9] [--threads 2] [--centers 10 60 150] [--device cpu]
 
-Timed from a class map; the argmax of 19 logits, which comes before it in either case, has its own row. The loop is a
-plain re-implementation of the original of Panoptic-DeepLab from its description: max pooling, the whole matrix of
-distances (here in slices, so that it fits into memory), then for each instance masks of the whole image and the mode.
-Both give the same map. Two images: offsets that point to their centers within a few pixels, as a trained network has
-them, and offsets scattered by 60 pixels. Medians, the extra peak memory of ours (Linux), and the load.
+The input is a class map. The argmax over 19 logits, which both need before it, is timed in a row of its own. The loop
+is reimplemented from the description of the panoptic-deeplab code: max pooling, the full matrix of distances between
+pixels and centers (here in slices, so that it fits into memory), then for each instance masks of the image size and
+the most frequent class. Both give the same panoptic map; the benchmark checks it.
+
+There are two kinds of images: with offsets that miss their centers by a few pixels, as those of a trained network, and
+with offsets that miss them by 60 pixels. The output shows medians, the extra peak memory of segwright (Linux only) and
+the machine load.
 """
 
 from __future__ import annotations
@@ -30,65 +33,68 @@ THINGS = range(11, 19)
 DIVISOR, STUFF_AREA, THRESHOLD, KERNEL, TOP_K = 1000, 2048, 0.1, 7, 200
 
 
-def scene(count: int, noise: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Bands of stuff with discs before them, which cover about a third of the image."""
+def generated_outputs(centers: int, noise: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Class map, heatmap and offsets: bands of stuff, and discs as things that cover about a third of the image."""
     random = torch.Generator().manual_seed(0)
     y, x = torch.arange(HEIGHT).float()[:, None], torch.arange(WIDTH).float()
     classes = (y // 94).long().expand(HEIGHT, WIDTH).clone()
-    heat, offset = torch.zeros(HEIGHT, WIDTH), torch.zeros(2, HEIGHT, WIDTH)
-    radius = (0.3 * HEIGHT * WIDTH / count / 3.14) ** 0.5
-    for k in range(count):
+    heatmap, offset = torch.zeros(HEIGHT, WIDTH), torch.zeros(2, HEIGHT, WIDTH)
+    radius = (0.3 * HEIGHT * WIDTH / centers / 3.14) ** 0.5
+    for k in range(centers):
         cy, cx = (int(torch.randint(0, side, (), generator=random)) for side in (HEIGHT, WIDTH))
         squared = (y - cy) ** 2 + (x - cx) ** 2
         size, height = (0.5 + torch.rand(2, generator=random)).tolist()
         disc = squared < (radius * size) ** 2
         classes[disc] = THINGS[k % len(THINGS)]
-        heat = torch.maximum(heat, torch.exp(-squared / 128) * min(height, 1))
+        heatmap = torch.maximum(heatmap, torch.exp(-squared / 128) * min(height, 1))
         offset[0] = torch.where(disc, cy - y, offset[0])
         offset[1] = torch.where(disc, cx - x, offset[1])
     offset += noise * torch.randn(offset.shape, generator=random)
-    return classes[None], heat[None, None], offset[None]
+    return classes[None], heatmap[None, None], offset[None]
 
 
-def loop(classes: Tensor, heat: Tensor, offset: Tensor) -> Tensor:
-    """Pooling, all distances, then instance after instance."""
+def loop_over_instances(classes: Tensor, heatmap: Tensor, offset: Tensor) -> Tensor:
+    """The panoptic map: pooling, all distances, then one instance at a time."""
     semantic = classes[0]
-    high = F.threshold(heat, THRESHOLD, -1)
-    pooled = F.max_pool2d(high, KERNEL, 1, KERNEL // 2)
-    high[high != pooled] = -1
-    centers = (high[0, 0] > 0).nonzero()
+    peaks = F.threshold(heatmap, THRESHOLD, -1)
+    pooled = F.max_pool2d(peaks, KERNEL, 1, KERNEL // 2)
+    peaks[peaks != pooled] = -1
+    centers = (peaks[0, 0] > 0).nonzero()
     if len(centers) > TOP_K:
-        limit = high.flatten().topk(TOP_K).values[-1]
-        centers = (high[0, 0] >= limit).nonzero()
+        limit = peaks.flatten().topk(TOP_K).values[-1]
+        centers = (peaks[0, 0] >= limit).nonzero()
     y, x = torch.meshgrid(
-        torch.arange(HEIGHT, device=heat.device), torch.arange(WIDTH, device=heat.device), indexing="ij"
+        torch.arange(HEIGHT, device=heatmap.device), torch.arange(WIDTH, device=heatmap.device), indexing="ij"
     )
-    voted = (torch.stack([y, x]) + offset[0]).flatten(1).T
-    slices = [(centers[:, None] - part[None]).norm(dim=-1).argmin(0) + 1 for part in voted.split(1 << 17)]
+    predicted_center = (torch.stack([y, x]) + offset[0]).flatten(1).T
+    nearest = [
+        (centers[:, None] - part[None]).norm(dim=-1).argmin(0) + 1
+        for part in predicted_center.split(1 << 17)
+    ]
     thing = torch.zeros_like(semantic)
     for k in THINGS:
         thing[semantic == k] = 1
-    objects = torch.cat(slices).view(HEIGHT, WIDTH) * thing
+    instances = torch.cat(nearest).view(HEIGHT, WIDTH) * thing
     panoptic = torch.full_like(semantic, -1)
-    numbers: dict[int, int] = {}
-    for instance in objects.unique().tolist():
-        mask = (objects == instance) & (thing == 1)
+    counts: dict[int, int] = {}
+    for instance in instances.unique().tolist():
+        mask = (instances == instance) & (thing == 1)
         if instance == 0 or not len(mask.nonzero()):
             continue
         winner = int(torch.mode(semantic[mask].view(-1)).values)
-        numbers[winner] = numbers.get(winner, 0) + 1
-        panoptic[mask] = winner * DIVISOR + numbers[winner]
+        counts[winner] = counts.get(winner, 0) + 1
+        panoptic[mask] = winner * DIVISOR + counts[winner]
     for k in semantic.unique().tolist():
-        mask = (semantic == k) & (objects == 0)
+        mask = (semantic == k) & (instances == 0)
         if k not in THINGS and mask.sum() >= STUFF_AREA:
             panoptic[mask] = k * DIVISOR
     return panoptic
 
 
-def ours(classes: Tensor, heat: Tensor, offset: Tensor) -> Tensor:
-    found = merge_panoptic(
+def segwright(classes: Tensor, heatmap: Tensor, offset: Tensor) -> Tensor:
+    maps = merge_panoptic(
         classes,
-        heat,
+        heatmap,
         offset,
         things=THINGS,
         divisor=DIVISOR,
@@ -97,10 +103,11 @@ def ours(classes: Tensor, heat: Tensor, offset: Tensor) -> Tensor:
         top_k=TOP_K,
         stuff_area=STUFF_AREA,
     )
-    return found.panoptic[0]
+    return maps.panoptic[0]
 
 
-def timed(call: Callable[[], object], device: torch.device, rounds: int) -> list[float]:
+def measure(call: Callable[[], object], device: torch.device, rounds: int) -> list[float]:
+    """Seconds of every round after a warm-up."""
     times = []
     for _ in range(rounds + 1):
         start = time.perf_counter()
@@ -111,24 +118,43 @@ def timed(call: Callable[[], object], device: torch.device, rounds: int) -> list
     return times[1:]
 
 
-def memory(field: str) -> float:
-    """A field of this process's status, in MB."""
+def process_memory(field: str) -> float:
+    """A field of /proc/self/status, in MB."""
     lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(field))
 
 
 def extra_memory(call: Callable[[], object], device: torch.device) -> float:
-    """Peak memory during the call beyond that before it, in MB."""
+    """Peak memory during the call minus the memory in use before it, in MB."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
         call()
         return (torch.cuda.max_memory_allocated() - before) / 2**20
-    ctypes.CDLL(None).malloc_trim(0)  # hand back what earlier calls have freed
-    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # forget the peak so far
-    before_ = memory("VmRSS")
+    ctypes.CDLL(None).malloc_trim(0)  # return to the system what earlier calls have freed
+    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # reset the peak
+    resident = process_memory("VmRSS")
     call()
-    return memory("VmHWM") - before_
+    return process_memory("VmHWM") - resident
+
+
+def compare(centers: int, noise: float, rounds: int, device: torch.device) -> None:
+    """Print one row; fails if the two panoptic maps differ."""
+    maps = [tensor.to(device) for tensor in generated_outputs(centers, noise)]
+    memory = extra_memory(lambda: segwright(*maps), device)
+    times = measure(lambda: segwright(*maps), device, rounds)
+    start = time.perf_counter()
+    expected = loop_over_instances(*maps)
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    loop_time = time.perf_counter() - start  # one run: it takes seconds
+    assert (expected == segwright(*maps)).all()
+    median = statistics.median(times)
+    print(
+        f"{centers:4d} centers, offset noise {noise:2.0f}: loop {1e3 * loop_time:9.1f} ms, segwright "
+        f"{1e3 * median:7.1f} ms (minimum {1e3 * min(times):.1f}), {loop_time / median:6.1f}x, "
+        f"extra memory {memory:.0f} MB"
+    )
 
 
 def main() -> None:
@@ -147,26 +173,12 @@ def main() -> None:
         f"load {os.getloadavg()[0]:.1f}"
     )
     logits = torch.randn(1, CLASSES, HEIGHT, WIDTH).to(device)
-    argmax = statistics.median(timed(lambda: logits.argmax(1), device, rounds))
+    argmax = statistics.median(measure(lambda: logits.argmax(1), device, rounds))
     print(f"argmax of the logits {1e3 * argmax:8.1f} ms")
     del logits
     for noise in (3.0, 60.0):
-        for count in options.centers:
-            maps = [each.to(device) for each in scene(count, noise)]
-            extra = extra_memory(lambda maps=maps: ours(*maps), device)
-            mine = timed(lambda maps=maps: ours(*maps), device, rounds)
-            start = time.perf_counter()
-            wanted = loop(*maps)
-            if device.type == "cuda":
-                torch.cuda.synchronize()
-            theirs = time.perf_counter() - start  # once: it takes long enough
-            assert (wanted == ours(*maps)).all()
-            ratio = theirs / statistics.median(mine)
-            print(
-                f"{count:4d} centers, noise {noise:2.0f}: loop {1e3 * theirs:9.1f} ms, ours "
-                f"{1e3 * statistics.median(mine):7.1f} ms (best {1e3 * min(mine):.1f}), {ratio:6.1f}x, "
-                f"extra memory {extra:.0f} MB"
-            )
+        for centers in options.centers:
+            compare(centers, noise, rounds, device)
 
 
 if __name__ == "__main__":

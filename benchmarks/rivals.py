@@ -31,7 +31,7 @@ NETWORKS = {
 }
 CONFIGS: dict[str, ModelConfig] = {
     "pspnet_r101": PSPNetConfig(
-        ResNetConfig(101, output_stride=8), auxiliary=(AuxiliaryHeadConfig(hidden=0.25),)
+        ResNetConfig(101, output_stride=8), auxiliary=(AuxiliaryHeadConfig(hidden_ratio=0.25),)
     ),
     "upernet_r50": UPerNetConfig(ResNetConfig(50)),
 }

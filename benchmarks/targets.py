@@ -1,10 +1,12 @@
-"""Panoptic targets of one 1025x2049 map: ours beside a loop over segments, as the original of Panoptic-DeepLab does it.
+"""Training targets of Panoptic-DeepLab for one 1025x2049 label map, compared with a loop over segments.
 
     python benchmarks/targets.py [--rounds 9] [--things 20 60 200]
 
-One core, one thread. The loop is a plain re-implementation from its description: for each segment a mask of the whole
-image, its pixel coordinates, their mean, a Gaussian, offsets. Both make the seven maps of an image and agree; ours is
-also timed as the batch of one that training uses. Medians of alternating rounds, and the load of the machine.
+Runs on one core with one thread. The loop is reimplemented from the description of the panoptic-deeplab code: for
+each segment it makes a mask of the image size, takes the coordinates of its pixels and their mean, and writes a
+Gaussian and the offsets. Both make the same seven maps per image; the benchmark checks that they are equal. segwright
+is also timed with a batch of one sample, as in training. The implementations take turns. The table shows the medians
+and the machine load.
 """
 
 from __future__ import annotations
@@ -19,31 +21,34 @@ import numpy as np
 import torch
 
 from segwright.data.datasets.cityscapes import CLASSES
-from segwright.data.loading.targets import PanopticTargets, center_targets
+from segwright.data.loading.targets import PanopticTargets
 from segwright.samples import Sample, Segment
 
 HEIGHT, WIDTH = 1025, 2049
 STUFF, THINGS = 11, range(11, 19)
+LOOP = "loop over segments"
 
 
-def scene(count: int) -> tuple[np.ndarray, tuple[Segment, ...]]:
-    """Bands of stuff with ellipses of 40 to 240 pixels before them, ids as in Cityscapes."""
+def generated_scene(things: int) -> tuple[np.ndarray, tuple[Segment, ...]]:
+    """A map of segment ids as in Cityscapes: bands of stuff, and ellipses of 40 to 240 pixels as things."""
     random = np.random.default_rng(0)
     y, x = np.mgrid[:HEIGHT, :WIDTH]
     ids = (y // 94 + 1).astype(np.int32)
     segments = [Segment(k + 1, k) for k in range(STUFF)]
-    for k in range(count):
+    for k in range(things):
         (cy, cx), (a, b) = random.integers(0, (HEIGHT, WIDTH)), random.integers(20, 120, 2)
         ids[((y - cy) / a) ** 2 + ((x - cx) / b) ** 2 < 1] = 24_000 + k
         segments.append(Segment(24_000 + k, STUFF + k % len(THINGS)))
     return ids, tuple(segments)
 
 
-def loop(ids: np.ndarray, segments: tuple[Segment, ...], sigma: int = 8) -> dict[str, np.ndarray]:
-    """Segment after segment over the whole image."""
+def loop_over_segments(
+    ids: np.ndarray, segments: tuple[Segment, ...], sigma: int = 8
+) -> dict[str, np.ndarray]:
+    """The seven target maps, one segment at a time over the entire image."""
     reach = 3 * sigma + 1
     grid = np.arange(-reach, reach + 1)
-    bell = np.exp(-(grid[:, None] ** 2 + grid**2) / (2 * sigma**2))
+    gaussian = np.exp(-(grid[:, None] ** 2 + grid**2) / (2 * sigma**2))
     semantic = np.full(ids.shape, 255, np.uint8)
     foreground = np.zeros(ids.shape, np.uint8)
     center = np.zeros((1, *ids.shape), np.float32)
@@ -63,20 +68,20 @@ def loop(ids: np.ndarray, segments: tuple[Segment, ...], sigma: int = 8) -> dict
                 offset_weight[ids == segment.id] = 1
         if not thing:
             continue
-        mask = np.where(ids == segment.id)
-        if not len(mask[0]):
+        pixels = np.where(ids == segment.id)
+        if not len(pixels[0]):
             continue
-        if len(mask[0]) < 4096:
+        if len(pixels[0]) < 4096:
             semantic_weight[ids == segment.id] = 3
-        mean = float(np.mean(mask[0])), float(np.mean(mask[1]))
+        mean = float(np.mean(pixels[0])), float(np.mean(pixels[1]))
         y, x = int(mean[0]), int(mean[1])
         top, left = max(0, y - reach), max(0, x - reach)
         bottom, right = min(HEIGHT, y + reach + 1), min(WIDTH, x + reach + 1)
-        part = bell[top - y + reach : bottom - y + reach, left - x + reach : right - x + reach]
+        part = gaussian[top - y + reach : bottom - y + reach, left - x + reach : right - x + reach]
         window = center[0, top:bottom, left:right]
         center[0, top:bottom, left:right] = np.maximum(window, part)
-        offset[0][mask] = np.float32(mean[0]) - rows[mask]
-        offset[1][mask] = np.float32(mean[1]) - columns[mask]
+        offset[0][pixels] = np.float32(mean[0]) - rows[pixels]
+        offset[1][pixels] = np.float32(mean[1]) - columns[pixels]
     return {
         "semantic": semantic,
         "foreground": foreground,
@@ -94,6 +99,27 @@ def seconds(call: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
+def measure(things: int, rounds: int) -> dict[str, list[float]]:
+    """Seconds of every round, by implementation; first checks that the implementations agree."""
+    ids, segments = generated_scene(things)
+    sample = Sample(np.zeros((*ids.shape, 3), np.uint8), ids, "scene", segments)
+    expected = loop_over_segments(ids, segments)
+    generator = PanopticTargets()
+    maps = generator.image(ids, segments, THINGS)
+    for name, values in expected.items():
+        assert (getattr(maps, name) == values).all(), name
+    calls: dict[str, Callable[[], object]] = {
+        LOOP: lambda: loop_over_segments(ids, segments),
+        "segwright, maps": lambda: generator.image(ids, segments, THINGS),
+        "segwright, batch": lambda: generator([sample], (HEIGHT, WIDTH), CLASSES),
+    }
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(rounds):
+        for name, call in calls.items():
+            times[name].append(seconds(call))
+    return times
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -103,29 +129,15 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     print(f"{HEIGHT}x{WIDTH}, 1 thread, median of {options.rounds}, load {os.getloadavg()[0]:.1f}")
-    for count in options.things:
-        ids, segments = scene(count)
-        sample = Sample(np.zeros((*ids.shape, 3), np.uint8), ids, "scene", segments)
-        make = PanopticTargets()
-        ours = center_targets(ids, segments, things=THINGS)
-        for name, wanted in loop(ids, segments).items():
-            assert (getattr(ours, name) == wanted).all(), name
-        rows: dict[str, list[float]] = {}
-        for _ in range(options.rounds):
-            for name, call in (
-                ("loop over segments", lambda ids=ids, segments=segments: loop(ids, segments)),
-                (
-                    "segwright, maps",
-                    lambda m=make, ids=ids, segments=segments: m.image(ids, segments, THINGS),
-                ),
-                ("segwright, batch", lambda m=make, sample=sample: m([sample], (HEIGHT, WIDTH), CLASSES)),
-            ):
-                rows.setdefault(name, []).append(seconds(call))
-        base = statistics.median(rows["loop over segments"])
-        print(f"\n{count} things, {STUFF} of stuff")
-        for name, values in rows.items():
-            middle = statistics.median(values)
-            print(f"{name:<20} {1e3 * middle:8.1f} ms  {base / middle:6.1f}x  (best {1e3 * min(values):.1f})")
+    for things in options.things:
+        times = measure(things, options.rounds)
+        base = statistics.median(times[LOOP])
+        print(f"\n{things} things, {STUFF} stuff segments")
+        for name, values in times.items():
+            median = statistics.median(values)
+            print(
+                f"{name:<20} {1e3 * median:8.1f} ms  {base / median:6.1f}x  (minimum {1e3 * min(values):.1f})"
+            )
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ from segwright.contracts import Targets
 from segwright.losses.pixel import CrossEntropy
 from segwright.training.precision import autocast, memory_format_of
 
-LOSS = CrossEntropy(auxiliary=0.4)
+LOSS = CrossEntropy(auxiliary_weight=0.4)
 
 
 class Side:

@@ -1,4 +1,4 @@
-"""Samples and draws for tests of augmentations, all made from a seed."""
+"""Samples and contexts for tests of augmentations, all made from a seed."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def sample(height: int = 90, width: int = 120, seed: int = 0) -> Sample:
 
 
 def panoptic(height: int = 90, width: int = 120, seed: int = 0) -> Sample:
-    """The same as a panoptic map: road 10, walk 11, cars 70000 and 7, a crowd of persons 9, void."""
+    """The same with a panoptic map: road 10, walk 11, cars 70000 and 7, a crowd of persons 9, and void."""
     one = sample(height, width, seed)
     ids = np.array([10, 11, 70_000, 9], np.int32)[one.map]
     ids[:, : width // 2][one.map[:, : width // 2] == 2] = 7
@@ -44,7 +44,7 @@ def panoptic(height: int = 90, width: int = 120, seed: int = 0) -> Sample:
 
 
 def encoded(height: int = 90, width: int = 120, seed: int = 0) -> Sample:
-    """An image that is its own map: under a geometry without interpolation they stay equal."""
+    """A sample whose image shows its map: they stay equal under any transformation without interpolation."""
     classes = np.random.default_rng(seed).integers(0, 250, (height, width), np.uint8)
     return Sample(np.repeat(classes[..., None], 3, axis=2), classes, "encoded")
 
@@ -58,11 +58,11 @@ def context(
     step: int = 0,
     fill_value: tuple[float, ...] = (9.0, 8.0, 7.0),
 ) -> AugmentationContext:
-    """A draw; its partners are ``partner``, else a sample all of class 2."""
+    """A context whose partner is ``partner``; by default a sample whose pixels are all of class 2."""
 
     def other(number: int) -> tuple[Sample, AugmentationContext]:
-        found = partner or replace(sample(), map=np.full((90, 120), 2, np.uint8))
-        return found, context(seed + 1000 + number, progress=progress, step=step, fill_value=fill_value)
+        other_sample = partner or replace(sample(), map=np.full((90, 120), 2, np.uint8))
+        return other_sample, context(seed + 1000 + number, progress=progress, step=step, fill_value=fill_value)
 
     return AugmentationContext(
         np.random.default_rng(seed),

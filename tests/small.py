@@ -14,8 +14,9 @@ from segwright.errors import UserError
 from segwright.labels import LabelSpace
 from segwright.losses.pixel import CrossEntropy
 from segwright.models.small_fpn import SmallFPNConfig
-from segwright.recipe import Optim, Recipe, Training
+from segwright.recipe import Recipe, Training
 from segwright.samples import Sample
+from segwright.training.optimizers import Muon, SGD
 from segwright.training.schedule import Poly
 
 LABELS = LabelSpace(
@@ -68,11 +69,11 @@ def recipe() -> Recipe:
         name="small",
         data=Blocks(),
         augmentation=Compose((view, ColorJitter())),
-        model=SmallFPNConfig(widths=(16, 32), depths=(1, 1), stem=16, decoder=16),
+        model=SmallFPNConfig(channels=(16, 32), depths=(1, 1), stem_channels=16, decoder_channels=16),
         loss=CrossEntropy(),
         decoder=Argmax(),
         schedule=Poly(warmup=0.1),
-        optim=Optim("sgd", lr=0.05, momentum=0.9, weight_decay=1e-4),
+        optim=SGD(lr=0.05, momentum=0.9, weight_decay=1e-4),
         training=Training(
             steps=12,
             batch=4,
@@ -90,5 +91,5 @@ def recipe() -> Recipe:
 def adamw() -> Recipe:
     """The same with AdamW and Muon's kind of state."""
     made = recipe()
-    made.optim = Optim("muon", lr=2e-3)
+    made.optim = Muon(lr=2e-3)
     return made

@@ -1,4 +1,4 @@
-"""Images of many bands and 16 bits take the road of any other: check, train, evaluate, report, predict."""
+"""Images of six bands and 16 bits work in every command: data check, data show, train, report, predict."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from segwright.data.datasets.folder import Folder
 from segwright.decode.argmax import Argmax
 from segwright.losses.pixel import CrossEntropy
 from segwright.models.small_fpn import SmallFPNConfig
-from segwright.recipe import Optim, Recipe, Training
+from segwright.recipe import Recipe, Training
+from segwright.training.optimizers import AdamW
 from segwright.training.schedule import Poly
 
 
@@ -28,12 +29,12 @@ def bands():
         name="bands",
         data=Folder(bands=6, label_map="{labels}"),
         augmentation=Compose((ProgressiveCrop((CropStage((32, 32), (0.8, 1.2)),)),)),
-        input=InputContract("bands", 65535.0, (20000.0,) * 6, (9000.0,) * 6, (20000.0,) * 6, multiple=8),
+        input=InputContract("bands", (20000.0,) * 6, (9000.0,) * 6, (20000.0,) * 6, multiple=8),
         model=SmallFPNConfig((8, 8, 8, 8), stem=8, decoder=8),
         loss=CrossEntropy(),
         decoder=Argmax(),
         schedule=Poly(),
-        optim=Optim(lr=1e-2),
+        optim=AdamW(lr=1e-2),
         training=Training(steps=40, batch=4, workers=0, evaluate_every=1.0, save_every=1.0),
     )
 """
@@ -48,7 +49,7 @@ def test_six_bands_of_16_bits(tmp_path: Path, ending: str) -> None:
         for index in range(6):
             classes = (np.arange(48)[:, None] + np.arange(40) > random.integers(20, 70)).astype(np.uint8)
             image = random.integers(15000, 25000, (48, 40, 6), np.uint16)
-            image[..., 4] += classes * np.uint16(20000)  # only the fifth band tells
+            image[..., 4] += classes * np.uint16(20000)  # only the fifth band shows the class
             path = root / "images" / split / f"{index}.{ending}"
             if ending == "npy":
                 np.save(path, image)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -10,12 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segwright.config import coerce, field_types, from_yaml, load_code, override, to_yaml
+from segwright.config import coerce, field_types, from_yaml, load_code, override, public_classes, to_yaml
 from segwright.contracts import InputContract
 from segwright.data.augmentation.crop import Compose, CropStage, ProgressiveCrop
 from segwright.data.augmentation.photometric import ColorJitter
 from segwright.errors import UserError
-from segwright.recipe import Optim, Training
+from segwright.losses.pixel import CrossEntropy
+from segwright.recipe import Training
+from tests import small
 
 fractions = st.floats(0.001, 1.0)
 views = st.builds(
@@ -26,7 +29,7 @@ views = st.builds(
 )
 things = st.one_of(
     views,
-    st.builds(Optim, name=st.sampled_from(["sgd", "adamw"]), lr=fractions, nesterov=st.booleans()),
+    st.builds(CrossEntropy, class_weights=st.none() | st.lists(fractions, max_size=3).map(tuple)),
     st.builds(
         Training,
         steps=st.integers(1, 10**9),
@@ -99,7 +102,7 @@ def test_a_frozen_part_can_be_changed_before_the_run() -> None:
 
 
 def test_types_of_fields_are_known_by_name() -> None:
-    assert field_types(Optim)["betas"] == tuple[float, float]
+    assert field_types(Training)["accumulate"] is int
 
 
 def test_code_of_a_user_is_run_once(tmp_path: Path) -> None:
@@ -109,21 +112,100 @@ def test_code_of_a_user_is_run_once(tmp_path: Path) -> None:
     )
     assert load_code(path) is load_code(path)
     assert path.with_suffix(".txt").read_text() == "x"
-    with pytest.raises(UserError, match="no such file"):
+    with pytest.raises(UserError, match="does not exist"):
         load_code(tmp_path / "none.py")
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("!segwright.recipe:Optim [1]", "wants fields"),
-        ("!segwright.nowhere:Optim {}", "no module 'segwright.nowhere'"),
-        ("!segwright.data.augmentation.crop:View {}", "View cannot be made"),
-        ("!segwright.recipe:Optim {lr: fast}", "Optim.lr: 'fast' is not of type float"),
+        ("!Training [1]", "!Training has no fields"),
+        ("!segwright.recipe:Training {}", "too old to be read"),
+        ("!RandomCorp {}", "no class 'RandomCorp'; did you mean !RandomCrop?"),
+        ("!mine:Land {}", "name the file that defines it with --code FILE.py"),
+        ("!CropStage {}", "CropStage cannot be built"),
+        ("!Training {steps: fast}", "Training.steps: 'fast' is not of type int"),
         ("!!python/object/apply:os.system ['echo']", "not valid YAML"),
     ],
 )
 def test_yaml_that_means_nothing_says_where(text: str, message: str) -> None:
-    with pytest.raises(UserError, match=r"recipe, line 1") as found:
+    with pytest.raises(UserError, match=r"recipe, line 1") as refused:
         from_yaml(text)
-    assert message in str(found.value)
+    assert message in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("loss=!Argmax {}", "Argmax is another kind of object; expected a Loss"),
+        ("decoder=!CrossEntropy {}", "CrossEntropy is another kind of object; expected a Decoder"),
+        ("augmentation=!CrossEntropy {}", "CrossEntropy is another kind of object; expected an Augmentation"),
+        ("loss=!ColorJitter {}", "ColorJitter has no method counts; expected a Loss"),
+        ("schedule=!Argmax {}", "Argmax is another kind of object; expected a Schedule"),
+        ("data=!SmallFPNConfig {}", "SmallFPNConfig has no method open; expected a DataConfig"),
+        ("model=!CamVid {}", "CamVid has no method build; expected a ModelConfig"),
+        ("model=!ResNetConfig {}", "ResNetConfig is another kind of object; expected a ModelConfig"),
+        ("sampling=!CamVid {}", "CamVid is another kind of object; expected a Sampling"),
+        ("decoder=Argmax", "'Argmax' is text; expected a Decoder"),
+        ("training=!Argmax {}", "Argmax is another kind of object; expected a Training"),
+        ("loss=[1, 2]", "[1, 2] is a list; expected a Loss"),
+    ],
+)
+def test_an_object_of_another_kind_is_refused_where_it_comes_in(change: str, message: str) -> None:
+    field, _, value = change.partition("=")
+    text = re.sub(
+        rf"^{field}: .*\n(  .*\n)*", f"{field}: {value}\n", to_yaml(small.recipe()), flags=re.MULTILINE
+    )
+    code = load_code(Path(small.__file__))
+    with pytest.raises(UserError) as refused:
+        from_yaml(text.replace("tests.small:", "small:"), code=code)
+    assert message in str(refused.value)
+
+
+def test_a_recipe_file_names_classes_and_its_format_but_no_module() -> None:
+    text = to_yaml(load_code_recipe())
+    assert text.startswith("!Recipe\nformat: 1\n")
+    assert "data: !small:Blocks" in text
+    assert "segwright." not in text
+
+
+def load_code_recipe() -> Any:
+    return load_code(Path(small.__file__)).recipe()
+
+
+@pytest.mark.parametrize(
+    ("version", "remedy"), [("2", "update segwright"), ("0", "write it again with 'segwright recipe show'")]
+)
+def test_a_recipe_file_of_another_format_is_refused(version: str, remedy: str) -> None:
+    text = to_yaml(load_code_recipe()).replace("format: 1", f"format: {version}")
+    with pytest.raises(
+        UserError, match=rf"format {version}; this version of segwright reads format 1; {remedy}"
+    ):
+        from_yaml(text, code=load_code(Path(small.__file__)))
+
+
+def test_public_classes_have_one_name_each() -> None:
+    classes = public_classes()  # raises if two have one name
+    assert {"Recipe", "RandomCrop", "UNetConfig", "CrossEntropy", "CamVid", "Argmax", "Cosine"} <= set(
+        classes
+    )
+
+
+def test_functions_of_a_users_file_are_written_by_name_and_other_objects_as_text(tmp_path: Path) -> None:
+    path = tmp_path / "my_losses.py"
+    path.write_text(
+        "from dataclasses import dataclass\nfrom typing import Any\n\n"
+        "def tversky(logits, target):\n    return logits.mean()\n\n"
+        "@dataclass\nclass Holder:\n    function: Any\n"
+    )
+    code = load_code(path)
+    text = to_yaml(code.Holder(code.tversky))
+    assert text == "!my_losses:Holder\nfunction: !function 'my_losses:tversky'\n"
+    assert from_yaml(text, code=code).function is code.tversky
+
+    text = to_yaml(code.Holder(object()))
+    read = from_yaml(text, code=code)
+    assert to_yaml(read) == text
+    with pytest.raises(UserError, match="the recipe file holds only the text of <object"):
+        read.function(1)

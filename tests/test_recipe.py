@@ -9,13 +9,13 @@ import pytest
 from segwright.config import from_yaml, load_code, override, to_yaml
 from segwright.errors import UserError
 from segwright.recipe import Recipe, check
-from segwright.recipes import find, names
+from segwright.recipes import load_recipe, recipe_names
 from tests import small
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", recipe_names())
 def test_every_shipped_recipe_is_sound_and_survives_yaml(name: str) -> None:
-    recipe = find(name)
+    recipe = load_recipe(name)
     assert recipe.name == name
     assert check(recipe) == []
     assert from_yaml(to_yaml(recipe)) == recipe
@@ -23,14 +23,14 @@ def test_every_shipped_recipe_is_sound_and_survives_yaml(name: str) -> None:
 
 def test_an_edited_file_is_a_recipe_as_good_as_a_function(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
-    path.write_text(to_yaml(find("camvid.quick")).replace("lr: 0.002", "lr: 3e-4"))
-    assert find(str(path)).optim.lr == 3e-4
+    path.write_text(to_yaml(load_recipe("camvid.quick")).replace("lr: 0.002", "lr: 3e-4"))
+    assert load_recipe(str(path)).optim.lr == 3e-4
 
 
 def test_a_function_of_a_users_file_is_a_recipe() -> None:
-    assert find(f"{Path(small.__file__)}:recipe").name == "small"
+    assert load_recipe(f"{Path(small.__file__)}:recipe").name == "small"
     with pytest.raises(UserError, match="no function 'nothing'"):
-        find(f"{Path(small.__file__)}:nothing")
+        load_recipe(f"{Path(small.__file__)}:nothing")
 
 
 def test_classes_of_others_are_built_only_from_the_file_named() -> None:
@@ -62,7 +62,7 @@ def test_classes_of_others_are_built_only_from_the_file_named() -> None:
     ],
 )
 def test_set_changes_a_field_in_its_own_type(change: str, path: tuple[str, str], value: object) -> None:
-    recipe = find("camvid.quick")
+    recipe = load_recipe("camvid.quick")
     override(recipe, [change])
     found = getattr(getattr(recipe, path[0]), path[1])
     assert found == value
@@ -78,7 +78,7 @@ def test_set_reaches_into_tuples() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("optim.lrr=1", "Optim has no field 'lrr'; did you mean 'lr'?"),
+        ("optim.lrr=1", "Muon has no field 'lrr'; did you mean 'lr'?"),
         ("optin.lr=1", "Recipe has no field 'optin'; did you mean 'optim'?"),
         ("training.steps=many", "'many' is not of type int"),
         ("training.steps=1.5", "1.5 is not of type int"),
@@ -90,25 +90,25 @@ def test_set_reaches_into_tuples() -> None:
 )
 def test_a_wrong_change_says_what_was_expected(change: str, message: str) -> None:
     with pytest.raises(UserError) as found:
-        override(find("camvid.quick"), [change])
+        override(load_recipe("camvid.quick"), [change])
     assert message in str(found.value)
 
 
 def test_an_unknown_recipe_answers_with_the_nearest_name() -> None:
     with pytest.raises(UserError, match=r"did you mean 'camvid\.quick'"):
-        find("camvid.quik")
+        load_recipe("camvid.quik")
 
 
 def test_wrong_yaml_names_file_and_line(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
-    path.write_text(to_yaml(find("street.quick")).replace("steps:", "stepz:"))
+    path.write_text(to_yaml(load_recipe("street.quick")).replace("steps:", "stepz:"))
     with pytest.raises(
         UserError, match=r"mine\.yaml, line \d+: Training has no field 'stepz'; did you mean 'steps'"
     ):
-        find(str(path))
+        load_recipe(str(path))
     path.write_text("a: [1")
     with pytest.raises(UserError, match=r"mine\.yaml, line 1: not valid YAML"):
-        find(str(path))
+        load_recipe(str(path))
 
 
 def test_check_reports_all_complaints_together() -> None:

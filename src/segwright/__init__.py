@@ -1,4 +1,38 @@
-"""segwright: semantic, instance and panoptic segmentation, from data check to served model."""
+"""segwright: semantic, instance and panoptic segmentation in PyTorch.
+
+What users call
+    recipe, train           a training run by name, changed in Python if you like
+    load, predict           a trained model on images
+    evaluate, report        scores of a model on a dataset; one offline HTML page about a run
+    check                   the problems of a recipe before it runs
+    wrap                    anyone's module as a model that can be evaluated and used for prediction
+    LabelSpace, InputContract, Model, Recipe, UserError, RunError
+
+Packages
+    data            datasets, file formats, data augmentation, loading, conversion, checks
+    augmentation    short for data.augmentation
+    models          networks; models.build makes one by name
+    backbones       short for models.backbones
+    losses          losses over pixels and object centers
+    metrics         confusion matrix, panoptic quality, average precision
+    decode          model outputs to predictions
+    inference       how a model is run on an image: one pass, test-time augmentation
+    training        the training loop and everything it calls
+    evaluation      scores of a model, and of prediction files
+    prediction      prediction on files, writers of official formats
+    visualization   drawings of label maps and segments
+    analysis        reports and dataset statistics
+    importers       published files of other projects
+    recipes         complete training runs, by name
+    cli             the command line
+
+Files
+    contracts, samples      everything that flows: read these first
+    labels                  the classes: names, colors, raw values
+    config, protocols       recipes as YAML and ``--set``; what fits where
+    files, errors, parallel, version    JSON and atomic writing; the errors; work on all cores; the version
+    api, demo               the functions above that take a recipe by name; ``segwright demo``
+"""
 
 from __future__ import annotations
 
@@ -8,35 +42,80 @@ from typing import TYPE_CHECKING, Any
 from segwright.version import VERSION as __version__
 
 if TYPE_CHECKING:
+    from segwright import analysis as analysis
+    from segwright import data as data
+    from segwright import decode as decode
+    from segwright import evaluation as evaluation
+    from segwright import importers as importers
+    from segwright import inference as inference
+    from segwright import losses as losses
+    from segwright import metrics as metrics
+    from segwright import models as models
+    from segwright import prediction as prediction
+    from segwright import recipes as recipes
+    from segwright import training as training
+    from segwright import visualization as visualization
     from segwright.analysis.run_report import report as report
+    from segwright.api import recipe as recipe
+    from segwright.api import train as train
     from segwright.contracts import InputContract as InputContract
+    from segwright.contracts import Model as Model
+    from segwright.data import augmentation as augmentation
+    from segwright.errors import RunError as RunError
+    from segwright.errors import UserError as UserError
     from segwright.evaluation.evaluate import evaluate as evaluate
     from segwright.labels import LabelSpace as LabelSpace
+    from segwright.models import backbones as backbones
+    from segwright.models.wrap import wrap as wrap
     from segwright.prediction.predict import load as load
     from segwright.prediction.predict import predict as predict
     from segwright.recipe import Recipe as Recipe
     from segwright.recipe import check as check
-    from segwright.training.train import train as train
 
-_PLACES = {
+# Everything is imported when it is first used: ``segwright --help`` must not wait for torch.
+_MODULES = {
     "InputContract": "contracts",
     "LabelSpace": "labels",
+    "Model": "contracts",
     "Recipe": "recipe",
+    "RunError": "errors",
+    "UserError": "errors",
     "check": "recipe",
     "evaluate": "evaluation.evaluate",
     "load": "prediction.predict",
     "predict": "prediction.predict",
+    "recipe": "api",
     "report": "analysis.run_report",
-    "train": "training.train",
+    "train": "api",
+    "wrap": "models.wrap",
 }
-__all__ = [  # noqa: PLE0604 - the names are strings, once listed above
-    "__version__",
-    *sorted(_PLACES),
-]
+_PACKAGES = {
+    "analysis": "analysis",
+    "augmentation": "data.augmentation",
+    "backbones": "models.backbones",
+    "data": "data",
+    "decode": "decode",
+    "evaluation": "evaluation",
+    "importers": "importers",
+    "inference": "inference",
+    "losses": "losses",
+    "metrics": "metrics",
+    "models": "models",
+    "prediction": "prediction",
+    "recipes": "recipes",
+    "training": "training",
+    "visualization": "visualization",
+}
+__all__ = ["__version__", *_MODULES, *_PACKAGES]  # noqa: PLE0604 - the names are strings
 
 
 def __getattr__(name: str) -> Any:
-    """A public name, imported when it is first used: ``segwright --help`` must not wait for torch."""
-    if name not in _PLACES:
+    if name in _PACKAGES:
+        return importlib.import_module(f"segwright.{_PACKAGES[name]}")
+    if name not in _MODULES:
         raise AttributeError(f"module 'segwright' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"segwright.{_PLACES[name]}"), name)
+    return getattr(importlib.import_module(f"segwright.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,37 +1,77 @@
-"""Recipes as text: YAML whose tags name the class, and ``--set a.b=c``. Both are typed by the dataclasses."""
+"""Recipes as text: YAML whose tags are public class names, and ``--set a.b=c``. The dataclasses' types check both."""
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
 import importlib
+import pkgutil
 import types
 import typing
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, Union
 
 import yaml
 
 from segwright.errors import UserError
+from segwright.protocols import mismatch
+
+CODE_PREFIX = "code_"
+"""A user's file ``mine.py`` is the module ``code_mine``: it cannot hide an installed package called ``mine``."""
+
+_PLACES = (
+    "recipe", "contracts", "data.augmentation", "data.datasets", "data.loading", "decode", "importers", "inference",
+    "losses", "metrics", "models", "models.backbones", "models.layers", "recipes", "training",
+)  # fmt: skip
 
 
-def to_yaml(thing: Any) -> str:
-    """The text of a dataclass tree; ``from_yaml`` reads it back."""
-    return yaml.dump(thing, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+@cache
+def public_classes() -> dict[str, type]:
+    """The dataclasses of segwright that a recipe or a model file may name, by their name."""
+    classes: dict[str, type] = {}
+    for place in _PLACES:
+        package = importlib.import_module(f"segwright.{place}")
+        names = [
+            info.name for info in pkgutil.iter_modules(getattr(package, "__path__", ())) if not info.ispkg
+        ]
+        modules = [importlib.import_module(f"{package.__name__}.{name}") for name in names] or [package]
+        for module in modules:
+            for name, kind in vars(module).items():
+                own = getattr(kind, "__module__", None) == module.__name__
+                if own and not name.startswith("_") and _is_dataclass(kind):
+                    if name in classes:
+                        raise AssertionError(f"two public classes are named {name}: {classes[name]}, {kind}")
+                    classes[name] = kind
+    return classes
+
+
+def to_yaml(config: Any) -> str:
+    """The text of a dataclass and all that it contains; ``from_yaml`` reads it back.
+
+    A tag is the name of a class of segwright (``!RandomCrop``), or file and class of a user's file (``!mine:Land``).
+    """
+    return yaml.dump(config, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
 
 
 def from_yaml(text: str, *, where: str = "recipe", code: types.ModuleType | None = None) -> Any:
-    """The tree that ``text`` describes. Only dataclasses of segwright, or of the module ``code``, are built."""
+    """The dataclass that ``text`` describes. Only dataclasses of segwright, or of the module ``code``, are built."""
 
     class Reader(yaml.SafeLoader):
         """A safe loader that knows our tags."""
 
     def build(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> Any:
-        place = f"{where}, line {node.start_mark.line + 1}"
+        position = f"{where}, line {node.start_mark.line + 1}"
+        if isinstance(node, yaml.ScalarNode) and suffix in ("function", "unwritable"):
+            text = str(loader.construct_scalar(node))
+            return Unwritable(text) if suffix == "unwritable" else find_function(text, code, position)
         if not isinstance(node, yaml.MappingNode):
-            raise UserError(f"{place}: !{suffix} wants fields; expected a mapping")
-        return _construct(find_class(suffix, code, place), loader.construct_mapping(node, deep=True), place)
+            raise UserError(
+                f"{position}: !{suffix} has no fields; expected a mapping, for example !{suffix} {{}}"
+            )
+        kind = find_class(suffix, code, position)
+        return _construct(kind, loader.construct_mapping(node, deep=True), position)
 
     Reader.add_multi_constructor("!", build)
     try:
@@ -43,23 +83,45 @@ def from_yaml(text: str, *, where: str = "recipe", code: types.ModuleType | None
 
 
 def find_class(name: str, code: types.ModuleType | None, where: str) -> type:
-    """The dataclass named ``module:Class``; ``UserError`` for anything that is not ours or the user's own."""
-    module_name, _, class_name = name.partition(":")
-    if code is not None and module_name == code.__name__:
-        module = code
-    elif module_name == "segwright" or module_name.startswith("segwright."):
-        try:
-            module = importlib.import_module(module_name)
-        except ModuleNotFoundError:
-            raise UserError(f"{where}: no module {module_name!r}; was it renamed in this version?") from None
-    else:
+    """The dataclass that the tag ``name`` stands for; ``UserError`` for anything but ours and the user's own."""
+    module, separator, class_name = name.rpartition(":")
+    if module == "segwright" or module.startswith("segwright."):
         raise UserError(
-            f"{where}: !{name} is not of segwright; name the file that defines it with --code FILE.py"
+            f"{where}: !{name} was written by a version of segwright that is too old to be read; write the recipe again "
+            "with 'segwright recipe show', or train the model again"
         )
-    found = getattr(module, class_name, None)
-    if not (isinstance(found, type) and dataclasses.is_dataclass(found)):
-        raise UserError(f"{where}: {module_name} has no dataclass {class_name!r}")
-    return found
+    if not separator:
+        classes = public_classes()
+        if name in classes:
+            return classes[name]
+        near = difflib.get_close_matches(name, classes, 1, cutoff=0.6)
+        hint = f"did you mean !{near[0]}?" if near else "a class of your own is named !FILE:CLASS"
+        raise UserError(f"{where}: segwright has no class {name!r}; {hint}")
+    kind = _of_code(class_name, name, code, where)
+    if not _is_dataclass(kind):
+        raise UserError(f"{where}: !{name} is not a dataclass; expected a class with @dataclass")
+    return typing.cast(type, kind)
+
+
+def find_function(name: str, code: types.ModuleType | None, where: str) -> Callable[..., Any]:
+    """The function ``FILE:NAME`` of the user's file."""
+    function = _of_code(name.rpartition(":")[2], name, code, where)
+    if not callable(function):
+        raise UserError(f"{where}: {name} is not a function")
+    return typing.cast(Callable[..., Any], function)
+
+
+def _of_code(attribute: str, name: str, code: types.ModuleType | None, where: str) -> Any:
+    if code is None:
+        raise UserError(
+            f"{where}: {name} is not of segwright; name the file that defines it with --code FILE.py"
+        )
+    if not hasattr(code, attribute):
+        file = code.__name__.removeprefix(CODE_PREFIX)
+        raise UserError(
+            f"{where}: {file}.py does not define {attribute!r}; expected the class or function {name}"
+        )
+    return getattr(code, attribute)
 
 
 def load_code(path: Path) -> types.ModuleType:
@@ -68,19 +130,36 @@ def load_code(path: Path) -> types.ModuleType:
     import sys
 
     if not path.is_file():
-        raise UserError(f"{path}: no such file; expected Python code")
-    name = f"code_{path.stem}"
+        raise UserError(f"{path}: does not exist; expected a file with Python code")
+    name = f"{CODE_PREFIX}{path.stem}"
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses and pickling look their module up there
+    sys.modules[name] = module  # dataclasses and pickle look their module up there
     spec.loader.exec_module(module)
     return module
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Unwritable:
+    """Stands in a recipe read from a file for an object that the file could not hold, such as a module of torch."""
+
+    text: str
+
+    def __call__(self, *_: Any) -> Any:
+        """``UserError``: the object exists only in the Python code that made it."""
+        raise UserError(
+            f"the recipe file holds only the text of {self.text}; put the object into a function or a dataclass of "
+            "your own file, and name the file with --code FILE.py"
+        )
+
+
 def _construct(kind: type, values: dict[Any, Any], where: str) -> Any:
+    version = getattr(kind, "FORMAT", None)
+    if version is not None:
+        _check_version(values.pop("format", version), version, where)
     types_ = field_types(kind)
     for name in values:
         require_field(kind, str(name), where)
@@ -88,25 +167,46 @@ def _construct(kind: type, values: dict[Any, Any], where: str) -> Any:
     try:
         return kind(**arguments)
     except (TypeError, ValueError) as error:
-        raise UserError(f"{where}: {kind.__name__} cannot be made ({error})") from None
+        raise UserError(f"{where}: {kind.__name__} cannot be built ({error})") from None
+
+
+def _check_version(found: Any, known: int, where: str) -> None:
+    if found != known:
+        newer = isinstance(found, int) and found > known
+        remedy = "update segwright" if newer else "write it again with 'segwright recipe show'"
+        raise UserError(f"{where}: format {found}; this version of segwright reads format {known}; {remedy}")
 
 
 class _Dumper(yaml.SafeDumper):
     """Writes dataclasses as tagged mappings and tuples as lists."""
 
     def ignore_aliases(self, data: Any) -> bool:
-        """Write everything out: a reader should not chase anchors."""
+        """Write everything out: a reader should not have to follow anchors."""
         return True
 
 
 def _represent(dumper: yaml.SafeDumper, data: Any) -> yaml.Node:
     kind = type(data)
+    if isinstance(data, Unwritable):
+        return dumper.represent_scalar("!unwritable", data.text)
     if dataclasses.is_dataclass(kind):
         values = {f.name: getattr(data, f.name) for f in dataclasses.fields(kind) if f.init}
-        return dumper.represent_mapping(f"!{kind.__module__}:{kind.__qualname__}", values)
+        if (version := getattr(kind, "FORMAT", None)) is not None:
+            values = {"format": version, **values}
+        return dumper.represent_mapping(f"!{tag_of(kind)}", values)
     if isinstance(data, Path):
         return dumper.represent_str(str(data))
-    raise UserError(f"{kind.__name__} cannot be written as YAML; expected dataclasses, numbers and text")
+    if isinstance(data, types.FunctionType) and data.__qualname__.isidentifier():
+        return dumper.represent_scalar("!function", tag_of(data))
+    return dumper.represent_scalar("!unwritable", repr(data).split("\n")[0])
+
+
+def tag_of(kind: Any) -> str:
+    """The name of a class or function in files: its own name in segwright, else ``FILE:NAME``."""
+    module, name = kind.__module__, kind.__qualname__
+    if module.partition(".")[0] == "segwright":
+        return str(name)
+    return f"{module.removeprefix(CODE_PREFIX)}:{name}"
 
 
 _Dumper.add_multi_representer(object, _represent)
@@ -120,35 +220,35 @@ def _represent_tuple(dumper: yaml.SafeDumper, data: tuple[Any, ...]) -> yaml.Nod
 _Dumper.add_representer(tuple, _represent_tuple)
 
 
-def override(recipe: Any, changes: Iterable[str]) -> None:
-    """Set fields of ``recipe`` in place from ``path=value`` texts; ``UserError`` names the nearest field."""
+def override(config: Any, changes: Iterable[str]) -> None:
+    """Set fields of ``config`` in place from ``path=value`` texts; ``UserError`` names the nearest field."""
     for change in changes:
         path, separator, text = change.partition("=")
         if not separator:
             raise UserError(f"--set {change}: no '='; expected a.b=value, for example optim.lr=3e-4")
         *parents, last = path.split(".")
-        thing = recipe
+        owner = config
         for name in parents:
-            thing = _inside(thing, name, change)
-        kind = type(thing)
+            owner = _inside(owner, name, change)
+        kind = type(owner)
         require_field(kind, last, f"--set {change}")
         value = coerce(_value(text, change), field_types(kind)[last], f"--set {change}")
-        if type(thing).__dataclass_params__.frozen:
-            object.__setattr__(thing, last, value)
+        if type(owner).__dataclass_params__.frozen:
+            object.__setattr__(owner, last, value)
         else:
-            setattr(thing, last, value)
+            setattr(owner, last, value)
 
 
 def settings(changes: Iterable[str]) -> dict[str, Any]:
     """The values of ``name=value`` texts by name, lists as tuples."""
-    found = {}
+    values = {}
     for change in changes:
         name, separator, text = change.partition("=")
         if not separator:
             raise UserError(f"--set {change}: no '='; expected name=value, for example align_corners=true")
         value = _value(text, change)
-        found[name] = tuple(value) if isinstance(value, list) else value
-    return found
+        values[name] = tuple(value) if isinstance(value, list) else value
+    return values
 
 
 def _value(text: str, change: str) -> Any:
@@ -156,19 +256,19 @@ def _value(text: str, change: str) -> Any:
         return yaml.safe_load(text) if text else ""
     except yaml.YAMLError:
         raise UserError(
-            f"--set {change}: {text!r} is no YAML; expected a value such as 3, [1, 2] or name"
+            f"--set {change}: {text!r} is not valid YAML; expected a value such as 3, [1, 2] or name"
         ) from None
 
 
-def _inside(thing: Any, name: str, change: str) -> Any:
-    if isinstance(thing, tuple):  # terms.0.weight
-        if not name.isdigit() or int(name) >= len(thing):
+def _inside(owner: Any, name: str, change: str) -> Any:
+    if isinstance(owner, tuple):  # terms.0.weight
+        if not name.isdigit() or int(name) >= len(owner):
             raise UserError(
-                f"--set {change}: {name!r} is no place in a tuple of {len(thing)}; expected 0 and up"
+                f"--set {change}: {name!r} is not an index of {len(owner)} items; indices start at 0"
             )
-        return thing[int(name)]
-    require_field(type(thing), name, f"--set {change}")
-    return getattr(thing, name)
+        return owner[int(name)]
+    require_field(type(owner), name, f"--set {change}")
+    return getattr(owner, name)
 
 
 def require_field(kind: type, name: str, where: str) -> None:
@@ -189,7 +289,10 @@ def field_types(kind: type) -> dict[str, Any]:
 
 
 def coerce(value: Any, kind: Any, where: str) -> Any:
-    """``value`` (of YAML) as ``kind``: numbers from text such as 3e-4, tuples from lists, None where allowed."""
+    """``value`` (of YAML) as ``kind``: numbers from text such as 3e-4, tuples from lists, None where allowed.
+
+    An object must be of the dataclass, or implement the protocol, that the field asks for; else ``UserError``.
+    """
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin in (Union, types.UnionType):
         return _coerce_union(value, arguments, where, kind)
@@ -203,7 +306,9 @@ def coerce(value: Any, kind: Any, where: str) -> Any:
         return _coerce_tuple(value, arguments, where)
     if kind in (bool, int, float, str, Path):
         return _coerce_scalar(value, kind, where)
-    return value  # a thing of its own (a loss, a model): already built
+    if kind is not Any and isinstance(kind, type) and (problem := mismatch(value, kind)):
+        raise UserError(f"{where}: {problem}")
+    return value
 
 
 def _coerce_union(value: Any, kinds: tuple[Any, ...], where: str, union: Any) -> Any:
@@ -244,3 +349,7 @@ def _coerce_scalar(value: Any, kind: type, where: str) -> Any:
     ):
         return value
     raise UserError(f"{where}: {value!r} is not of type {kind.__name__}")
+
+
+def _is_dataclass(kind: Any) -> bool:
+    return isinstance(kind, type) and dataclasses.is_dataclass(kind)

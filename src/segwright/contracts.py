@@ -1,8 +1,8 @@
-"""Everything that flows through a training as tensors, in the order in which it flows.
+"""The data types that flow through training as tensors, in order: batch, model output, loss, prediction.
 
-A dataset gives a ``Sample`` (``samples``); the loader makes a ``Batch`` of several; a model turns its images into an output
-of its kind (``PixelOutput`` or ``CenterOutput``); a loss compares outputs with targets; a decoder turns an output into one
-``Prediction`` per image.
+A dataset returns a ``Sample`` (see ``samples``). The loader collates samples into a ``Batch``. A model turns the images
+of a batch into an output: ``PixelOutput`` or ``CenterOutput``. A loss compares the output with the targets of the batch. A
+decoder turns the output into one ``Prediction`` per image.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from segwright.samples import Prediction
 
 @dataclass(frozen=True, slots=True)
 class CenterTargets:
-    """What the losses of a ``CenterOutput`` compare with beside classes.
+    """Training targets of a ``CenterOutput``, in addition to the class map.
 
-    ``center``: the heat map of object centers, 0..1. ``offset``: (y, x) from a pixel to the center of its object,
-    in pixels. The weights say how much a pixel counts in each term: float32, or uint8 where they are whole.
-    ``foreground``: 1 on things, 0 on stuff and void, 255 beyond the image.
+    ``center``: the heat map of object centers, 0..1. ``offset``: (y, x) from each pixel to the center of its object,
+    in pixels. The weights scale each pixel's contribution to a loss term: float32, or uint8 if all are integers.
+    ``foreground``: 1 on things, 0 on stuff and void, 255 on padding.
     """
 
     center: Float[Tensor, "images 1 height width"]
@@ -39,7 +39,7 @@ class CenterTargets:
         return CenterTargets(*(getattr(self, name).pin_memory() for name in self.__slots__))
 
     def to(self, device: torch.device) -> CenterTargets:
-        """The same on a device, weights as float32: small until they are there."""
+        """The same on a device. Weights become float32 after the copy, because uint8 is cheaper to copy."""
 
         def move(values: Tensor) -> Tensor:
             return values.to(device, non_blocking=True)
@@ -56,24 +56,24 @@ class CenterTargets:
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """What a loss compares with; ``semantic`` holds class indices, 255 = ignored."""
+    """The ground truth of a batch: ``semantic`` holds class indices, 255 = ignored."""
 
     semantic: Int[Tensor, "images height width"] | UInt8[Tensor, "images height width"]
     centers: CenterTargets | None = None
 
     def pin_memory(self) -> Targets:
-        """The same in page-locked memory, from which a GPU copies without waiting."""
+        """The same in page-locked memory, from which a GPU can copy asynchronously."""
         return Targets(self.semantic.pin_memory(), self.centers and self.centers.pin_memory())
 
     def to(self, device: torch.device) -> Targets:
-        """The same on a device, as int64: small until it is there."""
+        """The same on a device. Class indices become int64 after the copy, because uint8 is cheaper to copy."""
         centers = self.centers and self.centers.to(device)
         return Targets(self.semantic.to(device, non_blocking=True).long(), centers)
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Images of one step (or one micro-step). What lies outside ``sizes`` (height, width) is padding."""
+    """Images and targets of one step, or of one micro-batch. Pixels outside ``sizes`` (height, width) are padding."""
 
     images: (
         UInt8[Tensor, "images channels height width"]
@@ -89,23 +89,22 @@ class Batch:
         return Batch(self.images.pin_memory(), self.sizes, self.targets.pin_memory(), self.names)
 
     def to(self, device: torch.device) -> Batch:
-        """The same on a device; from page-locked memory without waiting."""
+        """The same on a device; the copy is asynchronous if the memory is page-locked."""
         images = self.images.to(device, non_blocking=True)
         return Batch(images, self.sizes, self.targets.to(device), self.names)
 
 
 @dataclass(frozen=True, slots=True)
 class InputContract:
-    """What a model wants to be fed; the model owns it and it travels with the weights.
+    """The preprocessing that a model expects. The model owns it, and it is saved with the weights.
 
-    ``mean`` and ``std`` are in units of the values as read (0..``scale`` for integers); ``fill_value`` is the
-    value, in the same units, that stands where there is no image; sides are padded to ``multiple``. With ``log_scale``
-    above 0 a value v counts as log(1 + v / knee), and mean and std are of these: for images whose exposures differ by
-    powers of two, where the dark ones hold their objects in a few gray levels.
+    ``channels``: channel order. ``mean`` and ``std``: per channel, in units of the image files (0..255 for 8 bits).
+    ``fill_value``: the padding color, in the same units. ``multiple``: height and width are padded to a multiple of it.
+    ``log_scale`` above 0 replaces each value v by log(1 + v / log_scale) before mean and std are applied. This helps if
+    exposures differ by powers of two and dark images have few gray levels.
     """
 
     channels: Literal["RGB", "BGR", "bands"] = "RGB"
-    scale: float = 255.0
     mean: tuple[float, ...] = (123.675, 116.28, 103.53)
     std: tuple[float, ...] = (58.395, 57.12, 57.375)
     fill_value: tuple[float, ...] = (123.675, 116.28, 103.53)
@@ -113,7 +112,7 @@ class InputContract:
     log_scale: float = 0.0
 
     def normalize(self, images: Tensor) -> Float[Tensor, "images channels height width"]:
-        """(values - mean) / std as float32 [N, C, H, W], on the device of the images; RGB turns BGR if due."""
+        """(values - mean) / std as float32 [N, C, H, W], on the device of the images. ``channels`` "BGR" reverses RGB."""
         values = images.to(torch.float32, copy=True)
         if self.channels == "BGR":
             values = values.flip(1)
@@ -122,7 +121,7 @@ class InputContract:
         mean, std = values.new_tensor(self.mean), values.new_tensor(self.std)
         pixels = values.permute(0, 2, 3, 1)
         if pixels.is_contiguous():
-            # As long rows: broadcasting over three channels next to each other is five times slower.
+            # In long rows: broadcasting over three adjacent channels is five times slower.
             rows = pixels.view(-1, pixels.shape[2] * pixels.shape[3])
             rows.sub_(mean.repeat(pixels.shape[2])).div_(std.repeat(pixels.shape[2]))
             return values
@@ -131,7 +130,7 @@ class InputContract:
 
 @dataclass(frozen=True, slots=True)
 class PixelOutput:
-    """A class score per pixel, at the model's own stride, before softmax; ``auxiliary`` heads for training."""
+    """Class logits per pixel, at the model's output stride; ``auxiliary``: logits of auxiliary heads, for training."""
 
     logits: Float[Tensor, "images classes height width"]
     auxiliary: tuple[Tensor, ...] = ()
@@ -139,10 +138,10 @@ class PixelOutput:
 
 @dataclass(frozen=True, slots=True)
 class CenterOutput:
-    """Class scores, heat map of object centers and offsets (y, x) to the own center, at the model's own stride.
+    """Class logits, heat map of object centers, and offsets (y, x) to the center of the pixel's object.
 
-    Offsets count pixels of this map: whoever enlarges it multiplies them. ``foreground``: one score a pixel,
-    [N, 1, H, W], positive where it sees a thing.
+    All maps are at the model's output stride. Offsets are in pixels of these maps, so upsampling the maps by a factor also
+    multiplies the offsets by it. ``foreground``: one logit per pixel [N, 1, H, W], positive on things.
     """
 
     semantic: Float[Tensor, "images classes height width"]
@@ -152,12 +151,13 @@ class CenterOutput:
 
 
 Output = PixelOutput | CenterOutput
+"""What a model returns: one type per kind of model, independent of the architecture."""
 
 
 class Model(nn.Module):
-    """A network that carries what is needed to use it: its classes, the input that it expects, and its decoder.
+    """A network with everything needed to use it: its classes, its preprocessing, and its decoder.
 
-    ``decoder`` turns outputs into predictions; None: the default for the kind of output (``decode.default``).
+    ``decoder`` turns outputs into predictions; None means the default for the kind of output (``decode.default``).
     """
 
     labels: LabelSpace
@@ -169,34 +169,42 @@ class Model(nn.Module):
         self.labels, self.input, self.decoder = labels, input, decoder
 
     def forward(self, images: Float[Tensor, "images channels height width"]) -> Output:
-        """The output for images that ``input.normalize`` made."""
+        """The output for images that were normalized by ``input.normalize``."""
         raise NotImplementedError
+
+    def outputs(self, images: Float[Tensor, "images channels height width"]) -> Output:
+        """``forward`` as an ``Output``, also for models that return a plain tensor of logits."""
+        output = self(images)
+        return PixelOutput(output) if isinstance(output, Tensor) else output
 
 
 @runtime_checkable
 class ModelConfig(Protocol):
-    """A description of a network."""
+    """The configuration of a network."""
 
     def build(self, labels: LabelSpace, input: InputContract) -> Model:
-        """The network, with random weights unless the description names others."""
+        """The network, with random weights unless the configuration names pretrained ones."""
 
 
 @runtime_checkable
 class Loss(Protocol):
-    """Named sums over pixels, and the counts that turn them into means over all processes and micro-steps."""
+    """Loss terms as sums over pixels, and the counts that turn the sums into means.
+
+    The counts are added over all processes and micro-batches before the division, so the mean is exact.
+    """
 
     def __call__(self, output: Any, targets: Targets) -> dict[str, Tensor]:
-        """Weighted sums of the loss, one a term."""
+        """The weighted sum of each loss term, by name."""
 
     def counts(self, targets: Targets) -> dict[str, Tensor]:
-        """The denominator of each term, from the targets alone."""
+        """The denominator of each loss term, from the targets alone."""
 
 
 @runtime_checkable
 class Decoder(Protocol):
-    """Turns an output into predictions."""
+    """Post-processing: turns a model output into predictions."""
 
     def __call__(
         self, output: Any, sizes: tuple[tuple[int, int], ...], padded: tuple[int, int], labels: LabelSpace
     ) -> list[Prediction]:
-        """One prediction an image: ``sizes`` of the images inside inputs of size ``padded``; the model's labels."""
+        """One prediction per image. ``sizes``: (height, width) of each image inside the padded input of size ``padded``."""

@@ -8,7 +8,8 @@ from typing import Any
 from segwright.analysis.run_report import report
 from segwright.data.reading.label_maps import write_png
 from segwright.files import write_json
-from segwright.prediction.predict import load, predict_files
+from segwright.prediction.predict import load
+from segwright.prediction.predict_files import predict_files
 from segwright.recipe import Recipe
 from segwright.recipes.street import panoptic_quick, quick
 from segwright.training.train import train

@@ -1,4 +1,4 @@
-"""The label space: names, colors, things, and how raw values of files and class indices translate."""
+"""The label space of a dataset: class names, colors, things, and the values that stand for classes in files."""
 
 from __future__ import annotations
 
@@ -11,17 +11,20 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-MAX_CLASSES = 255  # class indices fit uint8 beside the ignored value 255
+MAX_CLASSES = 255  # class indices are uint8, and 255 is the ignore index
 
 
 @dataclass(frozen=True)
 class LabelSpace:
-    """The classes of a data set, in order; the data set owns it and everything else asks it.
+    """The classes of a dataset, in the order of their class indices. The dataset owns it; everything else uses it.
 
-    ``raw_values[i]`` is the value that stands for class i in files (and is written back); ``also`` maps
-    further raw values to a class; ``ignored`` lists raw values without truth, the first of which is written
-    where a prediction says nothing. Every other raw value is an error. With ``coding`` "rgb" maps are color
-    images and a raw value is 65536 R + 256 G + B.
+    ``raw_values[i]`` is the value of class i in the files of the dataset, and the value that is written for it.
+    ``also`` lists further raw values: (raw value, class index). ``ignored`` lists the raw values of ignored pixels;
+    the first one is written where a prediction has no class. Any other raw value is an error. ``things`` names the
+    classes that have instances. ``coding`` "rgb": label maps are color images, and a raw value is
+    65536 R + 256 G + B.
+
+    ``LabelSpace.of("road", "car")`` is a label space from class names alone.
     """
 
     name: str
@@ -34,7 +37,7 @@ class LabelSpace:
     coding: Literal["index", "rgb"] = "index"
 
     def __post_init__(self) -> None:
-        """Refuse a space that contradicts itself."""
+        """``ValueError`` for a label space that contradicts itself."""
         count = len(self.names)
         if not 0 < count <= MAX_CLASSES:
             raise ValueError(f"label space {self.name!r} has {count} classes; expected 1 to {MAX_CLASSES}")
@@ -50,9 +53,26 @@ class LabelSpace:
     def __len__(self) -> int:
         return len(self.names)
 
+    @classmethod
+    def of(cls, *names: str, name: str = "custom", things: Sequence[str] = ()) -> LabelSpace:
+        """A label space of class names: raw values 0, 1, ... in order, 255 ignored, colors of ``spread_colors``.
+
+        ``things``: the names of the classes that have instances. ``ValueError`` for an invalid name or number of names.
+        """
+        wrong = [value for value in (*names, *things) if not isinstance(value, str)]
+        if wrong:
+            raise ValueError(
+                f"class name {wrong[0]!r} is no string; expected names one by one: LabelSpace.of('road', 'car')"
+            )
+        if isinstance(things, str):
+            raise ValueError(
+                f"things={things!r} is a string; expected a sequence of names: things=[{things!r}]"
+            )
+        return cls(name, names, spread_colors(len(names)), tuple(range(len(names))), things=tuple(things))
+
     @cached_property
     def _to_class(self) -> NDArray[np.int16]:
-        """Raw value -> class index, 255 ignored, -1 unknown."""
+        """Class index of each raw value; 255 = ignored, -1 = unknown."""
         pairs = [*zip(self.raw_values, range(len(self)), strict=True), *self.also]
         table = np.full(max([255, *self.ignored, *(raw for raw, _ in pairs)]) + 1, -1, dtype=np.int16)
         for raw, class_index in pairs:
@@ -61,15 +81,15 @@ class LabelSpace:
         return table
 
     def to_classes(self, raw: NDArray[Any]) -> NDArray[np.uint8]:
-        """Class indices uint8 [H, W] of a map in raw values; ``ValueError`` lists unknown values."""
+        """Class indices, uint8 [H, W], 255 = ignored, of a map of raw values; ``ValueError`` lists unknown values."""
         table = self._to_class
-        # Bytes always lie in the table, and checking them would cost a pass over the map.
+        # Bytes are always inside of the table; checking them would cost a pass over the map.
         inside = raw.dtype == np.uint8 or not raw.size or (raw.max() < len(table) and raw.min() >= 0)
         if not inside or ((classes := table[raw]).size and classes.min() < 0):
-            raise ValueError(self._unknown(np.setdiff1d(raw, np.flatnonzero(table >= 0))))
+            raise ValueError(self._describe_unknown(np.setdiff1d(raw, np.flatnonzero(table >= 0))))
         return np.asarray(classes, dtype=np.uint8)
 
-    def _unknown(self, values: NDArray[Any]) -> str:
+    def _describe_unknown(self, values: NDArray[Any]) -> str:
         listed = ", ".join(str(v) for v in values[:8]) + (", ..." if len(values) > 8 else "")
         if self.coding == "rgb":
             listed = ", ".join(str(_color(int(v))) for v in values[:8])
@@ -78,7 +98,11 @@ class LabelSpace:
         return f"value {listed} is not in label space {self.name!r} ({known})"
 
     def to_raw(self, classes: NDArray[Any]) -> NDArray[Any]:
-        """The map in the data set's raw values, as its benchmark wants it: uint8, uint16 or RGB uint8 [H, W, 3]."""
+        """The raw values of a map of class indices, as the dataset's benchmark expects them.
+
+        uint8 or uint16 [H, W]; with ``coding`` "rgb" uint8 [H, W, 3]. Other indices than those of classes become the
+        first ignored value.
+        """
         void = self.ignored[0] if self.ignored else 0 if self.coding == "rgb" else 255
         if self.coding == "rgb":
             colors = np.full((256, 3), _color(void), dtype=np.uint8)
@@ -90,13 +114,13 @@ class LabelSpace:
         return np.asarray(table[classes])
 
     def palette(self) -> NDArray[np.uint8]:
-        """Colors of class indices, uint8 [256, 3]; what is no class is black."""
+        """The color of each class index, uint8 [256, 3]; indices without a class are black."""
         table = np.zeros((256, 3), dtype=np.uint8)
         table[: len(self)] = self.colors
         return table
 
     def thing_table(self) -> NDArray[np.bool_]:
-        """Whether a class index is a thing, [256]; what is no class is none."""
+        """Whether each class index is a thing, bool [256]; indices without a class are not."""
         return self._thing_table
 
     def thing_indices(self) -> tuple[int, ...]:
@@ -109,25 +133,26 @@ class LabelSpace:
         table[: len(self)] = [name in self.things for name in self.names]
         return table
 
-    def changed(
+    def remap(
         self,
         *,
         merge: Mapping[str, Sequence[str]] | None = None,
         drop: Iterable[str] = (),
         rename: Mapping[str, str] | None = None,
     ) -> LabelSpace:
-        """The space with classes renamed, then merged (new name -> old names), then dropped (ignored).
+        """The label space after renaming, then merging (new name -> old names), then dropping (ignoring) classes.
 
-        A merged class stands where the first of its members stood and writes that one's raw value.
+        A merged class takes the position and the raw value of the first of its members. ``ValueError`` for an unknown
+        class, or one that is merged twice.
         """
-        old = rename or {}
-        self._require(old)
+        new_name = rename or {}
+        self._require(new_name)
         space = replace(
             self,
-            names=tuple(old.get(name, name) for name in self.names),
-            things=tuple(old.get(name, name) for name in self.things),
+            names=tuple(new_name.get(name, name) for name in self.names),
+            things=tuple(new_name.get(name, name) for name in self.things),
         )
-        owner = {name: name for name in space.names}
+        merged_into = {name: name for name in space.names}
         drop = tuple(drop)
         space._require(drop)
         taken = dict.fromkeys(drop, "dropped")
@@ -136,18 +161,19 @@ class LabelSpace:
             for name in members:
                 if name in taken:
                     raise ValueError(
-                        f"class {name!r} is merged into {new!r} and {taken[name]}; expected one of both"
+                        f"class {name!r} is merged into {new!r} and {taken[name]}; expected only one of them"
                     )
                 taken[name] = f"merged into {new!r}"
-            owner |= dict.fromkeys(members, new)
-        return space._regrouped(owner, set(drop))
+            merged_into |= dict.fromkeys(members, new)
+        return space._regroup(merged_into, set(drop))
 
     @classmethod
-    def described(cls, values: Mapping[str, Any], *, name: str) -> LabelSpace:
-        """The space of a label map's ``classes`` (name -> raw value, or {raw, color, thing}), ``ignored``, ``name``.
+    def from_mapping(cls, values: Mapping[str, Any], *, name: str) -> LabelSpace:
+        """The label space that a label map defines with ``classes``, ``ignored`` and ``name``.
 
-        Raw values are whole numbers or, for color-coded maps, "#RRGGBB"; several in a list. A class without one
-        has its place as raw value.
+        ``classes`` maps each name to its raw value, or to {raw, color, thing}. Raw values are integers, or "#RRGGBB"
+        for color-coded maps; several in a list. Without one, the raw value is the index of the class. ``ValueError``
+        or ``KeyError`` for anything else.
         """
         entries = [
             (str(key), entry if isinstance(entry, Mapping) else {"raw": entry})
@@ -156,37 +182,39 @@ class LabelSpace:
         for key, entry in entries:
             if unknown := sorted(set(entry) - {"raw", "color", "thing"}):
                 raise ValueError(f"class {key!r} has no field {unknown[0]!r}; expected raw, color, thing")
-        raws = [_raw_values(entry.get("raw"), place) for place, (_, entry) in enumerate(entries)]
+        raws = [_raw_values(entry.get("raw"), index) for index, (_, entry) in enumerate(entries)]
         ignored = values.get("ignored", 255)
-        given = [value for _, entry in entries for value in _as_list(entry.get("raw"))]
-        coding: Literal["index", "rgb"] = "rgb" if any(isinstance(value, str) for value in given) else "index"
-        if "ignored" not in values and (coding == "rgb" or 255 in given):
-            ignored = []  # 255 is a class of a 0/255 mask, and no color
+        explicit = [value for _, entry in entries for value in _as_list(entry.get("raw"))]
+        is_rgb = any(isinstance(value, str) for value in explicit)
+        if "ignored" not in values and (is_rgb or 255 in explicit):
+            ignored = []  # 255 is the class of a 0/255 mask, or one of the colors
         spread = spread_colors(len(entries))
-        own = [_color(raw[0]) if coding == "rgb" else color for raw, color in zip(raws, spread, strict=True)]
+        defaults = [_color(raw[0]) if is_rgb else color for raw, color in zip(raws, spread, strict=True)]
         return cls(
             name=str(values.get("name", name)),
             names=tuple(key for key, _ in entries),
             colors=tuple(
-                _parsed_color(entry.get("color"), c) for (_, entry), c in zip(entries, own, strict=True)
+                _parsed_color(entry.get("color"), default)
+                for (_, entry), default in zip(entries, defaults, strict=True)
             ),
             raw_values=tuple(raw[0] for raw in raws),
             ignored=tuple(_raw_value(value) for value in _as_list(ignored)),
             things=tuple(key for key, entry in entries if entry.get("thing")),
-            also=tuple((value, place) for place, raw in enumerate(raws) for value in raw[1:]),
-            coding=coding,
+            also=tuple((value, index) for index, raw in enumerate(raws) for value in raw[1:]),
+            coding="rgb" if is_rgb else "index",
         )
 
-    def _regrouped(self, owner: Mapping[str, str], drop: set[str]) -> LabelSpace:
-        """One class for each owner, in the order of their first members."""
-        names = list(dict.fromkeys(owner[name] for name in self.names if name not in drop))
-        first = {owner[name]: i for i, name in reversed([*enumerate(self.names)]) if name not in drop}
+    def _regroup(self, merged_into: Mapping[str, str], drop: set[str]) -> LabelSpace:
+        """One class per value of ``merged_into``, in the order of their first members, without dropped classes."""
+        kept = [name for name in self.names if name not in drop]
+        names = list(dict.fromkeys(merged_into[name] for name in kept))
+        first = {merged_into[name]: self.names.index(name) for name in reversed(kept)}
         raw = [(value, self.names[i]) for i, value in enumerate(self.raw_values)]
         raw += [(value, self.names[i]) for value, i in self.also]
-        kinds = {(owner[name], name in self.things) for name in self.names if name not in drop}
-        mixed = [name for name in names if (name, True) in kinds and (name, False) in kinds]
+        is_thing = {(merged_into[name], name in self.things) for name in kept}
+        mixed = [name for name in names if (name, True) in is_thing and (name, False) in is_thing]
         if mixed:
-            raise ValueError(f"{mixed[0]!r} would merge things with stuff; expected only one of both")
+            raise ValueError(f"{mixed[0]!r} would merge things with stuff; expected only one of them")
         values = tuple(self.raw_values[first[name]] for name in names)
         return replace(
             self,
@@ -194,9 +222,9 @@ class LabelSpace:
             colors=tuple(self.colors[first[name]] for name in names),
             raw_values=values,
             ignored=(*self.ignored, *(value for value, name in raw if name in drop)),
-            things=tuple(name for name in names if (name, True) in kinds),
+            things=tuple(name for name in names if (name, True) in is_thing),
             also=tuple(
-                (value, names.index(owner[name]))
+                (value, names.index(merged_into[name]))
                 for value, name in raw
                 if name not in drop and value not in values
             ),
@@ -205,22 +233,26 @@ class LabelSpace:
     def _require(self, names: Iterable[str]) -> None:
         for name in names:
             if name not in self.names:
-                near = difflib.get_close_matches(name, self.names, 1, cutoff=0.4)
-                hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(self.names[:12])}"
+                close = difflib.get_close_matches(name, self.names, 1, cutoff=0.4)
+                hint = (
+                    f"did you mean {close[0]!r}?"
+                    if close
+                    else f"expected one of {', '.join(self.names[:12])}"
+                )
                 raise ValueError(f"label space {self.name!r} has no class {name!r}; {hint}")
 
     def to_json(self) -> dict[str, Any]:
-        """Plain lists and strings, for files that carry the label space."""
+        """The fields as JSON values, for files that store the label space."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> LabelSpace:
-        """The inverse of ``to_json``."""
+        """The label space of values that ``to_json`` gave."""
         return cls(**{key: _tuples(value) for key, value in values.items()})
 
 
 def spread_colors(count: int) -> tuple[tuple[int, int, int], ...]:
-    """Colors that can be told apart, for classes that have none: the bit-interleaved table of Pascal VOC."""
+    """``count`` distinct colors, for classes without a color: the color map of Pascal VOC, without its black."""
 
     def color(index: int) -> tuple[int, int, int]:
         channels = [0, 0, 0]
@@ -233,7 +265,7 @@ def spread_colors(count: int) -> tuple[tuple[int, int, int], ...]:
 
 
 def _pairs(classes: Any) -> list[tuple[Any, Any]]:
-    """The classes of a label map: a mapping, or a list of names."""
+    """(name, entry) of the classes of a label map, which are a mapping or a list of names."""
     if isinstance(classes, Mapping):
         return list(classes.items())
     if isinstance(classes, list) and all(isinstance(name, str) for name in classes):
@@ -247,8 +279,8 @@ def _as_list(value: Any) -> list[Any]:
     return [] if value is None else value if isinstance(value, list) else [value]
 
 
-def _raw_values(value: Any, place: int) -> list[int]:
-    return [_raw_value(item) for item in _as_list(value)] or [place]
+def _raw_values(value: Any, default: int) -> list[int]:
+    return [_raw_value(item) for item in _as_list(value)] or [default]
 
 
 def _raw_value(value: Any) -> int:
@@ -256,7 +288,7 @@ def _raw_value(value: Any) -> int:
         return int(value[1:], 16)
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return value
-    raise ValueError(f"{value!r} is no raw value; expected a whole number or '#RRGGBB'")
+    raise ValueError(f"{value!r} is not a raw value; expected an integer from 0, or '#RRGGBB'")
 
 
 def _parsed_color(value: Any, default: tuple[int, int, int]) -> tuple[int, int, int]:
@@ -270,7 +302,7 @@ def _parsed_color(value: Any, default: tuple[int, int, int]) -> tuple[int, int, 
         and all(isinstance(v, int) and 0 <= v <= 255 for v in value)
     ):
         return value[0], value[1], value[2]
-    raise ValueError(f"{value!r} is no color; expected '#RRGGBB' or [red, green, blue]")
+    raise ValueError(f"{value!r} is not a color; expected '#RRGGBB' or [red, green, blue]")
 
 
 def _color(raw: int) -> tuple[int, int, int]:

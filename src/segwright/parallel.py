@@ -1,4 +1,4 @@
-"""Work on many items on all cores: threads for what releases the interpreter lock, processes for the rest."""
+"""Apply a function to many items on all cores: in threads if it releases the interpreter lock, else in processes."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ def available_cores() -> int:
 
 
 def map_in_threads(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """``work`` of every item, in their order, on all cores; a few items are computed ahead."""
+    """``work`` applied to every item, in order, on all cores; a few items are computed ahead."""
     yield from _in_order(ThreadPoolExecutor(available_cores()), work, items, ahead=2 * available_cores())
 
 
 def map_in_processes(
     work: Callable[[Item], Result], items: Iterable[Item], *, workers: int
 ) -> Iterator[Result]:
-    """``work`` of every item, in their order, in ``workers`` processes; 0 works in this one.
+    """``work`` applied to every item, in order, in ``workers`` processes; 0 uses the current process.
 
-    ``work`` and the results must be picklable; ``work`` is sent to each process once.
+    ``work`` and its results must be picklable; ``work`` is sent to each process once.
     """
     if not workers:
         yield from map(work, items)
         return
-    # A forked process starts at once and knows the classes of the user's own files; elsewhere take the default.
+    # A forked process starts at once and knows the classes of the user's own files. Elsewhere: the default method.
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
     pool = ProcessPoolExecutor(workers, context, _start_worker, (work,))
     yield from _in_order(pool, _call, items, ahead=2 * workers)
@@ -43,13 +43,13 @@ def map_in_processes(
 def _in_order(
     pool: Executor, work: Callable[[Item], Result], items: Iterable[Item], *, ahead: int
 ) -> Iterator[Result]:
-    rest = iter(items)
+    remaining = iter(items)
     with pool:
         try:
-            running = [pool.submit(work, item) for item in islice(rest, ahead)]
+            running = [pool.submit(work, item) for item in islice(remaining, ahead)]
             while running:
                 yield running.pop(0).result()
-                running.extend(pool.submit(work, item) for item in islice(rest, 1))
+                running.extend(pool.submit(work, item) for item in islice(remaining, 1))
         finally:
             pool.shutdown(cancel_futures=True)
 

@@ -1,68 +1,69 @@
-"""The recipe: one typed description of a whole run, how it is checked, changed and written down."""
+"""The recipe: one typed description of a complete training run, and the check of it."""
 
 from __future__ import annotations
 
 import copy
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+
+from torch.optim import Optimizer
 
 from segwright.contracts import Decoder, InputContract, Loss, ModelConfig
 from segwright.data.augmentation.crop import Augmentation
-from segwright.data.loading.augmented_samples import AugmentedDataset
 from segwright.data.loading.sampling import Sampling, ShuffledSampling
 from segwright.data.loading.targets import SemanticTargets, TargetGenerator
-from segwright.errors import UserError
-from segwright.labels import LabelSpace
-from segwright.samples import DataConfig, Dataset
+from segwright.metrics.metric import Metric
+from segwright.samples import DataConfig
 
 
 @runtime_checkable
 class Schedule(Protocol):
-    """The learning rate over the training, as a factor."""
+    """A learning rate schedule: the factor of the learning rate over the course of the training."""
 
     def __call__(self, progress: float) -> float:
-        """The factor at ``progress`` 0..1."""
+        """The factor when the fraction ``progress``, 0..1, of all steps is done."""
 
 
-@dataclass(slots=True)
-class Optim:
-    """The optimizer; "muon" is for hidden weights; AdamW trains first layer, norms, ``head...``, ``auxiliary...``.
+@runtime_checkable
+class OptimizerConfig(Protocol):
+    """Settings of an optimizer, and how it is built from groups of parameters.
 
-    ``head_lr_factor`` multiplies the rate of all that is not backbone (S3: 10), ``backbone_lr_factor`` that of
-    the backbone, ``bias_lr_factor`` that of biases outside of norms (S5). Norms and biases get no weight decay
-    unless ``decay_norm_and_bias`` (S1, S3), or ``norm_decay`` and ``bias_decay`` of their own (S5).
-
-    ``frozen`` lists beginnings of parameter names that are not trained. Norms are frozen by two switches: their
-    scale and shift (S3), and their running statistics, which training then uses and leaves as they are (S2).
+    ``training.optimizers`` has SGD, Adam, AdamW and Muon. A base class there explains the fields; yours derives from
+    it.
     """
 
-    name: Literal["sgd", "adam", "adamw", "muon"] = "adamw"
-    lr: float = 1e-3
-    weight_decay: float = 0.01
-    momentum: float = 0.9
-    betas: tuple[float, float] = (0.9, 0.999)
-    nesterov: bool = False
-    head_lr_factor: float = 1.0
-    decay_norm_and_bias: bool = False
-    backbone_lr_factor: float = 1.0
-    bias_lr_factor: float = 1.0
-    norm_decay: float | None = None
-    bias_decay: float | None = None
-    frozen: tuple[str, ...] = ()
-    freeze_norm_affine: bool = False
-    freeze_norm_statistics: bool = False
+    lr: float
+    weight_decay: float
+    head_lr_factor: float
+    backbone_lr_factor: float
+    bias_lr_factor: float
+    decay_norm_and_bias: bool
+    norm_decay: float | None
+    bias_decay: float | None
+    frozen: tuple[str, ...]
+    freeze_norm_affine: bool
+    freeze_norm_statistics: bool
+
+    def build(self, groups: list[dict[str, Any]]) -> list[Optimizer]:
+        """The optimizers of ``groups``, whose keys ``training.parameter_groups`` explains; most often a single one."""
 
 
 @dataclass(slots=True)
 class Training:
-    """How long, how large, how exact. Periods and waits are fractions of the training.
+    """Length, batch size, precision, and how often to log, evaluate and save.
 
-    ``batch`` is images a step over all processes and micro-steps (``accumulate`` of them). ``precision``
-    "auto" is bf16 where the hardware computes in it, else fp32. ``ema`` is the decay of the averaged weights
-    that are then evaluated and kept as the model. ``patience``: stop after that part of the training without
-    a better score. ``keep``: how many checkpoints stay on disk. ``channels_last`` is the memory format of weights
-    and images; None: on a GPU and in bf16, not on a CPU in fp32, where gradients of wide layers are slow in it.
+    ``batch`` is the batch size of one optimizer step, over all processes and ``accumulate`` micro-batches.
+    ``precision`` "auto" is bf16 (mixed precision) where the hardware computes in bf16, else fp32. ``clip_norm`` limits
+    the norm of the gradients. ``ema`` is the decay of an exponential moving average of the weights; the averaged
+    weights are then evaluated and kept as the model. ``channels_last`` is the memory format of weights and images;
+    None: on a GPU and in bf16, but not on a CPU in fp32, where the gradients of wide layers are slow in it.
+    ``workers`` are the processes that load data; None: as many as help on this machine.
+
+    ``log_every``, ``evaluate_every``, ``save_every`` and ``patience`` are fractions of the training, 0..1. Training
+    stops early when the score of the recipe has not improved for ``patience``. ``keep_checkpoints`` is how many
+    checkpoints stay on disk, ``num_visualizations`` how many validation images are drawn at each evaluation. ``wandb``
+    and ``mlflow`` name the project or experiment to log to.
     """
 
     steps: int = 1000
@@ -87,11 +88,15 @@ class Training:
 
 @dataclass(slots=True)
 class Recipe:
-    """A complete run: data, augmentation, model, loss, decoding, optimization, length.
+    """A complete training run: data, augmentation, model, loss, decoder, optimization, length.
 
-    ``task`` says which score tells the better model: mIoU, AP or PQ. ``max_detections``: the objects of an image,
-    surest first, that AP looks at; 100 is COCO's rule.
+    ``task`` decides which score selects the best model: mIoU, AP or PQ. ``monitor`` names another score for that, one
+    of those that evaluation logs. ``metrics`` are further metrics of the evaluation (``metrics.metric``).
+    ``max_detections`` is how many objects per image, those of the highest scores, average precision counts (COCO:
+    100).
     """
+
+    FORMAT: ClassVar[int] = 1  # of recipe files: raised when an older file can no longer be read
 
     name: str
     data: DataConfig
@@ -100,52 +105,44 @@ class Recipe:
     loss: Loss
     decoder: Decoder
     schedule: Schedule
-    optim: Optim = field(default_factory=Optim)
+    optim: OptimizerConfig
     training: Training = field(default_factory=Training)
     input: InputContract = field(default_factory=InputContract)
     targets: TargetGenerator = field(default_factory=SemanticTargets)
     sampling: Sampling = field(default_factory=ShuffledSampling)
     task: Literal["semantic", "instance", "panoptic"] = "semantic"
     max_detections: int = 100
+    metrics: tuple[Metric, ...] = ()
+    monitor: str | None = None
 
     def tiny(self) -> Recipe:
-        """The same run shrunk to seconds: two steps of two small images, no workers."""
+        """A copy that runs in seconds: two steps of two small images, no worker processes."""
         small = copy.deepcopy(self)
         small.training = dataclasses.replace(
             small.training, steps=2, batch=2, accumulate=1, workers=0, compile=False, precision="fp32"
         )
-        for thing in walk(small.augmentation):
+        for config in walk(small.augmentation):
             for name in ("size", "sizes", "length", "longest"):
-                length = getattr(thing, name, None)
+                length = getattr(config, name, None)
                 if isinstance(length, tuple):
-                    setattr(thing, name, tuple(min(64, side) for side in length))
+                    setattr(config, name, tuple(min(64, side) for side in length))
                 elif isinstance(length, int):
-                    setattr(thing, name, min(64, length))
+                    setattr(config, name, min(64, length))
         return small
 
 
-def walk(thing: Any) -> list[Any]:
+def walk(config: Any) -> list[Any]:
     """The dataclass and all dataclasses inside it, outermost first."""
-    if isinstance(thing, tuple | list):
-        return [found for item in thing for found in walk(item)]
-    if not dataclasses.is_dataclass(thing):
+    if isinstance(config, tuple | list):
+        return [inner for item in config for inner in walk(item)]
+    if not dataclasses.is_dataclass(config):
         return []
-    values = [getattr(thing, f.name) for f in dataclasses.fields(thing)]
-    return [thing, *(found for value in values for found in walk(value))]
-
-
-def check_classes(recipe: Recipe, labels: LabelSpace) -> list[str]:
-    """Complaints about a recipe that only its data can tell: lists of one value a class."""
-    return [
-        f"{type(thing).__name__}.class_weights has {len(weights)} values, the data have {len(labels)} classes; "
-        "expected one value a class, or null"
-        for thing in walk(recipe.loss)
-        if (weights := getattr(thing, "class_weights", None)) is not None and len(weights) != len(labels)
-    ]
+    values = [getattr(config, f.name) for f in dataclasses.fields(config)]
+    return [config, *(inner for value in values for inner in walk(value))]
 
 
 def check(recipe: Recipe) -> list[str]:
-    """All complaints about a recipe, before anything is opened or built; none means it can run."""
+    """All problems of a recipe, found before data are opened or a model is built; an empty list if there is none."""
     problems = []
     t, o = recipe.training, recipe.optim
     for name in ("steps", "batch", "accumulate", "keep_checkpoints"):
@@ -162,31 +159,7 @@ def check(recipe: Recipe) -> list[str]:
     if t.clip_norm is not None and t.clip_norm <= 0:
         problems.append(f"training.clip_norm is {t.clip_norm}; expected a positive norm")
     if o.lr <= 0:
-        problems.append(f"optim.lr is {o.lr}; expected a positive rate")
+        problems.append(f"optim.lr is {o.lr}; expected a positive learning rate")
     if len(recipe.input.mean) != len(recipe.input.std):
-        problems.append("input.mean and input.std differ in length; expected one value a channel")
+        problems.append("input.mean and input.std differ in length; expected one value per channel")
     return problems
-
-
-def open_training_data(recipe: Recipe, data: Dataset) -> AugmentedDataset:
-    """The augmented samples in their order; ``UserError`` if recipe and data do not fit."""
-    if problems := check_classes(recipe, data.labels):
-        raise UserError("; ".join(problems))
-    training = recipe.training
-    draws = AugmentedDataset(
-        data,
-        recipe.sampling.open(data, training.seed, training.batch),
-        recipe.augmentation,
-        recipe.input.fill_value,
-        seed=training.seed,
-        steps=training.steps,
-        batch=training.batch,
-    )
-    first = draws[0]  # it shows what does not fit
-    bands, means = first.image.shape[2], len(recipe.input.mean)
-    if bands != means:
-        raise UserError(
-            f"images have {bands} channels, input.mean has {means} values; expected one value a channel"
-        )
-    recipe.targets([first], (first.map.shape[0], first.map.shape[1]), data.labels)
-    return draws

@@ -1,7 +1,7 @@
-"""What is known about one image, as NumPy arrays: the sample that a dataset gives, the prediction that a decoder gives.
+"""The data of one image, as NumPy arrays: the sample that a dataset gives, and the prediction that a decoder gives.
 
-``contracts`` goes on from here with batches, model outputs and losses. This file does not import torch, so that scoring
-files and checking datasets start fast.
+``contracts`` has the batches, model outputs and losses that follow. This file does not import torch, so that commands
+which only read files (scoring, checking a dataset) start fast.
 """
 
 from __future__ import annotations
@@ -18,12 +18,15 @@ from numpy.typing import NDArray
 from segwright.labels import LabelSpace
 
 IGNORED = 255
-"""The value of a semantic map where there is no truth: no loss, no score."""
+"""The ignore index: pixels of this value in a class map have no ground truth, so they count in no loss and no score."""
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """One segment of a panoptic map; a crowd is a region of several objects that nobody separated."""
+    """One segment of a map of segment ids.
+
+    ``crowd``: the segment contains several objects that the annotation does not separate.
+    """
 
     id: int
     class_index: int
@@ -32,10 +35,10 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """An image with exactly one integer map.
+    """An image with its ground truth, which is exactly one integer map.
 
-    ``image`` [H, W, C] uint8, uint16 or float32, RGB unless the data say otherwise. ``map`` [H, W]: without
-    ``segments`` class indices (uint8, 255 = ignored); with ``segments`` int32 segment ids, 0 = void.
+    ``image`` [H, W, C]: uint8, uint16 or float32; RGB, or the bands of a multi-band dataset. ``map`` [H, W]: class
+    indices (uint8, 255 = ignored) without ``segments``; segment ids (int32, 0 = void) with them.
     """
 
     image: NDArray[Any]
@@ -44,7 +47,7 @@ class Sample:
     segments: tuple[Segment, ...] | None = None
 
     def semantic(self) -> NDArray[np.uint8]:
-        """Class index of every pixel, uint8 [H, W], 255 = ignored; crowds keep their class."""
+        """The class index of every pixel, uint8 [H, W], 255 = ignored; crowds have their class."""
         if self.segments is None:
             return self.map
         ids = np.array([0, *(s.id for s in self.segments)], dtype=np.int64)
@@ -53,7 +56,7 @@ class Sample:
 
 
 def index_of(values: NDArray[Any], ids: Sequence[int] | NDArray[Any]) -> NDArray[np.int64]:
-    """The position of each value in ``ids``, which are all different; -1 for a value that is not among them."""
+    """The index of each value in ``ids`` (distinct integers in any order), in the shape of ``values``; -1 if absent."""
     if not len(ids):
         return np.full(values.shape, -1, dtype=np.int64)
     known = np.asarray(ids, dtype=np.int64)
@@ -64,31 +67,31 @@ def index_of(values: NDArray[Any], ids: Sequence[int] | NDArray[Any]) -> NDArray
 
 @runtime_checkable
 class Dataset(Protocol):
-    """An opened split: samples by index, and the label space they are written in."""
+    """One split of a dataset: samples by index, and their label space."""
 
     @property
     def labels(self) -> LabelSpace:
-        """The label space that the samples are written in."""
+        """The classes that the class indices of the samples stand for."""
 
     def __len__(self) -> int:
-        """Number of images."""
+        """The number of samples."""
 
     def __getitem__(self, index: int) -> Sample:
-        """The sample as stored, in class indices."""
+        """The sample as stored, without augmentation."""
 
     def files(self, index: int) -> tuple[Path, ...]:
-        """The files behind a sample (none where it is generated); the first one is the image."""
+        """The files of a sample, its image first; none if the sample is generated."""
 
 
 @dataclass(frozen=True, slots=True)
 class AugmentationContext:
-    """One draw of the endless sample order: the only source of randomness of an augmentation.
+    """What an augmentation knows about a sample besides its pixels, and its only source of randomness.
 
-    ``random`` is a function of (seed, position); ``progress`` runs from 0 to 1 over the training and is equal
-    for all images of one step; ``fill_value`` is the value where a view leaves the image; ``target_class`` is a class
-    that the view should show; ``partner(k)`` is the k-th other sample to mix with, and its own draw;
-    ``shared`` begins alike for all images of one step, partners too: a function of (seed, step); ``labels``
-    are those of the data set.
+    The training reads samples in one endless order; ``random`` is seeded with (seed, position in that order).
+    ``progress``: training progress from 0 to 1, equal for all images of one step. ``fill_value``: the value of pixels
+    outside of the image. ``target_class``: a class index that the crop should contain, or None. ``partner(k)`` gives
+    the k-th other sample to mix with, and its own context. ``shared`` is seeded with (seed, step), so it gives the
+    same numbers to all images of one step and to their partners. ``labels``: the label space of the dataset.
     """
 
     random: np.random.Generator
@@ -102,9 +105,9 @@ class AugmentationContext:
 
 @dataclass(frozen=True, slots=True)
 class PredictedSegment:
-    """A segment of a predicted panoptic map: its id there, class, number of pixels, and how sure (0..1).
+    """A segment of a predicted panoptic map: its id in the map, class index, number of pixels and score (0..1).
 
-    The score of stuff is NaN where nothing was asked of it.
+    The score of a stuff segment is NaN if the decoder computes none.
     """
 
     id: int
@@ -115,24 +118,25 @@ class PredictedSegment:
 
 @dataclass(frozen=True, slots=True)
 class CenterMaps:
-    """What the objects of a prediction were made of, in the size of the image.
+    """The model outputs from which the instances of a prediction were grouped, in the size of the image.
 
-    ``centers``: (y, x) of those found, int64 [K, 2], row-major. ``heat``: the heat map of centers. ``offset``: (y, x)
-    to the own center in pixels.
+    ``centers``: (y, x) of the detected object centers, int64 [K, 2], in row-major order. ``heatmap``: the heat map of
+    object centers. ``offset``: (y, x) from each pixel to the center of its object, in pixels.
     """
 
     centers: NDArray[np.int64]
-    heat: Float[np.ndarray, "height width"]
+    heatmap: Float[np.ndarray, "height width"]
     offset: Float[np.ndarray, "2 height width"]
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What a decoder says of one image, in class indices and in the size of the image.
+    """A decoder's prediction for one image, in the size of the image.
 
-    ``panoptic``: class * divisor + instance, instances from 1 and stuff 0; -1 where it says nothing.
-    ``foreground`` [H, W]: where a model with that head sees things; ``semantic`` names none elsewhere. ``binary_masks``
-    [channels, H, W]: what each channel of a sigmoid head says by itself.
+    ``semantic`` [H, W]: class indices, 255 where the prediction has no class. ``panoptic`` [H, W]: class index *
+    divisor + instance number, instances from 1 and stuff 0; -1 = void. ``segments``: those of ``panoptic``. ``foreground``
+    [H, W]: the pixels of things, of a model with a foreground head; ``semantic`` has no thing class elsewhere.
+    ``binary_masks`` [channels, H, W]: the mask of each channel of a sigmoid head.
     """
 
     semantic: NDArray[Any]
@@ -145,15 +149,15 @@ class Prediction:
 
 @runtime_checkable
 class DataConfig(Protocol):
-    """A description of a data set."""
+    """The description of a dataset; ``open`` gives its splits."""
 
     def open(self, root: Path | None, split: str) -> Dataset:
-        """The split as downloaded under ``root``; ``UserError`` names what is missing."""
+        """A split of the dataset in the folder ``root``; ``UserError`` names what is missing."""
 
 
 @dataclass(slots=True)
 class Scores:
-    """Results of an evaluation, all fractions 0..1; what does not occur is NaN (null in JSON)."""
+    """Results of a semantic evaluation, as fractions 0..1; NaN (null in JSON) for a class without pixels."""
 
     miou: float
     pixel_accuracy: float

@@ -2,12 +2,12 @@ from __future__ import annotations
 
 from segwright.analysis.oracles import section
 from segwright.analysis.page import DASH
-from segwright.evaluation.oracle_study import SETS
+from segwright.evaluation.oracle_study import COMBINATIONS
 
 
 def study(stuff_area: int) -> dict[str, object]:
     scores = {"pq": 0.5, "sq": 0.75, "rq": 0.625, "ap": None, "miou": 1.0}
-    rows = [{"oracle": list(parts), "stuff_area": stuff_area} | scores for parts in (*SETS, SETS[-1])]
+    rows = [{"oracle": list(parts), "stuff_area": stuff_area} | scores for parts in (*COMBINATIONS, COMBINATIONS[-1])]
     rows[-1]["stuff_area"] = 0
     return {"split": "val", "rows": rows}
 

@@ -32,19 +32,19 @@ def test_check_of_bad_data_ends_with_two_and_names_the_files(tmp_path: Path, cap
     assert run("check", "camvid.quick", "--data", root, "--json", tmp_path / "c.json", "--workers", 0) == 2
     errors = capsys.readouterr().err
     assert "train_1.png: value 30 is not in label space 'camvid'" in errors
-    assert "val_0.png: no such file" in errors  # train was looked at all the same
+    assert "val_0.png: no such file" in errors  # train was checked all the same
     values = json.loads((tmp_path / "c.json").read_text())
     assert len(values["train"]["errors"]) == 1
     assert len(values["val"]["errors"]) == 1
 
 
-def test_a_file_that_cannot_be_written_is_told_before_the_work(tmp_path: Path, capsys) -> None:
+def test_a_file_that_cannot_be_written_is_an_error_before_the_work(tmp_path: Path, capsys) -> None:
     root = fake_camvid(tmp_path / "data")
     for option in ("check", "--json"), ("stats", "--html"):
         assert run(option[0], "camvid", "--data", root, option[1], tmp_path, "--workers", 0) == 2
-        caught = capsys.readouterr()
-        assert "is a folder; expected the name of a file to write" in caught.err
-        assert not caught.out
+        printed = capsys.readouterr()
+        assert "is a folder; expected the name of a file to write" in printed.err
+        assert not printed.out
 
 
 def test_stats_prints_a_table_and_writes_page_and_json(tmp_path: Path, capsys) -> None:
@@ -66,7 +66,7 @@ def test_show_draws_a_sheet(tmp_path: Path, name: str) -> None:
         assert len(np.unique(np.asarray(picture).reshape(-1, 3), axis=0)) > 20
 
 
-def test_fields_of_a_data_set_can_be_set_and_wrong_ones_name_the_nearest(tmp_path: Path, capsys) -> None:
+def test_fields_of_a_dataset_can_be_set_and_wrong_ones_name_the_nearest(tmp_path: Path, capsys) -> None:
     root = fake_camvid(tmp_path / "data")
     common = ("check", "camvid", "--data", root, "--workers", 0, "--set")
     assert run(*common, "train_part=[0, 0.5]") == 0
@@ -75,12 +75,14 @@ def test_fields_of_a_data_set_can_be_set_and_wrong_ones_name_the_nearest(tmp_pat
     assert "did you mean 'train_part'" in capsys.readouterr().err
 
 
-def test_an_unknown_data_set_names_what_there_is(capsys) -> None:
+def test_an_unknown_dataset_is_an_error_that_names_it(capsys) -> None:
     assert run("check", "kamvid", "--data", ".") == 2
     assert "kamvid" in capsys.readouterr().err
 
 
-def test_what_recipe_and_data_disagree_on_is_told_before_anything_is_written(tmp_path: Path, capsys) -> None:
+def test_a_recipe_that_does_not_fit_its_data_is_an_error_before_anything_is_written(
+    tmp_path: Path, capsys
+) -> None:
     root = fake_camvid(tmp_path / "data")
     (tmp_path / "map.yaml").write_text("drop: [sky]\n")
     common = ["train", "camvid.quick", "--data", str(root), "--out", str(tmp_path / "run"), "--set"]
@@ -93,7 +95,7 @@ def test_what_recipe_and_data_disagree_on_is_told_before_anything_is_written(tmp
     assert not (tmp_path / "run").exists()
 
 
-def test_a_split_without_truth_is_not_scored(tmp_path: Path, capsys) -> None:
+def test_a_split_without_ground_truth_is_not_evaluated(tmp_path: Path, capsys) -> None:
     root = fake_camvid(tmp_path / "data")
     (root / "val").rename(root / "test")
     (root / "valannot").rename(root / "valannot_")
@@ -103,4 +105,4 @@ def test_a_split_without_truth_is_not_scored(tmp_path: Path, capsys) -> None:
     arguments = ["--data", str(root), "--out", str(run_folder), "--set", *short]
     assert main(["train", "camvid.quick", *arguments]) == 0
     assert main(["evaluate", str(run_folder), "--data", str(root), "--split", "test"]) == 2
-    assert "split 'test': has no truth to score against" in capsys.readouterr().err
+    assert "split 'test': no ground truth to evaluate on" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Several scales, the mirror image and oracles, as users ask for them."""
+"""Multi-scale inference, horizontal flip and oracles on the command line."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from segwright.data.reading.label_maps import write_png
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("views") / "run"
+    folder = tmp_path_factory.mktemp("inference") / "run"
     changes = [
         "training.steps=2",
         "training.batch=2",
@@ -29,20 +29,20 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_scales_and_flip_are_evaluated_and_told(run: Path, tmp_path: Path) -> None:
-    scores, plain = tmp_path / "views.json", tmp_path / "plain.json"
-    views = ["--scales", "0.5", "1", "1.5", "--flip", "--fuse", "max"]
-    assert main(["evaluate", str(run), "--json", str(scores), *views]) == 0
+def test_evaluate_with_scales_and_flip_records_them(run: Path, tmp_path: Path) -> None:
+    scores, plain = tmp_path / "augmented.json", tmp_path / "plain.json"
+    options = ["--scales", "0.5", "1", "1.5", "--flip", "--fuse", "max"]
+    assert main(["evaluate", str(run), "--json", str(scores), *options]) == 0
     assert main(["evaluate", str(run), "--json", str(plain), "--scales", "1"]) == 0
-    told, usual = json.loads(scores.read_text()), json.loads(plain.read_text())
-    assert (told["scales"], told["flip"], told["fuse"]) == ([0.5, 1.0, 1.5], True, "max")
+    augmented, usual = json.loads(scores.read_text()), json.loads(plain.read_text())
+    assert (augmented["scales"], augmented["flip"], augmented["fuse"]) == ([0.5, 1.0, 1.5], True, "max")
     assert (usual["scales"], usual["flip"]) == ([1.0], False)
     assert usual["miou"] == json.loads((run / "summary.json").read_text())["miou"]
-    assert told["confusion"] != usual["confusion"]
-    assert sum(map(sum, told["confusion"])) == sum(map(sum, usual["confusion"]))
+    assert augmented["confusion"] != usual["confusion"]
+    assert sum(map(sum, augmented["confusion"])) == sum(map(sum, usual["confusion"]))
 
 
-def test_scales_and_flip_are_predicted(run: Path, tmp_path: Path) -> None:
+def test_predict_with_scales_and_flip(run: Path, tmp_path: Path) -> None:
     write_png(tmp_path / "a.png", StreetScenes(val=1).open(None, "val")[0].image)
     command = ["predict", str(run), str(tmp_path / "a.png"), "--out", str(tmp_path / "out")]
     assert main([*command, "--flip", "--scales", "0.5", "1"]) == 0
@@ -52,10 +52,10 @@ def test_scales_and_flip_are_predicted(run: Path, tmp_path: Path) -> None:
 def test_an_oracle_is_evaluated(run: Path, tmp_path: Path) -> None:
     scores = tmp_path / "oracle.json"
     assert main(["evaluate", str(run), "--json", str(scores), "--oracle", "semantic,center"]) == 0
-    told = json.loads(scores.read_text())
-    assert told["oracle"] == ["semantic", "center"]
-    assert told["miou"] == 1
-    assert "oracle_table" not in told
+    values = json.loads(scores.read_text())
+    assert values["oracle"] == ["semantic", "center"]
+    assert values["miou"] == 1
+    assert "oracle_table" not in values
 
 
 def test_the_table_of_oracles_is_printed_written_and_kept_for_the_report(
@@ -63,10 +63,10 @@ def test_the_table_of_oracles_is_printed_written_and_kept_for_the_report(
 ) -> None:
     scores = tmp_path / "table.json"
     assert main(["evaluate", str(run), "--json", str(scores), "--oracle-table"]) == 0
-    told = json.loads(scores.read_text())
-    table = told["oracle_table"]
+    values = json.loads(scores.read_text())
+    table = values["oracle_table"]
     assert len(table) == 17
-    assert (table[0]["oracle"], table[0]["pq"]) == ([], told["pq"])
+    assert (table[0]["oracle"], table[0]["pq"]) == ([], values["pq"])
     assert (table[-1]["stuff_area"], table[-1]["pq"], table[-1]["miou"]) == (0, 1, 1)
     assert json.loads((run / "evaluation" / "oracle.json").read_text())["rows"] == table
     printed = capsys.readouterr().out
@@ -80,7 +80,7 @@ def test_the_table_of_oracles_is_printed_written_and_kept_for_the_report(
         (["--scales", "0"], "expected positive factors"),
     ],
 )
-def test_wrong_wishes_are_one_line(
+def test_wrong_options_are_one_line(
     run: Path, options: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["evaluate", str(run), *options]) == 2

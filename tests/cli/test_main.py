@@ -44,7 +44,7 @@ def test_train_evaluate_predict_and_report_work_on_a_run(
     assert main(["data", "check", "camvid.quick", "--data", str(root)]) == 0
 
 
-def test_objects_go_the_same_road(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_panoptic_runs_have_the_same_verbs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run, scores = tmp_path / "run", tmp_path / "val.json"
     changes = [
         "training.steps=2",
@@ -96,7 +96,7 @@ def test_wrong_use_is_one_line_and_exit_code_two(
     assert list(tmp_path.iterdir()) == []  # nothing half-written
 
 
-def test_a_place_that_cannot_be_written_is_one_line(
+def test_a_folder_that_cannot_be_written_is_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").write_text("not a folder")
@@ -118,9 +118,11 @@ def test_skipped_images_are_named_and_exit_code_one(
     assert "broken.png" in capsys.readouterr().err
 
 
-def test_recipes_are_listed_and_shown(capsys: pytest.CaptureFixture[str]) -> None:
+def test_recipes_are_listed_with_summaries_and_shown(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["recipe", "list"]) == 0
-    assert "camvid.quick " in capsys.readouterr().out
+    listing = capsys.readouterr().out
+    assert "camvid.quick  " in listing and "ten minutes on two CPU cores" in listing
+    assert "published" not in listing
     assert main(["recipe", "show", "camvid.quick", "--set", "optim.lr=3e-4"]) == 0
     assert "lr: 0.0003" in capsys.readouterr().out
 

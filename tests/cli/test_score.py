@@ -19,30 +19,30 @@ def run(*arguments: object) -> int:
 
 
 def test_panoptic_prints_a_table_and_writes_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    truth, found = pair(tmp_path)
+    truth, prediction = pair(tmp_path)
     numbers = tmp_path / "new" / "pq.json"
     folders = ("--truth-dir", tmp_path / "truth", "--prediction-dir", tmp_path / "found")
-    assert run("panoptic", "--truth", truth, "--prediction", found, *folders, "--json", numbers) == 0
+    assert run("panoptic", "--truth", truth, "--prediction", prediction, *folders, "--json", numbers) == 0
     printed = capsys.readouterr().out
     assert "2 images" in printed
     assert "all, 2 classes" in printed
     assert "66.67" in printed
     values = json.loads(numbers.read_text())
     assert values["class"]["person"] == {"pq": None, "sq": None, "rq": None}
-    wanted = score_panoptic(truth, found)
+    wanted = score_panoptic(truth, prediction)
     for name in ("all", "things", "stuff"):
         assert values[name] == wanted[name]
         assert set(values[name]) == {"pq", "sq", "rq", "n"}
 
 
 def test_instance_scores_coco_and_cityscapes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    truth, found = files(tmp_path)
+    truth, prediction = files(tmp_path)
     numbers = tmp_path / "ap.json"
-    common = ("instance", "--truth", truth, "--prediction", found, "--json", numbers)
+    common = ("instance", "--truth", truth, "--prediction", prediction, "--json", numbers)
     assert run(*common, "--max-detections", 500) == 0
     values = json.loads(numbers.read_text())
     assert values["max_detections"] == 500
-    assert values["all"]["ap"] == score_instances(truth, found)["all"]["ap"]
+    assert values["all"]["ap"] == score_instances(truth, prediction)["all"]["ap"]
     assert values["class"]["road"]["ap"] is None
     assert "AP 50.00   AP50 50.00   AP75 50.00   AP small 50.00" in capsys.readouterr().out
     assert run(*common, "--kind", "box") == 0
@@ -52,7 +52,7 @@ def test_instance_scores_coco_and_cityscapes(tmp_path: Path, capsys: pytest.Capt
     assert set(json.loads(numbers.read_text())["all"]) == {"ap", "ap50", "n"}
 
 
-def test_semantic_takes_a_label_map_or_the_name_of_a_data_set(tmp_path: Path) -> None:
+def test_semantic_takes_a_label_map_or_the_name_of_a_dataset(tmp_path: Path) -> None:
     (tmp_path / "map.yaml").write_text("classes: {a: 7, b: 8}\nignored: [0]\n")
     for folder in ("truth", "found"):
         write_png(tmp_path / folder / "1.png", np.array([[7, 8, 0]], np.uint8))
@@ -69,11 +69,11 @@ def test_semantic_takes_a_label_map_or_the_name_of_a_data_set(tmp_path: Path) ->
 def test_wrong_use_and_wrong_files_end_with_two_and_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    truth, found = pair(tmp_path)
+    truth, prediction = pair(tmp_path)
     (tmp_path / "found" / "8.png").unlink()
     coco, results = files(tmp_path / "coco")
     for arguments, message in (
-        (("panoptic", "--truth", truth, "--prediction", found), "8.png: no such file"),
+        (("panoptic", "--truth", truth, "--prediction", prediction), "8.png: no such file"),
         (("panoptic", "--truth", truth, "--prediction", truth, "--json", tmp_path), "is a folder"),
         (("instance", "--truth", coco, "--prediction", coco), "truth.json: no list of objects"),
         (
@@ -81,7 +81,7 @@ def test_wrong_use_and_wrong_files_end_with_two_and_one_line(
             "expected at least 1",
         ),
         (
-            ("semantic", "--truth", truth, "--prediction", found, "--labels", "kamvid"),
+            ("semantic", "--truth", truth, "--prediction", prediction, "--labels", "kamvid"),
             "did you mean 'camvid'",
         ),
     ):

@@ -16,7 +16,7 @@ from tests.data.trees import photo
 import segwright
 from segwright.models.binary import BinaryConfig
 from segwright.recipe import walk
-from segwright.recipes import find, names
+from segwright.recipes import load_recipe, recipe_names
 from segwright.training.train import train
 
 TREES = {
@@ -58,9 +58,9 @@ def light_or_slow(name: str) -> object:
     return pytest.param(name, marks=() if light else pytest.mark.slow)
 
 
-@pytest.mark.parametrize("name", [light_or_slow(name) for name in names()])
+@pytest.mark.parametrize("name", [light_or_slow(name) for name in recipe_names()])
 def test_a_recipe_trains_scores_saves_loads_and_predicts(name: str, tmp_path: Path) -> None:
-    recipe = find(name).tiny()
+    recipe = load_recipe(name).tiny()
     make = TREES.get(name, TREES.get(name.partition(".")[0]))
     root = None if make is None else make(tmp_path / "data")
     if root is not None and name.startswith(("facade", "nuclei", "own")):

@@ -10,7 +10,7 @@ import numpy as np
 from tests.data.trees import photo, write
 
 from segwright.data.datasets.facade import CLASSES as FACADE
-from segwright.data.reading.label_maps import unpack, write_png
+from segwright.data.reading.label_maps import unpack_rgb, write_png
 
 SIZE = (12, 16)
 SQUARE = [2, 2, 8, 2, 8, 8, 2, 8]
@@ -73,7 +73,7 @@ def id_map(*rows: tuple[int, int]) -> np.ndarray[Any, Any]:
 
 
 def write_ids(path: Path, ids: np.ndarray[Any, Any]) -> None:
-    write_png(path, unpack(ids)[..., ::-1].copy())
+    write_png(path, unpack_rgb(ids)[..., ::-1].copy())
 
 
 def panoptic(root: Path, split: str = "val") -> Path:

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from tests.data.formats.test_image_dataset import fake_camvid
 
-from segwright.data.check import check, quick_check, shown
+from segwright.data.check import first_findings, full_check, quick_check
 from segwright.data.datasets.camvid import CamVid
 from segwright.data.reading.label_maps import write_png
 from segwright.errors import UserError
@@ -19,7 +19,7 @@ def opened(root: Path) -> dict[str, object]:
 
 
 def test_good_data_have_no_findings_and_their_counts(tmp_path: Path) -> None:
-    train, val = check(opened(fake_camvid(tmp_path)))
+    train, val = full_check(opened(fake_camvid(tmp_path)))
     assert (train.images, val.images) == (4, 2)
     assert not train.errors + train.warnings + val.errors + val.warnings
     values = train.to_json()
@@ -34,7 +34,7 @@ def test_every_broken_sample_is_listed_and_none_hides_another(tmp_path: Path) ->
     write_png(root / "trainannot" / "train_2.png", np.full((40, 56), 77, np.uint8))
     write_png(root / "trainannot" / "train_4.png", np.zeros((40, 57), np.uint8))
     for workers in (0, 2):
-        train, _ = check(opened(root), workers=workers)
+        train, _ = full_check(opened(root), workers=workers)
         assert [line.split(":")[0].rpartition("/")[2] for line in train.errors] == [
             "train_1.png",
             "train_2.png",
@@ -44,7 +44,7 @@ def test_every_broken_sample_is_listed_and_none_hides_another(tmp_path: Path) ->
 
 def test_progress_is_told(tmp_path: Path) -> None:
     told: list[tuple[str, int, int]] = []
-    check(opened(fake_camvid(tmp_path)), progress=lambda *what: told.append(what))
+    full_check(opened(fake_camvid(tmp_path)), progress=lambda *what: told.append(what))
     assert told == [("train", k, 4) for k in (1, 2, 3, 4)] + [("val", 1, 2), ("val", 2, 2)]
 
 
@@ -77,7 +77,7 @@ def test_what_only_all_files_together_show_is_found_by_both_checks(
     spoil(root)
     with pytest.raises(UserError, match=message):
         quick_check(opened(root))  # type: ignore[arg-type]
-    errors = [line for one in check(opened(root)) for line in one.errors]  # type: ignore[arg-type]
+    errors = [line for one in full_check(opened(root)) for line in one.errors]  # type: ignore[arg-type]
     assert len(errors) == 1
 
 
@@ -86,7 +86,7 @@ def test_a_single_map_without_truth_and_absent_classes_are_warnings(tmp_path: Pa
     write_png(root / "trainannot" / "train_0.png", np.full((40, 56), 11, np.uint8))
     for path in (root / "valannot").iterdir():
         write_png(path, np.random.default_rng(0).integers(2, 9, (40, 56), np.uint8))
-    train, val = check(opened(root))  # type: ignore[arg-type]
+    train, val = full_check(opened(root))  # type: ignore[arg-type]
     assert not train.errors + val.errors
     assert any("train_0.png: ignored everywhere" in line for line in train.warnings)
     assert any(
@@ -99,9 +99,9 @@ def test_a_split_without_truth_is_no_error(tmp_path: Path) -> None:
     for path in (root / "valannot").iterdir():
         path.unlink()
     (root / "valannot").rmdir()
-    _, val = check(opened(root))  # type: ignore[arg-type]
+    _, val = full_check(opened(root))  # type: ignore[arg-type]
     assert not val.errors
-    assert val.warnings == ["val: has no truth; it can be predicted, not trained on or scored"]
+    assert val.warnings == ["val: has no ground truth; it can be predicted, but not trained on or scored"]
 
 
 def test_turned_photographs_are_pointed_out(tmp_path: Path) -> None:
@@ -116,13 +116,13 @@ def test_turned_photographs_are_pointed_out(tmp_path: Path) -> None:
     assert sample.image.shape == (56, 40, 3)
     stored = np.arange(40 * 56, dtype=np.uint8).reshape(40, 56) % 11
     assert (sample.map == np.rot90(stored, -1)).all()  # drawn on the pixels as stored: turned with them
-    (train,) = check({"train": dataset})
-    assert any("turned.jpg: is turned by its EXIF orientation" in line for line in train.warnings)
+    (train,) = full_check({"train": dataset})
+    assert any("turned.jpg: has an EXIF orientation" in line for line in train.warnings)
 
 
 def test_a_long_list_of_findings_is_cut() -> None:
-    assert shown([str(n) for n in range(13)])[-1] == "... and 3 more"
-    assert shown(["a"]) == ["a"]
+    assert first_findings([str(n) for n in range(13)])[-1] == "... and 3 more"
+    assert first_findings(["a"]) == ["a"]
 
 
 def test_images_of_different_depth_are_an_error(tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_images_of_different_depth_are_an_error(tmp_path: Path) -> None:
     write_png(
         root / "train" / "train_2.png", np.random.default_rng(0).integers(0, 60000, (40, 56, 3), np.uint16)
     )
-    (train,) = check({"train": CamVid(bands=3).open(root, "train")})
+    (train,) = full_check({"train": CamVid(bands=3).open(root, "train")})
     assert len(train.errors) == 1
     assert "uint8 (first: " in train.errors[0]
     assert "uint16 (first: " in train.errors[0]

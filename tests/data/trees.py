@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from segwright.data.reading.label_maps import unpack, write_png
+from segwright.data.reading.label_maps import unpack_rgb, write_png
 
 SIZE = (12, 16)
 Array = np.ndarray[Any, Any]
@@ -82,7 +82,7 @@ def label(folder: Path, name: str) -> None:
 def cityscapes_panoptic(folder: Path, split: str, keys: list[str]) -> None:
     """What createPanopticImgs makes: ignored labels are 0, an id is the value of instanceIds."""
     shown = [value for value, train in zip(INSTANCES, TRAIN_IDS, strict=True) if train != 255]
-    low_first = unpack(stripes(*(value if value in shown else 0 for value in INSTANCES), kind=np.int32))[
+    low_first = unpack_rgb(stripes(*(value if value in shown else 0 for value in INSTANCES), kind=np.int32))[
         ..., ::-1
     ]
     for suffix, names in (("", IDS), ("_trainId", TRAIN_IDS)):
@@ -174,7 +174,7 @@ def mapillary(root: Path, *, version: str = "v1.2", old: bool = False) -> Path:
         home = root / split if old else root / split / version
         palette_map(home / "labels" / "one.png", stripes(0, 0, 1, 2, 3))
         write_png(home / "instances" / "one.png", stripes(0, 1, 256, 512, 768, kind=np.uint16))
-        ids = unpack(stripes(70000, 2, 3, 0, 0, kind=np.int32))[..., ::-1]
+        ids = unpack_rgb(stripes(70000, 2, 3, 0, 0, kind=np.int32))[..., ::-1]
         write_png(home / "panoptic" / "one.png", np.ascontiguousarray(ids))
         segments = [
             {"id": 70000, "category_id": 1, "iscrowd": 0},
@@ -197,7 +197,7 @@ def kitti_step(root: Path, images: str = "images", maps: str = "panoptic") -> Pa
     for sequence in ("0000", "0002"):
         for frame in range(2):
             photo(root / images / sequence / f"{frame:06}.png", frame)
-            write_png(root / maps / sequence / f"{frame:06}.png", unpack(stripes(*values, kind=np.int32)))
+            write_png(root / maps / sequence / f"{frame:06}.png", unpack_rgb(stripes(*values, kind=np.int32)))
     return root
 
 

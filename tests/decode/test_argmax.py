@@ -10,10 +10,10 @@ from segwright.labels import LabelSpace
 LABELS = LabelSpace("four", tuple("abcd"), ((0, 0, 0),) * 4, (0, 1, 2, 3))
 
 
-def test_the_highest_score_wins_at_every_pixel() -> None:
+def test_the_highest_logit_wins_at_every_pixel() -> None:
     scores = torch.randn(2, 4, 6, 8)
-    found = Argmax()(PixelOutput(scores), ((6, 8), (6, 8)), (6, 8), LABELS)
-    for prediction, expected in zip(found, scores.argmax(1).numpy(), strict=True):
+    predictions = Argmax()(PixelOutput(scores), ((6, 8), (6, 8)), (6, 8), LABELS)
+    for prediction, expected in zip(predictions, scores.argmax(1).numpy(), strict=True):
         assert prediction.semantic.dtype == np.uint8
         assert (prediction.semantic == expected).all()
 
@@ -29,15 +29,15 @@ def test_padding_is_cut_off_and_each_image_keeps_its_size() -> None:
     assert (second.semantic == 0).all()
 
 
-def test_auxiliary_heads_have_no_say() -> None:
-    scores, loud = torch.randn(1, 3, 4, 4), torch.full((1, 3, 4, 4), 1e6)
+def test_auxiliary_heads_have_no_influence() -> None:
+    scores, auxiliary = torch.randn(1, 3, 4, 4), torch.full((1, 3, 4, 4), 1e6)
     alone = Argmax()(PixelOutput(scores), ((4, 4),), (4, 4), LABELS)[0]
-    crowded = Argmax()(PixelOutput(scores, (loud,)), ((4, 4),), (4, 4), LABELS)[0]
-    assert (alone.semantic == crowded.semantic).all()
+    both = Argmax()(PixelOutput(scores, (auxiliary,)), ((4, 4),), (4, 4), LABELS)[0]
+    assert (alone.semantic == both.semantic).all()
 
 
-def test_half_precision_scores_are_compared_in_full() -> None:
+def test_half_precision_logits_are_compared_in_full() -> None:
     scores = torch.randn(1, 3, 4, 4).bfloat16()
-    found = Argmax()(PixelOutput(scores), ((8, 8),), (8, 8), LABELS)[0]
+    prediction = Argmax()(PixelOutput(scores), ((8, 8),), (8, 8), LABELS)[0]
     expected = torch.nn.functional.interpolate(scores.float(), size=(8, 8), mode="bilinear").argmax(1)
-    assert (found.semantic == expected[0].numpy()).all()
+    assert (prediction.semantic == expected[0].numpy()).all()

@@ -10,7 +10,7 @@ FACADE, WINDOW, SHOP = 0, 1, 2
 
 
 def scene(size: int = 40) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """A facade with two windows; its pixels point between them, the right half of them nearer to the right one."""
+    """A facade with two windows. Its pixels point between them, those of the right half closer to the right window."""
     classes = torch.full((size, size), FACADE, dtype=torch.int32)
     y, x = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
     target = torch.stack([torch.full((size, size), 20.0), 16 + 8.0 * (x > 20)])
@@ -21,54 +21,60 @@ def scene(size: int = 40) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     return classes, offset, torch.tensor([[8, 20], [20, 8], [20, 32]])
 
 
-def test_a_pixel_goes_to_a_center_of_its_own_class() -> None:
+def test_a_pixel_is_assigned_to_a_center_of_its_own_class() -> None:
     classes, offset, centers = scene()
-    found, objects = group_by_class(
-        classes, offset, centers, torch.ones_like(classes, dtype=torch.bool), near=13
+    kept, objects = group_by_class(
+        classes, offset, centers, torch.ones_like(classes, dtype=torch.bool), max_self_offset=13
     )
-    assert found.tolist() == centers.tolist()
+    assert kept.tolist() == centers.tolist()
     assert (objects[classes == FACADE] == 1).all()
     assert (objects[16:24, 4:12] == 2).all()
     assert (objects[16:24, 28:36] == 3).all()
 
 
-def test_a_center_that_points_elsewhere_is_none() -> None:
+def test_a_center_whose_own_offset_points_elsewhere_is_dropped() -> None:
     classes, offset, centers = scene()
-    stray = torch.tensor([[2, 2]])  # a peak on the wall: its pixel points to the middle of the facade
+    stray = torch.tensor([[2, 2]])  # a peak on the wall; its pixel points to the middle of the facade
     everywhere = torch.ones_like(classes, dtype=torch.bool)
-    found, objects = group_by_class(classes, offset, torch.cat([stray, centers]), everywhere, near=13)
-    assert found.tolist() == centers.tolist()
+    kept, objects = group_by_class(
+        classes, offset, torch.cat([stray, centers]), everywhere, max_self_offset=13
+    )
+    assert kept.tolist() == centers.tolist()
     assert objects.max() == 3
-    more, _ = group_by_class(classes, offset, torch.cat([stray, centers]), everywhere, near=99)
+    more, _ = group_by_class(classes, offset, torch.cat([stray, centers]), everywhere, max_self_offset=99)
     assert len(more) == 4
 
 
 def test_a_class_without_a_center_is_one_object() -> None:
     classes, offset, centers = scene()
     everywhere = torch.ones_like(classes, dtype=torch.bool)
-    found, objects = group_by_class(classes, offset, centers[1:], everywhere, least=100, near=13)
-    assert len(found) == 3
-    assert found[2, 0] == 20
+    kept, objects = group_by_class(
+        classes, offset, centers[1:], everywhere, min_pixels=100, max_self_offset=13
+    )
+    assert len(kept) == 3
+    assert kept[2, 0] == 20
     assert (objects[classes == FACADE] == 3).all()
-    few, none = group_by_class(classes, offset, centers[1:], everywhere, least=10_000)
+    few, none = group_by_class(classes, offset, centers[1:], everywhere, min_pixels=10_000)
     assert len(few) == 2
     assert not none[classes == FACADE].any()
 
 
-def test_objects_that_lie_in_one_another_stay_whole() -> None:
+def test_objects_inside_other_objects_are_not_merged() -> None:
     classes, offset, centers = scene()
     heat = torch.zeros(1, 1, 40, 40)
     heat[0, 0, centers[:, 0], centers[:, 1]] = 1
-    given = {"things": (FACADE, WINDOW, SHOP), "stuff_area": 1}
-    mixed = merge_panoptic(classes[None], heat, offset[None], **given)
-    apart = merge_panoptic(classes[None], heat, offset[None], own_class=True, near=13, **given)
-    assert [s.id for s in apart.segments[0]] == [1, 1001, 1002]
-    assert [s.area for s in apart.segments[0]] == [1600 - 128, 64, 64]
-    assert {s.class_index for s in mixed.segments[0]} == {FACADE}  # the majority took the windows
-    assert apart.segments[0][0].score == pytest.approx(1)
+    options = {"things": (FACADE, WINDOW, SHOP), "stuff_area": 1}
+    merged = merge_panoptic(classes[None], heat, offset[None], **options)
+    separate = merge_panoptic(
+        classes[None], heat, offset[None], class_aware=True, max_self_offset=13, **options
+    )
+    assert [s.id for s in separate.segments[0]] == [1, 1001, 1002]
+    assert [s.area for s in separate.segments[0]] == [1600 - 128, 64, 64]
+    assert {s.class_index for s in merged.segments[0]} == {FACADE}  # the majority took the windows
+    assert separate.segments[0][0].score == pytest.approx(1)
 
 
-def test_nothing_gives_nothing() -> None:
+def test_an_empty_map_gives_no_objects() -> None:
     empty = torch.zeros(5, 6, dtype=torch.int32)
     none = torch.zeros(0, 2, dtype=torch.int64)
     centers, objects = group_by_class(empty, torch.zeros(2, 5, 6), none, torch.zeros(5, 6, dtype=torch.bool))

@@ -1,9 +1,8 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
 
-from segwright.contracts import CenterOutput, Decoder, PixelOutput
+from segwright.contracts import CenterOutput, Decoder, InputContract, Model, PixelOutput
 from segwright.decode.argmax import Argmax
 from segwright.decode.default import DefaultDecoder, decoder_of, with_center_maps
 from segwright.decode.panoptic import CenterDecoder
@@ -12,7 +11,7 @@ from segwright.labels import LabelSpace
 LABELS = LabelSpace("two", ("wall", "car"), ((0, 0, 0),) * 2, (0, 1), things=("car",))
 
 
-def test_the_kind_of_output_decides() -> None:
+def test_the_default_decoder_follows_the_kind_of_output() -> None:
     decoder, size = DefaultDecoder(), (8, 8)
     assert isinstance(decoder, Decoder)
     scores = torch.randn(1, 2, 8, 8)
@@ -26,13 +25,12 @@ def test_the_kind_of_output_decides() -> None:
 
 
 def test_a_model_that_carries_a_decoder_is_decoded_by_it() -> None:
-    model = nn.Identity()
-    assert decoder_of(model) == DefaultDecoder()
-    model.decoder = CenterDecoder(threshold=0.3)
-    assert decoder_of(model) == CenterDecoder(threshold=0.3)
+    assert decoder_of(Model(LABELS, InputContract())) == DefaultDecoder()
+    decoder = CenterDecoder(threshold=0.3)
+    assert decoder_of(Model(LABELS, InputContract(), decoder)) == decoder
 
 
-def test_evidence_is_kept_where_there_can_be_any() -> None:
+def test_center_maps_are_kept_where_centers_are_decoded() -> None:
     assert with_center_maps(CenterDecoder(top_k=7)) == CenterDecoder(top_k=7, center_maps=True)
     assert with_center_maps(DefaultDecoder()) == DefaultDecoder(centers=CenterDecoder(center_maps=True))
     assert with_center_maps(Argmax()) == Argmax()

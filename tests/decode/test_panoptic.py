@@ -17,8 +17,8 @@ from segwright.decode.panoptic import (
     find_centers,
     merge,
     merge_panoptic,
-    strongest_centers,
-    thing_table,
+    thing_lookup,
+    top_k_centers,
 )
 from segwright.labels import LabelSpace
 
@@ -37,7 +37,7 @@ def random_maps(seed: int, height: int = 61, width: int = 83) -> tuple[Tensor, T
 
 
 def nearest_by_force(offset: Tensor, centers: Tensor) -> Tensor:
-    """Which center each pixel points to, from the whole matrix of distances."""
+    """Which center each pixel points to, from the full matrix of distances."""
     y, x = torch.meshgrid(torch.arange(offset.shape[1]), torch.arange(offset.shape[2]), indexing="ij")
     dy = centers[:, 0] - (y + offset[0])[..., None]
     dx = centers[:, 1] - (x + offset[1])[..., None]
@@ -45,8 +45,8 @@ def nearest_by_force(offset: Tensor, centers: Tensor) -> Tensor:
 
 
 def one_by_one(semantic: Tensor, objects: Tensor, stuff_area: int) -> Tensor:
-    """The merged map as its definition reads."""
-    found = torch.full(semantic.shape, -1, dtype=torch.int32)
+    """The merged map, computed one object at a time as the definition says."""
+    panoptic = torch.full(semantic.shape, -1, dtype=torch.int32)
     thing = torch.isin(semantic, torch.tensor(THINGS))
     numbers = dict.fromkeys(THINGS, 0)
     for k in range(1, int(objects.max()) + 1):
@@ -54,23 +54,23 @@ def one_by_one(semantic: Tensor, objects: Tensor, stuff_area: int) -> Tensor:
         if mask.any():
             winner = int(torch.bincount(semantic[mask]).argmax())
             numbers[winner] += 1
-            found[mask] = winner * 1000 + numbers[winner]
+            panoptic[mask] = winner * 1000 + numbers[winner]
     for k in set(semantic.unique().tolist()) - {*THINGS, 255}:
         mask = (semantic == k) & (objects == 0)
         if mask.sum() >= stuff_area:
-            found[mask] = k * 1000
-    return found
+            panoptic[mask] = k * 1000
+    return panoptic
 
 
 @settings(deadline=None, max_examples=25)
 @given(st.integers(0, 10**6), st.sampled_from([1, 3, 7, 9]), st.floats(0, 0.9))
-def test_centers_are_the_peaks(seed: int, kernel: int, threshold: float) -> None:
+def test_centers_are_the_highest_peaks(seed: int, kernel: int, threshold: float) -> None:
     _, heat, _ = random_maps(seed)
     high = torch.where(heat > threshold, heat, -1.0)
     peaks = (high == F.max_pool2d(high, kernel, 1, kernel // 2)) & (high > 0)
     wanted = peaks[0, 0].nonzero()
-    found = find_centers(heat[0, 0], threshold=threshold, nms_kernel=kernel, top_k=10_000)
-    assert torch.equal(found, wanted)
+    centers = find_centers(heat[0, 0], threshold=threshold, nms_kernel=kernel, top_k=10_000)
+    assert torch.equal(centers, wanted)
     few = find_centers(heat[0, 0], threshold=threshold, nms_kernel=kernel, top_k=5)
     assert len(few) == min(5, len(wanted))
     if len(wanted) > 5:
@@ -109,39 +109,39 @@ def test_grouping_equals_the_matrix_of_distances(
         offset = offset.round()
     offset[:, 3, 4] = torch.tensor([1e6, -1e6])
     where = torch.from_numpy(random.random(shape) < 0.9)
-    found = group_pixels(offset, centers, where)
-    assert torch.equal(found, torch.where(where, nearest_by_force(offset, centers), 0))
+    objects = group_pixels(offset, centers, where)
+    assert torch.equal(objects, torch.where(where, nearest_by_force(offset, centers), 0))
 
 
-def test_grouping_survives_what_is_no_number() -> None:
+def test_grouping_survives_nan_and_infinity() -> None:
     offset = torch.zeros(2, 80, 80)
     offset[0, :20] = torch.nan
     offset[1, 20:30] = torch.inf
-    found = group_pixels(offset, torch.tensor([[3.0, 3.0], [60.0, 60.0]]), torch.ones(80, 80).bool())
-    assert set(found.unique().tolist()) <= {1, 2}
-    assert found[79, 79] == 2
+    objects = group_pixels(offset, torch.tensor([[3.0, 3.0], [60.0, 60.0]]), torch.ones(80, 80).bool())
+    assert set(objects.unique().tolist()) <= {1, 2}
+    assert objects[79, 79] == 2
 
 
 @settings(deadline=None, max_examples=40)
 @given(st.integers(0, 10**6), st.integers(0, 12), st.integers(0, 300))
-def test_merging_is_what_the_definition_says(seed: int, count: int, stuff_area: int) -> None:
+def test_merging_equals_its_definition(seed: int, count: int, stuff_area: int) -> None:
     random = torch.Generator().manual_seed(seed)
     semantic = random_maps(seed, 20, 30)[0][0]
     semantic[torch.rand(20, 30, generator=random) < 0.1] = 255
     objects = torch.randint(0, count + 1, (20, 30), generator=random)
-    found, votes = merge(semantic, objects, thing_table(THINGS), count, stuff_area=stuff_area)
-    assert torch.equal(found, one_by_one(semantic, objects, stuff_area))
-    for label, area in zip(votes.object_label.tolist(), votes.object_area.tolist(), strict=True):
-        assert area == (int((found == label).sum()) if label >= 0 else 0)
+    panoptic, labels = merge(semantic, objects, thing_lookup(THINGS), count, stuff_area=stuff_area)
+    assert torch.equal(panoptic, one_by_one(semantic, objects, stuff_area))
+    for label, area in zip(labels.object_label.tolist(), labels.object_area.tolist(), strict=True):
+        assert area == (int((panoptic == label).sum()) if label >= 0 else 0)
 
 
-def test_a_batch_is_its_images() -> None:
+def test_a_batch_gives_the_results_of_its_images() -> None:
     parts = [random_maps(seed) for seed in range(3)]
     together = [torch.cat(maps) for maps in zip(*parts, strict=True)]
-    given = {"things": THINGS, "threshold": 0.5, "stuff_area": 50}
-    batch = merge_panoptic(*together, **given)  # type: ignore[arg-type]
+    options = {"things": THINGS, "threshold": 0.5, "stuff_area": 50}
+    batch = merge_panoptic(*together, **options)
     for i, (semantic, heat, offset) in enumerate(parts):
-        alone = merge_panoptic(semantic, heat, offset, **given)  # type: ignore[arg-type]
+        alone = merge_panoptic(semantic, heat, offset, **options)
         assert torch.equal(alone.panoptic[0], batch.panoptic[i])
         assert torch.equal(alone.centers[0], batch.centers[i])
         assert repr(alone.segments[0]) == repr(batch.segments[i])
@@ -150,7 +150,7 @@ def test_a_batch_is_its_images() -> None:
         assert scores <= set(values)
 
 
-def test_threads_do_not_matter() -> None:
+def test_the_number_of_threads_does_not_matter() -> None:
     maps = random_maps(5, 300, 400)
     first = merge_panoptic(*maps, things=THINGS, stuff_area=0)
     torch.set_num_threads(2)
@@ -166,10 +166,10 @@ def test_foreground_and_void() -> None:
     heat, offset = torch.zeros(1, 1, 2, 4), torch.zeros(1, 2, 2, 4)
     heat[0, 0, 0, 3] = 1
     foreground = torch.tensor([[[0, 1, 1, 0], [0, 1, 1, 1]]])
-    found = merge_panoptic(
+    merged = merge_panoptic(
         semantic, heat, offset, things=THINGS, stuff_area=2, divisor=256, foreground=foreground
     )
-    assert found.panoptic.tolist() == [[[0, -1, 513, -1], [0, -1, 513, 513]]]
+    assert merged.panoptic.tolist() == [[[0, -1, 513, -1], [0, -1, 513, 513]]]
     nothing = merge_panoptic(semantic, heat * 0, offset, things=THINGS, stuff_area=4)
     assert (nothing.panoptic == -1).all()
     assert nothing.segments == [()]
@@ -178,7 +178,7 @@ def test_foreground_and_void() -> None:
 
 
 @pytest.mark.parametrize("score", ["center", "semantic", "instance", "both"])
-def test_the_decoder_sees_only_the_image(score: Any) -> None:
+def test_the_padding_has_no_influence(score: Any) -> None:
     decoder = CenterDecoder(stuff_area=20, threshold=0.3, score=score)
     assert isinstance(decoder, Decoder)
     assert LABELS.thing_indices() == THINGS
@@ -190,12 +190,12 @@ def test_the_decoder_sees_only_the_image(score: Any) -> None:
         torch.randn(2, 1, 17, 25),
     )
     sizes = ((65, 97), (50, 60))
-    found = decoder(output, sizes, (65, 97), LABELS)
+    predictions = decoder(output, sizes, (65, 97), LABELS)
     changed = output.center.clone()
     changed[1, :, :, 17:] = 1  # in the padding of the second image alone
-    loud = CenterOutput(output.semantic, changed, output.offset, output.foreground)
-    other = decoder(loud, sizes, (65, 97), LABELS)
-    for one, same, size in zip(found, other, sizes, strict=True):
+    other_output = CenterOutput(output.semantic, changed, output.offset, output.foreground)
+    other = decoder(other_output, sizes, (65, 97), LABELS)
+    for one, same, size in zip(predictions, other, sizes, strict=True):
         assert one.panoptic is not None
         assert same.panoptic is not None
         assert one.panoptic.dtype == np.int32
@@ -211,30 +211,30 @@ def test_the_decoder_sees_only_the_image(score: Any) -> None:
                 assert np.isnan(segment.score) == (score in ("center", "instance"))
 
 
-def test_the_foreground_head_takes_things_away_and_makes_none_of_stuff() -> None:
+def test_the_foreground_head_removes_things_and_adds_none() -> None:
     semantic = F.one_hot(torch.tensor([[0, 0, 2, 2], [0, 0, 2, 2]]), 4).permute(2, 0, 1)[None].float()
     heat, offset = torch.zeros(1, 1, 2, 4), torch.zeros(1, 2, 2, 4)
     heat[0, 0, 0, 3] = 1
-    seen = torch.tensor([[[[1.0, -1, -1, 1], [1, -1, -1, 1]]]])
+    foreground = torch.tensor([[[[1.0, -1, -1, 1], [1, -1, -1, 1]]]])
     decoder = CenterDecoder(stuff_area=2, center_maps=True)
-    (found,) = decoder(CenterOutput(semantic, heat, offset, seen), ((2, 4),), (2, 4), LABELS)
-    assert found.panoptic is not None
-    assert found.foreground is not None
-    assert found.center_maps is not None
-    assert found.panoptic.tolist() == [[0, 0, -1, 2001], [0, 0, -1, 2001]]
-    assert found.semantic.tolist() == [[0, 0, 255, 2], [0, 0, 255, 2]]
-    assert found.foreground.tolist() == [[True, False, False, True]] * 2
-    assert found.center_maps.centers.tolist() == [[0, 3]]
-    assert found.center_maps.offset.shape == (2, 2, 4)
+    (prediction,) = decoder(CenterOutput(semantic, heat, offset, foreground), ((2, 4),), (2, 4), LABELS)
+    assert prediction.panoptic is not None
+    assert prediction.foreground is not None
+    assert prediction.center_maps is not None
+    assert prediction.panoptic.tolist() == [[0, 0, -1, 2001], [0, 0, -1, 2001]]
+    assert prediction.semantic.tolist() == [[0, 0, 255, 2], [0, 0, 255, 2]]
+    assert prediction.foreground.tolist() == [[True, False, False, True]] * 2
+    assert prediction.center_maps.centers.tolist() == [[0, 3]]
+    assert prediction.center_maps.offset.shape == (2, 2, 4)
 
 
 class Graph(nn.Module):
     """Post-processing of one image with sizes that do not depend on the data."""
 
     def forward(self, semantic: Tensor, heat: Tensor, offset: Tensor) -> Tensor:
-        things = thing_table(THINGS)
-        points, there = strongest_centers(heat, threshold=0.9, top_k=12)
-        where = things[semantic] & there.any()
+        things = thing_lookup(THINGS)
+        points, is_center = top_k_centers(heat, threshold=0.9, top_k=12)
+        where = things[semantic] & is_center.any()
         return merge(semantic, group_pixels(offset, points, where), things, 12, stuff_area=50)[0]
 
 
@@ -243,9 +243,9 @@ def test_it_exports(peaks: bool) -> None:
     graph = torch.export.export(Graph(), tuple(maps[0] for maps in _planes(random_maps(0))))
     semantic, heat, offset = random_maps(1)
     heat = heat if peaks else heat * 0
-    found = graph.module()(semantic[0], heat[0, 0], offset[0])
+    panoptic = graph.module()(semantic[0], heat[0, 0], offset[0])
     wanted = merge_panoptic(semantic, heat, offset, things=THINGS, threshold=0.9, top_k=12, stuff_area=50)
-    assert torch.equal(found, wanted.panoptic[0])
+    assert torch.equal(panoptic, wanted.panoptic[0])
 
 
 def _planes(maps: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:

@@ -95,7 +95,7 @@ def test_average_precision_reads_outlines_that_overlap(shared: Path) -> None:
     sample, rows = data[0], data.annotations(0)
     assert rows is not None
     assert sample.segments is not None
-    hidden, total = data.hidden(0)
+    hidden, total = data.overlapped_pixels(0)
     assert 0 < hidden < total  # windows lie in facades
     found = [(s, int((sample.map == s.id).sum())) for s in sample.segments]
     panoptic = np.full(sample.map.shape, -1, np.int32)

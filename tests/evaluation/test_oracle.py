@@ -131,7 +131,7 @@ def test_all_true_is_perfect_on_real_objects(shared: Path, name: str, config: An
     data = config.open(root, "val")
     few = Single(*(data[index] for index in range(0, len(data), step)), labels=data.labels)
     perfect(few)
-    perfect(few, own_class=True)
+    perfect(few, class_aware=True)
 
 
 def test_objects_around_one_center_stay_apart() -> None:
@@ -235,8 +235,8 @@ def test_true_offsets_lead_to_the_nearest_center_that_was_predicted() -> None:
 
 def network(*, foreground: bool) -> nn.Module:
     torch.manual_seed(3)
-    trunk = SmallFPNConfig(widths=(16, 32), depths=(1, 1), stem=16, decoder=16)
-    model = SmallPanopticFPNConfig(trunk, branch=16, foreground=foreground).build(
+    trunk = SmallFPNConfig(channels=(16, 32), depths=(1, 1), stem_channels=16, decoder_channels=16)
+    model = SmallPanopticFPNConfig(trunk, branch_channels=16, foreground=foreground).build(
         STREET.labels, InputContract(multiple=8)
     )
     for parameter in model.parameters():
@@ -256,7 +256,7 @@ def test_nothing_true_is_plain_evaluation(score: Any, foreground: bool) -> None:
     )
     plain = evaluate(model, FEW, decoder).to_json()
     assert repr(evaluate(model, FEW, decoder, oracle=Oracle(())).to_json()) == repr(plain)
-    decoder = replace(decoder, own_class=True, near=20.0)
+    decoder = replace(decoder, class_aware=True, max_self_offset=20.0)
     plain = evaluate(model, FEW, decoder).to_json()
     assert repr(evaluate(model, FEW, decoder, oracle=Oracle(())).to_json()) == repr(plain)
 

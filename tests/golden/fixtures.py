@@ -1,9 +1,7 @@
-"""Recorded inputs and outputs of the ancestors: weights by formula, numbers with their own noise."""
+"""Recorded inputs and outputs of the older projects: weights from ``fill``, outputs with their rounding noise."""
 
 from __future__ import annotations
 
-import importlib.util
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.golden import fill, recorded
 from torch import Tensor, nn
 
 from segwright.contracts import Output, PixelOutput
@@ -18,36 +17,29 @@ from segwright.importers import FAMILIES, convert, load
 from segwright.importers.load import renamed
 from segwright.models.weights.model_file import read_model
 
-NOISES = 30  # how often the recorded float32 noise of an output is forgiven
+TOLERANCE = 30  # allowed difference, in multiples of the recorded float32 noise of an output
 
 
 @dataclass
 class Fixture:
     """One recorded network."""
 
-    about: dict[str, Any]
+    metadata: dict[str, Any]
     arrays: dict[str, Any]
     states: list[dict[str, Tensor]]
 
     @classmethod
-    def read(cls, shared: Path, name: str) -> Fixture:
-        folder = shared / "golden"
-        about = json.loads((folder / f"{name}.json").read_text())
-        with np.load(folder / f"{name}.npz") as file:
-            arrays = dict(file)
-        files = about["files"]
+    def read(cls, name: str) -> Fixture:
+        metadata = recorded.metadata(name)
+        files = metadata["files"]
         if "keys" not in files[0]:  # a training step, with the keys of its model
-            files = json.loads((folder / files[0]["keys_like"]).read_text())["files"]
-        spec = importlib.util.spec_from_file_location("fill", folder / "fill.py")
-        assert spec is not None and spec.loader is not None
-        fill = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(fill)
-        gains = about["fill"]["gain_overrides"]
+            files = recorded.metadata(files[0]["keys_like"].removesuffix(".json"))["files"]
+        gains = metadata["fill"]["gain_overrides"]
         states = [
             {key: torch.from_numpy(np.asarray(value)) for key, value in fill.state(f["keys"], gains).items()}
             for f in files
         ]
-        return cls(about, arrays, states)
+        return cls(metadata, recorded.arrays(name), states)
 
     def tensor(self, name: str) -> Tensor:
         return torch.from_numpy(self.arrays[name])
@@ -58,16 +50,16 @@ class Fixture:
             suffix: self.tensor(f"image{suffix}") for suffix in ("", "_b") if f"image{suffix}" in self.arrays
         }
 
-    def agrees(self, found: Tensor, name: str) -> None:
-        """``found`` is the recorded output, up to its noise."""
-        noise = self.about["outputs"][name]["max_abs_err_vs_float64"]
-        wanted = self.tensor(name)
-        assert found.shape == wanted.shape
-        assert (found - wanted).abs().max().item() <= NOISES * noise, name
+    def agrees(self, output: Tensor, name: str) -> None:
+        """``output`` is the recorded one, up to its noise."""
+        noise = self.metadata["outputs"][name]["max_abs_err_vs_float64"]
+        expected = self.tensor(name)
+        assert output.shape == expected.shape
+        assert (output - expected).abs().max().item() <= TOLERANCE * noise, name
 
 
 def tensors(output: Output) -> list[Tensor]:
-    """All that a network gives."""
+    """Every tensor of an output."""
     if isinstance(output, PixelOutput):
         return [output.logits, *output.auxiliary]
     return [output.semantic, output.center, output.offset]
@@ -76,7 +68,7 @@ def tensors(output: Output) -> list[Tensor]:
 def through_files(fixture: Fixture, folder: Path, family: str, architecture: str) -> list[Path]:
     """The states as .pth files with the prefix and the wrapping of the published ones."""
     paths = []
-    for number, (state, file) in enumerate(zip(fixture.states, fixture.about["files"], strict=True)):
+    for number, (state, file) in enumerate(zip(fixture.states, fixture.metadata["files"], strict=True)):
         prefixed: Any = {file["key_prefix"] + key: value for key, value in state.items()}
         if "model_state_dict" in file["container"]:
             prefixed = {"epoch": 3, "model_state_dict": prefixed, "metrics": {"miou": [np.float64(0.5)]}}
@@ -86,27 +78,27 @@ def through_files(fixture: Fixture, folder: Path, family: str, architecture: str
 
 
 def same_after_files(fixture: Fixture, folder: Path, family: str, architecture: str) -> None:
-    """Published form -> our file -> model: bit for bit the outputs of the state dicts."""
+    """Published files -> our file -> model: outputs equal those of the state dicts, bit for bit."""
     images = fixture.images()[""]
     with torch.inference_mode():
-        wanted = load(family, architecture, fixture.states)(images)
+        expected = load(files=fixture.states, family=family, architecture=architecture)(images)
     paths = through_files(fixture, folder, family, architecture)
     convert(paths, family, architecture, folder / "model.safetensors")
     model = read_model(folder / "model.safetensors")
     with torch.inference_mode():
-        found = model(images)
-    assert len(tensors(found)) == len(tensors(wanted))
-    assert all(torch.equal(a, b) for a, b in zip(tensors(found), tensors(wanted), strict=True))
+        output = model(images)
+    assert len(tensors(output)) == len(tensors(expected))
+    assert all(torch.equal(a, b) for a, b in zip(tensors(output), tensors(expected), strict=True))
     for path in (*paths, folder / "model.safetensors"):
         path.unlink()  # hundreds of megabytes, which pytest would keep
 
 
 class Step:
-    """A model in training mode, its dropout off, in float64, and our names of the file's keys."""
+    """A model in training mode without dropout, in float64, and our names of the keys of its file."""
 
     def __init__(self, fixture: Fixture, family: str, architecture: str) -> None:
         self.fixture = fixture
-        self.model = load(family, architecture, fixture.states).double().train()
+        self.model = load(files=fixture.states, family=family, architecture=architecture).double().train()
         for module in self.model.modules():
             if isinstance(module, nn.Dropout | nn.Dropout2d):
                 module.eval()
@@ -117,20 +109,20 @@ class Step:
         self.renames = FAMILIES[family].describe(architecture, state).renames
 
     def name(self, key: str) -> str:
-        """Our name of ``model/conv1.weight``, of ``encoder/layer2.0.bn1`` and so on."""
+        """Our name of ``model/conv1.weight``, ``encoder/layer2.0.bn1`` and so on."""
         return renamed(key.removeprefix("model/").replace("/", ".") + ".", self.renames)[:-1]
 
     def check(self, loss: Tensor) -> None:
         """Loss and gradient norms are those recorded in float64; the running statistics moved as recorded."""
-        about = self.fixture.about
-        assert loss.item() == pytest.approx(about["float64_values"]["loss"], rel=1e-9)
+        metadata = self.fixture.metadata
+        assert loss.item() == pytest.approx(metadata["float64_values"]["loss"], rel=1e-9)
         loss.backward()
         gradients = {name: p.grad for name, p in self.model.named_parameters() if p.grad is not None}
-        for key, norm in about["float64_grad_norm"].items():
+        for key, norm in metadata["float64_grad_norm"].items():
             assert gradients[self.name(key)].norm().item() == pytest.approx(norm, rel=1e-7), key
         total = torch.stack([g.norm() for g in gradients.values()]).norm()
-        assert total.item() == pytest.approx(about["float64_grad_norm_all_parameters"], rel=1e-7)
-        layer = self.model.get_submodule(self.name(about["running_stats_after"]["layer"]))
+        assert total.item() == pytest.approx(metadata["float64_grad_norm_all_parameters"], rel=1e-7)
+        layer = self.model.get_submodule(self.name(metadata["running_stats_after"]["layer"]))
         for name in ("running_mean", "running_var"):
-            wanted = self.fixture.tensor(f"after_{name}")
-            torch.testing.assert_close(getattr(layer, name).float(), wanted, rtol=1e-5, atol=1e-6)
+            expected = self.fixture.tensor(f"after_{name}")
+            torch.testing.assert_close(getattr(layer, name).float(), expected, rtol=1e-5, atol=1e-6)

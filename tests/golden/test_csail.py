@@ -1,4 +1,4 @@
-"""S2: encoders and decoders equal the original code."""
+"""CSAIL: encoders and decoders equal the original code."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_outputs(shared: Path, name: str) -> None:
-    fixture = Fixture.read(shared, name)
+def test_outputs(name: str) -> None:
+    fixture = Fixture.read(name)
     model = load("csail", CASES[name], fixture.states)
-    assert len(model.labels) == fixture.about["num_classes"]
+    assert len(model.labels) == fixture.metadata["num_classes"]
     assert model.input.channels == "RGB"
     for suffix, images in fixture.images().items():
         with torch.inference_mode():
@@ -51,12 +51,12 @@ def test_outputs(shared: Path, name: str) -> None:
         *(pytest.param(name, marks=pytest.mark.slow) for name in list(CASES)[2:]),
     ],
 )
-def test_files(shared: Path, tmp_path: Path, name: str) -> None:
-    same_after_files(Fixture.read(shared, name), tmp_path, "csail", CASES[name])
+def test_files(tmp_path: Path, name: str) -> None:
+    same_after_files(Fixture.read(name), tmp_path, "csail", CASES[name])
 
 
-def test_a_training_step(shared: Path) -> None:
-    fixture = Fixture.read(shared, "s2_resnet18dilated_c1_deepsup_train")
+def test_a_training_step() -> None:
+    fixture = Fixture.read("s2_resnet18dilated_c1_deepsup_train")
     step = Step(fixture, "csail", "resnet18dilated+c1_deepsup")
     output = step.model(fixture.tensor("image").double())
     label = fixture.tensor("seg_label")
@@ -66,4 +66,4 @@ def test_a_training_step(shared: Path) -> None:
     )
     step.check(main + 0.4 * auxiliary)
     right = (output.logits.argmax(1) == label)[label >= 0].double().mean().item()
-    assert right == pytest.approx(fixture.about["values"]["acc"], abs=1e-6)
+    assert right == pytest.approx(fixture.metadata["values"]["acc"], abs=1e-6)

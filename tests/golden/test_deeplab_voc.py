@@ -1,4 +1,4 @@
-"""S3: DeepLab v2 and its refinement equal the original code."""
+"""Pytorch-Deeplab: DeepLab v2 and its refinement equal the original code."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ CASES = {"s3_res_deeplab": "res_deeplab", "s3_res_deeplab_refine": "res_deeplab_
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_outputs(shared: Path, name: str) -> None:
-    fixture = Fixture.read(shared, name)
+def test_outputs(name: str) -> None:
+    fixture = Fixture.read(name)
     model = load("deeplab-voc", CASES[name], fixture.states[0])
     assert model.input.channels == "BGR" and len(model.labels) == 21
     for suffix, images in fixture.images().items():
@@ -27,8 +27,8 @@ def test_outputs(shared: Path, name: str) -> None:
             fixture.agrees(output.auxiliary[0], f"out_stage1{suffix}")
 
 
-def test_several_scales_are_the_network_at_each_of_them(shared: Path) -> None:
-    fixture = Fixture.read(shared, "s3_res_deeplab")
+def test_several_scales_are_the_network_at_each_of_them() -> None:
+    fixture = Fixture.read("s3_res_deeplab")
     scaled = {f"Scale.{key}": value for key, value in fixture.states[0].items()}
     single = load("deeplab-voc", "res_deeplab", scaled)
     several = load("deeplab-voc", "ms_deeplab", scaled)
@@ -46,5 +46,5 @@ def test_several_scales_are_the_network_at_each_of_them(shared: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
-def test_files(shared: Path, tmp_path: Path, name: str) -> None:
-    same_after_files(Fixture.read(shared, name), tmp_path, "deeplab-voc", CASES[name])
+def test_files(tmp_path: Path, name: str) -> None:
+    same_after_files(Fixture.read(name), tmp_path, "deeplab-voc", CASES[name])

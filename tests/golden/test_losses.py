@@ -1,20 +1,20 @@
-"""Losses of S1, S4 and S5 equal the original code, in value and gradient."""
+"""Losses equal the original code of three projects, in value and gradient."""
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from tests.golden.recorded import metadata, tensors
 from torch import Tensor
 
 from segwright.contracts import CenterTargets, PixelOutput, Targets
+from segwright.losses.combination import AuxiliaryLoss, SumOfLosses
 from segwright.losses.lovasz import LovaszHinge, LovaszSoftmax, lovasz_gradient
 from segwright.losses.mining import OHEM, TopK
-from segwright.losses.pixel import AuxiliaryLoss, CrossEntropy, Focal, SumOfLosses
+from segwright.losses.pixel import CrossEntropy, Focal
 
 REL = 64 * 2**-24  # a few dozen roundings of float32: the original sums thousands of pixels one by one
 
@@ -22,10 +22,10 @@ NORM = 2e-5  # norms of gradients were recorded by such a sum of squares, which 
 
 
 class Recorded:
-    def __init__(self, shared: Path, name: str) -> None:
-        self.values: dict[str, Any] = json.loads((shared / "golden" / f"{name}.json").read_text())["values"]
-        with np.load(shared / "golden" / f"{name}.npz") as file:
-            self.arrays = {key: torch.from_numpy(value) for key, value in file.items()}
+    def __init__(self, name: str) -> None:
+        self.metadata = metadata(name)
+        self.values: dict[str, Any] = self.metadata["values"]
+        self.arrays = tensors(name)
 
 
 def mean(loss: Any, output: PixelOutput, targets: Targets) -> Tensor:
@@ -43,22 +43,22 @@ def equal(loss: Any, logits: Tensor, targets: Targets, recorded: dict[str, Any])
     return leaf.grad
 
 
-S1_CASES = [f"{m}_thresh{t}_keep{k}" for m in "ab" for t, k in (
+OHEM_CASES = [f"{m}_thresh{t}_keep{k}" for m in "ab" for t, k in (
     (0.7, 100000), (0.6, 200000), (0.7, 640), (0.3, 1280), (0.05, 3200), (0.9, 0))]  # fmt: skip
 
 
-@pytest.mark.parametrize("case", S1_CASES)
-def test_ohem_of_s1(shared: Path, case: str) -> None:
-    s1 = Recorded(shared, "s1_ohem")
-    recorded, name = s1.values[case], case[0]
+@pytest.mark.parametrize("case", OHEM_CASES)
+def test_ohem_of_the_toolbox(case: str) -> None:
+    toolbox = Recorded("s1_ohem")
+    recorded, name = toolbox.values[case], case[0]
     threshold, keep = float(case.split("thresh")[1].split("_", maxsplit=1)[0]), int(case.split("keep")[1])
-    logits, labels = s1.arrays[f"logits_{name}"], s1.arrays[f"labels_{name}"]
-    loss = OHEM(threshold, keep, factor=8, align_corners=True)
+    logits, labels = toolbox.arrays[f"logits_{name}"], toolbox.arrays[f"labels_{name}"]
+    loss = OHEM(threshold, keep, downsampling=8, align_corners=True)
     assert loss.limit(logits.softmax(1), labels) == pytest.approx(recorded["threshold"], rel=REL)
-    kept = loss.kept(logits, labels)
+    kept = loss.hard_pixels(logits, labels)
     assert int(kept.sum()) == recorded["kept"]
-    if (key := f"kept_target_{name}_{threshold}_{keep}") in s1.arrays:
-        assert torch.equal(torch.where(kept, labels, 255), s1.arrays[key].long())
+    if (key := f"kept_target_{name}_{threshold}_{keep}") in toolbox.arrays:
+        assert torch.equal(torch.where(kept, labels, 255), toolbox.arrays[key].long())
     equal(loss, logits, Targets(labels), recorded)
 
 
@@ -66,19 +66,21 @@ def test_ohem_of_s1(shared: Path, case: str) -> None:
     ("case", "main"),
     [
         ("dsn", CrossEntropy(align_corners=True)),
-        ("ohem_dsn_default", OHEM(factor=8, align_corners=True)),
-        ("ohem_dsn_0.6_6400", OHEM(0.6, 6400, factor=8, align_corners=True)),
+        ("ohem_dsn_default", OHEM(downsampling=8, align_corners=True)),
+        ("ohem_dsn_0.6_6400", OHEM(0.6, 6400, downsampling=8, align_corners=True)),
     ],
 )
-def test_deep_supervision_of_s1(shared: Path, case: str, main: Any) -> None:
-    s1 = Recorded(shared, "s1_ohem")
-    logits, extra = (s1.arrays[f"dsn_{part}"].clone().requires_grad_() for part in ("main", "aux"))
+def test_deep_supervision_of_the_toolbox(case: str, main: Any) -> None:
+    toolbox = Recorded("s1_ohem")
+    logits, extra = (toolbox.arrays[f"dsn_{part}"].clone().requires_grad_() for part in ("main", "aux"))
     loss = main if case == "dsn" else SumOfLosses((main, AuxiliaryLoss(CrossEntropy(align_corners=True))))
-    value = mean(loss, PixelOutput(logits, (extra,)), Targets(s1.arrays["dsn_labels"]))
+    value = mean(loss, PixelOutput(logits, (extra,)), Targets(toolbox.arrays["dsn_labels"]))
     value.backward()
-    assert value.item() == pytest.approx(s1.values[case]["loss"], rel=REL)
-    assert logits.grad.double().norm().item() == pytest.approx(s1.values[case]["grad_norm_main"], rel=NORM)
-    assert extra.grad.double().norm().item() == pytest.approx(s1.values[case]["grad_norm_aux"], rel=NORM)
+    assert value.item() == pytest.approx(toolbox.values[case]["loss"], rel=REL)
+    assert logits.grad.double().norm().item() == pytest.approx(
+        toolbox.values[case]["grad_norm_main"], rel=NORM
+    )
+    assert extra.grad.double().norm().item() == pytest.approx(toolbox.values[case]["grad_norm_aux"], rel=NORM)
 
 
 @pytest.mark.parametrize(
@@ -90,36 +92,44 @@ def test_deep_supervision_of_s1(shared: Path, case: str, main: Any) -> None:
         ("softmax_subset_0_2_5", LovaszSoftmax((0, 2, 5))),
     ],
 )
-def test_lovasz_softmax_of_s1(shared: Path, case: str, loss: Any) -> None:
-    s1 = Recorded(shared, "s1_lovasz")
-    equal(loss, s1.arrays["logits"], Targets(s1.arrays["labels"]), s1.values[case])
+def test_lovasz_softmax_of_the_toolbox(case: str, loss: Any) -> None:
+    toolbox = Recorded("s1_lovasz")
+    equal(loss, toolbox.arrays["logits"], Targets(toolbox.arrays["labels"]), toolbox.values[case])
 
 
-def test_lovasz_softmax_of_s1_without_void(shared: Path) -> None:
-    s1 = Recorded(shared, "s1_lovasz")
-    labels = s1.arrays["labels"]
+def test_lovasz_softmax_of_the_toolbox_without_void() -> None:
+    toolbox = Recorded("s1_lovasz")
+    labels = toolbox.arrays["labels"]
     filled = torch.where(labels == 255, 0, labels)
-    equal(LovaszSoftmax(), s1.arrays["logits"], Targets(filled), s1.values["softmax_present_no_ignore"])
+    equal(
+        LovaszSoftmax(),
+        toolbox.arrays["logits"],
+        Targets(filled),
+        toolbox.values["softmax_present_no_ignore"],
+    )
 
 
 @pytest.mark.parametrize("per_image", [True, False])
-def test_lovasz_hinge_of_s1(shared: Path, per_image: bool) -> None:
-    s1 = Recorded(shared, "s1_lovasz")
-    recorded = s1.values["hinge_per_image" if per_image else "hinge_batch"]
-    logits, labels = s1.arrays["binary_logits"][:, None], s1.arrays["binary_labels"]
+def test_lovasz_hinge_of_the_toolbox(per_image: bool) -> None:
+    toolbox = Recorded("s1_lovasz")
+    recorded = toolbox.values["hinge_per_image" if per_image else "hinge_batch"]
+    logits, labels = toolbox.arrays["binary_logits"][:, None], toolbox.arrays["binary_labels"]
     equal(LovaszHinge(per_image=per_image), logits, Targets(labels), recorded)
 
 
-def test_lovasz_gradient_of_s1(shared: Path) -> None:
-    s1 = Recorded(shared, "s1_lovasz")
-    torch.testing.assert_close(lovasz_gradient(s1.arrays["grad_in"]), s1.arrays["grad_out"])
+def test_lovasz_gradient_of_the_toolbox() -> None:
+    toolbox = Recorded("s1_lovasz")
+    torch.testing.assert_close(lovasz_gradient(toolbox.arrays["grad_in"]), toolbox.arrays["grad_out"])
 
 
-def test_cross_entropy_and_lovasz_of_s1(shared: Path) -> None:
-    s1 = Recorded(shared, "s1_lovasz")
+def test_cross_entropy_and_lovasz_of_the_toolbox() -> None:
+    toolbox = Recorded("s1_lovasz")
     loss = SumOfLosses((CrossEntropy(align_corners=True), LovaszSoftmax(align_corners=True)))
     equal(
-        loss, s1.arrays["criterion_main"], Targets(s1.arrays["criterion_labels"]), s1.values["ce_plus_lovasz"]
+        loss,
+        toolbox.arrays["criterion_main"],
+        Targets(toolbox.arrays["criterion_labels"]),
+        toolbox.values["ce_plus_lovasz"],
     )
 
 
@@ -132,35 +142,34 @@ ALPHA = tuple(np.linspace(0.2, 1.2, 20).tolist())
         ("ce_deeplabv3_resnet50_ignores_19", CrossEntropy()),
         ("ce_other_models_no_ignore", CrossEntropy()),
         ("weighted_ce", "weights"),
-        ("focal_gamma0", Focal(0.0, constant_factor=True)),
-        ("focal_gamma0.5", Focal(0.5, constant_factor=True)),
-        ("focal_gamma2", Focal(2.0, constant_factor=True)),
-        ("focal_gamma5", Focal(5.0, constant_factor=True)),
-        ("focal_gamma2_alpha_list", Focal(2.0, ALPHA, constant_factor=True)),
+        ("focal_gamma0", Focal(0.0, detach_factor=True)),
+        ("focal_gamma0.5", Focal(0.5, detach_factor=True)),
+        ("focal_gamma2", Focal(2.0, detach_factor=True)),
+        ("focal_gamma5", Focal(5.0, detach_factor=True)),
+        ("focal_gamma2_alpha_list", Focal(2.0, ALPHA, detach_factor=True)),
     ],
 )
-def test_losses_of_s4(shared: Path, case: str, loss: Any) -> None:
-    s4 = Recorded(shared, "s4_losses")
-    labels = s4.arrays["labels"]
+def test_losses_of_the_tutorial(case: str, loss: Any) -> None:
+    tutorial = Recorded("s4_losses")
+    labels = tutorial.arrays["labels"]
     if case.endswith("ignores_19"):
         labels = torch.where(labels == 19, 255, labels)
     if loss == "weights":
-        about = json.loads((shared / "golden" / "s4_losses.json").read_text())
-        loss = CrossEntropy(tuple(about["class_weights"]), per_weight=True)
-    gradient = equal(loss, s4.arrays["logits"], Targets(labels), s4.values[case])
+        loss = CrossEntropy(tuple(tutorial.metadata["class_weights"]), normalize_by_weights=True)
+    gradient = equal(loss, tutorial.arrays["logits"], Targets(labels), tutorial.values[case])
     if case == "focal_gamma2":
-        torch.testing.assert_close(gradient, s4.arrays["grad_focal_gamma2"], rtol=1e-4, atol=1e-8)
+        torch.testing.assert_close(gradient, tutorial.arrays["grad_focal_gamma2"], rtol=1e-4, atol=1e-8)
 
 
-def test_summed_focal_of_s4(shared: Path) -> None:
-    s4 = Recorded(shared, "s4_losses")
-    found = Focal(constant_factor=True)(PixelOutput(s4.arrays["logits"]), Targets(s4.arrays["labels"]))[
-        "focal"
-    ]
-    assert found.item() == pytest.approx(s4.values["focal_gamma2_sum"]["loss"], rel=REL)
+def test_summed_focal_of_the_tutorial() -> None:
+    tutorial = Recorded("s4_losses")
+    output, targets = PixelOutput(tutorial.arrays["logits"]), Targets(tutorial.arrays["labels"])
+    assert Focal(detach_factor=True)(output, targets)["focal"].item() == pytest.approx(
+        tutorial.values["focal_gamma2_sum"]["loss"], rel=REL
+    )
 
 
-S5_LOSSES = {
+SEMANTIC_LOSSES = {
     "cross_entropy": CrossEntropy(),
     "hard_pixel_mining_0.2": TopK(0.2, of="all"),
     "hard_pixel_mining_0.05": TopK(0.05, of="all"),
@@ -173,15 +182,17 @@ S5_LOSSES = {
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("case", S5_LOSSES)
-def test_semantic_losses_of_s5(shared: Path, case: str, weighted: bool) -> None:
-    s5 = Recorded(shared, "s5_losses")
-    labels, loss = s5.arrays["labels"], S5_LOSSES[case]
+@pytest.mark.parametrize("case", SEMANTIC_LOSSES)
+def test_semantic_losses_of_panoptic_deeplab(case: str, weighted: bool) -> None:
+    panoptic = Recorded("s5_losses")
+    labels, loss = panoptic.arrays["labels"], SEMANTIC_LOSSES[case]
     blank = torch.zeros(2, 33, 41)
     centers = CenterTargets(
-        blank[:, None], blank[:, None].expand(2, 2, 33, 41), s5.arrays["semantic_weights"],
+        blank[:, None], blank[:, None].expand(2, 2, 33, 41), panoptic.arrays["semantic_weights"],
         blank, blank, blank.to(torch.uint8),
     )  # fmt: skip
-    loss = type(loss)(**{name: getattr(loss, name) for name in loss.__slots__} | {"weighted": weighted})
-    recorded = s5.values[f"{case}_weighted" if weighted else case]
-    equal(loss, s5.arrays["logits"], Targets(labels, centers), recorded)
+    loss = type(loss)(
+        **{name: getattr(loss, name) for name in loss.__slots__} | {"use_pixel_weights": weighted}
+    )
+    recorded = panoptic.values[f"{case}_weighted" if weighted else case]
+    equal(loss, panoptic.arrays["logits"], Targets(labels, centers), recorded)

@@ -1,15 +1,11 @@
-"""Norms of S1, S2 and S4 equal what was recorded."""
+"""Norms of the toolbox, CSAIL and the MiniCity tutorial equal the recorded ones."""
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-from types import ModuleType
-
-import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from tests.golden import fill
+from tests.golden.recorded import tensors
 
 from segwright.models.layers.norm_config import Norm
 from segwright.models.layers.norm_layers import norm_layer
@@ -17,14 +13,9 @@ from segwright.models.layers.norm_layers import norm_layer
 CLOSE = {"rtol": 1e-5, "atol": 3e-6}  # a few dozen roundings of values about 3
 
 
-def arrays(shared: Path, name: str) -> dict[str, Tensor]:
-    with np.load(shared / "golden" / f"{name}.npz") as file:
-        return {key: torch.from_numpy(value) for key, value in file.items()}
-
-
 @pytest.mark.parametrize("training", [True, False])
-def test_activated_batch_norm_of_s1(shared: Path, training: bool) -> None:
-    a = arrays(shared, "s1_abn_unit")
+def test_activated_batch_norm_of_the_toolbox(training: bool) -> None:
+    a = tensors("s1_abn_unit")
     layer = norm_layer(Norm("inplace", "leaky_relu"), 6).train(training)
     layer.load_state_dict(
         {key: a[key] for key in ("weight", "bias", "running_mean", "running_var")}, strict=False
@@ -42,9 +33,9 @@ def test_activated_batch_norm_of_s1(shared: Path, training: bool) -> None:
 
 
 @pytest.mark.parametrize(("setting", "momentum"), [("default", None), ("mom01", 0.1)])
-def test_synchronized_batch_norm_of_s2(shared: Path, setting: str, momentum: float | None) -> None:
-    a = arrays(shared, "s2_syncbn")
-    layer = norm_layer(Norm("s2_syncbn", "identity", momentum=momentum), 5)
+def test_synchronized_batch_norm_of_csail(setting: str, momentum: float | None) -> None:
+    a = tensors("s2_syncbn")
+    layer = norm_layer(Norm("csail_syncbn", "identity", momentum=momentum), 5)
     for step in range(4):
         x = a[f"{setting}_x_{step}"]
         shift, scale = (a[f"{setting}_{part}_{step}"].view(1, -1, 1, 1) for part in ("mean", "inv_std"))
@@ -53,8 +44,8 @@ def test_synchronized_batch_norm_of_s2(shared: Path, setting: str, momentum: flo
             torch.testing.assert_close(getattr(layer, name), a[f"{setting}_{name}_{step}"], **CLOSE)
 
 
-def test_evonorm_s0_of_s4(shared: Path) -> None:
-    a, fill = arrays(shared, "s4_units"), _fill(shared)
+def test_evonorm_s0_of_the_tutorial() -> None:
+    a = tensors("s4_units")
     layer = norm_layer(Norm("evonorm_s0"), 64)
     state = fill.state(
         [(f"t.{key}", (1, 64, 1, 1), "float32") for key in ("gamma", "beta", "v", "running_var")], {}
@@ -67,11 +58,3 @@ def test_evonorm_s0_of_s4(shared: Path) -> None:
     torch.testing.assert_close(x.grad, a["evo_grad_x"], **CLOSE)
     torch.testing.assert_close(layer.v.grad, a["evo_grad_v"], rtol=1e-5, atol=2e-5)
     torch.testing.assert_close(layer.gamma.grad, a["evo_grad_gamma"], rtol=1e-5, atol=2e-5)
-
-
-def _fill(shared: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("fill", shared / "golden" / "fill.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module

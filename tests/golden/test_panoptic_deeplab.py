@@ -1,4 +1,4 @@
-"""S5: its networks equal the original code."""
+"""panoptic-deeplab: its networks equal the original code."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ PANOPTIC = (
 
 def architecture(fixture: Fixture) -> str:
     """The stem of its config file."""
-    return Path(fixture.about["config_file"]).stem
+    return Path(fixture.metadata["config_file"]).stem
 
 
 @pytest.mark.parametrize("name", PANOPTIC)
-def test_panoptic_networks(shared: Path, name: str) -> None:
-    fixture = Fixture.read(shared, name)
+def test_panoptic_networks(name: str) -> None:
+    fixture = Fixture.read(name)
     model = load(FAMILY, architecture(fixture), fixture.states[0])
-    assert len(model.labels) == fixture.about["num_classes"]
+    assert len(model.labels) == fixture.metadata["num_classes"]
     images = fixture.images()[""]
     with torch.inference_mode():
         output = model(images)
@@ -41,7 +41,7 @@ def test_panoptic_networks(shared: Path, name: str) -> None:
     for part in ("semantic", "center", "offset"):
         fixture.agrees(getattr(output, part), f"out_native_{part}")
         fixture.agrees(getattr(full, part), f"out_{part}")
-    recorded, head = fixture.about["hyper"], model.head  # widths are read off the tensors
+    recorded, head = fixture.metadata["hyper"], model.head  # widths are read off the tensors
     assert head.instance.scores["center"].classifier.in_channels == recorded["instance"]["head_channels"]
     assert [p[0].out_channels for p in head.semantic.decoder.project] == recorded[
         "low_level_channels_project"
@@ -56,13 +56,13 @@ def test_panoptic_networks(shared: Path, name: str) -> None:
         *(pytest.param(name, marks=pytest.mark.slow) for name in PANOPTIC if "mobile" not in name),
     ],
 )
-def test_panoptic_files(shared: Path, tmp_path: Path, name: str) -> None:
-    fixture = Fixture.read(shared, name)
+def test_panoptic_files(tmp_path: Path, name: str) -> None:
+    fixture = Fixture.read(name)
     same_after_files(fixture, tmp_path, FAMILY, architecture(fixture))
 
 
-def test_a_bare_file_equals_a_checkpoint(shared: Path, tmp_path: Path) -> None:
-    fixture = Fixture.read(shared, "s5_panoptic_mobilenet_v2")
+def test_a_bare_file_equals_a_checkpoint(tmp_path: Path) -> None:
+    fixture = Fixture.read("s5_panoptic_mobilenet_v2")
     name, images = architecture(fixture), fixture.images()[""]
     torch.save(fixture.states[0], tmp_path / "final_state.pth")
     parallel = {f"module.{key}": value for key, value in fixture.states[0].items()}
@@ -76,8 +76,8 @@ def test_a_bare_file_equals_a_checkpoint(shared: Path, tmp_path: Path) -> None:
     fixture.agrees(bare.center, "out_native_center")
 
 
-def test_a_training_step(shared: Path) -> None:
-    fixture = Fixture.read(shared, "s5_panoptic_mobilenet_v2_train")
+def test_a_training_step() -> None:
+    fixture = Fixture.read("s5_panoptic_mobilenet_v2_train")
     step = Step(fixture, FAMILY, "panoptic_deeplab_MBNV2_100_os32_cityscapes_bs16_lr_x2")
     semantic = fixture.tensor("target_semantic")
     centers = CenterTargets(
@@ -94,12 +94,12 @@ def test_a_training_step(shared: Path) -> None:
     means = {name: value / counts[name] for name, value in sums.items()}
     for name, ours in (("semantic", "top"), ("center", "center"), ("offset", "offset")):
         # Recorded in single precision, unlike their sum.
-        assert means[ours].item() == pytest.approx(fixture.about["float64_values"][name], rel=1e-7)
+        assert means[ours].item() == pytest.approx(fixture.metadata["float64_values"][name], rel=1e-7)
     step.check(torch.stack(list(means.values())).sum())
 
 
-def test_deeplabv3(shared: Path) -> None:
-    fixture = Fixture.read(shared, "s5_deeplabv3_resnet50")
+def test_deeplabv3() -> None:
+    fixture = Fixture.read("s5_deeplabv3_resnet50")
     model = load(FAMILY, "deeplabv3_resnet50", fixture.states[0], dilation=(False, False, True))
     images = fixture.images()[""]
     with torch.inference_mode():

@@ -1,14 +1,13 @@
-"""S5: targets, losses, post-processing and the semantic evaluator equal the original code."""
+"""panoptic-deeplab: targets, losses, post-processing and the semantic evaluator equal the original code."""
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from tests.golden.recorded import arrays, metadata, tensors
 from torch import Tensor
 
 from segwright.contracts import CenterOutput, CenterTargets, Targets
@@ -17,50 +16,43 @@ from segwright.decode.panoptic import CenterDecoder, merge_panoptic
 from segwright.decode.segment_scores import segment_scores
 from segwright.labels import LabelSpace
 from segwright.losses.center import CenterLoss
-from segwright.metrics.confusion import scores
+from segwright.metrics.confusion import semantic_scores
 from segwright.samples import Segment
-
-
-def recorded(shared: Path, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    folder = shared / "golden"
-    with np.load(folder / f"{name}.npz") as file:
-        return json.loads((folder / f"{name}.json").read_text()), dict(file)
 
 
 @pytest.mark.parametrize("setting", ["cityscapes", "variant"])
 @pytest.mark.parametrize("name", "abc")
-def test_targets(shared: Path, name: str, setting: str) -> None:
-    about, arrays = recorded(shared, f"s5_targets_{name}")
-    red, green, blue = np.moveaxis(arrays["panoptic_rgb"].astype(np.int32), 2, 0)
-    segments = [Segment(s["id"], s["category_id"], bool(s["iscrowd"])) for s in about["segments"]]
-    given = about["settings"][setting]
+def test_targets(name: str, setting: str) -> None:
+    recorded, expected = metadata(f"s5_targets_{name}"), arrays(f"s5_targets_{name}")
+    red, green, blue = np.moveaxis(expected["panoptic_rgb"].astype(np.int32), 2, 0)
+    segments = [Segment(s["id"], s["category_id"], bool(s["iscrowd"])) for s in recorded["segments"]]
+    settings = recorded["settings"][setting]
     rules: dict[str, Any] = {
-        "things": about["thing_list"],
-        "sigma": given["sigma"],
-        "small_area": given["small_instance_area"],
-        "small_weight": given["small_instance_weight"],
-        "stuff_offset": not given["ignore_stuff_in_offset"],
-        "ignore_crowd_in_semantic": given["ignore_crowd_in_semantic"],
+        "things": recorded["thing_list"],
+        "sigma": settings["sigma"],
+        "small_area": settings["small_instance_area"],
+        "small_weight": settings["small_instance_weight"],
+        "stuff_offset": not settings["ignore_stuff_in_offset"],
+        "ignore_crowd_in_semantic": settings["ignore_crowd_in_semantic"],
     }
     ids = red + 256 * green + 65536 * blue
     original = center_targets(ids, segments, legacy_crowd=True, **rules)
     weights = ("semantic_weight", "center_weight", "offset_weight")
     for field in ("semantic", "foreground", "center", "offset", *weights):
-        wanted = arrays[f"{setting}_{field}{'s' * field.endswith('weight')}"]
-        found = getattr(original, field)
-        assert found.dtype == wanted.dtype
-        np.testing.assert_array_equal(found, wanted, err_msg=field)
-    right = center_targets(ids, segments, **rules)
+        array = expected[f"{setting}_{field}{'s' * field.endswith('weight')}"]
+        target = getattr(original, field)
+        assert target.dtype == array.dtype
+        np.testing.assert_array_equal(target, array, err_msg=field)
+    corrected = center_targets(ids, segments, **rules)
     if setting == "cityscapes":
-        np.testing.assert_array_equal(right.center, arrays["fixed_center"])
-        np.testing.assert_array_equal(right.offset, arrays["fixed_offset"])
+        np.testing.assert_array_equal(corrected.center, expected["fixed_center"])
+        np.testing.assert_array_equal(corrected.offset, expected["fixed_offset"])
     for field in ("semantic", "foreground", *weights):
-        np.testing.assert_array_equal(getattr(right, field), getattr(original, field))
+        np.testing.assert_array_equal(getattr(corrected, field), getattr(original, field))
 
 
-def loss_case(shared: Path) -> tuple[dict[str, Any], CenterOutput, Targets]:
-    about, arrays = recorded(shared, "s5_losses")
-    t = {name: torch.from_numpy(array) for name, array in arrays.items()}
+def loss_case() -> tuple[dict[str, Any], CenterOutput, Targets]:
+    t = tensors("s5_losses")
     for name in ("logits", "center_pred", "offset_pred"):
         t[name].requires_grad_()
     centers = CenterTargets(
@@ -72,7 +64,7 @@ def loss_case(shared: Path) -> tuple[dict[str, Any], CenterOutput, Targets]:
         torch.zeros(t["labels"].shape, dtype=torch.uint8),
     )
     output = CenterOutput(t["logits"], t["center_pred"], t["offset_pred"])
-    return about["values"], output, Targets(t["labels"], centers)
+    return metadata("s5_losses")["values"], output, Targets(t["labels"], centers)
 
 
 def means(loss: Any, output: Any, targets: Targets) -> dict[str, Tensor]:
@@ -82,8 +74,8 @@ def means(loss: Any, output: Any, targets: Targets) -> dict[str, Tensor]:
     return {name: value / counts[name].clamp(min=1) for name, value in sums.items()}
 
 
-def test_the_three_losses(shared: Path) -> None:
-    values, output, targets = loss_case(shared)
+def test_the_three_losses() -> None:
+    values, output, targets = loss_case()
     wanted = values["panoptic_total"]
     found = means(CenterLoss(), output, targets)
     total = torch.stack(list(found.values())).sum()
@@ -97,13 +89,13 @@ def test_the_three_losses(shared: Path) -> None:
         assert found[name].item() == pytest.approx(wanted[name], rel=1e-6)
         gradient = gradients[name]
         assert gradient is not None
-        assert gradient.norm().item() == pytest.approx(wanted["grad_norm"][name], rel=3e-5)
-    assert total.item() == pytest.approx(wanted["total"], rel=1e-6)
+        assert gradient.norm().item() == pytest.approx(expected["grad_norm"][name], rel=3e-5)
+    assert total.item() == pytest.approx(expected["total"], rel=1e-6)
 
 
 @pytest.mark.parametrize("case", ["zero_offset_weights", "zero_weights"])
-def test_targets_without_objects_cost_nothing(shared: Path, case: str) -> None:
-    values, output, targets = loss_case(shared)
+def test_targets_without_objects_cost_nothing(case: str) -> None:
+    values, output, targets = loss_case()
     centers = targets.centers
     assert centers is not None
     centers.offset_weight.zero_()
@@ -117,25 +109,28 @@ def test_targets_without_objects_cost_nothing(shared: Path, case: str) -> None:
 CASES = ("typical", "zero_centers", "topk", "foreground")
 
 
-def post_processed(shared: Path, case: str) -> tuple[dict[str, Any], dict[str, Tensor], dict[str, Any]]:
-    about, arrays = recorded(shared, f"s5_postproc_{case}")
-    t = {name: torch.from_numpy(array) for name, array in arrays.items()}
-    given = {name: about["settings"][name] for name in ("threshold", "nms_kernel", "top_k", "stuff_area")}
-    t["wanted"] = torch.where(t["fixed_panoptic"] == about["settings"]["void_label"], -1, t["fixed_panoptic"])
-    return about, t, given
+def post_processed(case: str) -> tuple[dict[str, Any], dict[str, Tensor], dict[str, Any]]:
+    recorded, t = metadata(f"s5_postproc_{case}"), tensors(f"s5_postproc_{case}")
+    options = {
+        name: recorded["settings"][name] for name in ("threshold", "nms_kernel", "top_k", "stuff_area")
+    }
+    t["wanted"] = torch.where(
+        t["fixed_panoptic"] == recorded["settings"]["void_label"], -1, t["fixed_panoptic"]
+    )
+    return recorded, t, options
 
 
 @pytest.mark.parametrize("scores", [False, True])
 @pytest.mark.parametrize("case", CASES)
-def test_post_processing(shared: Path, case: str, scores: bool) -> None:
-    about, t, given = post_processed(shared, case)
+def test_post_processing(case: str, scores: bool) -> None:
+    recorded, t, options = post_processed(case)
     found = merge_panoptic(
         t["semantic_logits"] if scores else t["semantic"],
         t["center"],
         t["offset"],
-        things=about["settings"]["thing_list"],
+        things=recorded["settings"]["thing_list"],
         foreground=t.get("foreground"),
-        **given,
+        **options,
     )
     assert torch.equal(found.panoptic, t["wanted"])
     assert torch.equal(found.centers[0].int(), t["fixed_centers"])
@@ -151,18 +146,18 @@ def with_things(count: int, things: list[int]) -> LabelSpace:
 
 @pytest.mark.parametrize("kind", ["semantic", "instance", "both"])
 @pytest.mark.parametrize("case", [case for case in CASES if case != "topk"])  # its list is of the 11 centers
-def test_scores_of_instances(shared: Path, case: str, kind: Any) -> None:
-    about, t, given = post_processed(shared, case)
-    things = about["settings"]["thing_list"]
-    decoder = CenterDecoder(**given, score=kind)
+def test_scores_of_instances(case: str, kind: Any) -> None:
+    recorded, t, options = post_processed(case)
+    things = recorded["settings"]["thing_list"]
+    decoder = CenterDecoder(**options, score=kind)
     if case == "foreground":  # a mask, not a head's scores
         found = merge_panoptic(
-            t["semantic"], t["center"], t["offset"], things=things, foreground=t["foreground"], **given
+            t["semantic"], t["center"], t["offset"], things=things, foreground=t["foreground"], **options
         )
         segments = segment_scores(
             found.panoptic[0],
             found.segments[0],
-            kind=kind,
+            method=kind,
             logits=t["semantic_logits"][0],
             center=t["center"][0, 0],
         )
@@ -173,22 +168,23 @@ def test_scores_of_instances(shared: Path, case: str, kind: Any) -> None:
         segments = prediction.segments
     instances = [segment for segment in segments if segment.class_index in things]
     by_id = {segment.id: segment for segment in instances}
-    assert len(by_id) == len(about["instances"][kind])
-    for wanted in about["instances"][kind]:
+    assert len(by_id) == len(recorded["instances"][kind])
+    for wanted in recorded["instances"][kind]:
         one = by_id[wanted["panoptic_id"]]
         assert (one.class_index, one.area) == (wanted["cls"], wanted["area"])
-        assert one.score == pytest.approx(wanted["score"], abs=2e-7)
+        assert one.score == pytest.approx(expected["score"], abs=2e-7)
 
 
-def test_the_semantic_evaluator(shared: Path) -> None:
-    about, arrays = recorded(shared, "s5_evaluators")
-    count = about["semantic_num_classes"]
+def test_the_semantic_evaluator() -> None:
+    recorded = metadata("s5_evaluators")
+    count = recorded["semantic_num_classes"]
     # Recorded with predictions in rows; the last column holds ignored truth.
-    found = scores(
-        np.pad(arrays["sem_conf"][:count, :count].T, ((0, 0), (0, 1))), tuple(map(str, range(count)))
+    result = semantic_scores(
+        np.pad(arrays("s5_evaluators")["sem_conf"][:count, :count].T, ((0, 0), (0, 1))),
+        tuple(map(str, range(count))),
     )
-    wanted = about["semantic_result"]
-    assert 100 * found.miou == pytest.approx(wanted["mIoU"])
-    assert 100 * found.frequency_weighted_iou == pytest.approx(wanted["fwIoU"])
-    assert 100 * found.class_accuracy == pytest.approx(wanted["mACC"])
-    assert 100 * found.pixel_accuracy == pytest.approx(wanted["pACC"])
+    expected = recorded["semantic_result"]
+    assert 100 * result.miou == pytest.approx(expected["mIoU"])
+    assert 100 * result.frequency_weighted_iou == pytest.approx(expected["fwIoU"])
+    assert 100 * result.class_accuracy == pytest.approx(expected["mACC"])
+    assert 100 * result.pixel_accuracy == pytest.approx(expected["pACC"])

@@ -1,17 +1,16 @@
-"""Learning rates of S1 to S5, step by step."""
+"""Learning rates of the five older projects, step by step."""
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from tests.golden.recorded import metadata
 from torch import nn
 
-from segwright.recipe import Optim
-from segwright.training.optim import optimizers, set_rate
+from segwright.training.optimizers import SGD
+from segwright.training.parameter_groups import build_optimizers, set_learning_rate
 from segwright.training.schedule import Cosine, MultiStep, Poly
 
 LINEAR = {"warmup": 10 / 60, "warmup_start": 0.001}
@@ -34,39 +33,39 @@ SCHEDULES: dict[str, tuple[Any, int]] = {
 }  # fmt: skip
 
 
-def recorded(shared: Path) -> dict[str, Any]:
-    schedules: dict[str, Any] = json.loads((shared / "golden" / "lr_schedules.json").read_text())["schedules"]
+def recorded() -> dict[str, Any]:
+    schedules: dict[str, Any] = metadata("lr_schedules")["schedules"]
     return schedules
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
-def test_rates(shared: Path, name: str) -> None:
+def test_rates(name: str) -> None:
     schedule, steps = SCHEDULES[name]
-    one = recorded(shared)[name]
-    found = [one["base_lr"] * schedule(step / steps) for step in range(50)]
-    assert found == pytest.approx(one["lr"], rel=1e-9)
+    entry = recorded()[name]
+    rates = [entry["base_lr"] * schedule(step / steps) for step in range(50)]
+    assert rates == pytest.approx(entry["lr"], rel=1e-9)
 
 
-def test_every_recorded_schedule_is_compared(shared: Path) -> None:
-    assert set(recorded(shared)) == {*SCHEDULES, "s4_cosine_as_written"}
+def test_every_recorded_schedule_is_compared() -> None:
+    assert set(recorded()) == {*SCHEDULES, "s4_cosine_as_written"}
 
 
-def test_the_head_of_s3_learns_ten_times_faster(shared: Path) -> None:
-    one = recorded(shared)["s3_poly_head_10x_max50"]
+def test_the_head_of_pytorch_deeplab_learns_ten_times_faster() -> None:
+    entry = recorded()["s3_poly_head_10x_max50"]
     net = nn.ModuleDict({"backbone": nn.Conv2d(1, 1, 1), "head": nn.Conv2d(1, 1, 1)})
-    made = optimizers(net, Optim("sgd", lr=one["base_lr"], head_lr_factor=10, decay_norm_and_bias=True))
-    found = []
+    made = build_optimizers(net, SGD(lr=entry["base_lr"], head_lr_factor=10, decay_norm_and_bias=True))
+    rates = []
     for step in range(50):
-        set_rate(made, Poly()(step / 50))
-        found.append([group["lr"] for group in made[0].param_groups])
-    assert torch.tensor(found, dtype=torch.float64).T.tolist() == [
-        pytest.approx(one["lr"], rel=1e-9),
-        pytest.approx(one["lr_head"], rel=1e-9),
+        set_learning_rate(made, Poly()(step / 50))
+        rates.append([group["lr"] for group in made[0].param_groups])
+    assert torch.tensor(rates, dtype=torch.float64).T.tolist() == [
+        pytest.approx(entry["lr"], rel=1e-9),
+        pytest.approx(entry["lr_head"], rel=1e-9),
     ]
 
 
-def test_the_cosine_of_s4_as_written_reads_the_loss_as_its_epoch(shared: Path) -> None:
-    one = recorded(shared)["s4_cosine_as_written"]
-    # What the scheduler holds before its first step is the base rate, then the rate of the loss before.
-    found = [one["base_lr"] * Cosine()(loss / 200) for loss in one["args"]["losses"]]
-    assert [one["base_lr"], *found][:50] == pytest.approx(one["lr"], rel=1e-9)
+def test_the_cosine_of_the_tutorial_as_written_takes_the_loss_for_its_epoch() -> None:
+    entry = recorded()["s4_cosine_as_written"]
+    # Before its first step the scheduler holds the base rate, afterwards the rate of the previous loss.
+    rates = [entry["base_lr"] * Cosine()(loss / 200) for loss in entry["args"]["losses"]]
+    assert [entry["base_lr"], *rates][:50] == pytest.approx(entry["lr"], rel=1e-9)

@@ -1,4 +1,4 @@
-"""S1: PSPNet and DeepLabV3 on ResNet-101 equal the original code."""
+"""Inplace-ABN toolbox: PSPNet and DeepLabV3 on ResNet-101 equal the original code."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ MILLIONS = {"pspnet": 70.437, "deeplabv3": 63.227}
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_outputs(shared: Path, name: str) -> None:
-    fixture = Fixture.read(shared, name)
+def test_outputs(name: str) -> None:
+    fixture = Fixture.read(name)
     model = load("toolbox", CASES[name], fixture.states[0], num_classes=19)
     assert round(sum(p.numel() for p in model.parameters()) / 1e6, 3) == MILLIONS[CASES[name]]
     assert model.input.channels == "BGR" and len(model.labels) == 19
@@ -31,13 +31,13 @@ def test_outputs(shared: Path, name: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
-def test_files(shared: Path, tmp_path: Path, name: str) -> None:
-    same_after_files(Fixture.read(shared, name), tmp_path, "toolbox", CASES[name])
+def test_files(tmp_path: Path, name: str) -> None:
+    same_after_files(Fixture.read(name), tmp_path, "toolbox", CASES[name])
 
 
 @pytest.mark.slow
-def test_a_training_step(shared: Path) -> None:
-    fixture = Fixture.read(shared, "s1_pspnet_resnet101_train")
+def test_a_training_step() -> None:
+    fixture = Fixture.read("s1_pspnet_resnet101_train")
     step = Step(fixture, "toolbox", "pspnet")
     output = step.model(fixture.tensor("image").double())
     label = fixture.tensor("label")

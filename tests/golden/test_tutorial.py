@@ -1,4 +1,4 @@
-"""S4: DeepLabV3 with three norms and UNet equal the original code."""
+"""MiniCity tutorial: DeepLabV3 with three norms and UNet equal the original code."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_outputs(shared: Path, name: str) -> None:
-    fixture = Fixture.read(shared, name)
+def test_outputs(name: str) -> None:
+    fixture = Fixture.read(name)
     model = load("tutorial", CASES[name], fixture.states[0])
     for suffix, images in fixture.images().items():
         with torch.inference_mode():
@@ -33,12 +33,12 @@ def test_outputs(shared: Path, name: str) -> None:
 @pytest.mark.parametrize(
     "name", [*(pytest.param(name, marks=pytest.mark.slow) for name in list(CASES)[:3]), "s4_unet"]
 )
-def test_files(shared: Path, tmp_path: Path, name: str) -> None:
-    same_after_files(Fixture.read(shared, name), tmp_path, "tutorial", CASES[name])
+def test_files(tmp_path: Path, name: str) -> None:
+    same_after_files(Fixture.read(name), tmp_path, "tutorial", CASES[name])
 
 
-def test_a_training_step(shared: Path) -> None:
-    fixture = Fixture.read(shared, "s4_unet_train")
+def test_a_training_step() -> None:
+    fixture = Fixture.read("s4_unet_train")
     step = Step(fixture, "tutorial", "unet")
     output = step.model(fixture.tensor("image").double())
     step.check(F.cross_entropy(output.logits, fixture.tensor("label")))

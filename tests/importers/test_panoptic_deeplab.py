@@ -17,7 +17,7 @@ from segwright.importers.panoptic_deeplab import CONTRACT, XCEPTION_CONTRACT, de
 from segwright.models.deeplab_v3 import DeepLabV3Config
 from segwright.models.deeplab_v3plus import DeepLabV3PlusConfig
 from segwright.models.panoptic_deeplab import PanopticDeepLabConfig
-from segwright.recipes import find
+from segwright.recipes import load_recipe
 
 FAMILY = "panoptic-deeplab"
 # Millions of parameters and keys of the original, with 19 classes.
@@ -70,14 +70,14 @@ def theirs(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 @pytest.mark.parametrize("name", SIZES)
 def test_networks_have_the_ancestors_size(name: str) -> None:
-    model = empty(find(f"cityscapes_panoptic.{name}").model)
+    model = empty(load_recipe(f"cityscapes_panoptic.{name}").model)
     count = sum(p.numel() for p in model.parameters())
     assert (round(count / 1e6, 3), len(model.state_dict())) == SIZES[name]
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_a_config_file_is_what_its_recipe_trains(architecture: str) -> None:
-    recipe = find(f"cityscapes_panoptic.{ARCHITECTURES[architecture]}")
+    recipe = load_recipe(f"cityscapes_panoptic.{ARCHITECTURES[architecture]}")
     described = describe(architecture, theirs(empty(recipe.model, 7).state_dict()))
     assert isinstance(described.config, PanopticDeepLabConfig) and isinstance(
         recipe.model, PanopticDeepLabConfig
@@ -99,7 +99,7 @@ def test_a_config_file_is_what_its_recipe_trains(architecture: str) -> None:
 )
 def test_keys_of_every_backbone_find_their_place(architecture: str) -> None:
     torch.manual_seed(0)
-    template = find("cityscapes_panoptic.deeplab_mobilenet_v2_os32").model
+    template = load_recipe("cityscapes_panoptic.deeplab_mobilenet_v2_os32").model
     described = describe(architecture, theirs(empty(template, 3).state_dict()))
     model = described.config.build(unnamed_classes("x", 3), described.input).eval()
     for value in model.state_dict().values():
@@ -115,7 +115,7 @@ def test_keys_of_every_backbone_find_their_place(architecture: str) -> None:
 
 
 def test_the_semantic_branch_alone_loads() -> None:
-    config = find("cityscapes_panoptic.deeplab_r50_os16_semantic").model
+    config = load_recipe("cityscapes_panoptic.deeplab_r50_os16_semantic").model
     model = config.build(unnamed_classes("x", 3), CONTRACT).eval()
     loaded = load(FAMILY, "Base-Semantic-DeepLab", theirs(model.state_dict()))
     images = torch.randn(1, 3, 33, 33)
@@ -124,7 +124,7 @@ def test_the_semantic_branch_alone_loads() -> None:
 
 
 def test_dilation_and_rates_are_told() -> None:
-    config = find("cityscapes_panoptic.deeplab_r50_os32").model
+    config = load_recipe("cityscapes_panoptic.deeplab_r50_os32").model
     state = theirs(empty(config, 3).state_dict())
     named: Any = describe("panoptic_deeplab_R50_os16_cityscapes", state).config
     told: Any = describe(
@@ -136,7 +136,7 @@ def test_dilation_and_rates_are_told() -> None:
 
 @pytest.mark.parametrize("dilation", [(False, True), (False, True, False), (True, False, False)])
 def test_dilation_that_no_network_has_is_refused(dilation: Any) -> None:
-    state = theirs(empty(find("cityscapes_panoptic.deeplab_r50_os32").model, 3).state_dict())
+    state = theirs(empty(load_recipe("cityscapes_panoptic.deeplab_r50_os32").model, 3).state_dict())
     with pytest.raises(UserError, match="expected True or False for each of the last three stages"):
         describe("panoptic_deeplab_R50_os32_cityscapes", state, dilation=dilation)
 
@@ -149,7 +149,7 @@ def test_a_config_may_have_been_changed_to_another_network() -> None:
 
 
 def test_names_may_be_files_and_older_ones() -> None:
-    config = find("cityscapes_panoptic.deeplab_r50_os32").model
+    config = load_recipe("cityscapes_panoptic.deeplab_r50_os32").model
     state = theirs(empty(config, 3).state_dict())
     wanted = describe("panoptic_deeplab_R50_os32_cityscapes", state).config
     for name in (

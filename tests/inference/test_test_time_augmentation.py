@@ -72,8 +72,8 @@ def photo(height: int, width: int, seed: int = 0) -> np.ndarray:
 
 def network(*, centers: bool) -> nn.Module:
     torch.manual_seed(0)
-    trunk = SmallFPNConfig(widths=(16, 32), depths=(1, 1), stem=16, decoder=16)
-    config = SmallPanopticFPNConfig(trunk, branch=16, foreground=True) if centers else trunk
+    trunk = SmallFPNConfig(channels=(16, 32), depths=(1, 1), stem_channels=16, decoder_channels=16)
+    config = SmallPanopticFPNConfig(trunk, branch_channels=16, foreground=True) if centers else trunk
     model = config.build(LABELS, InputContract())
     for parameter in model.parameters():  # heads begin undecided
         nn.init.normal_(parameter, std=0.2)
@@ -87,7 +87,7 @@ def maps(output: Output) -> dict[str, Tensor]:
 
 @torch.inference_mode()
 def run(inference: InferenceMode, model: nn.Module, given: Batch) -> dict[str, Tensor]:
-    output, padded = inference(model, given)
+    output, padded = inference(model, given.images, given.sizes)
     assert padded == given.images.shape[2:]
     return maps(output)
 

@@ -31,7 +31,7 @@ def test_one_channel_is_the_usual_binary_cross_entropy_of_class_one() -> None:
     torch.testing.assert_close(mean(BinaryCrossEntropy(), output, targets), expected)
 
 
-def test_several_channels_answer_for_their_own_class() -> None:
+def test_several_channels_predict_one_class_each() -> None:
     output, targets = case(3)
     truth = F.one_hot(targets.semantic[:, 2:], 3).permute(0, 3, 1, 2).float()
     weights = torch.tensor([2.0, 1.0, 0.5])
@@ -43,8 +43,8 @@ def test_several_channels_answer_for_their_own_class() -> None:
 
 def test_dice_equals_its_formula() -> None:
     output, targets = case(1)
-    shares, truth = output.logits[:, 0, 2:].sigmoid(), (targets.semantic[:, 2:] == 1).float()
-    expected = 1 - (2 * (shares * truth).sum() + 1) / (shares.sum() + truth.sum() + 1)
+    probabilities, truth = output.logits[:, 0, 2:].sigmoid(), (targets.semantic[:, 2:] == 1).float()
+    expected = 1 - (2 * (probabilities * truth).sum() + 1) / (probabilities.sum() + truth.sum() + 1)
     torch.testing.assert_close(mean(SigmoidDice(), output, targets), expected)
 
 
@@ -55,8 +55,10 @@ def test_auxiliary_heads_count_by_their_weight() -> None:
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("loss", [BinaryCrossEntropy(), SigmoidDice(), BinaryCrossEntropy(reduced=True)])
-def test_gradients_are_right_and_void_has_none(loss, channels: int) -> None:
+@pytest.mark.parametrize(
+    "loss", [BinaryCrossEntropy(), SigmoidDice(), BinaryCrossEntropy(at_output_resolution=True)]
+)
+def test_gradients_are_right_and_ignored_pixels_have_none(loss, channels: int) -> None:
     output, targets = case(channels)
     leaf = output.logits.detach().double().requires_grad_()
     assert torch.autograd.gradcheck(lambda x: mean(loss, PixelOutput(x), targets), (leaf,))

@@ -26,9 +26,9 @@ def case(*, foreground: bool = False) -> tuple[CenterOutput, Targets]:
     return output, targets.to(torch.device("cpu"))
 
 
-def test_terms_are_means_of_what_counts() -> None:
+def test_terms_are_means_over_the_pixels_that_count() -> None:
     output, targets = case(foreground=True)
-    loss = CenterLoss(semantic=CrossEntropy(), center=1, offset=1)
+    loss = CenterLoss(semantic=CrossEntropy(), center_weight=1, offset_weight=1)
     assert isinstance(loss, Loss)
     sums, counts = loss(output, targets), loss.counts(targets)
     assert set(sums) == {"ce", "center", "offset", "foreground"} <= set(counts)
@@ -46,7 +46,7 @@ def test_terms_are_means_of_what_counts() -> None:
         output.foreground[:, 0][here], centers.foreground[here].float()
     )
     assert (sums["foreground"] / counts["foreground"]).item() == pytest.approx(binary.item(), rel=1e-5)
-    assert counts["foreground"] == (33 + 29) * 49  # void counts as background, padding does not count
+    assert counts["foreground"] == (33 + 29) * 49  # void counts as background; padding does not count
 
 
 def test_padding_has_no_gradient() -> None:
@@ -72,7 +72,7 @@ def test_a_perfect_output_costs_nothing() -> None:
     assert sums["center"] == sums["offset"] == 0
 
 
-def test_small_maps_are_enlarged_and_their_offsets_grow() -> None:
+def test_small_maps_are_upsampled_and_their_offsets_scaled() -> None:
     coarse = CenterOutput(
         torch.zeros(1, 4, 9, 13), torch.zeros(1, 1, 9, 13), torch.ones(1, 2, 9, 13), torch.ones(1, 1, 9, 13)
     )

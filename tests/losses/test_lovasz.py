@@ -29,21 +29,21 @@ def case(channels: int = 3) -> tuple[PixelOutput, Targets]:
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=1, max_size=30))
 def test_on_certain_predictions_it_is_one_minus_the_mean_iou(pairs: list[tuple[int, int]]) -> None:
     truth = torch.tensor([t for t, _ in pairs])
-    found = torch.tensor([p for _, p in pairs])
+    prediction = torch.tensor([p for _, p in pairs])
     ious = [
-        ((truth == k) & (found == k)).sum() / ((truth == k) | (found == k)).sum()
+        ((truth == k) & (prediction == k)).sum() / ((truth == k) | (prediction == k)).sum()
         for k in truth.unique().tolist()
     ]
-    shares = torch.nn.functional.one_hot(found, 3).float()
-    torch.testing.assert_close(lovasz_softmax(shares, truth), 1 - torch.stack(ious).mean())
+    probabilities = torch.nn.functional.one_hot(prediction, 3).float()
+    torch.testing.assert_close(lovasz_softmax(probabilities, truth), 1 - torch.stack(ious).mean())
 
 
-def test_gradient_of_the_extension_adds_up_to_one_where_there_is_truth() -> None:
+def test_the_gradient_of_the_extension_adds_up_to_one_if_the_class_is_present() -> None:
     for truth in ([1, 0, 1, 0], [0, 0, 1], [1, 1, 1]):
         torch.testing.assert_close(lovasz_gradient(torch.tensor(truth).float()).sum(), torch.tensor(1.0))
 
 
-def test_hinge_is_zero_where_all_are_right_by_a_margin() -> None:
+def test_hinge_is_zero_where_all_pixels_are_right_by_a_margin() -> None:
     truth = torch.tensor([True, False, True])
     assert lovasz_hinge(torch.tensor([1.5, -1.5, 1.0]), truth) == 0
     assert lovasz_hinge(torch.tensor([1.5, -1.5, -1.0]), truth) > 0
@@ -56,7 +56,7 @@ def test_hinge_is_zero_where_all_are_right_by_a_margin() -> None:
         (LovaszHinge(), 1), (LovaszHinge(per_image=False), 3),
     ],
 )  # fmt: skip
-def test_gradients_are_right_and_void_has_none(loss, channels: int) -> None:
+def test_gradients_are_right_and_ignored_pixels_have_none(loss, channels: int) -> None:
     output, targets = case(channels)
     leaf = output.logits.detach().double().requires_grad_()
     assert torch.autograd.gradcheck(lambda x: mean(loss, PixelOutput(x), targets), (leaf,))
@@ -68,7 +68,7 @@ def test_gradients_are_right_and_void_has_none(loss, channels: int) -> None:
     assert torch.autograd.grad(nothing, output.logits)[0].abs().max() == 0
 
 
-def test_one_channel_asks_for_class_one() -> None:
+def test_one_channel_predicts_class_one() -> None:
     output, targets = case(1)
     both = PixelOutput(torch.cat([-output.logits, output.logits], 1))
     torch.testing.assert_close(

@@ -5,15 +5,9 @@ import torch
 from torch.nn import functional as F
 
 from segwright.contracts import CenterOutput, PixelOutput, Targets
-from segwright.losses.pixel import (
-    AuxiliaryLoss,
-    BoundaryCrossEntropy,
-    CrossEntropy,
-    Dice,
-    Focal,
-    SumOfLosses,
-    subsample,
-)
+from segwright.losses.combination import AuxiliaryLoss, SumOfLosses
+from segwright.losses.pixel import BoundaryCrossEntropy, CrossEntropy, Dice, Focal
+from segwright.losses.resolution import subsample
 
 
 def case(size: tuple[int, int] = (8, 10)) -> tuple[PixelOutput, Targets]:
@@ -37,33 +31,38 @@ def test_sum_over_count_is_the_usual_mean() -> None:
 def test_class_weights_and_smoothing_are_those_of_torch() -> None:
     output, targets = case()
     weights = (0.5, 1.0, 2.0)
-    found = CrossEntropy(weights, smoothing=0.1)(output, targets)["ce"]
+    total = CrossEntropy(weights, label_smoothing=0.1)(output, targets)["ce"]
     options = {"weight": torch.tensor(weights), "label_smoothing": 0.1}
     expected = F.cross_entropy(output.logits, targets.semantic, ignore_index=255, reduction="sum", **options)
-    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(total, expected)
 
 
-def test_coarse_scores_are_enlarged_to_the_truth() -> None:
+def test_coarse_logits_are_upsampled_to_the_size_of_the_target() -> None:
     _, targets = case()
     coarse = PixelOutput(torch.randn(2, 3, 4, 5))
-    enlarged = F.interpolate(coarse.logits, size=(8, 10), mode="bilinear", align_corners=False)
-    expected = F.cross_entropy(enlarged, targets.semantic, ignore_index=255)
+    upsampled = F.interpolate(coarse.logits, size=(8, 10), mode="bilinear", align_corners=False)
+    expected = F.cross_entropy(upsampled, targets.semantic, ignore_index=255)
     torch.testing.assert_close(mean(CrossEntropy(), coarse, targets), expected)
 
 
-def test_a_reduced_loss_compares_with_the_nearest_pixel_at_the_same_weight() -> None:
+def test_a_loss_at_output_resolution_compares_with_the_nearest_pixel_at_the_same_weight() -> None:
     _, targets = case()
     coarse = PixelOutput(torch.randn(2, 3, 4, 5))
-    own = targets.semantic[:, 1::2, 1::2]
-    found = CrossEntropy(reduced=True)(coarse, targets)["ce"]
-    expected = F.cross_entropy(coarse.logits, own, ignore_index=255, reduction="sum") * 4
-    torch.testing.assert_close(found, expected)
+    nearest = targets.semantic[:, 1::2, 1::2]
+    total = CrossEntropy(at_output_resolution=True)(coarse, targets)["ce"]
+    expected = F.cross_entropy(coarse.logits, nearest, ignore_index=255, reduction="sum") * 4
+    torch.testing.assert_close(total, expected)
 
 
 @pytest.mark.parametrize(
-    "loss", [CrossEntropy(), Dice(), SumOfLosses((CrossEntropy(reduced=True), Dice(0.5, reduced=True)))]
+    "loss",
+    [
+        CrossEntropy(),
+        Dice(),
+        SumOfLosses((CrossEntropy(at_output_resolution=True), Dice(0.5, at_output_resolution=True))),
+    ],
 )
-def test_without_truth_the_loss_is_zero_and_so_is_its_gradient(loss) -> None:
+def test_without_valid_pixels_the_loss_is_zero_and_so_is_its_gradient(loss) -> None:
     output, _ = case()
     targets = Targets(torch.full((2, 8, 10), 255))
     counts = loss.counts(targets)
@@ -83,17 +82,17 @@ def test_ignored_pixels_get_no_gradient(loss) -> None:
 
 def test_dice_equals_its_formula() -> None:
     output, targets = case()
-    shares = output.logits.softmax(1)[:, :, 2:]
+    probabilities = output.logits.softmax(1)[:, :, 2:]
     truth = F.one_hot(targets.semantic[:, 2:], 3).permute(0, 3, 1, 2)
-    both = (shares * truth).sum((0, 2, 3))
-    coefficient = (2 * both + 1) / (shares.sum((0, 2, 3)) + truth.sum((0, 2, 3)) + 1)
+    both = (probabilities * truth).sum((0, 2, 3))
+    coefficient = (2 * both + 1) / (probabilities.sum((0, 2, 3)) + truth.sum((0, 2, 3)) + 1)
     torch.testing.assert_close(mean(Dice(), output, targets), (1 - coefficient).mean())
 
 
 def test_auxiliary_heads_count_by_their_weight() -> None:
     output, targets = case()
     both = PixelOutput(output.logits, (output.logits,))
-    sums = CrossEntropy(auxiliary=0.4)(both, targets)
+    sums = CrossEntropy(auxiliary_weight=0.4)(both, targets)
     torch.testing.assert_close(sums["auxiliary"], 0.4 * sums["ce"])
 
 
@@ -101,49 +100,51 @@ def test_weights_of_classes_divide_if_asked_as_in_torch() -> None:
     output, targets = case()
     weights = (0.5, 1.0, 2.0)
     expected = F.cross_entropy(output.logits, targets.semantic, torch.tensor(weights), ignore_index=255)
-    torch.testing.assert_close(mean(CrossEntropy(weights, per_weight=True), output, targets), expected)
+    torch.testing.assert_close(
+        mean(CrossEntropy(weights, normalize_by_weights=True), output, targets), expected
+    )
 
 
-@pytest.mark.parametrize(("rate", "size"), [(8, (24, 32)), (4, (22, 31)), (3, (9, 10))])
-def test_thinned_truth_is_that_of_nearest_resizing_on_a_padded_canvas(
-    rate: int, size: tuple[int, int]
+@pytest.mark.parametrize(("stride", "size"), [(8, (24, 32)), (4, (22, 31)), (3, (9, 10))])
+def test_a_subsampled_label_map_is_that_of_nearest_resizing_on_a_padded_canvas(
+    stride: int, size: tuple[int, int]
 ) -> None:
     semantic = torch.randint(0, 9, (2, *size))
-    rows, columns = (-side % rate for side in size)
+    rows, columns = (-side % stride for side in size)
     canvas = F.pad(semantic, (0, columns, 0, rows), value=255)
-    small = tuple(side // rate for side in canvas.shape[1:])
+    small = tuple(side // stride for side in canvas.shape[1:])
     expected = F.interpolate(canvas[:, None].float(), size=small, mode="nearest-exact")[:, 0].long()
-    assert torch.equal(subsample(semantic, rate), expected)
+    assert torch.equal(subsample(semantic, stride), expected)
     output = PixelOutput(torch.randn(2, 9, *small))
     usual = F.cross_entropy(output.logits, expected, ignore_index=255)
-    torch.testing.assert_close(mean(CrossEntropy(rate=rate), output, Targets(semantic)), usual)
+    torch.testing.assert_close(mean(CrossEntropy(label_stride=stride), output, Targets(semantic)), usual)
 
 
-def test_the_sum_over_refinements_and_over_scales_of_s3() -> None:
+def test_the_sum_over_refinements_and_over_scales_of_pytorch_deeplab() -> None:
     _, targets = case()
     first, second, small = torch.randn(2, 3, 8, 10), torch.randn(2, 3, 8, 10), torch.randn(2, 3, 4, 5)
     usual = [F.cross_entropy(x, targets.semantic, ignore_index=255) for x in (first, second)]
-    found = mean(CrossEntropy(auxiliary=1.0), PixelOutput(first, (second,)), targets)
-    torch.testing.assert_close(found, sum(usual))
+    value = mean(CrossEntropy(auxiliary_weight=1.0), PixelOutput(first, (second,)), targets)
+    torch.testing.assert_close(value, sum(usual))
     nearest = targets.semantic[:, 1::2, 1::2]
     usual.append(F.cross_entropy(small, nearest, ignore_index=255))
-    loss = CrossEntropy(auxiliary=1.0, reduced_auxiliary=True)
+    loss = CrossEntropy(auxiliary_weight=1.0, auxiliary_at_output_resolution=True)
     torch.testing.assert_close(mean(loss, PixelOutput(first, (second, small)), targets), sum(usual))
 
 
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0, 5.0])
-def test_focal_equals_its_formula_and_ignores_void(gamma: float) -> None:
+def test_focal_equals_its_formula_and_leaves_out_ignored_pixels(gamma: float) -> None:
     output, targets = case()
     each = F.cross_entropy(output.logits, targets.semantic, ignore_index=255, reduction="none")[:, 2:]
     expected = ((1 - (-each).exp()) ** gamma * each).mean()
     torch.testing.assert_close(mean(Focal(gamma), output, targets), expected)
 
 
-def test_the_constant_factor_of_s4_changes_gradients_and_not_values() -> None:
+def test_a_detached_factor_changes_gradients_and_not_values() -> None:
     output, targets = case()
     values, gradients = [], []
-    for constant in (False, True):
-        value = mean(Focal(constant_factor=constant), output, targets)
+    for detach in (False, True):
+        value = mean(Focal(detach_factor=detach), output, targets)
         values.append(value)
         gradients.append(torch.autograd.grad(value, output.logits)[0])
     assert torch.equal(*values)
@@ -154,25 +155,25 @@ def test_weights_fall_with_the_distance_to_the_next_border() -> None:
     truth = torch.zeros(1, 7, 20, dtype=torch.int64)
     truth[:, :, 10:] = 1
     truth[:, :, 18:] = 255
-    weights = BoundaryCrossEntropy(extra=4.0, width=2.0).weights(truth)
+    weights = BoundaryCrossEntropy(extra_weight=4.0, sigma=2.0).weights(truth)
     expected = 1 + 4 * torch.exp(-((torch.arange(1, 6) / 2.0) ** 2) / 2)
     torch.testing.assert_close(weights[0, 3, 10:15], expected)
     torch.testing.assert_close(weights[0, 3, 5:10].flip(0), expected)
     assert weights[0, 3, 0] == 1
-    assert weights[0, 3, 17] == pytest.approx(1.0, abs=0.01)  # void makes no border
+    assert weights[0, 3, 17] == pytest.approx(1.0, abs=0.01)  # ignored pixels make no border
 
 
 def test_equal_weights_make_the_boundary_loss_plain_cross_entropy() -> None:
     output, targets = case()
     torch.testing.assert_close(
-        mean(BoundaryCrossEntropy(extra=0.0), output, targets), mean(CrossEntropy(), output, targets)
+        mean(BoundaryCrossEntropy(extra_weight=0.0), output, targets), mean(CrossEntropy(), output, targets)
     )
 
 
 @pytest.mark.parametrize(
-    "loss", [Focal(), Focal(0.5, (1.0, 2.0, 0.5)), BoundaryCrossEntropy(), Focal(reduced=True)]
+    "loss", [Focal(), Focal(0.5, (1.0, 2.0, 0.5)), BoundaryCrossEntropy(), Focal(at_output_resolution=True)]
 )
-def test_gradients_are_right_void_has_none_and_nothing_is_zero(loss) -> None:
+def test_gradients_are_right_ignored_pixels_have_none_and_nothing_is_zero(loss) -> None:
     output, targets = case((4, 5))
     leaf = output.logits.detach().double().requires_grad_()
     assert torch.autograd.gradcheck(lambda x: mean(loss, PixelOutput(x), targets), (leaf,))
@@ -194,7 +195,7 @@ def test_a_pixel_that_is_surely_right_has_a_finite_gradient() -> None:
         )
 
 
-def test_losses_go_over_auxiliary_heads_by_name() -> None:
+def test_an_auxiliary_loss_sums_over_the_heads() -> None:
     output, targets = case()
     both = PixelOutput(output.logits, (output.logits, output.logits))
     sums = AuxiliaryLoss(Focal(), 0.5)(both, targets)
@@ -208,7 +209,7 @@ def test_two_terms_of_one_name_are_refused() -> None:
         SumOfLosses((CrossEntropy(), CrossEntropy()))(output, targets)
 
 
-def test_the_semantic_scores_of_centers_are_taken_alike() -> None:
+def test_the_class_logits_of_a_center_output_are_used() -> None:
     output, targets = case()
     centers = CenterOutput(output.logits, torch.zeros(2, 1, 8, 10), torch.zeros(2, 2, 8, 10))
     torch.testing.assert_close(mean(CrossEntropy(), centers, targets), mean(CrossEntropy(), output, targets))

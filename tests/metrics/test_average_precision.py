@@ -10,7 +10,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from segwright.labels import LabelSpace
-from segwright.metrics.average_precision import AveragePrecision, Kind
+from segwright.metrics.average_precision import AveragePrecision, IouType
 from segwright.samples import PredictedSegment, Segment
 
 LABELS = LabelSpace(
@@ -48,7 +48,7 @@ def scene(seed: int, count: int = 14) -> Image:
     return prediction, predicted, truth, segments
 
 
-def official(images: list[Image], kind: Kind, *, most: int = 100) -> COCOeval:
+def official(images: list[Image], kind: IouType, *, most: int = 100) -> COCOeval:
     """pycocotools on masks encoded one by one."""
     rows: dict[str, list[dict[str, Any]]] = {"annotations": [], "results": []}
     for n, (prediction, predicted, truth, segments) in enumerate(images):
@@ -81,9 +81,9 @@ def official(images: list[Image], kind: Kind, *, most: int = 100) -> COCOeval:
 
 
 @pytest.mark.parametrize("kind", ["mask", "box"])
-def test_it_equals_pycocotools_to_the_last_bit(kind: Kind) -> None:
+def test_it_equals_pycocotools_to_the_last_bit(kind: IouType) -> None:
     images = [scene(seed) for seed in range(8)]
-    metric = AveragePrecision(LABELS, kind=kind)
+    metric = AveragePrecision(LABELS, iou_type=kind)
     for image in images:
         metric.add(*image)
     evaluation = official(images, kind)
@@ -177,14 +177,14 @@ def test_true_objects_may_overlap() -> None:
     prediction = np.full((12, 12), -1, np.int32)
     prediction[1:9, 1:9] = 2001
     metric = AveragePrecision(LABELS)
-    metric.add_annotated(prediction, [PredictedSegment(2001, 2, 64, 0.7)], rows)
+    metric.add_with_annotations(prediction, [PredictedSegment(2001, 2, 64, 0.7)], rows)
     result = metric.result()
     assert result["class"]["car"]["ap"] == pytest.approx(1)  # whole, although a map would have a hole in it
     assert result["class"]["person"]["ap"] == 0
     with pytest.raises(ValueError, match="its size is"):
-        metric.add_annotated(np.zeros((3, 3)), [], rows)
+        metric.add_with_annotations(np.zeros((3, 3)), [], rows)
     with pytest.raises(ValueError, match="value 99 is not in label space 'streets'"):
-        metric.add_annotated(np.zeros((12, 12)), [], [{"category_id": 99, "segmentation": square}])
+        metric.add_with_annotations(np.zeros((12, 12)), [], [{"category_id": 99, "segmentation": square}])
 
 
 def test_what_does_not_correspond_is_an_error() -> None:

@@ -9,7 +9,7 @@ from sklearn.metrics import jaccard_score, precision_recall_fscore_support
 from tests.augmentation_samples import LABELS
 
 from segwright.labels import LabelSpace
-from segwright.metrics.binary import BinaryScores
+from segwright.metrics.binary import BinaryConfusion
 
 TWO = LabelSpace("two", ("other", "road"), ((0, 0, 0), (9, 9, 9)), (0, 1))
 TRUTH = arrays.arrays(np.uint8, (5, 6), elements=st.sampled_from([0, 1, 2, 3, 255]))
@@ -19,7 +19,7 @@ ANSWERS = arrays.arrays(np.bool_, (4, 5, 6))
 def test_a_hand_counted_image() -> None:
     truth = np.array([[1, 1, 0, 0, 255]], np.uint8)
     binary_masks = np.array([[[True, False, True, False, True]]])
-    metric = BinaryScores(TWO)
+    metric = BinaryConfusion(TWO)
     assert metric.add(binary_masks, truth).tolist() == [[0, 0, 0], [1, 1, 1]]
     result = metric.result()
     assert result["class"]["road"] == {"iou": 1 / 3, "f1": 0.5, "precision": 0.5, "recall": 0.5}
@@ -30,7 +30,7 @@ def test_a_hand_counted_image() -> None:
 @settings(deadline=None, max_examples=40)
 @given(binary_masks=ANSWERS, truth=TRUTH)
 def test_every_class_equals_scikit_learn(binary_masks: np.ndarray, truth: np.ndarray) -> None:
-    metric, known = BinaryScores(LABELS), truth != 255
+    metric, known = BinaryConfusion(LABELS), truth != 255
     metric.add(binary_masks, truth)
     rows = metric.result()["class"]
     for place, name in enumerate(LABELS.names):
@@ -47,7 +47,7 @@ def test_every_class_equals_scikit_learn(binary_masks: np.ndarray, truth: np.nda
 @settings(deadline=None, max_examples=20)
 @given(st.lists(st.tuples(ANSWERS, TRUTH), min_size=1, max_size=4), st.randoms())
 def test_neither_order_nor_grouping_of_images_matters(pairs: list, random: object) -> None:
-    straight, first, second = BinaryScores(LABELS), BinaryScores(LABELS), BinaryScores(LABELS)
+    straight, first, second = BinaryConfusion(LABELS), BinaryConfusion(LABELS), BinaryConfusion(LABELS)
     for pair in pairs:
         straight.add(*pair)
     for pair in reversed(pairs):
@@ -59,4 +59,4 @@ def test_neither_order_nor_grouping_of_images_matters(pairs: list, random: objec
 @pytest.mark.parametrize("shape", [(4, 5, 7), (5, 5, 6), (2, 5, 7)])
 def test_maps_that_do_not_fit_are_an_error(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="expected equal sizes and a channel for class 1 or for each class"):
-        BinaryScores(LABELS).add(np.zeros(shape, bool), np.zeros((5, 6), np.uint8))
+        BinaryConfusion(LABELS).add(np.zeros(shape, bool), np.zeros((5, 6), np.uint8))

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segwright.labels import LabelSpace
-from segwright.metrics.cityscapes_ap import OVERLAPS, CityscapesAP, Overlaps
+from segwright.metrics.cityscapes_ap import IOU_THRESHOLDS, CityscapesAP, InstanceOverlaps
 from segwright.samples import PredictedSegment, Segment
 
 LABELS = LabelSpace(
@@ -27,19 +27,19 @@ def persons(*scores: float) -> list[PredictedSegment]:
     return [PredictedSegment(1 + i, 1, 0, score) for i, score in enumerate(scores)]
 
 
-def person(image: Image, smallest: int = 100) -> dict[str, float]:
-    metric = CityscapesAP(LABELS, smallest)
+def person(image: Image, min_area: int = 100) -> dict[str, float]:
+    metric = CityscapesAP(LABELS, min_area)
     metric.add(*image)
     return metric.result()["class"]["person"]  # type: ignore[no-any-return]
 
 
-def by_definition(images: list[Image], k: int, overlap: float, smallest: int) -> float:
+def by_definition(images: list[Image], k: int, overlap: float, min_area: int) -> float:
     """The rules as they read: pair after pair, threshold after threshold."""
     examples: list[tuple[float, bool]] = []
     objects = predictions = 0
     for prediction, predicted, truth, segments in images:
         masks = {s.id: truth == s.id for s in segments if s.class_index == k}
-        real = {s.id for s in segments if s.id in masks and not s.crowd and masks[s.id].sum() >= smallest}
+        real = {s.id for s in segments if s.id in masks and not s.crowd and masks[s.id].sum() >= min_area}
         own = [(s.score, prediction == s.id) for s in predicted if s.class_index == k]
         own = [(score, mask) for score, mask in own if mask.any()]
         objects += len(real)
@@ -55,7 +55,7 @@ def by_definition(images: list[Image], k: int, overlap: float, smallest: int) ->
             for s in segments:
                 if s.class_index == k:
                     inside = (masks[s.id] & mask).sum()
-                    free += inside * s.crowd + inside * (masks[s.id].sum() < smallest)
+                    free += inside * s.crowd + inside * (masks[s.id].sum() < min_area)
             if not ids and free / mask.sum() <= overlap:
                 examples.append((score, False))
     if not objects or not predictions:
@@ -97,7 +97,7 @@ def test_it_is_what_the_rules_say(found: list[Image]) -> None:
     halves[0].combine(halves[1].state)
     result = halves[0].result()
     for k, name in ((1, "person"), (2, "car")):
-        wanted = [by_definition(found, k, overlap, 6) for overlap in OVERLAPS]
+        wanted = [by_definition(found, k, overlap, 6) for overlap in IOU_THRESHOLDS]
         assert result["class"][name]["ap"] == pytest.approx(np.mean(wanted), nan_ok=True)
         assert result["class"][name]["ap50"] == pytest.approx(wanted[0], nan_ok=True)
     here = [v for v in result["class"].values() if not math.isnan(v["ap"])]
@@ -116,14 +116,22 @@ def test_objects_below_a_hundred_pixels_are_neither_found_nor_missed() -> None:
     truth = row((1, 99), (2, 100))
     image = row((1, 99), (2, 100)), persons(0.9, 0.5), truth, [Segment(1, 1), Segment(2, 1)]
     assert person(image)["ap"] == 1
-    assert person(image, smallest=101) == pytest.approx({"ap": math.nan, "ap50": math.nan}, nan_ok=True)
+    assert person(image, min_area=101) == pytest.approx({"ap": math.nan, "ap50": math.nan}, nan_ok=True)
 
 
 def test_the_surer_of_two_that_find_one_object_is_the_hit() -> None:
-    numbers = {"truth_area": [100], "area": [100, 100], "truth_class": [1], "classes": [1, 1], "void": [0, 0]}
+    numbers = {
+        "truth_area": [100],
+        "prediction_area": [100, 100],
+        "truth_class": [1],
+        "prediction_class": [1, 1],
+        "void": [0, 0],
+    }
     arrays = {name: np.array(values) for name, values in numbers.items()}
     metric = CityscapesAP(LABELS)
-    image = Overlaps(np.array([[90, 80]]), groups=np.array([False]), scores=np.array([0.5, 0.9]), **arrays)
+    image = InstanceOverlaps(
+        np.array([[90, 80]]), groups=np.array([False]), scores=np.array([0.5, 0.9]), **arrays
+    )
     metric.add_overlaps(image)  # IoU 0.82 and 0.67
     examples = metric.state[0]
     assert sorted(examples[examples[:, 1] == 0, 2:].tolist()) == [[0.5, 0.0], [0.9, 1.0]]

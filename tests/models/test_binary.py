@@ -18,7 +18,7 @@ from segwright.models.weights.model_file import read_model, write_model
 
 # A mask of 0 and 255, the values of which are no class indices.
 MASKS = LabelSpace("masks", ("background", "cell"), ((0, 0, 0), (9, 9, 9)), (0, 255), ignored=())
-CONFIG = BinaryConfig(SmallFPNConfig(widths=(16, 32), depths=(1, 1), stem=16, decoder=16))
+CONFIG = BinaryConfig(SmallFPNConfig(channels=(16, 32), depths=(1, 1), stem_channels=16, decoder_channels=16))
 
 
 def test_there_is_one_score_a_pixel_and_the_labels_stay_two(tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def test_the_sum_of_dilated_classifiers() -> None:
 
 
 def test_a_refinement_block_follows_the_equations() -> None:
-    block = RefinementBlock(6, 3, 2, width=5)
+    block = RefinementBlock(6, 3, 2, channels=5)
     x = torch.randn(1, 6, 8, 8)
     features, scores = block(x)
     inner = F.relu(block.inner(x))

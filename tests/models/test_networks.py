@@ -14,8 +14,8 @@ from segwright.models.small_fpn import Block, SmallFPNConfig
 from segwright.models.unet import UNetConfig
 
 CONFIGS = [
-    SmallFPNConfig(widths=(8, 16, 24), depths=(1, 2, 1), stem=8, decoder=12),
-    UNetConfig(TimmConfig("resnet18"), widths=(32, 16, 8)),
+    SmallFPNConfig(channels=(8, 16, 24), depths=(1, 2, 1), stem_channels=8, decoder_channels=12),
+    UNetConfig(TimmConfig("resnet18"), decoder_channels=(32, 16, 8)),
 ]
 IDS = ["pyramid", "unet"]
 

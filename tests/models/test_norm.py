@@ -10,7 +10,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import nn
 
-from segwright.models.layers.norm_layers import GlobalBatchNorm2d, make_global
+from segwright.models.layers.norm_layers import SynchronizedBatchNorm2d, synchronize_norms
 
 
 def network() -> nn.Module:
@@ -25,7 +25,7 @@ def images() -> torch.Tensor:
 def _work(rank: int, port: int, folder: str) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
-    model = make_global(network())
+    model = synchronize_norms(network())
     mine = images()[:2] if rank == 0 else images()[2:]  # uneven on purpose
     mine.requires_grad_(True)
     model(mine).square().sum().backward()
@@ -54,7 +54,7 @@ def test_two_uneven_processes_equal_one_in_values_gradients_and_statistics(tmp_p
 
 
 def test_alone_it_is_plain_batch_norm() -> None:
-    plain, other = network(), make_global(network())
-    assert isinstance(other[1], GlobalBatchNorm2d)
+    plain, other = network(), synchronize_norms(network())
+    assert isinstance(other[1], SynchronizedBatchNorm2d)
     assert torch.equal(plain(images()), other(images()))
     assert plain.state_dict().keys() == other.state_dict().keys()

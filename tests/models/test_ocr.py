@@ -10,7 +10,7 @@ from tests import small
 from segwright.contracts import InputContract
 from segwright.models.backbones.resnet import ResNetConfig
 from segwright.models.layers.norm_config import Norm
-from segwright.models.layers.resize import side_by_side
+from segwright.models.layers.resize import upsample_concat
 from segwright.models.ocr import ObjectAttention, OCRConfig
 
 
@@ -29,13 +29,13 @@ def test_attention_is_a_softmax_over_objects() -> None:
 
 def test_objects_are_means_of_pixels_weighted_by_their_region() -> None:
     torch.manual_seed(0)
-    model: Any = OCRConfig(ResNetConfig(18), width=16, inner=8).build(small.LABELS, InputContract()).eval()
+    model: Any = OCRConfig(ResNetConfig(18), channels=16, key_channels=8).build(small.LABELS, InputContract()).eval()
     images = torch.randn(1, 3, 64, 96)
     seen: list[Any] = []
     model.attention.register_forward_pre_hook(lambda module, inputs: seen.append(inputs))
     with torch.inference_mode():
         output = model(images)
-        x = side_by_side(model.backbone(images)[-4:])
+        x = upsample_concat(model.backbone(images)[-4:])
         regions, pixels = model.regions(x), model.pixels(x)
     torch.testing.assert_close(output.auxiliary[0], regions)
     weights = regions.flatten(2).softmax(2)[0]  # over all pixels, for each class

@@ -28,14 +28,14 @@ from segwright.models.panoptic_deeplab import PanopticDeepLabConfig
 from segwright.models.weights.model_file import read_model, write_model
 
 LABELS = replace(small.LABELS, things=("red",))
-SMALL = ASPPConfig((1, 2), width=16, projected=16, pooled="bare")
+SMALL = ASPPConfig((1, 2), channels=16, out_channels=16, pooled="bare")
 R16 = ResNetConfig(18, output_stride=16)
 
 
 def config(backbone: Any = R16, strides: tuple[int, ...] = (8, 4), **fields: Any) -> PanopticDeepLabConfig:
     low = tuple(8 * (place + 1) for place in range(len(strides)))[::-1]
     branches = {"semantic": DecoderBranch(SMALL, low, 24, 16), "instance": DecoderBranch(SMALL, low, 16, 8)}
-    return PanopticDeepLabConfig(backbone, strides=strides, **(branches | fields))
+    return PanopticDeepLabConfig(backbone, skip_strides=strides, **(branches | fields))
 
 
 def build(given: PanopticDeepLabConfig, bands: int = 3) -> Any:
@@ -169,7 +169,7 @@ def test_classes_alone_are_a_pixel_output() -> None:
             r"has 3 projected widths \(8, 8, 8\) for maps at strides 8, 4",
         ),
         (
-            {"convs": ConvStack(kernel=4)},
+            {"convs": ConvStack(kernel_size=4)},
             "1 convolutions of 4x4 in a row; expected one or more with an odd kernel",
         ),
         ({"convs": ConvStack(count=0)}, "0 convolutions of 5x5 in a row; expected one or more"),
@@ -194,12 +194,12 @@ def test_the_decoder_fuses_its_maps_from_coarse_to_fine(finer_first: bool) -> No
     torch.manual_seed(0)
     backbone = ResNetConfig(18).build(3).eval()
     decoder = AtrousDecoder(
-        DecoderBranch(SMALL, (12, 8), width=24),
+        DecoderBranch(SMALL, (12, 8), channels=24),
         backbone,
         (16, 4),
         Norm(),
         align_corners=False,
-        finer_first=finer_first,
+        skip_first=finer_first,
     ).eval()
     with torch.inference_mode():
         maps = backbone(torch.randn(1, 3, 65, 97))

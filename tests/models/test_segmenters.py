@@ -32,31 +32,31 @@ from segwright.models.upernet import UPerNetConfig
 from segwright.models.weights.model_file import read_model, write_model
 
 R8, R16, R32 = (ResNetConfig(18, output_stride=stride) for stride in (8, 16, 32))  # type: ignore[arg-type]
-SMALL = ASPPConfig((1, 2), width=16, projected=16)
+SMALL = ASPPConfig((1, 2), channels=16, out_channels=16)
 
 CONFIGS: dict[str, tuple[Any, int]] = {  # and the stride of its scores
-    "pspnet": (PSPNetConfig(R8, width=16, align_corners=True, pools_first=True), 8),
+    "pspnet": (PSPNetConfig(R8, channels=16, align_corners=True, pooled_first=True), 8),
     "pspnet_two_heads": (
-        PSPNetConfig(R8, width=16, auxiliary=(AuxiliaryHeadConfig(), AuxiliaryHeadConfig(-3, hidden=0.25))),
+        PSPNetConfig(R8, channels=16, auxiliary=(AuxiliaryHeadConfig(), AuxiliaryHeadConfig(-3, hidden_ratio=0.25))),
         8,
     ),
     "c1_deepsup": (FCNConfig(R16, dropout=0.0, auxiliary=(AuxiliaryHeadConfig(),)), 16),
-    "c5": (FCNConfig(VGGConfig(16, output_stride=8), hidden=0.0), 8),
-    "fcn_hrnet": (FCNConfig(HRNetConfig(18), merge=True), 4),
-    "pspnet_hrnet": (PSPNetConfig(HRNetConfig(18), merge=True), 4),
+    "c5": (FCNConfig(VGGConfig(16, output_stride=8), hidden_ratio=0.0), 8),
+    "fcn_hrnet": (FCNConfig(HRNetConfig(18), merge_levels=True), 4),
+    "pspnet_hrnet": (PSPNetConfig(HRNetConfig(18), merge_levels=True), 4),
     "deeplab_v2": (DeepLabV2Config(R8), 8),
     "deeplab_v2_refinement": (DeepLabV2Config(R8, refinement=True), 8),
     "deeplab_v2_scales": (DeepLabV2Config(R8, scales=(1.0, 0.75, 0.5)), 8),
     "deeplab_v3": (DeepLabV3Config(R16, SMALL, auxiliary=(AuxiliaryHeadConfig(),)), 16),
-    "deeplab_v3_bare": (DeepLabV3Config(R32, replace(SMALL, pooled="bare", separable=True), hidden=0), 32),
-    "deeplab_v3plus": (DeepLabV3PlusConfig(R16, SMALL, width=16), 4),
+    "deeplab_v3_bare": (DeepLabV3Config(R32, replace(SMALL, pooled="bare", separable=True), hidden_channels=0), 32),
+    "deeplab_v3plus": (DeepLabV3PlusConfig(R16, SMALL, channels=16), 4),
     "deeplab_v3plus_dense": (DeepLabV3PlusConfig(R8, SMALL, separable=False, align_corners=True), 4),
-    "upernet": (UPerNetConfig(R32, width=16, pooled_width=16, auxiliary=(AuxiliaryHeadConfig(),)), 4),
-    "ocr": (OCRConfig(HRNetConfig(18), width=32, inner=16), 4),
-    "segformer": (SegFormerConfig(width=32), 4),
-    "ddrnet": (DDRNetConfig(width=8, hidden=16, context=16), 8),
-    "plain_unet": (PlainUNetConfig(widths=(8, 16, 16)), 1),
-    "unet": (UNetConfig(TimmConfig("resnet18"), widths=(32, 16, 8)), 4),
+    "upernet": (UPerNetConfig(R32, channels=16, pooled_channels=16, auxiliary=(AuxiliaryHeadConfig(),)), 4),
+    "ocr": (OCRConfig(HRNetConfig(18), channels=32, key_channels=16), 4),
+    "segformer": (SegFormerConfig(channels=32), 4),
+    "ddrnet": (DDRNetConfig(channels=8, hidden_channels=16, context_channels=16), 8),
+    "plain_unet": (PlainUNetConfig(channels=(8, 16, 16)), 1),
+    "unet": (UNetConfig(TimmConfig("resnet18"), decoder_channels=(32, 16, 8)), 4),
 }
 
 
@@ -116,7 +116,7 @@ def test_to_disk_and_back(name: str, tmp_path: Path) -> None:
 
 
 def test_auxiliary_heads_run_in_training_or_always() -> None:
-    due = (AuxiliaryHeadConfig(), AuxiliaryHeadConfig(when="always"))
+    due = (AuxiliaryHeadConfig(), AuxiliaryHeadConfig(in_evaluation=True))
     model = build(FCNConfig(R16, auxiliary=due))
     images = torch.randn(2, 3, 64, 64)
     assert len(model.train()(images).auxiliary) == 2
@@ -132,12 +132,12 @@ def test_a_written_model_forgets_the_file_it_started_from(tmp_path: Path) -> Non
     assert config.backbone.weights is not None  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("kind", ["instance", "group", "evonorm_s0", "inplace", "s2_syncbn"])
+@pytest.mark.parametrize("kind", ["instance", "group", "evonorm_s0", "inplace", "csail_syncbn"])
 def test_any_norm_everywhere_even_on_one_image(kind: Any) -> None:
     norm = Norm(kind)
     backbone = ResNetConfig(18, output_stride=8, norm=norm)
     for config in (
-        PSPNetConfig(backbone, width=64, norm=norm, auxiliary=()),
+        PSPNetConfig(backbone, channels=64, norm=norm, auxiliary=()),
         DeepLabV3Config(backbone, replace(SMALL, width=64), norm=norm),
     ):
         output = build(config).train()(torch.randn(1, 3, 64, 64))
@@ -145,11 +145,11 @@ def test_any_norm_everywhere_even_on_one_image(kind: Any) -> None:
 
 
 def test_the_head_of_segformer_is_the_papers() -> None:
-    model = build(SegFormerConfig(ResNetConfig(18), width=8)).eval()
+    model = build(SegFormerConfig(ResNetConfig(18), channels=8)).eval()
     maps = model.backbone(torch.randn(1, 3, 64, 64))  # type: ignore[operator]
     head: Any = model.head
-    from segwright.models.layers.resize import side_by_side
+    from segwright.models.layers.resize import upsample_concat
 
     projected = [project(x) for project, x in zip(head.project, maps[-4:], strict=True)]
-    wanted = head.classifier(head.mix(side_by_side(projected)))
+    wanted = head.classifier(head.mix(upsample_concat(projected)))
     torch.testing.assert_close(head(maps), wanted, rtol=1e-4, atol=1e-5)

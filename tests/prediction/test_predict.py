@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -10,46 +11,133 @@ import pytest
 import torch
 from PIL import Image
 from tests import small
+from torchvision.models import segmentation
 
 import segwright
-from segwright.contracts import InputContract
+from segwright.contracts import InputContract, Model
 from segwright.data.reading.label_maps import read_map, write_png
 from segwright.errors import UserError
 from segwright.models.small_fpn import SmallFPNConfig
 from segwright.models.small_panoptic_fpn import SmallPanopticFPNConfig
 from segwright.models.weights.model_file import read_model, write_model
-from segwright.prediction.predict import find_images, predict_files
+from segwright.prediction.predict_files import find_images, predict_files
 
 
 @pytest.fixture
-def model() -> torch.nn.Module:
+def model() -> Model:
     torch.manual_seed(0)
-    return small.recipe().model.build(small.LABELS, InputContract()).eval()  # type: ignore[no-any-return]
+    return small.recipe().model.build(small.LABELS, InputContract()).eval()
 
 
 def picture(height: int = 37, width: int = 53) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 255, (height, width, 3), np.uint8)
 
 
-def test_path_pil_and_array_give_the_same(model: torch.nn.Module, tmp_path: Path) -> None:
-    write_png(tmp_path / "a.png", picture())
-    results = [
-        segwright.predict(model, i).semantic
-        for i in (tmp_path / "a.png", Image.fromarray(picture()), picture())
+def test_every_form_of_an_image_gives_the_same(model: Model, tmp_path: Path) -> None:
+    image = picture()
+    write_png(tmp_path / "a.png", image)
+    tensor = torch.from_numpy(image)
+    forms = [
+        tmp_path / "a.png",
+        str(tmp_path / "a.png"),
+        Image.fromarray(image),
+        image,
+        tensor,
+        tensor.permute(2, 0, 1),
+        tensor.permute(2, 0, 1) / 255,
+        (tensor / 255).double(),
     ]
-    assert results[0].shape == (37, 53)
-    assert (results[0] == results[1]).all()
-    assert (results[0] == results[2]).all()
+    expected = segwright.predict(model, image)
+    assert expected.semantic.shape == (37, 53)
+    predictions = segwright.predict(model, forms)
+    assert [prediction.name for prediction in predictions] == ["a", "a", *["image"] * 6]
+    for prediction in predictions:
+        assert (prediction.image == image).all()
+        assert (prediction.semantic == expected.semantic).all()
+    assert len(segwright.predict(model, (image, image))) == 2
+    assert segwright.predict(model, []) == []
 
 
-def test_what_is_no_image_is_refused(model: torch.nn.Module, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="expected RGB uint8"):
-        segwright.predict(model, np.zeros((4, 4), np.uint8))
-    with pytest.raises(UserError, match="cannot be read"):
-        segwright.predict(model, tmp_path / "none.png")
+def test_bands_come_as_arrays_and_tensors_with_their_own_values() -> None:
+    torch.manual_seed(0)
+    input = InputContract("bands", mean=(0.0,) * 4, std=(1.0,) * 4, fill_value=(0.0,) * 4)
+    model = small.recipe().model.build(small.LABELS, input).eval()
+    image = np.random.default_rng(0).normal(size=(20, 30, 4)).astype(np.float32) * 100
+    predictions = segwright.predict(model, [image, torch.from_numpy(image).permute(2, 0, 1)])
+    assert (predictions[0].image == predictions[1].image).all()
+    assert (predictions[0].semantic == predictions[1].semantic).all()
+    with pytest.raises(
+        UserError, match=r"array float32 \[20, 30, 3\]; this model expects \[height, width, 4\]"
+    ):
+        segwright.predict(model, image[..., :3])
 
 
-def test_a_model_file_carries_all_it_needs(model: torch.nn.Module, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (np.zeros((4, 4), np.uint8), r"array uint8 \[4, 4\]; expected a path, a PIL image, RGB uint8"),
+        (np.zeros((4, 4, 3), np.float32), r"array float32 \[4, 4, 3\]; expected"),
+        (
+            torch.zeros(4, 4, dtype=torch.uint8),
+            r"tensor uint8 \[4, 4\]; expected one image, \[3, height, width\]",
+        ),
+        (
+            torch.zeros(1, 3, 4, 4),
+            r"tensor float32 \[1, 3, 4, 4\]; expected one image.*give several as a list",
+        ),
+        (torch.full((3, 4, 4), 2.0), r"values 2 to 2; expected 0 to 1, or uint8"),
+        (torch.full((3, 4, 4), float("nan")), "expected 0 to 1"),
+        (torch.zeros(3, 4, 4, dtype=torch.int64), "tensor int64.*expected uint8, or floats from 0 to 1"),
+        ({"image": 1}, "image is of type dict; expected a path"),
+        (None, "image is of type NoneType; expected a path"),
+        (Path("nowhere/none.png"), "cannot be read"),
+    ],
+)
+def test_anything_else_is_refused(model: Model, image: Any, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        segwright.predict(model, image)
+    with pytest.raises(UserError, match=message):
+        segwright.predict(model, [picture(), image])
+
+
+def test_a_model_in_training_predicts_in_evaluation_mode(model: Model) -> None:
+    expected = segwright.predict(model, picture()).semantic
+    model.train()
+    assert (segwright.predict(model, picture()).semantic == expected).all()
+    assert model.training
+
+
+def test_models_are_loaded_by_path_code_and_family(model: Model, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    write_model(run / "best.safetensors", model, small.recipe().model)
+    code = tmp_path / "mine.py"
+    code.write_text("")
+    for source, options in ((run, {}), (str(run / "best.safetensors"), {"code": code})):
+        assert segwright.load(source, **options).labels == small.LABELS
+    published = tmp_path / "published.pth"
+    published.write_bytes(b"")
+    with pytest.raises(UserError, match=r"not a \.safetensors file; give family and architecture"):
+        segwright.load(published)
+    with pytest.raises(UserError, match="no architecture given"):
+        segwright.load(published, family="torchvision")
+    with pytest.raises(UserError, match="2 files; expected one, or the family"):
+        segwright.load([published, published])
+    with pytest.raises(UserError, match="no option 'num_classes' without a family"):
+        segwright.load(run, num_classes=3)
+
+
+def test_a_published_file_of_another_project_is_loaded(tmp_path: Path) -> None:
+    theirs = segmentation.fcn_resnet50(weights=None, weights_backbone=None, num_classes=2, aux_loss=False)
+    torch.save(theirs.state_dict(), tmp_path / "fcn.pth")
+    model = segwright.load(
+        tmp_path / "fcn.pth", family="torchvision", architecture="fcn_resnet50", num_classes=2
+    )
+    (tmp_path / "fcn.pth").unlink()  # 130 MB, which pytest would keep
+    assert segwright.predict(model, picture()).masks().shape == (2, 37, 53)
+
+
+def test_a_model_file_carries_all_it_needs(model: Model, tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     write_model(path, model, small.recipe().model, name="small")
     again = read_model(path)
@@ -60,7 +148,7 @@ def test_a_model_file_carries_all_it_needs(model: torch.nn.Module, tmp_path: Pat
         assert torch.equal(again(image).logits, model(image).logits)
 
 
-def test_a_half_written_model_file_is_refused(model: torch.nn.Module, tmp_path: Path) -> None:
+def test_a_half_written_model_file_is_refused(model: Model, tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     write_model(path, model, small.recipe().model)
     path.write_bytes(path.read_bytes()[:-100])
@@ -70,7 +158,7 @@ def test_a_half_written_model_file_is_refused(model: torch.nn.Module, tmp_path: 
         segwright.load(tmp_path)
 
 
-def test_files_folders_and_globs_are_predicted_in_raw_values(model: torch.nn.Module, tmp_path: Path) -> None:
+def test_files_folders_and_globs_are_predicted_in_raw_values(model: Model, tmp_path: Path) -> None:
     for name in ("a.png", "sub/b.jpg", "sub/c.jpg"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         cv2.imwrite(str(tmp_path / name), picture())
@@ -89,7 +177,7 @@ def test_files_folders_and_globs_are_predicted_in_raw_values(model: torch.nn.Mod
     assert cv2.imread(str(tmp_path / "out" / "overlay" / "a.png")).shape == (37, 53, 3)
 
 
-def test_two_images_of_one_stem_keep_apart(model: torch.nn.Module, tmp_path: Path) -> None:
+def test_two_images_of_one_stem_keep_apart(model: Model, tmp_path: Path) -> None:
     for name in ("a.png", "a.jpg"):
         cv2.imwrite(str(tmp_path / name), picture())
     list(predict_files(model, [str(tmp_path)], tmp_path / "out"))
@@ -97,7 +185,7 @@ def test_two_images_of_one_stem_keep_apart(model: torch.nn.Module, tmp_path: Pat
 
 
 def test_a_source_that_is_nothing_is_refused() -> None:
-    with pytest.raises(UserError, match="no image there"):
+    with pytest.raises(UserError, match="contains no image"):
         find_images(["nowhere/*.png"])
 
 
@@ -105,7 +193,7 @@ def test_objects_come_out_in_official_files_and_pictures(tmp_path: Path) -> None
     torch.manual_seed(0)
     labels = replace(small.LABELS, things=("red", "blue"))
     model = (
-        SmallPanopticFPNConfig(SmallFPNConfig((8,) * 4, (1,) * 4, 8, 8), branch=8)
+        SmallPanopticFPNConfig(SmallFPNConfig((8,) * 4, (1,) * 4, 8, 8), branch_channels=8)
         .build(labels, InputContract())
         .eval()
     )
@@ -122,11 +210,11 @@ def test_objects_come_out_in_official_files_and_pictures(tmp_path: Path) -> None
     assert {row["id"] - 1 for row in rows[0]["segments_info"]} == {s.id for s in prediction.segments}
     things = [s for s in prediction.segments if s.class_index in labels.thing_indices()]
     assert len(json.loads((tmp_path / "out" / "instances.json").read_text())) == len(things)
-    with pytest.raises(UserError, match="no such thing; there are panoptic, instances"):
+    with pytest.raises(UserError, match="unknown format; expected one of panoptic, instances"):
         list(predict_files(model, [str(tmp_path / "12.png")], tmp_path / "other", save=("boxes",)))
 
 
-def test_pictures_of_centers_want_a_model_that_finds_them(model: torch.nn.Module, tmp_path: Path) -> None:
+def test_pictures_of_centers_want_a_model_that_finds_them(model: Model, tmp_path: Path) -> None:
     write_png(tmp_path / "a.png", picture())
-    with pytest.raises(UserError, match="--save offset: the model predicts classes alone"):
+    with pytest.raises(UserError, match="--save offset: the model predicts only classes"):
         list(predict_files(model, [str(tmp_path / "a.png")], tmp_path / "out", save=("offset",)))

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from pycocotools.coco import COCO
 from tests.data.coco_trees import image, save, write_ids
+from tests.golden import recorded as golden
 
 from segwright.data.datasets.cityscapes import CLASSES
 from segwright.data.formats.coco import open_panoptic
-from segwright.data.reading.label_maps import pack, read_map, write_png
-from segwright.data.reading.rle import decode
+from segwright.data.reading.label_maps import pack_rgb, read_map, write_png
+from segwright.data.reading.rle import decode_mask
 from segwright.errors import UserError
 from segwright.evaluation.files.instance import score_cityscapes, score_instances
 from segwright.evaluation.files.panoptic import score_panoptic
@@ -21,13 +22,13 @@ from segwright.metrics.average_precision import AveragePrecision
 from segwright.metrics.cityscapes_ap import CityscapesAP
 from segwright.metrics.panoptic_quality import PanopticQuality
 from segwright.prediction.writers import (
-    FORMATS,
-    CityscapesFiles,
-    InstanceFiles,
-    PanopticFiles,
-    SemanticFiles,
-    ids_in,
+    WRITERS,
+    CityscapesWriter,
+    InstanceWriter,
+    PanopticWriter,
+    SemanticWriter,
     image_id,
+    image_ids_from,
 )
 from segwright.samples import PredictedSegment, Prediction, Segment
 
@@ -44,7 +45,7 @@ GroundTruth = tuple[np.ndarray, list[Segment]]
 
 
 def scene(seed: int) -> tuple[Prediction, GroundTruth]:
-    """Blocks of all classes with some void, and a prediction that is shifted and has other numbers."""
+    """A prediction of blocks of all classes with some void, and its ground truth: the same blocks before a shift."""
     random = np.random.default_rng(seed)
     blocks = random.integers(0, 9, (4, 5))
     truth = np.kron(blocks, np.ones((10, 12), np.int32)).astype(np.int32)
@@ -60,9 +61,11 @@ def scene(seed: int) -> tuple[Prediction, GroundTruth]:
         if label not in [p.id for p in predicted]:
             score = float(random.random()) if segment.class_index else float("nan")
             predicted.append(PredictedSegment(label, segment.class_index, 0, score))
-    found = [PredictedSegment(p.id, p.class_index, int((panoptic == p.id).sum()), p.score) for p in predicted]
+    counted = [
+        PredictedSegment(p.id, p.class_index, int((panoptic == p.id).sum()), p.score) for p in predicted
+    ]
     semantic = np.where(panoptic < 0, 255, panoptic // 1000).astype(np.uint8)
-    return Prediction(semantic, panoptic, tuple(found)), (truth, segments)
+    return Prediction(semantic, panoptic, tuple(counted)), (truth, segments)
 
 
 NAMES = ("000000000012", "000000000007", "aachen_000001_000019_leftImg8bit")
@@ -70,7 +73,7 @@ SCENES = {name: scene(seed) for seed, name in enumerate(NAMES)}
 
 
 def write_truth(root: Path) -> tuple[Path, Path]:
-    """The truth of the scenes as COCO panoptic and as COCO instances."""
+    """The ground truth of the scenes as COCO panoptic and as COCO instances."""
     categories = [
         {"id": raw, "name": name, "isthing": int(name in LABELS.things)}
         for raw, name in zip(LABELS.raw_values, LABELS.names, strict=True)
@@ -79,19 +82,19 @@ def write_truth(root: Path) -> tuple[Path, Path]:
     for name, (_, (ids, segments)) in SCENES.items():
         write_ids(root / "truth" / f"{name}.png", ids)
         images.append(image(image_id(name), f"{name}.jpg") | {"height": SIZE[0], "width": SIZE[1]})
-        listed = []
+        infos = []
         for segment in segments:
             mask = ids == segment.id
-            about = {"id": segment.id, "category_id": LABELS.raw_values[segment.class_index], "iscrowd": 0}
-            about["area"] = int(mask.sum())
-            listed.append(about)
+            row = {"id": segment.id, "category_id": LABELS.raw_values[segment.class_index], "iscrowd": 0}
+            row["area"] = int(mask.sum())
+            infos.append(row)
             if segment.class_index:
                 runs = np.diff([0, *(np.flatnonzero(np.diff(mask.T.ravel())) + 1), mask.size]).tolist()
                 runs = [0, *runs] if mask[0, 0] else runs
                 shape = {"size": list(SIZE), "counts": runs}
                 number = {"id": len(annotations) + 1, "image_id": image_id(name)}
-                annotations.append(about | number | {"segmentation": shape, "bbox": [0, 0, 1, 1]})
-        rows.append({"image_id": image_id(name), "file_name": f"{name}.png", "segments_info": listed})
+                annotations.append(row | number | {"segmentation": shape, "bbox": [0, 0, 1, 1]})
+        rows.append({"image_id": image_id(name), "file_name": f"{name}.png", "segments_info": infos})
     panoptic = {"images": images, "annotations": rows, "categories": categories}
     things = {"images": images, "annotations": annotations, "categories": categories[1:]}
     return save(root / "truth.json", panoptic), save(root / "instances_truth.json", things)
@@ -101,7 +104,10 @@ def test_what_is_written_scores_as_what_was_predicted(tmp_path: Path) -> None:
     panoptic, things = write_truth(tmp_path)
     quality, precision = PanopticQuality(LABELS), AveragePrecision(LABELS)
     order = [NAMES[1], NAMES[0], NAMES[2]]  # by their ids
-    with PanopticFiles(tmp_path / "out", LABELS) as first, InstanceFiles(tmp_path / "out", LABELS) as second:
+    with (
+        PanopticWriter(tmp_path / "out", LABELS) as first,
+        InstanceWriter(tmp_path / "out", LABELS) as second,
+    ):
         for name, (prediction, (ids, segments)) in SCENES.items():
             first.add(name, prediction)
             second.add(name, prediction)
@@ -109,21 +115,21 @@ def test_what_is_written_scores_as_what_was_predicted(tmp_path: Path) -> None:
             pair = prediction.panoptic, prediction.segments, ids, segments
             quality.add(*pair)
             precision.add(*pair, image=order.index(name))
-    found = score_panoptic(panoptic, tmp_path / "out" / "panoptic.json")
-    assert found.pop("images") == 3
-    assert found == quality.result()
-    assert 0 < found["all"]["pq"] < 1
+    scores = score_panoptic(panoptic, tmp_path / "out" / "panoptic.json")
+    assert scores.pop("images") == 3
+    assert scores == quality.result()
+    assert 0 < scores["all"]["pq"] < 1
     result = score_instances(things, tmp_path / "out" / "instances.json")
     assert result.pop("images") == 3
     assert repr(result) == repr(precision.result())
 
 
-def test_a_panoptic_map_says_class_and_instance(tmp_path: Path) -> None:
+def test_a_panoptic_map_holds_class_and_instance(tmp_path: Path) -> None:
     prediction, _ = SCENES[NAMES[0]]
-    with PanopticFiles(tmp_path, LABELS) as files:
-        files.add(NAMES[0], prediction)
+    with PanopticWriter(tmp_path, LABELS) as writer:
+        writer.add(NAMES[0], prediction)
         assert not (tmp_path / "panoptic.json").exists()
-    ids = pack(read_map(tmp_path / "panoptic" / f"{NAMES[0]}.png", "rgb")[..., ::-1])
+    ids = pack_rgb(read_map(tmp_path / "panoptic" / f"{NAMES[0]}.png", "rgb")[..., ::-1])
     assert (ids - 1 == prediction.panoptic).all()
     values = json.loads((tmp_path / "panoptic.json").read_text())
     (row,) = values["annotations"]
@@ -134,9 +140,9 @@ def test_a_panoptic_map_says_class_and_instance(tmp_path: Path) -> None:
 
 
 def test_what_is_written_can_be_read_as_data(tmp_path: Path) -> None:
-    with PanopticFiles(tmp_path, LABELS) as files:
+    with PanopticWriter(tmp_path, LABELS) as writer:
         for name, (prediction, _) in SCENES.items():
-            files.add(name, prediction)
+            writer.add(name, prediction)
             write_png(tmp_path / "images" / f"{name}.png", np.zeros((*SIZE, 3), np.uint8))
     pairs = open_panoptic(tmp_path / "panoptic.json", tmp_path / "panoptic", tmp_path / "images")
     sample = pairs[0]
@@ -145,43 +151,40 @@ def test_what_is_written_can_be_read_as_data(tmp_path: Path) -> None:
     assert (sample.semantic() == prediction.semantic).all()
 
 
-def test_void_is_no_road(shared: Path, tmp_path: Path) -> None:
-    source = shared / "golden" / "s5_evaluators.json"
-    if not source.is_file():
-        pytest.skip(f"no golden fixtures at {source.parent}")
-    about, arrays = json.loads(source.read_text()), np.load(source.with_suffix(".npz"))
-    divisor = about["label_divisor"]
-    panoptic = np.where(arrays["panoptic"] == about["void_label"], -1, arrays["panoptic"]).astype(np.int32)
+def test_void_is_no_road(tmp_path: Path) -> None:
+    recorded, arrays = golden.metadata("s5_evaluators"), golden.arrays("s5_evaluators")
+    divisor = recorded["label_divisor"]
+    panoptic = np.where(arrays["panoptic"] == recorded["void_label"], -1, arrays["panoptic"]).astype(np.int32)
     ids = [i for i in np.unique(panoptic).tolist() if i >= 0]
     segments = tuple(PredictedSegment(i, i // divisor, int((panoptic == i).sum()), 1.0) for i in ids)
     semantic = np.where(panoptic < 0, 255, panoptic // divisor).astype(np.uint8)
-    with PanopticFiles(tmp_path, CLASSES) as files:
-        files.add("x_leftImg8bit", Prediction(semantic, panoptic, segments))
+    with PanopticWriter(tmp_path, CLASSES) as writer:
+        writer.add("x_leftImg8bit", Prediction(semantic, panoptic, segments))
     (row,) = json.loads((tmp_path / "panoptic.json").read_text())["annotations"]
-    (wanted,) = about["predictions"]
-    assert (row["image_id"], row["file_name"]) == (wanted["image_id"], wanted["file_name"])
+    (expected,) = recorded["predictions"]
+    assert (row["image_id"], row["file_name"]) == (expected["image_id"], expected["file_name"])
     # The original wrote void as 0, too, which is its road: all other segments are equal.
     own = {s["id"] - 1: s["category_id"] for s in row["segments_info"]}
-    assert own == {s["id"]: s["category_id"] for s in wanted["segments_info"] if s["id"] in ids}
-    written = pack(read_map(tmp_path / "panoptic" / "x_leftImg8bit.png", "rgb")[..., ::-1])
+    assert own == {s["id"]: s["category_id"] for s in expected["segments_info"] if s["id"] in ids}
+    written = pack_rgb(read_map(tmp_path / "panoptic" / "x_leftImg8bit.png", "rgb")[..., ::-1])
     assert (np.where(written > 0, written - 1, 0) == arrays["written_ids"]).all()
     assert ((written == 0) == (panoptic == -1)).all()
 
 
 def test_pycocotools_loads_the_results(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _, things = write_truth(tmp_path)
-    with InstanceFiles(tmp_path, LABELS) as files:
+    with InstanceWriter(tmp_path, LABELS) as writer:
         for name, (prediction, _) in SCENES.items():
-            files.add(name, prediction)
+            writer.add(name, prediction)
     loaded = COCO(str(things)).loadRes(str(tmp_path / "instances.json"))
     count = 0
     for name, (prediction, _) in SCENES.items():
-        wanted = [s for s in prediction.segments if s.class_index]
+        expected = [s for s in prediction.segments if s.class_index]
         rows = loaded.loadAnns(loaded.getAnnIds(imgIds=[image_id(name)]))
-        assert [row["score"] for row in rows] == [s.score for s in wanted]
-        assert [row["area"] for row in rows] == [s.area for s in wanted]
-        for row, segment in zip(rows, wanted, strict=True):
-            assert (decode(loaded.annToRLE(row)) == (prediction.panoptic == segment.id)).all()
+        assert [row["score"] for row in rows] == [s.score for s in expected]
+        assert [row["area"] for row in rows] == [s.area for s in expected]
+        for row, segment in zip(rows, expected, strict=True):
+            assert (decode_mask(loaded.annToRLE(row)) == (prediction.panoptic == segment.id)).all()
         count += len(rows)
     assert count == len(json.loads((tmp_path / "instances.json").read_text())) > 5
 
@@ -193,8 +196,8 @@ def test_instances_of_cityscapes_score_as_what_was_predicted(tmp_path: Path) -> 
         value = LABELS.raw_values[segment.class_index]
         raw[ids == segment.id] = value * 1000 + segment.id if segment.class_index else value
     write_png(tmp_path / "gt" / "aachen_000001_000019_gtFine_instanceIds.png", raw)
-    with CityscapesFiles(tmp_path / "out", LABELS) as files:
-        files.add(NAMES[2], prediction)
+    with CityscapesWriter(tmp_path / "out", LABELS) as writer:
+        writer.add(NAMES[2], prediction)
     metric = CityscapesAP(LABELS)
     assert prediction.panoptic is not None
     metric.add(prediction.panoptic, prediction.segments, ids, segments)
@@ -205,9 +208,9 @@ def test_instances_of_cityscapes_score_as_what_was_predicted(tmp_path: Path) -> 
 
 
 def test_class_maps_are_written_in_raw_values(tmp_path: Path) -> None:
-    with SemanticFiles(tmp_path, LABELS) as files:
+    with SemanticWriter(tmp_path, LABELS) as writer:
         for name, (prediction, (ids, segments)) in SCENES.items():
-            files.add(name, prediction)
+            writer.add(name, prediction)
             truth = np.zeros(SIZE, np.uint8)
             for segment in segments:
                 truth[ids == segment.id] = LABELS.raw_values[segment.class_index]
@@ -218,28 +221,28 @@ def test_class_maps_are_written_in_raw_values(tmp_path: Path) -> None:
 
 def test_formats_by_name_share_a_folder(tmp_path: Path) -> None:
     prediction, _ = SCENES[NAMES[1]]
-    for make in FORMATS.values():
-        with make(tmp_path, LABELS, image_id) as files:
-            files.add("a", prediction)
-    found = {path.name for path in tmp_path.iterdir()}
-    assert found == {"panoptic.json", "panoptic", "instances.json", "cityscapes", "semantic"}
+    for writer_of in WRITERS.values():
+        with writer_of(tmp_path, LABELS, image_id) as writer:
+            writer.add("a", prediction)
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"panoptic.json", "panoptic", "instances.json", "cityscapes", "semantic"}
 
 
-def test_ids_of_images_are_those_of_the_truth(tmp_path: Path) -> None:
+def test_ids_of_images_are_those_of_the_ground_truth(tmp_path: Path) -> None:
     assert [image_id(name) for name in NAMES] == [12, 7, "aachen_000001_000019"]
     panoptic, _ = write_truth(tmp_path)
-    find = ids_in(panoptic)
-    assert find(NAMES[0]) == 12
-    with pytest.raises(UserError, match=r"truth\.json: names no image b"):
-        find("b")
+    id_of = image_ids_from(panoptic)
+    assert id_of(NAMES[0]) == 12
+    with pytest.raises(UserError, match=r"truth\.json: contains no image b"):
+        id_of("b")
     values = json.loads(panoptic.read_text())
     del values["images"]  # the names of the maps then
-    assert ids_in(save(panoptic, values))(NAMES[1]) == 7
+    assert image_ids_from(save(panoptic, values))(NAMES[1]) == 7
 
 
 def test_nothing_is_closed_where_something_went_wrong(tmp_path: Path) -> None:
-    with pytest.raises(KeyError), PanopticFiles(tmp_path, LABELS) as files:
-        files.add(NAMES[0], SCENES[NAMES[0]][0])
+    with pytest.raises(KeyError), PanopticWriter(tmp_path, LABELS) as writer:
+        writer.add(NAMES[0], SCENES[NAMES[0]][0])
         raise KeyError
     assert not (tmp_path / "panoptic.json").exists()
 
@@ -251,15 +254,20 @@ def test_what_cannot_be_written_is_named(tmp_path: Path) -> None:
         classes.semantic, np.full((3, 3), 1001, np.int32), (PredictedSegment(1001, 1, 9, float("nan")),)
     )
     large = Prediction(classes.semantic, np.full((3, 3), 1 << 24, np.int32), ())
-    for files, name, given, message in (
-        (PanopticFiles(tmp_path, LABELS), "a", classes, "a: the model predicts classes alone"),
-        (InstanceFiles(tmp_path, LABELS), "a", unsure, "a: object 1001 has no score"),
-        (PanopticFiles(tmp_path, LABELS), "a", large, "a: an id of 16777217; expected at most 16777215"),
-        (CityscapesFiles(tmp_path, LABELS), "a b", prediction, "a b: a space in the name"),
+    for writer, name, impossible, message in (
+        (PanopticWriter(tmp_path, LABELS), "a", classes, "a: the model predicts only classes"),
+        (InstanceWriter(tmp_path, LABELS), "a", unsure, "a: segment 1001 has no score"),
+        (
+            PanopticWriter(tmp_path, LABELS),
+            "a",
+            large,
+            "a: a segment has id 16777217; expected at most 16777215",
+        ),
+        (CityscapesWriter(tmp_path, LABELS), "a b", prediction, "a b: contains a space"),
     ):
         with pytest.raises(UserError, match=message):
-            files.add(name, given)
-    twice = PanopticFiles(tmp_path, LABELS)
+            writer.add(name, impossible)
+    twice = PanopticWriter(tmp_path, LABELS)
     twice.add("7", prediction)
-    with pytest.raises(UserError, match="007: a second image of id 7"):
+    with pytest.raises(UserError, match="007: a second image with id 7"):
         twice.add("007", prediction)

@@ -1,42 +1,42 @@
-"""The numbers in recipes are those that their data give."""
+"""Recipes: their numbers are those of their datasets, and they are found by name."""
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from segwright import recipes
 from segwright.data.datasets.camvid import CLASSES, CamVid
 from segwright.data.datasets.street import StreetScenes
 from segwright.recipe import walk
-from segwright.recipes import camvid, find, names, street, summary
+from segwright.recipes import camvid, load_recipe, recipe_names, street
 
 
-def shares(maps: list[np.ndarray], classes: int) -> np.ndarray:
+def pixel_fractions(maps: list[np.ndarray], classes: int) -> np.ndarray:
     counts = sum(np.bincount(m.ravel(), minlength=256)[:classes] for m in maps)
     return counts / counts.sum()
 
 
-def scaled(weights: np.ndarray, share: np.ndarray) -> np.ndarray:
-    return weights / (weights * share).sum()
+def scaled(weights: np.ndarray, fractions: np.ndarray) -> np.ndarray:
+    return weights / (weights * fractions).sum()
 
 
 def test_the_weights_of_camvid_are_those_of_its_train_pixels(camvid_maps: list[np.ndarray]) -> None:
-    share = shares(camvid_maps, 11)
-    assert pytest.approx(scaled(share**-0.5, share), abs=0.006) == camvid.WEIGHTS
+    fractions = pixel_fractions(camvid_maps, 11)
+    assert pytest.approx(scaled(fractions**-0.5, fractions), abs=0.006) == camvid.WEIGHTS
 
 
 def test_the_weights_of_the_streets_are_those_of_their_pixels() -> None:
     data = StreetScenes().open(None, "train")
-    share = shares([data[i].map for i in range(60)], 9)
-    assert pytest.approx(scaled(share**-0.25, share), rel=0.15) == street.WEIGHTS
+    fractions = pixel_fractions([data[i].map for i in range(60)], 9)
+    assert pytest.approx(scaled(fractions**-0.25, fractions), rel=0.15) == street.WEIGHTS
 
 
 def test_pasted_and_sampled_classes_of_camvid_are_the_small_ones(camvid_maps: list[np.ndarray]) -> None:
-    share = shares(camvid_maps, 11)
-    small = {name for name, part in zip(CLASSES.names, share, strict=True) if part < 0.013}
+    fractions = pixel_fractions(camvid_maps, 11)
+    small = {name for name, fraction in zip(CLASSES.names, fractions, strict=True) if fraction < 0.013}
     assert set(camvid.SMALL) == small
     assert set(camvid.RARE) == small
 
@@ -47,25 +47,17 @@ def camvid_maps(camvid: Path) -> list[np.ndarray]:
     return [data[i].map for i in range(len(data))]
 
 
-@pytest.mark.parametrize("name", names())
-def test_a_recipe_says_what_it_is_and_how_to_start_it(name: str) -> None:
-    module, _, function = name.partition(".")
-    text = getattr(importlib.import_module(f"segwright.recipes.{module}"), function).__doc__
-    assert f"segwright train {name}" in text
-    assert summary(name).endswith(".")
-
-
-@pytest.mark.parametrize("name", names())
-def test_views_need_no_padding_in_training(name: str) -> None:
-    recipe = find(name)
-    for thing in walk(recipe.augmentation):
-        for side in getattr(thing, "size", ()) or ():
+@pytest.mark.parametrize("name", recipe_names())
+def test_crops_need_no_padding_in_training(name: str) -> None:
+    recipe = load_recipe(name)
+    for config in walk(recipe.augmentation):
+        for side in getattr(config, "size", ()) or ():
             assert side % recipe.input.multiple == 0
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", recipe_names())
 def test_two_calls_give_two_recipes(name: str) -> None:
-    first, second = find(name), find(name)
+    first, second = load_recipe(name), load_recipe(name)
     first.optim.lr = 123.0
     assert second.optim.lr != 123.0
     assert first.tiny().training.steps == 2
@@ -73,7 +65,15 @@ def test_two_calls_give_two_recipes(name: str) -> None:
 
 
 def test_the_held_out_recipe_differs_in_its_data_only() -> None:
-    whole, part = camvid.quick(), camvid.quick_held_out()
-    assert part.data == CamVid(train_part=(0.0, 2 / 3))
-    part.data, part.name = whole.data, whole.name
-    assert part == whole
+    quick, held_out = camvid.quick(), camvid.quick_held_out()
+    assert held_out.data == CamVid(train_part=(0.0, 2 / 3))
+    held_out.data, held_out.name = quick.data, quick.name
+    assert held_out == quick
+
+
+def test_recipes_are_attributes_of_the_package() -> None:
+    assert recipes.camvid.quick() == load_recipe("camvid.quick")
+    assert {name.partition(".")[0] for name in recipe_names()} <= set(dir(recipes))
+    with pytest.raises(AttributeError, match="has no attribute 'kamvid'"):
+        _ = recipes.kamvid
+    assert "_upstream_bugs" not in recipes.FILES

@@ -1,4 +1,4 @@
-"""What no recipe uses is not in the house: every loss, model, norm, decoder, schedule and so on stands in one."""
+"""Every loss, model, norm, decoder, schedule and so on is used by a recipe; what is not used is not in segwright."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import get_args
 
 import pytest
 
-from segwright.models.layers.norm_config import Kind, Norm
+from segwright.models.layers.norm_config import Norm, NormKind
 from segwright.recipe import walk
-from segwright.recipes import find, names
+from segwright.recipes import load_recipe, recipe_names
 
-# Where things stand, and what tells one that a recipe can hold: a method, and an argument of it.
-KINDS = {
+# Folders and files, and how to recognize a class that a recipe can hold: a method, and an argument of it.
+INTERFACES = {
     "losses": ("counts", "targets"),
     "models": ("build", None),
     "models.backbones": ("build", None),
@@ -29,43 +29,43 @@ KINDS = {
     "data.loading.sampling": ("open", "seed"),
     "data.loading.targets": ("__call__", "samples"),
 }
-ELSEWHERE = {"DefaultDecoder"}  # decodes models that came without a recipe
+NOT_IN_RECIPES = {"DefaultDecoder"}  # decodes models that were loaded without a recipe
 
 
-def modules(place: str) -> Iterator[object]:
-    home = importlib.import_module(f"segwright.{place}")
-    if not hasattr(home, "__path__"):
-        yield home
+def modules(path: str) -> Iterator[object]:
+    package = importlib.import_module(f"segwright.{path}")
+    if not hasattr(package, "__path__"):
+        yield package
         return
-    for info in pkgutil.iter_modules(home.__path__):
+    for info in pkgutil.iter_modules(package.__path__):
         if not info.ispkg:
-            yield importlib.import_module(f"{home.__name__}.{info.name}")
+            yield importlib.import_module(f"{package.__name__}.{info.name}")
 
 
-def offered(place: str) -> dict[str, type]:
-    method, argument = KINDS[place]
-    found = {}
-    for module in modules(place):
+def classes_in(path: str) -> dict[str, type]:
+    method, argument = INTERFACES[path]
+    classes = {}
+    for module in modules(path):
         for name, kind in inspect.getmembers(module, inspect.isclass):
             own = kind.__module__ == module.__name__ and dataclasses.is_dataclass(kind)  # type: ignore[attr-defined]
             call = getattr(kind, method, None)
             if own and call and (argument is None or argument in inspect.signature(call).parameters):
-                found[name] = kind
-    return found
+                classes[name] = kind
+    return classes
 
 
 @pytest.fixture(scope="module")
-def things() -> list[object]:
-    return [thing for name in names() for thing in walk(find(name))]
+def configs() -> list[object]:
+    return [config for name in recipe_names() for config in walk(load_recipe(name))]
 
 
-@pytest.mark.parametrize("place", KINDS)
-def test_everything_offered_stands_in_a_recipe(place: str, things: list[object]) -> None:
-    kinds = offered(place)
-    assert kinds
-    used = {type(thing) for thing in things}
-    assert {name for name, kind in kinds.items() if kind not in used} <= ELSEWHERE
+@pytest.mark.parametrize("path", INTERFACES)
+def test_every_class_is_used_in_a_recipe(path: str, configs: list[object]) -> None:
+    classes = classes_in(path)
+    assert classes
+    used = {type(config) for config in configs}
+    assert {name for name, kind in classes.items() if kind not in used} <= NOT_IN_RECIPES
 
 
-def test_every_norm_stands_in_a_recipe(things: list[object]) -> None:
-    assert {thing.kind for thing in things if isinstance(thing, Norm)} == set(get_args(Kind))
+def test_every_norm_is_used_in_a_recipe(configs: list[object]) -> None:
+    assert {config.kind for config in configs if isinstance(config, Norm)} == set(get_args(NormKind))

@@ -1,8 +1,9 @@
-"""The shape of the house: sizes, directions of imports, start-up times, names."""
+"""The structure of the package: sizes, directions of imports, start-up times, names."""
 
 from __future__ import annotations
 
 import ast
+import re
 import statistics
 import subprocess
 import sys
@@ -18,26 +19,32 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 SOURCE = REPOSITORY / "src" / "segwright"
 FILES = sorted(SOURCE.rglob("*.py"))
 
-# Who may import whom: a place imports only from the layers above its own, or from its own.
-LAYERS = (
-    ("version", "labels"),
-    ("contracts",),
-    ("text",),
-    ("data", "models", "legacy", "losses", "decode", "metrics"),
-    ("recipe",),
-    ("evaluation",),
-    ("prediction",),
-    ("training",),
-    ("recipes",),
-    ("analysis",),
-    ("demo",),
-    ("cli", "cli_data", "cli_score", "cli_tables", "__init__", "__main__"),
-)
-LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
+# Who may import whom: a folder (or a file of the top level) imports only from those above it in this list.
+ORDER = (
+    "version", "errors", "protocols", "parallel", "labels", "files", "samples", "contracts", "config",
+    "data/reading", "data/augmentation", "data/formats", "data/loading", "data/datasets", "data/conversion", "data",
+    "models/layers", "models/weights", "models/backbones", "models",
+    "losses", "metrics", "decode", "inference", "visualization", "importers",
+    "recipe", "evaluation/files", "evaluation", "training", "recipes", "prediction", "analysis",
+    "demo", "cli", "__main__", "__init__",
+)  # fmt: skip
+RANK = {name: rank for rank, name in enumerate(ORDER)}
 
 
-def place(path: Path) -> str:
-    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+def folder(path: Path) -> str:
+    """The folder of a source file, or the file's own name at the top level."""
+    inside = path.relative_to(SOURCE)
+    return inside.parent.as_posix() if inside.parent.parts else inside.stem
+
+
+def folder_of(module: str) -> str | None:
+    """The folder of a module of segwright, None for other packages."""
+    path = SOURCE.joinpath(*module.split(".")[1:])
+    if module.split(".")[0] != "segwright":
+        return None
+    if path.is_dir():
+        return path.relative_to(SOURCE).as_posix() if path != SOURCE else None
+    return folder(path.with_suffix(".py")) if path.with_suffix(".py").is_file() else None
 
 
 def imported(path: Path) -> Iterator[str]:
@@ -81,12 +88,41 @@ def test_most_functions_are_short() -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
 def test_imports_run_one_way(path: Path) -> None:
-    if path.name == "__init__.py" and path.parent == SOURCE:
-        return  # the public names come from everywhere
     for name in imported(path):
-        parts = name.split(".")
-        if parts[0] == "segwright" and len(parts) > 1 and parts[1] in LEVEL:
-            assert LEVEL[parts[1]] <= LEVEL[place(path)], f"{path.name} imports {name}"
+        target = folder_of(name)
+        if target is not None and target != folder(path):
+            assert RANK[target] < RANK[folder(path)], f"{folder(path)}/{path.name} imports {name}"
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    modules = {
+        ".".join(("segwright", *path.relative_to(SOURCE).with_suffix("").parts)): path for path in FILES
+    }
+    graph = {
+        name: {target for target in imported(path) if target in modules and target != name}
+        for name, path in modules.items()
+    }
+    while free := [name for name, targets in graph.items() if not targets]:
+        graph = {name: targets - {*free} for name, targets in graph.items() if name not in free}
+    assert not graph, f"in circles, or importing from one: {sorted(graph)}"
+
+
+@pytest.mark.parametrize("path", sorted({path.parent for path in FILES}), ids=lambda path: path.name)
+def test_every_folder_says_what_is_in_it(path: Path) -> None:
+    text = ast.get_docstring(ast.parse((path / "__init__.py").read_text(encoding="utf-8"))) or ""
+    parts = [p.stem for p in path.glob("*.py")] + [p.parent.name for p in path.glob("*/__init__.py")]
+    missing = [name for name in parts if not name.startswith("__") and not re.search(rf"\b{name}\b", text)]
+    assert not missing, f"the docstring of {path.name}/__init__.py says nothing about {missing}"
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["metrics", "evaluation.files.semantic", "evaluation.files.panoptic", "evaluation.files.instance",
+     "data.check", "data.datasets", "data.conversion.coco", "data.augmentation", "visualization"],
+)  # fmt: skip
+def test_what_needs_no_torch_does_not_import_it(module: str) -> None:
+    code = f"import sys, segwright.{module}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_only_processes_and_batch_norm_touch_torch_distributed() -> None:
@@ -95,7 +131,7 @@ def test_only_processes_and_batch_norm_touch_torch_distributed() -> None:
         for path in FILES
         if any(name.startswith("torch.distributed") for name in imported(path))
     }
-    assert touching == {"training/processes.py", "models/layers/norm.py"}
+    assert touching == {"training/processes.py", "models/layers/norm_config.py"}
 
 
 def test_no_file_is_a_bag() -> None:

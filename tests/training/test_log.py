@@ -92,8 +92,8 @@ def test_alone_every_agreement_is_ones_own() -> None:
 
 
 def test_a_device_that_is_not_there_is_refused() -> None:
-    with pytest.raises(UserError, match="no such kind of device"):
+    with pytest.raises(UserError, match="unknown device"):
         choose_device("abacus")
     if not torch.cuda.is_available():
-        with pytest.raises(UserError, match="sees no GPU here; use --device cpu"):
+        with pytest.raises(UserError, match="finds no GPU; use --device cpu"):
             choose_device("cuda")

@@ -16,7 +16,6 @@ from segwright.models.weights.model_file import read_model, start_from, write_mo
 from segwright.samples import Prediction
 from segwright.training.processes import Processes
 from segwright.training.run_metadata import fingerprint, git_state, record
-from segwright.training.visualizations import KEPT, Pictures
 
 SINGLE_PROCESS = Processes(0, 1, torch.device("cpu"))
 
@@ -55,27 +54,6 @@ def test_the_git_state_is_that_of_the_working_folder(tmp_path: Path, monkeypatch
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     assert git_state() is None
-
-
-def test_pictures_are_the_same_images_and_bounded_in_number(tmp_path: Path) -> None:
-    data = small.Blocks().open(None, "val")
-    for step in range(1, KEPT + 6):
-        pictures = Pictures(data, 3, SINGLE_PROCESS)
-        for index in range(len(data)):
-            pictures.on_image(index, data[index], Prediction(data[index].map))
-        pictures.write(tmp_path, step)
-    names = sorted(path.name for path in tmp_path.iterdir())
-    assert len(names) == KEPT
-    assert names[:2] == ["step-00000001.png", "step-00000002.png"]
-    assert names[-1] == f"step-{KEPT + 5:08d}.png"
-
-
-def test_no_pictures_are_kept_where_none_are_wanted(tmp_path: Path) -> None:
-    data = small.Blocks().open(None, "val")
-    pictures = Pictures(data, 0, SINGLE_PROCESS)
-    pictures.on_image(0, data[0], Prediction(data[0].map))
-    pictures.write(tmp_path / "pictures", 1)
-    assert not (tmp_path / "pictures").exists()
 
 
 def build(finer: int) -> torch.nn.Module:

@@ -12,12 +12,16 @@ import numpy as np
 import pytest
 import torch
 from tests import small
+from torch import nn
 
-from segwright.contracts import Batch, Targets
+from segwright.contracts import Batch, InputContract, Model, PixelOutput, Targets
 from segwright.errors import UserError
+from segwright.labels import LabelSpace
+from segwright.models.weights.model_file import read_file
 from segwright.samples import AugmentationContext, Sample
 from segwright.training.log import read_lines
 from segwright.training.processes import Processes
+from segwright.training.schedule import Poly
 from segwright.training.state import start
 from segwright.training.step import NonFiniteLoss, take_step
 from segwright.training.train import train
@@ -112,17 +116,41 @@ def test_a_non_finite_loss_names_step_terms_and_images_and_saves_the_batch(tmp_p
     assert all(name in str(found.value) for name in parts[0]["names"])
 
 
-def test_accumulation_takes_the_same_step_but_for_batch_norm(tmp_path: Path) -> None:
+class Convolutions(Model):
+    """A network without batch norm: its output for an image depends on no other image."""
+
+    def __init__(self, labels: LabelSpace, input: InputContract) -> None:
+        super().__init__(labels, input)
+        self.head = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, len(labels), 3, padding=1))
+
+    def forward(self, images: torch.Tensor) -> PixelOutput:
+        return PixelOutput(self.head(images))
+
+
+@dataclass(slots=True)
+class ConvolutionsConfig:
+    def build(self, labels: LabelSpace, input: InputContract) -> Convolutions:
+        return Convolutions(labels, input)
+
+
+def test_accumulation_takes_the_same_steps(tmp_path: Path) -> None:
     results = []
     for parts in (1, 2):
         recipe = small.recipe()
-        recipe.training.accumulate = parts
-        recipe.training.steps = 1
-        recipe.training.ema = None
+        recipe.model, recipe.schedule = ConvolutionsConfig(), Poly()  # no warm-up: the first step moves the weights
+        recipe.training = replace(recipe.training, accumulate=parts, steps=2, save_every=0.5, ema=None)
         train(recipe, None, tmp_path / str(parts), device="cpu")
-        saved = torch.load(tmp_path / str(parts) / "checkpoints" / "step-00000001.pt", weights_only=True)
-        results.append(saved["model"]["head.0.bias"])  # its gradient passes no batch norm
-    torch.testing.assert_close(results[0], results[1], rtol=0.2, atol=1e-2)
+        saved = [torch.load(path, weights_only=True)["model"] for path in checkpoints(tmp_path / str(parts))]
+        assert len(saved) == 2
+        assert all(not torch.allclose(value, saved[1][name], rtol=1e-3) for name, value in saved[0].items())
+        results.append(saved)
+    for one, two in zip(*results, strict=True):
+        for name, value in one.items():
+            torch.testing.assert_close(two[name], value, rtol=1e-4, atol=1e-6, msg=name)
+
+
+def checkpoints(run: Path) -> list[Path]:
+    return sorted((run / "checkpoints").glob("step-*.pt"))
 
 
 def test_training_stops_early_when_patience_is_over(tmp_path: Path) -> None:
@@ -141,14 +169,14 @@ def test_starting_from_weights_needs_them_to_fit_unless_the_head_is_skipped(tmp_
     other.model.finer = 1  # type: ignore[attr-defined]
     with pytest.raises(UserError, match=r"head.0.bias.*--skip-head"):
         train(other, None, tmp_path / "second", init=tmp_path / "first" / "best.safetensors", device="cpu")
-    train(
-        other,
-        None,
-        tmp_path / "third",
-        init=tmp_path / "first" / "best.safetensors",
-        skip_head=True,
-        device="cpu",
-    )
+    init = tmp_path / "first" / "best.safetensors"
+    other.training.steps = 1  # of rate 0, since the warm-up starts there: the weights stay as they were loaded
+    other.training.ema = None
+    train(other, None, tmp_path / "third", init=init, skip_head=True, device="cpu")
+    loaded, _ = read_file(init)
+    started = torch.load(*checkpoints(tmp_path / "third"), weights_only=True)["model"]
+    weights = [name for name in started if name.endswith(("weight", "bias"))]
+    assert {name for name in weights if not torch.equal(started[name], loaded[name])} == {"head.0.weight", "head.0.bias"}
 
 
 def test_a_batch_that_cannot_be_divided_is_refused(tmp_path: Path) -> None:
@@ -162,8 +190,15 @@ def test_a_batch_that_cannot_be_divided_is_refused(tmp_path: Path) -> None:
 def test_bf16_trains(tmp_path: Path) -> None:
     recipe = small.recipe()
     recipe.training.precision = "bf16"
-    summary = train(recipe, None, tmp_path, device="cpu")
+    summary = train(recipe, None, tmp_path / "bf16", device="cpu")
     assert summary["finished"]
+    recipe.training.precision = "fp32"
+    train(recipe, None, tmp_path / "fp32", device="cpu")
+    losses, exact = ([line["loss"] for line in read_lines(tmp_path / name, "step")] for name in ("bf16", "fp32"))
+    assert losses == pytest.approx(exact, rel=0.05)
+    assert all(abs(loss / other - 1) > 1e-6 for loss, other in zip(losses, exact, strict=True))  # other arithmetic
+    saved = torch.load(checkpoints(tmp_path / "bf16")[-1], weights_only=True)
+    assert {value.dtype for value in saved["model"].values()} == {torch.float32, torch.int64}  # weights, counters
 
 
 @pytest.mark.parametrize(
@@ -191,11 +226,11 @@ def test_weights_and_images_are_channels_last_where_that_is_fast_or_asked(
 def test_too_little_memory_names_the_settings_that_need_less(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from segwright.training import train as road
+    from segwright.training import loop
 
     def full(*_: Any, **__: Any) -> bool:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
 
-    monkeypatch.setattr(road, "take_step", full)
-    with pytest.raises(road.OutOfMemory, match=r"lower training\.batch, raise training.accumulate"):
+    monkeypatch.setattr(loop, "take_step", full)
+    with pytest.raises(loop.OutOfMemory, match=r"lower training\.batch, raise training.accumulate"):
         train(small.recipe(), None, tmp_path, device="cpu")

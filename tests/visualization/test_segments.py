@@ -6,10 +6,10 @@ from segwright.labels import LabelSpace
 from segwright.samples import CenterMaps, PredictedSegment, Prediction, Sample, Segment
 from segwright.visualization.segments import (
     draw_prediction,
-    draw_truth,
-    heat_over,
-    mark_centers,
-    offset_wheel,
+    draw_ground_truth,
+    overlay_heatmap,
+    draw_centers,
+    colorize_offsets,
     shades,
 )
 
@@ -40,9 +40,9 @@ def test_truth_and_prediction_are_drawn_by_object_where_there_are_objects() -> N
     ids = np.zeros((4, 6), np.int32)
     ids[:, :3], ids[:, 3:] = 1, 2
     sample = Sample(image, ids, "a", (Segment(1, 1), Segment(2, 1)))
-    assert (draw_truth(sample, LABELS)[0, 0] != draw_truth(sample, LABELS)[0, 5]).any()
+    assert (draw_ground_truth(sample, LABELS)[0, 0] != draw_ground_truth(sample, LABELS)[0, 5]).any()
     plain = Sample(image, np.ones((4, 6), np.uint8), "b")
-    assert (draw_truth(plain, LABELS) == LABELS.colors[1]).all()
+    assert (draw_ground_truth(plain, LABELS) == LABELS.colors[1]).all()
     found = Prediction(
         np.ones((4, 6), np.uint8),
         np.where(ids == 1, 1001, 1002).astype(np.int32),
@@ -60,7 +60,7 @@ def test_truth_and_prediction_are_drawn_by_object_where_there_are_objects() -> N
 def test_offsets_are_colored_by_direction_and_length() -> None:
     offset = np.zeros((2, 1, 5), np.float32)
     offset[1, 0, 1:] = (10, -10, 5, 0)
-    picture = offset_wheel(offset, reach=10)[0]
+    picture = colorize_offsets(offset, reach=10)[0]
     assert tuple(picture[0]) == tuple(picture[4]) == (255, 255, 255)
     assert tuple(picture[1]) == (255, 0, 0)  # to the right
     assert tuple(picture[2]) == (0, 255, 255)  # to the left
@@ -72,6 +72,6 @@ def test_centers_are_marked_on_the_heat_map() -> None:
     heat[20, 30] = 1
     center_maps = CenterMaps(np.array([[20, 30]]), heat, np.zeros((2, 40, 60), np.float32))
     image = np.zeros((40, 60, 3), np.uint8)
-    assert tuple(heat_over(image, center_maps)[20, 30]) == (255, 255, 255)
-    assert (mark_centers(image, center_maps)[0] == 0).all()
+    assert tuple(overlay_heatmap(image, center_maps)[20, 30]) == (255, 255, 255)
+    assert (draw_centers(image, center_maps)[0] == 0).all()
     assert not image.any()

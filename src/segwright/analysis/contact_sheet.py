@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from segwright.data.loading.batches import Collate
 from segwright.labels import LabelSpace
-from segwright.recipe import Recipe, open_training_data
+from segwright.recipe import Recipe
 from segwright.samples import Dataset, Sample
+from segwright.training.loading import open_training_data
 from segwright.visualization.label_maps import as_rgb, overlay, panels
 from segwright.visualization.segments import overlay_segments
 

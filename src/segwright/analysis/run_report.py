@@ -17,7 +17,7 @@ from segwright.models.weights.model_file import read_model
 from segwright.prediction.predict import predict
 from segwright.samples import Dataset
 from segwright.training.log import read_lines
-from segwright.training.train import BEST
+from segwright.training.loop import BEST
 from segwright.visualization.label_maps import as_rgb
 
 

@@ -12,11 +12,11 @@ from segwright.labels import LabelSpace
 from segwright.samples import Prediction, Sample
 from segwright.visualization.label_maps import Picture, as_rgb
 from segwright.visualization.segments import (
-    draw_colors,
+    colorize_prediction,
     draw_prediction,
-    draw_truth,
-    heat_over,
-    offset_wheel,
+    draw_ground_truth,
+    overlay_heatmap,
+    colorize_offsets,
 )
 
 KEY_FIGURES = {"PQ": "pq", "AP": "ap", "mIoU": "miou", "Pixel accuracy": "pixel_accuracy"}
@@ -69,14 +69,14 @@ def pictures(sample: Sample, prediction: Prediction, labels: LabelSpace) -> tupl
     image = as_rgb(sample.image)
     shown = [
         ("image and prediction", draw_prediction(image, prediction, labels)),
-        ("truth", draw_truth(sample, labels)),
-        ("prediction", draw_colors(prediction, labels)),
+        ("truth", draw_ground_truth(sample, labels)),
+        ("prediction", colorize_prediction(prediction, labels)),
     ]
     if prediction.center_maps is not None:
         things = labels.thing_table()[prediction.semantic]  # elsewhere nobody asks for the offsets
         shown += [
-            ("heat map and centers", heat_over(image, prediction.center_maps)),
-            ("offsets of things", offset_wheel(prediction.center_maps.offset * things)),
+            ("heat map and centers", overlay_heatmap(image, prediction.center_maps)),
+            ("offsets of things", colorize_offsets(prediction.center_maps.offset * things)),
         ]
     return tuple(shown)
 

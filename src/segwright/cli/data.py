@@ -6,146 +6,146 @@ import argparse
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-Add = Callable[..., argparse.ArgumentParser]
-"""Makes the parser of a verb: (verbs, name, function, help, example)."""
+from segwright.cli.options import add_code, add_data_root, add_json, add_set, add_verb
+
+if TYPE_CHECKING:
+    from segwright.data.check import Findings
+    from segwright.recipe import Recipe
+    from segwright.samples import DataConfig
 
 
-def add_verbs(verbs: Any, verb: Add) -> None:
+def add_verbs(verbs: Any) -> None:
     """Add the verbs to the group ``data``."""
-    text = "look for what would break or spoil a training"
-    check = verb(verbs, "check", _check, text, "segwright data check camvid --data CAMVID")
-    _add_data(check)
-    check.add_argument("--json", type=Path, metavar="FILE", help="write all findings to this file")
+    example = "segwright data check camvid --data CAMVID"
+    check = add_verb(verbs, "check", _check, "validate a dataset", example)
+    _add_dataset(check)
+    _add_splits(check)
+    add_json(check, "all findings")
 
-    text = "count pixels, images and instances; suggest class weights"
-    stats = verb(verbs, "stats", _stats, text, "segwright data stats camvid --data CAMVID --html stats.html")
-    _add_data(stats)
-    stats.add_argument("--json", type=Path, metavar="FILE", help="write all numbers to this file")
-    stats.add_argument("--html", type=Path, metavar="FILE", help="write a page with plots")
+    text = "count pixels, images and instances per class; suggest class weights"
+    example = "segwright data stats camvid --data CAMVID --html stats.html"
+    stats = add_verb(verbs, "stats", _stats, text, example)
+    _add_dataset(stats)
+    _add_splits(stats)
+    add_json(stats, "all numbers")
+    stats.add_argument("--html", type=Path, metavar="FILE", help="write an HTML page with plots")
 
-    text = "draw images with their labels; of a recipe as the network sees them"
-    show = verb(verbs, "show", _show, text, "segwright data show camvid.quick --data CAMVID --out sheet.png")
-    _add_data(show, split="train")
-    show.add_argument("--out", type=Path, default=Path("sheet.png"), help="PNG or JPEG file (%(default)s)")
-    show.add_argument("--count", type=int, default=12, help="images (%(default)s)")
-    show.add_argument(
-        "--progress", type=float, default=0.0, help="of the training, 0..1, for augmentation that changes (0)"
-    )
+    text = "draw images with their labels; for a recipe, as augmented training samples"
+    example = "segwright data show camvid.quick --data CAMVID --out sheet.png"
+    show = add_verb(verbs, "show", _show, text, example)
+    _add_dataset(show)
+    show.add_argument("--split", default="train", help="split (default: %(default)s)")
+    text = "PNG or JPEG file to write (default: %(default)s)"
+    show.add_argument("--out", type=Path, default=Path("sheet.png"), help=text)
+    show.add_argument("--count", type=int, default=12, help="number of images (default: %(default)s)")
+    text = "training progress 0..1 for scheduled augmentation (default: 0)"
+    show.add_argument("--progress", type=float, default=0.0, help=text)
 
-    text = "say what to download and where to put it, and verify what is there"
-    get = verb(verbs, "get", _get, text, "segwright data get cityscapes --data CITYSCAPES")
+    text = "show what to download and where to put it; with --data, verify that it is complete"
+    get = add_verb(verbs, "get", _get, text, "segwright data get cityscapes --data CITYSCAPES")
     get.add_argument("name", help="cityscapes, ade20k, voc or coco")
-    get.add_argument("--data", type=Path, metavar="ROOT", help="folder to verify")
+    get.add_argument("--data", type=Path, metavar="ROOT", help="dataset root folder to verify")
 
-    text = "turn other formats into maps"
-    convert = verb(verbs, "convert", _convert, text, "segwright data convert coco instances.json --out maps")
-    _add_convert(convert)
-
-
-def _add_data(parser: argparse.ArgumentParser, split: str | None = None) -> None:
-    parser.add_argument(
-        "data_name", metavar="FORMAT|RECIPE", help="data set (camvid) or recipe (camvid.quick)"
-    )
-    parser.add_argument("--data", type=Path, metavar="ROOT", help="folder of the data set")
-    if split is None:
-        parser.add_argument("--split", nargs="+", default=["train", "val"], help="splits (train val)")
-        parser.add_argument("--workers", type=int, help="processes (one a core)")
-    else:
-        parser.add_argument("--split", default=split, help="split (%(default)s)")
-    parser.add_argument(
-        "--set",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="a=c",
-        help="change fields of the data set or recipe",
-    )
+    text = "convert annotations of other formats to label maps"
+    example = "segwright data convert coco instances.json --out maps"
+    _add_convert(add_verb(verbs, "convert", _convert, text, example))
 
 
-def _opened(options: argparse.Namespace) -> Any:
-    """The data set that the options name, and the recipe if they name one."""
-    from segwright.config import load_code, override
-    from segwright.data import datasets as data_sets
-    from segwright.recipes import find
+def _add_dataset(parser: argparse.ArgumentParser) -> None:
+    text = "dataset (camvid) or recipe (camvid.quick)"
+    parser.add_argument("data_name", metavar="DATASET|RECIPE", help=text)
+    add_data_root(parser)
+    add_set(parser, "dataset or recipe")
+    add_code(parser)
 
-    code = load_code(options.code) if options.code else None
-    if options.data_name in data_sets.names():
-        return data_sets.find(options.data_name, options.set), None
-    if "." not in options.data_name:
-        return data_sets.find(options.data_name, options.set), None  # names the nearest data set
-    recipe = find(options.data_name, code=code)
+
+def _add_splits(parser: argparse.ArgumentParser) -> None:
+    text = "splits (default: train val)"
+    parser.add_argument("--split", nargs="+", default=["train", "val"], help=text)
+    parser.add_argument("--workers", type=int, help="worker processes (default: one per CPU core)")
+
+
+def _resolve(options: argparse.Namespace) -> tuple[DataConfig, Recipe | None]:
+    """The dataset that the options name, and the recipe if they name one."""
+    from segwright.data import datasets
+
+    if "." not in options.data_name or options.data_name in datasets.names():
+        return datasets.find(options.data_name, options.set), None
+    from segwright.config import override
+    from segwright.recipes import load_recipe
+
+    recipe = load_recipe(options.data_name, code=options.code)
     override(recipe, options.set)
     return recipe.data, recipe
 
 
 def _check(options: argparse.Namespace) -> int:
-    from segwright.data.check import check, shown
+    from segwright.data.check import full_check
     from segwright.errors import UserError
     from segwright.files import check_writable, write_json
 
     check_writable(options.json)
-    config, _ = _opened(options)
+    config, _ = _resolve(options)
     splits, refused = {}, {}
     for split in options.split:
         try:
             splits[split] = config.open(options.data, split)
-        except UserError as error:  # the other splits are worth a look all the same
+        except UserError as error:  # the other splits are checked all the same
             refused[split] = str(error)
-    with _progress() as progress:
-        found = check(splits, workers=_workers(options), progress=progress)
+    with _ProgressBar() as progress:
+        findings = full_check(splits, workers=_workers(options), progress=progress)
     for split, text in refused.items():
         print(f"{split}: error: {text}", file=sys.stderr)
-    for one in found:
-        kinds = (
-            ""
-            if one.hidden[1] == 0
-            else f", {one.hidden[0] / one.hidden[1]:.1%} of mask pixels hidden by overlap"
-        )
-        print(
-            f"{one.split}: {one.images} images, {len(one.errors)} errors, {len(one.warnings)} warnings{kinds}"
-        )
-        for line in shown(one.warnings):
-            print(f"  warning: {line}")
-        for line in shown(one.errors):
-            print(f"  error: {line}", file=sys.stderr)
+    for finding in findings:
+        _print_findings(finding)
     if options.json:
-        values = {one.split: one.to_json() for one in found}
+        values = {finding.split: finding.to_json() for finding in findings}
         write_json(options.json, values | {split: {"errors": [text]} for split, text in refused.items()})
-    return 2 if refused or any(one.errors for one in found) else 0
+    return 2 if refused or any(finding.errors for finding in findings) else 0
+
+
+def _print_findings(findings: Findings) -> None:
+    from segwright.data.check import first_findings
+
+    covered, total = findings.overlapped_pixels
+    overlap = f", {covered / total:.1%} of mask pixels hidden by overlap" if total else ""
+    counts = f"{len(findings.errors)} errors, {len(findings.warnings)} warnings"
+    print(f"{findings.split}: {findings.images} images, {counts}{overlap}")
+    for line in first_findings(findings.warnings):
+        print(f"  warning: {line}")
+    for line in first_findings(findings.errors):
+        print(f"  error: {line}", file=sys.stderr)
 
 
 def _stats(options: argparse.Namespace) -> int:
-    from rich.console import Console
-    from rich.table import Table
-
     from segwright.analysis import data_page
     from segwright.analysis.statistics import statistics
-    from segwright.files import check_writable, write_json
+    from segwright.cli.tables import print_table
+    from segwright.files import check_writable, write_json, write_text
 
     check_writable(options.json, options.html)
-    config, _ = _opened(options)
-    splits = {split: config.open(options.data, split) for split in options.split}
-    with _progress() as progress:
-        found = [
+    config, _ = _resolve(options)
+    datasets = {split: config.open(options.data, split) for split in options.split}
+    with _ProgressBar() as progress:
+        splits = [
             statistics(split, dataset, workers=_workers(options), progress=progress)
-            for split, dataset in splits.items()
+            for split, dataset in datasets.items()
         ]
-    console = Console()
-    for of in found:
-        facts = "   ".join(f"{name} {value}" for name, value in data_page.key_figures(of))
-        table = Table("class", "pixels", "images", "instances", *data_page.RULE_NAMES, title=of.split)
-        for row in data_page.rows(of):
-            weights = [f"{weight:.3f}" for weight in row.weights]
-            table.add_row(row.name, f"{row.share:.2%}", f"{row.images:.1%}", str(row.instances), *weights)
-        console.print(table)
-        console.print(facts, highlight=False)
+    columns = ("class", "pixels", "images", "instances", *data_page.RULE_NAMES)
+    for values in splits:
+        rows = [
+            [row.name, f"{row.share:.2%}", f"{row.images:.1%}", str(row.instances)]
+            + [f"{weight:.3f}" for weight in row.weights]
+            for row in data_page.rows(values)
+        ]
+        figures = "   ".join(f"{name} {value}" for name, value in data_page.key_figures(values))
+        print_table(columns, rows, title=values.split, footer=[figures])
     if options.json:
-        write_json(options.json, {of.split: of.to_json() for of in found})
+        write_json(options.json, {values.split: values.to_json() for values in splits})
     if options.html:
-        options.html.parent.mkdir(parents=True, exist_ok=True)
-        options.html.write_text(data_page.render(found, options.data_name), encoding="utf-8")
+        write_text(options.html, data_page.render(splits, options.data_name))
         print(f"page: {options.html}")
     return 0
 
@@ -156,7 +156,7 @@ def _show(options: argparse.Namespace) -> int:
 
     if options.count < 1 or not 0 <= options.progress <= 1:
         raise UserError("data show: expected --count of at least 1 and --progress from 0 to 1")
-    config, recipe = _opened(options)
+    config, recipe = _resolve(options)
     dataset = config.open(options.data, options.split)
     if recipe is None:
         picture = data_sheet(dataset, count=options.count)
@@ -177,8 +177,8 @@ def _workers(options: argparse.Namespace) -> int:
     return (os.cpu_count() or 1) if options.workers is None else int(options.workers)
 
 
-class _progress:
-    """A bar on the console while images are read."""
+class _ProgressBar:
+    """A progress bar per split on the console, while images are read."""
 
     def __enter__(self) -> Callable[[str, int, int], None]:
         from rich.progress import Progress
@@ -198,34 +198,35 @@ class _progress:
 
 
 def _get(options: argparse.Namespace) -> int:
-    from segwright.data.download import instructions, verify
+    from segwright.data.download import download_instructions, verify_download
 
-    print(instructions(options.name))
+    print(download_instructions(options.name))
     if options.data is None:
         return 0
-    problems = verify(options.name, options.data)
+    problems = verify_download(options.name, options.data)
     for line in problems:
         print(f"segwright: {line}", file=sys.stderr)
-    print(f"{options.data}: {len(problems)} problems" if problems else f"{options.data}: all is there")
+    print(f"{options.data}: {len(problems)} problems" if problems else f"{options.data}: complete")
     return 2 if problems else 0
 
 
 def _add_convert(parser: argparse.ArgumentParser) -> None:
-    kinds = ("rgb", "coco", "labelme", "cityscapes-panoptic", "coco-panoptic-trainid")
-    parser.add_argument("kind", choices=kinds, help=", ".join(kinds))
-    parser.add_argument("source", type=Path, help="folder or JSON file; it is not changed")
+    formats = ("rgb", "coco", "labelme", "cityscapes-panoptic", "coco-panoptic-trainid")
+    parser.add_argument("format", choices=formats, help="source format: " + ", ".join(formats))
+    parser.add_argument("source", type=Path, help="source folder or JSON file; it is not changed")
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
-    parser.add_argument(
-        "--labels", type=Path, metavar="FILE.yaml", help="rgb: label map with the color of each class"
-    )
-    forms = ("semantic", "instance", "panoptic")
-    parser.add_argument("--to", choices=forms, default="panoptic", help="coco: what to write (%(default)s)")
-    parser.add_argument(
-        "--names", nargs="+", metavar="CLASS", help="labelme: the classes, in order (all, by alphabet)"
-    )
-    parser.add_argument("--split", default="train", help="cityscapes-panoptic: the split (%(default)s)")
-    parser.add_argument("--train-ids", action="store_true", help="cityscapes-panoptic: categories from 0")
-    parser.add_argument("--force", action="store_true", help="replace what is there")
+    text = "rgb: label map file with the color of each class"
+    parser.add_argument("--labels", type=Path, metavar="FILE.yaml", help=text)
+    tasks = ("semantic", "instance", "panoptic")
+    text = "coco: kind of maps to write (default: %(default)s)"
+    parser.add_argument("--to", choices=tasks, default="panoptic", help=text)
+    text = "labelme: the classes, in order (default: all, alphabetically)"
+    parser.add_argument("--names", nargs="+", metavar="CLASS", help=text)
+    text = "cityscapes-panoptic: split (default: %(default)s)"
+    parser.add_argument("--split", default="train", help=text)
+    text = "cityscapes-panoptic: write train ids (0 to 18) as categories"
+    parser.add_argument("--train-ids", action="store_true", help=text)
+    parser.add_argument("--force", action="store_true", help="replace existing files")
 
 
 def _convert(options: argparse.Namespace) -> int:
@@ -234,21 +235,21 @@ def _convert(options: argparse.Namespace) -> int:
     from segwright.errors import UserError
 
     source, out, force = options.source, options.out, options.force
-    if options.kind == "rgb":
+    if options.format == "rgb":
         if options.labels is None:
             raise UserError(
-                "convert rgb: no --labels FILE.yaml; expected a label map with the color of each class"
+                "data convert rgb: --labels is missing; expected a label map file with the color of each class"
             )
-        done = labelme_rgb.convert_rgb(source, out, apply_label_map(options.labels, None), force=force)
-    elif options.kind == "coco":
-        done = coco.convert_coco(source, out, to=options.to, force=force)
-    elif options.kind == "labelme":
-        done = labelme_rgb.convert_labelme(source, out, names=options.names, force=force)
-    elif options.kind == "cityscapes-panoptic":
+        result = labelme_rgb.convert_rgb(source, out, apply_label_map(options.labels, None), force=force)
+    elif options.format == "coco":
+        result = coco.convert_coco(source, out, to=options.to, force=force)
+    elif options.format == "labelme":
+        result = labelme_rgb.convert_labelme(source, out, names=options.names, force=force)
+    elif options.format == "cityscapes-panoptic":
         split, train_ids = options.split, options.train_ids
-        done = coco.convert_cityscapes(source, out, split, train_ids=train_ids, force=force)
+        result = coco.convert_cityscapes(source, out, split, train_ids=train_ids, force=force)
     else:
-        done = coco.convert_coco_train_ids(source, out, force=force)
-    kinds = f", {done.segments} segments" if done.segments else ""
-    print(f"{done.maps} maps{kinds}: {', '.join(map(str, done.written))}")
+        result = coco.convert_coco_train_ids(source, out, force=force)
+    segments = f", {result.segments} segments" if result.segments else ""
+    print(f"{result.maps} maps{segments}: {', '.join(map(str, result.written))}")
     return 0

@@ -5,18 +5,38 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from segwright.cli.options import (
+    Verb,
+    add_code,
+    add_data_root,
+    add_device,
+    add_inference,
+    add_json,
+    add_labels,
+    add_set,
+    add_verb,
+    add_verb_group,
+    inference_from_options,
+    labels_from_option,
+)
 from segwright.version import VERSION
 
-Verb = Callable[[argparse.Namespace], int]
+if TYPE_CHECKING:
+    from segwright.evaluation.oracle import Oracle
+    from segwright.recipe import Recipe
+    from segwright.samples import Dataset
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a verb; its exit code: 0 done, 1 the run failed or inputs were skipped, 2 wrong use or wrong data."""
-    options = _parser().parse_args(arguments)
+    """Run a verb and return its exit code.
+
+    0: done. 1: the run failed, or some inputs were skipped. 2: wrong use or wrong data.
+    """
+    options = build_parser().parse_args(arguments)
     verb: Verb = options.verb
     if options.debug:
         return verb(options)
@@ -35,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _exit_code(error: Exception) -> int | None:
-    """The exit code of a failure that explains itself; None for one that needs a traceback."""
+    """The exit code of an error that explains itself; None for one that needs a traceback."""
     from segwright.errors import RunError, UserError
 
     if isinstance(error, UserError | OSError):  # an OSError names the file and the reason
@@ -56,10 +76,10 @@ def _demo(options: argparse.Namespace) -> int:
 def _train(options: argparse.Namespace) -> int:
     from segwright.config import override
     from segwright.files import read_json
-    from segwright.recipes import find
+    from segwright.recipes import load_recipe
     from segwright.training.train import train
 
-    recipe = find(options.recipe, code=_code(options))
+    recipe = load_recipe(options.recipe, code=options.code)
     override(recipe, [*options.set, *(["training.compile=true"] if options.compile else [])])
     if options.out is None:
         options.out = Path("runs") / recipe.name
@@ -89,25 +109,23 @@ def _evaluate(options: argparse.Namespace) -> int:
     check_writable(options.json)
     if options.max_detections is not None and options.max_detections < 1:
         raise UserError(f"--max-detections is {options.max_detections}; expected at least 1")
-    inference, oracle = _forward(options), _oracle(options)
-    code, device = _code(options), choose_device(options.device)
-    model: Any = load(options.model, device=device, code=code)
-    recipe, dataset = _data_of(options, code)
-    _refuse_other_classes(options.model, model.labels.names, dataset.labels.names)
+    inference, oracle = inference_from_options(options), _oracle(options)
+    model = load(options.model, device=choose_device(options.device), code=options.code)
+    recipe, dataset = _open_dataset(options)
     detections = options.max_detections or recipe.max_detections
-    settings = {"inference": inference, "device": device, "max_detections": detections}
+    settings = {"inference": inference, "max_detections": detections, "metrics": recipe.metrics}
     result, table = _scored(model, dataset, oracle, table=options.oracle_table, settings=settings)
-    if not result.counts.any():
+    if not result.confusion.any():
         raise UserError(
-            f"split {options.split!r}: has no truth to score against; 'segwright predict' writes predictions"
+            f"split {options.split!r}: no ground truth to evaluate on; 'segwright predict' writes predictions"
         )
-    about = {name: getattr(options, name) for name in ("split", "scales", "flip", "fuse")}
+    metadata = {name: getattr(options, name) for name in ("split", "scales", "flip", "fuse")}
     parts = ({"oracle": list(oracle.parts)} if oracle else {}) | ({"oracle_table": table} if table else {})
-    values = {"model": str(options.model), **about, **parts, **result.to_json()}
+    values = {"model": str(options.model), **metadata, **parts, **result.to_json()}
     if options.json:
         write_json(Path(options.json), values)
     if table and options.model.is_dir():  # for the report
-        write_json(options.model / "evaluation" / "oracle.json", {**about, "rows": table})
+        write_json(options.model / "evaluation" / "oracle.json", {**metadata, "rows": table})
     print_scores(values)
     if table:
         print_oracles(table)
@@ -117,23 +135,24 @@ def _evaluate(options: argparse.Namespace) -> int:
 def _scored(
     model: Any, dataset: Any, oracle: Any, *, table: bool, settings: dict[str, Any]
 ) -> tuple[Any, Any]:
-    """The evaluation, and with ``table`` the rows of the oracle study, of which it is the first."""
+    """The evaluation and, with ``table``, the rows of the oracle study; its first row is the evaluation."""
     from segwright.decode.default import decoder_of
     from segwright.evaluation.evaluate import evaluate
     from segwright.evaluation.oracle_study import oracle_study
 
     if not table:
-        return evaluate(model, dataset, decoder_of(model), oracle=oracle, **settings), []
+        return evaluate(model, dataset, oracle=oracle, **settings), []
     rows = oracle_study(model, dataset, decoder_of(model), **settings)
     return rows[0].evaluation, [row.to_json() for row in rows]
 
 
 def _predict(options: argparse.Namespace) -> int:
-    from segwright.prediction.predict import load, predict_files
+    from segwright.prediction.predict import load
+    from segwright.prediction.predict_files import predict_files
     from segwright.training.processes import choose_device
 
-    inference = _forward(options)
-    model = load(options.model, device=choose_device(options.device), code=_code(options))
+    inference = inference_from_options(options)
+    model = load(options.model, device=choose_device(options.device), code=options.code)
     done = skipped = 0
     save = [name for names in options.save for name in names.split(",")]
     out, ids = Path(options.out), options.ids
@@ -159,20 +178,15 @@ def _report(options: argparse.Namespace) -> int:
 
 def _convert(options: argparse.Namespace) -> int:
     from segwright.config import settings
-    from segwright.data.datasets import label_space
-    from segwright.data.formats.file_dataset import apply_label_map
     from segwright.errors import UserError
     from segwright.importers import convert
 
-    labels = None
-    if options.labels is not None:
-        is_file = options.labels.endswith((".yaml", ".yml"))
-        labels = apply_label_map(Path(options.labels), None) if is_file else label_space(options.labels)
+    labels = None if options.labels is None else labels_from_option(options.labels)
     if options.out.suffix != ".safetensors":
         raise UserError(f"{options.out}: expected a name that ends in .safetensors")
     fields = settings(options.set)
     if wrong := sorted({"files", "family", "architecture", "labels", "out"} & fields.keys()):
-        raise UserError(f"--set {wrong[0]}: no field of a config; expected the option of that name")
+        raise UserError(f"--set {wrong[0]}: not a field of the model config; use the option --{wrong[0]}")
     model = convert(options.files, options.family, options.architecture, options.out, labels=labels, **fields)
     count = sum(parameter.numel() for parameter in model.parameters())
     print(f"{options.out}: {count / 1e6:.3f} M parameters, {len(model.labels)} classes")
@@ -180,74 +194,46 @@ def _convert(options: argparse.Namespace) -> int:
 
 
 def _recipe_list(_: argparse.Namespace) -> int:
-    from segwright.recipes import names, summary
+    from segwright.recipes import recipe_names, recipe_summary
 
-    for name in names():
-        print(f"{name:<28} {summary(name)}")
+    for name in recipe_names():
+        print(f"{name:<28} {recipe_summary(name)}")
     return 0
 
 
 def _recipe_show(options: argparse.Namespace) -> int:
     from segwright.config import override, to_yaml
-    from segwright.recipes import find
+    from segwright.recipes import load_recipe
 
-    recipe = find(options.name, code=_code(options))
+    recipe = load_recipe(options.name, code=options.code)
     override(recipe, options.set)
     print(to_yaml(recipe), end="")
     return 0
 
 
-def _forward(options: argparse.Namespace) -> Any:
-    """How ``--scales``, ``--flip`` and ``--fuse`` want an image to be seen."""
-    from segwright.inference.single_pass import SINGLE_PASS
-    from segwright.inference.test_time_augmentation import TestTimeAugmentation
-
-    if options.scales == [1.0] and not options.flip:
-        return SINGLE_PASS
-    return TestTimeAugmentation(tuple(options.scales), flip=options.flip, fuse=options.fuse)
-
-
-def _oracle(options: argparse.Namespace) -> Any:
+def _oracle(options: argparse.Namespace) -> Oracle | None:
     from segwright.evaluation.oracle import Oracle
 
     return Oracle.parsed(options.oracle) if options.oracle else None
 
 
-def _code(options: argparse.Namespace) -> Any:
-    if not options.code:
-        return None
-    from segwright.config import load_code
-
-    return load_code(Path(options.code))
-
-
-def _data_of(options: argparse.Namespace, code: Any) -> tuple[Any, Any]:
-    """The recipe of ``--recipe``, else of the run, and the split of its data set."""
+def _open_dataset(options: argparse.Namespace) -> tuple[Recipe, Dataset]:
+    """The recipe of ``--recipe``, else of the run, and the split of its dataset."""
     from segwright.errors import UserError
-    from segwright.recipes import find
+    from segwright.recipes import load_recipe
 
     root = options.data
     if options.recipe:
-        recipe = find(options.recipe, code=code)
+        recipe = load_recipe(options.recipe, code=options.code)
         return recipe, recipe.data.open(root, options.split)
     folder = options.model if options.model.is_dir() else options.model.parent
     if not (folder / "recipe.yaml").is_file():
-        raise UserError(f"{options.model}: no recipe.yaml beside it; name the data set with --recipe NAME")
+        raise UserError(f"{options.model}: no recipe.yaml in its folder; name the dataset with --recipe NAME")
     if root is None:
         recorded = json.loads((folder / "run.json").read_text(encoding="utf-8"))["data"]["root"]
         root = Path(recorded) if recorded else None
-    recipe = find(str(folder / "recipe.yaml"), code=code)
+    recipe = load_recipe(str(folder / "recipe.yaml"), code=options.code)
     return recipe, recipe.data.open(root, options.split)
-
-
-def _refuse_other_classes(model: Path, own: tuple[str, ...], given: tuple[str, ...]) -> None:
-    from segwright.errors import UserError
-
-    if own != given:
-        raise UserError(
-            f"{model}: predicts {', '.join(own[:4])}, ...; the data have {', '.join(given[:4])}, ...; "
-            "expected the same classes in the same order"
-        )
 
 
 def _is_main() -> bool:
@@ -256,141 +242,128 @@ def _is_main() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all verbs and options."""
     parser = argparse.ArgumentParser("segwright", description="Semantic, instance and panoptic segmentation.")
     parser.add_argument("--version", action="version", version=f"segwright {VERSION}")
     verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
-
-    demo = _verb(verbs, "demo", _demo, "train, evaluate and report on generated scenes", "segwright demo")
-    demo.add_argument("--out", type=Path, default=Path("runs/demo"), help="run folder (%(default)s)")
-    _add_device(demo)
-
-    text = "start or resume a training; torchrun -m segwright train ... uses several GPUs or machines"
-    train = _verb(
-        verbs, "train", _train, text, "segwright train camvid.quick --data CAMVID --out runs/camvid"
-    )
-    train.add_argument("recipe", help="NAME, FILE.yaml or FILE.py:function")
-    train.add_argument("--data", type=Path, metavar="ROOT", help="folder of the data set")
-    train.add_argument("--out", type=Path, metavar="RUN", help="run folder (runs/NAME)")
-    train.add_argument("--init", type=Path, metavar="WEIGHTS", help="start from this .safetensors model")
-    train.add_argument(
-        "--skip-head", action="store_true", help="with --init: leave out weights that do not fit"
-    )
-    train.add_argument("--compile", action="store_true", help="compile the model (training.compile=true)")
-    _add_set(train)
-    _add_device(train)
-
-    example = "segwright evaluate runs/camvid --data CAMVID --split val --json val.json"
-    evaluate = _verb(verbs, "evaluate", _evaluate, "score a run or a model file on a split", example)
-    evaluate.add_argument("model", type=Path, help="run folder or .safetensors file")
-    evaluate.add_argument("--data", type=Path, metavar="ROOT", help="folder of the data set (the run's)")
-    evaluate.add_argument("--split", default="val", help="split to score (%(default)s)")
-    evaluate.add_argument("--recipe", help="recipe whose data set is meant, for a bare model file")
-    evaluate.add_argument("--json", type=Path, metavar="FILE", help="write all numbers to this file")
-    text = "objects of an image that AP looks at (the recipe's, 100)"
-    evaluate.add_argument("--max-detections", type=int, metavar="N", help=text)
-    what = evaluate.add_mutually_exclusive_group()
-    text = "put the truth in place of these: semantic, foreground, center, offset"
-    what.add_argument("--oracle", metavar="A,B", help=text)
-    what.add_argument("--oracle-table", action="store_true", help="scores with every combination of these")
-    _add_views(evaluate)
-    _add_device(evaluate)
-
-    example = "segwright predict runs/camvid photo.jpg --out predictions"
-    predict = _verb(verbs, "predict", _predict, "predict images", example)
-    predict.add_argument("model", type=Path, help="run folder or .safetensors file")
-    predict.add_argument("images", nargs="+", help="images, folders or globs")
-    predict.add_argument(
-        "--out", type=Path, required=True, metavar="DIR", help="folder for index, color, overlay, panoptic"
-    )
-    text = "and: instances, cityscapes, semantic (official files); centers, heatmap, offset (pictures)"
-    predict.add_argument("--save", nargs="+", default=[], metavar="A,B", help=text)
-    text = "COCO file that gives images their ids in official files (else their names)"
-    predict.add_argument("--ids", type=Path, metavar="TRUTH.json", help=text)
-    _add_views(predict)
-    _add_device(predict)
-
-    _add_model_verbs(verbs)
-    _add_nested_verbs(verbs)
+    _add_demo(verbs)
+    _add_train(verbs)
+    _add_evaluate(verbs)
+    _add_predict(verbs)
+    _add_report(verbs)
+    _add_convert(verbs)
+    _add_verb_groups(verbs)
     return parser
 
 
-def _add_model_verbs(verbs: Any) -> None:
-    report = _verb(
-        verbs, "report", _report, "write one offline HTML file about a run", "segwright report runs/camvid"
+def _add_demo(verbs: Any) -> None:
+    text = "train, evaluate and report on generated street scenes"
+    demo = add_verb(verbs, "demo", _demo, text, "segwright demo")
+    demo.add_argument(
+        "--out", type=Path, default=Path("runs/demo"), help="output folder (default: %(default)s)"
     )
-    report.add_argument("run", type=Path, help="run folder")
-    report.add_argument("--data", type=Path, metavar="ROOT", help="folder of the data set (the run's)")
+    add_device(demo)
 
-    text = "turn published files of older toolboxes into a model of segwright"
+
+def _add_train(verbs: Any) -> None:
+    text = "start or resume a training; torchrun -m segwright train ... uses several GPUs or machines (DDP)"
+    example = "segwright train camvid.quick --data CAMVID --out runs/camvid"
+    train = add_verb(verbs, "train", _train, text, example)
+    train.add_argument("recipe", help="NAME, FILE.yaml or FILE.py:function")
+    add_data_root(train)
+    train.add_argument("--out", type=Path, metavar="RUN", help="run folder (default: runs/NAME)")
+    text = "fine-tune: start from the weights of this .safetensors model"
+    train.add_argument("--init", type=Path, metavar="WEIGHTS", help=text)
+    text = "with --init: skip weights that do not fit, such as a head for other classes"
+    train.add_argument("--skip-head", action="store_true", help=text)
+    text = "compile the model with torch.compile (training.compile=true)"
+    train.add_argument("--compile", action="store_true", help=text)
+    add_set(train)
+    add_code(train)
+    add_device(train)
+
+
+def _add_evaluate(verbs: Any) -> None:
+    text = "evaluate a run or a model file on a split of a dataset"
+    example = "segwright evaluate runs/camvid --data CAMVID --split val --json val.json"
+    evaluate = add_verb(verbs, "evaluate", _evaluate, text, example)
+    evaluate.add_argument("model", type=Path, help="run folder or .safetensors file")
+    add_data_root(evaluate, "the run's")
+    evaluate.add_argument("--split", default="val", help="split to evaluate on (default: %(default)s)")
+    text = "recipe that names the dataset, for a model file outside a run folder (default: the run's)"
+    evaluate.add_argument("--recipe", help=text)
+    add_json(evaluate)
+    text = "max. detections per image for AP (default: the recipe's)"
+    evaluate.add_argument("--max-detections", type=int, metavar="N", help=text)
+    oracles = evaluate.add_mutually_exclusive_group()
+    text = "replace these outputs with ground truth (oracle): semantic, foreground, center, offset"
+    oracles.add_argument("--oracle", metavar="A,B", help=text)
+    text = "oracle study: evaluate with every combination of replaced outputs"
+    oracles.add_argument("--oracle-table", action="store_true", help=text)
+    add_inference(evaluate)
+    add_code(evaluate)
+    add_device(evaluate)
+
+
+def _add_predict(verbs: Any) -> None:
+    example = "segwright predict runs/camvid photo.jpg --out predictions"
+    predict = add_verb(verbs, "predict", _predict, "predict images", example)
+    predict.add_argument("model", type=Path, help="run folder or .safetensors file")
+    predict.add_argument("images", nargs="+", help="images, folders or globs")
+    text = "output folder for label maps (index), color maps, overlays and panoptic files"
+    predict.add_argument("--out", type=Path, required=True, metavar="DIR", help=text)
+    text = (
+        "further output: instances, cityscapes, semantic (official file formats); centers, heatmap, offset "
+    )
+    text += "(visualizations)"
+    predict.add_argument("--save", nargs="+", default=[], metavar="A,B", help=text)
+    text = "COCO JSON file with the image ids to write into official files (default: ids from file names)"
+    predict.add_argument("--ids", type=Path, metavar="TRUTH.json", help=text)
+    add_inference(predict)
+    add_code(predict)
+    add_device(predict)
+
+
+def _add_report(verbs: Any) -> None:
+    text = "write one self-contained HTML file about a run"
+    report = add_verb(verbs, "report", _report, text, "segwright report runs/camvid")
+    report.add_argument("run", type=Path, help="run folder")
+    add_data_root(report, "the run's")
+    add_code(report)
+
+
+def _add_convert(verbs: Any) -> None:
+    text = "convert published weights of another project to a segwright model file"
     example = (
         "segwright convert CS_scenes.pth --family toolbox --architecture pspnet --out pspnet.safetensors"
     )
-    convert = _verb(verbs, "convert", _convert, text, example)
-    convert.add_argument("files", nargs="+", type=Path, help="the file, or encoder and decoder")
-    convert.add_argument(
-        "--family", required=True, help="toolbox, csail, deeplab-voc, tutorial, torchvision, ..."
-    )
-    convert.add_argument(
-        "--architecture", required=True, help="in the words of the family: docs/published-weights.md"
-    )
-    what = "fields of the config that the name does not say: dilation=[false,true,true]"
-    convert.add_argument("--set", nargs="+", action="extend", default=[], metavar="a=b", help=what)
-    convert.add_argument("--labels", metavar="NAME|FILE", help="classes: a data set's name or a label map")
-    convert.add_argument(
-        "--out", type=Path, required=True, metavar="FILE.safetensors", help="model file to write"
-    )
+    convert = add_verb(verbs, "convert", _convert, text, example)
+    convert.add_argument("files", nargs="+", type=Path, help="weight file, or encoder file and decoder file")
+    text = "project of the file: toolbox, csail, deeplab-voc, tutorial, torchvision, ..."
+    convert.add_argument("--family", required=True, help=text)
+    text = "architecture, as the project names it: docs/published-weights.md"
+    convert.add_argument("--architecture", required=True, help=text)
+    text = "fields of the model config that the architecture leaves open: dilation=[false,true,true]"
+    convert.add_argument("--set", nargs="+", action="extend", default=[], metavar="a=b", help=text)
+    add_labels(convert, "class_0, class_1, ...")
+    text = "model file to write"
+    convert.add_argument("--out", type=Path, required=True, metavar="FILE.safetensors", help=text)
 
 
-def _add_nested_verbs(verbs: Any) -> None:
-    from segwright.cli.data import add_verbs
+def _add_verb_groups(verbs: Any) -> None:
+    from segwright.cli import data, score
 
-    text = "before training: is the data right, what is in it, how does it look"
-    add_verbs(verbs.add_parser("data", help=text).add_subparsers(required=True, metavar="VERB"), _verb)
+    data.add_verbs(add_verb_group(verbs, "data", "validate, measure, view and convert datasets"))
+    score.add_verbs(add_verb_group(verbs, "score", "official scores of predictions in official file formats"))
 
-    from segwright.cli.score import add_verbs as add_scores
-
-    text = "official file formats in, official numbers out"
-    add_scores(verbs.add_parser("score", help=text).add_subparsers(required=True, metavar="VERB"), _verb)
-
-    recipe = verbs.add_parser("recipe", help="list and show recipes").add_subparsers(
-        required=True, metavar="VERB"
-    )
-    _verb(recipe, "list", _recipe_list, "all shipped recipes", "segwright recipe list")
-    show = _verb(
-        recipe, "show", _recipe_show, "a recipe as YAML", "segwright recipe show camvid.quick > mine.yaml"
-    )
+    recipe = add_verb_group(verbs, "recipe", "list and show recipes")
+    add_verb(recipe, "list", _recipe_list, "list all built-in recipes", "segwright recipe list")
+    example = "segwright recipe show camvid.quick > mine.yaml"
+    show = add_verb(recipe, "show", _recipe_show, "print a recipe as YAML", example)
     show.add_argument("name", help="NAME, FILE.yaml or FILE.py:function")
-    _add_set(show)
-
-
-def _verb(verbs: Any, name: str, verb: Verb, text: str, example: str) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = verbs.add_parser(
-        name, help=text, description=text, epilog=f"example: {example}"
-    )
-    parser.set_defaults(verb=verb)
-    parser.add_argument("--debug", action="store_true", help="show tracebacks")
-    parser.add_argument("--code", type=Path, metavar="FILE.py", help="file with classes of your own")
-    return parser
-
-
-def _add_set(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--set", nargs="+", action="extend", default=[], metavar="a.b=c", help="change fields of the recipe"
-    )
-
-
-def _add_views(parser: argparse.ArgumentParser) -> None:
-    text = "factors by which an image is resized, to be seen at each size (1)"
-    parser.add_argument("--scales", type=float, nargs="+", default=[1.0], metavar="S", help=text)
-    parser.add_argument("--flip", action="store_true", help="see its mirror image as well")
-    text = "which class scores of several views are averaged; max: the highest logit (%(default)s)"
-    fuses = ("probabilities", "logits", "max")
-    parser.add_argument("--fuse", choices=fuses, default=fuses[0], help=text)
-
-
-def _add_device(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--device", help="cpu, cuda or cuda:N (a GPU if there is one)")
+    add_set(show)
+    add_code(show)
 
 
 if __name__ == "__main__":

@@ -1,72 +1,98 @@
-"""Scores as tables on the console."""
+"""Tables of numbers on the console."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+Cell = str | float | None
+"""A text, or a fraction 0..1 that is printed in percent; None and NaN are printed as "-"."""
 
-def print_scores(values: dict[str, Any]) -> None:
-    """A table by class, colored from red to green, and the totals: of what an evaluation or a summary holds.
 
-    IoU of each class; with panoptic scores PQ, SQ, RQ and, for things, AP as well.
+def print_table(
+    columns: Sequence[str], *sections: Iterable[Sequence[Cell]], title: str, footer: Iterable[str] = ()
+) -> None:
+    """Print a table and the lines below it. Its ``sections`` of rows are separated by a line.
+
+    On a terminal, percentages are red below 30, yellow below 60 and green from there on.
     """
     from rich.console import Console
     from rich.table import Table
 
-    from segwright.evaluation.evaluate import described
-
-    panoptic, precision = values.get("panoptic"), values.get("average_precision")
-    table = Table("class", "IoU %", title=f"{values['images']} images", title_justify="left")
-    for column in (
-        *(("PQ %", "SQ %", "RQ %") if panoptic else ()),
-        *(("AP %", "AP50 %") if precision else ()),
-    ):
-        table.add_column(column)
-    for name, iou in values["class_iou"].items():
-        cells = [iou]
-        if panoptic:
-            cells += [panoptic["class"][name][key] for key in ("pq", "sq", "rq")]
-        if precision:
-            cells += [precision["class"].get(name, {}).get(key) for key in ("ap", "ap50")]
-        table.add_row(name, *(_cell(value) for value in cells))
+    table = Table(*columns, title=title, title_justify="left")
+    for rows in sections:
+        table.add_section()
+        for row in rows:
+            table.add_row(*map(_text, row))
     console = Console()
     console.print(table)
+    for line in footer:
+        console.print(line, highlight=False)
+
+
+def print_scores(values: Mapping[str, Any]) -> None:
+    """Print the scores of an evaluation (the content of its JSON file): a row per class, then the totals.
+
+    The columns are IoU and, with panoptic scores, PQ, SQ and RQ, and AP for things.
+    """
+    from segwright.evaluation.result import format_scores, headline_scores
+
+    panoptic, precision = values.get("panoptic"), values.get("average_precision")
+    columns = ["class", "IoU %"]
+    columns += ["PQ %", "SQ %", "RQ %"] if panoptic else []
+    columns += ["AP %", "AP50 %"] if precision else []
+    rows = []
+    for name, iou in values["class_iou"].items():
+        row = [name, iou]
+        if panoptic:
+            row += [panoptic["class"][name][key] for key in ("pq", "sq", "rq")]
+        if precision:
+            row += [precision["class"].get(name, {}).get(key) for key in ("ap", "ap50")]
+        rows.append(row)
+    footer = [format_scores(headline_scores(values))]
     if panoptic:
-        parts = ((part, panoptic[part]) for part in ("all", "things", "stuff"))
-        console.print(
-            "   ".join(f"PQ {part} {_percent(found['pq'])} of {found['n']}" for part, found in parts)
-        )
-    console.print(described(values), highlight=False)
+        groups = ((name, panoptic[name]) for name in ("all", "things", "stuff"))
+        totals = (f"PQ {name} {percent(group['pq'], '%')} of {group['n']} classes" for name, group in groups)
+        footer.insert(0, "   ".join(totals))
+    print_table(columns, rows, title=f"{values['images']} images", footer=footer)
 
 
-def print_oracles(rows: list[dict[str, Any]]) -> None:
-    """A table of an oracle study: which parts were true, and the scores."""
-    from rich.console import Console
-    from rich.table import Table
-
+def print_oracles(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print an oracle study: which outputs were replaced with ground truth, and the scores."""
     from segwright.evaluation.oracle import PARTS
     from segwright.evaluation.oracle_study import SCORES
 
-    title = f"With the truth of: {', '.join(part[0].upper() + ' ' + part for part in PARTS)}"
-    table = Table(*(part[0].upper() for part in PARTS), "stuff from", title=title, title_justify="left")
-    for title in ("PQ %", "SQ %", "RQ %", "AP %", "mIoU %"):
-        table.add_column(title)
-    for row in rows:
-        marks = ["x" if part in row["oracle"] else "" for part in PARTS]
-        table.add_row(*marks, f"{row['stuff_area']} px", *(_cell(row[name]) for name in SCORES))
-    console = Console()
-    console.print(table)
-    if rows[0]["stuff_area"]:
-        text = "Stuff of fewer pixels is dropped, whoever found it; the last row keeps it."
-        console.print(text, highlight=False)
+    legend = ", ".join(f"{part[0].upper()} {part}" for part in PARTS)
+    columns = [*(part[0].upper() for part in PARTS), "stuff from", "PQ %", "SQ %", "RQ %", "AP %", "mIoU %"]
+    cells = [
+        [
+            *("x" if part in row["oracle"] else "" for part in PARTS),
+            f"{row['stuff_area']} px",
+            *(row[name] for name in SCORES),
+        ]
+        for row in rows
+    ]
+    footer = ["Smaller stuff segments are dropped, true ones as well; the last row keeps all of them."]
+    print_table(
+        columns,
+        cells,
+        title=f"Outputs replaced with ground truth: {legend}",
+        footer=footer if rows[0]["stuff_area"] else (),
+    )
 
 
-def _cell(value: float | None) -> str:
-    if value is None:
-        return "-"
-    shade = "red" if value < 0.3 else "yellow" if value < 0.6 else "green"
-    return f"[{shade}]{value * 100:.2f}[/]"
+def percent(value: float | None, unit: str = "") -> str:
+    """A fraction as text, in percent with two decimals; "-" for None and NaN."""
+    return "-" if value is None or math.isnan(value) else f"{100 * value:.2f}{unit}"
 
 
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2%}"
+def _text(cell: Cell) -> str:
+    from rich.markup import escape
+
+    if isinstance(cell, str):
+        return escape(cell)
+    if cell is None or math.isnan(cell):
+        return percent(cell)
+    color = "red" if cell < 0.3 else "yellow" if cell < 0.6 else "green"
+    return f"[{color}]{percent(cell)}[/]"

@@ -1,0 +1,34 @@
+"""Data: from files on disk to batches for training.
+
+reading/        images, label maps, run-length codes, file lists
+formats/        ground truth as datasets and annotation tools write it, and the dataset that reads it
+augmentation/   data augmentation of an image and its label map together
+loading/        sampling order, augmented samples, batches, training targets
+datasets/       one file per dataset
+conversion/     annotations of other formats to label maps and COCO files
+check.py        validation of a dataset before a training
+download.py     what to download for a dataset, where to put it, and whether it is complete
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from segwright.data import augmentation as augmentation
+    from segwright.data import conversion as conversion
+    from segwright.data import datasets as datasets
+    from segwright.data import formats as formats
+    from segwright.data import loading as loading
+    from segwright.data import reading as reading
+
+_PACKAGES = ("augmentation", "conversion", "datasets", "formats", "loading", "reading")
+__all__ = ["augmentation", "conversion", "datasets", "formats", "loading", "reading"]
+
+
+def __getattr__(name: str) -> Any:
+    """Imported when it is first used: reading files must not wait for torch."""
+    if name in _PACKAGES:
+        return importlib.import_module(f"segwright.data.{name}")
+    raise AttributeError(f"module 'segwright.data' has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""Checks of data before they cost a training: a quick one runs before every training, a full one on demand."""
+"""Validation of a dataset before training: a quick check runs before every training, a full check on demand."""
 
 from __future__ import annotations
 
@@ -19,43 +19,51 @@ from segwright.labels import LabelSpace
 from segwright.parallel import map_in_processes
 from segwright.samples import IGNORED, Dataset
 
-LOOKED_AT = 12  # samples of a split that the quick check reads
-MOST_SHOWN = 10  # findings of one kind that are listed
+QUICK_CHECK_SAMPLES = 12  # the number of samples per split that the quick check reads
+MAX_LISTED_FINDINGS = 10
 
 Progress = Callable[[str, int, int], None]
-"""Called with (split, images done, images in all)."""
+"""Called with (split, number of images done, number of images)."""
 
 
 @runtime_checkable
 class FileBacked(Protocol):
-    """A data set that knows more of its files than reading them tells."""
+    """A dataset in files that finds problems which reading its samples does not report."""
 
     @property
-    def left_over(self) -> Sequence[Path]:
-        """Maps without an image."""
+    def unmatched_maps(self) -> Sequence[Path]:
+        """Label maps without an image."""
 
     def problems(self, index: int) -> list[str]:
-        """What is wrong with a sample, one line each."""
+        """Problems of a sample, one line each."""
 
-    def hidden(self, index: int) -> tuple[int, int]:
-        """(pixels of masks that other masks hide, pixels of all masks)."""
+    def overlapped_pixels(self, index: int) -> tuple[int, int]:
+        """(mask pixels that the label map loses where masks overlap, all mask pixels) of a sample."""
 
 
 @dataclass(slots=True)
 class ImageInspection:
-    """What looking at one sample tells: errors, pixels a class [256], and facts of its files."""
+    """The result of inspecting one sample: errors, pixels per class index [256], and facts about its files.
+
+    ``size``: (height, width), None if the sample cannot be read. ``rotated``: the image has an EXIF orientation.
+    ``depth``: the data type of the image.
+    """
 
     errors: list[str] = field(default_factory=list)
     pixels: NDArray[np.int64] = field(default_factory=lambda: np.zeros(256, np.int64))
     size: tuple[int, int] | None = None
-    turned: bool = False
+    rotated: bool = False
     depth: str = ""
-    hidden: tuple[int, int] = (0, 0)
+    overlapped_pixels: tuple[int, int] = (0, 0)
 
 
 @dataclass(slots=True)
 class Findings:
-    """What a check of a split found; errors would break or spoil a training, warnings may be meant so."""
+    """The result of checking one split.
+
+    Errors would break or spoil a training; warnings may be intended. ``pixels`` and ``images_with`` count pixels and
+    images per class index [256]; ``sizes`` counts images per (height, width).
+    """
 
     split: str
     labels: LabelSpace
@@ -65,11 +73,11 @@ class Findings:
     pixels: NDArray[np.int64] = field(default_factory=lambda: np.zeros(256, np.int64))
     images_with: NDArray[np.int64] = field(default_factory=lambda: np.zeros(256, np.int64))
     sizes: dict[tuple[int, int], int] = field(default_factory=dict)
-    hidden: tuple[int, int] = (0, 0)
+    overlapped_pixels: tuple[int, int] = (0, 0)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values; ``classes`` maps a name to its pixels and images."""
-        covered, total = self.hidden
+        """The result as JSON values; ``classes`` maps each class name to its pixels and images."""
+        overlapped, total = self.overlapped_pixels
         return {
             "images": self.images,
             "errors": self.errors,
@@ -80,58 +88,59 @@ class Findings:
             },
             "ignored_pixels": int(self.pixels[IGNORED]),
             "sizes": [
-                {"height": h, "width": w, "images": n}
-                for (h, w), n in sorted(self.sizes.items(), key=lambda item: -item[1])
+                {"height": height, "width": width, "images": count}
+                for (height, width), count in sorted(self.sizes.items(), key=lambda item: -item[1])
             ],
-            "hidden_by_overlap": covered / total if total else None,
+            "hidden_by_overlap": overlapped / total if total else None,
         }
 
 
 def quick_check(splits: Mapping[str, Dataset]) -> None:
-    """Refuse data that would break or spoil a training: reads a few samples of each split.
+    """Refuse data that would break or spoil a training; it reads a few samples of each split.
 
-    ``UserError`` names the file: empty split, unreadable file, unequal sizes, values outside the label space,
-    truth that is ignored everywhere, the same image in two splits.
+    ``UserError`` for the first error, with the name of the file: an empty split, an unreadable file, unequal sizes,
+    values outside the label space, label maps in which every pixel is ignored, an image that occurs in two splits.
     """
     for split, dataset in splits.items():
         if not len(dataset):
-            raise UserError(f"{split}: no images; expected at least one")
-        places = sorted({int(p) for p in np.linspace(0, len(dataset) - 1, LOOKED_AT)})
-        found = _gather(split, dataset, ((place, look(dataset, place)) for place in places))
-        if found.errors:
-            raise UserError(found.errors[0])
+            raise UserError(f"{split}: no images; expected at least one; check --data and the split")
+        indices = sorted({int(index) for index in np.linspace(0, len(dataset) - 1, QUICK_CHECK_SAMPLES)})
+        findings = _summarize(split, dataset, ((index, inspect_sample(dataset, index)) for index in indices))
+        if findings.errors:
+            raise UserError(findings.errors[0])
     if shared := shared_images(splits):
         raise UserError(shared[0])
 
 
-def check(
+def full_check(
     splits: Mapping[str, Dataset], *, workers: int = 0, progress: Progress | None = None
 ) -> list[Findings]:
-    """Look at every sample of every split, in ``workers`` processes; nothing is raised, all is listed."""
-    found = []
+    """The findings of each split; every sample is read, in ``workers`` processes. Errors are listed, not raised."""
+    results = []
     for split, dataset in splits.items():
-        found.append(_gather(split, dataset, _looks(split, dataset, workers, progress)))
-        if isinstance(dataset, FileBacked) and dataset.left_over:
-            # Not a matter for training: who trains on a part of the images may have all the maps.
-            first, count = dataset.left_over[0], len(dataset.left_over)
-            found[-1].errors.append(
-                f"{first}: belongs to no image, as {count} maps do; expected one image for each map; add the image or "
+        findings = _summarize(split, dataset, _inspect_all(split, dataset, workers, progress))
+        if isinstance(dataset, FileBacked) and dataset.unmatched_maps:
+            # The quick check allows this: who trains on a subset of the images may keep all maps.
+            first, count = dataset.unmatched_maps[0], len(dataset.unmatched_maps)
+            findings.errors.append(
+                f"{first}: belongs to no image ({count} such maps); expected one image per map; add the image or "
                 "remove the map"
             )
+        results.append(findings)
     for line in shared_images(splits):
-        found[-1].errors.append(line)
-    _compare_classes(found)
-    return found
+        results[-1].errors.append(line)
+    _warn_of_absent_classes(results)
+    return results
 
 
-def look(dataset: Dataset, index: int) -> ImageInspection:
-    """Read one sample and tell what is wrong with it."""
+def inspect_sample(dataset: Dataset, index: int) -> ImageInspection:
+    """Read one sample and list its errors."""
     result = ImageInspection()
     try:
         sample = dataset[index]
         if isinstance(dataset, FileBacked):
             result.errors += dataset.problems(index)
-            result.hidden = dataset.hidden(index)
+            result.overlapped_pixels = dataset.overlapped_pixels(index)
     except UserError as error:
         result.errors.append(str(error.args[0]))
         return result
@@ -139,121 +148,125 @@ def look(dataset: Dataset, index: int) -> ImageInspection:
     result.size, result.depth = (sample.image.shape[0], sample.image.shape[1]), str(sample.image.dtype)
     files = dataset.files(index)
     if files and files[0].suffix.lower() in (".jpg", ".jpeg"):
-        result.turned = orientation(files[0]) != 1
+        result.rotated = orientation(files[0]) != 1
     return result
 
 
-def _looks(
+def _inspect_all(
     split: str, dataset: Dataset, workers: int, progress: Progress | None
 ) -> Iterable[tuple[int, ImageInspection]]:
-    places = range(len(dataset))
-    looks = map_in_processes(partial(look, dataset), places, workers=workers)
-    for place, result in zip(places, looks, strict=True):
+    indices = range(len(dataset))
+    inspections = map_in_processes(partial(inspect_sample, dataset), indices, workers=workers)
+    for index, inspection in zip(indices, inspections, strict=True):
         if progress is not None:
-            progress(split, place + 1, len(dataset))
-        yield place, result
+            progress(split, index + 1, len(dataset))
+        yield index, inspection
 
 
-def _gather(split: str, dataset: Dataset, looks: Iterable[tuple[int, ImageInspection]]) -> Findings:
-    """The looks of a split together, and what only all of them show."""
-    found = Findings(split, dataset.labels, len(dataset))
-    turned: list[Path] = []
-    depths: dict[str, int] = {}
+def _summarize(split: str, dataset: Dataset, inspections: Iterable[tuple[int, ImageInspection]]) -> Findings:
+    """The inspections of a split combined, with the errors that only all of them together reveal."""
+    findings = Findings(split, dataset.labels, len(dataset))
+    rotated: list[Path] = []
+    first_of_depth: dict[str, int] = {}
     read = 0
-    for place, result in looks:
-        found.errors += result.errors
-        if result.size is None:
+    for index, inspection in inspections:
+        findings.errors += inspection.errors
+        if inspection.size is None:
             continue
         read += 1
-        found.pixels += result.pixels
-        found.images_with += result.pixels > 0
-        found.sizes[result.size] = found.sizes.get(result.size, 0) + 1
-        found.hidden = (found.hidden[0] + result.hidden[0], found.hidden[1] + result.hidden[1])
-        depths.setdefault(result.depth, place)
-        if result.turned:
-            turned.append(dataset.files(place)[0])
-        if read and not result.pixels[:IGNORED].any():
-            found.warnings.append(f"{_name(dataset, place)}: ignored everywhere; it teaches nothing")
+        findings.pixels += inspection.pixels
+        findings.images_with += inspection.pixels > 0
+        findings.sizes[inspection.size] = findings.sizes.get(inspection.size, 0) + 1
+        overlapped, total = findings.overlapped_pixels
+        more_overlapped, more_total = inspection.overlapped_pixels
+        findings.overlapped_pixels = (overlapped + more_overlapped, total + more_total)
+        first_of_depth.setdefault(inspection.depth, index)
+        if inspection.rotated:
+            rotated.append(dataset.files(index)[0])
+        if not inspection.pixels[:IGNORED].any():
+            findings.warnings.append(
+                f"{_name(dataset, index)}: ignored everywhere; training learns nothing from it"
+            )
     if not len(dataset):
-        found.errors.append(f"{split}: no images; expected at least one")
+        findings.errors.append(f"{split}: no images; expected at least one; check --data and the split")
     if read:
-        found.errors += _about_values(found, dataset, read)
-    if len(depths) > 1:
-        kinds = ", ".join(f"{depth} (first: {_name(dataset, place, 0)})" for depth, place in depths.items())
-        found.errors.append(f"{found.split}: images are {kinds}; expected one depth; convert the others")
-    if turned:
-        found.warnings.append(
-            f"{turned[0]}: is turned by its EXIF orientation, as are {len(turned)} in all; maps are taken as drawn "
-            "on the image as it is shown, unless their size says otherwise"
+        findings.errors += _check_values(findings, dataset, read)
+    if len(first_of_depth) > 1:
+        depths = ", ".join(
+            f"{depth} (first: {_name(dataset, index, 0)})" for depth, index in first_of_depth.items()
         )
-    return found
+        findings.errors.append(f"{split}: images are {depths}; expected one depth; convert the others")
+    if rotated:
+        findings.warnings.append(
+            f"{rotated[0]}: has an EXIF orientation ({len(rotated)} such images); a map with the size of the rotated "
+            "image is used as it is, a map with the size of the stored image is rotated like the image"
+        )
+    return findings
 
 
-def _about_values(found: Findings, dataset: Dataset, read: int) -> list[str]:
-    """What the values of all maps together give away."""
-    shown = np.flatnonzero(found.pixels[:IGNORED])
-    first = _name(dataset, 0)
-    if not len(shown):
-        if len(dataset.files(0)) < 2:  # no truth is there: a split for prediction
-            found.warnings = [f"{found.split}: has no truth; it can be predicted, not trained on or scored"]
+def _check_values(findings: Findings, dataset: Dataset, read: int) -> list[str]:
+    """Errors in the values of all label maps together; a split without ground truth gets a warning instead."""
+    occurring = np.flatnonzero(findings.pixels[:IGNORED])
+    split, first = findings.split, _name(dataset, 0)
+    if not len(occurring):
+        if len(dataset.files(0)) < 2:  # images without label maps
+            findings.warnings = [
+                f"{split}: has no ground truth; it can be predicted, but not trained on or scored"
+            ]
             return []
         return [
-            f"{found.split}: all {read} maps looked at are ignored everywhere (first: {first}); expected class "
-            "values; check the label space"
+            f"{split}: all {read} checked maps are ignored everywhere (first: {first}); expected class values; check "
+            "the label space"
         ]
-    if (
-        len(shown) == 1
-        and len(dataset.labels) > 1
-        and found.pixels[IGNORED]
-        and 255 in dataset.labels.ignored
-    ):
+    only_one_class = len(occurring) == 1 and len(dataset.labels) > 1
+    if only_one_class and findings.pixels[IGNORED] and 255 in dataset.labels.ignored:
         return [
-            f"{found.split}: all {read} maps looked at hold the class {dataset.labels.names[shown[0]]!r} and ignored "
-            f"pixels alone (first: {first}); a 0/255 mask? name raw value 255 in a label map"
+            f"{split}: all {read} checked maps contain only class {dataset.labels.names[occurring[0]]!r} and ignored "
+            f"pixels (first: {first}); if it is a 0/255 mask, name raw value 255 in a label map"
         ]
     return []
 
 
-def _compare_classes(found: Sequence[Findings]) -> None:
-    """Classes that a split lacks; only worth a word where the truth is there."""
-    with_truth = [one for one in found if one.pixels[:IGNORED].any()]
-    for one in with_truth:
-        missing = [name for i, name in enumerate(one.labels.names) if not one.pixels[i]]
-        if missing:
-            listed = ", ".join(missing[:8]) + (", ..." if len(missing) > 8 else "")
-            one.warnings.append(f"{one.split}: {len(missing)} classes have no pixel: {listed}")
+def _warn_of_absent_classes(results: Sequence[Findings]) -> None:
+    """Add a warning to each split with ground truth in which a class has no pixel."""
+    with_truth = [findings for findings in results if findings.pixels[:IGNORED].any()]
+    for findings in with_truth:
+        absent = [name for i, name in enumerate(findings.labels.names) if not findings.pixels[i]]
+        if absent:
+            names = ", ".join(absent[:8]) + (", ..." if len(absent) > 8 else "")
+            findings.warnings.append(f"{findings.split}: {len(absent)} classes have no pixel: {names}")
 
 
 def shared_images(splits: Mapping[str, Dataset]) -> list[str]:
-    """Images that are in two splits, by content; only files of equal size are read."""
-    by_size: dict[int, list[tuple[str, Path]]] = defaultdict(list)
+    """One line per image that occurs in two splits, compared by content; only files of equal size are read."""
+    files_of_size: dict[int, list[tuple[str, Path]]] = defaultdict(list)
     for split, dataset in splits.items():
         for index in range(len(dataset)):
             for path in dataset.files(index)[:1]:
                 try:
-                    by_size[path.stat().st_size].append((split, path))
-                except OSError:  # reading it says so, too
+                    files_of_size[path.stat().st_size].append((split, path))
+                except OSError:  # reading the sample reports it
                     continue
-    found = []
-    for members in by_size.values():
-        if len({split for split, _ in members}) < 2:
+    lines = []
+    for files in files_of_size.values():
+        if len({split for split, _ in files}) < 2:
             continue
-        owner: dict[bytes, tuple[str, Path]] = {}
-        for split, path in members:
+        first_file: dict[bytes, tuple[str, Path]] = {}
+        for split, path in files:
             content = hashlib.blake2b(path.read_bytes(), digest_size=16).digest()
-            other, twin = owner.setdefault(content, (split, path))
-            if other != split:
-                found.append(
-                    f"{path}: in {split} is the same image as {twin} in {other}; expected each image in one split; "
-                    "remove one of them"
+            other_split, other = first_file.setdefault(content, (split, path))
+            if other_split != split:
+                lines.append(
+                    f"{path}: in {split} is the same image as {other} in {other_split}; expected each image in one "
+                    "split; remove one of them"
                 )
-    return found
+    return lines
 
 
-def shown(lines: Sequence[str]) -> list[str]:
-    """The first findings, and how many more there are."""
-    rest = len(lines) - MOST_SHOWN
-    return [*lines[:MOST_SHOWN], *([f"... and {rest} more"] if rest > 0 else [])]
+def first_findings(lines: Sequence[str]) -> list[str]:
+    """The first ``MAX_LISTED_FINDINGS`` lines, and one line with the number of further ones."""
+    rest = len(lines) - MAX_LISTED_FINDINGS
+    return [*lines[:MAX_LISTED_FINDINGS], *([f"... and {rest} more"] if rest > 0 else [])]
 
 
 def _name(dataset: Dataset, index: int, which: int = -1) -> str:

@@ -1,6 +1,6 @@
-"""Published data sets: what to download, where to put it, and whether it has all arrived.
+"""Public datasets: what to download, where to unpack it, and whether the files are complete.
 
-Nothing is downloaded: the owners of these data ask for an account or for consent to their terms.
+Nothing is downloaded automatically: the owners of these datasets ask for an account or for consent to their terms.
 """
 
 from __future__ import annotations
@@ -13,43 +13,44 @@ from pathlib import Path
 
 from segwright.data.datasets.ade20k import ade20k_home
 from segwright.data.datasets.voc import voc_home
-from segwright.data.reading.file_lists import lines_of
+from segwright.data.reading.file_lists import read_lines
 from segwright.data.reading.images import image_size
 from segwright.errors import UserError
 
 
 @dataclass(frozen=True, slots=True)
 class ExpectedFiles:
-    """Files that belong to a data set: ``count`` of them match ``pattern`` under its folder.
+    """Files of a dataset: ``count`` files match ``pattern`` under its folder.
 
-    ``needed``: else it may be missing, but not be there in part. ``more``: other archives add files to the folder.
-    ``lines``: it is one list of so many lines. ``size`` (width, height) of every image.
+    ``required``: without it the files may be missing, but not some of them. ``at_least``: other archives add files to
+    the folder, so more are fine. ``is_list``: the pattern is one text file with ``count`` lines. ``image_size``:
+    (width, height) of every image.
     """
 
     pattern: str
     count: int
-    needed: bool = True
-    more: bool = False
-    lines: bool = False
-    size: tuple[int, int] | None = None
+    required: bool = True
+    at_least: bool = False
+    is_list: bool = False
+    image_size: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class DownloadInfo:
-    """A published data set: its page, its archives with what is in them, its terms and its parts."""
+    """A public dataset: its web page, its archives (name -> content), how to unpack them, its terms and its files."""
 
     title: str
     page: str
     archives: Mapping[str, str]
-    place: str
-    licence: str
-    parts: tuple[ExpectedFiles, ...]
+    unpacking: str
+    license: str
+    files: tuple[ExpectedFiles, ...]
     checksums: Mapping[str, str] = field(default_factory=dict)  # MD5, only where several sources publish it
 
 
 _TWO_MEGAPIXELS = (2048, 1024)
 _LISTS = "ImageSets/Segmentation"
-PUBLISHED = {
+DOWNLOADS = {
     "cityscapes": DownloadInfo(
         title="Cityscapes",
         page="https://www.cityscapes-dataset.com/downloads/ (with an account)",
@@ -59,23 +60,25 @@ PUBLISHED = {
             "leftImg8bit_trainextra.zip": "19,998 more photographs (only for coarse labels)",
             "gtCoarse.zip": "coarse labels (optional)",
         },
-        place="unpack all of them into one folder, which then holds leftImg8bit/ and gtFine/; for panoptic JSON files "
-        "run csCreatePanopticImgs of cityscapesscripts there, or read data.truth=instances, which needs none",
-        licence="for non-commercial use; redistribution is forbidden",
-        parts=(
-            ExpectedFiles("leftImg8bit/train/*/*_leftImg8bit.png", 2975, size=_TWO_MEGAPIXELS),
-            ExpectedFiles("leftImg8bit/val/*/*_leftImg8bit.png", 500, size=_TWO_MEGAPIXELS),
-            ExpectedFiles("leftImg8bit/test/*/*_leftImg8bit.png", 1525, needed=False, size=_TWO_MEGAPIXELS),
-            ExpectedFiles("leftImg8bit/train_extra/*/*_leftImg8bit.png", 19998, needed=False),
-            ExpectedFiles("gtFine/train/*/*_gtFine_labelIds.png", 2975, size=_TWO_MEGAPIXELS),
-            ExpectedFiles("gtFine/val/*/*_gtFine_labelIds.png", 500, size=_TWO_MEGAPIXELS),
+        unpacking="unpack all of them into one folder, which then holds leftImg8bit/ and gtFine/; for panoptic JSON "
+        "files run csCreatePanopticImgs of cityscapesscripts there, or read data.truth=instances, which needs none",
+        license="for non-commercial use; redistribution is forbidden",
+        files=(
+            ExpectedFiles("leftImg8bit/train/*/*_leftImg8bit.png", 2975, image_size=_TWO_MEGAPIXELS),
+            ExpectedFiles("leftImg8bit/val/*/*_leftImg8bit.png", 500, image_size=_TWO_MEGAPIXELS),
+            ExpectedFiles(
+                "leftImg8bit/test/*/*_leftImg8bit.png", 1525, required=False, image_size=_TWO_MEGAPIXELS
+            ),
+            ExpectedFiles("leftImg8bit/train_extra/*/*_leftImg8bit.png", 19998, required=False),
+            ExpectedFiles("gtFine/train/*/*_gtFine_labelIds.png", 2975, image_size=_TWO_MEGAPIXELS),
+            ExpectedFiles("gtFine/val/*/*_gtFine_labelIds.png", 500, image_size=_TWO_MEGAPIXELS),
             ExpectedFiles("gtFine/train/*/*_gtFine_instanceIds.png", 2975),
             ExpectedFiles("gtFine/val/*/*_gtFine_instanceIds.png", 500),
-            ExpectedFiles("gtFine/cityscapes_panoptic_train/*_panoptic.png", 2975, needed=False),
-            ExpectedFiles("gtFine/cityscapes_panoptic_val/*_panoptic.png", 500, needed=False),
-            ExpectedFiles("gtCoarse/train/*/*_gtCoarse_labelIds.png", 2975, needed=False),
-            ExpectedFiles("gtCoarse/val/*/*_gtCoarse_labelIds.png", 500, needed=False),
-            ExpectedFiles("gtCoarse/train_extra/*/*_gtCoarse_labelIds.png", 19998, needed=False),
+            ExpectedFiles("gtFine/cityscapes_panoptic_train/*_panoptic.png", 2975, required=False),
+            ExpectedFiles("gtFine/cityscapes_panoptic_val/*_panoptic.png", 500, required=False),
+            ExpectedFiles("gtCoarse/train/*/*_gtCoarse_labelIds.png", 2975, required=False),
+            ExpectedFiles("gtCoarse/val/*/*_gtCoarse_labelIds.png", 500, required=False),
+            ExpectedFiles("gtCoarse/train_extra/*/*_gtCoarse_labelIds.png", 19998, required=False),
         ),
     ),
     "ade20k": DownloadInfo(
@@ -85,9 +88,9 @@ PUBLISHED = {
             "ADEChallengeData2016.zip": "20,210 and 2,000 photographs with labels",
             "release_test.zip": "photographs of the test split, without labels (optional)",
         },
-        place="unpack into one folder, which then holds ADEChallengeData2016/ (and release_test/)",
-        licence="photographs for non-commercial research and education; annotations BSD 3-clause",
-        parts=(
+        unpacking="unpack into one folder, which then holds ADEChallengeData2016/ (and release_test/)",
+        license="photographs for non-commercial research and education; annotations BSD 3-clause",
+        files=(
             ExpectedFiles("images/training/*.jpg", 20210),
             ExpectedFiles("images/validation/*.jpg", 2000),
             ExpectedFiles("annotations/training/*.png", 20210),
@@ -100,20 +103,20 @@ PUBLISHED = {
         archives={
             "VOCtrainval_11-May-2012.tar": "17,125 photographs, 2,913 of them with masks",
             "VOC2012test.tar": "photographs of the test split (optional; from the evaluation server, with an account)",
-            "SegmentationClassAug": "masks of SBD in the coding of VOC, with the list train_aug.txt (optional)",
+            "SegmentationClassAug": "masks of SBD in the format of VOC, with the list train_aug.txt (optional)",
         },
-        place="unpack into one folder, which then holds VOCdevkit/VOC2012/; put SegmentationClassAug/ into VOC2012/ "
-        f"and train_aug.txt into VOC2012/{_LISTS}/",
-        licence="photographs under the terms of Flickr and their owners",
-        parts=(
-            ExpectedFiles("JPEGImages/*.jpg", 17125, more=True),
+        unpacking="unpack into one folder, which then holds VOCdevkit/VOC2012/; put SegmentationClassAug/ into "
+        f"VOC2012/ and train_aug.txt into VOC2012/{_LISTS}/",
+        license="photographs under the terms of Flickr and their owners",
+        files=(
+            ExpectedFiles("JPEGImages/*.jpg", 17125, at_least=True),
             ExpectedFiles("SegmentationClass/*.png", 2913),
             ExpectedFiles("SegmentationObject/*.png", 2913),
-            ExpectedFiles(f"{_LISTS}/train.txt", 1464, lines=True),
-            ExpectedFiles(f"{_LISTS}/val.txt", 1449, lines=True),
-            ExpectedFiles(f"{_LISTS}/trainval.txt", 2913, lines=True),
-            ExpectedFiles(f"{_LISTS}/train_aug.txt", 10582, needed=False, lines=True),
-            ExpectedFiles("SegmentationClassAug/*.png", 10582, needed=False, more=True),
+            ExpectedFiles(f"{_LISTS}/train.txt", 1464, is_list=True),
+            ExpectedFiles(f"{_LISTS}/val.txt", 1449, is_list=True),
+            ExpectedFiles(f"{_LISTS}/trainval.txt", 2913, is_list=True),
+            ExpectedFiles(f"{_LISTS}/train_aug.txt", 10582, required=False, is_list=True),
+            ExpectedFiles("SegmentationClassAug/*.png", 10582, required=False, at_least=True),
         ),
         checksums={"VOCtrainval_11-May-2012.tar": "6cd6e144f989b92b3379bac3b3de84fd"},
     ),
@@ -125,86 +128,88 @@ PUBLISHED = {
             "val2017.zip": "5,000 photographs",
             "test2017.zip": "40,670 photographs without annotations (optional)",
             "annotations_trainval2017.zip": "instances",
-            "panoptic_annotations_trainval2017.zip": "panoptic JSON files, and one zip of maps for each split in it",
+            "panoptic_annotations_trainval2017.zip": "panoptic JSON files, and one zip of maps per split",
         },
-        place="unpack into one folder, which then holds train2017/, val2017/ and annotations/; unpack "
+        unpacking="unpack into one folder, which then holds train2017/, val2017/ and annotations/; unpack "
         "annotations/panoptic_train2017.zip and panoptic_val2017.zip inside annotations/",
-        licence="annotations CC BY 4.0; photographs under the terms of Flickr and their owners",
-        parts=(
+        license="annotations CC BY 4.0; photographs under the terms of Flickr and their owners",
+        files=(
             ExpectedFiles("train2017/*.jpg", 118287),
             ExpectedFiles("val2017/*.jpg", 5000),
-            ExpectedFiles("test2017/*.jpg", 40670, needed=False),
-            ExpectedFiles("annotations/instances_*2017.json", 2, needed=False),
-            ExpectedFiles("annotations/panoptic_*2017.json", 2, needed=False),
-            ExpectedFiles("annotations/panoptic_train2017/*.png", 118287, needed=False),
-            ExpectedFiles("annotations/panoptic_val2017/*.png", 5000, needed=False),
+            ExpectedFiles("test2017/*.jpg", 40670, required=False),
+            ExpectedFiles("annotations/instances_*2017.json", 2, required=False),
+            ExpectedFiles("annotations/panoptic_*2017.json", 2, required=False),
+            ExpectedFiles("annotations/panoptic_train2017/*.png", 118287, required=False),
+            ExpectedFiles("annotations/panoptic_val2017/*.png", 5000, required=False),
         ),
     ),
 }
-_EACH = "; unpack the archive again, or download it again"
+_REMEDY = "; unpack the archive again, or download it again"
 
 
-def published(name: str) -> DownloadInfo:
-    """What is known of a published data set; ``UserError`` names the nearest."""
-    if name not in PUBLISHED:
-        near = difflib.get_close_matches(name, PUBLISHED, 1, cutoff=0.4)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(PUBLISHED)}"
-        raise UserError(f"no published data set {name!r}; {hint}")
-    return PUBLISHED[name]
+def download_info(name: str) -> DownloadInfo:
+    """The entry of a public dataset in ``DOWNLOADS``; ``UserError`` for an unknown name."""
+    if name not in DOWNLOADS:
+        close = difflib.get_close_matches(name, DOWNLOADS, 1, cutoff=0.4)
+        hint = f"did you mean {close[0]!r}?" if close else f"expected one of {', '.join(DOWNLOADS)}"
+        raise UserError(f"unknown public dataset {name!r}; {hint}")
+    return DOWNLOADS[name]
 
 
-def instructions(name: str) -> str:
-    """What to download, from which page, where to put it, and its terms, as lines of text."""
-    about = published(name)
-    width = max(map(len, about.archives))
-    files = [f"  {archive:{width}}  {what}" for archive, what in about.archives.items()]
+def download_instructions(name: str) -> str:
+    """Text for the console: the web page, the archives to download, how to unpack them, and the terms."""
+    info = download_info(name)
+    width = max(map(len, info.archives))
+    archives = [f"  {archive:{width}}  {content}" for archive, content in info.archives.items()]
     return "\n".join(
         [
-            about.title,
-            f"page:    {about.page}",
+            info.title,
+            f"page:    {info.page}",
             "archives:",
-            *files,
-            f"place:   {about.place}",
-            f"terms:   {about.licence}",
+            *archives,
+            f"place:   {info.unpacking}",
+            f"terms:   {info.license}",
         ]
     )
 
 
-def verify(name: str, root: Path) -> list[str]:
-    """What is missing, incomplete or of another size under ``root``, one line each; nothing if it is all there.
+def verify_download(name: str, root: Path) -> list[str]:
+    """Problems of a downloaded dataset, one line each: missing, incomplete or resized files; empty if complete.
 
-    Archives whose checksum is published are checked where they lie in the root. ``UserError`` without a root.
+    Archives with a published checksum are verified if they are in ``root``. ``UserError`` if ``root`` does not exist.
     """
-    about = published(name)
+    info = download_info(name)
     if not root.is_dir():
-        raise UserError(f"{root}: no such folder; expected the one that holds {about.title}; check --data")
-    home = {"ade20k": ade20k_home, "voc": voc_home}.get(name, lambda folder: folder)(root)
-    found = [line for part in about.parts for line in _part(home, part)]
-    if name == "coco" and not any(home.glob("annotations/*_val2017.json")):
-        found.append(f"{home / 'annotations'}: neither instances nor panoptic JSON files{_EACH}")
-    return found + [
-        line for archive, digest in about.checksums.items() for line in _archive(root / archive, digest)
+        raise UserError(f"{root}: no such folder; expected the folder of {info.title}; check --data")
+    folder = {"ade20k": ade20k_home, "voc": voc_home}.get(name, lambda path: path)(root)
+    problems = [line for expected in info.files for line in _verify_files(folder, expected)]
+    if name == "coco" and not any(folder.glob("annotations/*_val2017.json")):
+        problems.append(f"{folder / 'annotations'}: neither instances nor panoptic JSON files{_REMEDY}")
+    return problems + [
+        line
+        for archive, digest in info.checksums.items()
+        for line in _verify_checksum(root / archive, digest)
     ]
 
 
-def _part(home: Path, part: ExpectedFiles) -> Iterator[str]:
-    place = home / part.pattern
-    if part.lines:
-        if place.is_file() and (count := len(lines_of(place))) != part.count:
-            yield f"{place}: {count} lines; expected {part.count}{_EACH}"
-        elif part.needed and not place.is_file():
-            yield f"{place}: no such list; expected one of {part.count} lines{_EACH}"
+def _verify_files(folder: Path, expected: ExpectedFiles) -> Iterator[str]:
+    path = folder / expected.pattern
+    if expected.is_list:
+        if path.is_file() and (count := len(read_lines(path))) != expected.count:
+            yield f"{path}: {count} lines; expected {expected.count}{_REMEDY}"
+        elif expected.required and not path.is_file():
+            yield f"{path}: no such list; expected one of {expected.count} lines{_REMEDY}"
         return
-    files = sorted(home.glob(part.pattern))
-    enough = len(files) >= part.count if part.more else len(files) == part.count
-    if not enough and (files or part.needed):
-        yield f"{place}: {len(files)} files; expected {part.count}{_EACH}"
-    if part.size is not None:
-        yield from _sizes(files, part.size)
+    files = sorted(folder.glob(expected.pattern))
+    complete = len(files) >= expected.count if expected.at_least else len(files) == expected.count
+    if not complete and (files or expected.required):
+        yield f"{path}: {len(files)} files; expected {expected.count}{_REMEDY}"
+    if expected.image_size is not None:
+        yield from _verify_sizes(files, expected.image_size)
 
 
-def _sizes(files: list[Path], size: tuple[int, int]) -> Iterator[str]:
-    """The first file of another size, or that is no image."""
+def _verify_sizes(files: list[Path], size: tuple[int, int]) -> Iterator[str]:
+    """One line per unreadable image, up to the first image with another size, which gets a line as well."""
     for path in files:
         try:
             height, width = image_size(path)
@@ -212,11 +217,11 @@ def _sizes(files: list[Path], size: tuple[int, int]) -> Iterator[str]:
             yield str(error)
             continue
         if (width, height) != size:
-            yield f"{path}: {width}x{height}; expected {size[0]}x{size[1]}, as published; was it resized?{_EACH}"
+            yield f"{path}: {width}x{height}; expected {size[0]}x{size[1]}, as published; was it resized?{_REMEDY}"
             return
 
 
-def _archive(path: Path, expected: str) -> Iterator[str]:
+def _verify_checksum(path: Path, expected: str) -> Iterator[str]:
     if not path.is_file():
         return
     digest = hashlib.md5(usedforsecurity=False)

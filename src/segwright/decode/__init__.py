@@ -1,0 +1,30 @@
+"""Decoders (post-processing): from the output of a model to one prediction per image.
+
+A decoder is a dataclass that a model carries. It is called with the output, the sizes of the images, the size of the
+padded inputs, and the label space.
+
+- ``argmax``: ``Argmax``, the class with the highest logit (semantic segmentation)
+- ``binary``: ``Threshold``, sigmoid heads (binary and multi-label segmentation)
+- ``panoptic``: ``CenterDecoder``, the post-processing of Panoptic-DeepLab (panoptic and instance segmentation)
+- ``default``: ``DefaultDecoder`` for models without a decoder, and ``decoder_of(model)``
+- ``grouping``, ``nearest``: assigning pixels to object centers, fast
+- ``class_centers``: the same within each class, for objects inside other objects
+- ``segment_scores``: confidence scores of segments
+- ``padding``: cutting off the padding of a batch
+"""
+
+from segwright.decode.argmax import Argmax
+from segwright.decode.binary import Threshold
+from segwright.decode.default import DefaultDecoder, decoder_of
+from segwright.decode.panoptic import CenterDecoder, merge_panoptic
+from segwright.decode.segment_scores import segment_scores
+
+__all__ = [
+    "Argmax",
+    "CenterDecoder",
+    "DefaultDecoder",
+    "Threshold",
+    "decoder_of",
+    "merge_panoptic",
+    "segment_scores",
+]

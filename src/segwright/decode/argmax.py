@@ -1,13 +1,13 @@
-"""Class scores to class maps."""
+"""The decoder of semantic segmentation: the class with the highest logit."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 
 from segwright.contracts import PixelOutput
+from segwright.decode.padding import remove_padding
 from segwright.labels import LabelSpace
 from segwright.models.layers.resize import upsample
 from segwright.samples import Prediction
@@ -15,7 +15,7 @@ from segwright.samples import Prediction
 
 @dataclass(slots=True)
 class Argmax:
-    """The class with the highest score at every pixel of the image, from logits enlarged to its size."""
+    """The class with the highest logit at every pixel, from logits upsampled to the size of the image."""
 
     def __call__(
         self,
@@ -24,7 +24,7 @@ class Argmax:
         padded: tuple[int, int],
         labels: LabelSpace,
     ) -> list[Prediction]:
-        """One prediction an image: class indices uint8 [height, width], padding cut off."""
+        """One prediction per image: class indices uint8 [height, width], without the padding."""
         logits = upsample(output.logits.float(), padded)
         classes = logits.argmax(1).to(torch.uint8).cpu().numpy()
-        return [Prediction(np.ascontiguousarray(c[:h, :w])) for c, (h, w) in zip(classes, sizes, strict=True)]
+        return [Prediction(semantic) for semantic in remove_padding(classes, sizes)]

@@ -1,16 +1,16 @@
-"""Scores of sigmoid heads to class maps: every channel answers yes or no by itself."""
+"""The decoder of sigmoid heads: binary and multi-label segmentation (one-vs-rest)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from math import log
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from segwright.contracts import PixelOutput
+from segwright.decode.padding import remove_padding
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
 from segwright.models.layers.resize import upsample
@@ -19,10 +19,12 @@ from segwright.samples import IGNORED, Prediction
 
 @dataclass(slots=True)
 class Threshold:
-    """The class farthest above its ``threshold``, a probability: one for all channels, or one a channel.
+    """Compares the probability of each channel with ``threshold``: one for all channels, or one per channel.
 
-    A single channel asks for class 1, and its no is class 0. Of several, a pixel that all of them deny has no class:
-    255, an error wherever there is truth. Truth is one class a pixel; maps in which classes overlap are not read.
+    A head with one channel predicts class 1; pixels below the threshold are class 0. A head with several channels
+    has one per class. A pixel then gets the class that exceeds its threshold the most (in log odds). If no class
+    does, it gets 255, which counts as wrong wherever there is ground truth. ``Prediction.binary_masks`` holds the
+    mask of each channel; these may overlap.
     """
 
     threshold: float | tuple[float, ...] = 0.5
@@ -34,26 +36,28 @@ class Threshold:
         padded: tuple[int, int],
         labels: LabelSpace,
     ) -> list[Prediction]:
-        """One prediction an image: class indices uint8 [height, width], padding cut off."""
-        above = self.above(output, padded)
-        best, channels = above.max(1)
-        found = (best > 0).long() if above.shape[1] == 1 else torch.where(best > 0, channels, IGNORED)
-        classes, binary_masks = found.to(torch.uint8).cpu().numpy(), (above > 0).cpu().numpy()
+        """One prediction per image: class indices uint8 [height, width] and binary masks, without the padding."""
+        margin = self.margin(output, padded)
+        best, channel = margin.max(1)
+        several = torch.where(best > 0, channel, IGNORED)
+        classes = (best > 0).long() if margin.shape[1] == 1 else several
+        semantic = remove_padding(classes.to(torch.uint8).cpu().numpy(), sizes)
+        binary_masks = remove_padding((margin > 0).cpu().numpy(), sizes)
         return [
-            Prediction(np.ascontiguousarray(c[:h, :w]), binary_masks=np.ascontiguousarray(yes[:, :h, :w]))
-            for c, yes, (h, w) in zip(classes, binary_masks, sizes, strict=True)
+            Prediction(image, binary_masks=masks) for image, masks in zip(semantic, binary_masks, strict=True)
         ]
 
-    def above(
+    def margin(
         self, output: PixelOutput, padded: tuple[int, int]
     ) -> Float[Tensor, "images channels height width"]:
-        """How far each channel is above its threshold, in log odds, at the size of the inputs."""
+        """The log odds of each channel minus those of its threshold, at the size of the padded inputs."""
         logits = upsample(output.logits.float(), padded)
-        given, channels = self.threshold, logits.shape[1]
-        each = given if isinstance(given, tuple) else (given,) * channels
-        if len(each) != channels or not all(0 < one < 1 for one in each):
+        channels = logits.shape[1]
+        thresholds = self.threshold if isinstance(self.threshold, tuple) else (self.threshold,) * channels
+        if len(thresholds) != channels or not all(0 < probability < 1 for probability in thresholds):
             raise UserError(
-                f"decoder.threshold is {given}; expected a probability between 0 and 1, or one for each of "
+                f"decoder.threshold is {self.threshold}; expected a probability between 0 and 1, or one for each of "
                 f"{channels} channels"
             )
-        return logits - logits.new_tensor([log(one / (1 - one)) for one in each]).view(-1, 1, 1)
+        log_odds = [log(probability / (1 - probability)) for probability in thresholds]
+        return logits - logits.new_tensor(log_odds).view(-1, 1, 1)

@@ -1,8 +1,8 @@
-"""Grouping by class: where objects lie in one another, a pixel may only go to a center of its own class.
+"""Class-aware grouping, for objects inside other objects: a pixel may only be assigned to a center of its own class.
 
-Panoptic-DeepLab lets every pixel go to the nearest center, whosoever it is. That is right where objects stand beside
-each other. Around a window in a facade it is not: what the facade's own pixels point to is spread widely enough that
-part of it comes nearest to a window, which the majority then turns into facade.
+Panoptic-DeepLab assigns every pixel to the nearest center of any class. That is right for objects next to each other.
+For a window inside a facade it is not: the offsets of the facade's pixels are not exact, so that some of these pixels
+end nearest to the center of the window. The majority vote then turns the window into facade.
 """
 
 from __future__ import annotations
@@ -20,35 +20,37 @@ def group_by_class(
     centers: Int[Tensor, "centers 2"],
     where: Bool[Tensor, "height width"],
     *,
-    least: int = 1,
-    near: float = 8.0,
-) -> tuple[Int[Tensor, "more 2"], Int[Tensor, "height width"]]:
-    """Centers (y, x) and the object of each pixel of ``where``, from 1, int32; 0 elsewhere.
+    min_pixels: int = 1,
+    max_self_offset: float = 8.0,
+) -> tuple[Int[Tensor, "kept 2"], Int[Tensor, "height width"]]:
+    """Centers (y, x), and the object of each pixel of ``where``: int32, numbered from 1; 0 elsewhere.
 
-    A center is of the class that ``classes`` has there, and none if its own pixel points farther than ``near`` pixels
-    away: the peak of a window that was taken for facade is no center of the facade. A class of ``where`` with no center
-    but at least ``least`` pixels gets one where its pixels point to on average.
+    The class of a center is the class of its pixel. A center is dropped if the offset of its own pixel is longer than
+    ``max_self_offset`` pixels: a window that was classified as facade makes a peak, but that peak is not the center of
+    the facade. A class without a center but with at least ``min_pixels`` pixels in ``where`` gets one, at the mean
+    position that its pixels point to.
     """
-    centers = centers[offset[:, centers[:, 0], centers[:, 1]].norm(dim=0) <= near]
-    kinds = classes[centers[:, 0], centers[:, 1]]
+    centers = centers[offset[:, centers[:, 0], centers[:, 1]].norm(dim=0) <= max_self_offset]
+    center_classes = classes[centers[:, 0], centers[:, 1]]
     pixels = torch.bincount(classes[where].long(), minlength=256)
-    lonely = pixels >= max(least, 1)
-    lonely[kinds.long()] = False
-    added = [_middle(offset, where & (classes == c)) for c in lonely.nonzero()[:, 0].tolist()]
+    without_center = pixels >= max(min_pixels, 1)
+    without_center[center_classes.long()] = False
+    added_classes = without_center.nonzero()[:, 0]
+    added = [_mean_target(offset, where & (classes == c)) for c in added_classes.tolist()]
     centers = torch.cat([centers, *(point[None] for point in added)])
-    kinds = torch.cat([kinds, lonely.nonzero()[:, 0].to(kinds.dtype)])
+    center_classes = torch.cat([center_classes, added_classes.to(center_classes.dtype)])
     objects = torch.zeros(classes.shape, dtype=torch.int32, device=classes.device)
-    for c in torch.unique(kinds).tolist():
-        own = (kinds == c).nonzero()[:, 0]
-        found = group_pixels(offset, centers[own].float(), where & (classes == c))
-        numbers = torch.cat([own.new_zeros(1), own + 1]).int()
-        objects += numbers[found.long()]
+    for c in torch.unique(center_classes).tolist():
+        (own_centers,) = (center_classes == c).nonzero(as_tuple=True)
+        nearest = group_pixels(offset, centers[own_centers].float(), where & (classes == c))
+        numbers = torch.cat([own_centers.new_zeros(1), own_centers + 1]).int()
+        objects += numbers[nearest.long()]
     return centers, objects
 
 
-def _middle(offset: Tensor, mask: Tensor) -> Tensor:
-    """Where the pixels of a mask point to on average, (y, x) int64, inside the map."""
-    places = mask.nonzero()
-    target = (places + offset[:, mask].T).mean(0).round().long()
+def _mean_target(offset: Tensor, mask: Tensor) -> Tensor:
+    """The mean position that the pixels of a mask point to, (y, x) int64, inside the map."""
+    positions = mask.nonzero()
+    target = (positions + offset[:, mask].T).mean(0).round().long()
     limit = torch.tensor(mask.shape, device=mask.device) - 1
     return torch.minimum(target.clamp(min=0), limit)

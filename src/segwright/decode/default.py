@@ -1,8 +1,9 @@
-"""The decoder of a model that came without one: its output says of which kind it is."""
+"""The decoder of a model: the one that it carries, or the default for its kind of output."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any, cast
 
 from segwright.contracts import CenterOutput, Decoder, Model, Output
 from segwright.decode.argmax import Argmax
@@ -13,7 +14,7 @@ from segwright.samples import Prediction
 
 @dataclass(slots=True)
 class DefaultDecoder:
-    """``pixels`` decodes ``PixelOutput``, ``centers`` decodes ``CenterOutput``."""
+    """The decoder of models without one: ``pixels`` decodes ``PixelOutput``, ``centers`` decodes ``CenterOutput``."""
 
     pixels: Argmax = field(default_factory=Argmax)
     centers: CenterDecoder = field(default_factory=CenterDecoder)
@@ -25,19 +26,42 @@ class DefaultDecoder:
         padded: tuple[int, int],
         labels: LabelSpace,
     ) -> list[Prediction]:
-        """One prediction an image."""
+        """One prediction per image."""
         if isinstance(output, CenterOutput):
             return self.centers(output, sizes, padded, labels)
         return self.pixels(output, sizes, padded, labels)
 
 
 def decoder_of(model: Model) -> Decoder:
-    """The decoder that a model carries, else one for its kind of output."""
+    """The decoder that a model carries, or else the ``DefaultDecoder``."""
     return model.decoder or DefaultDecoder()
 
 
+def inner_decoder(decoder: Decoder) -> Decoder:
+    """The decoder that reads the output of the model, or the ``DefaultDecoder`` that chooses it.
+
+    A decoder may wrap another one to change its predictions. It is then a dataclass with the other one in its field
+    ``decoder``; this function follows these fields to the end.
+    """
+    while isinstance(inner := getattr(decoder, "decoder", None), Decoder):
+        decoder = inner
+    return decoder
+
+
+def with_inner_decoder(decoder: Decoder, inner: Decoder) -> Decoder:
+    """``decoder`` with its ``inner_decoder`` replaced by ``inner``; the decoders that wrap it stay."""
+    wrapped = getattr(decoder, "decoder", None)
+    if not isinstance(wrapped, Decoder):
+        return inner
+    wrapper: Any = decoder
+    return cast(Decoder, replace(wrapper, decoder=with_inner_decoder(wrapped, inner)))
+
+
 def with_center_maps(decoder: Decoder) -> Decoder:
-    """The decoder that keeps the evidence for its objects, where it finds any."""
-    if isinstance(decoder, DefaultDecoder):
-        return replace(decoder, centers=replace(decoder.centers, center_maps=True))
-    return replace(decoder, center_maps=True) if isinstance(decoder, CenterDecoder) else decoder
+    """The decoder that also returns ``Prediction.center_maps``, if it finds objects by their centers."""
+    inner = inner_decoder(decoder)
+    if isinstance(inner, DefaultDecoder):
+        return with_inner_decoder(decoder, replace(inner, centers=replace(inner.centers, center_maps=True)))
+    if isinstance(inner, CenterDecoder):
+        return with_inner_decoder(decoder, replace(inner, center_maps=True))
+    return decoder

@@ -1,4 +1,4 @@
-"""How sure the segments of a panoptic map are."""
+"""Confidence scores of the segments of a panoptic map."""
 
 from __future__ import annotations
 
@@ -19,58 +19,58 @@ def segment_scores(
     panoptic: Int[Tensor, "height width"],
     segments: Sequence[PredictedSegment],
     *,
-    kind: Literal["semantic", "instance", "both"],
+    method: Literal["semantic", "instance", "both"],
     logits: Float[Tensor, "classes height width"],
     center: Float[Tensor, "height width"],
 ) -> tuple[PredictedSegment, ...]:
-    """The segments with scores in 0..1, as S5 gives them for average precision.
+    """The segments with scores 0..1 for average precision, by one of the methods of panoptic-deeplab.
 
-    "semantic": mean probability of the segment's class over its pixels; "instance": the heat map at the mean of its
-    pixels, rounded down; "both": their product. A segment whose score is NaN, stuff, gets the semantic score with
-    the first and the last and keeps NaN with "instance".
+    "semantic": the mean probability of the segment's class over its pixels. "instance": the heat map ``center`` at
+    the mean position of its pixels, rounded down. "both": their product. Stuff segments, which have the score NaN,
+    keep NaN with "instance" and get the semantic score otherwise.
     """
     if not segments:
         return ()
-    index = _indices(panoptic, segments)
+    index = _segment_indices(panoptic, segments)
     scores = torch.ones(len(segments), dtype=torch.float64, device=panoptic.device)
-    if kind != "instance":
-        scores = scores * _probability(index, segments, logits)
-    if kind != "semantic":
-        heat = _heat(index, len(segments), panoptic.shape[1], center)
+    if method != "instance":
+        scores = scores * _mean_probability(index, segments, logits)
+    if method != "semantic":
+        heat = _heat_at_mean_position(index, len(segments), panoptic.shape[1], center)
         stuff = torch.tensor([segment.score != segment.score for segment in segments], device=heat.device)
-        scores = scores * torch.where(stuff, torch.nan if kind == "instance" else 1.0, heat)
+        scores = scores * torch.where(stuff, torch.nan if method == "instance" else 1.0, heat)
     return tuple(
         replace(segment, score=score) for segment, score in zip(segments, scores.tolist(), strict=True)
     )
 
 
-def _indices(panoptic: Tensor, segments: Sequence[PredictedSegment]) -> Tensor:
-    """The place of each pixel's segment in the list, flat; void has the place after the last."""
+def _segment_indices(panoptic: Tensor, segments: Sequence[PredictedSegment]) -> Tensor:
+    """The index of each pixel's segment in the list, flat; ``len(segments)`` for void."""
     ids, order = torch.tensor([segment.id for segment in segments], device=panoptic.device).sort()
     flat = panoptic.flatten().long()
-    place = torch.searchsorted(ids, flat).clamp_(max=len(ids) - 1)
-    return torch.where(ids[place] == flat, order[place], len(ids))
+    position = torch.searchsorted(ids, flat).clamp_(max=len(ids) - 1)
+    return torch.where(ids[position] == flat, order[position], len(ids))
 
 
-def _probability(index: Tensor, segments: Sequence[PredictedSegment], logits: Tensor) -> Tensor:
+def _mean_probability(index: Tensor, segments: Sequence[PredictedSegment], logits: Tensor) -> Tensor:
     classes = torch.tensor([segment.class_index for segment in segments], device=index.device)
-    (place,) = (index < len(segments)).nonzero(as_tuple=True)
+    (pixels,) = (index < len(segments)).nonzero(as_tuple=True)
     flat = logits.flatten(1)
     sums = torch.zeros(len(segments), dtype=torch.float64, device=index.device)
-    for first in range(0, len(place), CHUNK):
-        part = place[first : first + CHUNK]
-        owner = index[part]
-        each = flat.index_select(1, part).float()
-        own = each.gather(0, classes[owner][None])[0]
-        sums.index_add_(0, owner, (own - each.logsumexp(0)).exp().double())
+    for start in range(0, len(pixels), CHUNK):
+        chunk = pixels[start : start + CHUNK]
+        segment = index[chunk]
+        pixel_logits = flat.index_select(1, chunk).float()
+        own_logit = pixel_logits.gather(0, classes[segment][None])[0]
+        sums.index_add_(0, segment, (own_logit - pixel_logits.logsumexp(0)).exp().double())
     return sums / torch.bincount(index, minlength=len(segments) + 1)[:-1]
 
 
-def _heat(index: Tensor, count: int, width: int, center: Tensor) -> Tensor:
-    place = torch.arange(len(index), device=index.device)
-    row = place // width
+def _heat_at_mean_position(index: Tensor, count: int, width: int, center: Tensor) -> Tensor:
+    pixels = torch.arange(len(index), device=index.device)
+    row = pixels // width
     sums = torch.zeros(2, count + 1, dtype=torch.int64, device=index.device)
     sums[0].index_add_(0, index, row)
-    sums[1].index_add_(0, index, place - row * width)
+    sums[1].index_add_(0, index, pixels - row * width)
     y, x = (sums // torch.bincount(index, minlength=count + 1).clamp(min=1))[:, :-1]
     return center[y, x].double()

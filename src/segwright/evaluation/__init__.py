@@ -1,0 +1,48 @@
+"""Evaluation: the scores of a model on a dataset, and the scores of prediction files.
+
+evaluate.py        ``evaluate``: runs a model on a dataset and returns an ``EvaluationResult``
+inference_loop.py  runs a model on every image of a split
+evaluator.py       ``Evaluator``: counts predictions image by image, combines processes, makes the result
+result.py          ``EvaluationResult``: scores and confusion matrix; headline scores as text
+oracle.py          ``Oracle``: outputs of a panoptic model replaced by the ground truth
+oracle_study.py    the scores with every combination of replaced outputs
+files/             scores of prediction files in official formats; does not need PyTorch
+
+``segwright.evaluate`` is the function ``evaluate`` of evaluate.py. The names below can be imported from here.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from segwright.evaluation.evaluator import Evaluator as Evaluator
+    from segwright.evaluation.files.instance import score_cityscapes as score_cityscapes
+    from segwright.evaluation.files.instance import score_instances as score_instances
+    from segwright.evaluation.files.panoptic import score_panoptic as score_panoptic
+    from segwright.evaluation.files.semantic import score_semantic as score_semantic
+    from segwright.evaluation.oracle import Oracle as Oracle
+    from segwright.evaluation.result import EvaluationResult as EvaluationResult
+
+_FILES = {
+    "EvaluationResult": "result",
+    "Evaluator": "evaluator",
+    "Oracle": "oracle",
+    "score_cityscapes": "files.instance",
+    "score_instances": "files.instance",
+    "score_panoptic": "files.panoptic",
+    "score_semantic": "files.semantic",
+}
+__all__ = list(_FILES)
+
+
+def __getattr__(name: str) -> Any:
+    """Imported when it is first used: scoring files must not wait for torch."""
+    if name in _FILES:
+        return getattr(importlib.import_module(f"segwright.evaluation.{_FILES[name]}"), name)
+    raise AttributeError(f"module 'segwright.evaluation' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

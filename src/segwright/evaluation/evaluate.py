@@ -1,151 +1,64 @@
-"""Evaluation: the one function that training, the command line and the tests call."""
+"""Evaluation of a model on a dataset: one function for Python, the command line and training."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, closing
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, cast
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from segwright.contracts import Decoder, Model
-from segwright.evaluation.evaluator import ProcessGroup, Tally
-from segwright.evaluation.inference_loop import ImageOutput, run_inference
+from segwright.data.loading.batches import Indexable
+from segwright.decode.default import decoder_of
+from segwright.errors import UserError
+from segwright.evaluation.evaluator import SINGLE_PROCESS, Evaluator, ProcessGroup
+from segwright.evaluation.inference_loop import run_inference
 from segwright.evaluation.oracle import Oracle
-from segwright.files import nan_to_null
+from segwright.evaluation.result import EvaluationResult
 from segwright.inference.single_pass import SINGLE_PASS, InferenceMode
 from segwright.labels import LabelSpace
-from segwright.samples import Dataset, Prediction, Sample, Scores
-
-MONITOR = {
-    "semantic": "miou",
-    "instance": "ap",
-    "panoptic": "pq",
-}  # task -> the score that tells the better model
-TITLES = {
-    "pq": "PQ", "sq": "SQ", "rq": "RQ", "ap": "AP", "ap50": "AP50", "foreground_iou": "foreground IoU", "f1": "F1",
-    "miou": "mIoU", "pixel_accuracy": "pixel accuracy",
-}  # fmt: skip
+from segwright.metrics.metric import Metric
+from segwright.samples import Dataset, Prediction, Sample
 
 
-@dataclass(frozen=True, slots=True)
-class SingleProcess:
-    """A group of one."""
+def evaluate(  # noqa: PLR0913 - each by its name
+    model: Model,
+    dataset: Dataset | Indexable[Any],
+    decoder: Decoder | None = None,
+    *,
+    inference: InferenceMode = SINGLE_PASS,
+    oracle: Oracle | None = None,
+    device: torch.device | None = None,
+    workers: int = 0,
+    max_detections: int = 100,
+    metrics: Sequence[Metric] = (),
+) -> EvaluationResult:
+    """The scores of ``model`` on all images of ``dataset``, each evaluated in its own size.
 
-    rank: int = 0
-    world: int = 1
+    ``dataset``: an opened split such as ``recipe.data.open(root, "val")``, or a dataset of PyTorch whose items are
+    pairs (image, mask) with masks in the class indices of the model. ``decoder``: by default that of the model.
+    ``inference``: how the model is run, for example ``TestTimeAugmentation``. ``oracle`` replaces outputs of the model
+    by ground truth. ``device``: by default that of the model. ``workers``: processes that load images.
+    ``max_detections``: how many objects per image average precision counts. ``metrics``: further metrics
+    (``metrics.metric``).
 
-    def sum(self, values: NDArray[Any]) -> NDArray[Any]:
-        """The values."""
-        return values
-
-    def gather(self, thing: Any) -> list[Any]:
-        """The thing."""
-        return [thing]
-
-
-SINGLE_PROCESS = SingleProcess()
-
-
-@dataclass(slots=True)
-class EvaluationResult:
-    """Scores of a split, the counts behind them ([classes, classes + 1], rows are truth), and each image's.
-
-    Where truth and predictions are panoptic: ``panoptic`` {all | things | stuff: {pq, sq, rq, n}, class: {name: ...}}
-    and ``average_precision`` of the masks of things. ``foreground``: class IoU of that head, and
-    ``binary_masks``: IoU and F1 of each channel of a sigmoid head, where a model has one.
+    ``UserError`` if the model predicts other classes than the dataset has.
     """
-
-    labels: LabelSpace
-    scores: Scores
-    counts: NDArray[np.int64]
-    per_image: list[dict[str, Any]] = field(default_factory=list)
-    panoptic: dict[str, Any] | None = None
-    average_precision: dict[str, Any] | None = None
-    foreground: dict[str, float] | None = None
-    binary_masks: dict[str, Any] | None = None
-
-    def summary(self) -> dict[str, float]:
-        """The totals by name, as logs and summaries show them; NaN where there is nothing to score."""
-        found = {name: getattr(self.scores, name) for name in ("miou", "pixel_accuracy", "class_accuracy")}
-        if self.panoptic is not None:
-            found |= {name: self.panoptic["all"][name] for name in ("pq", "sq", "rq")}
-        if self.average_precision is not None:
-            found |= {name: self.average_precision["all"][name] for name in ("ap", "ap50")}
-        if self.foreground is not None:
-            found["foreground_iou"] = self.foreground["thing"]
-        if self.binary_masks is not None:
-            found["f1"] = self.binary_masks["f1"]
-        return found
-
-    def selection_score(self, task: str) -> float:
-        """The score by which models of a task are compared: mIoU, AP or PQ."""
-        return self.summary().get(MONITOR[task], float("nan"))
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values, fractions 0..1, null where a class does not occur."""
-        parts = {
-            "panoptic": self.panoptic,
-            "average_precision": self.average_precision,
-            "foreground": self.foreground,
-            "answers": self.binary_masks,
-        }
-        values = {
-            **self.summary(),
-            **asdict(self.scores),
-            **{name: part for name, part in parts.items() if part is not None},
-            "images": len(self.per_image),
-            "confusion": self.counts.tolist(),
-            "per_image": self.per_image,
-            "labels": self.labels.to_json(),
-        }
-        return dict(nan_to_null(values))
-
-
-def described(summary: Mapping[str, Any]) -> str:
-    """The totals in one line, in percent, the telling ones first; what is null or NaN is left out."""
-    found = [(title, summary.get(name)) for name, title in TITLES.items()]
-    return ", ".join(
-        f"{title} {value:.2%}"
-        for title, value in found
-        if not math.isnan(math.nan if value is None else value)
+    return run_evaluation(
+        model,
+        as_dataset(dataset, model.labels),
+        decoder or decoder_of(model),
+        inference=inference,
+        oracle=oracle,
+        device=device,
+        workers=workers,
+        max_detections=max_detections,
+        metrics=metrics,
     )
 
 
-@dataclass(slots=True)
-class Scoring:
-    """Counts the predictions of a share of the images, and makes an ``EvaluationResult`` of what all shares counted."""
-
-    tally: Tally
-    per_image: list[dict[str, Any]] = field(default_factory=list)
-
-    def add(self, seen: ImageOutput, prediction: Prediction) -> None:
-        """Count one image."""
-        values = self.tally.add(prediction, seen.sample, image=seen.index, annotations=seen.annotations)
-        self.per_image.append({"index": seen.index, "name": seen.sample.name} | values)
-
-    def result(self, group: ProcessGroup) -> EvaluationResult:
-        """The scores of all images of the group's processes."""
-        tally = self.tally
-        tally.combine(group)
-        everyone = [image for part in group.gather(self.per_image) for image in part]
-        everyone.sort(key=lambda image: int(image["index"]))
-        found = EvaluationResult(tally.labels, tally.confusion.result(), tally.confusion.counts, everyone)
-        if tally.panoptic_images:
-            found.panoptic = tally.quality.result()
-            found.average_precision = tally.precision.result()
-        if tally.foreground.counts.any():
-            found.foreground = tally.foreground.result().class_iou
-        if tally.binary_masks.counts.any():
-            found.binary_masks = tally.binary_masks.result()
-        return found
-
-
-def evaluate(  # noqa: PLR0913 - what may differ, each by name
+def run_evaluation(  # noqa: PLR0913 - each by its name
     model: Model,
     dataset: Dataset,
     decoder: Decoder,
@@ -156,29 +69,64 @@ def evaluate(  # noqa: PLR0913 - what may differ, each by name
     group: ProcessGroup = SINGLE_PROCESS,
     workers: int = 0,
     max_detections: int = 100,
+    metrics: Sequence[Metric] = (),
     autocast: AbstractContextManager[Any] | None = None,
     on_image: Callable[[int, Sample, Prediction], None] | None = None,
 ) -> EvaluationResult:
-    """Score ``model`` on every image of ``dataset`` exactly once, whatever the number of processes.
+    """``evaluate`` with what training needs in addition.
 
-    Each process takes its share of the images; integer counts are added and ratios taken once, at the end.
-    Images go one by one in their own size, so a score depends on no other image. ``inference``: how the model is run, for
-    example ``TestTimeAugmentation``. ``oracle``: parts of what it says are replaced by the truth. ``max_detections``: the objects of
-    an image that average precision looks at. ``on_image`` is called with (index, sample, prediction) of each image of
-    this process.
+    The processes of ``group`` divide the images; their counts are added, and scores are computed once from the sums, so
+    that they do not depend on the number of processes. ``autocast``: the context of mixed precision. ``on_image`` is
+    called with (index, sample, prediction) for every image of this process.
     """
-    device, labels = device or torch.device("cpu"), dataset.labels
-    scoring = Scoring(Tally(labels, max_detections))
-    passes = run_inference(
-        model, dataset, group=group, device=device, inference=inference, workers=workers, autocast=autocast
+    check_same_classes(model, dataset)
+    evaluator = Evaluator(dataset.labels, max_detections, metrics)
+    outputs = run_inference(
+        model,
+        dataset,
+        group=group,
+        device=device or device_of(model),
+        inference=inference,
+        workers=workers,
+        autocast=autocast,
     )
-    with closing(passes):
-        for seen in passes:
+    with closing(outputs):
+        for image in outputs:
             if oracle is None:
-                (prediction,) = decoder(seen.output, seen.sizes, seen.padded, labels)
+                (prediction,) = decoder(image.output, image.sizes, image.padded, dataset.labels)
             else:
-                prediction = oracle(decoder, seen.output, seen.padded, seen.sample, labels)
-            scoring.add(seen, prediction)
+                prediction = oracle(decoder, image.output, image.padded, image.sample, dataset.labels)
+            evaluator.add(prediction, image.sample, index=image.index, annotations=image.annotations)
             if on_image is not None:
-                on_image(seen.index, seen.sample, prediction)
-    return scoring.result(group)
+                on_image(image.index, image.sample, prediction)
+    return evaluator.result(group)
+
+
+def as_dataset(dataset: Dataset | Indexable[Any], labels: LabelSpace) -> Dataset:
+    """``dataset``, or the adapter for one whose items are pairs (image, mask) in the class indices of ``labels``."""
+    if isinstance(dataset, Dataset):
+        return dataset
+    from segwright.data.datasets.arrays import PairDataset
+
+    return cast(Dataset, PairDataset(dataset, labels))
+
+
+def device_of(model: Model) -> torch.device:
+    """The device of the model's parameters; the CPU if it has none."""
+    parameter = next(model.parameters(), None)
+    return torch.device("cpu") if parameter is None else parameter.device
+
+
+def check_same_classes(model: Model, dataset: Dataset) -> None:
+    """``UserError`` unless model and dataset have the same classes in the same order."""
+    predicted, expected = model.labels.names, dataset.labels.names
+    if predicted == expected:
+        return
+    if len(predicted) != len(expected):
+        difference = f"{len(predicted)} classes, the dataset has {len(expected)}"
+    else:
+        index = next(
+            i for i, names in enumerate(zip(predicted, expected, strict=True)) if names[0] != names[1]
+        )
+        difference = f"{predicted[index]!r} as class {index}, in the dataset it is {expected[index]!r}"
+    raise UserError(f"the model predicts {difference}; expected the same classes in the same order")

@@ -1,40 +1,39 @@
-"""What a model says of each image of a split, before anything is decoded."""
+"""The inference loop: runs a model on every image of a split."""
 
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from segwright.contracts import Model, Output
-from segwright.data.loading.batches import Collate, batches
-from segwright.data.loading.targets import SemanticTargets
+from segwright.contracts import InputContract, Model, Output
+from segwright.data.loading.batches import load_batches, stack_images
 from segwright.evaluation.evaluator import ProcessGroup
 from segwright.inference.single_pass import SINGLE_PASS, InferenceMode
 from segwright.samples import Dataset, Sample
 
+Sizes = tuple[tuple[int, int], ...]
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ImageOutput:
-    """One image, its place in the split, and a model's ``output`` for an input of size ``padded``.
+    """The output of a model for one image.
 
-    ``annotations``: its objects as COCO's rows, where they overlap and a map cannot hold them.
+    ``index`` is the index of the image in the split; ``sizes`` holds its (height, width); ``padded`` is the (height,
+    width) of the model's input. ``annotations``: its objects in COCO format, where they overlap and no label map can
+    hold them.
     """
 
     index: int
     sample: Sample
     output: Output
+    sizes: Sizes
     padded: tuple[int, int]
     annotations: list[dict[str, Any]] | None = None
-
-    @property
-    def sizes(self) -> tuple[tuple[int, int]]:
-        """(height, width) of the image, as a decoder wants it."""
-        height, width = self.sample.image.shape[:2]
-        return ((height, width),)
 
 
 def run_inference(
@@ -47,32 +46,30 @@ def run_inference(
     workers: int = 0,
     autocast: AbstractContextManager[Any] | None = None,
 ) -> Generator[ImageOutput, None, None]:
-    """Each image of this process's share, one by one in its own size.
+    """The outputs for the images of this process: every ``group.world``-th, one at a time, in their own sizes.
 
-    The model is in evaluation mode until the iterator ends or is closed, and goes back to the mode it came in.
+    The model is in evaluation mode until the generator ends or is closed; then its mode is restored.
     """
-    mine = range(group.rank, len(dataset), group.world)
-    input = model.input
-    stack = _KeepSamples(Collate(SemanticTargets(), input, dataset.labels))
-    loader: Any = batches(dataset, [[index] for index in mine], stack, workers=workers)
-    overlapping = getattr(dataset, "annotations", lambda _: None)
+    indices = range(group.rank, len(dataset), group.world)
+    loader = load_batches(dataset, [[index] for index in indices], _StackImages(model.input), workers=workers)
+    annotations = getattr(dataset, "annotations", lambda _: None)
     was_training = model.training
     model.eval()
     try:
-        for index, (batch, (sample,)) in zip(mine, loader, strict=True):
-            moved = replace(batch, images=batch.images.to(device, non_blocking=True))
+        for index, (images, sizes, sample) in zip(indices, loader, strict=True):
             with torch.inference_mode(), autocast or nullcontext():
-                output, padded = inference(model, moved)
-            yield ImageOutput(index, sample, output, padded, overlapping(index))
+                output, padded = inference(model, images.to(device, non_blocking=True), sizes)
+            yield ImageOutput(index, sample, output, sizes, padded, annotations(index))
     finally:
         model.train(was_training)
 
 
-@dataclass(slots=True)
-class _KeepSamples:
-    """Hands the samples on beside the batch: evaluation compares with the truth as it was read."""
+@dataclass(frozen=True, slots=True)
+class _StackImages:
+    """Makes the input of one image, and passes the sample on: evaluation needs its ground truth."""
 
-    stack: Collate
+    input: InputContract
 
-    def __call__(self, samples: Sequence[Sample]) -> Any:
-        return self.stack(samples), samples
+    def __call__(self, samples: Sequence[Sample]) -> tuple[Tensor, Sizes, Sample]:
+        (sample,) = samples
+        return *stack_images(samples, self.input), sample

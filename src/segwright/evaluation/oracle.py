@@ -1,6 +1,6 @@
-"""Oracles: what a panoptic model would score if a part of what it says were right.
+"""Oracles: the score a panoptic model would have if some of its outputs were correct.
 
-Table 2 of the report on Panoptic-DeepLab (S5), which tells what is worth improving.
+Table 2 of the Panoptic-DeepLab report (Cheng et al. 2020) compares such scores: they show which output to improve.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor
 from segwright.contracts import CenterOutput, Decoder, Output
 from segwright.data.loading.targets import PanopticTargets
 from segwright.data.reading.rle import run_starts
-from segwright.decode.default import DefaultDecoder
+from segwright.decode.default import DefaultDecoder, inner_decoder, with_inner_decoder
 from segwright.decode.panoptic import CenterDecoder, merge_panoptic
 from segwright.decode.segment_scores import segment_scores
 from segwright.errors import UserError
@@ -31,45 +31,47 @@ PARTS = ("semantic", "foreground", "center", "offset")
 
 @dataclass(frozen=True, slots=True)
 class Oracle:
-    """The truth in place of some ``parts`` of what a model says, as S5 replaces them.
+    """Replaces ``parts`` of a model's output by the ground truth, as panoptic-deeplab does.
 
-    "semantic": the true classes; where there is no truth, the first class of stuff. "foreground": the pixels of true
-    objects, crowds not; without it they are those to which the model gives a class of things, even where classes are
-    true. "center": the true centers. "offset": the true offsets, zero where no object is. How sure an object is still
-    follows from the model's class scores, and from its heat map or the true one.
+    "semantic": the true classes; the first stuff class where there is no ground truth. "foreground": the pixels of true
+    objects, without crowds. If it is not replaced, foreground is where the model predicts a thing class, also when
+    "semantic" is replaced. "center": the true object centers. "offset": the true offsets, zero outside objects.
+    The score of an object is still computed from the model's class scores, and from its heat map or the true one.
 
-    A true heat map would not do: two centers may lie in one pixel, and a pixel's offset may end nearer to another
-    center than to its own, since those of a heat map are whole numbers. So each object has a pixel of its own, the one
-    its center lies in or the nearest that is free, and where centers are true, too, true offsets lead there. Then with
-    all four parts and ``stuff_area`` 0 nothing is wrong, unless the truth holds what no map of this kind can say: two
-    segments of one stuff class, a segment without pixels, objects that overlap.
+    A true heat map would not be enough. Two centers may lie in one pixel, and centers in a heat map are whole pixels,
+    so an offset may point closer to the center of another object. Therefore each object gets a pixel of its own: the
+    one that contains its center, or the nearest free one. If centers are replaced as well, true offsets point to that
+    pixel. With all four parts replaced and ``stuff_area`` 0 all scores are then 1, unless the ground truth contains
+    something that such maps cannot express: two segments of one stuff class, a segment without pixels, overlapping
+    objects.
     """
 
     parts: tuple[str, ...] = PARTS
 
     def __post_init__(self) -> None:
-        """Refuse what is no part."""
-        if wrong := [part for part in self.parts if part not in PARTS]:
-            raise UserError(f"oracle {wrong[0]!r}: no such part; expected some of {', '.join(PARTS)}")
+        """``UserError`` for an unknown part."""
+        if unknown := [part for part in self.parts if part not in PARTS]:
+            raise UserError(f"oracle: unknown part {unknown[0]!r}; expected some of {', '.join(PARTS)}")
 
     @classmethod
     def parsed(cls, text: str) -> Oracle:
-        """The oracle of ``semantic,center``; ``UserError`` names what is no part."""
+        """The oracle for a text such as "semantic,center"; ``UserError`` for an unknown part."""
         return cls(tuple(part.strip() for part in text.split(",")))
 
     def __call__(
         self, decoder: Decoder, output: Output, padded: tuple[int, int], sample: Sample, labels: LabelSpace
     ) -> Prediction:
-        """What ``decoder`` makes of an image's output if these parts of it are as in ``sample``."""
-        return BothSides.of(decoder, output, padded, sample, labels).decoded(self.parts)
+        """The prediction of ``decoder`` for the output of one image, with the parts replaced."""
+        return OracleInputs.of(decoder, output, padded, sample, labels).decoded(self.parts)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Maps:
-    """What the segments of an image are made of, in its size.
+class SegmentMaps:
+    """The maps from which the segments of one image are made, in the size of the image.
 
-    ``foreground``: where objects are. ``heat``: by which they are scored. ``peaks``: where centers are looked for.
-    ``offset``: (y, x) to the own center; ``aimed``: to the pixel that is its peak.
+    ``foreground``: where objects are. ``heat``: the heat map that gives objects their scores. ``peaks``: the map whose
+    maxima are the centers. ``offset``: (y, x) from a pixel to the center of its object; ``offset_to_peak``: to the
+    pixel of that center in ``peaks``.
     """
 
     semantic: UInt8[Tensor, "height width"]
@@ -77,60 +79,77 @@ class Maps:
     heat: Float[Tensor, "height width"]
     peaks: Float[Tensor, "height width"]
     offset: Float[Tensor, "2 height width"]
-    aimed: Float[Tensor, "2 height width"]
+    offset_to_peak: Float[Tensor, "2 height width"]
 
     @classmethod
-    def on(cls, device: torch.device, *arrays: NDArray[Any]) -> Maps:
-        """Of arrays in the order of the fields."""
+    def on(cls, device: torch.device, *arrays: NDArray[Any]) -> SegmentMaps:
+        """Arrays, in the order of the fields, as tensors on ``device``."""
         return cls(*(torch.from_numpy(array).to(device) for array in arrays))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class BothSides:
-    """One image as a model sees it and as it is; ``logits`` and the ``head`` for foreground are the model's."""
+class OracleInputs:
+    """Predicted and true maps of one image. ``logits`` and ``foreground_head`` are always those of the model.
 
-    decoder: CenterDecoder
+    ``decoder`` is the decoder of the model, ``centers`` the one inside it that makes segments. ``output`` is the
+    model's output for an input of size ``padded`` (height, width).
+    """
+
+    decoder: Decoder
+    centers: CenterDecoder
+    output: CenterOutput
+    padded: tuple[int, int]
     labels: LabelSpace
     logits: Float[Tensor, "classes height width"]
-    head: NDArray[np.bool_] | None
-    seen: Maps
-    true: Maps
+    foreground_head: NDArray[np.bool_] | None
+    predicted: SegmentMaps
+    true: SegmentMaps
 
     @classmethod
     def of(
         cls, decoder: Decoder, output: Output, padded: tuple[int, int], sample: Sample, labels: LabelSpace
-    ) -> BothSides:
-        """Of one image's output; ``UserError`` for a model that finds no objects and a sample without segments."""
-        panoptic = panoptic_of(decoder)
+    ) -> OracleInputs:
+        """The maps for one output; ``UserError`` for a model without object centers or a sample without segments."""
+        centers = center_decoder(decoder)
         if not isinstance(output, CenterOutput):
-            raise UserError("oracle: the model predicts classes alone; expected one that finds objects")
+            raise UserError(
+                "oracle: the model predicts only classes; expected a model that predicts object centers"
+            )
         if sample.segments is None:
-            raise UserError(f"oracle: {sample.name} is a class map without segments; expected panoptic truth")
+            raise UserError(
+                f"oracle: {sample.name} has a class map without segments; expected panoptic ground truth"
+            )
         height, width = sample.map.shape
-        (found,) = replace(panoptic, center_maps=True)(output, ((height, width),), padded, labels)
-        center_maps, things = found.center_maps, labels.thing_table()[found.semantic]
+        (prediction,) = replace(centers, center_maps=True)(output, ((height, width),), padded, labels)
+        center_maps, things = prediction.center_maps, labels.thing_table()[prediction.semantic]
         assert center_maps is not None
-        heat, offset = center_maps.heat, center_maps.offset
-        logits = upsample(output.semantic.float(), padded, align_corners=panoptic.align_corners)
+        heat, offset = center_maps.heatmap, center_maps.offset
+        logits = upsample(output.semantic.float(), padded, align_corners=centers.align_corners)
+        device = output.semantic.device
         return cls(
-            panoptic,
+            decoder,
+            centers,
+            output,
+            padded,
             labels,
             logits[0, :, :height, :width],
-            found.foreground,
-            Maps.on(output.semantic.device, found.semantic, things, heat, heat, offset, offset),
-            Maps.on(output.semantic.device, *_truth(sample, labels)),
+            prediction.foreground,
+            SegmentMaps.on(device, prediction.semantic, things, heat, heat, offset, offset),
+            SegmentMaps.on(device, *_true_maps(sample, labels)),
         )
 
     def decoded(self, parts: Collection[str], *, stuff_area: int | None = None) -> Prediction:
-        """The prediction if these parts are true; ``stuff_area`` in place of the decoder's."""
-        semantic, foreground, center, offset = ((self.true if part in parts else self.seen) for part in PARTS)
-        decoder, top_k = self.decoder, self.decoder.top_k
-        if center is self.true:  # all of them, however many
+        """The prediction with ``parts`` replaced by the ground truth; ``stuff_area`` replaces that of the decoder."""
+        semantic, foreground, center, offset = (
+            (self.true if part in parts else self.predicted) for part in PARTS
+        )
+        decoder, top_k = self.centers, self.centers.top_k
+        if center is self.true:  # all true centers, however many
             top_k = max(top_k, int(self.true.peaks.sum()))
-        found = merge_panoptic(
+        merged = merge_panoptic(
             semantic.semantic[None],
             center.peaks[None, None],
-            (offset.aimed if center is self.true else offset.offset)[None],
+            (offset.offset_to_peak if center is self.true else offset.offset)[None],
             things=self.labels.thing_indices(),
             divisor=max(decoder.divisor, top_k + 1),
             threshold=decoder.threshold,
@@ -138,63 +157,88 @@ class BothSides:
             top_k=top_k,
             stuff_area=decoder.stuff_area if stuff_area is None else stuff_area,
             foreground=foreground.foreground[None],
-            own_class=decoder.own_class,
-            near=decoder.near,
+            class_aware=decoder.class_aware,
+            max_self_offset=decoder.max_self_offset,
         )
-        segments = found.segments[0]
+        segments = merged.segments[0]
         if decoder.score != "center":
             segments = segment_scores(
-                found.panoptic[0], segments, kind=decoder.score, logits=self.logits, center=center.heat
+                merged.panoptic[0], segments, method=decoder.score, logits=self.logits, center=center.heat
             )
-        return Prediction(
-            semantic.semantic.cpu().numpy(),
-            found.panoptic[0].cpu().numpy(),
-            segments,
-            None if foreground is self.true else self.head,
+        return self._postprocessed(
+            Prediction(
+                semantic.semantic.cpu().numpy(),
+                merged.panoptic[0].cpu().numpy(),
+                segments,
+                None if foreground is self.true else self.foreground_head,
+            )
         )
 
+    def _postprocessed(self, prediction: Prediction) -> Prediction:
+        """The prediction after everything that is wrapped around the decoder of objects."""
+        height, width = prediction.semantic.shape
+        decoder = with_inner_decoder(self.decoder, _Decoded(prediction))
+        (result,) = decoder(self.output, ((height, width),), self.padded, self.labels)
+        return result
 
-def panoptic_of(decoder: Decoder) -> CenterDecoder:
-    """The decoder of objects among those a model may have; ``UserError`` where it has none."""
-    panoptic = decoder.centers if isinstance(decoder, DefaultDecoder) else decoder
-    if not isinstance(panoptic, CenterDecoder):
+
+@dataclass(frozen=True, slots=True)
+class _Decoded:
+    """A decoder whose prediction is known already."""
+
+    prediction: Prediction
+
+    def __call__(
+        self, output: Any, sizes: tuple[tuple[int, int], ...], padded: tuple[int, int], labels: LabelSpace
+    ) -> list[Prediction]:
+        return [self.prediction]
+
+
+def center_decoder(decoder: Decoder) -> CenterDecoder:
+    """The decoder of objects inside ``decoder``; ``UserError`` if it has none."""
+    inner = inner_decoder(decoder)
+    centers = inner.centers if isinstance(inner, DefaultDecoder) else inner
+    if not isinstance(centers, CenterDecoder):
         raise UserError(
-            f"oracle: {type(decoder).__name__} decodes classes alone; expected a model that finds objects"
+            f"oracle: {type(inner).__name__} decodes only classes; expected a model that predicts object centers"
         )
-    return panoptic
+    return centers
 
 
-def _truth(sample: Sample, labels: LabelSpace) -> tuple[NDArray[Any], ...]:
-    """The maps of a sample in the order of ``Maps``."""
+def _true_maps(sample: Sample, labels: LabelSpace) -> tuple[NDArray[Any], ...]:
+    """The ground truth of a sample, in the order of the fields of ``SegmentMaps``."""
     assert sample.segments is not None
-    ids, table = sample.map, labels.thing_table()
-    made = PanopticTargets().image(ids, sample.segments, labels.thing_indices())
-    objects = [each.id for each in sample.segments if table[each.class_index] and not each.crowd]
-    owner, first = _owners(ids, objects)
+    ids, thing_table = sample.map, labels.thing_table()
+    targets = PanopticTargets().image(ids, sample.segments, labels.thing_indices())
+    objects = [s.id for s in sample.segments if thing_table[s.class_index] and not s.crowd]
+    owner, first_pixel = _owners(ids, objects)
     inside = owner < len(objects)
-    y, x = np.divmod(first, ids.shape[1])
-    pixels = _own_pixels(made.offset[:, y, x].T + np.stack([y, x], 1), ids.shape)
+    y, x = np.divmod(first_pixel, ids.shape[1])
+    pixels = _distinct_pixels(targets.offset[:, y, x].T + np.stack([y, x], 1), ids.shape)
     peaks, goals = np.zeros(ids.shape, np.float32), np.zeros((2, len(objects) + 1), np.float32)
     peaks[pixels[:, 0], pixels[:, 1]] = 1
     goals[:, owner[y, x]] = pixels.T
-    aimed = np.where(inside, goals[:, owner] - np.indices(ids.shape, np.float32), np.float32(0))
-    stuff = [index for index in range(len(labels)) if not table[index]] or [IGNORED]
-    semantic = np.where(made.semantic == IGNORED, np.uint8(stuff[0]), made.semantic)
-    return semantic, inside, made.center[0], peaks, made.offset, aimed
+    to_peak = np.where(inside, goals[:, owner] - np.indices(ids.shape, np.float32), np.float32(0))
+    stuff = [index for index in range(len(labels)) if not thing_table[index]] or [IGNORED]
+    semantic = np.where(targets.semantic == IGNORED, np.uint8(stuff[0]), targets.semantic)
+    return semantic, inside, targets.center[0], peaks, targets.offset, to_peak
 
 
 def _owners(ids: NDArray[Any], objects: Sequence[int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Which of the ``objects`` a pixel belongs to, [H, W], their number for none; the first pixel of each there is."""
+    """The index in ``objects`` of the object of each pixel, [H, W]; the first pixel of each object that has any.
+
+    Pixels outside objects have the index ``len(objects)``.
+    """
     start = run_starts(ids)
-    place = index_of(ids.reshape(-1)[start], objects)
-    owner = np.where(place < 0, len(objects), place)
+    index = index_of(ids.reshape(-1)[start], objects)
+    owner = np.where(index < 0, len(objects), index)
     present, run = np.unique(owner, return_index=True)
-    every = np.repeat(owner, np.diff(start, append=ids.size)).reshape(ids.shape)
-    return every, start[run[present < len(objects)]]
+    owners = np.repeat(owner, np.diff(start, append=ids.size)).reshape(ids.shape)
+    return owners, start[run[present < len(objects)]]
 
 
-def _own_pixels(centers: NDArray[Any], shape: tuple[int, ...]) -> NDArray[np.int64]:
-    """A pixel (y, x) for each center: the one it lies in, or the nearest that no other has."""
+def _distinct_pixels(centers: NDArray[Any], shape: tuple[int, ...]) -> NDArray[np.int64]:
+    """A pixel (y, x) for each center: the one that contains it, or the nearest that no other center has taken."""
     free = np.ones(shape, dtype=bool)
     pixels = centers.astype(np.int64).reshape(-1, 2)
     for number, (y, x) in enumerate(pixels):

@@ -1,7 +1,8 @@
-"""The oracle study: every combination of parts of a panoptic model made true, from one run of the model an image."""
+"""The oracle study: the scores with every combination of replaced outputs, from one run of the model per image."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import combinations
@@ -11,38 +12,36 @@ from typing import Any
 import torch
 
 from segwright.contracts import Decoder, Model
-from segwright.evaluation.evaluate import SINGLE_PROCESS, EvaluationResult, Scoring
-from segwright.evaluation.evaluator import ProcessGroup, Tally
+from segwright.evaluation.evaluate import check_same_classes, device_of
+from segwright.evaluation.evaluator import SINGLE_PROCESS, Evaluator, ProcessGroup
 from segwright.evaluation.inference_loop import run_inference
-from segwright.evaluation.oracle import PARTS, BothSides, panoptic_of
+from segwright.evaluation.oracle import PARTS, OracleInputs, center_decoder
+from segwright.evaluation.result import EvaluationResult
 from segwright.files import nan_to_null
 from segwright.inference.single_pass import SINGLE_PASS, InferenceMode
+from segwright.metrics.metric import Metric
 from segwright.samples import Dataset
 
-SETS = tuple(parts for count in range(len(PARTS) + 1) for parts in combinations(PARTS, count))
+COMBINATIONS = tuple(parts for count in range(len(PARTS) + 1) for parts in combinations(PARTS, count))
 SCORES = ("pq", "sq", "rq", "ap", "miou")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StudyRow:
-    """The scores with some ``parts`` true, stuff kept from ``stuff_area`` pixels on."""
+    """The evaluation with ``parts`` replaced by the ground truth; stuff below ``stuff_area`` pixels is dropped."""
 
     parts: tuple[str, ...]
     stuff_area: int
     evaluation: EvaluationResult
 
     def to_json(self) -> dict[str, Any]:
-        """{oracle, stuff_area, pq, sq, rq, ap, miou}, null for what does not occur."""
+        """{oracle, stuff_area, pq, sq, rq, ap, miou}; null where undefined."""
         summary = self.evaluation.summary()
         scores = {name: summary.get(name, nan) for name in SCORES}
-        return {
-            "oracle": list(self.parts),
-            "stuff_area": self.stuff_area,
-            **nan_to_null(scores),
-        }
+        return {"oracle": list(self.parts), "stuff_area": self.stuff_area, **nan_to_null(scores)}
 
 
-def oracle_study(
+def oracle_study(  # noqa: PLR0913 - each by its name
     model: Model,
     dataset: Dataset,
     decoder: Decoder,
@@ -52,29 +51,27 @@ def oracle_study(
     group: ProcessGroup = SINGLE_PROCESS,
     workers: int = 0,
     max_detections: int = 100,
+    metrics: Sequence[Metric] = (),
 ) -> list[StudyRow]:
-    """Sixteen rows, from nothing true (plain ``evaluate``) to all parts true, and all true without least stuff area.
+    """17 rows: all 16 combinations, from nothing replaced (plain ``evaluate``) to everything, then that with all stuff.
 
-    Stuff below ``stuff_area`` pixels is dropped whoever found it, so only the last row can be perfect. Settings are
-    those of ``evaluate``; each image goes through the model once.
+    The decoder drops stuff segments below ``stuff_area`` pixels, predicted or true, so only the last row, which keeps
+    them, can be perfect. The other parameters are those of ``evaluate``.
     """
-    least = panoptic_of(decoder).stuff_area
-    cases = [*((parts, least) for parts in SETS), (PARTS, 0)]
-    scorings = [Scoring(Tally(dataset.labels, max_detections)) for _ in cases]
-    passes = run_inference(
-        model,
-        dataset,
-        group=group,
-        device=device or torch.device("cpu"),
-        inference=inference,
-        workers=workers,
+    check_same_classes(model, dataset)
+    stuff_area = center_decoder(decoder).stuff_area
+    cases = [*((parts, stuff_area) for parts in COMBINATIONS), (PARTS, 0)]
+    evaluators = [Evaluator(dataset.labels, max_detections, metrics) for _ in cases]
+    outputs = run_inference(
+        model, dataset, group=group, device=device or device_of(model), inference=inference, workers=workers
     )
-    with closing(passes):
-        for seen in passes:
-            both = BothSides.of(decoder, seen.output, seen.padded, seen.sample, dataset.labels)
-            for (parts, area), scoring in zip(cases, scorings, strict=True):
-                scoring.add(seen, both.decoded(parts, stuff_area=area))
+    with closing(outputs):
+        for image in outputs:
+            inputs = OracleInputs.of(decoder, image.output, image.padded, image.sample, dataset.labels)
+            for (parts, area), evaluator in zip(cases, evaluators, strict=True):
+                prediction = inputs.decoded(parts, stuff_area=area)
+                evaluator.add(prediction, image.sample, index=image.index, annotations=image.annotations)
     return [
-        StudyRow(parts, area, scoring.result(group))
-        for (parts, area), scoring in zip(cases, scorings, strict=True)
+        StudyRow(parts, area, evaluator.result(group))
+        for (parts, area), evaluator in zip(cases, evaluators, strict=True)
     ]

@@ -19,9 +19,9 @@ from segwright.importers.description import (
 from segwright.models.backbones.hrnet import HRNetConfig
 from segwright.models.backbones.mobilenet_v2 import MobileNetV2Config
 from segwright.models.backbones.resnet import ResNetConfig
-from segwright.models.backbones.timm import Backbone
 from segwright.models.backbones.vgg import VGGConfig
 from segwright.models.fcn import FCNConfig
+from segwright.models.layers.features import Backbone
 from segwright.models.layers.norm_config import Norm
 from segwright.models.layers.segmenter import AuxiliaryHeadConfig
 from segwright.models.pspnet import PSPNetConfig
@@ -95,9 +95,9 @@ def _encoder(name: str) -> Backbone:
     if kind == "resnet" and number in ("18", "34", "50", "101"):
         return ResNetConfig(int(number), **deep)
     if (kind, number) == ("resnext", "101"):
-        return ResNetConfig(101, groups=32, group_width=4, **deep)
+        return ResNetConfig(101, groups=32, width_per_group=4, **deep)
     if (kind, number) == ("mobilenet", "v2"):
-        return MobileNetV2Config(output_stride=reach, taps=(2, 4, 7, 14, 17), norm=NORM.then("relu6"))
+        return MobileNetV2Config(output_stride=reach, out_indices=(2, 4, 7, 14, 17), norm=NORM.then("relu6"))
     if (kind, number) == ("hrnet", "v2"):
         return HRNetConfig(48)
     if kind == "vgg" and number in ("16", "19"):
@@ -111,16 +111,16 @@ def _decoder(name: str, encoder: Backbone) -> tuple[ModelConfig, Renames]:
     plain = name.replace("_bilinear", "").replace("psp", "ppm")
     deepsup = plain.endswith("_deepsup")
     rate = 0.1 if plain.startswith("ppm") else 0.0
-    auxiliary = (AuxiliaryHeadConfig(dropout=rate, norm=NORM, when="always"),) if deepsup else ()
+    auxiliary = (AuxiliaryHeadConfig(dropout=rate, norm=NORM, in_evaluation=True),) if deepsup else ()
     merge = isinstance(encoder, HRNetConfig)
     table: dict[str, tuple[ModelConfig, Renames]] = {
-        "c1": (FCNConfig(encoder, dropout=0.0, merge=merge, norm=NORM), C1),
+        "c1": (FCNConfig(encoder, dropout=0.0, merge_levels=merge, norm=NORM), C1),
         "c1_deepsup": (FCNConfig(encoder, dropout=0.0, norm=NORM, auxiliary=auxiliary), C1),
-        "c5": (FCNConfig(encoder, hidden=0.0, dropout=0.0, merge=merge, norm=NORM), C1),
-        "ppm": (PSPNetConfig(encoder, merge=merge, norm=NORM, auxiliary=()), PPM),
+        "c5": (FCNConfig(encoder, hidden_ratio=0.0, dropout=0.0, merge_levels=merge, norm=NORM), C1),
+        "ppm": (PSPNetConfig(encoder, merge_levels=merge, norm=NORM, auxiliary=()), PPM),
         "ppm_deepsup": (PSPNetConfig(encoder, norm=NORM, auxiliary=auxiliary), PPM),
         "upernet": (UPerNetConfig(encoder, norm=NORM), UPERNET),
-        "upernet_lite": (UPerNetConfig(encoder, width=256, norm=NORM), UPERNET),
+        "upernet_lite": (UPerNetConfig(encoder, channels=256, norm=NORM), UPERNET),
     }
     found: tuple[ModelConfig, Renames] = known(plain, table, "csail decoder")
     return found

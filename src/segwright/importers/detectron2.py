@@ -12,10 +12,10 @@ from segwright.errors import UserError
 from segwright.importers.description import Description, Renames, State, output_channels
 from segwright.models.backbones.hrnet import HRNetConfig
 from segwright.models.backbones.resnet import ResNetConfig
-from segwright.models.backbones.timm import Backbone
 from segwright.models.backbones.xception import XceptionConfig
 from segwright.models.layers.aspp import ASPPConfig
-from segwright.models.layers.decoder import RATES, ConvStack, DecoderBranch, strides_to_4
+from segwright.models.layers.decoder import ATROUS_RATES, ConvStack, DecoderBranch, strides_to_4
+from segwright.models.layers.features import Backbone
 from segwright.models.panoptic_deeplab import PanopticDeepLabConfig
 
 # A branch of ours is called so there; each of its scores is made by a stack of convolutions and a prediction.
@@ -46,7 +46,7 @@ def describe(architecture: str, state: State) -> Description:
     backbone = _backbone(state, multi_grid=(1, 2, 4) if "_mg124" in architecture else (1,))
     deepest = 32 if isinstance(backbone, HRNetConfig) else 16
     atrous = ASPPConfig(
-        RATES[deepest], dropout=0.1, pooled="bias", window=(height // deepest, width // deepest)
+        ATROUS_RATES[deepest], dropout=0.1, pooled="bias", pooling_window=(height // deepest, width // deepest)
     )
     stages = _stages(state)
     semantic = _branch(state, "semantic", stages, atrous)
@@ -60,7 +60,7 @@ def describe(architecture: str, state: State) -> Description:
         strides_to_4(len(semantic.projected)),
         convs=ConvStack() if separable else plain(),
         center_convs=plain(),
-        finer_first=True,
+        skip_first=True,
         align_corners=False,
     )
     coco = "coco" in architecture  # photographs of any size are padded to the crop
@@ -73,7 +73,7 @@ def describe(architecture: str, state: State) -> Description:
 
 def plain() -> ConvStack:
     """What stands where convolutions are not separable."""
-    return ConvStack(kernel=3, count=2, separable=False)
+    return ConvStack(kernel_size=3, count=2, separable=False)
 
 
 def _stages(state: State) -> list[str]:

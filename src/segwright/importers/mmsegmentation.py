@@ -19,7 +19,7 @@ from segwright.models.deeplab_v3 import DeepLabV3Config
 from segwright.models.deeplab_v3plus import DeepLabV3PlusConfig
 from segwright.models.fcn import FCNConfig
 from segwright.models.layers.aspp import ASPPConfig
-from segwright.models.layers.decoder import RATES
+from segwright.models.layers.decoder import ATROUS_RATES
 from segwright.models.layers.norm_layers import norm_layer
 from segwright.models.layers.segmenter import AuxiliaryHeadConfig
 from segwright.models.ocr import OCRConfig
@@ -189,19 +189,19 @@ def _share(state: State, key: str) -> float:
 
 def _auxiliary(state: State) -> tuple[AuxiliaryHeadConfig, ...]:
     key = "auxiliary_head.convs.0.conv.weight"
-    return (AuxiliaryHeadConfig(hidden=_share(state, key), when="always"),) if key in state else ()
+    return (AuxiliaryHeadConfig(hidden_ratio=_share(state, key), in_evaluation=True),) if key in state else ()
 
 
 def _fcn(state: State, backbone: Any, *, align_corners: bool) -> tuple[ModelConfig, Renames]:
     first, merge = "decode_head.convs.0.conv.weight", isinstance(backbone, HRNetConfig)
     config = FCNConfig(
         backbone,
-        hidden=_share(state, first),
-        kernel=state[first].shape[-1],
-        beside=0 if merge else 2,
+        hidden_ratio=_share(state, first),
+        kernel_size=state[first].shape[-1],
+        concat_convs=0 if merge else 2,
         dropout=0.0 if merge else 0.1,
-        whole_maps=True,
-        merge=merge,
+        spatial_dropout=True,
+        merge_levels=merge,
         align_corners=align_corners,
         auxiliary=_auxiliary(state),
     )
@@ -210,18 +210,18 @@ def _fcn(state: State, backbone: Any, *, align_corners: bool) -> tuple[ModelConf
 
 def _pspnet(state: State, backbone: Any, *, align_corners: bool) -> tuple[ModelConfig, Renames]:
     width, auxiliary = _width(state, "bottleneck"), _auxiliary(state)
-    return PSPNetConfig(backbone, width=width, align_corners=align_corners, auxiliary=auxiliary), PSPNET
+    return PSPNetConfig(backbone, channels=width, align_corners=align_corners, auxiliary=auxiliary), PSPNET
 
 
 def _atrous(state: State, backbone: SlimResNetConfig, *, separable: bool, dropout: float) -> ASPPConfig:
     return ASPPConfig(
-        RATES[backbone.output_stride],
-        width=_width(state, "aspp_modules.0"),
-        projected=_width(state, "bottleneck"),
-        projection=3,
+        ATROUS_RATES[backbone.output_stride],
+        channels=_width(state, "aspp_modules.0"),
+        out_channels=_width(state, "bottleneck"),
+        projection_kernel_size=3,
         dropout=dropout,
-        whole_maps=True,
-        pool_first=True,
+        spatial_dropout=True,
+        pooled_first=True,
         separable=separable,
     )
 
@@ -229,15 +229,15 @@ def _atrous(state: State, backbone: SlimResNetConfig, *, separable: bool, dropou
 def _deeplabv3(state: State, backbone: Any, *, align_corners: bool) -> tuple[ModelConfig, Renames]:
     """Nothing is resized but one value of the pooled branch."""
     atrous = _atrous(state, backbone, separable=False, dropout=0.1)
-    return DeepLabV3Config(backbone, atrous, hidden=0, auxiliary=_auxiliary(state)), DEEPLABV3
+    return DeepLabV3Config(backbone, atrous, hidden_channels=0, auxiliary=_auxiliary(state)), DEEPLABV3
 
 
 def _deeplabv3plus(state: State, backbone: Any, *, align_corners: bool) -> tuple[ModelConfig, Renames]:
     config = DeepLabV3PlusConfig(
         backbone,
         _atrous(state, backbone, separable=True, dropout=0.0),
-        low_width=_width(state, "c1_bottleneck"),
-        width=_width(state, "sep_bottleneck.1.pointwise_conv"),
+        low_level_channels=_width(state, "c1_bottleneck"),
+        channels=_width(state, "sep_bottleneck.1.pointwise_conv"),
         align_corners=align_corners,
         dropout=0.1,
         auxiliary=_auxiliary(state),
@@ -248,10 +248,10 @@ def _deeplabv3plus(state: State, backbone: Any, *, align_corners: bool) -> tuple
 def _upernet(state: State, backbone: Any, *, align_corners: bool) -> tuple[ModelConfig, Renames]:
     config = UPerNetConfig(
         backbone,
-        width=_width(state, "fpn_bottleneck"),
-        pooled_width=_width(state, "psp_modules.0.1"),
+        channels=_width(state, "fpn_bottleneck"),
+        pooled_channels=_width(state, "psp_modules.0.1"),
         align_corners=align_corners,
-        resize_first=False,
+        resize_before_conv=False,
         dropout=0.1,
         auxiliary=_auxiliary(state),
     )

@@ -18,12 +18,12 @@ from segwright.models.backbones.hrnet import HRNetConfig
 from segwright.models.backbones.mnasnet import MNASNetConfig
 from segwright.models.backbones.mobilenet_v2 import MobileNetV2Config
 from segwright.models.backbones.resnet import ResNetConfig
-from segwright.models.backbones.timm import Backbone
 from segwright.models.backbones.xception import XceptionConfig
 from segwright.models.deeplab_v3 import DeepLabV3Config
 from segwright.models.deeplab_v3plus import DeepLabV3PlusConfig
 from segwright.models.layers.aspp import ASPPConfig
-from segwright.models.layers.decoder import RATES, DecoderBranch, strides_to_4
+from segwright.models.layers.decoder import ATROUS_RATES, DecoderBranch, strides_to_4
+from segwright.models.layers.features import Backbone
 from segwright.models.layers.norm_config import Norm
 from segwright.models.panoptic_deeplab import PanopticDeepLabConfig
 
@@ -116,7 +116,7 @@ def describe(
     if dilation is not None:
         _refuse_odd(dilation, kind)
     backbone = _backbone(name, reach if dilation is None else 32 // 2 ** sum(dilation))
-    atrous = ASPPConfig(tuple(rates or RATES[reach]), pooled="bare")
+    atrous = ASPPConfig(tuple(rates or ATROUS_RATES[reach]), pooled="bare")
     norm = XCEPTION_NORM if name == "xception65" else NORM
     network: ModelConfig
     if kind == "deeplabv3":
@@ -149,9 +149,9 @@ def _parsed(architecture: str) -> tuple[str, str, int]:
     name = SHORT.get(name, name)
     if kind == "panoptic_deeplab" and name not in (*RESNETS, "xception65"):
         return kind, name, 32  # the others are not dilated, whatever the name says (H48_os4)
-    if int(reach or 16) not in RATES:
+    if int(reach or 16) not in ATROUS_RATES:
         raise UserError(
-            f"{architecture}: output stride {reach}; expected one of {', '.join(map(str, RATES))}"
+            f"{architecture}: output stride {reach}; expected one of {', '.join(map(str, ATROUS_RATES))}"
         )
     return kind, name, int(reach or 16)
 
@@ -186,7 +186,7 @@ def _backbone(name: str, reach: Any) -> Backbone:
     if name == "xception65":
         return XceptionConfig(output_stride=reach, norm=XCEPTION_NORM)
     depth, groups, width = RESNETS[name]
-    return ResNetConfig(depth, output_stride=reach, groups=groups, group_width=width, norm=NORM)
+    return ResNetConfig(depth, output_stride=reach, groups=groups, width_per_group=width, norm=NORM)
 
 
 def _panoptic(state: State, backbone: Backbone, atrous: ASPPConfig, norm: Norm) -> PanopticDeepLabConfig:
@@ -196,7 +196,7 @@ def _panoptic(state: State, backbone: Backbone, atrous: ASPPConfig, norm: Norm) 
         backbone,
         semantic,
         None if alone else _branch(state, "instance", "center", atrous),
-        strides=strides_to_4(len(semantic.projected)),
+        skip_strides=strides_to_4(len(semantic.projected)),
         norm=norm,
     )
 

@@ -53,14 +53,14 @@ def describe(architecture: str, state: State) -> Description:
     depth = 101 if any(key.startswith("layer3.22.") for key in state) else 50
     backbone = ResNetConfig(depth, output_stride=8, dilation="all", stem="deep", ceil_mode=True, norm=inside)
     auxiliary = (
-        (AuxiliaryHeadConfig(bias=True, norm=after, when="always"),) if "dsn.0.weight" in state else ()
+        (AuxiliaryHeadConfig(bias=True, norm=after, in_evaluation=True),) if "dsn.0.weight" in state else ()
     )
     config: PSPNetConfig | DeepLabV3Config
     if architecture == "pspnet":
-        config = PSPNetConfig(backbone, align_corners=True, pools_first=True, norm=after, auxiliary=auxiliary)
+        config = PSPNetConfig(backbone, align_corners=True, pooled_first=True, norm=after, auxiliary=auxiliary)
     else:
-        atrous = ASPPConfig(projected=512, dropout=0.1, whole_maps=True, pool_first=True)
-        config = DeepLabV3Config(backbone, atrous, hidden=0, norm=after, auxiliary=auxiliary)
+        atrous = ASPPConfig(out_channels=512, dropout=0.1, spatial_dropout=True, pooled_first=True)
+        config = DeepLabV3Config(backbone, atrous, hidden_channels=0, norm=after, auxiliary=auxiliary)
     classes = output_channels(state, "head.1.bias")
     return Description(config, caffe_contract(), (*SHARED, *renames), classes)
 

@@ -38,7 +38,7 @@ def dilated(depth: int, norm: Norm | None = None) -> ResNetConfig:
 
 def describe(architecture: str, state: State) -> Description:
     """The network of ``deeplabv3_resnet50``, ``fcn_resnet101`` and so on, with its auxiliary head if it has one."""
-    head = AuxiliaryHeadConfig(hidden=0.25, whole_maps=False, when="always")
+    head = AuxiliaryHeadConfig(hidden_ratio=0.25, spatial_dropout=False, in_evaluation=True)
     auxiliary = (head,) if "aux_classifier.4.bias" in state else ()
     config, renames = known(
         architecture,

@@ -1,33 +1,36 @@
-"""Forward passes: from a batch as it was read to what a model says of it."""
+"""The protocol of an inference mode, and the plain one: a single pass over all images of a batch together."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from segwright.contracts import Batch, Model, Output
+from torch import Tensor
+
+from segwright.contracts import Model, Output
+
+Size = tuple[int, int]
 
 
 @runtime_checkable
 class InferenceMode(Protocol):
-    """Runs a model on a batch, once or several times."""
+    """Runs a model on images, once or several times."""
 
-    def __call__(self, model: Model, batch: Batch) -> tuple[Output, tuple[int, int]]:
-        """The output, and the size (height, width) of the inputs that its maps stand for.
+    def __call__(self, model: Model, images: Tensor, sizes: tuple[Size, ...]) -> tuple[Output, Size]:
+        """The output, and the size (height, width) of the input that its maps cover.
 
-        ``batch.images`` are on the device of the model, which carries its ``input``.
+        ``images`` [N, C, H, W] hold the values of the files, not normalized, on the device of the model. ``sizes``: the
+        (height, width) of each image; the rest is padding. ``data.loading.batches.stack_images`` returns both.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class SinglePass:
-    """The images as they are, all together."""
+    """Normalize the images and run the model."""
 
-    def __call__(self, model: Model, batch: Batch) -> tuple[Output, tuple[int, int]]:
-        """What the model says."""
-        input = model.input
-        output: Output = model(input.normalize(batch.images))
-        return output, (batch.images.shape[2], batch.images.shape[3])
+    def __call__(self, model: Model, images: Tensor, sizes: tuple[Size, ...]) -> tuple[Output, Size]:
+        """The output of the model for the padded images."""
+        return model.outputs(model.input.normalize(images)), (images.shape[2], images.shape[3])
 
 
 SINGLE_PASS = SinglePass()

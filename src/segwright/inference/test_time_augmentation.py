@@ -1,48 +1,50 @@
-"""Test-time augmentation: an image seen at several scales and mirrored, and what is said of it made one."""
+"""Test-time augmentation: multi-scale inference and horizontal flip, fused into one output per image."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from itertools import product
 from math import inf
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from segwright.contracts import Batch, CenterOutput, Decoder, InputContract, Model, Output, PixelOutput
+from segwright.contracts import CenterOutput, Decoder, InputContract, Model, Output, PixelOutput
 from segwright.decode.binary import Threshold
-from segwright.decode.default import DefaultDecoder, decoder_of
+from segwright.decode.default import DefaultDecoder, decoder_of, inner_decoder
 from segwright.errors import UserError
+from segwright.inference.pillow_resize import resize_like_pillow
 from segwright.models.layers.centers import upsample_centers
 from segwright.models.layers.resize import upsample
 
 Size = tuple[int, int]
 Fuse = Literal["probabilities", "logits", "max"]
 
-SURE = 1e-6  # how near to 0 or 1 a probability may come before it is made a score again
+EPSILON = 1e-6  # probabilities are kept this far from 0 and 1 before they are turned into logits
 
 
 @dataclass(slots=True)
 class TestTimeAugmentation:
-    """Runs a model on each image at several ``scales``, with ``flip`` on its mirror image as well.
+    """Runs a model on each image at several scales, and on its horizontal flip, and fuses the outputs.
 
-    An image is cut out of the batch, resized, mirrored, and only then padded as the contract says; its maps are cut
-    to it and mirrored back about it. So padding never comes between, and an image gets the same in any batch. Offsets
-    are multiplied by the ratio of sizes, rows and columns each; those of the mirror image point the other way.
+    ``scales``: scale factors of multi-scale inference. ``flip``: also run the horizontally flipped images. ``fuse``: how
+    the class logits of all passes are fused: the mean of their "probabilities", returned as log probabilities (as in
+    CSAIL and panoptic-deeplab), the mean of the "logits" (the toolbox, the MiniCity tutorial), or the "max" of the
+    logits (Pytorch-Deeplab). Heat maps, offsets and foreground probabilities are averaged.
 
-    ``fuse`` makes one of the class scores: the mean of their "probabilities", which come back as log-probabilities (S2,
-    S5), the mean of "logits" (S1, S4), or the "max" of logits (S3). Heat maps, offsets and the probability of
-    foreground are averaged. Sizes are rounded down. Images are resized bilinearly between pixel centers, without
-    smoothing: as OpenCV does, but for its rounding to whole values. ``align_corners``: from corner to corner, the maps
-    as well (S1, S4). ``model_align_corners``: how the model's own maps stand for its input; None: as the decoder says
-    that it carries.
+    Each image is cut out of the batch, resized, flipped, and then padded. The output is cut to the image, resized
+    back, and flipped back. So padding has no influence, and an image gets the same result in any batch. Sizes are
+    rounded down. Images are resized bilinearly without smoothing, as OpenCV does, but without rounding the values.
 
-    What S2 does instead: ``short_edges``, lengths of the shorter side in place of scales, the longer one at most
-    ``longest``; ``stretch``, both sides rounded up to the contract's multiple in place of padding; ``pillow``, images
-    resized as Pillow does it, which smooths what shrinks and rounds to whole values, columns before rows.
+    ``align_corners`` of the resizing of images and outputs: true in the toolbox and the MiniCity tutorial.
+    ``model_align_corners``: how the model's output is aligned with its input; None: as the decoder of the model does.
+
+    Further options reproduce the inference of CSAIL. ``short_edges``: lengths of the shorter side, instead of
+    ``scales``; ``max_long_edge`` limits the longer side. ``stretch_to_multiple``: resize both sides up to the
+    multiple of the model, instead of padding. ``pillow``: resize images as Pillow does, which smooths where it shrinks.
     """
 
     scales: tuple[float, ...] = (1.0,)
@@ -51,194 +53,174 @@ class TestTimeAugmentation:
     align_corners: bool = False
     model_align_corners: bool | None = None
     short_edges: tuple[int, ...] = ()
-    longest: int | None = None
-    stretch: bool = False
+    max_long_edge: int | None = None
+    stretch_to_multiple: bool = False
     pillow: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse what is no scale."""
-        wanted = self.short_edges or self.scales
-        if not wanted or not all(0 < each < inf for each in wanted):
-            raise UserError(f"scales are {wanted}; expected positive factors, for example 0.5 1 1.5")
+        """Check the scales."""
+        scales = self.short_edges or self.scales
+        if not scales or not all(0 < scale < inf for scale in scales):
+            raise UserError(f"scales are {scales}; expected positive factors, for example 0.5 1 1.5")
 
-    def __call__(self, model: Model, batch: Batch) -> tuple[Output, Size]:
-        """One output of the size of the batch; what lies outside of an image is zero."""
-        height, width = batch.images.shape[2:]
-        found = []
-        for index, (h, w) in enumerate(batch.sizes):
-            output = self._fused(model, batch.images[index : index + 1, :, :h, :w])
-            margin = (0, width - w, 0, height - h)
-            found.append(_rebuilt(output, {k: F.pad(m, margin) for k, m in _maps(output).items()}))
-        return _joined(found), (height, width)
+    def __call__(self, model: Model, images: Tensor, sizes: tuple[Size, ...]) -> tuple[Output, Size]:
+        """One output of the size of ``images``; it is 0 in the padding, outside the ``sizes`` of the images."""
+        height, width = images.shape[2:]
+        outputs = []
+        for index, (h, w) in enumerate(sizes):
+            output = self._fused(model, images[index : index + 1, :, :h, :w])
+            padding = (0, width - w, 0, height - h)
+            outputs.append(_output({name: F.pad(values, padding) for name, values in _maps(output).items()}))
+        return _batched(outputs), (height, width)
 
     def _fused(self, model: Model, image: Tensor) -> Output:
-        """What is said of one image [1, C, H, W], in its size."""
-        input = model.input
-        views = [*product(self._sizes(image.shape[2:], input.multiple), (False, True)[: 1 + self.flip])]
-        outputs = (self._view(model, image, size, mirrored=mirrored) for size, mirrored in views)
+        """Fused output for one image [1, C, H, W], at its size."""
+        sizes = self._sizes(image.shape[2:], model.input.multiple)
+        passes = [*product(sizes, (False, True)[: 1 + self.flip])]
+        outputs = (self._pass(model, image, size, flip=flip) for size, flip in passes)
         first = next(outputs)
-        if len(views) == 1:
+        if len(passes) == 1:
             return first
         fusion = _Fusion(self.fuse, sigmoid=isinstance(_decoder(model, first), Threshold))
-        total = fusion.opened(first)
+        total = fusion.to_summands(first)
         for output in outputs:
-            total = fusion.added(total, fusion.opened(output))
-        return _rebuilt(first, fusion.closed(total, len(views)))
+            total = fusion.add(total, fusion.to_summands(output))
+        return fusion.finish(total, len(passes))
 
     def _sizes(self, size: Sequence[int], multiple: int) -> list[Size]:
-        """The sizes at which an image of ``size`` is seen."""
+        """The sizes to which an image of ``size`` is resized."""
         short, long = min(size), max(size)
         factors: Iterable[float] = self.scales
         if self.short_edges:
-            factors = [min(edge / short, (self.longest or inf) / long) for edge in self.short_edges]
-        # 0.29 of 100 pixels are 29, whatever floating point makes of it.
+            factors = [min(edge / short, (self.max_long_edge or inf) / long) for edge in self.short_edges]
+        # 0.29 of 100 pixels are 29, in spite of floating-point errors.
         sizes = [[max(1, int(side * factor + 1e-6)) for side in size] for factor in factors]
-        if self.stretch:
-            sizes = [[-(-side // multiple) * multiple for side in each] for each in sizes]
+        if self.stretch_to_multiple:
+            sizes = [[-(-side // multiple) * multiple for side in scaled] for scaled in sizes]
         return [(height, width) for height, width in sizes]
 
-    def _view(self, model: Model, image: Tensor, size: Size, *, mirrored: bool) -> Output:
-        """What the model says of the image at ``size``, brought back to the image as it is."""
-        input = model.input
-        seen = self._resized(image, size)
-        if mirrored:
-            seen = seen.flip(3)
-        seen = _padded(seen, input, whole=not image.is_floating_point())
-        output: Output = model(input.normalize(seen))
+    def _pass(self, model: Model, image: Tensor, size: Size, *, flip: bool) -> Output:
+        """The output for the image at ``size``, flipped if asked; resized to the image and flipped back."""
+        resized = self._resized(image, size)
+        if flip:
+            resized = resized.flip(3)
+        padded = _padded(resized, model.input, round_values=not image.is_floating_point())
+        output = model.outputs(model.input.normalize(padded))
         aligned = self.model_align_corners
         if aligned is None:
             aligned = getattr(_decoder(model, output), "align_corners", False)
-        if seen.shape[2:] == size and aligned == self.align_corners:
-            output = _at(output, image.shape[2:], align_corners=aligned)  # nothing to cut: resized but once
+        if padded.shape[2:] == size and aligned == self.align_corners:
+            output = _resized_output(output, image.shape[2:], align_corners=aligned)  # nothing to cut: one resize
         else:
-            output = _at(output, seen.shape[2:], align_corners=aligned)
-            inside = {name: maps[..., : size[0], : size[1]] for name, maps in _maps(output).items()}
-            output = _at(_rebuilt(output, inside), image.shape[2:], align_corners=self.align_corners)
-        return _mirrored(output) if mirrored else output
+            output = _resized_output(output, padded.shape[2:], align_corners=aligned)
+            cut = {name: values[..., : size[0], : size[1]] for name, values in _maps(output).items()}
+            output = _resized_output(_output(cut), image.shape[2:], align_corners=self.align_corners)
+        return _flipped_back(output) if flip else output
 
     def _resized(self, image: Tensor, size: Size) -> Tensor:
-        """The image at ``size`` as float32, in the units it has."""
+        """The image at ``size`` as float32, in its own units."""
         values = image.to(torch.float32)
         if values.shape[2:] == size:
             return values
-        if not self.pillow:
-            return F.interpolate(values, size, mode="bilinear", align_corners=self.align_corners)
-        return _by_pillow(values, size, whole=not image.is_floating_point())
+        if self.pillow:
+            return resize_like_pillow(values, size, round_values=not image.is_floating_point())
+        return F.interpolate(values, size, mode="bilinear", align_corners=self.align_corners)
 
 
 @dataclass(frozen=True, slots=True)
 class _Fusion:
-    """How maps of several views become one; with ``sigmoid`` each channel of class scores answers by itself."""
+    """Fuses the outputs of several passes. ``sigmoid``: the class logits are those of a sigmoid head."""
 
     fuse: Fuse
     sigmoid: bool
 
-    def opened(self, output: Output) -> dict[str, Tensor]:
-        """The maps as they are added."""
+    def to_summands(self, output: Output) -> dict[str, Tensor]:
+        """The maps of one pass in the form in which they are added."""
         maps = _maps(output)
         if self.fuse == "probabilities":
-            scores = maps[_scores(maps)]
-            maps[_scores(maps)] = scores.sigmoid() if self.sigmoid else scores.softmax(1)
+            logits = maps[_logits_name(maps)]
+            maps[_logits_name(maps)] = logits.sigmoid() if self.sigmoid else logits.softmax(1)
         if "foreground" in maps:
             maps["foreground"] = maps["foreground"].sigmoid()
         return maps
 
-    def added(self, total: dict[str, Tensor], maps: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The maps of one more view taken in."""
-        highest = _scores(maps) if self.fuse == "max" else None
+    def add(self, total: dict[str, Tensor], maps: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The total with the maps of one more pass."""
+        max_name = _logits_name(maps) if self.fuse == "max" else None
         return {
-            name: torch.maximum(total[name], each) if name == highest else total[name] + each
-            for name, each in maps.items()
+            name: torch.maximum(total[name], values) if name == max_name else total[name] + values
+            for name, values in maps.items()
         }
 
-    def closed(self, total: dict[str, Tensor], count: int) -> dict[str, Tensor]:
-        """The maps of an output: probabilities are scores again."""
-        scores = _scores(total)
-        kept = scores if self.fuse == "max" else None
-        maps = {name: each if name == kept else each / count for name, each in total.items()}
+    def finish(self, total: dict[str, Tensor], count: int) -> Output:
+        """The fused output of ``count`` passes; probabilities become logits again."""
+        logits_name = _logits_name(total)
+        max_name = logits_name if self.fuse == "max" else None
+        maps = {name: values if name == max_name else values / count for name, values in total.items()}
         if self.fuse == "probabilities":
-            tiny = torch.finfo(maps[scores].dtype).tiny
-            maps[scores] = maps[scores].logit(SURE) if self.sigmoid else maps[scores].clamp_min(tiny).log()
+            probabilities = maps[logits_name]
+            tiny = torch.finfo(probabilities.dtype).tiny
+            log_probabilities = probabilities.clamp_min(tiny).log()
+            maps[logits_name] = probabilities.logit(EPSILON) if self.sigmoid else log_probabilities
         if "foreground" in maps:
-            maps["foreground"] = maps["foreground"].logit(SURE)
-        return maps
+            maps["foreground"] = maps["foreground"].logit(EPSILON)
+        return _output(maps)
 
 
 def _decoder(model: Model, output: Output) -> Decoder:
-    decoder = decoder_of(model)
+    """The decoder that reads ``output``: the innermost one of those that the model carries."""
+    decoder = inner_decoder(decoder_of(model))
     if isinstance(decoder, DefaultDecoder):
         return decoder.centers if isinstance(output, CenterOutput) else decoder.pixels
     return decoder
 
 
-def _at(output: Output, size: Sequence[int], *, align_corners: bool) -> Output:
-    """The maps at ``size`` (height, width), float32."""
+def _resized_output(output: Output, size: Sequence[int], *, align_corners: bool) -> Output:
+    """The output at ``size`` (height, width), float32. Offsets are scaled with the size."""
     height, width = size
     if isinstance(output, CenterOutput):
         return upsample_centers(output, (height, width), align_corners=align_corners)
     return PixelOutput(upsample(output.logits.float(), (height, width), align_corners=align_corners))
 
 
-def _mirrored(output: Output) -> Output:
-    """What was said of the mirror image, said of the image."""
-    maps = {name: each.flip(-1) for name, each in _maps(output).items()}
+def _flipped_back(output: Output) -> Output:
+    """Undo the horizontal flip."""
+    maps = {name: values.flip(-1) for name, values in _maps(output).items()}
     if "offset" in maps:
         maps["offset"] = maps["offset"] * maps["offset"].new_tensor([1.0, -1.0]).view(1, 2, 1, 1)
-    return _rebuilt(output, maps)
+    return _output(maps)
 
 
-def _by_pillow(image: Tensor, size: Size, *, whole: bool) -> Tensor:
-    """The image at ``size`` by the arithmetic of Pillow, columns before rows; ``whole`` values after each."""
-    values = image.double()
-    for axis, length in ((3, size[1]), (2, size[0])):
-        if values.shape[axis] != length:
-            weights = _pillow_weights(values.shape[axis], length).to(values.device)
-            values = (values.transpose(axis, 3) @ weights.T).transpose(axis, 3)
-            values = (values + 0.5).floor() if whole else values
-    return values.float()
-
-
-def _pillow_weights(old: int, new: int) -> Tensor:
-    """What each old pixel adds to each new one, [new, old]: a triangle two new pixels wide, in 22 binary digits."""
-    scale = old / new
-    reach = max(scale, 1.0)
-    middle = (torch.arange(new, dtype=torch.float64)[:, None] + 0.5) * scale
-    place = torch.arange(old, dtype=torch.float64)
-    inside = (place >= (middle - reach + 0.5).trunc()) & (place < (middle + reach + 0.5).trunc())
-    weights = torch.where(inside, 1 - ((place + 0.5 - middle) / reach).abs(), 0.0).clamp_min(0)
-    return (weights / weights.sum(1, keepdim=True) * 2**22 + 0.5).floor() / 2**22
-
-
-def _padded(image: Tensor, input: InputContract, *, whole: bool) -> Tensor:
-    """The image with the contract's padding right and below, as the loader pads: ``whole`` values to whole ones."""
+def _padded(image: Tensor, input: InputContract, *, round_values: bool) -> Tensor:
+    """The image padded at the right and the bottom to the multiple of the model, as the loader pads."""
     height, width = (-(-side // input.multiple) * input.multiple for side in image.shape[2:])
     shape = (1, image.shape[1], height, width)
-    canvas = torch.empty(shape, device=image.device, memory_format=torch.channels_last)
-    value = image.new_tensor(input.fill_value).view(1, -1, 1, 1)
-    canvas[:] = value.round() if whole else value
-    canvas[..., : image.shape[2], : image.shape[3]] = image
-    return canvas
+    padded = torch.empty(shape, device=image.device, memory_format=torch.channels_last)
+    fill_value = image.new_tensor(input.fill_value).view(1, -1, 1, 1)
+    padded[:] = fill_value.round() if round_values else fill_value
+    padded[..., : image.shape[2], : image.shape[3]] = image
+    return padded
 
 
 def _maps(output: Output) -> dict[str, Tensor]:
-    """The maps of an output by name; auxiliary heads have no say."""
-    values = {each.name: getattr(output, each.name) for each in fields(output)}
-    return {name: value for name, value in values.items() if isinstance(value, Tensor)}
+    """The maps of an output by name, without auxiliary heads."""
+    if isinstance(output, PixelOutput):
+        return {"logits": output.logits}
+    maps = {"semantic": output.semantic, "center": output.center, "offset": output.offset}
+    return maps if output.foreground is None else maps | {"foreground": output.foreground}
 
 
-def _scores(maps: dict[str, Tensor]) -> str:
-    """Under which name class scores go."""
+def _output(maps: dict[str, Tensor]) -> Output:
+    """The output with these maps: the inverse of ``_maps``."""
+    return PixelOutput(**maps) if "logits" in maps else CenterOutput(**maps)
+
+
+def _logits_name(maps: dict[str, Tensor]) -> str:
+    """The name of the class logits in these maps."""
     return "logits" if "logits" in maps else "semantic"
 
 
-def _rebuilt(like: Output, maps: dict[str, Tensor]) -> Output:
-    """An output of the same kind."""
-    kind: Any = type(like)
-    output: Output = kind(**maps)
-    return output
-
-
-def _joined(outputs: Sequence[Output]) -> Output:
-    """The outputs of single images as that of a batch."""
-    every = [_maps(output) for output in outputs]
-    return _rebuilt(outputs[0], {name: torch.cat([maps[name] for maps in every]) for name in every[0]})
+def _batched(outputs: Sequence[Output]) -> Output:
+    """The outputs of single images as the output of a batch."""
+    images = [_maps(output) for output in outputs]
+    return _output({name: torch.cat([maps[name] for maps in images]) for name in images[0]})

@@ -1,6 +1,7 @@
-"""Losses of sigmoid heads: every channel answers yes or no by itself.
+"""Losses of sigmoid heads: binary and multi-label segmentation (one-vs-rest).
 
-One channel says whether a pixel is of class 1, in a label space of two; several say so of their own class.
+A head with one channel predicts class 1 of a label space with two classes. A head with several channels predicts
+each class with its own channel.
 """
 
 from __future__ import annotations
@@ -12,61 +13,70 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from segwright.contracts import Output, PixelOutput, Targets
-from segwright.losses.pixel import class_logits, image_count, resize_to_match
+from segwright.losses.loss import SegmentationLoss, class_logits, image_count, valid_pixel_count
+from segwright.losses.resolution import resize_to_match
 from segwright.samples import IGNORED
 
 
 @dataclass(slots=True)
-class BinaryCrossEntropy:
-    """Binary cross entropy, the mean over channels, a sum over pixels with truth.
+class BinaryCrossEntropy(SegmentationLoss):
+    """Binary cross entropy: the mean over the channels, averaged over the valid (not ignored) pixels.
 
-    ``positive_weights``: how much more a yes counts than a no, one a channel.
+    ``positive_weights``: one factor per channel for positive pixels, for classes that are rare. ``auxiliary_weight``:
+    factor of the auxiliary heads. ``weight``: factor of the loss. ``at_output_resolution``: as in ``CrossEntropy``.
     """
 
     positive_weights: tuple[float, ...] | None = None
-    auxiliary: float = 0.4
+    auxiliary_weight: float = 0.4
     weight: float = 1.0
-    reduced: bool = False
+    at_output_resolution: bool = False
 
     def __call__(self, output: Output, targets: Targets) -> dict[str, Tensor]:
         """The sums ``bce`` and, with auxiliary heads, ``auxiliary``."""
         sums = {"bce": self.weight * self._sum(class_logits(output), targets.semantic)}
         if isinstance(output, PixelOutput) and output.auxiliary:
-            parts = [self._sum(logits, targets.semantic) for logits in output.auxiliary]
-            sums["auxiliary"] = self.weight * self.auxiliary * torch.stack(parts).sum()
+            heads = [self._sum(logits, targets.semantic) for logits in output.auxiliary]
+            sums["auxiliary"] = self.weight * self.auxiliary_weight * torch.stack(heads).sum()
         return sums
 
     def counts(self, targets: Targets) -> dict[str, Tensor]:
-        """The number of pixels with truth."""
-        valid = (targets.semantic != IGNORED).sum().float()
-        return {"bce": valid, "auxiliary": valid}
+        """The number of valid pixels."""
+        count = valid_pixel_count(targets)
+        return {"bce": count, "auxiliary": count}
 
     def _sum(self, logits: Tensor, semantic: Tensor) -> Tensor:
-        scores, truth = resize_to_match(logits, semantic, reduced=self.reduced)
-        binary_masks, valid = _answers(scores, truth)
-        more = None
+        logits, target = resize_to_match(logits, semantic, at_output_resolution=self.at_output_resolution)
+        binary_target, valid = _binary_target(logits, target)
+        positive_weights = None
         if self.positive_weights is not None:
-            more = scores.new_tensor(self.positive_weights).view(-1, 1, 1)
-        each = F.binary_cross_entropy_with_logits(scores, binary_masks, pos_weight=more, reduction="none")
-        total = (each.mean(1) * valid).sum()
-        return total * (semantic.numel() / truth.numel())  # a pixel of a reduced map stands for several
+            positive_weights = logits.new_tensor(self.positive_weights).view(-1, 1, 1)
+        losses = F.binary_cross_entropy_with_logits(
+            logits, binary_target, pos_weight=positive_weights, reduction="none"
+        )
+        total = (losses.mean(1) * valid).sum()
+        return total * (semantic.numel() / target.numel())  # one pixel of a small map stands for several
 
 
 @dataclass(slots=True)
-class SigmoidDice:
-    """One minus the soft Dice coefficient (Milletari et al. 2016), the mean over channels; see ``pixel.Dice``."""
+class SigmoidDice(SegmentationLoss):
+    """One minus the soft Dice coefficient (Milletari et al., 3DV 2016), the mean over the channels.
+
+    As ``pixel.Dice``, for sigmoid heads.
+    """
 
     weight: float = 1.0
-    reduced: bool = False
+    at_output_resolution: bool = False
 
     def __call__(self, output: Output, targets: Targets) -> dict[str, Tensor]:
-        """The sum ``dice``: the value times the number of images; 0 without truth."""
-        logits = class_logits(output)
-        scores, truth = resize_to_match(logits, targets.semantic, reduced=self.reduced)
-        binary_masks, valid = _answers(scores, truth)
-        shares = scores.sigmoid() * valid[:, None]
-        both, either = (shares * binary_masks).sum((0, 2, 3)), (shares + binary_masks).sum((0, 2, 3))
-        value = (1 - (2 * both + 1) / (either + 1)).mean() * (valid.sum() > 0)
+        """The sum ``dice``: the value times the number of images; 0 without valid pixels."""
+        logits, target = resize_to_match(
+            class_logits(output), targets.semantic, at_output_resolution=self.at_output_resolution
+        )
+        binary_target, valid = _binary_target(logits, target)
+        probabilities = logits.sigmoid() * valid[:, None]
+        intersection = (probabilities * binary_target).sum((0, 2, 3))
+        total = (probabilities + binary_target).sum((0, 2, 3))
+        value = (1 - (2 * intersection + 1) / (total + 1)).mean() * (valid.sum() > 0)
         return {"dice": self.weight * value * len(logits)}
 
     def counts(self, targets: Targets) -> dict[str, Tensor]:
@@ -74,9 +84,9 @@ class SigmoidDice:
         return {"dice": image_count(targets)}
 
 
-def _answers(scores: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
-    """Yes or no [N, C, H, W] (no where there is no truth), and where there is truth [N, H, W], as numbers."""
-    first = 1 if scores.shape[1] == 1 else 0
-    channels = torch.arange(scores.shape[1], device=truth.device) + first
-    binary_masks = truth[:, None] == channels.view(1, -1, 1, 1)
-    return binary_masks.to(scores.dtype), (truth != IGNORED).to(scores.dtype)
+def _binary_target(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """The target of each channel, 0 or 1 [N, C, H, W], 0 where ignored; and the valid pixels, 0 or 1 [N, H, W]."""
+    first_class = 1 if logits.shape[1] == 1 else 0
+    classes = torch.arange(logits.shape[1], device=target.device) + first_class
+    binary_target = target[:, None] == classes.view(1, -1, 1, 1)
+    return binary_target.to(logits.dtype), (target != IGNORED).to(logits.dtype)

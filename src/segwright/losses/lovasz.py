@@ -1,4 +1,4 @@
-"""Losses over regions: surrogates of the intersection over union. They are the mean over processes."""
+"""Lovasz losses: surrogates of the intersection over union. With several processes the loss is their mean."""
 
 from __future__ import annotations
 
@@ -12,16 +12,18 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from segwright.contracts import Output, Targets
-from segwright.losses.pixel import class_logits, image_count, resize_to_match
+from segwright.losses.loss import SegmentationLoss, class_logits, image_count
+from segwright.losses.resolution import resize_to_match
 from segwright.samples import IGNORED
 
 
 @dataclass(slots=True)
-class LovaszSoftmax:
-    """The Lovasz extension of the Jaccard loss on class probabilities (Berman et al. 2018, algorithm 1; S1).
+class LovaszSoftmax(SegmentationLoss):
+    """Lovasz-Softmax (Berman et al., CVPR 2018, algorithm 1): an extension of 1 - IoU to class probabilities.
 
-    The mean over the classes in the truth ("present"), over "all", or over those named by index;
-    ``per_image``: of every image by itself. Images or batches without truth give 0.
+    It is averaged over ``classes``: those in the target ("present"), "all", or some given by class index.
+    ``per_image``: compute the loss of each image and average, instead of one loss per batch. ``weight``: factor of
+    the loss. ``align_corners`` of the upsampling. Without valid pixels the loss is 0.
     """
 
     classes: Literal["present", "all"] | tuple[int, ...] = "present"
@@ -31,13 +33,13 @@ class LovaszSoftmax:
 
     def __call__(self, output: Output, targets: Targets) -> dict[str, Tensor]:
         """The sum ``lovasz``: the value times the number of images."""
-        logits = class_logits(output)
-        scores, truth = resize_to_match(
-            logits, targets.semantic, reduced=False, align_corners=self.align_corners
+        logits, target = resize_to_match(
+            class_logits(output), targets.semantic, align_corners=self.align_corners
         )
-        shares = scores.softmax(1)
-        groups = zip(shares.unbind(), truth.unbind(), strict=True) if self.per_image else [(shares, truth)]
-        values = [lovasz_softmax(*_pixels(a, b), classes=self.classes) for a, b in groups]
+        values = [
+            lovasz_softmax(*_valid_pixels(probabilities, classes), classes=self.classes)
+            for probabilities, classes in _groups(logits.softmax(1), target, per_image=self.per_image)
+        ]
         return {"lovasz": self.weight * torch.stack(values).mean() * len(logits)}
 
     def counts(self, targets: Targets) -> dict[str, Tensor]:
@@ -46,10 +48,12 @@ class LovaszSoftmax:
 
 
 @dataclass(slots=True)
-class LovaszHinge:
-    """The Lovasz hinge (Yu and Blaschko 2015; S1) for sigmoid heads; of every image by itself, as published.
+class LovaszHinge(SegmentationLoss):
+    """The Lovasz hinge (Yu and Blaschko, ICML 2015) for sigmoid heads.
 
-    One channel says whether a pixel is of class 1; several say so of their own class each and are averaged.
+    A head with one channel predicts class 1. With several channels, one per class, the loss is their mean.
+    ``per_image``, as in the paper: compute the loss of each image and average. ``weight``: factor of the loss.
+    ``align_corners`` of the upsampling. Without valid pixels the loss is 0.
     """
 
     per_image: bool = True
@@ -58,15 +62,14 @@ class LovaszHinge:
 
     def __call__(self, output: Output, targets: Targets) -> dict[str, Tensor]:
         """The sum ``hinge``: the value times the number of images."""
-        logits = class_logits(output)
-        scores, truth = resize_to_match(
-            logits, targets.semantic, reduced=False, align_corners=self.align_corners
+        logits, target = resize_to_match(
+            class_logits(output), targets.semantic, align_corners=self.align_corners
         )
-        first = 1 if scores.shape[1] == 1 else 0
-        groups = zip(scores.unbind(), truth.unbind(), strict=True) if self.per_image else [(scores, truth)]
+        first_class = 1 if logits.shape[1] == 1 else 0
         values = []
-        for own, classes in (_pixels(a, b) for a, b in groups):
-            values += [lovasz_hinge(own[:, k], classes == k + first) for k in range(own.shape[1])]
+        for group in _groups(logits, target, per_image=self.per_image):
+            scores, classes = _valid_pixels(*group)
+            values += [lovasz_hinge(scores[:, k], classes == k + first_class) for k in range(scores.shape[1])]
         return {"hinge": self.weight * torch.stack(values).mean() * len(logits)}
 
     def counts(self, targets: Targets) -> dict[str, Tensor]:
@@ -75,49 +78,51 @@ class LovaszHinge:
 
 
 def lovasz_softmax(
-    shares: Float[Tensor, "pixels classes"],
-    truth: Int[Tensor, " pixels"],
+    probabilities: Float[Tensor, "pixels classes"],
+    target: Int[Tensor, " pixels"],
     *,
     classes: Literal["present", "all"] | Iterable[int] = "present",
 ) -> Tensor:
-    """The loss of pixels with class probabilities and class indices; 0 without pixels or classes."""
+    """The Lovasz-Softmax loss of pixels with class probabilities and class indices; 0 without pixels or classes."""
     if classes == "present":
-        wanted = [k for k in torch.unique(truth).tolist() if k < shares.shape[1]]
+        wanted = [k for k in torch.unique(target).tolist() if k < probabilities.shape[1]]
     else:
-        wanted = list(range(shares.shape[1])) if classes == "all" else [int(k) for k in classes]
-    if not wanted or not len(truth):
-        return shares.sum() * 0
+        wanted = list(range(probabilities.shape[1])) if classes == "all" else [int(k) for k in classes]
+    if not wanted or not len(target):
+        return probabilities.sum() * 0
+    masks = ((k, (target == k).to(probabilities.dtype)) for k in wanted)
     return torch.stack(
-        [_extension((own - shares[:, k]).abs(), own) for k, own in _each(truth, wanted, shares)]
+        [_lovasz_extension((mask - probabilities[:, k]).abs(), mask) for k, mask in masks]
     ).mean()
 
 
-def lovasz_hinge(scores: Float[Tensor, " pixels"], truth: Tensor) -> Tensor:
-    """The loss of pixels with one score and a yes or no (bool) each; 0 without pixels."""
-    if not len(truth):
+def lovasz_hinge(scores: Float[Tensor, " pixels"], target: Tensor) -> Tensor:
+    """The Lovasz hinge of pixels with one score and a binary target (bool) each; 0 without pixels."""
+    if not len(target):
         return scores.sum() * 0
-    errors = 1 - scores * (2 * truth.to(scores.dtype) - 1)
-    return _extension(errors, truth.to(scores.dtype))
+    errors = 1 - scores * (2 * target.to(scores.dtype) - 1)
+    return _lovasz_extension(errors, target.to(scores.dtype))
 
 
-def lovasz_gradient(truth: Float[Tensor, " pixels"]) -> Float[Tensor, " pixels"]:
-    """Gradient of the Lovasz extension with respect to errors in falling order, of pixels with 0 or 1."""
-    total = truth.sum()
-    jaccard = 1 - (total - truth.cumsum(0)) / (total + (1 - truth).cumsum(0))
+def lovasz_gradient(target: Float[Tensor, " pixels"]) -> Float[Tensor, " pixels"]:
+    """Gradient of the Lovasz extension with respect to the errors, for targets 0 or 1 sorted by decreasing error."""
+    total = target.sum()
+    jaccard = 1 - (total - target.cumsum(0)) / (total + (1 - target).cumsum(0))
     return torch.cat([jaccard[:1], jaccard[1:] - jaccard[:-1]])
 
 
-def _extension(errors: Tensor, truth: Tensor) -> Tensor:
-    ordered, order = errors.sort(descending=True)
-    # Errors of probabilities are never negative, those of a hinge count from 0.
-    return F.relu(ordered).dot(lovasz_gradient(truth[order]))
+def _lovasz_extension(errors: Tensor, target: Tensor) -> Tensor:
+    errors, order = errors.sort(descending=True)
+    # Errors of probabilities are never negative. Negative errors of a hinge count as 0.
+    return F.relu(errors).dot(lovasz_gradient(target[order]))
 
 
-def _each(truth: Tensor, wanted: list[int], like: Tensor) -> Iterable[tuple[int, Tensor]]:
-    return ((k, (truth == k).to(like.dtype)) for k in wanted)
+def _groups(scores: Tensor, target: Tensor, *, per_image: bool) -> Iterable[tuple[Tensor, Tensor]]:
+    """Each image of a batch, or the batch."""
+    return zip(scores.unbind(), target.unbind(), strict=True) if per_image else [(scores, target)]
 
 
-def _pixels(scores: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
-    """Pixels with truth in rows, of a batch or of one image: scores [P, C], classes [P]."""
-    valid = truth.ravel() != IGNORED
-    return scores.movedim(-3, -1).reshape(-1, scores.shape[-3])[valid], truth.ravel()[valid]
+def _valid_pixels(scores: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """The valid pixels of a batch or an image, one per row: scores [P, C], class indices [P]."""
+    valid = target.ravel() != IGNORED
+    return scores.movedim(-3, -1).reshape(-1, scores.shape[-3])[valid], target.ravel()[valid]

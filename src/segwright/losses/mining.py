@@ -1,6 +1,7 @@
-"""Losses over the hardest pixels. They choose within one process and micro-batch, and are the mean of those.
+"""Losses over the hardest pixels: OHEM and top-k.
 
-What is hard is found on the device of the scores, with one number brought to the CPU a call.
+The pixels are selected within one process and micro-batch. With several of them the loss is their mean. The selection
+runs on the device of the logits; each call copies one number to the CPU.
 """
 
 from __future__ import annotations
@@ -14,45 +15,54 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from segwright.contracts import Output, Targets
-from segwright.losses.pixel import class_logits, image_count, pixel_weights, resize_to_match
+from segwright.losses.loss import SegmentationLoss, class_logits, image_count, pixel_weights
+from segwright.losses.resolution import resize_to_match
 from segwright.samples import IGNORED
 
 
 @dataclass(slots=True)
-class OHEM:
-    """Mean cross entropy of the pixels whose true class has a probability of at most a threshold.
+class OHEM(SegmentationLoss):
+    """Online hard example mining (Shrivastava et al., CVPR 2016): mean cross entropy of the hard pixels.
 
-    The threshold is ``threshold``, or higher so that about ``min_kept`` pixels stay (online hard example
-    mining, Shrivastava et al. 2016, as in S1: its class had 0.7 and 100000, its recipe 0.6 and 200000). It is
-    sought in the truth at full size; ``factor`` 8 is S1's way by maps zoomed to an eighth, as scipy zooms, with
-    ``min_kept`` // 64. ``strict``: S5's variant, which keeps what is below the threshold, and takes it one
-    pixel later in the order. ``weighted``: the losses kept are weighed as the targets say (S5).
+    A pixel is hard if the predicted probability of its true class is at most ``threshold``. The threshold is raised
+    where necessary, until ``min_kept`` pixels are hard. The defaults are those of the toolbox's loss; its training
+    script used 0.6 and 200,000.
+
+    ``class_weights``: one weight per class; the mean is then divided by the weights of the hard pixels. ``weight``:
+    factor of the loss. ``align_corners`` of the upsampling.
+
+    Further options reproduce published results. ``downsampling``: find the threshold on maps downsampled by this
+    factor, with ``min_kept`` divided by its square. The toolbox uses 8 and ``scipy.ndimage.zoom``. ``strict``: the
+    variant of panoptic-deeplab. It keeps probabilities strictly below the threshold, and raises the threshold to
+    the probability of the next pixel in the order. ``use_pixel_weights``: multiply the losses by the pixel weights
+    of the targets (panoptic-deeplab).
     """
 
     threshold: float = 0.7
     min_kept: int = 100_000
-    factor: int = 1
+    downsampling: int = 1
     strict: bool = False
-    weighted: bool = False
+    use_pixel_weights: bool = False
     class_weights: tuple[float, ...] | None = None
     weight: float = 1.0
     align_corners: bool = False
 
     def __call__(self, output: Output, targets: Targets) -> dict[str, Tensor]:
-        """The sum ``ohem``: the mean over the pixels kept, times the number of images."""
-        logits = class_logits(output)
-        scores, truth = resize_to_match(
-            logits, targets.semantic, reduced=False, align_corners=self.align_corners
+        """The sum ``ohem``: the mean over the hard pixels, times the number of images."""
+        logits, target = resize_to_match(
+            class_logits(output), targets.semantic, align_corners=self.align_corners
         )
-        kept = self.kept(scores.detach(), truth)
-        chosen = torch.where(kept, truth, IGNORED)
-        weights = None if self.class_weights is None else scores.new_tensor(self.class_weights)
-        each = F.cross_entropy(scores, chosen, weight=weights, ignore_index=IGNORED, reduction="none")
-        if self.weighted:
-            each = each * pixel_weights(targets, tuple(truth.shape[1:]))
-        count = kept.sum() if weights is None else weights[truth[kept]].sum()
-        # At most one in the denominator where nothing is kept: the sum is then 0, and its gradient, too.
-        value = each.sum() / torch.where(count > 0, count, 1)
+        hard = self.hard_pixels(logits.detach(), target)
+        hard_target = torch.where(hard, target, IGNORED)
+        class_weights = None if self.class_weights is None else logits.new_tensor(self.class_weights)
+        losses = F.cross_entropy(
+            logits, hard_target, weight=class_weights, ignore_index=IGNORED, reduction="none"
+        )
+        if self.use_pixel_weights:
+            losses = losses * pixel_weights(targets, tuple(target.shape[1:]))
+        count = hard.sum() if class_weights is None else class_weights[target[hard]].sum()
+        # Without hard pixels the denominator is 1: the loss and its gradient are then 0.
+        value = losses.sum() / torch.where(count > 0, count, 1)
         return {"ohem": self.weight * value * len(logits)}
 
     def counts(self, targets: Targets) -> dict[str, Tensor]:
@@ -60,62 +70,62 @@ class OHEM:
         return {"ohem": image_count(targets)}
 
     @torch.no_grad()
-    def kept(
-        self, scores: Float[Tensor, "images classes height width"], truth: Int[Tensor, "images height width"]
+    def hard_pixels(
+        self, logits: Float[Tensor, "images classes height width"], target: Int[Tensor, "images height width"]
     ) -> Tensor:
-        """Which pixels are kept, bool [N, H, W]."""
-        shares = scores.softmax(1)
-        own = _own(shares, truth)
-        limit = self.limit(shares, truth)
-        return (truth != IGNORED) & ((own < limit) if self.strict else (own <= limit))
+        """The pixels that the loss keeps, bool [N, H, W]."""
+        probabilities = logits.softmax(1)
+        true_class = _true_class_probability(probabilities, target)
+        limit = self.limit(probabilities, target)
+        return (target != IGNORED) & ((true_class < limit) if self.strict else (true_class <= limit))
 
-    def limit(self, shares: Tensor, truth: Tensor) -> float:
-        """The threshold for class probabilities [N, C, H, W]; 1 where less than ``min_kept`` have truth (S1)."""
-        if self.factor > 1:
-            shares, truth = _zoomed(shares, truth, self.factor)
-        own = _own(shares, truth)[truth != IGNORED]
-        least = self.min_kept // self.factor**2
-        if not len(own):
+    def limit(self, probabilities: Tensor, target: Tensor) -> float:
+        """The threshold for class probabilities [N, C, H, W]; 1 if at most ``min_kept`` are valid."""
+        if self.downsampling > 1:
+            probabilities, target = _zoomed(probabilities, target, self.downsampling)
+        valid = _true_class_probability(probabilities, target)[target != IGNORED]
+        min_kept = self.min_kept // self.downsampling**2
+        if not len(valid):
             return 1.0
         if self.strict:
-            place = min(least, len(own) - 1)
-        elif least >= len(own):
+            rank = min(min_kept, len(valid) - 1)
+        elif min_kept >= len(valid):
             return 1.0
         else:
-            place = least - 1
-        if place < 0:
+            rank = min_kept - 1
+        if rank < 0:
             return self.threshold
-        return max(self.threshold, own.kthvalue(place + 1).values.item())
+        return max(self.threshold, valid.kthvalue(rank + 1).values.item())
 
 
 @dataclass(slots=True)
-class TopK:
-    """Mean cross entropy of the ``share`` of pixels with the largest one (S5's hard pixel mining: 0.2).
+class TopK(SegmentationLoss):
+    """Mean cross entropy of the ``fraction`` of the pixels with the largest loss (hard pixel mining).
 
-    ``of`` the pixels with truth or, as in S5, of "all": ignored ones then count as pixels without loss, so
-    that a share of 1 is the mean over all of them. ``weighted``: losses are weighed as the targets say before
-    they are compared (S5).
+    ``of``: the fraction is of the "valid" pixels or of "all" pixels. "all" is the rule of panoptic-deeplab, where
+    ignored pixels count with a loss of 0. ``use_pixel_weights``: multiply the losses by the pixel weights of the
+    targets before they are compared (panoptic-deeplab). ``weight``: factor of the loss. ``align_corners`` of the
+    upsampling.
     """
 
-    share: float = 0.2
-    of: Literal["truth", "all"] = "truth"
-    weighted: bool = False
+    fraction: float = 0.2
+    of: Literal["valid", "all"] = "valid"
+    use_pixel_weights: bool = False
     weight: float = 1.0
     align_corners: bool = False
 
     def __call__(self, output: Output, targets: Targets) -> dict[str, Tensor]:
-        """The sum ``top``: the mean over the pixels chosen, times the number of images."""
-        logits = class_logits(output)
-        scores, truth = resize_to_match(
-            logits, targets.semantic, reduced=False, align_corners=self.align_corners
+        """The sum ``top``: the mean over the selected pixels, times the number of images."""
+        logits, target = resize_to_match(
+            class_logits(output), targets.semantic, align_corners=self.align_corners
         )
-        each = F.cross_entropy(scores, truth, ignore_index=IGNORED, reduction="none")
-        if self.weighted:
-            each = each * pixel_weights(targets, tuple(truth.shape[1:]))
-        pixels = truth.numel() if self.of == "all" else int((truth != IGNORED).sum().item())
-        number = max(1, int(self.share * pixels))
-        # In any order: only their mean matters.
-        value = each.ravel().topk(number, sorted=False).values.mean()
+        losses = F.cross_entropy(logits, target, ignore_index=IGNORED, reduction="none")
+        if self.use_pixel_weights:
+            losses = losses * pixel_weights(targets, tuple(target.shape[1:]))
+        pixels = target.numel() if self.of == "all" else int((target != IGNORED).sum().item())
+        number = max(1, int(self.fraction * pixels))
+        # Unsorted: only the mean matters.
+        value = losses.ravel().topk(number, sorted=False).values.mean()
         return {"top": self.weight * value * len(logits)}
 
     def counts(self, targets: Targets) -> dict[str, Tensor]:
@@ -123,17 +133,21 @@ class TopK:
         return {"top": image_count(targets)}
 
 
-def _own(shares: Tensor, truth: Tensor) -> Tensor:
-    """Probability of the true class [N, H, W]; of class 0 where there is no truth."""
-    return shares.gather(1, torch.where(truth == IGNORED, 0, truth)[:, None]).squeeze(1)
+def _true_class_probability(probabilities: Tensor, target: Tensor) -> Tensor:
+    """The probability of the true class [N, H, W]; of class 0 for ignored pixels."""
+    return probabilities.gather(1, torch.where(target == IGNORED, 0, target)[:, None]).squeeze(1)
 
 
-def _zoomed(shares: Tensor, truth: Tensor, factor: int) -> tuple[Tensor, Tensor]:
-    """Both at 1 / ``factor`` as ``scipy.ndimage.zoom`` gives them: linear and nearest, corners on corners."""
-    height, width = (round(side / factor) for side in truth.shape[1:])
-    fine = F.interpolate(shares.double(), size=(height, width), mode="bilinear", align_corners=True)
+def _zoomed(probabilities: Tensor, target: Tensor, factor: int) -> tuple[Tensor, Tensor]:
+    """Both maps at 1 / ``factor`` of their size, as ``scipy.ndimage.zoom`` gives them.
+
+    Probabilities are interpolated linearly, the target by the nearest pixel, both with aligned corners.
+    """
+    height, width = (round(side / factor) for side in target.shape[1:])
+    small = F.interpolate(probabilities.double(), size=(height, width), mode="bilinear", align_corners=True)
     rows, columns = (
-        (torch.arange(small, dtype=torch.float64) * ((side - 1) / max(small - 1, 1)) + 0.5).floor().long()
-        for small, side in ((height, truth.shape[1]), (width, truth.shape[2]))
+        (torch.arange(new, dtype=torch.float64) * ((old - 1) / max(new - 1, 1)) + 0.5).floor().long()
+        for new, old in ((height, target.shape[1]), (width, target.shape[2]))
     )
-    return fine.to(shares.dtype), truth[:, rows.to(truth.device)][:, :, columns.to(truth.device)]
+    nearest = target[:, rows.to(target.device)][:, :, columns.to(target.device)]
+    return small.to(probabilities.dtype), nearest

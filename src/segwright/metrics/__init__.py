@@ -1,0 +1,35 @@
+"""Metrics: count over images, then take ratios once. Nothing here imports torch.
+
+``add`` counts one image (or a batch), ``combine`` adds the counts of another process or file, ``result`` gives the
+scores, all fractions 0..1. In a loop of your own::
+
+    metric = ConfusionMatrix(classes=3)
+    metric.add(logits.argmax(1), target)  # tensors or arrays, [H, W] or [N, H, W], 255 = ignored
+    metric.result().miou
+
+- ``confusion``: ``ConfusionMatrix``: mIoU, per-class IoU, pixel and class accuracy
+- ``binary``: ``BinaryConfusion``: IoU, F1, precision and recall of sigmoid heads
+- ``panoptic_quality``: ``PanopticQuality``: PQ, SQ, RQ as panopticapi computes them
+- ``average_precision``: ``AveragePrecision`` of masks or boxes as pycocotools computes it
+- ``cityscapes_ap``: ``CityscapesAP`` as cityscapesScripts computes it
+- ``metric``: ``Metric``, the protocol of a metric of your own in ``Recipe.metrics``
+- ``arrays``: what all of them share
+"""
+
+from segwright.metrics.average_precision import AveragePrecision
+from segwright.metrics.binary import BinaryConfusion
+from segwright.metrics.cityscapes_ap import CityscapesAP
+from segwright.metrics.confusion import ConfusionMatrix, semantic_scores
+from segwright.metrics.metric import Metric
+from segwright.metrics.panoptic_quality import PanopticQuality, panoptic_scores
+
+__all__ = [
+    "AveragePrecision",
+    "BinaryConfusion",
+    "CityscapesAP",
+    "ConfusionMatrix",
+    "Metric",
+    "PanopticQuality",
+    "panoptic_scores",
+    "semantic_scores",
+]

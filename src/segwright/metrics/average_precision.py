@@ -1,6 +1,6 @@
-"""Average precision of instances, by pycocotools.
+"""Average precision (AP) of instance masks or boxes, by pycocotools.
 
-Lin et al.: Microsoft COCO: Common objects in context, ECCV 2014; the rules as its authors' tool applies them.
+Lin et al.: Microsoft COCO: Common objects in context, ECCV 2014; the rules as the authors' tool applies them.
 """
 
 from __future__ import annotations
@@ -9,147 +9,158 @@ import contextlib
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.data.reading.rle import RunLengths, encode, from_annotation
+from segwright.data.reading.rle import RLE, annotation_to_rle, encode_masks
 from segwright.labels import LabelSpace
+from segwright.metrics.arrays import Array, check_equal_sizes, to_numpy
 from segwright.samples import IGNORED, PredictedSegment, Segment
 
-Kind = Literal["mask", "box"]
+IouType: TypeAlias = Literal["mask", "box"]
+Box: TypeAlias = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """One object: what two are compared by.
+    """One object, true or predicted.
 
-    ``box``: (x, y, width, height) in pixels; ``area``, in pixels, says whether it is small (up to 32^2), large (from
-    96^2) or medium.
+    ``box``: (x, y, width, height) in pixels. ``area``, in pixels: objects up to 32^2 are small, from 96^2 large, others
+    medium. ``score``: confidence 0..1 of a prediction.
     """
 
     class_index: int
-    mask: RunLengths | None
-    box: tuple[float, float, float, float]
+    mask: RLE | None
+    box: Box
     area: float
     crowd: bool = False
     score: float = 1.0
 
 
-State = list[tuple[int, tuple[Instance, ...], tuple[Instance, ...]]]
-"""Of each image: its place in the data set, its true instances, those found."""
+class ImageInstances(NamedTuple):
+    """The instances of one image; ``image`` is its position in the dataset."""
+
+    image: int
+    true: tuple[Instance, ...]
+    predicted: tuple[Instance, ...]
 
 
 @dataclass(slots=True)
 class AveragePrecision:
-    """Average precision of masks or boxes, over IoU 0.5, 0.55, ... 0.95, as COCOeval computes it.
+    """Average precision of masks or boxes over the IoU thresholds 0.5, 0.55, ... 0.95, as COCOeval computes it.
 
-    Only things count. A prediction in a crowd is forgotten. Of each image and class the ``max_detections`` surest
-    predictions are looked at: 100 in COCO; more where images hold more.
+    Only things count. Predictions in a crowd are neither right nor wrong. ``iou_type``: compare "mask" or "box".
+    ``max_detections``: the predictions with the highest scores that count, per image and class. COCO uses 100; use
+    more for images with more objects.
     """
 
     labels: LabelSpace
-    kind: Kind = field(default="mask", kw_only=True)
+    iou_type: IouType = field(default="mask", kw_only=True)
     max_detections: int = field(default=100, kw_only=True)
-    state: State = field(init=False, default_factory=list)
+    state: list[ImageInstances] = field(init=False, default_factory=list)
 
     def add(
         self,
-        prediction: NDArray[Any],
-        predicted: Sequence[PredictedSegment],
-        truth: NDArray[Any],
-        segments: Sequence[Segment],
+        prediction: Array,
+        predicted_segments: Sequence[PredictedSegment],
+        truth: Array,
+        true_segments: Sequence[Segment],
         *,
         image: int | None = None,
     ) -> None:
-        """Take in one image from maps of ids [H, W] and their segments.
+        """Add one image: maps of segment ids [H, W], NumPy arrays or torch tensors, each with its segments.
 
-        Equal scores go by the order of the images: ``image`` is its place in the data set, by default the number of
-        those before it. ``ValueError`` for maps of unequal size, and for segments that do not correspond.
+        ``image``: its position in the dataset, which orders predictions of equal score; default: the number of images
+        before it. ``ValueError`` for maps of unequal size, and for segments that do not fit their map.
         """
-        if prediction.shape != truth.shape:
-            raise ValueError(
-                f"prediction is {prediction.shape}, truth is {truth.shape}; expected equal sizes"
-            )
-        real = instances(truth, segments, self.labels)
-        self.add_instances(self._found(prediction, predicted), real, image=image)
+        predicted_ids, true_ids = to_numpy(prediction), to_numpy(truth)
+        check_equal_sizes(predicted_ids, true_ids)
+        true = instances_from_map(true_ids, true_segments, self.labels)
+        self.add_instances(self._predicted(predicted_ids, predicted_segments), true, image=image)
 
-    def add_annotated(
+    def add_with_annotations(
         self,
-        prediction: NDArray[Any],
-        predicted: Sequence[PredictedSegment],
+        prediction: Array,
+        predicted_segments: Sequence[PredictedSegment],
         annotations: Iterable[Mapping[str, Any]],
         *,
         image: int | None = None,
     ) -> None:
-        """Take in one image whose true instances overlap: rows of a COCO file (category_id, segmentation, iscrowd).
+        """Add one image whose true instances overlap: annotations of a COCO file instead of a map.
 
-        Categories are raw values of the label space. ``ValueError`` also for what is no segmentation.
+        An annotation has category_id (a raw value of the label space), segmentation and iscrowd. ``ValueError`` also
+        for a segmentation that cannot be read.
         """
-        height, width = prediction.shape
-        real = annotated(annotations, (height, width), self.labels)
-        self.add_instances(self._found(prediction, predicted), real, image=image)
+        predicted_ids = to_numpy(prediction)
+        height, width = predicted_ids.shape
+        true = instances_from_coco(annotations, (height, width), self.labels)
+        self.add_instances(self._predicted(predicted_ids, predicted_segments), true, image=image)
 
     def add_instances(
-        self, found: Iterable[Instance], real: Iterable[Instance], *, image: int | None = None
+        self, predicted: Iterable[Instance], true: Iterable[Instance], *, image: int | None = None
     ) -> None:
-        """Take in one image from instances, of which those of stuff are left out."""
+        """Add one image from instances; those of stuff classes are left out."""
         things = self.labels.thing_table()
-        kept = [tuple(each for each in of if things[each.class_index]) for of in (real, found)]
-        wrong = [each for each in kept[1] if each.score != each.score]
-        if wrong:
-            name = self.labels.names[wrong[0].class_index]
-            raise ValueError(f"a predicted {name} has no score; expected one of each thing")
-        self.state.append((len(self.state) if image is None else image, kept[0], kept[1]))
+        true, predicted = (
+            tuple(instance for instance in instances if things[instance.class_index])
+            for instances in (true, predicted)
+        )
+        unscored = [instance for instance in predicted if instance.score != instance.score]
+        if unscored:
+            name = self.labels.names[unscored[0].class_index]
+            raise ValueError(f"a predicted {name} has no score; expected a score for each thing")
+        self.state.append(ImageInstances(len(self.state) if image is None else image, true, predicted))
 
-    def combine(self, state: State) -> None:
-        """Take in the state of another: equal places are told apart by the order of combining."""
-        self.state += state
+    def combine(self, other: AveragePrecision | list[ImageInstances]) -> None:
+        """Add the images of another object or its ``state``; equal positions keep the order of combining."""
+        self.state += other.state if isinstance(other, AveragePrecision) else other
 
     def result(self) -> dict[str, Any]:
         """{all: {ap, ap50, ap75, ap_small, ap_medium, ap_large, n}, class: {name: {ap, ap50, ap75}}}, fractions 0..1.
 
-        ``n`` classes are averaged over: those in the truth; others are NaN. ``max_detections`` and ``kind`` are stated.
+        ``n`` is the number of classes in the mean: those that occur in the ground truth. The others are NaN. The
+        result also states ``max_detections``, and ``kind``: the type of IoU.
         """
         precision = self._precision()
-        everything = precision[..., 0]
+        all_sizes = precision[..., 0]
         small, medium, large = (_mean(precision[..., area]) for area in (1, 2, 3))
         sizes = {"ap_small": small, "ap_medium": medium, "ap_large": large}
         names = [name for name in self.labels.names if name in self.labels.things]
         return {
-            "all": _over_iou(everything) | sizes | {"n": int((everything[0, 0] > -1).sum())},
-            "class": {name: _over_iou(everything[:, :, k]) for k, name in enumerate(names)},
+            "all": _ap_scores(all_sizes) | sizes | {"n": int((all_sizes[0, 0] > -1).sum())},
+            "class": {name: _ap_scores(all_sizes[:, :, k]) for k, name in enumerate(names)},
             "max_detections": self.max_detections,
-            "kind": self.kind,
+            "kind": self.iou_type,
         }
 
-    def _found(self, ids: NDArray[Any], segments: Sequence[PredictedSegment]) -> list[Instance]:
-        found = instances(ids, segments, self.labels)
-        if not all(each.area for each in found):
-            things = self.labels.thing_table()
-            listed = [segment for segment in segments if things[segment.class_index]]
-            empty = next(s for s, each in zip(listed, found, strict=True) if not each.area)
+    def _predicted(self, ids: NDArray[Any], segments: Sequence[PredictedSegment]) -> list[Instance]:
+        instances = instances_from_map(ids, segments, self.labels)
+        if not all(instance.area for instance in instances):
+            table = self.labels.thing_table()
+            things = [segment for segment in segments if table[segment.class_index]]
+            empty = next(s for s, instance in zip(things, instances, strict=True) if not instance.area)
             raise ValueError(f"predicted segment {empty.id} has no pixel in the map; expected at least one")
-        return found
+        return instances
 
     def _precision(self) -> NDArray[np.float64]:
-        """[10 IoU, 101 recall, things, 4 sizes]; -1 where there is no truth."""
+        """[10 IoU thresholds, 101 recall thresholds, things, 4 sizes]; -1 for classes without ground truth."""
         from pycocotools.cocoeval import COCOeval
 
-        images = sorted(self.state, key=lambda entry: entry[0])
+        images = sorted(self.state, key=lambda entry: entry.image)
         classes = np.flatnonzero(self.labels.thing_table()).tolist()
-        real = _rows(
-            ((n, each) for n, (_, of, _) in enumerate(images) for each in of), self.kind, found=False
-        )
-        found = _rows(
-            ((n, each) for n, (_, _, of) in enumerate(images) for each in of), self.kind, found=True
+        true = _rows(((n, one) for n, image in enumerate(images) for one in image.true), self.iou_type)
+        predicted = _rows(
+            ((n, one) for n, image in enumerate(images) for one in image.predicted),
+            self.iou_type,
+            predicted=True,
         )
         with contextlib.redirect_stdout(io.StringIO()):  # it prints its progress
             evaluation = COCOeval(
-                _Rows(real, len(images), classes),
-                _Rows(found, len(images), classes),
-                "segm" if self.kind == "mask" else "bbox",
+                _CocoRows(true, len(images), classes),
+                _CocoRows(predicted, len(images), classes),
+                "segm" if self.iou_type == "mask" else "bbox",
             )
             evaluation.params.maxDets = [self.max_detections]
             evaluation.evaluate()
@@ -157,10 +168,10 @@ class AveragePrecision:
         return np.asarray(evaluation.eval["precision"][..., 0])
 
 
-def instances(
+def instances_from_map(
     ids: NDArray[Any], segments: Sequence[Segment | PredictedSegment], labels: LabelSpace
 ) -> list[Instance]:
-    """The things of a map of ids [H, W], in the order of their segments."""
+    """The things of a map of segment ids [H, W], in the order of their segments."""
     wrong = [s for s in segments if not 0 <= s.class_index < len(labels)]
     if wrong:
         raise ValueError(
@@ -169,10 +180,10 @@ def instances(
         )
     table = labels.thing_table()
     things = [segment for segment in segments if table[segment.class_index]]
-    names = [segment.id for segment in things]
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"segment {twice} is listed twice; expected one entry for each id")
+    thing_ids = [segment.id for segment in things]
+    if len(set(thing_ids)) < len(thing_ids):
+        duplicate = next(identity for identity in thing_ids if thing_ids.count(identity) > 1)
+        raise ValueError(f"segment {duplicate} is listed twice; expected one entry for each id")
     return [
         Instance(
             segment.class_index,
@@ -182,44 +193,44 @@ def instances(
             crowd=isinstance(segment, Segment) and segment.crowd,
             score=segment.score if isinstance(segment, PredictedSegment) else 1.0,
         )
-        for segment, (mask, box, area) in zip(things, _measured(encode(ids, names)), strict=True)
+        for segment, (mask, box, area) in zip(things, _measured(encode_masks(ids, thing_ids)), strict=True)
     ]
 
 
-def annotated(rows: Iterable[Mapping[str, Any]], size: tuple[int, int], labels: LabelSpace) -> list[Instance]:
-    """The instances of COCO annotations in an image of ``size`` (height, width); ignored categories are left out.
+def instances_from_coco(
+    rows: Iterable[Mapping[str, Any]], size: tuple[int, int], labels: LabelSpace
+) -> list[Instance]:
+    """The instances of COCO annotations in an image of ``size`` (height, width), without ignored categories.
 
-    ``area``, ``bbox`` and ``score`` of a row are believed where they are stated.
+    ``area``, ``bbox`` and ``score`` of an annotation are used where they are stated.
     """
     rows = list(rows)
     classes = labels.to_classes(np.array([row["category_id"] for row in rows], dtype=np.int64))
     known = [(row, int(c)) for row, c in zip(rows, classes, strict=True) if c != IGNORED]
-    masks = [from_annotation(row["segmentation"], size) for row, _ in known]
-    found = []
+    masks = [annotation_to_rle(row["segmentation"], size) for row, _ in known]
+    instances = []
     for (row, class_index), (mask, box, area) in zip(known, _measured(masks), strict=True):
         x, y, width, height = row.get("bbox", box)
         crowd, score = bool(row.get("iscrowd", 0)), row.get("score", 1.0)
-        stated = row.get("area", area)
-        found.append(Instance(class_index, mask, (x, y, width, height), stated, crowd, score))
-    return found
+        stated_area = row.get("area", area)
+        instances.append(Instance(class_index, mask, (x, y, width, height), stated_area, crowd, score))
+    return instances
 
 
-def _measured(
-    masks: list[RunLengths],
-) -> Iterable[tuple[RunLengths, tuple[float, float, float, float], float]]:
+def _measured(masks: list[RLE]) -> Iterable[tuple[RLE, Box, float]]:
     """Each mask with its box and area."""
-    from pycocotools import mask as coder
+    from pycocotools import mask as mask_api
 
     if not masks:
         return []
-    boxes = (tuple(box) for box in coder.toBbox(masks).tolist())
-    areas = (float(coder.area(mask)) for mask in masks)  # one by one: a list of more than 255 overflows in it
+    boxes = (tuple(box) for box in mask_api.toBbox(masks).tolist())
+    areas = (float(mask_api.area(mask)) for mask in masks)  # one by one: it overflows for more than 255 masks
     return zip(masks, boxes, areas, strict=True)
 
 
 @dataclass(frozen=True, slots=True)
-class _Rows:
-    """What COCOeval asks of pycocotools' COCO: ids of images and classes, and rows."""
+class _CocoRows:
+    """The part of pycocotools' COCO that COCOeval uses: ids of images and classes, and annotations."""
 
     rows: list[dict[str, Any]]
     images: int
@@ -241,27 +252,29 @@ class _Rows:
         return row["segmentation"]
 
 
-def _rows(instances: Iterable[tuple[int, Instance]], kind: Kind, *, found: bool) -> list[dict[str, Any]]:
-    """Instances and their images as COCOeval reads them; its 0 means no match, so they are numbered from 1.
+def _rows(
+    instances: Iterable[tuple[int, Instance]], iou_type: IouType, *, predicted: bool = False
+) -> list[dict[str, Any]]:
+    """Instances with their image index as annotations. Ids start at 1: to COCOeval 0 means no match.
 
-    Boxes that are found count by their own size, everything else by its area.
+    The size of a predicted box is that of the box; the size of everything else is its area.
     """
     return [
         {
             "id": number,
             "image_id": image,
-            "category_id": each.class_index,
-            "segmentation": each.mask,
-            "bbox": list(each.box),
-            "area": each.box[2] * each.box[3] if found and kind == "box" else each.area,
-            "iscrowd": int(each.crowd),
-            "score": each.score,
+            "category_id": instance.class_index,
+            "segmentation": instance.mask,
+            "bbox": list(instance.box),
+            "area": instance.box[2] * instance.box[3] if predicted and iou_type == "box" else instance.area,
+            "iscrowd": int(instance.crowd),
+            "score": instance.score,
         }
-        for number, (image, each) in enumerate(instances, 1)
+        for number, (image, instance) in enumerate(instances, 1)
     ]
 
 
-def _over_iou(precision: NDArray[np.float64]) -> dict[str, float]:
+def _ap_scores(precision: NDArray[np.float64]) -> dict[str, float]:
     return {"ap": _mean(precision), "ap50": _mean(precision[0]), "ap75": _mean(precision[5])}
 
 

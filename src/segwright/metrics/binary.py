@@ -1,68 +1,94 @@
-"""Yes and no, a class each: IoU, F1, precision and recall of channels that answer by themselves."""
+"""Scores of sigmoid heads (binary and multi-label segmentation): IoU, F1, precision and recall of each class."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from segwright.labels import LabelSpace
-from segwright.metrics.confusion import mean, ratio
+from segwright.metrics.arrays import (
+    Array,
+    class_indices,
+    label_space,
+    matching_counts,
+    mean,
+    ratio,
+    to_numpy,
+)
 from segwright.samples import IGNORED
 
 
-@dataclass(slots=True)
-class BinaryScores:
-    """Pixels by class, int64 [classes, 3]: yes and right, yes and wrong, no and wrong. Ignored truth counts nowhere.
+@dataclass(slots=True, init=False)
+class BinaryConfusion:
+    """Counts true positives, false positives and false negatives of each class, over any number of images.
 
-    A single channel answers for class 1. Truth is one class a pixel, so at most one yes of a pixel is right.
+    The prediction has one binary mask per class, or a single mask for class 1 of two. Masks may overlap; the ground
+    truth is one class per pixel, so that at most one positive of a pixel is true. Ignored pixels count nowhere.
+
+    ``classes``: their number, or a ``LabelSpace``. ``counts``: int64 [classes, 3] in the order above.
     """
 
     labels: LabelSpace
-    counts: NDArray[np.int64] = field(init=False)
+    counts: NDArray[np.int64]
 
-    def __post_init__(self) -> None:
-        """Start from zero."""
+    def __init__(self, classes: int | LabelSpace) -> None:
+        self.labels = label_space(classes)
         self.counts = np.zeros((len(self.labels), 3), dtype=np.int64)
 
-    def add(self, binary_masks: NDArray[np.bool_], truth: NDArray[Any]) -> NDArray[np.int64]:
-        """Count one image, answers [channels, H, W] and truth [H, W] in class indices; its own counts come back."""
-        first, classes = (1 if len(binary_masks) == 1 else 0), len(self.labels)
-        if binary_masks.shape[1:] != truth.shape or first + len(binary_masks) > classes:
+    def add(self, binary_masks: Array, target: Array) -> NDArray[np.int64]:
+        """Count one image or a batch; return the counts of this call.
+
+        ``binary_masks``: bool [channels, H, W] or [N, channels, H, W]. ``target``: class indices [H, W] or [N, H, W] of
+        any integer dtype, 255 = ignored. NumPy arrays, or torch tensors on any device.
+        """
+        if "float" in str(binary_masks.dtype):
+            raise ValueError(f"binary masks are {binary_masks.dtype}; expected bool; use probabilities > 0.5")
+        masks, truth = to_numpy(binary_masks).astype(bool), class_indices(target, "target")
+        channels, classes = masks.shape[-3] if masks.ndim > 2 else 0, len(self.labels)
+        first = 1 if channels == 1 else 0
+        sizes = (*masks.shape[:-3], *masks.shape[-2:])
+        if not channels or sizes != truth.shape or first + channels > classes:
             raise ValueError(
-                f"answers are {binary_masks.shape}, truth is {truth.shape} of {classes} classes; expected equal sizes and "
-                "a channel for class 1 or for each class"
+                f"binary masks are {masks.shape}, ground truth is {truth.shape} of {classes} classes; expected equal "
+                "sizes and a channel for class 1 or for each class"
             )
-        known = truth != IGNORED
-        yes, own = binary_masks[:, known], truth[known].astype(np.int64)
-        asked = (own >= first) & (own < first + len(binary_masks))
-        right = yes[own[asked] - first, np.flatnonzero(asked)]
+        valid = truth != IGNORED
+        positive = np.moveaxis(masks, -3, 0)[:, valid]
+        true_class = truth[valid].astype(np.int64)
+        # The pixels whose true class has a channel, and whether that channel is positive there.
+        (has_channel,) = np.nonzero((true_class >= first) & (true_class < first + channels))
+        own = true_class[has_channel]
+        hit = positive[own - first, has_channel]
         counts = np.zeros_like(self.counts)
-        counts[:, 0] = np.bincount(own[asked][right], minlength=classes)
-        counts[first : first + len(binary_masks), 1] = yes.sum(1)
+        counts[:, 0] = np.bincount(own[hit], minlength=classes)
+        counts[first : first + channels, 1] = positive.sum(1)
         counts[:, 1] -= counts[:, 0]
-        counts[:, 2] = np.bincount(own[asked], minlength=classes) - counts[:, 0]
+        counts[:, 2] = np.bincount(own, minlength=classes) - counts[:, 0]
         self.counts += counts
         return counts
 
-    def combine(self, counts: NDArray[np.int64]) -> None:
-        """Add counts made elsewhere (another process, another file)."""
-        self.counts += counts
+    def combine(self, other: BinaryConfusion | NDArray[np.int64]) -> None:
+        """Add the counts of another object, or counts alone: of another process or another file."""
+        self.counts += matching_counts(self, other)
 
     def result(self) -> dict[str, Any]:
-        """{iou, f1, class: {name: {iou, f1, precision, recall}}} in 0..1; NaN, and in no mean, where nothing is."""
-        right, wrong, missed = self.counts.T.astype(np.float64)
+        """{iou, f1, class: {name: {iou, f1, precision, recall}}}, fractions 0..1.
+
+        A score without pixels is NaN; ``iou`` and ``f1`` are means over the classes that have one.
+        """
+        tp, fp, fn = self.counts.T.astype(np.float64)
         columns = {
-            "iou": ratio(right, right + wrong + missed),
-            "f1": ratio(2 * right, 2 * right + wrong + missed),
-            "precision": ratio(right, right + wrong),
-            "recall": ratio(right, right + missed),
+            "iou": ratio(tp, tp + fp + fn),
+            "f1": ratio(2 * tp, 2 * tp + fp + fn),
+            "precision": ratio(tp, tp + fp),
+            "recall": ratio(tp, tp + fn),
         }
         rows = {
-            name: {score: float(values[place]) for score, values in columns.items()}
-            for place, name in enumerate(self.labels.names)
+            name: {score: float(values[index]) for score, values in columns.items()}
+            for index, name in enumerate(self.labels.names)
         }
         means = {score: mean(columns[score]) for score in ("iou", "f1")}
         return {**means, "class": rows}

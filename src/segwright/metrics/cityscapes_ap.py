@@ -1,4 +1,4 @@
-"""Average precision of instances by the rules of Cityscapes.
+"""Average precision (AP) of instances by the rules of Cityscapes.
 
 Cordts et al.: The Cityscapes Dataset for Semantic Urban Scene Understanding, CVPR 2016; the rules as
 evalInstanceLevelSemanticLabeling of cityscapesScripts applies them.
@@ -8,161 +8,170 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from segwright.labels import LabelSpace
-from segwright.metrics.panoptic_quality import shared_pixels
+from segwright.metrics.arrays import Array, check_equal_sizes, to_numpy
+from segwright.metrics.panoptic_quality import count_intersections
 from segwright.samples import PredictedSegment, Segment
 
-OVERLAPS = np.arange(0.5, 1.0, 0.05)
-State = tuple[NDArray[np.float64], NDArray[np.int64]]
-"""Examples [N, 4] (class, place of the overlap, score, 1 for a hit and 0 for a false positive) and counts."""
+IOU_THRESHOLDS = np.arange(0.5, 1.0, 0.05)
+CityscapesState: TypeAlias = tuple[NDArray[np.float64], NDArray[np.int64]]
+"""Examples float64 [N, 4] (class, index of the IoU threshold, score, 1 = hit or 0 = false positive), and counts."""
 
 
 @dataclass(frozen=True, slots=True)
-class Overlaps:
-    """The instances of one image and what they share, in pixels.
+class InstanceOverlaps:
+    """The instances of one image and their intersections, in pixels, for T true and P predicted instances.
 
-    ``shared`` [truth, found]; ``void`` [found]: those in regions that count for nothing; ``groups`` [truth]: what
-    stands for several objects that nobody separated.
+    ``intersections`` [T, P]; ``void`` [P]: pixels of a prediction in regions that do not count; ``groups`` bool [T]:
+    regions of several objects that were annotated as one (crowds).
     """
 
-    shared: NDArray[np.int64]
+    intersections: NDArray[np.int64]
     void: NDArray[np.int64]
     truth_area: NDArray[np.int64]
-    area: NDArray[np.int64]
+    prediction_area: NDArray[np.int64]
     truth_class: NDArray[np.int64]
-    classes: NDArray[np.int64]
+    prediction_class: NDArray[np.int64]
     groups: NDArray[np.bool_]
     scores: NDArray[np.float64]
 
 
 @dataclass(slots=True)
 class CityscapesAP:
-    """Average precision of masks over overlaps 0.5, 0.55, ... 0.95, each to be exceeded.
+    """Average precision of instance masks; the IoU must exceed 0.5, 0.55, ... 0.95.
 
-    It is the area under the steps of the raw curve, without interpolation. Objects below ``smallest`` pixels and
-    groups are neither found nor missed. Of several predictions of one object the surest is a hit, the others are
-    false. A prediction without object is forgotten if void, groups and small objects make up more than the overlap
-    of it.
+    It is the area under the steps of the precision-recall curve, without interpolation. Objects below ``min_area``
+    pixels and groups are neither found nor missed. Of several predictions of one object the one with the highest
+    score is a hit, the others are false positives. A prediction without object is not counted if the fraction of it
+    that lies in void, groups and small objects exceeds the IoU threshold.
+
+    ``counts``: int64 [classes, 2]: objects that count, predictions.
     """
 
     labels: LabelSpace
-    smallest: int = 100
+    min_area: int = 100
     examples: list[NDArray[np.float64]] = field(init=False, default_factory=list)
     counts: NDArray[np.int64] = field(init=False)
 
     def __post_init__(self) -> None:
-        """Start from zero: objects that count and predictions, by class [classes, 2]."""
+        """Start from zero."""
         self.counts = np.zeros((len(self.labels), 2), dtype=np.int64)
 
     @property
-    def state(self) -> State:
-        """All that has been counted."""
+    def state(self) -> CityscapesState:
+        """Everything counted so far."""
         return np.concatenate([np.empty((0, 4)), *self.examples]), self.counts
 
     def add(
         self,
-        prediction: NDArray[Any],
-        predicted: Sequence[PredictedSegment],
-        truth: NDArray[Any],
-        segments: Sequence[Segment],
+        prediction: Array,
+        predicted_segments: Sequence[PredictedSegment],
+        truth: Array,
+        true_segments: Sequence[Segment],
     ) -> None:
-        """Count one image from maps of ids [H, W] and their segments; pixels of no true segment (0) are void.
+        """Count one image: maps of segment ids [H, W], NumPy arrays or torch tensors, each with its segments.
 
-        The official tool reads instances of classes that it does not score (a caravan) as no void; in such a map they
-        are. ``ValueError`` for maps of unequal size.
+        Pixels of no true segment (id 0) are void. The official tool differs in one point: for it, instances of classes
+        that are not scored (such as caravan) are not void. ``ValueError`` for maps of unequal size.
         """
-        if prediction.shape != truth.shape:
-            raise ValueError(
-                f"prediction is {prediction.shape}, truth is {truth.shape}; expected equal sizes"
-            )
+        predicted_ids, true_ids = to_numpy(prediction), to_numpy(truth)
+        check_equal_sizes(predicted_ids, true_ids)
         things = self.labels.thing_table()
-        real = [s for s in segments if things[s.class_index]]
-        found = [s for s in predicted if things[s.class_index]]
-        names = [s.id for s in real], [s.id for s in segments if not things[s.class_index]]
-        pixels = shared_pixels(truth, [*names[0], *names[1]], prediction, [s.id for s in found])
-        objects = slice(1, 1 + len(real))
+        true = [s for s in true_segments if things[s.class_index]]
+        stuff = [s for s in true_segments if not things[s.class_index]]
+        predicted = [s for s in predicted_segments if things[s.class_index]]
+        pixels = count_intersections(
+            true_ids, [s.id for s in (*true, *stuff)], predicted_ids, [s.id for s in predicted]
+        )
+        objects = slice(1, 1 + len(true))
         self.add_overlaps(
-            Overlaps(
-                shared=pixels[objects, 1:-1],
+            InstanceOverlaps(
+                intersections=pixels[objects, 1:-1],
                 void=pixels[0, 1:-1],
                 truth_area=pixels.sum(1)[objects],
-                area=pixels.sum(0)[1:-1],
-                truth_class=np.array([s.class_index for s in real], dtype=np.int64),
-                classes=np.array([s.class_index for s in found], dtype=np.int64),
-                groups=np.array([s.crowd for s in real], dtype=bool),
-                scores=np.array([s.score for s in found], dtype=np.float64),
+                prediction_area=pixels.sum(0)[1:-1],
+                truth_class=np.array([s.class_index for s in true], dtype=np.int64),
+                prediction_class=np.array([s.class_index for s in predicted], dtype=np.int64),
+                groups=np.array([s.crowd for s in true], dtype=bool),
+                scores=np.array([s.score for s in predicted], dtype=np.float64),
             )
         )
 
-    def add_overlaps(self, image: Overlaps) -> None:
-        """Count one image whose masks may overlap. Predictions without a pixel do not count."""
-        for k in np.union1d(image.truth_class, image.classes[image.area > 0]).tolist():
-            truth, found = image.truth_class == k, (image.classes == k) & (image.area > 0)
-            counts = ~image.groups[truth] & (image.truth_area[truth] >= self.smallest)
-            self.counts[k] += counts.sum(), found.sum()
-            self.examples.append(self._examples(image, k, truth, found))
+    def add_overlaps(self, image: InstanceOverlaps) -> None:
+        """Count one image whose masks may overlap. Predictions without pixels do not count."""
+        present = image.prediction_area > 0
+        for k in np.union1d(image.truth_class, image.prediction_class[present]).tolist():
+            truth, predicted = image.truth_class == k, (image.prediction_class == k) & present
+            counted = ~image.groups[truth] & (image.truth_area[truth] >= self.min_area)
+            self.counts[k] += counted.sum(), predicted.sum()
+            self.examples.append(self._examples(image, k, truth, predicted))
 
     def _examples(
-        self, image: Overlaps, k: int, truth: NDArray[np.bool_], found: NDArray[np.bool_]
+        self, image: InstanceOverlaps, k: int, truth: NDArray[np.bool_], predicted: NDArray[np.bool_]
     ) -> NDArray[np.float64]:
-        """Hits and false positives of a class at every overlap."""
-        shared = image.shared[truth][:, found]
-        areas, area, scores = image.truth_area[truth], image.area[found], image.scores[found]
-        group, small = image.groups[truth], areas < self.smallest
-        iou = shared / (areas[:, None] + area - shared)
-        # What is a group and small counts twice, as in cityscapesScripts.
-        forgiven = (image.void[found] + shared[group].sum(0) + shared[small].sum(0)) / area
+        """Hits and false positives of class ``k`` at every IoU threshold."""
+        intersections = image.intersections[truth][:, predicted]
+        truth_area, area = image.truth_area[truth], image.prediction_area[predicted]
+        scores = image.scores[predicted]
+        group, small = image.groups[truth], truth_area < self.min_area
+        iou = intersections / (truth_area[:, None] + area - intersections)
+        # A small group counts twice, as in cityscapesScripts.
+        excused = image.void[predicted] + intersections[group].sum(0) + intersections[small].sum(0)
         rows = []
-        for place, overlap in enumerate(OVERLAPS):
-            match = iou > overlap
-            for own in match[~group & ~small]:
-                if own.any():
-                    sure = np.sort(scores[own])
-                    rows += [(k, place, sure[-1], 1.0), *((k, place, score, 0.0) for score in sure[:-1])]
-            false = scores[~match.any(0) & (forgiven <= overlap)]
-            rows += [(k, place, score, 0.0) for score in false]
+        for index, threshold in enumerate(IOU_THRESHOLDS):
+            match = iou > threshold
+            for own_matches in match[~group & ~small]:
+                if own_matches.any():
+                    *lower, highest = np.sort(scores[own_matches])
+                    rows += [(k, index, highest, 1.0), *((k, index, score, 0.0) for score in lower)]
+            false_positives = scores[~match.any(0) & (excused / area <= threshold)]
+            rows += [(k, index, score, 0.0) for score in false_positives]
         return np.array(rows, dtype=np.float64).reshape(-1, 4)
 
-    def combine(self, state: State) -> None:
-        """Add the state of another."""
-        self.examples.append(state[0])
-        self.counts += state[1]
+    def combine(self, other: CityscapesAP | CityscapesState) -> None:
+        """Add what another object has counted, or its ``state``."""
+        examples, counts = other.state if isinstance(other, CityscapesAP) else other
+        self.examples.append(examples)
+        self.counts += counts
 
     def result(self) -> dict[str, Any]:
-        """{all: {ap, ap50, n}, class: {name: {ap, ap50}}} of things, fractions 0..1; NaN where there is no object."""
+        """{all: {ap, ap50, n}, class: {name: {ap, ap50}}} of things, fractions 0..1.
+
+        A class without objects is NaN.
+        """
         examples, _ = self.state
         names = [name for name in self.labels.names if name in self.labels.things]
-        rows = [self._class(self.labels.names.index(name), examples) for name in names]
-        values = np.array(rows).reshape(-1, len(OVERLAPS))
-        here = ~np.isnan(values[:, 0])
+        rows = [self._class_ap(self.labels.names.index(name), examples) for name in names]
+        values = np.array(rows).reshape(-1, len(IOU_THRESHOLDS))
+        present = ~np.isnan(values[:, 0])
         ap, ap50 = (
-            float(np.nanmean(part)) if here.any() else float("nan") for part in (values, values[:, 0])
+            float(np.nanmean(part)) if present.any() else float("nan") for part in (values, values[:, 0])
         )
         return {
-            "all": {"ap": ap, "ap50": ap50, "n": int(here.sum())},
+            "all": {"ap": ap, "ap50": ap50, "n": int(present.sum())},
             "class": {
                 name: {"ap": float(row.mean()), "ap50": float(row[0])}
                 for name, row in zip(names, values, strict=True)
             },
         }
 
-    def _class(self, k: int, examples: NDArray[np.float64]) -> list[float]:
-        """Average precision of a class at each overlap."""
+    def _class_ap(self, k: int, examples: NDArray[np.float64]) -> list[float]:
+        """Average precision of class ``k`` at each IoU threshold."""
         objects, predictions = self.counts[k].tolist()
         if not objects or not predictions:
-            return [0.0 if objects else float("nan")] * len(OVERLAPS)
+            return [0.0 if objects else float("nan")] * len(IOU_THRESHOLDS)
         own = examples[examples[:, 0] == k]
-        each = [own[own[:, 1] == place] for place in range(len(OVERLAPS))]
-        return [_area_under_steps(rows[:, 2], rows[:, 3], objects) for rows in each]
+        by_threshold = [own[own[:, 1] == index] for index in range(len(IOU_THRESHOLDS))]
+        return [_area_under_steps(rows[:, 2], rows[:, 3], objects) for rows in by_threshold]
 
 
 def _area_under_steps(scores: NDArray[np.float64], hits: NDArray[np.float64], objects: int) -> float:
-    """The area under precision over recall, one point a score, each as wide as half the way to both neighbors."""
+    """The area under precision over recall: one point per score, a step from half way to both of its neighbors."""
     order = np.argsort(scores)
     _, first = np.unique(scores[order], return_index=True)
     below = np.append(0.0, hits[order].cumsum())[first]

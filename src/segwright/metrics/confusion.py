@@ -1,85 +1,112 @@
-"""The confusion matrix and everything that is a ratio of its entries."""
+"""The confusion matrix, and the scores that are ratios of its entries: mIoU, accuracies, per-class IoU."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from segwright.labels import LabelSpace
+from segwright.metrics.arrays import (
+    Array,
+    check_equal_sizes,
+    class_indices,
+    label_space,
+    matching_counts,
+    mean,
+    ratio,
+)
 from segwright.samples import IGNORED, Scores
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)
 class ConfusionMatrix:
-    """Pixel counts [classes, classes + 1], int64: rows are truth, the last column holds pixels that a
-    prediction leaves without a class. Ignored truth counts nowhere (as in cityscapesscripts)."""
+    """Counts pixels by true and predicted class, over any number of images.
+
+    >>> metric = ConfusionMatrix(classes=3)
+    >>> metric.add(prediction, target)  # once per image or batch
+    >>> metric.result().miou
+
+    ``classes``: their number, or a ``LabelSpace`` whose names appear in the result; without names they are "class_0",
+    "class_1", ... ``counts``: int64 [classes, classes + 1]. Rows are the ground truth, columns the prediction; the
+    last column counts pixels to which the prediction gives no class. Pixels that are ignored in the ground truth
+    count nowhere, as in cityscapesscripts.
+    """
 
     labels: LabelSpace
-    counts: NDArray[np.int64] = field(init=False)
+    counts: NDArray[np.int64]
 
-    def __post_init__(self) -> None:
-        """Start from zero."""
+    def __init__(self, classes: int | LabelSpace) -> None:
+        self.labels = label_space(classes)
         self.counts = np.zeros((len(self.labels), len(self.labels) + 1), dtype=np.int64)
 
-    def add(self, prediction: NDArray[Any], truth: NDArray[Any]) -> NDArray[np.int64]:
-        """Count one image, both maps [H, W] in class indices; the image's own counts come back."""
-        if prediction.shape != truth.shape:
-            raise ValueError(
-                f"prediction is {prediction.shape}, truth is {truth.shape}; expected equal sizes"
-            )
+    def add(self, prediction: Array, target: Array) -> NDArray[np.int64]:
+        """Count one image [H, W] or a batch [N, H, W]; return the counts of this call.
+
+        Both maps hold class indices: NumPy arrays or torch tensors on any device, of any integer dtype. 255 in the
+        target is ignored; 255 in the prediction is no class. ``ValueError`` for maps of unequal size, for other
+        values, and for logits.
+        """
+        maps = {
+            "prediction": class_indices(prediction, "prediction"),
+            "target": class_indices(target, "target"),
+        }
+        check_equal_sizes(*maps.values())
+        bytes_ = {name: self._as_bytes(values, name) for name, values in maps.items()}
         n = len(self.labels)
-        # One bincount over small keys: void truth falls into rows that are cut off afterwards.
+        # One bincount over small keys: ignored pixels fall into rows that are cut off afterwards.
         width = IGNORED + 1
-        key = truth.astype(np.uint16) * np.uint16(width) + prediction.astype(np.uint16)
+        key = bytes_["target"].astype(np.uint16) * np.uint16(width) + bytes_["prediction"]
         table = np.bincount(key.ravel(), minlength=width * width).reshape(width, width)
-        strange = int(table[n:IGNORED].sum() + table[:, n:IGNORED].sum())
-        if strange:
-            raise ValueError(f"{strange} pixels lie outside the {n} classes of {self.labels.name!r}")
+        self._check_range("target", int(table[n:IGNORED].sum()))
+        self._check_range("prediction", int(table[:, n:IGNORED].sum()))
         counts = np.concatenate([table[:n, :n], table[:n, IGNORED:]], axis=1).astype(np.int64)
         self.counts += counts
         return counts
 
-    def combine(self, counts: NDArray[np.int64]) -> None:
-        """Add counts made elsewhere (another process, another file)."""
-        self.counts += counts
+    def combine(self, other: ConfusionMatrix | NDArray[np.int64]) -> None:
+        """Add the counts of another matrix, or counts alone: of another process or another file."""
+        self.counts += matching_counts(self, other)
 
     def result(self) -> Scores:
-        """The scores of everything counted so far."""
-        return scores(self.counts, self.labels.names)
+        """The scores of everything counted so far; NaN for what has no pixels."""
+        return semantic_scores(self.counts, self.labels.names)
+
+    def _as_bytes(self, values: NDArray[Any], name: str) -> NDArray[np.uint8]:
+        if values.dtype not in (np.uint8, np.bool_):  # else every value lies in the table
+            self._check_range(name, int(((values < 0) | (values > IGNORED)).sum()))
+        return values.astype(np.uint8, copy=False)
+
+    def _check_range(self, name: str, outside: int) -> None:
+        if outside:
+            n = len(self.labels)
+            meaning = "ignored pixels" if name == "target" else "no class"
+            raise ValueError(
+                f"{outside} pixels of the {name} lie outside the {n} classes of {self.labels.name!r}; expected 0 to "
+                f"{n - 1}, or 255 for {meaning}"
+            )
 
 
-def scores(counts: NDArray[np.int64], names: tuple[str, ...]) -> Scores:
-    """Scores of pixel counts [C, C + 1] (``ConfusionMatrix.counts``), each ratio taken once.
+def semantic_scores(counts: NDArray[np.int64], names: tuple[str, ...]) -> Scores:
+    """The scores of pixel counts [C, C + 1] (``ConfusionMatrix.counts``). Each ratio is taken once.
 
-    IoU = tp / (tp + fp + fn); a class that neither truth nor prediction holds is NaN and left out of means.
-    Class accuracy is the mean recall over the classes that occur in the truth.
+    IoU = TP / (TP + FP + FN). A class that occurs neither in the ground truth nor in the prediction is NaN and left
+    out of the mean. Class accuracy is the mean recall over the classes that occur in the ground truth.
     """
-    hit = counts.diagonal().astype(np.float64)
+    correct = counts.diagonal().astype(np.float64)
     truth = counts.sum(1).astype(np.float64)
     predicted = counts[:, : len(names)].sum(0).astype(np.float64)
-    iou = ratio(hit, truth + predicted - hit)
+    iou = ratio(correct, truth + predicted - correct)
     present = truth > 0
     total = truth.sum()
     return Scores(
         miou=mean(iou),
-        pixel_accuracy=float(hit.sum() / total) if total else float("nan"),
-        class_accuracy=mean(ratio(hit, truth)),
+        pixel_accuracy=float(correct.sum() / total) if total else float("nan"),
+        class_accuracy=mean(ratio(correct, truth)),
         frequency_weighted_iou=float((truth[present] * iou[present]).sum() / total)
         if total
         else float("nan"),
         class_iou={name: float(value) for name, value in zip(names, iou, strict=True)},
     )
-
-
-def ratio(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:
-    """``part`` / ``whole``, NaN where the whole is nothing."""
-    return np.divide(part, whole, out=np.full_like(part, np.nan), where=whole > 0)
-
-
-def mean(values: NDArray[np.float64]) -> float:
-    """The mean of what is not NaN."""
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if known.size else float("nan")

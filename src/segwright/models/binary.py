@@ -1,4 +1,4 @@
-"""One score a pixel, for a label space of two classes: is it the second?"""
+"""Binary segmentation: any network with a single output channel, for a label space of two classes."""
 
 from __future__ import annotations
 
@@ -11,14 +11,20 @@ from segwright.labels import LabelSpace
 
 @dataclass(slots=True)
 class BinaryConfig:
-    """``model`` with a single channel of scores, above 0 for class 1; for losses in ``sigmoid`` and ``Threshold``."""
+    """``model`` with one logit per pixel, [N, 1, h, w]: above 0 means class 1, else class 0.
+
+    Train it with a loss of ``segwright.losses.binary``; the decoder ``Threshold`` turns its logits into classes.
+    """
 
     model: ModelConfig
 
     def build(self, labels: LabelSpace, input: InputContract) -> Model:
-        """The network; ``UserError`` unless there are two classes."""
+        """The network, with all of ``labels``; ``UserError`` unless there are two classes."""
         if len(labels) != 2:
-            raise UserError(f"Binary: the data have {len(labels)} classes; expected 2; take the model itself")
-        module = self.model.build(LabelSpace(labels.name, labels.names[1:], labels.colors[1:], (0,)), input)
-        module.labels = labels
-        return module
+            raise UserError(
+                f"BinaryConfig: the dataset has {len(labels)} classes; expected 2; use the network without BinaryConfig"
+            )
+        one_class = LabelSpace(labels.name, labels.names[1:], labels.colors[1:], (0,))
+        network = self.model.build(one_class, input)
+        network.labels = labels
+        return network

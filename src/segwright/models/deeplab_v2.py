@@ -1,7 +1,7 @@
-"""DeepLab v2 (Chen et al. 2016, arXiv 1606.00915) as in S3: dilated classifiers that are summed.
+"""DeepLab v2 (Chen et al. 2016, arXiv 1606.00915) as in Pytorch-Deeplab: a sum of dilated classifiers.
 
-With ``refinement`` S3's two residual blocks take their place; with several ``scales`` the same network sees
-the image at each of them and the highest score counts.
+With ``refinement`` Pytorch-Deeplab's two residual blocks replace the sum. With several ``scales`` the network runs on
+the image at each scale, and the maximum of the logits is taken.
 """
 
 from __future__ import annotations
@@ -17,19 +17,23 @@ from torch.nn import functional as F
 from segwright.contracts import InputContract, Model, PixelOutput
 from segwright.labels import LabelSpace
 from segwright.models.backbones.resnet import ResNetConfig
-from segwright.models.backbones.timm import Backbone, Features
 from segwright.models.layers.conv import initialize
+from segwright.models.layers.features import Backbone, Features
 from segwright.models.layers.resize import upsample
 
 
 def caffe_resnet(depth: int = 101, weights: str | None = None) -> ResNetConfig:
-    """The dilated ResNet of DeepLab v2, with its stride on the 1x1 and ceil-mode pooling."""
+    """The dilated ResNet of DeepLab v2: the stride is on the 1x1 convolution, the max pooling rounds sizes up."""
     return ResNetConfig(depth, weights, output_stride=8, dilation="all", stride_on="1x1", ceil_mode=True)
 
 
 @dataclass(slots=True)
 class DeepLabV2Config:
-    """``align_corners`` of the resizing between scales: true in S3 as published, false since torch 0.4."""
+    """``rates``: dilation of the classifiers.
+
+    ``align_corners`` of the resizing between scales: True in Pytorch-Deeplab when it was published (before torch 0.4),
+    False with later versions of torch.
+    """
 
     backbone: Backbone = field(default_factory=caffe_resnet)
     rates: tuple[int, ...] = (6, 12, 18, 24)
@@ -43,7 +47,10 @@ class DeepLabV2Config:
 
 
 class DeepLabV2(Model):
-    """Scores at stride 8. Auxiliary: the first block's scores with refinement, each scale's scores with several."""
+    """Logits at stride 8.
+
+    Auxiliary logits: with ``refinement`` those of the first block, with several scales those of each scale.
+    """
 
     def __init__(
         self, config: DeepLabV2Config, backbone: Features, labels: LabelSpace, input: InputContract
@@ -56,16 +63,16 @@ class DeepLabV2(Model):
         initialize(self.head)
 
     def forward(self, images: Float[Tensor, "images channels height width"]) -> PixelOutput:
-        """Scores of normalized images."""
+        """Logits for normalized images."""
         output: PixelOutput = self.head(self.backbone(images)[-1])
         if len(self.scales) == 1:
             return output
         size = output.logits.shape[2:]
-        scores = []
+        logits = []
         for scale in self.scales:
-            each = output if scale == 1 else self.head(self.backbone(self._scaled(images, scale))[-1])
-            scores.append(upsample(each.logits, size, align_corners=self.align_corners))
-        return PixelOutput(torch.stack(scores).amax(0), tuple(scores))
+            scaled = output if scale == 1 else self.head(self.backbone(self._scaled(images, scale))[-1])
+            logits.append(upsample(scaled.logits, size, align_corners=self.align_corners))
+        return PixelOutput(torch.stack(logits).amax(0), tuple(logits))
 
     def _scaled(self, images: Tensor, scale: float) -> Tensor:
         size = [int(side * scale) + 1 for side in images.shape[2:]]
@@ -73,53 +80,53 @@ class DeepLabV2(Model):
 
 
 class DilatedSum(nn.Module):
-    """The sum of 3x3 classifiers, one a rate: atrous spatial pyramid pooling of its first kind."""
+    """The sum of 3x3 classifiers, one per dilation rate: the first form of atrous spatial pyramid pooling."""
 
-    def __init__(self, inputs: int, classes: int, rates: Sequence[int]) -> None:
+    def __init__(self, in_channels: int, classes: int, rates: Sequence[int]) -> None:
         super().__init__()
         self.classifiers = nn.ModuleList(
-            nn.Conv2d(inputs, classes, 3, padding=rate, dilation=rate) for rate in rates
+            nn.Conv2d(in_channels, classes, 3, padding=rate, dilation=rate) for rate in rates
         )
 
     def forward(self, x: Float[Tensor, "images c h w"]) -> PixelOutput:
-        """Scores at the size of ``x``."""
-        scores = self.classifiers[0](x)
+        """Logits at the size of ``x``."""
+        logits = self.classifiers[0](x)
         for classifier in self.classifiers[1:]:
-            scores = scores + classifier(x)
-        return PixelOutput(scores)
+            logits = logits + classifier(x)
+        return PixelOutput(logits)
 
 
 class Refinement(nn.Module):
-    """Two blocks that each score the features and add what the scores say to them; the scores are summed."""
+    """Two refinement blocks in a row; the sum of their logits."""
 
-    def __init__(self, inputs: int, classes: int, rates: Sequence[int]) -> None:
+    def __init__(self, in_channels: int, classes: int, rates: Sequence[int]) -> None:
         super().__init__()
-        rate = rates[1]  # S3 uses 12 in both
-        self.blocks = nn.ModuleList(RefinementBlock(inputs, classes, rate) for _ in range(2))
+        rate = rates[1]  # Pytorch-Deeplab: 12 in both blocks
+        self.blocks = nn.ModuleList(RefinementBlock(in_channels, classes, rate) for _ in range(2))
         for name, parameter in self.blocks[-1].named_parameters():
-            # The last way back leads nowhere; S3's files have it all the same.
+            # Nothing uses the features of the last block, but Pytorch-Deeplab's files contain its weights.
             parameter.requires_grad_(not name.startswith(("from_scores", "back")))
 
     def forward(self, x: Float[Tensor, "images c h w"]) -> PixelOutput:
-        """The summed scores, and the first block's as auxiliary."""
-        better, first = self.blocks[0](x)
-        _, second = self.blocks[1](better)
+        """The summed logits; those of the first block as auxiliary."""
+        refined, first = self.blocks[0](x)
+        _, second = self.blocks[1](refined)
         return PixelOutput(first + second, (first,))
 
 
 class RefinementBlock(nn.Module):
-    """Features to scores and, through the scores, back to features (S3)."""
+    """Logits from features, and features refined by these logits (Pytorch-Deeplab)."""
 
-    def __init__(self, inputs: int, classes: int, rate: int, width: int = 512) -> None:
+    def __init__(self, in_channels: int, classes: int, rate: int, channels: int = 512) -> None:
         super().__init__()
-        self.inner = nn.Conv2d(inputs, width, 3, padding=rate, dilation=rate)
-        self.classifier = nn.Conv2d(width, classes, 3, padding=rate, dilation=rate)
-        self.from_scores = nn.Conv2d(classes, width, 1)
-        self.back = nn.Conv2d(width, inputs, 1)
+        self.inner = nn.Conv2d(in_channels, channels, 3, padding=rate, dilation=rate)
+        self.classifier = nn.Conv2d(channels, classes, 3, padding=rate, dilation=rate)
+        self.from_scores = nn.Conv2d(classes, channels, 1)
+        self.back = nn.Conv2d(channels, in_channels, 1)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(features with the scores told, scores)."""
-        inner = F.relu(self.inner(x))
-        scores = self.classifier(inner)
-        told = inner + F.relu(self.from_scores(scores))
-        return x + F.relu(self.back(told)), scores
+        """(refined features, logits), both at the size of ``x``."""
+        hidden = F.relu(self.inner(x))
+        logits = self.classifier(hidden)
+        refined = hidden + F.relu(self.from_scores(logits))
+        return x + F.relu(self.back(refined)), logits

@@ -1,4 +1,4 @@
-"""DeepLabV3 (Chen et al. 2017, arXiv 1706.05587): S1's, torchvision's (and so S4's) and S5's."""
+"""DeepLabV3 (Chen et al. 2017, arXiv 1706.05587) as in torchvision, the toolbox and panoptic-deeplab."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from torch import Tensor, nn
 from segwright.contracts import InputContract
 from segwright.labels import LabelSpace
 from segwright.models.backbones.resnet import ResNetConfig
-from segwright.models.backbones.timm import Backbone
 from segwright.models.layers.aspp import ASPP, ASPPConfig
 from segwright.models.layers.conv import conv_norm
+from segwright.models.layers.features import Backbone
 from segwright.models.layers.norm_config import Norm
 from segwright.models.layers.segmenter import AuxiliaryHeadConfig, Segmenter
 
 
 @dataclass(slots=True)
 class DeepLabV3Config:
-    """``hidden``: channels of the 3x3 convolution between pyramid and classifier; 0 for none, as in S1."""
+    """``hidden_channels``: of the 3x3 convolution between ASPP and classifier; 0 for none, as in the toolbox."""
 
     backbone: Backbone = field(default_factory=lambda: ResNetConfig(50, output_stride=8))
-    atrous: ASPPConfig = field(default_factory=ASPPConfig)
-    hidden: int = 256
+    aspp: ASPPConfig = field(default_factory=ASPPConfig)
+    hidden_channels: int = 256
     norm: Norm = field(default_factory=Norm)
     auxiliary: tuple[AuxiliaryHeadConfig, ...] = ()
 
@@ -35,18 +35,16 @@ class DeepLabV3Config:
 
 
 class DeepLabV3Head(nn.Module):
-    """Atrous pyramid over the deepest map, class scores at its stride."""
+    """Atrous spatial pyramid pooling on the deepest feature map; logits at its stride."""
 
-    def __init__(self, config: DeepLabV3Config, inputs: int, classes: int) -> None:
+    def __init__(self, config: DeepLabV3Config, in_channels: int, classes: int) -> None:
         super().__init__()
-        self.aspp = ASPP(config.atrous, inputs, config.norm)
-        width = config.atrous.projected
-        self.hidden = (
-            conv_norm(width, config.hidden, 3, norm=config.norm) if config.hidden else nn.Sequential()
-        )
-        self.classifier = nn.Conv2d(config.hidden or width, classes, 1)
+        self.aspp = ASPP(config.aspp, in_channels, config.norm)
+        channels, hidden = config.aspp.out_channels, config.hidden_channels
+        self.hidden = conv_norm(channels, hidden, 3, norm=config.norm) if hidden else nn.Sequential()
+        self.classifier = nn.Conv2d(hidden or channels, classes, 1)
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
-        """Scores [N, classes, h, w]."""
-        scores: Tensor = self.classifier(self.hidden(self.aspp(maps[-1])))
-        return scores
+        """Logits [N, classes, h, w]."""
+        logits: Tensor = self.classifier(self.hidden(self.aspp(maps[-1])))
+        return logits

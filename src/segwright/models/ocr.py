@@ -1,4 +1,4 @@
-"""Object-contextual representations (Yuan et al. 2020, arXiv 1909.11065), on HRNet by default."""
+"""OCRNet: object-contextual representations (Yuan et al. 2020, arXiv 1909.11065), on HRNet by default."""
 
 from __future__ import annotations
 
@@ -11,19 +11,22 @@ from torch import Tensor, nn
 from segwright.contracts import InputContract, Model, PixelOutput
 from segwright.labels import LabelSpace
 from segwright.models.backbones.hrnet import HRNetConfig
-from segwright.models.backbones.timm import Backbone, Features
 from segwright.models.layers.conv import ClassifierHead, conv_norm, initialize
+from segwright.models.layers.features import Backbone, Features
 from segwright.models.layers.norm_config import Norm
-from segwright.models.layers.resize import convolve_together
+from segwright.models.layers.resize import upsample_concat_conv
 
 
 @dataclass(slots=True)
 class OCRConfig:
-    """On the backbone's four deepest maps at the size of the finest; ``width`` of pixels, ``inner`` of attention."""
+    """Uses the backbone's four deepest feature maps, at the size of the finest of them.
+
+    ``channels``: of pixel features and object vectors. ``key_channels``: of query, key and value of the attention.
+    """
 
     backbone: Backbone = field(default_factory=HRNetConfig)
-    width: int = 512
-    inner: int = 256
+    channels: int = 512
+    key_channels: int = 256
     dropout: float = 0.05
     align_corners: bool = False
     norm: Norm = field(default_factory=Norm)
@@ -34,7 +37,10 @@ class OCRConfig:
 
 
 class OCR(Model):
-    """Its auxiliary scores say where each class roughly is; they are needed, so they are always there."""
+    """Logits at the stride of the finest feature map used.
+
+    The auxiliary logits are the coarse regions of the classes. The network needs them, so evaluation returns them too.
+    """
 
     def __init__(
         self, config: OCRConfig, backbone: Features, labels: LabelSpace, input: InputContract
@@ -42,25 +48,26 @@ class OCR(Model):
         super().__init__(labels, input)
         self.align_corners = config.align_corners
         self.backbone = backbone
-        inputs, width, norm = sum(backbone.channels[-4:]), config.width, config.norm
+        in_channels, channels, norm = sum(backbone.channels[-4:]), config.channels, config.norm
         self.regions = nn.Sequential(
-            conv_norm(inputs, inputs, norm=norm), ClassifierHead(inputs, 0, len(labels), norm=norm)
+            conv_norm(in_channels, in_channels, norm=norm),
+            ClassifierHead(in_channels, 0, len(labels), norm=norm),
         )
-        self.pixels = conv_norm(inputs, width, 3, norm=norm)
-        self.attention = ObjectAttention(width, config.inner, norm)
-        self.fuse = conv_norm(2 * width, width, norm=norm)
-        self.score = ClassifierHead(width, 0, len(labels), norm=norm, rate=config.dropout)
+        self.pixels = conv_norm(in_channels, channels, 3, norm=norm)
+        self.attention = ObjectAttention(channels, config.key_channels, norm)
+        self.fuse = conv_norm(2 * channels, channels, norm=norm)
+        self.score = ClassifierHead(channels, 0, len(labels), norm=norm, dropout=config.dropout)
         for head in (self.regions, self.pixels, self.attention, self.fuse, self.score):
             initialize(head)
 
     def forward(self, images: Float[Tensor, "images channels height width"]) -> PixelOutput:
-        """Scores of normalized images."""
+        """Logits for normalized images."""
         maps = self.backbone(images)[-4:]
         size, corners = maps[0].shape[2:], self.align_corners
-        first, score = self.regions
-        assert isinstance(first, nn.Sequential)
-        regions = score(convolve_together(first, maps, size, align_corners=corners))
-        pixels = convolve_together(self.pixels, maps, size, align_corners=corners)
+        conv, classifier = self.regions
+        assert isinstance(conv, nn.Sequential)
+        regions = classifier(upsample_concat_conv(conv, maps, size, align_corners=corners))
+        pixels = upsample_concat_conv(self.pixels, maps, size, align_corners=corners)
         weights = regions.flatten(2).softmax(2)
         objects = torch.einsum("nkp,ncp->nck", weights, pixels.flatten(2)).unsqueeze(3)
         context = self.attention(pixels, objects)
@@ -68,21 +75,22 @@ class OCR(Model):
 
 
 class ObjectAttention(nn.Module):
-    """Every pixel asks the object vectors which of them it belongs to."""
+    """Attention of every pixel (query) to one vector per class (key and value)."""
 
-    def __init__(self, width: int, inner: int, norm: Norm) -> None:
+    def __init__(self, channels: int, key_channels: int, norm: Norm) -> None:
         super().__init__()
-        self.query = nn.Sequential(conv_norm(width, inner, norm=norm), conv_norm(inner, inner, norm=norm))
-        self.key = nn.Sequential(conv_norm(width, inner, norm=norm), conv_norm(inner, inner, norm=norm))
-        self.value = conv_norm(width, inner, norm=norm)
-        self.out = conv_norm(inner, width, norm=norm)
-        self.scale = inner**-0.5
+        wide, narrow = channels, key_channels
+        self.query = nn.Sequential(conv_norm(wide, narrow, norm=norm), conv_norm(narrow, narrow, norm=norm))
+        self.key = nn.Sequential(conv_norm(wide, narrow, norm=norm), conv_norm(narrow, narrow, norm=norm))
+        self.value = conv_norm(wide, narrow, norm=norm)
+        self.out = conv_norm(narrow, wide, norm=norm)
+        self.scale = key_channels**-0.5
 
     def forward(
         self, pixels: Float[Tensor, "images c h w"], objects: Float[Tensor, "images c classes 1"]
     ) -> Float[Tensor, "images c h w"]:
-        """The mix of object vectors that each pixel sees."""
+        """For each pixel the weighted mean of the object vectors."""
         query, key, value = self.query(pixels), self.key(objects).flatten(2), self.value(objects).flatten(2)
-        likeness = (torch.einsum("nchw,nck->nkhw", query, key) * self.scale).softmax(1)
-        mixed: Tensor = self.out(torch.einsum("nkhw,nck->nchw", likeness, value))
-        return mixed
+        weights = (torch.einsum("nchw,nck->nkhw", query, key) * self.scale).softmax(1)
+        context: Tensor = self.out(torch.einsum("nkhw,nck->nchw", weights, value))
+        return context

@@ -1,6 +1,7 @@
-"""Panoptic-DeepLab (Cheng et al., CVPR 2020, arXiv 1911.10194), S5's and Detectron2's: two decoders on one backbone.
+"""Panoptic-DeepLab (Cheng et al., CVPR 2020, arXiv 1911.10194) as in panoptic-deeplab and Detectron2.
 
-One scores classes. The other knows no classes: it gives a heat map of object centers, and the offsets to them.
+Two decoders share one backbone. The semantic one predicts classes. The instance one is class-agnostic: it predicts a
+heat map of object centers, and the offset from each pixel to the center of its object.
 """
 
 from __future__ import annotations
@@ -16,46 +17,50 @@ from segwright.contracts import CenterOutput, InputContract, Model, PixelOutput
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
 from segwright.models.backbones.resnet import ResNetConfig
-from segwright.models.backbones.timm import Backbone, Features
 from segwright.models.layers.conv import initialize
 from segwright.models.layers.decoder import AtrousDecoder, ConvStack, DecoderBranch
+from segwright.models.layers.features import Backbone, Features
 from segwright.models.layers.norm_config import Norm
 
 
 @dataclass(slots=True)
 class PanopticDeepLabConfig:
-    """``strides`` of the maps that refine both pyramids: S5 has 8, 4 beside output stride 16, and 16, 8, 4 beside 32.
+    """``skip_strides``: strides of the backbone's feature maps that refine both decoders, the coarsest first.
 
-    ``instance`` None: the classes alone, as ``PixelOutput``. ``foreground``: a third score of the instance branch,
-    positive on things; S5's report proposes it against objects in void regions, such as one's own car.
-    ``convs`` fuse maps and lead to scores, to the heat map ``center_convs`` if not None.
+    panoptic-deeplab uses 8, 4 with output stride 16, and 16, 8, 4 with output stride 32. ``instance`` None: a
+    semantic network, whose output is a ``PixelOutput``. ``foreground``: one more logit per pixel from the instance
+    decoder, positive on things; the report on panoptic-deeplab proposes it to suppress objects in void regions such
+    as the ego vehicle. ``convs``: the convolutions that fuse feature maps and lead to predictions; ``center_convs``:
+    those that lead to the heat map, if they differ.
     """
 
     backbone: Backbone = field(default_factory=lambda: ResNetConfig(50, output_stride=16))
     semantic: DecoderBranch = field(default_factory=DecoderBranch)
     instance: DecoderBranch | None = field(
-        default_factory=lambda: DecoderBranch(projected=(32, 16), width=128, hidden=32)
+        default_factory=lambda: DecoderBranch(skip_channels=(32, 16), channels=128, hidden_channels=32)
     )
-    strides: tuple[int, ...] = (8, 4)
+    skip_strides: tuple[int, ...] = (8, 4)
     foreground: bool = False
     convs: ConvStack = field(default_factory=ConvStack)
-    center_convs: ConvStack | None = None  # Detectron2: two plain 3x3, also where the others are separable
-    finer_first: bool = False  # Detectron2 concatenates the finer map first, S5 last
+    center_convs: ConvStack | None = None  # Detectron2: two dense 3x3, even if the others are separable
+    skip_first: bool = False  # the order of concatenation: True in Detectron2, False in panoptic-deeplab
     align_corners: bool = True  # Detectron2: False
-    initial_std: float | None = None  # of both decoders' weights, S5: 0.001; None: He et al. 2015
+    initial_std: float | None = (
+        None  # of both decoders' weights; panoptic-deeplab: 0.001; None: He et al. 2015
+    )
     norm: Norm = field(default_factory=Norm)
 
     def build(self, labels: LabelSpace, input: InputContract) -> PanopticDeepLab:
         """The network."""
         if self.foreground and self.instance is None:
             raise UserError(
-                "foreground is a score of the instance branch; expected an instance branch beside it"
+                "foreground is predicted by the instance decoder, but instance is None; expected a DecoderBranch"
             )
         return PanopticDeepLab(self, self.backbone.build(len(input.mean)), labels, input)
 
 
 class PanopticDeepLab(Model):
-    """The network; its maps have the stride of the finest map that refines them."""
+    """The network; the stride of its output is the last of ``skip_strides``."""
 
     def __init__(
         self, config: PanopticDeepLabConfig, backbone: Features, labels: LabelSpace, input: InputContract
@@ -66,65 +71,65 @@ class PanopticDeepLab(Model):
         initialize(self.head, std=config.initial_std)
 
     def forward(self, images: Float[Tensor, "images channels height width"]) -> CenterOutput | PixelOutput:
-        """Classes, centers and offsets of normalized images, or classes alone."""
+        """Class logits, centers and offsets for normalized images; without an instance decoder class logits alone."""
         output: CenterOutput | PixelOutput = self.head(self.backbone(images))
         return output
 
 
 class PanopticDeepLabHead(nn.Module):
-    """Both branches."""
+    """Both decoders with their heads."""
 
     def __init__(self, config: PanopticDeepLabConfig, backbone: Features, classes: int) -> None:
         super().__init__()
-        self.semantic = ScoredBranch(config, config.semantic, backbone, {"semantic": classes})
-        scores = {"center": 1, "offset": 2} | ({"foreground": 1} if config.foreground else {})
+        self.semantic = PanopticBranch(config, config.semantic, backbone, {"semantic": classes})
+        channels = {"center": 1, "offset": 2} | ({"foreground": 1} if config.foreground else {})
         self.instance = (
-            None if config.instance is None else ScoredBranch(config, config.instance, backbone, scores)
+            None if config.instance is None else PanopticBranch(config, config.instance, backbone, channels)
         )
 
     def forward(self, maps: Sequence[Tensor]) -> CenterOutput | PixelOutput:
-        """All scores, from the backbone's maps."""
-        classes = self.semantic(maps)["semantic"]
+        """All predictions, from the backbone's feature maps."""
+        semantic = self.semantic(maps)["semantic"]
         if self.instance is None:
-            return PixelOutput(classes)
-        found = self.instance(maps)
-        return CenterOutput(classes, found["center"], found["offset"], found.get("foreground"))
+            return PixelOutput(semantic)
+        instance = self.instance(maps)
+        return CenterOutput(semantic, instance["center"], instance["offset"], instance.get("foreground"))
 
 
-class ScoredBranch(nn.Module):
-    """A decoder and its ``scores``: their channels by name."""
+class PanopticBranch(nn.Module):
+    """One decoder and its heads. ``channels``: the number of output channels of each head, by name."""
 
     def __init__(
         self,
         config: PanopticDeepLabConfig,
         branch: DecoderBranch,
         backbone: Features,
-        scores: Mapping[str, int],
+        channels: Mapping[str, int],
     ) -> None:
         super().__init__()
         self.decoder = AtrousDecoder(
             branch,
             backbone,
-            config.strides,
+            config.skip_strides,
             config.norm,
             convs=config.convs,
             align_corners=config.align_corners,
-            finer_first=config.finer_first,
+            skip_first=config.skip_first,
         )
         self.scores = nn.ModuleDict()
-        for name, channels in scores.items():
-            own = config.center_convs if name == "center" else None
-            self.scores[name] = _score(branch, channels, own or config.convs, config.norm)
+        for name, count in channels.items():
+            convs = config.center_convs if name == "center" else None
+            self.scores[name] = _head(branch, count, convs or config.convs, config.norm)
 
     def forward(self, maps: Sequence[Tensor]) -> dict[str, Tensor]:
-        """The scores by name."""
+        """The output of each head, by its name."""
         x = self.decoder(maps)
-        return {name: score(x) for name, score in self.scores.items()}
+        return {name: head(x) for name, head in self.scores.items()}
 
 
-def _score(branch: DecoderBranch, channels: int, convs: ConvStack, norm: Norm) -> nn.Sequential:
-    """Hidden convolutions that narrow with the last one, then a 1x1 to the score."""
-    widths = [*[branch.width] * convs.count, branch.hidden]
-    hidden = convs.build(widths, norm) if branch.hidden else nn.Sequential()
-    classifier = nn.Conv2d(branch.hidden or branch.width, channels, 1)
+def _head(branch: DecoderBranch, out_channels: int, convs: ConvStack, norm: Norm) -> nn.Sequential:
+    """Convolutions, of which the last one reduces the channels, then a 1x1 convolution."""
+    channels = [*[branch.channels] * convs.count, branch.hidden_channels]
+    hidden = convs.build(channels, norm) if branch.hidden_channels else nn.Sequential()
+    classifier = nn.Conv2d(branch.hidden_channels or branch.channels, out_channels, 1)
     return nn.Sequential(OrderedDict(hidden=hidden, classifier=classifier))

@@ -1,8 +1,8 @@
-"""A small residual pyramid for training from random weights on a CPU: few memory passes, no depthwise layers.
+"""A small feature pyramid network, the default: it trains from random weights on a CPU in minutes.
 
-Residual stages at strides 4 to 32, global context on the top, a sum decoder down to stride 4 (as in feature
-pyramid networks, Lin et al. 2017) and a sub-pixel head (Shi et al. 2016) that doubles the resolution, so that
-poles keep their edges without convolutions at stride 2.
+Residual stages at strides 4 to 32, global context on the deepest, a decoder that sums feature maps down to stride 4
+(Lin et al. 2017) and a sub-pixel head (Shi et al. 2016) that doubles the resolution. The head keeps thin objects such
+as poles sharp without convolutions at stride 2. There are no depthwise convolutions, which are slow on CPUs.
 """
 
 from __future__ import annotations
@@ -20,13 +20,16 @@ from segwright.models.layers.resize import upsample
 
 @dataclass(slots=True)
 class SmallFPNConfig:
-    """Channels and blocks of the stages at strides 4, 8, 16, 32; channels of stem and decoder."""
+    """``channels`` and ``depths``: channels and residual blocks of the stages at strides 4, 8, 16, 32.
 
-    widths: tuple[int, ...] = (32, 64, 128, 256)
+    ``upsample_factor``: of the sub-pixel head; the stride of the logits is 4 / ``upsample_factor``.
+    """
+
+    channels: tuple[int, ...] = (32, 64, 128, 256)
     depths: tuple[int, ...] = (1, 2, 2, 2)
-    stem: int = 24
-    decoder: int = 64
-    finer: int = 2  # the head's output stride is 4 / finer
+    stem_channels: int = 24
+    decoder_channels: int = 64
+    upsample_factor: int = 2
 
     def build(self, labels: LabelSpace, input: InputContract) -> SmallFPN:
         """The network with random weights."""
@@ -34,103 +37,104 @@ class SmallFPNConfig:
 
 
 class SmallFPNTrunk(Model):
-    """Everything but the heads: from normalized images to merged maps of ``config.decoder`` channels."""
+    """The network without its heads: from normalized images to feature maps of ``config.decoder_channels``."""
 
     def __init__(self, config: SmallFPNConfig, labels: LabelSpace, input: InputContract) -> None:
         super().__init__(labels, input)
-        widths, channels = config.widths, config.decoder
+        channels, decoder_channels = config.channels, config.decoder_channels
         self.stem = nn.Sequential(
-            ConvNorm(len(input.mean), config.stem, stride=2), nn.ReLU(inplace=True),
-            ConvNorm(config.stem, widths[0], stride=2), nn.ReLU(inplace=True),
+            ConvNorm(len(input.mean), config.stem_channels, stride=2), nn.ReLU(inplace=True),
+            ConvNorm(config.stem_channels, channels[0], stride=2), nn.ReLU(inplace=True),
         )  # fmt: skip
         self.stages = nn.ModuleList(
-            _stage(before, width, depth, stride=1 if level == 0 else 2)
-            for level, (before, width, depth) in enumerate(
-                zip((widths[0], *widths[:-1]), widths, config.depths, strict=True)
+            _stage(in_channels, out_channels, depth, stride=1 if level == 0 else 2)
+            for level, (in_channels, out_channels, depth) in enumerate(
+                zip((channels[0], *channels[:-1]), channels, config.depths, strict=True)
             )
         )
-        self.context = nn.Conv2d(widths[-1], channels, 1)
-        self.lateral = nn.ModuleList(ConvNorm(width, channels, kernel=1) for width in widths)
+        self.context = nn.Conv2d(channels[-1], decoder_channels, 1)
+        self.lateral = nn.ModuleList(ConvNorm(count, decoder_channels, kernel_size=1) for count in channels)
         self.fuse = nn.ModuleList(
-            nn.Sequential(ConvNorm(channels, channels), nn.ReLU(inplace=True)) for _ in widths[:-1]
+            nn.Sequential(ConvNorm(decoder_channels, decoder_channels), nn.ReLU(inplace=True))
+            for _ in channels[:-1]
         )
 
-    def merged(self, images: Float[Tensor, "images channels height width"]) -> list[Tensor]:
-        """The merged maps, coarse to fine: strides 16, 8, 4."""
-        features, top = [], self.stem(images)
+    def features(self, images: Float[Tensor, "images channels height width"]) -> list[Tensor]:
+        """The decoder's feature maps, the coarsest first: strides 16, 8, 4."""
+        encoder, x = [], self.stem(images)
         for stage in self.stages:
-            top = stage(top)
-            features.append(top)
-        context = self.context(top.mean((2, 3), keepdim=True))
-        maps = [F.relu(self.lateral[-1](top) + context)]
-        for level in range(len(features) - 2, -1, -1):
-            side = self.lateral[level](features[level])
-            maps.append(self.fuse[level](side + upsample(maps[-1], side.shape[2:])))
-        return maps[1:]
+            x = stage(x)
+            encoder.append(x)
+        context = self.context(x.mean((2, 3), keepdim=True))
+        decoder = [F.relu(self.lateral[-1](x) + context)]
+        for level in range(len(encoder) - 2, -1, -1):
+            lateral = self.lateral[level](encoder[level])
+            decoder.append(self.fuse[level](lateral + upsample(decoder[-1], lateral.shape[2:])))
+        return decoder[1:]
 
 
 class SmallFPN(SmallFPNTrunk):
-    """The network; its logits are at stride 4 / ``finer``, one auxiliary head at stride 16 while it trains."""
+    """The network; its logits are at stride 4 / ``upsample_factor``, in training also those of a head at stride 16."""
 
     def __init__(self, config: SmallFPNConfig, labels: LabelSpace, input: InputContract) -> None:
         super().__init__(config, labels, input)
-        self.head = finer_head(config.decoder, len(labels), config.finer)
-        self.auxiliary = nn.Conv2d(config.decoder, len(labels), 1)
+        self.head = sub_pixel_head(config.decoder_channels, len(labels), config.upsample_factor)
+        self.auxiliary = nn.Conv2d(config.decoder_channels, len(labels), 1)
         self.apply(initialize_small_fpn)
-        for last in (self.head[0], self.auxiliary):
-            initialize_classifier(last)
+        for classifier in (self.head[0], self.auxiliary):
+            initialize_classifier(classifier)
 
     def forward(self, images: Float[Tensor, "images channels height width"]) -> PixelOutput:
-        """Scores of normalized images."""
-        maps = self.merged(images)
+        """Logits for normalized images."""
+        maps = self.features(images)
         return PixelOutput(self.head(maps[-1]), (self.auxiliary(maps[0]),) if self.training else ())
 
 
-def finer_head(inputs: int, outputs: int, finer: int) -> nn.Sequential:
-    """Scores at ``finer`` times the resolution of the map."""
-    return nn.Sequential(nn.Conv2d(inputs, outputs * finer**2, 1), nn.PixelShuffle(finer))
+def sub_pixel_head(in_channels: int, out_channels: int, factor: int) -> nn.Sequential:
+    """A 1x1 convolution to ``factor`` times the resolution of its input (sub-pixel convolution, Shi et al. 2016)."""
+    return nn.Sequential(nn.Conv2d(in_channels, out_channels * factor**2, 1), nn.PixelShuffle(factor))
 
 
-def initialize_classifier(last: nn.Module) -> None:
-    """Small weights for a last convolution: at first it says the same everywhere."""
-    assert isinstance(last, nn.Conv2d)
-    nn.init.normal_(last.weight, std=0.01)
+def initialize_classifier(conv: nn.Module) -> None:
+    """Weights ~ N(0, 0.01) for a last convolution: at first all its logits are near zero."""
+    assert isinstance(conv, nn.Conv2d)
+    nn.init.normal_(conv.weight, std=0.01)
 
 
 class ConvNorm(nn.Sequential):
     """Convolution without bias, then batch norm."""
 
-    def __init__(self, inputs: int, outputs: int, *, kernel: int = 3, stride: int = 1) -> None:
-        conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
-        super().__init__(conv, nn.BatchNorm2d(outputs))
+    def __init__(self, in_channels: int, out_channels: int, *, kernel_size: int = 3, stride: int = 1) -> None:
+        conv = nn.Conv2d(in_channels, out_channels, kernel_size, stride, kernel_size // 2, bias=False)
+        super().__init__(conv, nn.BatchNorm2d(out_channels))
 
 
 class Block(nn.Module):
-    """Two 3x3 convolutions around a shortcut; a stride is averaged on the shortcut (ResNet-D)."""
+    """A residual block of two 3x3 convolutions; with a stride the shortcut uses average pooling (ResNet-D)."""
 
-    def __init__(self, inputs: int, outputs: int, *, stride: int = 1) -> None:
+    def __init__(self, in_channels: int, out_channels: int, *, stride: int = 1) -> None:
         super().__init__()
-        self.first = ConvNorm(inputs, outputs, stride=stride)
-        self.second = ConvNorm(outputs, outputs)
+        self.first = ConvNorm(in_channels, out_channels, stride=stride)
+        self.second = ConvNorm(out_channels, out_channels)
         self.shortcut = nn.Sequential()
         if stride > 1:
             self.shortcut.append(nn.AvgPool2d(stride, ceil_mode=True, count_include_pad=False))
-        if inputs != outputs:
-            self.shortcut.append(ConvNorm(inputs, outputs, kernel=1))
+        if in_channels != out_channels:
+            self.shortcut.append(ConvNorm(in_channels, out_channels, kernel_size=1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """The sum of both ways."""
-        inner = self.second(F.relu(self.first(x), inplace=True))
-        return F.relu(inner + self.shortcut(x), inplace=True)
+        """The sum of convolutions and shortcut, activated."""
+        residual = self.second(F.relu(self.first(x), inplace=True))
+        return F.relu(residual + self.shortcut(x), inplace=True)
 
 
-def _stage(inputs: int, outputs: int, depth: int, *, stride: int) -> nn.Sequential:
-    blocks = [Block(inputs, outputs, stride=stride)]
-    return nn.Sequential(*blocks, *(Block(outputs, outputs) for _ in range(depth - 1)))
+def _stage(in_channels: int, out_channels: int, depth: int, *, stride: int) -> nn.Sequential:
+    blocks = [Block(in_channels, out_channels, stride=stride)]
+    return nn.Sequential(*blocks, *(Block(out_channels, out_channels) for _ in range(depth - 1)))
 
 
 def initialize_small_fpn(module: nn.Module) -> None:
-    """Weights for ReLU; a block begins as its shortcut."""
+    """He et al. 2015 for convolutions; scale 0 for the last norm of a block, which then starts as its shortcut."""
     if isinstance(module, nn.Conv2d):
         nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
         if module.bias is not None:

@@ -1,7 +1,7 @@
-"""The small pyramid with the heads of Panoptic-DeepLab: trains from random weights on a CPU.
+"""The small feature pyramid network with the heads of Panoptic-DeepLab: trains from random weights on a CPU.
 
-Class scores come from the decoder itself; heat map, offsets and foreground from a branch of their own (Cheng et al.,
-CVPR 2020, have two whole decoders).
+The class logits come from the decoder directly; heat map, offsets and foreground from two further convolutions on it.
+Panoptic-DeepLab itself (Cheng et al., CVPR 2020) has two separate decoders.
 """
 
 from __future__ import annotations
@@ -17,23 +17,24 @@ from segwright.models.small_fpn import (
     ConvNorm,
     SmallFPNConfig,
     SmallFPNTrunk,
-    finer_head,
     initialize_classifier,
     initialize_small_fpn,
+    sub_pixel_head,
 )
 
 
 @dataclass(slots=True)
 class SmallPanopticFPNConfig:
-    """``branch``: channels of the branch for objects. ``foreground``: a head that tells things from all else, void too.
+    """``branch_channels``: of the two convolutions before heat map and offsets.
 
-    ``reach``: pixels of the output that an offset of 1 from the head stands for, so that it learns numbers near one.
+    ``foreground``: one more logit per pixel, positive on things, negative on stuff and void. ``offset_scale``: the
+    head's offsets are multiplied by it to give pixels of the output, so that the head learns numbers near 1.
     """
 
     trunk: SmallFPNConfig = field(default_factory=SmallFPNConfig)
-    branch: int = 64
+    branch_channels: int = 64
     foreground: bool = False
-    reach: float = 16.0
+    offset_scale: float = 16.0
 
     def build(self, labels: LabelSpace, input: InputContract) -> SmallPanopticFPN:
         """The network with random weights."""
@@ -41,36 +42,37 @@ class SmallPanopticFPNConfig:
 
 
 class SmallPanopticFPN(SmallFPNTrunk):
-    """The network; all maps are at stride 4 / ``trunk.finer``."""
+    """The network; its output is at stride 4 / ``trunk.upsample_factor``."""
 
     def __init__(self, config: SmallPanopticFPNConfig, labels: LabelSpace, input: InputContract) -> None:
         super().__init__(config.trunk, labels, input)
-        channels, finer, self.reach = config.trunk.decoder, config.trunk.finer, config.reach
+        channels, branch_channels = config.trunk.decoder_channels, config.branch_channels
+        factor, self.offset_scale = config.trunk.upsample_factor, config.offset_scale
         self.branch = nn.Sequential(
-            ConvNorm(channels, config.branch), nn.ReLU(inplace=True),
-            ConvNorm(config.branch, config.branch), nn.ReLU(inplace=True),
+            ConvNorm(channels, branch_channels), nn.ReLU(inplace=True),
+            ConvNorm(branch_channels, branch_channels), nn.ReLU(inplace=True),
         )  # fmt: skip
         self.heads = nn.ModuleDict(
             {
-                "semantic": finer_head(channels, len(labels), finer),
-                "center": finer_head(config.branch, 1, finer),
-                "offset": finer_head(config.branch, 2, finer),
+                "semantic": sub_pixel_head(channels, len(labels), factor),
+                "center": sub_pixel_head(branch_channels, 1, factor),
+                "offset": sub_pixel_head(branch_channels, 2, factor),
             }
         )
         if config.foreground:
-            self.heads["foreground"] = finer_head(config.branch, 1, finer)
+            self.heads["foreground"] = sub_pixel_head(branch_channels, 1, factor)
         self.apply(initialize_small_fpn)
         for head in self.heads.values():
             assert isinstance(head, nn.Sequential)
             initialize_classifier(head[0])
 
     def forward(self, images: Float[Tensor, "images channels height width"]) -> CenterOutput:
-        """Classes, centers and offsets of normalized images."""
-        top = self.merged(images)[-1]
-        objects = self.branch(top)
+        """Class logits, centers and offsets for normalized images."""
+        features = self.features(images)[-1]
+        instance = self.branch(features)
         return CenterOutput(
-            self.heads["semantic"](top),
-            self.heads["center"](objects),
-            self.heads["offset"](objects) * self.reach,
-            self.heads["foreground"](objects) if "foreground" in self.heads else None,
+            self.heads["semantic"](features),
+            self.heads["center"](instance),
+            self.heads["offset"](instance) * self.offset_scale,
+            self.heads["foreground"](instance) if "foreground" in self.heads else None,
         )

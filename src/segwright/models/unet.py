@@ -1,4 +1,4 @@
-"""U-Net (Ronneberger et al. 2015): on any backbone, and S4's plain one without."""
+"""U-Net (Ronneberger et al. 2015): on any backbone, and the plain one of the MiniCity tutorial, without a backbone."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from torch.nn import functional as F
 
 from segwright.contracts import InputContract, Model, PixelOutput
 from segwright.labels import LabelSpace
-from segwright.models.backbones.timm import Backbone, TimmConfig
+from segwright.models.backbones.timm import TimmConfig
 from segwright.models.layers.conv import conv_norm
+from segwright.models.layers.features import Backbone
 from segwright.models.layers.norm_config import Norm
 from segwright.models.layers.resize import upsample
 
 
 @dataclass(slots=True)
 class UNetConfig:
-    """``widths`` of the decoder, deepest first."""
+    """``decoder_channels``: of the decoder's steps, the deepest first; the last step reaches the finest feature map."""
 
     backbone: Backbone = field(default_factory=lambda: TimmConfig("resnet34"))
-    widths: tuple[int, ...] = (256, 128, 64, 32)
+    decoder_channels: tuple[int, ...] = (256, 128, 64, 32)
     norm: Norm = field(default_factory=Norm)
 
     def build(self, labels: LabelSpace, input: InputContract) -> UNet:
@@ -32,12 +33,12 @@ class UNetConfig:
 
 @dataclass(slots=True)
 class PlainUNetConfig:
-    """S4's: convolutions with bias around norms, pooling down, bilinear up; scores at the size of the image.
+    """The tutorial's U-Net: convolutions with bias, max pooling, bilinear upsampling; logits at the size of the image.
 
-    ``widths`` of the levels, finest first. ``align_corners`` of the steps up: true in S4.
+    ``channels``: of the levels, the finest first. ``align_corners`` of the upsampling: True in the tutorial.
     """
 
-    widths: tuple[int, ...] = (64, 128, 256, 512, 512)
+    channels: tuple[int, ...] = (64, 128, 256, 512, 512)
     align_corners: bool = True
     norm: Norm = field(default_factory=Norm)
 
@@ -47,63 +48,65 @@ class PlainUNetConfig:
 
 
 class UNet(Model):
-    """The network; its logits are at the backbone's finest stride (2 for a ResNet)."""
+    """The network; its logits have the backbone's finest stride (2 for a ResNet)."""
 
     def __init__(self, config: UNetConfig, labels: LabelSpace, input: InputContract) -> None:
         super().__init__(labels, input)
         self.backbone = config.backbone.build(len(input.mean))
-        channels = self.backbone.channels[::-1]
-        inputs, steps = channels[0], []
-        for skip, width in zip(channels[1:], config.widths, strict=False):
-            steps.append(double_conv(inputs + skip, width, norm=config.norm))
-            inputs = width
-        self.decoder_blocks = nn.ModuleList(steps)
-        self.head = nn.Conv2d(inputs, len(labels), 1)
+        channels, *skips = self.backbone.channels[::-1]
+        blocks = []
+        for skip, out_channels in zip(skips, config.decoder_channels, strict=False):
+            blocks.append(double_conv(channels + skip, out_channels, norm=config.norm))
+            channels = out_channels
+        self.decoder_blocks = nn.ModuleList(blocks)
+        self.head = nn.Conv2d(channels, len(labels), 1)
 
     def forward(self, images: Float[Tensor, "images channels height width"]) -> PixelOutput:
-        """Scores of normalized images."""
+        """Logits for normalized images."""
         x, *skips = list(self.backbone(images))[::-1]
-        for step, skip in zip(self.decoder_blocks, skips, strict=False):
-            x = step(torch.cat([upsample(x, skip.shape[2:]), skip], 1))
+        for block, skip in zip(self.decoder_blocks, skips, strict=False):
+            x = block(torch.cat([upsample(x, skip.shape[2:]), skip], 1))
         return PixelOutput(self.head(x))
 
 
 class PlainUNet(Model):
-    """The network; a side that halves to less than its skip is padded, more at the end."""
+    """The network. Where upsampling gives less than the size of the skip connection, zeros are added on both sides."""
 
     def __init__(self, config: PlainUNetConfig, labels: LabelSpace, input: InputContract) -> None:
         super().__init__(labels, input)
         self.align_corners = config.align_corners
-        inputs = (len(input.mean), *config.widths[:-1])
+        in_channels = (len(input.mean), *config.channels[:-1])
         self.down = nn.ModuleList(
-            double_conv(before, width, norm=config.norm, bias=True)
-            for before, width in zip(inputs, config.widths, strict=True)
+            double_conv(*pair, norm=config.norm, bias=True)
+            for pair in zip(in_channels, config.channels, strict=True)
         )
-        deepest, *skips = config.widths[::-1]
+        channels, *skips = config.channels[::-1]
         self.up = nn.ModuleList()
-        for level, skip in enumerate(skips):  # each step halves the channels for the next, the last does not
-            width = skips[min(level + 1, len(skips) - 1)]
-            self.up.append(double_conv(deepest + skip, width, norm=config.norm, bias=True))
-            deepest = width
-        self.head = nn.Conv2d(deepest, len(labels), 1)
+        for level, skip in enumerate(
+            skips
+        ):  # each step gives the channels of the next skip, the last its own
+            out_channels = skips[min(level + 1, len(skips) - 1)]
+            self.up.append(double_conv(channels + skip, out_channels, norm=config.norm, bias=True))
+            channels = out_channels
+        self.head = nn.Conv2d(channels, len(labels), 1)
 
     def forward(self, images: Float[Tensor, "images channels height width"]) -> PixelOutput:
-        """Scores of normalized images."""
+        """Logits for normalized images."""
         maps = [self.down[0](images)]
-        for step in self.down[1:]:
-            maps.append(step(F.max_pool2d(maps[-1], 2)))
+        for block in self.down[1:]:
+            maps.append(block(F.max_pool2d(maps[-1], 2)))
         x, *skips = maps[::-1]
-        for step, skip in zip(self.up, skips, strict=True):
+        for block, skip in zip(self.up, skips, strict=True):
             x = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=self.align_corners)
-            more = [whole - part for whole, part in zip(skip.shape[2:], x.shape[2:], strict=True)]
-            x = F.pad(x, (more[1] // 2, more[1] - more[1] // 2, more[0] // 2, more[0] - more[0] // 2))
-            x = step(torch.cat([skip, x], 1))
+            rows, columns = skip.shape[2] - x.shape[2], skip.shape[3] - x.shape[3]
+            x = F.pad(x, (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2))
+            x = block(torch.cat([skip, x], 1))
         return PixelOutput(self.head(x))
 
 
-def double_conv(inputs: int, outputs: int, *, norm: Norm, bias: bool = False) -> nn.Sequential:
-    """Twice convolution, norm and activation: 0, 1 and 2, 3."""
+def double_conv(in_channels: int, out_channels: int, *, norm: Norm, bias: bool = False) -> nn.Sequential:
+    """Two 3x3 convolutions (``0``, ``2``), each followed by norm and activation (``1``, ``3``)."""
     return nn.Sequential(
-        *conv_norm(inputs, outputs, 3, norm=norm, bias=bias),
-        *conv_norm(outputs, outputs, 3, norm=norm, bias=bias),
+        *conv_norm(in_channels, out_channels, 3, norm=norm, bias=bias),
+        *conv_norm(out_channels, out_channels, 3, norm=norm, bias=bias),
     )

@@ -1,81 +1,84 @@
-"""Predictions in the file formats of official evaluators, written image by image.
+"""Writers of predictions in the file formats of official evaluators.
 
-Each kind of file is an object: ``add(name, prediction)`` for every image, then ``close()``, or used as a context
-manager, which closes it unless something went wrong. JSON files appear whole, when it is closed.
+Call ``add(name, prediction)`` for every image, then ``close()``. A writer is also a context manager, which closes it
+unless an exception was raised. JSON files are written by ``close``, completely or not at all.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from math import isnan
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.data.formats.coco import MOST_SEGMENT, Annotations
+from segwright.data.formats.coco import MAX_SEGMENT_ID, CocoAnnotations
 from segwright.data.reading.label_maps import write_png
-from segwright.data.reading.rle import encode
+from segwright.data.reading.rle import encode_masks
 from segwright.errors import UserError
 from segwright.files import atomic_outputs, write_json
 from segwright.labels import LabelSpace
 from segwright.samples import PredictedSegment, Prediction
 
-_Own = TypeVar("_Own", bound="Files")
+_Writer = TypeVar("_Writer", bound="PredictionWriter")
 ImageId = Callable[[str], Any]
-"""The id that the truth gives an image of a name."""
+"""Returns the id of an image in the ground truth, given its name."""
 
 
-class Files:
-    """Predictions of many images on their way into files."""
+class PredictionWriter:
+    """Writes the predictions of many images in one format."""
 
     __slots__ = ()
 
     def add(self, name: str, prediction: Prediction) -> None:
-        """Take in one image, called by its name without ending."""
+        """Add one image; ``name`` is its file name without extension."""
         raise NotImplementedError
 
     def close(self) -> None:
-        """Write what is written once for all images."""
+        """Write the files that cover all images."""
 
-    def __enter__(self: _Own) -> _Own:
-        """The files."""
+    def __enter__(self: _Writer) -> _Writer:
+        """The writer."""
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Close them unless something went wrong."""
-        if kind is None:
+    def __exit__(self, exception: type[BaseException] | None, *_: object) -> None:
+        """Close it unless an exception was raised."""
+        if exception is None:
             self.close()
 
 
 def image_id(name: str) -> int | str:
-    """The id that official truth gives an image: COCO's number, Cityscapes' CITY_SEQUENCE_FRAME, else the name."""
+    """The id of an image in official ground truth: COCO's number, Cityscapes' CITY_SEQUENCE_FRAME, else the name."""
     stem = name.removesuffix("_leftImg8bit")
     return int(stem) if stem.isascii() and stem.isdigit() else stem
 
 
-def ids_in(source: Path) -> ImageId:
-    """The ids of images in a COCO JSON file, by the stems of their files; ``UserError`` for one it does not know."""
-    about = Annotations.read(source)
-    rows, key = (about.images, "id") if about.images else (about.annotations, "image_id")
-    pairs = about.take(lambda row: (PurePosixPath(str(row["file_name"])).stem, row[key]), rows, "image")
-    known = dict(pairs)
+def image_ids_from(source: Path) -> ImageId:
+    """The ids of images in a COCO JSON file, by file name without extension; ``UserError`` for an unknown name."""
+    coco = CocoAnnotations.read(source)
+    rows, key = (coco.images, "id") if coco.images else (coco.annotations, "image_id")
+    pairs = coco.parse_rows(lambda row: (PurePosixPath(str(row["file_name"])).stem, row[key]), rows, "image")
+    ids = dict(pairs)
 
-    def find(name: str) -> Any:
-        if name not in known:
-            raise UserError(f"{source}: names no image {name}; expected the truth of the images predicted")
-        return known[name]
+    def id_of(name: str) -> Any:
+        if name not in ids:
+            raise UserError(
+                f"{source}: contains no image {name}; expected the ground truth of the predicted images"
+            )
+        return ids[name]
 
-    return find
+    return id_of
 
 
 @dataclass(slots=True)
-class PanopticFiles(Files):
+class PanopticWriter(PredictionWriter):
     """COCO panoptic, as panopticapi reads it: ``panoptic.json``, and ``panoptic/NAME.png`` of ids R + 256 G + 65536 B.
 
-    An id is that of the prediction plus one (class * divisor + instance + 1); 0 is where it says nothing. Categories
-    are the raw values of the label space. ``image_id`` gives the id of an image by its name.
+    A written id is the id of the prediction plus one (class * divisor + instance + 1); 0 is void. Category ids are the
+    raw values of the label space. ``image_id`` returns the id of an image, given its name.
     """
 
     out: Path
@@ -84,27 +87,27 @@ class PanopticFiles(Files):
     rows: dict[Any, dict[str, Any]] = field(init=False, default_factory=dict)
 
     def add(self, name: str, prediction: Prediction) -> None:
-        """Write the map of an image and keep its segments; ``UserError`` without a panoptic map."""
+        """Write the map of an image and keep its segments; ``UserError`` for a prediction without segments."""
         ids = _panoptic(name, prediction) + np.int32(1)
-        if ids.max(initial=0) > MOST_SEGMENT:
+        if ids.max(initial=0) > MAX_SEGMENT_ID:
             raise UserError(
-                f"{name}: an id of {int(ids.max())}; expected at most {MOST_SEGMENT}; lower the divisor"
+                f"{name}: a segment has id {int(ids.max())}; expected at most {MAX_SEGMENT_ID}; lower the divisor"
             )
         identity = self.image_id(name)
         if identity in self.rows:
-            raise UserError(f"{name}: a second image of id {identity}; expected one prediction an image")
+            raise UserError(f"{name}: a second image with id {identity}; expected one prediction per image")
         low_bytes = np.ascontiguousarray(ids, dtype="<i4").view(np.uint8).reshape(*ids.shape, 4)
         write_png(self.out / "panoptic" / f"{name}.png", np.ascontiguousarray(low_bytes[..., :3]))
         self.rows[identity] = {
             "image_id": identity,
             "file_name": f"{name}.png",
-            "segments_info": [self._described(segment) for segment in prediction.segments],
+            "segments_info": [self._row(segment) for segment in prediction.segments],
         }
 
-    def _described(self, segment: PredictedSegment) -> dict[str, Any]:
+    def _row(self, segment: PredictedSegment) -> dict[str, Any]:
         category = self.labels.raw_values[segment.class_index]
-        about = {"id": segment.id + 1, "category_id": category, "area": segment.area, "iscrowd": 0}
-        return about if segment.score != segment.score else about | {"score": segment.score}
+        row = {"id": segment.id + 1, "category_id": category, "area": segment.area, "iscrowd": 0}
+        return row if isnan(segment.score) else row | {"score": segment.score}
 
     def close(self) -> None:
         """Write the JSON file."""
@@ -119,8 +122,8 @@ class PanopticFiles(Files):
 
 
 @dataclass(slots=True)
-class InstanceFiles(Files):
-    """COCO results of instances, as pycocotools loads them: ``instances.json``, packed run lengths of all things."""
+class InstanceWriter(PredictionWriter):
+    """COCO instance results, as pycocotools loads them: ``instances.json`` with one RLE mask per thing."""
 
     out: Path
     labels: LabelSpace
@@ -128,15 +131,15 @@ class InstanceFiles(Files):
     rows: list[dict[str, Any]] = field(init=False, default_factory=list)
 
     def add(self, name: str, prediction: Prediction) -> None:
-        """Keep the objects of an image; ``UserError`` without a map of them, or where one has no score."""
+        """Keep the things of an image; ``UserError`` for a prediction without segments, or a thing without score."""
         ids, identity = _panoptic(name, prediction), self.image_id(name)
         things = list(_things(name, prediction, self.labels))
-        for segment, code in zip(things, encode(ids, [s.id for s in things]), strict=True):
+        for segment, rle in zip(things, encode_masks(ids, [s.id for s in things]), strict=True):
             self.rows.append(
                 {
                     "image_id": identity,
                     "category_id": self.labels.raw_values[segment.class_index],
-                    "segmentation": {"size": list(ids.shape), "counts": code["counts"].decode()},
+                    "segmentation": {"size": list(ids.shape), "counts": rle["counts"].decode()},
                     "score": segment.score,
                 }
             )
@@ -147,10 +150,11 @@ class InstanceFiles(Files):
 
 
 @dataclass(slots=True)
-class CityscapesFiles(Files):
-    """Instances as cityscapesScripts reads them, in ``cityscapes/``: for each image ``NAME.txt`` with a line an object,
+class CityscapesWriter(PredictionWriter):
+    """Instances as cityscapesScripts reads them, in ``cityscapes/``.
 
-    ``masks/NAME_NUMBER.png LABEL SCORE``, and these masks, 255 inside. Labels are the raw values of the label space.
+    Each image has a file ``NAME.txt`` with one line per thing, ``masks/NAME_NUMBER.png LABEL SCORE``, and these masks,
+    255 inside. Labels are the raw values of the label space.
     """
 
     out: Path
@@ -160,7 +164,7 @@ class CityscapesFiles(Files):
         """Write the masks of an image, then its list."""
         if " " in name:
             raise UserError(
-                f"{name}: a space in the name; expected none, as in Cityscapes' files; rename the image"
+                f"{name}: contains a space, which the Cityscapes format does not allow; rename the image"
             )
         ids, lines = _panoptic(name, prediction), []
         folder = self.out / "cityscapes"
@@ -173,8 +177,8 @@ class CityscapesFiles(Files):
 
 
 @dataclass(slots=True)
-class SemanticFiles(Files):
-    """Classes as their benchmark wants them: ``semantic/NAME.png`` in the raw values of the label space."""
+class SemanticWriter(PredictionWriter):
+    """Class maps as benchmarks expect them: ``semantic/NAME.png`` in the raw values of the label space."""
 
     out: Path
     labels: LabelSpace
@@ -184,20 +188,20 @@ class SemanticFiles(Files):
         write_png(self.out / "semantic" / f"{name}.png", self.labels.to_raw(prediction.semantic))
 
 
-FORMATS: Mapping[str, Callable[[Path, LabelSpace, ImageId], Files]] = {
-    "panoptic": PanopticFiles,
-    "instances": InstanceFiles,
-    "cityscapes": lambda out, labels, _: CityscapesFiles(out, labels),
-    "semantic": lambda out, labels, _: SemanticFiles(out, labels),
+WRITERS: Mapping[str, Callable[[Path, LabelSpace, ImageId], PredictionWriter]] = {
+    "panoptic": PanopticWriter,
+    "instances": InstanceWriter,
+    "cityscapes": lambda out, labels, _: CityscapesWriter(out, labels),
+    "semantic": lambda out, labels, _: SemanticWriter(out, labels),
 }
-"""Kinds of files by name; all of them may share one folder."""
+"""Formats by name; all of them can be written into one folder."""
 
 
 def _panoptic(name: str, prediction: Prediction) -> NDArray[np.int32]:
     if prediction.panoptic is None:
         raise UserError(
-            f"{name}: the model predicts classes alone; expected objects, too; save semantic maps, or take a model of "
-            "instances"
+            f"{name}: the model predicts only classes; expected segments; save semantic maps, or use a panoptic or "
+            "instance model"
         )
     return prediction.panoptic
 
@@ -206,8 +210,6 @@ def _things(name: str, prediction: Prediction, labels: LabelSpace) -> Iterator[P
     table = labels.thing_table()
     for segment in prediction.segments:
         if table[segment.class_index]:
-            if segment.score != segment.score:
-                raise UserError(
-                    f"{name}: object {segment.id} has no score; choose another score of the decoder"
-                )
+            if isnan(segment.score):
+                raise UserError(f"{name}: segment {segment.id} has no score; choose another decoder.score")
             yield segment

@@ -1,4 +1,22 @@
-"""Recipes by name, from a file of the user, or from YAML."""
+"""Recipes: complete training runs. Each is a function without required arguments that returns a ``Recipe``.
+
+``segwright.recipes.camvid.quick()`` calls one, ``load_recipe("camvid.quick")`` finds one by name. Recipes by dataset:
+
+ade20k.py               ADE20K: the models of CSAIL's semantic-segmentation-pytorch, and SegFormer
+camvid.py               CamVid: small models trained from scratch, on a CPU or on one GPU
+cityscapes.py           Cityscapes: PSPNet, DeepLabV3, DeepLabV3+ and OCR
+cityscapes_panoptic.py  Cityscapes with instances: Panoptic-DeepLab
+coco.py                 COCO panoptic: Panoptic-DeepLab
+facade.py               photographs of buildings: panoptic segmentation on a CPU
+minicity.py             MiniCity: the models of semantic-segmentation-tutorial-pytorch
+nuclei.py               microscopy images of cell nuclei: instance segmentation on a CPU
+own.py                  your own images: semantic, panoptic and instance segmentation
+sigmoid.py              generated street scenes with sigmoid outputs: binary and multi-label segmentation
+street.py               generated street scenes: the recipes of ``segwright demo``
+voc.py                  Pascal VOC 2012: the models of Pytorch-Deeplab, and VGG-16
+
+_upstream_bugs.py       bugs of other projects that their published scores contain; off by default
+"""
 
 from __future__ import annotations
 
@@ -6,7 +24,9 @@ import difflib
 import importlib
 import inspect
 import pkgutil
+import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,53 +35,99 @@ from segwright.config import from_yaml, load_code
 from segwright.errors import UserError
 from segwright.recipe import Recipe
 
-
-def names() -> list[str]:
-    """The names of all shipped recipes."""
-    return sorted(_shipped())
+FILES = tuple(info.name for info in pkgutil.iter_modules(__path__) if not info.name.startswith("_"))
 
 
-def summary(name: str) -> str:
+@dataclass(frozen=True, slots=True)
+class RecipeDescription:
+    """What the docstring of a recipe says.
+
+    ``summary`` is its first line and ``command`` starts the training. ``published`` are the scores that the authors of
+    the settings report, and ``measured`` those that segwright reached; both are empty where there are none.
+    """
+
+    summary: str
+    command: str
+    published: str
+    measured: str
+
+
+def recipe_names() -> list[str]:
+    """The names of all built-in recipes, sorted."""
+    return sorted(_functions())
+
+
+def recipe_summary(name: str) -> str:
     """The first line of a recipe's docstring."""
-    return (inspect.getdoc(_shipped()[name]) or "").splitlines()[0]
+    return describe_recipe(name).summary
 
 
-def find(name: str, *, code: ModuleType | None = None) -> Recipe:
-    """The recipe called NAME, or of FILE.yaml, or FILE.py:function; ``UserError`` names the nearest one."""
+def describe_recipe(name: str) -> RecipeDescription:
+    """The parts of a recipe's docstring."""
+    text = inspect.getdoc(_functions()[name]) or ""
+    summary, *paragraphs = re.split(r"\n\s*\n", text)
+    command = next((p for p in paragraphs if re.match(r"(torchrun .* -m )?segwright train ", p)), "")
+    lines = {label: _labeled(text, label) for label in ("Published", "Measured")}
+    return RecipeDescription(summary, command, published=lines["Published"], measured=lines["Measured"])
+
+
+def load_recipe(name: str, *, code: Path | str | ModuleType | None = None) -> Recipe:
+    """A new recipe: a built-in one by name ("camvid.quick"), or that of FILE.yaml or FILE.py:function.
+
+    ``code``: the Python file (or its module) of the user's own classes that FILE.yaml names. ``UserError`` names the
+    nearest recipe.
+    """
     if name.endswith((".yaml", ".yml")):
-        return _from_file(Path(name), code)
-    path, colon, function = name.rpartition(":")
+        return _from_file(Path(name), load_code(Path(code)) if isinstance(code, Path | str) else code)
+    path, colon, attribute = name.rpartition(":")
     if colon and path.endswith(".py"):
-        made = getattr(load_code(Path(path)), function, None)
-        if made is None:
-            raise UserError(f"{path}: has no function {function!r}; expected one that returns a Recipe")
-        return _checked(made(), name)
-    shipped = _shipped()
-    if name not in shipped:
-        near = difflib.get_close_matches(name, shipped, 1, cutoff=0.3)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(shipped))}"
-        raise UserError(f"no recipe {name!r}; {hint}")
-    return shipped[name]()
+        function = getattr(load_code(Path(path)), attribute, None)
+        if function is None:
+            raise UserError(f"{path}: has no function {attribute!r}; expected one that returns a Recipe")
+        return _checked(function(), name)
+    functions = _functions()
+    if name not in functions:
+        near = difflib.get_close_matches(name, functions, 1, cutoff=0.3)
+        hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(sorted(functions))}"
+        raise UserError(f"unknown recipe {name!r}; {hint}")
+    return functions[name]()
 
 
 def _from_file(path: Path, code: ModuleType | None) -> Recipe:
     if not path.is_file():
-        raise UserError(f"{path}: no such file; 'segwright recipe show NAME > {path}' writes one to edit")
+        raise UserError(f"{path}: does not exist; 'segwright recipe show NAME > {path}' writes one to edit")
     return _checked(from_yaml(path.read_text(encoding="utf-8"), where=str(path), code=code), str(path))
 
 
-def _checked(made: Any, name: str) -> Recipe:
-    if not isinstance(made, Recipe):
-        raise UserError(f"{name}: gives a {type(made).__name__}; expected a Recipe")
-    return made
+def _checked(recipe: Any, name: str) -> Recipe:
+    if not isinstance(recipe, Recipe):
+        raise UserError(f"{name}: is a {type(recipe).__name__}; expected a Recipe")
+    return recipe
 
 
-def _shipped() -> dict[str, Callable[[], Recipe]]:
-    found: dict[str, Callable[[], Recipe]] = {}
-    for info in pkgutil.iter_modules(__path__):
-        if not info.name.startswith("_"):
-            module = importlib.import_module(f"segwright.recipes.{info.name}")
-            for name, function in inspect.getmembers(module, inspect.isfunction):
-                if function.__module__ == module.__name__ and not name.startswith("_"):
-                    found[f"{info.name}.{name}"] = function
-    return found
+def _functions() -> dict[str, Callable[[], Recipe]]:
+    """The built-in recipes by name: the public functions of the public files of this folder."""
+    functions: dict[str, Callable[[], Recipe]] = {}
+    for file in FILES:
+        module = importlib.import_module(f"segwright.recipes.{file}")
+        for name, function in inspect.getmembers(module, inspect.isfunction):
+            if function.__module__ == module.__name__ and not name.startswith("_"):
+                functions[f"{file}.{name}"] = function
+    return functions
+
+
+def _labeled(text: str, label: str) -> str:
+    """The text that follows ``label:`` at the beginning of a line, up to the next empty line, on one line."""
+    match = re.search(rf"^{label}: (.+?)(?=\n\s*\n|\n[A-Z]\w+: |\Z)", text, re.MULTILINE | re.DOTALL)
+    return " ".join(match.group(1).split()) if match else ""
+
+
+def __getattr__(name: str) -> ModuleType:
+    """The recipes of a dataset, imported on first use: ``segwright.recipes.camvid``."""
+    if name not in FILES:
+        raise AttributeError(f"module 'segwright.recipes' has no attribute {name!r}")
+    return importlib.import_module(f"segwright.recipes.{name}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *FILES})

@@ -1,49 +1,50 @@
-"""SGD that moves some parameters several times a step: what an optimizer does that lists them several times (S3)."""
+"""SGD that updates some parameters several times per step, as an optimizer does that lists them several times.
+
+Pytorch-Deeplab trains so; ``_upstream_bugs.LegacyDeepLabVoc`` says which parameters.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
 from torch.optim import Optimizer
 
-from segwright.recipe import Optim
+from segwright.training.optimizers import OptimizerSettings
 
 
 @dataclass(slots=True)
-class RepeatedOptim(Optim):
-    """``Optim`` for SGD whose parameters with these beginnings of names are moved so often a step.
+class RepeatedSGD(OptimizerSettings):
+    """SGD with momentum that updates parameters as many times per step as ``repeats`` says.
 
-    The first of ``repeats`` that fits counts; all others are moved once.
+    ``repeats`` lists prefixes of parameter names and how many times to update; the first prefix that fits counts. All
+    other parameters are updated once.
     """
 
+    momentum: float = 0.9
     repeats: tuple[tuple[str, int], ...] = ()
 
+    def build(self, groups: list[dict[str, Any]]) -> list[Optimizer]:
+        """One optimizer; each group is split into parameters with the same number of updates, its ``times``."""
+        split = [
+            {**group, "params": [p for p in group["params"] if self.times(p[0]) == times], "times": times}
+            for group in groups
+            for times in sorted({self.times(name) for name, _ in group["params"]})
+        ]
+        return [RepeatedSGDOptimizer(split, lr=self.lr, momentum=self.momentum)]
+
     def times(self, name: str) -> int:
-        """How often the parameter called ``name`` is moved."""
-        return next((times for beginning, times in self.repeats if f"{name}.".startswith(f"{beginning}.")), 1)
+        """How many times per step the parameter called ``name`` is updated."""
+        return next((times for prefix, times in self.repeats if f"{name}.".startswith(f"{prefix}.")), 1)
 
 
-def divided(
-    groups: Iterable[dict[str, Any]], named: Sequence[tuple[str, nn.Parameter]], optim: RepeatedOptim
-) -> list[dict[str, Any]]:
-    """Parameter groups, each divided into those that are moved equally often, which they know as ``times``."""
-    often = {parameter: optim.times(name) for name, parameter in named}
-    return [
-        {**group, "params": [p for p in group["params"] if often[p] == times], "times": times}
-        for group in groups
-        for times in sorted({often[p] for p in group["params"]})
-    ]
+class RepeatedSGDOptimizer(Optimizer):
+    """SGD with momentum that updates a group ``times`` times per step, with one gradient and one momentum buffer.
 
-
-class RepeatedSGD(Optimizer):
-    """SGD with momentum; a group is moved ``times`` times a step with one gradient and one buffer.
-
-    Weight decay is added to the gradient itself, where the next of these moves finds it, as in torch before 1.5:
-    moving k times decays as k (k + 1) / 2 times once.
+    Weight decay is added to the gradient in place, so that the next update of the same step finds it there, as in torch
+    before 1.5: ``times`` = k decays as k (k + 1) / 2 single updates do.
     """
 
     def __init__(self, groups: Iterable[Any], *, lr: float, momentum: float) -> None:
@@ -51,7 +52,7 @@ class RepeatedSGD(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
-        """Move every parameter that has a gradient; the gradients are used up."""
+        """Update every parameter that has a gradient; the gradients are changed."""
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is None:

@@ -1,7 +1,15 @@
-"""What the ancestors' code did wrong and their published figures contain: off unless a recipe is asked for it.
+"""Bugs of other projects that their published scores contain, kept for reproduction. All are off by default.
 
-The modules of the house have neutral switches alone; here is which of them an ancestor had, and why. S1's figures
-contain no such mistake that is known.
+The modules of segwright have neutral switches only. Which project had which bug is said here, in one dataclass per
+project. Recipes with a published score take it as their argument, and recipes named ``..._legacy`` switch it on.
+
+Not reproduced: the MiniCity tutorial resized images with Lanczos filters, and may have started from ImageNet weights
+that torchvision 0.5 downloaded without being asked (``--set model.backbone.weights=FILE`` does the same). The toolbox
+and CSAIL average the losses of their GPUs, each over its own pixels. panoptic-deeplab kept 199 centers where there
+were more than its limit of 200. No other bug is known in the scores of the toolbox.
+
+Bugs in settings without a published score are fixed. Two can still be switched on: ``Focal(detach_factor=True)`` has
+the gradient of the tutorial's focal loss, and ``OHEM(downsampling=8)`` the downsampled maps of the toolbox's OHEM.
 """
 
 from __future__ import annotations
@@ -20,31 +28,33 @@ from segwright.samples import PredictedSegment, Prediction, Sample
 
 @dataclass(frozen=True, slots=True)
 class LegacyCsail:
-    """S2, semantic-segmentation-pytorch.
+    """Bugs of CSAIL's semantic-segmentation-pytorch.
 
-    ``padding_is_wall``: what makes the images of a batch equally large is trained as class 0, "wall" in ADE20K; its
-    maps began as zeros, and ignored was -1.
+    ``padding_is_wall``: pixels that pad the images of a batch to a common size are trained as class 0, which is "wall"
+    in ADE20K. The project filled its label maps with 0 before it copied the labels, while its ignore index was -1.
+    Here the targets outside each image, rounded up to a multiple of the label stride, are class 0.
     """
 
     padding_is_wall: bool = False
 
-    def targets(self, rate: int) -> TargetGenerator:
-        """The targets of a model whose truth is thinned to every ``rate``-th pixel."""
-        return PaddedTargets(0, cell=rate) if self.padding_is_wall else SemanticTargets()
+    def targets(self, stride: int) -> TargetGenerator:
+        """The targets for a model that is trained on every ``stride``-th pixel of the ground truth."""
+        return PaddedTargets(0, stride) if self.padding_is_wall else SemanticTargets()
 
 
 @dataclass(frozen=True, slots=True)
 class LegacyDeepLabVoc:
-    """S3, Pytorch-Deeplab.
+    """Bugs of Pytorch-Deeplab.
 
-    ``duplicate_parameters``: its optimizer lists a weight of the backbone once for every module around it up to the
-    stage, so that one step moves it three times, in a shortcut four times, and the first convolution once.
+    ``duplicate_parameters``: a weight of the backbone is in the optimizer once per module that contains it, up to its
+    stage. One step updates it three times (four times in a shortcut, once in the first convolution). Here
+    ``RepeatedSGD`` makes as many updates per step, with one gradient and one momentum buffer.
     """
 
     duplicate_parameters: bool = False
 
     def repeats(self) -> tuple[tuple[str, int], ...]:
-        """How parameters begin that are moved more than once a step, and how often; the first that fits counts."""
+        """Prefixes of parameter names and their updates per step; the first that fits counts, without one it is 1."""
         if not self.duplicate_parameters:
             return ()
         stages = [f"backbone.layer{number}" for number in (1, 2, 3, 4)]
@@ -53,56 +63,67 @@ class LegacyDeepLabVoc:
 
 @dataclass(frozen=True, slots=True)
 class LegacyTutorial:
-    """S4, semantic-segmentation-tutorial-pytorch.
+    """Bugs of semantic-segmentation-tutorial-pytorch.
 
-    ``constant_rate``: its cosine took the loss for the epoch, so that the rate stayed within 0.1 % of the first one.
-    ``never_flips``: the coin for flips always fell on the same side. ``stray_blobs``: what ``CopyBlob`` moves out of
-    an image comes in again on the far side, or piles up on the last row or column.
+    ``constant_lr``: the cosine schedule is called with the loss instead of the epoch, so the learning rate stays
+    within 0.1 % of its first value. Here the schedule ends where it starts.
+
+    ``never_flips``: the random number that decides about flips is always on the same side. Here the flip probability
+    is 0.
+
+    ``wrapping_blobs``: the part of a blob that ``CopyBlob`` moves out of the image enters again on the opposite side,
+    or is collected in the last row or column. Here ``CopyBlob`` has ``wrap_around`` on.
     """
 
-    constant_rate: bool = False
+    constant_lr: bool = False
     never_flips: bool = False
-    stray_blobs: bool = False
+    wrapping_blobs: bool = False
 
     @property
-    def final_rate(self) -> float:
-        """The share of the rate that the cosine ends with."""
-        return 1.0 if self.constant_rate else 0.0
+    def final_lr_factor(self) -> float:
+        """The factor of the learning rate at the end of the cosine schedule."""
+        return 1.0 if self.constant_lr else 0.0
 
     @property
-    def flip(self) -> float:
-        """How often an image is flipped."""
+    def flip_probability(self) -> float:
+        """The probability of a horizontal flip."""
         return 0.0 if self.never_flips else 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class LegacyPanopticDeepLab:
-    """S5, panoptic-deeplab.
+    """Bugs of panoptic-deeplab.
 
-    ``crowd_centers``: crowds of things were given a center, its bell in the heat map, and offsets. ``void_is_road``:
-    what has no class was written and scored as class 0, "road" in Cityscapes.
+    ``crowd_centers``: crowd segments of things are trained with a center, a peak in the heatmap and offsets. Here
+    ``PanopticTargets`` has ``crowd_centers`` on.
+
+    ``void_is_road``: pixels without a predicted class are written and scored as class 0, which is "road" in
+    Cityscapes. Here ``VoidAsFirst`` does that with the predictions of the decoder.
     """
 
     crowd_centers: bool = False
     void_is_road: bool = False
 
     def decoder(self, decoder: Decoder) -> Decoder:
-        """``decoder``, with its void as the mistake has it."""
+        """``decoder``, or with the bug a decoder around it."""
         return VoidAsFirst(decoder) if self.void_is_road else decoder
 
 
 @dataclass(slots=True)
 class PaddedTargets:
-    """The class of every pixel; beyond an image, rounded up to whole cells of ``cell`` pixels, ``class_index``."""
+    """Semantic targets in which all pixels outside an image have the class ``class_index``.
+
+    Height and width of the image are first rounded up to multiples of ``stride`` pixels.
+    """
 
     class_index: int
-    cell: int = 1
+    stride: int = 1
 
     def __call__(self, samples: Sequence[Sample], size: tuple[int, int], labels: LabelSpace) -> Targets:
-        """uint8 [N, H, W], 255 = ignored."""
+        """Class indices, uint8 [N, H, W]; 255 is ignored."""
         targets = SemanticTargets()(samples, size, labels)
         for classes, sample in zip(targets.semantic, samples, strict=True):
-            height, width = (-(-side // self.cell) * self.cell for side in sample.map.shape)
+            height, width = (-(-side // self.stride) * self.stride for side in sample.map.shape)
             classes[height:] = self.class_index
             classes[:, width:] = self.class_index
         return targets
@@ -110,21 +131,22 @@ class PaddedTargets:
 
 @dataclass(slots=True)
 class VoidAsFirst:
-    """What ``decoder`` says, but the void of panoptic maps belongs to the segment of class 0."""
+    """The predictions of ``decoder``, in which void pixels of panoptic maps belong to the segment of class 0."""
 
     decoder: Decoder
 
     def __call__(
         self, output: Any, sizes: tuple[tuple[int, int], ...], padded: tuple[int, int], labels: LabelSpace
     ) -> list[Prediction]:
-        """One prediction an image."""
-        return [_filled(found) for found in self.decoder(output, sizes, padded, labels)]
+        """One prediction per image."""
+        return [_without_void(prediction) for prediction in self.decoder(output, sizes, padded, labels)]
 
 
-def _filled(found: Prediction) -> Prediction:
-    if found.panoptic is None or not (found.panoptic < 0).any():
-        return found
-    panoptic = np.maximum(found.panoptic, 0)
-    score = next((segment.score for segment in found.segments if segment.id == 0), float("nan"))
+def _without_void(prediction: Prediction) -> Prediction:
+    if prediction.panoptic is None or not (prediction.panoptic < 0).any():
+        return prediction
+    panoptic = np.maximum(prediction.panoptic, 0)
+    score = next((segment.score for segment in prediction.segments if segment.id == 0), float("nan"))
     first = PredictedSegment(0, 0, int((panoptic == 0).sum()), score)
-    return replace(found, panoptic=panoptic, segments=(first, *(s for s in found.segments if s.id != 0)))
+    others = (segment for segment in prediction.segments if segment.id != 0)
+    return replace(prediction, panoptic=panoptic, segments=(first, *others))

@@ -1,36 +1,40 @@
-"""CamVid, 11 classes, 480x360, from random weights."""
+"""CamVid, 11 classes, 480x360 pixels: models trained from scratch, without pretrained weights."""
 
 from __future__ import annotations
 
 from segwright.contracts import InputContract
 from segwright.data.augmentation.crop import Compose, CropStage, ProgressiveCrop, RandomCrop
-from segwright.data.augmentation.geometry import ScaleRange
 from segwright.data.augmentation.mixing import ClassMix, PasteClasses, PasteInstances
 from segwright.data.augmentation.photometric import ColorJitter, Erase
+from segwright.data.augmentation.scale import ScaleRange
 from segwright.data.datasets.camvid import CamVid
 from segwright.data.loading.sampling import ClassUniformSampling, RareClassSampling
 from segwright.decode.argmax import Argmax
-from segwright.losses.pixel import AuxiliaryLoss, BoundaryCrossEntropy, CrossEntropy, Dice, SumOfLosses
+from segwright.losses.combination import AuxiliaryLoss, SumOfLosses
+from segwright.losses.pixel import BoundaryCrossEntropy, CrossEntropy, Dice
 from segwright.models.backbones.timm import TimmConfig
 from segwright.models.ddrnet import DDRNetConfig
 from segwright.models.small_fpn import SmallFPNConfig
 from segwright.models.unet import UNetConfig
-from segwright.recipe import Optim, Recipe, Training
+from segwright.recipe import Recipe, Training
+from segwright.training.optimizers import SGD, AdamW, Muon
 from segwright.training.schedule import Cosine, OneCycle, Poly
 
-# 1 / sqrt(share of the pixels of train), scaled to a mean of 1 over them, in class order.
+# 1 / sqrt(fraction of the training pixels) per class, scaled to a mean of 1 over these pixels.
 WEIGHTS = (0.88, 0.75, 3.63, 0.64, 1.7, 1.15, 3.32, 3.39, 1.49, 4.5, 6.66)
 SMALL = ("pole", "sign_symbol", "fence", "pedestrian", "bicyclist")
 RARE = ("pole", "sign_symbol", "fence", "pedestrian", "bicyclist", "bicyclist")
 
 
 def quick() -> Recipe:
-    """Ten minutes on two CPU cores, nothing pretrained.
+    """Semantic segmentation in ten minutes on two CPU cores, trained from scratch.
 
     segwright train camvid.quick --data CAMVID --out runs/camvid
 
-    Begins at half resolution and ends in full; half of the draws look for a rare class, and half of the
-    images get pixels of small classes pasted in. Figures: benchmarks/results.md.
+    Training starts at half resolution and ends at full resolution. Half of the crops are taken around a rare class.
+    Pixels of small classes are pasted into half of the images.
+
+    Measured: 58.7 % val mIoU, the median of three seeds.
     """
     stages = (
         CropStage((176, 240), (0.4, 0.7), until=0.5),
@@ -41,14 +45,16 @@ def quick() -> Recipe:
     return Recipe(
         name="camvid.quick",
         data=CamVid(),
-        sampling=RareClassSampling(RARE, share=0.5),
+        sampling=RareClassSampling(RARE, probability=0.5),
         augmentation=PasteClasses(Compose((ProgressiveCrop(stages), colors)), SMALL, probability=0.5),
         input=InputContract(mean=(107.0,) * 3, std=(74.0,) * 3, fill_value=(107.0,) * 3, multiple=8),
         model=SmallFPNConfig(),
-        loss=SumOfLosses((CrossEntropy(WEIGHTS, reduced=True), Dice(0.5, reduced=True))),
+        loss=SumOfLosses(
+            (CrossEntropy(WEIGHTS, at_output_resolution=True), Dice(0.5, at_output_resolution=True))
+        ),
         decoder=Argmax(),
         schedule=Cosine(warmup=0.1),
-        optim=Optim("muon", lr=2e-3, weight_decay=0.02, momentum=0.95, betas=(0.9, 0.99)),
+        optim=Muon(lr=2e-3, weight_decay=0.02, momentum=0.95, betas=(0.9, 0.99)),
         training=Training(
             steps=1400, batch=4, ema=0.985, channels_last=True, evaluate_every=0.5, save_every=0.1
         ),
@@ -56,9 +62,11 @@ def quick() -> Recipe:
 
 
 def quick_held_out() -> Recipe:
-    """``quick`` on the first two thirds of train; ``held_out_third`` evaluates the rest.
+    """``quick`` on the first two thirds of train; ``--split held_out`` evaluates on the last third.
 
     segwright train camvid.quick_held_out --data CAMVID --out runs/camvid_held_out
+
+    Measured: 54.6 % val mIoU, 49.2 % on the held-out third.
     """
     recipe = quick()
     recipe.name = "camvid.quick_held_out"
@@ -67,7 +75,7 @@ def quick_held_out() -> Recipe:
 
 
 def unet_resnet34() -> Recipe:
-    """U-Net on ResNet-34 from random weights, for one GPU.
+    """U-Net on ResNet-34, trained from scratch on one GPU.
 
     segwright train camvid.unet_resnet34 --data CAMVID --out runs/camvid
     """
@@ -76,23 +84,24 @@ def unet_resnet34() -> Recipe:
     return Recipe(
         name="camvid.unet_resnet34",
         data=CamVid(),
-        sampling=RareClassSampling(RARE, share=0.3),
+        sampling=RareClassSampling(RARE, probability=0.3),
         augmentation=PasteClasses(Compose((view, colors)), SMALL, probability=0.3),
         model=UNetConfig(TimmConfig("resnet34")),
         loss=SumOfLosses((CrossEntropy(WEIGHTS), Dice(weight=0.5))),
         decoder=Argmax(),
         schedule=Poly(0.9, warmup=0.05),
-        optim=Optim("adamw", lr=1e-3, weight_decay=0.05),
+        optim=AdamW(lr=1e-3, weight_decay=0.05),
         training=Training(steps=12000, batch=16, ema=0.999, evaluate_every=0.05, save_every=0.05),
     )
 
 
 def ddrnet() -> Recipe:
-    """DDRNet-23-slim (Hong et al. 2021), a fast network for CPUs and small devices, from random weights, for one GPU.
+    """DDRNet-23-slim (Hong et al. 2021), a fast network for CPUs and small devices, trained from scratch on one GPU.
 
     segwright train camvid.ddrnet --data CAMVID --out runs/camvid_ddrnet
 
-    Edges weigh more, rare classes and pasted objects come more often, patches are erased.
+    Pixels near class boundaries have a larger weight in the loss. Against class imbalance, half of the crops are taken
+    around a class drawn uniformly, and objects of small classes are pasted. Random patches are erased.
     """
     crop = RandomCrop((352, 480), ScaleRange(0.5, 2.0, logarithmic=True))
     changes = (crop, ColorJitter(0.2, 0.3, 0.3, hue=0.03, cast=0.08), Erase(probability=0.3))
@@ -100,12 +109,12 @@ def ddrnet() -> Recipe:
         name="camvid.ddrnet",
         data=CamVid(),
         sampling=ClassUniformSampling(0.5),
-        augmentation=PasteInstances(ClassMix(Compose(changes), 0.3), SMALL, least=30, probability=0.3),
+        augmentation=PasteInstances(ClassMix(Compose(changes), 0.3), SMALL, min_area=30, probability=0.3),
         model=DDRNetConfig(),
         loss=SumOfLosses((BoundaryCrossEntropy(class_weights=WEIGHTS), AuxiliaryLoss(CrossEntropy(WEIGHTS)))),
         decoder=Argmax(),
         schedule=OneCycle(peak=0.15),
-        optim=Optim("sgd", lr=0.05, momentum=0.9, weight_decay=5e-4, nesterov=True),
+        optim=SGD(lr=0.05, momentum=0.9, weight_decay=5e-4, nesterov=True),
         training=Training(
             steps=12000, batch=16, clip_norm=5.0, ema=0.999, evaluate_every=0.05, save_every=0.05
         ),

@@ -1,49 +1,54 @@
-"""Cityscapes, 19 classes, 2048x1024: pytorch-segmentation-toolbox (S1), semantic networks of S5, one of today.
+"""Cityscapes, 19 classes, 2048x1024 pixels: PSPNet and DeepLabV3 of pytorch-segmentation-toolbox, DeepLabV3+ and OCR.
 
-S1: SGD with momentum 0.9, rate 0.01, decay 5e-4 on everything, poly 0.9, 40,000 steps of 8 crops of 769x769, no other
-augmentation than scale and flip; images BGR 0..255 minus the mean. The backbone began from ImageNet weights of the
-deep stem (``resnet101-imagenet.pth``): ``--set model.backbone.weights=FILE``. 17 hours on four Titan V.
+Settings of the toolbox: SGD with momentum 0.9, learning rate 0.01 and polynomial decay (power 0.9), weight decay 5e-4
+on all parameters, 40,000 steps of 8 crops of 769x769. Random scale and horizontal flip are the only augmentation.
+Images are BGR 0..255 minus the mean. The backbone starts from ImageNet weights for the deep stem
+(``resnet101-imagenet.pth``): ``--set model.backbone.weights=FILE``. The training took 17 hours on four Titan V.
 """
 
 from __future__ import annotations
 
 from segwright.contracts import InputContract, Loss, ModelConfig
 from segwright.data.augmentation.crop import Compose, RandomCrop
-from segwright.data.augmentation.geometry import ScaleRange
 from segwright.data.augmentation.photometric import ColorJitter
+from segwright.data.augmentation.scale import ScaleRange
 from segwright.data.datasets.cityscapes import Cityscapes
 from segwright.data.loading.sampling import ClassUniformSampling
 from segwright.decode.argmax import Argmax
 from segwright.importers.description import caffe_contract
+from segwright.losses.combination import AuxiliaryLoss, SumOfLosses
 from segwright.losses.mining import OHEM, TopK
-from segwright.losses.pixel import AuxiliaryLoss, CrossEntropy, SumOfLosses
+from segwright.losses.pixel import CrossEntropy
 from segwright.models.backbones.mnasnet import MNASNetConfig
 from segwright.models.backbones.resnet import ResNetConfig
-from segwright.models.backbones.timm import Backbone
 from segwright.models.backbones.xception import XceptionConfig
 from segwright.models.deeplab_v3 import DeepLabV3Config
 from segwright.models.deeplab_v3plus import DeepLabV3PlusConfig
 from segwright.models.layers.aspp import ASPPConfig
+from segwright.models.layers.features import Backbone
 from segwright.models.layers.norm_config import Norm
 from segwright.models.layers.segmenter import AuxiliaryHeadConfig
 from segwright.models.ocr import OCRConfig
 from segwright.models.pspnet import PSPNetConfig
-from segwright.recipe import Optim, Recipe, Training
+from segwright.recipe import Recipe, Training
+from segwright.training.optimizers import SGD
 from segwright.training.schedule import Poly
 
-INSIDE, AFTER = Norm("inplace", activation="relu"), Norm("inplace", activation="leaky_relu")
+BACKBONE_NORM, HEAD_NORM = Norm("inplace", activation="relu"), Norm("inplace", activation="leaky_relu")
 
 
 def pspnet_r101() -> Recipe:
-    """PSPNet on ResNet-101 (Zhao et al. 2017), S1: published 78.30 % val mIoU, single scale.
+    """PSPNet on ResNet-101 (Zhao et al. 2017), as in the toolbox.
 
     torchrun --nproc-per-node 4 -m segwright train cityscapes.pspnet_r101 --data CITYSCAPES
+
+    Published: 78.30 % val mIoU, single scale.
     """
     return _recipe("cityscapes.pspnet_r101", _pspnet(), CrossEntropy(align_corners=True))
 
 
 def pspnet_r101_ohem() -> Recipe:
-    """``pspnet_r101`` with the hardest pixels alone, S1's ``--ohem``: published none.
+    """``pspnet_r101`` trained on the hardest pixels only (OHEM), the toolbox's ``--ohem``.
 
     torchrun --nproc-per-node 4 -m segwright train cityscapes.pspnet_r101_ohem --data CITYSCAPES
     """
@@ -51,15 +56,17 @@ def pspnet_r101_ohem() -> Recipe:
 
 
 def deeplabv3_r101() -> Recipe:
-    """DeepLabV3 on ResNet-101 (Chen et al. 2017), S1: published 78.90 % val mIoU, single scale.
+    """DeepLabV3 on ResNet-101 (Chen et al. 2017), as in the toolbox.
 
     torchrun --nproc-per-node 4 -m segwright train cityscapes.deeplabv3_r101 --data CITYSCAPES
+
+    Published: 78.90 % val mIoU, single scale.
     """
     return _recipe("cityscapes.deeplabv3_r101", _deeplabv3(), CrossEntropy(align_corners=True))
 
 
 def deeplabv3_r101_ohem() -> Recipe:
-    """``deeplabv3_r101`` with the hardest pixels alone, S1's ``--ohem``: published none.
+    """``deeplabv3_r101`` trained on the hardest pixels only (OHEM), the toolbox's ``--ohem``.
 
     torchrun --nproc-per-node 4 -m segwright train cityscapes.deeplabv3_r101_ohem --data CITYSCAPES
     """
@@ -67,11 +74,11 @@ def deeplabv3_r101_ohem() -> Recipe:
 
 
 def ocr_hrnet48() -> Recipe:
-    """Object context on HRNet-W48 (Yuan et al. 2020), which no ancestor has: published none.
+    """OCR, object-contextual representations, on HRNet-W48 (Yuan et al. 2020).
 
     torchrun --nproc-per-node 4 -m segwright train cityscapes.ocr_hrnet48 --data CITYSCAPES
 
-    Half of the crops show a class, every one as often (Zhu et al. 2019).
+    Half of the crops are taken around a class drawn uniformly (Zhu et al. 2019).
     """
     return Recipe(
         name="cityscapes.ocr_hrnet48",
@@ -79,18 +86,20 @@ def ocr_hrnet48() -> Recipe:
         sampling=ClassUniformSampling(0.5),
         augmentation=Compose((RandomCrop((512, 1024), ScaleRange(0.5, 2.0)), ColorJitter(0.25, 0.25, 0.25))),
         model=OCRConfig(),
-        loss=CrossEntropy(auxiliary=0.4),
+        loss=CrossEntropy(auxiliary_weight=0.4),
         decoder=Argmax(),
         schedule=Poly(0.9),
-        optim=Optim("sgd", lr=1e-2, weight_decay=5e-4),
+        optim=SGD(lr=1e-2, weight_decay=5e-4),
         training=Training(steps=120_000, batch=12, evaluate_every=0.05, save_every=0.05),
     )
 
 
 def deeplabv3plus_xception65() -> Recipe:
-    """DeepLabV3+ on Xception-65 (Chen et al. 2018), S5 with Detectron2: published 80.1 % val mIoU.
+    """DeepLabV3+ on Xception-65 (Chen et al. 2018), as in panoptic-deeplab with Detectron2.
 
     torchrun --nproc-per-node 8 -m segwright train cityscapes.deeplabv3plus_xception65 --data CITYSCAPES
+
+    Published: 80.1 % val mIoU.
     """
     recipe = _plus("deeplabv3plus_xception65", XceptionConfig(output_stride=16), rates=(6, 12, 18))
     recipe.input = InputContract(mean=(128.0,) * 3, std=(128.0,) * 3, fill_value=(128.0,) * 3)
@@ -98,7 +107,7 @@ def deeplabv3plus_xception65() -> Recipe:
 
 
 def deeplabv3plus_mnasnet() -> Recipe:
-    """DeepLabV3+ on MNASNet 1.0 (Tan et al. 2019), S5's lightest backbone: published none.
+    """DeepLabV3+ on MNASNet 1.0 (Tan et al. 2019), the lightest backbone of panoptic-deeplab.
 
     torchrun --nproc-per-node 8 -m segwright train cityscapes.deeplabv3plus_mnasnet --data CITYSCAPES
     """
@@ -115,28 +124,30 @@ def _recipe(name: str, model: ModelConfig, loss: Loss) -> Recipe:
         loss=loss,
         decoder=Argmax(),
         schedule=Poly(0.9),
-        optim=Optim("sgd", lr=1e-2, weight_decay=5e-4, decay_norm_and_bias=True),
+        optim=SGD(lr=1e-2, weight_decay=5e-4, decay_norm_and_bias=True),
         training=Training(steps=40_000, batch=8, evaluate_every=0.1, save_every=0.05),
     )
 
 
 def _pspnet() -> PSPNetConfig:
-    """S1's network."""
-    return PSPNetConfig(_backbone(), align_corners=True, pools_first=True, norm=AFTER, auxiliary=_auxiliary())
+    """The toolbox's network."""
+    return PSPNetConfig(
+        _backbone(), align_corners=True, pooled_first=True, norm=HEAD_NORM, auxiliary=_auxiliary()
+    )
 
 
 def _deeplabv3() -> DeepLabV3Config:
-    """S1's network."""
-    atrous = ASPPConfig(projected=512, dropout=0.1, whole_maps=True, pool_first=True)
-    return DeepLabV3Config(_backbone(), atrous, hidden=0, norm=AFTER, auxiliary=_auxiliary())
+    """The toolbox's network."""
+    atrous = ASPPConfig(out_channels=512, dropout=0.1, spatial_dropout=True, pooled_first=True)
+    return DeepLabV3Config(_backbone(), atrous, hidden_channels=0, norm=HEAD_NORM, auxiliary=_auxiliary())
 
 
 def _backbone() -> ResNetConfig:
-    return ResNetConfig(101, output_stride=8, dilation="all", stem="deep", ceil_mode=True, norm=INSIDE)
+    return ResNetConfig(101, output_stride=8, dilation="all", stem="deep", ceil_mode=True, norm=BACKBONE_NORM)
 
 
 def _auxiliary() -> tuple[AuxiliaryHeadConfig, ...]:
-    return (AuxiliaryHeadConfig(bias=True, norm=AFTER),)
+    return (AuxiliaryHeadConfig(bias=True, norm=HEAD_NORM),)
 
 
 def _hardest() -> SumOfLosses:
@@ -145,7 +156,7 @@ def _hardest() -> SumOfLosses:
 
 
 def _plus(name: str, backbone: Backbone, rates: tuple[int, ...]) -> Recipe:
-    """S5's semantic training, with the hardest fifth of the pixels."""
+    """The semantic training of panoptic-deeplab; its loss is the mean over the hardest 20 % of the pixels."""
     return Recipe(
         name=f"cityscapes.{name}",
         data=Cityscapes(),
@@ -154,6 +165,6 @@ def _plus(name: str, backbone: Backbone, rates: tuple[int, ...]) -> Recipe:
         loss=TopK(0.2, of="all", align_corners=True),
         decoder=Argmax(),
         schedule=Poly(0.9),
-        optim=Optim("sgd", lr=1e-2, weight_decay=1e-4),
+        optim=SGD(lr=1e-2, weight_decay=1e-4),
         training=Training(steps=90_000, batch=16, evaluate_every=0.1, save_every=0.05),
     )

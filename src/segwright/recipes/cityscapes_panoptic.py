@@ -1,11 +1,14 @@
-"""Cityscapes, 8 classes of things and 11 of stuff: Panoptic-DeepLab (Cheng et al., CVPR 2020), the recipes of S5.
+"""Cityscapes, 8 thing classes and 11 stuff classes: Panoptic-DeepLab (Cheng et al. 2020), as in panoptic-deeplab.
 
-Adam without decay, poly 0.9 over 90,000 steps; scale and flip; the hardest fifth of the pixels, heat map times 200,
-offsets times 0.01. S5's own code: rate 5e-5, 8 crops of 1025x2049 with padding on four sides. With Detectron2: rate
-1e-3, 32 crops of 512x1024. ImageNet weights: ``--set model.backbone.weights=FILE``. Hours were not published.
+Adam without weight decay and polynomial decay (power 0.9) over 90,000 steps. Random scale and horizontal flip are the
+only augmentation. The semantic loss is the mean over the hardest 20 % of the pixels; the loss of the center heatmap is
+weighted by 200, that of the offsets by 0.01. The project's own code uses learning rate 5e-5 and 8 crops of 1025x2049,
+padded on all four sides. Its Detectron2 version (``deeplab_d2_...``) uses learning rate 1e-3 and 32 crops of 512x1024.
+ImageNet weights for the backbone: ``--set model.backbone.weights=FILE``. Training times were not published.
 
-Scores are those published for val, at one scale: PQ, SQ, RQ and AP (by class score, by class score times heat) in
-percent, then mIoU. ``data.truth=panoptic`` trains on the files of createPanopticImgs, which hold the same segments.
+Published scores are for val at a single scale: PQ, SQ, RQ and AP in percent, then mIoU. Where there are two values of
+AP, the first ranks segments by class score, the second by class score times heatmap score. ``data.truth=panoptic``
+trains on the files of createPanopticImgs, which contain the same segments.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from dataclasses import replace
 
 from segwright.contracts import InputContract
 from segwright.data.augmentation.crop import RandomCrop
-from segwright.data.augmentation.geometry import ScaleRange, ShortEdge
+from segwright.data.augmentation.scale import ScaleRange, ShortEdge
 from segwright.data.datasets.cityscapes import Cityscapes
 from segwright.data.loading.targets import PanopticTargets, SemanticTargets
 from segwright.decode.argmax import Argmax
@@ -26,14 +29,15 @@ from segwright.losses.mining import TopK
 from segwright.models.backbones.hrnet import HRNetConfig
 from segwright.models.backbones.mobilenet_v2 import MobileNetV2Config
 from segwright.models.backbones.resnet import ResNetConfig
-from segwright.models.backbones.timm import Backbone
 from segwright.models.backbones.xception import XceptionConfig
 from segwright.models.layers.aspp import ASPPConfig
-from segwright.models.layers.decoder import RATES, ConvStack, DecoderBranch, strides_to_4
+from segwright.models.layers.decoder import ATROUS_RATES, ConvStack, DecoderBranch, strides_to_4
+from segwright.models.layers.features import Backbone
 from segwright.models.layers.norm_config import Norm
 from segwright.models.panoptic_deeplab import PanopticDeepLabConfig
-from segwright.recipe import Optim, Recipe, Training
+from segwright.recipe import Recipe, Training
 from segwright.recipes._upstream_bugs import LegacyPanopticDeepLab
+from segwright.training.optimizers import SGD, Adam
 from segwright.training.schedule import Poly
 
 GRAY = InputContract(mean=(128.0,) * 3, std=(128.0,) * 3, fill_value=(128.0,) * 3)
@@ -41,19 +45,23 @@ EDGES = (512, 640, 704, 832, 896, 1024, 1152, 1216, 1344, 1408, 1536, 1664, 1728
 
 
 def deeplab_r50_os32() -> Recipe:
-    """Panoptic-DeepLab on ResNet-50, S5: published 59.8 PQ, 80.0 SQ, 73.5 RQ, 26.9 / 28.3 AP, 78.6 % mIoU.
+    """Panoptic-DeepLab on ResNet-50.
 
     torchrun --nproc-per-node 4 -m segwright train cityscapes_panoptic.deeplab_r50_os32 --data CITYSCAPES
 
-    Its report has 59.0 PQ, 24.5 AP and 79.1 % mIoU with ``model.instance.hidden=128``.
+    The paper of the project reports 59.0 PQ, 24.5 AP and 79.1 % mIoU with ``model.instance.hidden_channels=128``.
+
+    Published: 59.8 PQ, 80.0 SQ, 73.5 RQ, 26.9 / 28.3 AP, 78.6 % mIoU.
     """
     return _recipe("deeplab_r50_os32", _network(ResNetConfig(50, norm=NORM)))
 
 
 def deeplab_r50_os32_legacy() -> Recipe:
-    """``deeplab_r50_os32`` with S5's crowds that have centers and its void that is road: published 59.8 PQ.
+    """``deeplab_r50_os32`` with the project's bugs: crowds have centers, and void is predicted as road.
 
     torchrun --nproc-per-node 4 -m segwright train cityscapes_panoptic.deeplab_r50_os32_legacy --data CITYSCAPES
+
+    Published: 59.8 PQ.
     """
     recipe, legacy = deeplab_r50_os32(), LegacyPanopticDeepLab(crowd_centers=True, void_is_road=True)
     recipe.name += "_legacy"
@@ -63,7 +71,7 @@ def deeplab_r50_os32_legacy() -> Recipe:
 
 
 def deeplab_r50_os32_foreground() -> Recipe:
-    """Panoptic-DeepLab on ResNet-50 with the foreground head that S5 proposed: published none.
+    """Panoptic-DeepLab on ResNet-50 with the foreground head that the project proposed.
 
     torchrun --nproc-per-node 4 -m segwright train cityscapes_panoptic.deeplab_r50_os32_foreground --data CITYSCAPES
     """
@@ -73,7 +81,7 @@ def deeplab_r50_os32_foreground() -> Recipe:
 
 
 def deeplab_r50_os16() -> Recipe:
-    """Panoptic-DeepLab on ResNet-50 at output stride 16, S5: published none.
+    """Panoptic-DeepLab on ResNet-50 at output stride 16.
 
     torchrun --nproc-per-node 4 -m segwright train cityscapes_panoptic.deeplab_r50_os16 --data CITYSCAPES
     """
@@ -82,7 +90,7 @@ def deeplab_r50_os16() -> Recipe:
 
 
 def deeplab_r50_os16_semantic() -> Recipe:
-    """The semantic branch of Panoptic-DeepLab on ResNet-50, S5: published none.
+    """The semantic branch of Panoptic-DeepLab on ResNet-50 at output stride 16.
 
     torchrun --nproc-per-node 4 -m segwright train cityscapes_panoptic.deeplab_r50_os16_semantic --data CITYSCAPES
     """
@@ -95,103 +103,126 @@ def deeplab_r50_os16_semantic() -> Recipe:
 
 
 def deeplab_r101_os32() -> Recipe:
-    """Panoptic-DeepLab on ResNet-101, S5: published 60.3 PQ, 80.8 SQ, 73.6 RQ, 27.7 / 30.2 AP, 78.4 % mIoU.
+    """Panoptic-DeepLab on ResNet-101.
 
     torchrun --nproc-per-node 8 -m segwright train cityscapes_panoptic.deeplab_r101_os32 --data CITYSCAPES
+
+    Published: 60.3 PQ, 80.8 SQ, 73.6 RQ, 27.7 / 30.2 AP, 78.4 % mIoU.
     """
     return _recipe("deeplab_r101_os32", _network(ResNetConfig(101, norm=NORM)))
 
 
 def deeplab_x101_os32() -> Recipe:
-    """Panoptic-DeepLab on ResNeXt-101 32x8d, S5: published 61.4 PQ, 80.8 SQ, 74.9 RQ, 28.9 / 30.3 AP, 79.6 % mIoU.
+    """Panoptic-DeepLab on ResNeXt-101 32x8d.
 
     torchrun --nproc-per-node 8 -m segwright train cityscapes_panoptic.deeplab_x101_os32 --data CITYSCAPES
+
+    Published: 61.4 PQ, 80.8 SQ, 74.9 RQ, 28.9 / 30.3 AP, 79.6 % mIoU.
     """
-    return _recipe("deeplab_x101_os32", _network(ResNetConfig(101, groups=32, group_width=8, norm=NORM)))
+    return _recipe("deeplab_x101_os32", _network(ResNetConfig(101, groups=32, width_per_group=8, norm=NORM)))
 
 
 def deeplab_x65_os32() -> Recipe:
-    """Panoptic-DeepLab on Xception-65, S5: published 61.8 PQ, 81.1 SQ, 75.2 RQ, 30.9 / 31.7 AP, 79.6 % mIoU.
+    """Panoptic-DeepLab on Xception-65.
 
     torchrun --nproc-per-node 8 -m segwright train cityscapes_panoptic.deeplab_x65_os32 --data CITYSCAPES
+
+    Published: 61.8 PQ, 81.1 SQ, 75.2 RQ, 30.9 / 31.7 AP, 79.6 % mIoU.
     """
     network = _network(XceptionConfig(norm=XCEPTION_NORM), norm=XCEPTION_NORM)
     return _recipe("deeplab_x65_os32", network, lr=5e-4, input=XCEPTION_CONTRACT)
 
 
 def deeplab_mobilenet_v2_os32() -> Recipe:
-    """Panoptic-DeepLab on MobileNetV2, S5: published 55.1 PQ, 79.4 SQ, 68.0 RQ, 20.6 / 23.3 AP, 75.8 % mIoU.
+    """Panoptic-DeepLab on MobileNetV2.
 
     torchrun --nproc-per-node 4 -m segwright train cityscapes_panoptic.deeplab_mobilenet_v2_os32 --data CITYSCAPES
+
+    Published: 55.1 PQ, 79.4 SQ, 68.0 RQ, 20.6 / 23.3 AP, 75.8 % mIoU.
     """
     network = _network(MobileNetV2Config(norm=NORM.then("relu6")))
     return _recipe("deeplab_mobilenet_v2_os32", network, lr=1e-4, batch=16)
 
 
 def deeplab_h48_os4() -> Recipe:
-    """Panoptic-DeepLab on HRNet-W48, S5: published 63.4 PQ, 81.5 SQ, 76.7 RQ, 29.9 / 29.6 AP, 80.9 % mIoU.
+    """Panoptic-DeepLab on HRNet-W48.
 
     torchrun --nproc-per-node 8 -m segwright train cityscapes_panoptic.deeplab_h48_os4 --data CITYSCAPES
+
+    Published: 63.4 PQ, 81.5 SQ, 76.7 RQ, 29.9 / 29.6 AP, 80.9 % mIoU.
     """
     return _recipe("deeplab_h48_os4", _network(HRNetConfig(48, align_corners=True, norm=NORM)))
 
 
 def deeplab_d2_r52_separable() -> Recipe:
-    """Separable Panoptic-DeepLab on ResNet-52, Detectron2: published 60.3 PQ, 81.0 SQ, 73.2 RQ, 32.1 AP, 78.7 % mIoU.
+    """Separable Panoptic-DeepLab on ResNet-52, Detectron2 version.
 
     torchrun --nproc-per-node 8 -m segwright train cityscapes_panoptic.deeplab_d2_r52_separable --data CITYSCAPES
+
+    Published: 60.3 PQ, 81.0 SQ, 73.2 RQ, 32.1 AP, 78.7 % mIoU.
     """
     backbone = ResNetConfig(50, output_stride=16, dilation="all", multi_grid=(1, 2, 4), stem="deep")
     return _detectron2("deeplab_d2_r52_separable", backbone, separable=True)
 
 
 def deeplab_d2_x65() -> Recipe:
-    """Panoptic-DeepLab on Xception-65, Detectron2: published 62.6 PQ, 81.5 SQ, 75.7 RQ, 32.8 AP, 79.4 % mIoU.
+    """Panoptic-DeepLab on Xception-65, Detectron2 version.
 
     torchrun --nproc-per-node 8 -m segwright train cityscapes_panoptic.deeplab_d2_x65 --data CITYSCAPES
+
+    Published: 62.6 PQ, 81.5 SQ, 75.7 RQ, 32.8 AP, 79.4 % mIoU.
     """
     return _detectron2("deeplab_d2_x65", XceptionConfig(output_stride=16), input=GRAY)
 
 
 def deeplab_d2_x65_separable() -> Recipe:
-    """Separable Panoptic-DeepLab on Xception-65, Detectron2: published 61.4 PQ, 81.4 SQ, 74.3 RQ, 32.6 AP, 79.8 % mIoU.
+    """Separable Panoptic-DeepLab on Xception-65, Detectron2 version.
 
     torchrun --nproc-per-node 8 -m segwright train cityscapes_panoptic.deeplab_d2_x65_separable --data CITYSCAPES
+
+    Published: 61.4 PQ, 81.4 SQ, 74.3 RQ, 32.6 AP, 79.8 % mIoU.
     """
     backbone = XceptionConfig(output_stride=16)
     return _detectron2("deeplab_d2_x65_separable", backbone, separable=True, input=GRAY)
 
 
 def deeplab_d2_h48() -> Recipe:
-    """Panoptic-DeepLab on HRNet-W48, Detectron2: published 63.3 PQ, 82.2 SQ, 76.0 RQ, 35.9 AP, 80.3 % mIoU.
+    """Panoptic-DeepLab on HRNet-W48, Detectron2 version.
 
     torchrun --nproc-per-node 8 -m segwright train cityscapes_panoptic.deeplab_d2_h48 --data CITYSCAPES
+
+    Published: 63.3 PQ, 82.2 SQ, 76.0 RQ, 35.9 AP, 80.3 % mIoU.
     """
     return _detectron2("deeplab_d2_h48", HRNetConfig(48, align_corners=True), deepest=32)
 
 
 def deeplab_d2_h48_separable() -> Recipe:
-    """Separable Panoptic-DeepLab on HRNet-W48, Detectron2: published 63.4 PQ, 81.9 SQ, 76.4 RQ, 36.2 AP, 80.6 % mIoU.
+    """Separable Panoptic-DeepLab on HRNet-W48, Detectron2 version.
 
     torchrun --nproc-per-node 8 -m segwright train cityscapes_panoptic.deeplab_d2_h48_separable --data CITYSCAPES
+
+    Published: 63.4 PQ, 81.9 SQ, 76.4 RQ, 36.2 AP, 80.6 % mIoU.
     """
     backbone = HRNetConfig(48, align_corners=True)
     return _detectron2("deeplab_d2_h48_separable", backbone, separable=True, deepest=32)
 
 
 def deeplab_d2_h48_semantic() -> Recipe:
-    """DeepLabV3+ with three finer maps on HRNet-W48, Detectron2: published 80.9 % mIoU.
+    """DeepLabV3+ with three skip connections on HRNet-W48, Detectron2 version.
 
     torchrun --nproc-per-node 8 -m segwright train cityscapes_panoptic.deeplab_d2_h48_semantic --data CITYSCAPES
 
-    SGD with rate 0.01, batch 16.
+    SGD with learning rate 0.01 and batch size 16.
+
+    Published: 80.9 % mIoU.
     """
     recipe = deeplab_d2_h48()
     network = _detectron2_network(HRNetConfig(48, align_corners=True), separable=False, deepest=32)
-    network.semantic.projected, network.semantic.hidden, network.instance = (192, 96, 48), 0, None
+    network.semantic.skip_channels, network.semantic.hidden_channels = (192, 96, 48), 0
+    network.instance = None
     recipe.name, recipe.model = "cityscapes_panoptic.deeplab_d2_h48_semantic", network
     recipe.augmentation = RandomCrop((512, 1024), ShortEdge(tuple(range(512, 2049, 256)), longest=4096))
-    recipe.optim = Optim("sgd", lr=1e-2, weight_decay=1e-4, norm_decay=0.0, bias_decay=1e-4)
+    recipe.optim = SGD(lr=1e-2, weight_decay=1e-4, norm_decay=0.0, bias_decay=1e-4)
     recipe.training.batch = 16
     _only_classes(recipe)
     return recipe
@@ -200,12 +231,16 @@ def deeplab_d2_h48_semantic() -> Recipe:
 def _network(
     backbone: Backbone, *, reach: int = 32, hidden: int = 32, norm: Norm = NORM
 ) -> PanopticDeepLabConfig:
-    """S5's: three finer maps beside output stride 32, two beside 16."""
+    """The network of the project's own code: three skip connections at output stride 32, two at 16."""
     wide, narrow = ((128, 64, 32), (64, 32, 16)) if reach == 32 else ((64, 32), (32, 16))
     return PanopticDeepLabConfig(
         backbone,
-        DecoderBranch(ASPPConfig(RATES[reach], pooled="bare"), wide, width=256, hidden=256),
-        DecoderBranch(ASPPConfig(RATES[reach], pooled="bare"), narrow, width=128, hidden=hidden),
+        DecoderBranch(
+            ASPPConfig(ATROUS_RATES[reach], pooled="bare"), wide, channels=256, hidden_channels=256
+        ),
+        DecoderBranch(
+            ASPPConfig(ATROUS_RATES[reach], pooled="bare"), narrow, channels=128, hidden_channels=hidden
+        ),
         strides_to_4(len(wide)),
         initial_std=0.001,
         norm=norm,
@@ -230,7 +265,7 @@ def _recipe(
         loss=CenterLoss(),
         decoder=CenterDecoder(),
         schedule=Poly(0.9),
-        optim=Optim("adam", lr=lr, weight_decay=0.0),
+        optim=Adam(lr=lr, weight_decay=0.0),
         training=Training(steps=90_000, batch=batch, evaluate_every=0.1, save_every=0.05),
         task="panoptic",
     )
@@ -254,11 +289,13 @@ def _detectron2(
 
 
 def _detectron2_network(backbone: Backbone, separable: bool, deepest: int) -> PanopticDeepLabConfig:
-    """Detectron2's: both branches see as many channels of the finer maps."""
+    """The network of the Detectron2 version: skip connections of both branches have equally many channels."""
 
     def branch(width: int, hidden: int) -> DecoderBranch:
         window = (512 // deepest, 1024 // deepest)
-        atrous = ASPPConfig(RATES[deepest], dropout=0.1, pooled="bias", separable=separable, window=window)
+        atrous = ASPPConfig(
+            ATROUS_RATES[deepest], dropout=0.1, pooled="bias", separable=separable, pooling_window=window
+        )
         return DecoderBranch(atrous, (128, 64, 32) if deepest == 32 else (64, 32), width, hidden)
 
     return PanopticDeepLabConfig(
@@ -268,12 +305,12 @@ def _detectron2_network(backbone: Backbone, separable: bool, deepest: int) -> Pa
         strides_to_4(3 if deepest == 32 else 2),
         convs=ConvStack() if separable else plain(),
         center_convs=plain(),
-        finer_first=True,
+        skip_first=True,
         align_corners=False,
     )
 
 
 def _only_classes(recipe: Recipe, *, align_corners: bool = False) -> None:
-    """The same run without objects."""
+    """Make a recipe semantic: no instances in data, targets, loss and decoder."""
     recipe.data, recipe.targets, recipe.task = Cityscapes(), SemanticTargets(), "semantic"
     recipe.loss, recipe.decoder = TopK(0.2, of="all", align_corners=align_corners), Argmax()

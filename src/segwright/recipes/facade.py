@@ -1,4 +1,4 @@
-"""Facades: photographs of buildings with outlined parts, things and stuff, and much that nobody labeled."""
+"""Facades: photographs of buildings with instance masks of their parts, things and stuff; many pixels are unlabeled."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from segwright.decode.panoptic import CenterDecoder
 from segwright.losses.center import CenterLoss
 from segwright.losses.pixel import CrossEntropy
 from segwright.models.small_panoptic_fpn import SmallPanopticFPNConfig
-from segwright.recipe import Optim, Recipe, Training
+from segwright.recipe import Recipe, Training
+from segwright.training.optimizers import Muon
 from segwright.training.schedule import Cosine
 
-# (share of the labeled pixels) ** -0.4, scaled to a mean of 1 over them, in class order.
+# (fraction of the labeled pixels) ** -0.4 per class, scaled to a mean of 1 over these pixels.
 WEIGHTS = (0.63, 1.07, 1.68, 2.37, 3.01, 4.22, 2.11, 1.1, 2.28, 3.06)
 RARE = ("shop", "car", "traffic-infrastructure", "fence", "street", "non-building-infrastructure")
 
@@ -24,13 +25,15 @@ PASTED = ("balcony-fence", "shop", "car", "traffic-infrastructure")
 
 
 def panoptic_quick() -> Recipe:
-    """Panoptic maps in thirty minutes on two CPU cores, nothing pretrained.
+    """Panoptic segmentation in thirty minutes on two CPU cores, trained from scratch.
 
     segwright train facade.panoptic_quick --data FACADE --out runs/facade
 
-    A fifth of the pixels has no label, mostly sky: without the foreground head the network would see facades there.
-    Windows lie in facades, so pixels look for centers of their own class only. Figures, with and without that head:
-    benchmarks/results.md.
+    A fifth of the pixels, mostly sky, has no label. Without the foreground head, the model would predict facades
+    there. Windows lie inside facades, so pixels are grouped with centers of their own class only.
+    benchmarks/results.md has the scores with and without the foreground head.
+
+    Measured: 20.7 % PQ.
     """
     stages = (
         CropStage((224, 224), (0.5, 1.0), until=0.6),
@@ -41,17 +44,17 @@ def panoptic_quick() -> Recipe:
     return Recipe(
         name="facade.panoptic_quick",
         data=Facade(),
-        sampling=RareClassSampling(RARE, share=0.4),
+        sampling=RareClassSampling(RARE, probability=0.4),
         augmentation=PasteInstances(
             Compose((ProgressiveCrop(stages, stretch=1.2), colors)), PASTED, probability=0.4
         ),
         input=InputContract(mean=(117.0,) * 3, std=(66.0,) * 3, fill_value=(117.0,) * 3, multiple=32),
         model=SmallPanopticFPNConfig(foreground=True),
         targets=PanopticTargets(sigma=4, small_area=1024),
-        loss=CenterLoss(CrossEntropy(WEIGHTS), center=50.0, offset=0.02, align_corners=False),
-        decoder=CenterDecoder(0.2, nms_kernel=9, stuff_area=1024, align_corners=False, own_class=True),
+        loss=CenterLoss(CrossEntropy(WEIGHTS), center_weight=50.0, offset_weight=0.02, align_corners=False),
+        decoder=CenterDecoder(0.2, nms_kernel=9, stuff_area=1024, align_corners=False, class_aware=True),
         schedule=Cosine(warmup=0.1),
-        optim=Optim("muon", lr=2e-3, weight_decay=0.02, momentum=0.95, betas=(0.9, 0.99)),
+        optim=Muon(lr=2e-3, weight_decay=0.02, momentum=0.95, betas=(0.9, 0.99)),
         training=Training(
             steps=2800, batch=4, ema=0.99, channels_last=True, evaluate_every=0.25, save_every=0.1
         ),

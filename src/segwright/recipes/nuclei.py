@@ -1,4 +1,4 @@
-"""Nuclei under the microscope: objects of one class, hundreds in an image."""
+"""Cell nuclei in microscopy images: instances of one class, hundreds per image."""
 
 from __future__ import annotations
 
@@ -12,18 +12,21 @@ from segwright.losses.center import CenterLoss
 from segwright.losses.pixel import CrossEntropy
 from segwright.models.small_fpn import SmallFPNConfig
 from segwright.models.small_panoptic_fpn import SmallPanopticFPNConfig
-from segwright.recipe import Optim, Recipe, Training
+from segwright.recipe import Recipe, Training
+from segwright.training.optimizers import Muon
 from segwright.training.schedule import Cosine
 
 
 def instance_quick() -> Recipe:
-    """Instances in fifteen minutes on two CPU cores, nothing pretrained.
+    """Instance segmentation in fifteen minutes on two CPU cores, trained from scratch.
 
     segwright train nuclei.instance_quick --data NUCLEI --out runs/nuclei
 
-    Everything that is no nucleus is void in these data, so it is the foreground head that finds them; centers and
-    offsets tell them apart. Nuclei are small: narrow peaks, close to each other. Exposures differ by a factor of
-    twenty: gray values count by their logarithm. Figures: benchmarks/results.md.
+    Pixels outside of nuclei are void in this dataset, so the foreground head separates nuclei from background. Centers
+    and offsets separate nuclei from each other. Nuclei are small and dense, so the peaks of the heatmap are narrow.
+    Exposures differ by a factor of twenty, so the model gets the logarithm of the gray values.
+
+    Measured: 78.8 % AP50, 49.1 % AP.
     """
     view = ProgressiveCrop((CropStage((192, 192), (0.6, 1.6)),), stretch=1.3)
     colors = ColorJitter(brightness=0.5, contrast=0.3, saturation=0.4, hue=0.04, cast=0.1)
@@ -33,13 +36,17 @@ def instance_quick() -> Recipe:
         augmentation=Compose((view, colors)),
         input=InputContract(mean=(1.25,) * 3, std=(1.0,) * 3, fill_value=(20.0,) * 3, log_scale=8.0),
         model=SmallPanopticFPNConfig(
-            SmallFPNConfig(widths=(32, 64, 128, 192), depths=(1, 2, 2, 1)), foreground=True, reach=8.0
+            SmallFPNConfig(channels=(32, 64, 128, 192), depths=(1, 2, 2, 1)),
+            foreground=True,
+            offset_scale=8.0,
         ),
         targets=PanopticTargets(sigma=3),
-        loss=CenterLoss(CrossEntropy(), center=20.0, offset=0.1, foreground=2.0, align_corners=False),
+        loss=CenterLoss(
+            CrossEntropy(), center_weight=20.0, offset_weight=0.1, foreground_weight=2.0, align_corners=False
+        ),
         decoder=CenterDecoder(threshold=0.15, nms_kernel=5, top_k=900, stuff_area=0, align_corners=False),
         schedule=Cosine(warmup=0.1),
-        optim=Optim("muon", lr=2e-3, weight_decay=0.02, momentum=0.95, betas=(0.9, 0.99)),
+        optim=Muon(lr=2e-3, weight_decay=0.02, momentum=0.95, betas=(0.9, 0.99)),
         training=Training(
             steps=1200, batch=8, ema=0.985, channels_last=True, evaluate_every=0.25, save_every=0.1
         ),

@@ -1,4 +1,4 @@
-"""Images of your own in folders: docs/own-data.md says how they should lie."""
+"""Your own images in folders; docs/own-data.md describes the folder layout."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ from segwright.data.loading.targets import PanopticTargets
 from segwright.decode.argmax import Argmax
 from segwright.decode.panoptic import CenterDecoder
 from segwright.losses.center import CenterLoss
-from segwright.losses.pixel import CrossEntropy, Dice, SumOfLosses
+from segwright.losses.combination import SumOfLosses
+from segwright.losses.pixel import CrossEntropy, Dice
 from segwright.models.small_fpn import SmallFPNConfig
 from segwright.models.small_panoptic_fpn import SmallPanopticFPNConfig
-from segwright.recipe import Optim, Recipe, Training
+from segwright.recipe import Recipe, Training
+from segwright.training.optimizers import Muon
 from segwright.training.schedule import Cosine
 
 
 def semantic() -> Recipe:
-    """Classes: images in images/, maps of class values in labels/; half an hour on a CPU, minutes on a GPU.
+    """Semantic segmentation: images in images/, label maps in labels/; half an hour on a CPU, minutes on a GPU.
 
     segwright train own.semantic --data ROOT --out runs/own
     """
@@ -35,13 +37,13 @@ def semantic() -> Recipe:
         loss=SumOfLosses((CrossEntropy(), Dice(0.5))),
         decoder=Argmax(),
         schedule=Cosine(warmup=0.1),
-        optim=Optim("muon", lr=2e-3, weight_decay=0.02, momentum=0.95, betas=(0.9, 0.99)),
+        optim=Muon(lr=2e-3, weight_decay=0.02, momentum=0.95, betas=(0.9, 0.99)),
         training=Training(steps=3000, batch=4, ema=0.99),
     )
 
 
 def panoptic() -> Recipe:
-    """Classes and objects: maps of class values in labels/, maps of object numbers in instances/.
+    """Panoptic segmentation: label maps of classes in labels/, maps of instance numbers in instances/.
 
     segwright train own.panoptic --data ROOT --out runs/own
     """
@@ -50,13 +52,13 @@ def panoptic() -> Recipe:
     recipe.data = PanopticFolder()
     recipe.model = SmallPanopticFPNConfig(foreground=True)
     recipe.targets = PanopticTargets(sigma=6, small_area=1024)
-    recipe.loss = CenterLoss(CrossEntropy(), offset=0.05, align_corners=False)
+    recipe.loss = CenterLoss(CrossEntropy(), offset_weight=0.05, align_corners=False)
     recipe.decoder = CenterDecoder(stuff_area=256, align_corners=False)
     return recipe
 
 
 def instance() -> Recipe:
-    """Objects alone: outlines in COCO's JSON; all else is background.
+    """Instance segmentation: instance masks in COCO JSON files; all other pixels are background.
 
     segwright train own.instance --data ROOT --out runs/own --set data.json=instances_{split}.json data.images={split}
     """

@@ -1,4 +1,4 @@
-"""Sigmoid heads on the generated street scenes: every channel answers yes or no by itself. No download."""
+"""Generated street scenes with sigmoid outputs: binary and multi-label segmentation. No download needed."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from segwright.data.datasets.one_vs_rest import OneVsRest
 from segwright.data.datasets.street import StreetScenes
 from segwright.decode.binary import Threshold
 from segwright.losses.binary import BinaryCrossEntropy, SigmoidDice
+from segwright.losses.combination import SumOfLosses
 from segwright.losses.lovasz import LovaszHinge
-from segwright.losses.pixel import SumOfLosses
 from segwright.models.binary import BinaryConfig
 from segwright.models.small_fpn import SmallFPNConfig
-from segwright.recipe import Optim, Recipe, Training
+from segwright.recipe import Recipe, Training
+from segwright.training.optimizers import Muon
 from segwright.training.schedule import Cosine
 
 
 def road() -> Recipe:
-    """Where is road? One class against the rest, with one channel of scores.
+    """Binary segmentation: road against all other classes, with one output channel.
 
     segwright train sigmoid.road --out runs/road
     """
@@ -30,15 +31,15 @@ def road() -> Recipe:
         loss=SumOfLosses((BinaryCrossEntropy(), SigmoidDice(0.5))),
         decoder=Threshold(),
         schedule=Cosine(warmup=0.1),
-        optim=Optim("muon", lr=3e-3, weight_decay=0.02, momentum=0.95),
+        optim=Muon(lr=3e-3, weight_decay=0.02, momentum=0.95),
         training=Training(steps=700, batch=4, ema=0.98, evaluate_every=0.25, save_every=0.25),
     )
 
 
 def street() -> Recipe:
-    """All nine classes, each with a threshold of its own; what no channel claims has no class.
+    """Multi-label segmentation: nine classes, each with its own threshold; pixels below all thresholds get no class.
 
-    segwright train sigmoid.street --out runs/claims
+    segwright train sigmoid.street --out runs/multi_label
     """
     recipe = road()
     recipe.name, recipe.data, recipe.model = "sigmoid.street", StreetScenes(), _small()
@@ -49,4 +50,6 @@ def street() -> Recipe:
 
 
 def _small() -> SmallFPNConfig:
-    return SmallFPNConfig(widths=(32, 64, 96, 128), depths=(1, 1, 1, 1), stem=24, decoder=64)
+    return SmallFPNConfig(
+        channels=(32, 64, 96, 128), depths=(1, 1, 1, 1), stem_channels=24, decoder_channels=64
+    )

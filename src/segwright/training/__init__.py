@@ -1,0 +1,61 @@
+"""Training: the loop and everything that it calls.
+
+train.py             ``train``: the loop, one function that reads from top to bottom
+loop.py              what happens in the loop: step, log, evaluate, stop early, summarize
+loading.py           the augmented data of a recipe, and the batches of each step
+step.py              one optimizer step
+state.py             what a step changes: model, optimizers, EMA, counters; start, save, restore
+checkpoint.py        checkpoint files
+optimizers.py        SGD, Adam, AdamW, Muon: configs for ``Recipe.optim``
+parameter_groups.py  frozen parameters; learning rate and weight decay of each kind of parameter
+muon.py              the Muon optimizer
+schedule.py          learning rate schedules: Poly, Cosine, MultiStep, OneCycle
+ema.py               exponential moving average of the weights
+precision.py         mixed precision and memory format
+processes.py         distributed training (DDP), devices, signals
+log.py               console, text, JSON, CSV, TensorBoard, Weights & Biases, MLflow
+run_metadata.py      ``recipe.yaml`` and ``run.json`` of a run folder
+visualizations.py    drawings of validation images during training
+
+``segwright.train`` is the function ``train`` of train.py. The names below can be imported from here.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from segwright.training.optimizers import SGD as SGD
+    from segwright.training.optimizers import Adam as Adam
+    from segwright.training.optimizers import AdamW as AdamW
+    from segwright.training.optimizers import Muon as Muon
+    from segwright.training.optimizers import OptimizerSettings as OptimizerSettings
+    from segwright.training.schedule import Cosine as Cosine
+    from segwright.training.schedule import MultiStep as MultiStep
+    from segwright.training.schedule import OneCycle as OneCycle
+    from segwright.training.schedule import Poly as Poly
+
+_FILES = {
+    "SGD": "optimizers",
+    "Adam": "optimizers",
+    "AdamW": "optimizers",
+    "Cosine": "schedule",
+    "MultiStep": "schedule",
+    "Muon": "optimizers",
+    "OneCycle": "schedule",
+    "OptimizerSettings": "optimizers",
+    "Poly": "schedule",
+}
+__all__ = list(_FILES)
+
+
+def __getattr__(name: str) -> Any:
+    """Imported when it is first used, so that a recipe does not wait for the training loop."""
+    if name in _FILES:
+        return getattr(importlib.import_module(f"segwright.training.{_FILES[name]}"), name)
+    raise AttributeError(f"module 'segwright.training' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,8 +1,9 @@
-"""What a run tells: console, one text file a process, JSON lines, CSV, TensorBoard, and services if asked for."""
+"""Logging: console, a text file per process, JSON lines, CSV, TensorBoard; Weights & Biases and MLflow on request."""
 
 from __future__ import annotations
 
 import csv
+import io
 import json
 import sys
 import time
@@ -19,31 +20,32 @@ LINES = "log.jsonl"
 
 
 class StepTimer:
-    """Seconds a step and the share of them spent waiting for data, since last read."""
+    """Mean seconds per step, and the fraction of them spent waiting for data, since the last reading."""
 
     def __init__(self) -> None:
         self._steps, self._seconds, self._waited = 0, 0.0, 0.0
 
     def add(self, seconds: float, waited: float) -> None:
-        """Count a step of ``seconds``, of which it ``waited``."""
+        """Count a step of ``seconds``, of which ``waited`` were spent waiting for data."""
         self._steps += 1
         self._seconds += seconds
         self._waited += waited
 
     def read(self) -> tuple[float, float]:
-        """(seconds a step, share waited), and start anew."""
+        """(seconds per step, fraction of waiting); starts again at zero."""
         result = self._seconds / self._steps, self._waited / self._seconds
         self._steps, self._seconds, self._waited = 0, 0.0, 0.0
         return result
 
 
 class Log:
-    """The log of one process in the run folder ``out``; the main process also writes what is for all."""
+    """The log of one process in the run folder ``out``. The main process also writes everything that is for all."""
 
     def __init__(self, out: Path, training: Training, processes: Processes) -> None:
         self.out, self.main = out, processes.main
         self.started = time.perf_counter()
-        self.clock = StepTimer()
+        self.timer = StepTimer()
+        self._table = _Table(out)
         self._services = _services(out, training) if self.main else []
         (out / "logs").mkdir(parents=True, exist_ok=True)
         self._own: TextIO = open(out / "logs" / f"rank-{processes.rank}.txt", "a", encoding="utf-8")  # noqa: SIM115
@@ -56,7 +58,7 @@ class Log:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: Any) -> None:
         if error is not None:
-            self._write_own(f"left by {kind.__name__ if kind else ''}: {error}")
+            self._write_own(f"failed with {kind.__name__ if kind else ''}: {error}")
         if self._bar is not None:
             self._bar.stop()
         for service in self._services:
@@ -64,7 +66,7 @@ class Log:
         self._own.close()
 
     def say(self, text: str) -> None:
-        """A line for the reader: into this process's file, and on the console of the main process."""
+        """Write a line of text into the file of this process and, from the main process, on the console."""
         self._write_own(text)
         if self.main:
             if self._bar is not None:
@@ -73,7 +75,7 @@ class Log:
                 print(text, file=sys.stderr, flush=True)
 
     def values(self, kind: str, step: int, values: dict[str, float]) -> None:
-        """Numbers of a ``kind`` ("step", "evaluation") after ``step`` steps."""
+        """Log numbers of a ``kind`` ("step" or "evaluation") after ``step`` steps; the main process does it."""
         if not self.main:
             return
         line = {
@@ -84,12 +86,12 @@ class Log:
         }
         with open(self.out / LINES, "a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
-        _write_csv(self.out)
+        self._table.append(line)
         for service in self._services:
             service.add(kind, step, values)
 
     def progress(self, step: int, text: str) -> None:
-        """Where the training stands."""
+        """Show the progress of the training on the console, and write it into the file of this process."""
         if self._bar is not None:
             self._bar.update(self._bar.task_ids[0], completed=step, description=text)
             self._write_own(f"step {step}: {text}")
@@ -97,12 +99,12 @@ class Log:
             self.say(f"step {step}: {text}")
 
     def forget_after(self, step: int) -> None:
-        """Drop lines beyond ``step``: a resumed run computes them again."""
+        """Delete the lines after ``step``, which a resumed run computes again."""
         path = self.out / LINES
         if self.main and path.is_file():
             kept = [line for line in path.read_text(encoding="utf-8").splitlines() if _step_of(line) <= step]
-            text = "".join(f"{line}\n" for line in kept)
-            write_text(path, text)
+            write_text(path, "".join(f"{line}\n" for line in kept))
+            self._table.rewrite()
 
     def _write_own(self, text: str) -> None:
         self._own.write(f"{datetime.now().isoformat(timespec='seconds')} {text}\n")
@@ -110,13 +112,42 @@ class Log:
 
 
 def read_lines(out: Path, kind: str) -> list[dict[str, Any]]:
-    """The logged lines of a kind, oldest first."""
+    """The lines of a kind ("step" or "evaluation") in the log of the run folder ``out``, oldest first."""
+    return [line for line in _read_all(out) if line["kind"] == kind]
+
+
+def _read_all(out: Path) -> list[dict[str, Any]]:
     path = out / LINES
     if not path.is_file():
         return []
     texts = path.read_text(encoding="utf-8").splitlines()
-    lines = [json.loads(text) for text in texts if _step_of(text) < sys.maxsize]
-    return [line for line in lines if line["kind"] == kind]
+    return [json.loads(text) for text in texts if _step_of(text) < sys.maxsize]
+
+
+class _Table:
+    """``log.csv``: one row per line of the log, one column per name, in the order in which names first occur."""
+
+    def __init__(self, out: Path) -> None:
+        self.out = out
+        self._columns: dict[str, None] | None = None
+
+    def append(self, line: dict[str, Any]) -> None:
+        """Add the newest line of the log; a line with a new name rewrites the file."""
+        if self._columns is None or not line.keys() <= self._columns.keys():
+            self.rewrite()
+            return
+        with open(self.out / "log.csv", "a", newline="", encoding="utf-8") as file:
+            csv.DictWriter(file, self._columns).writerow(line)
+
+    def rewrite(self) -> None:
+        """Write the file again, from all lines of the log."""
+        lines = _read_all(self.out)
+        self._columns = dict.fromkeys(name for line in lines for name in line)
+        rows = io.StringIO(newline="")
+        writer = csv.DictWriter(rows, self._columns)
+        writer.writeheader()
+        writer.writerows(lines)
+        write_text(self.out / "log.csv", rows.getvalue())
 
 
 class _TensorBoard:
@@ -191,18 +222,8 @@ def _progress_bar(steps: int) -> Any:
     return bar
 
 
-def _write_csv(out: Path) -> None:
-    """The JSON lines as a table: one row a line, one column a name."""
-    lines = [json.loads(line) for line in (out / LINES).read_text(encoding="utf-8").splitlines()]
-    columns = list(dict.fromkeys(name for line in lines for name in line))
-    with open(out / "log.csv", "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns)
-        writer.writeheader()
-        writer.writerows(lines)
-
-
 def _step_of(line: str) -> int:
     try:
         return int(json.loads(line)["step"])
-    except ValueError:  # the last line of a killed run may be half a line
+    except ValueError:  # the last line of a killed run may be incomplete
         return sys.maxsize

@@ -1,4 +1,4 @@
-"""Muon (Jordan et al. 2024) for convolutions: momentum whose matrix is made orthogonal before it is applied."""
+"""The Muon optimizer (Jordan et al. 2024) for convolutions: momentum SGD with orthogonalized updates."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 
-class Muon(Optimizer):
-    """For weights with two or more dimensions, taken as matrices [outputs, rest]; torch's own takes only two.
+class MuonOptimizer(Optimizer):
+    """Muon for weights of two or more dimensions, taken as matrices [outputs, rest]; that of torch takes only two.
 
-    The update is scaled by 0.2 sqrt(larger side), so that its entries have the size of Adam's and a rate for
-    Adam fits (Liu et al. 2025, "Muon is scalable"). Weight decay is decoupled.
+    An update is scaled by 0.2 sqrt(larger side), so that its entries are as large as those of Adam and a learning
+    rate for Adam fits (Liu et al. 2025, "Muon is scalable for LLM training"). Weight decay is decoupled.
     """
 
     def __init__(
@@ -32,18 +32,18 @@ class Muon(Optimizer):
                 state = self.state[weight]
                 if not state:
                     state["momentum"] = torch.zeros_like(weight)
-                moment = state["momentum"].mul_(group["momentum"]).add_(weight.grad)
-                update = weight.grad + group["momentum"] * moment  # Nesterov's look ahead
-                matrix = orthogonal(update.reshape(len(update), -1).float())
+                momentum = state["momentum"].mul_(group["momentum"]).add_(weight.grad)
+                update = weight.grad + group["momentum"] * momentum  # Nesterov momentum
+                matrix = orthogonalize(update.reshape(len(update), -1).float())
                 scale = 0.2 * max(matrix.shape) ** 0.5
                 weight.mul_(1 - group["lr"] * group["weight_decay"])
                 weight.add_(matrix.view(update.shape).to(weight.dtype), alpha=-group["lr"] * scale)
 
 
-def orthogonal(matrix: Tensor) -> Tensor:
-    """About the nearest semi-orthogonal matrix, by five quintic Newton-Schulz steps.
+def orthogonalize(matrix: Tensor) -> Tensor:
+    """An approximation of the nearest semi-orthogonal matrix, by five quintic Newton-Schulz steps.
 
-    All powers are taken of the smaller Gram matrix, which for wide convolutions saves most of the work.
+    All powers are powers of the smaller Gram matrix. For wide convolutions that saves most of the work.
     """
     wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
     wide = wide / (wide.norm() + 1e-7)

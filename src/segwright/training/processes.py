@@ -1,4 +1,4 @@
-"""The processes of a training: who I am, and the few things we agree on. Started by ``torchrun``."""
+"""Distributed training (DDP): the processes that ``torchrun`` starts, and what they exchange."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Processes:
-    """This process among ``world``; alone, every method returns what it was given."""
+    """This process, number ``rank`` of ``world``. In a single process every method returns its argument."""
 
     rank: int
     world: int
@@ -50,57 +50,57 @@ class Processes:
             dist.all_reduce(values)
         return values
 
-    def gather(self, thing: T) -> list[T]:
-        """The thing of every process, in rank order."""
+    def gather(self, value: T) -> list[T]:
+        """The value of every process, in rank order."""
         if self.world == 1:
-            return [thing]
-        things: list[Any] = [None] * self.world
-        dist.all_gather_object(things, thing)
-        return things
+            return [value]
+        values: list[Any] = [None] * self.world
+        dist.all_gather_object(values, value)
+        return values
 
     def wait(self) -> None:
-        """Return when all processes are here."""
+        """Wait until all processes have called this."""
         if self.world > 1:
             dist.barrier()
 
     def parallel(self, model: nn.Module) -> nn.Module:
-        """The model with gradients averaged over processes."""
+        """The model with gradients averaged over processes (``DistributedDataParallel``)."""
         if self.world == 1:
             return model
         ids = [self.device.index] if self.device.type == "cuda" else None
-        # Global batch norm keeps buffers equal without a broadcast a step.
+        # Synchronized batch norm keeps the buffers equal, without a broadcast per step.
         return DistributedDataParallel(model, device_ids=ids, broadcast_buffers=False)
 
 
 @contextmanager
 def join(device: str | None = None) -> Iterator[Processes]:
-    """Join the processes that ``torchrun`` started; alone if it did not."""
+    """The process group that ``torchrun`` started; a group of one if it did not."""
     world, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
-    chosen = choose_device(device, int(os.environ.get("LOCAL_RANK", "0")))
+    own_device = choose_device(device, int(os.environ.get("LOCAL_RANK", "0")))
     if world == 1:
-        yield Processes(0, 1, chosen)
+        yield Processes(0, 1, own_device)
         return
-    backend = "cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo"
+    backend = "cpu:gloo,cuda:nccl" if own_device.type == "cuda" else "gloo"
     dist.init_process_group(backend, timeout=timedelta(minutes=30))
     try:
-        yield Processes(rank, world, chosen)
+        yield Processes(rank, world, own_device)
     finally:
         dist.destroy_process_group()
 
 
 @contextmanager
 def interrupts() -> Iterator[list[int]]:
-    """The SIGTERM and SIGINT signals received so far; a second SIGINT interrupts at once."""
+    """A list of the SIGTERM and SIGINT signals received so far; a second SIGINT raises ``KeyboardInterrupt``."""
     received: list[int] = []
 
-    def note(number: int, _: Any) -> None:
+    def receive(number: int, _: Any) -> None:
         if number == signal.SIGINT and number in received:
             raise KeyboardInterrupt
         received.append(number)
 
     before = {}
-    if threading.current_thread() is threading.main_thread():  # elsewhere the host handles signals
-        before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
+    if threading.current_thread() is threading.main_thread():  # Python allows handlers only there
+        before = {number: signal.signal(number, receive) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield received
     finally:
@@ -109,18 +109,16 @@ def interrupts() -> Iterator[list[int]]:
 
 
 def choose_device(name: str | None = None, local_rank: int = 0) -> torch.device:
-    """The device named, else this process's GPU, else the CPU; ``UserError`` if it is not there."""
+    """The device called ``name``; None: the GPU of this process, or the CPU. ``UserError`` if it does not exist."""
     if name is None:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise UserError(f"--device {name}: no such kind of device; expected cpu, cuda or cuda:N") from None
+        raise UserError(f"--device {name}: unknown device; expected cpu, cuda or cuda:N") from None
     if device.type == "cuda":
         if not torch.cuda.is_available():
-            raise UserError(
-                f"--device {name}: PyTorch {torch.__version__} sees no GPU here; use --device cpu"
-            )
+            raise UserError(f"--device {name}: PyTorch {torch.__version__} finds no GPU; use --device cpu")
         device = torch.device("cuda", local_rank if device.index is None else device.index)
         torch.cuda.set_device(device)
     return device

@@ -1,4 +1,4 @@
-"""What a run folder says of itself: recipe, versions, seed, git state, fingerprint of the data."""
+"""Run metadata in the run folder: recipe, versions, seed, git state, fingerprint of the data."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from segwright.samples import Dataset
 from segwright.training.processes import Processes
 from segwright.version import VERSION
 
-# These change how fast a run goes, never what it computes.
+# These change what a run costs or shows, never what it computes: they may differ when it is resumed.
 _FREE = ("workers", "log_every", "keep_checkpoints", "num_visualizations", "wandb", "mlflow")
 
 
 def record(
     recipe: Recipe, data: Path | None, out: Path, splits: dict[str, Dataset], processes: Processes
 ) -> None:
-    """Write ``recipe.yaml`` and ``run.json``; refuse to go on in a folder of another recipe or other data."""
+    """Write ``recipe.yaml`` and ``run.json``; ``UserError`` if the folder has those of another recipe or other data."""
     text = to_yaml(recipe)
-    about: dict[str, Any] = {
+    metadata: dict[str, Any] = {
         "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "command": " ".join(sys.argv),
         "segwright": VERSION,
@@ -48,17 +48,16 @@ def record(
     earlier = read_json(out / "run.json")
     if earlier is not None:
         _refuse_other_recipe(out, text)
-        _refuse_other_data(out, earlier["data"], about["data"])
-        about = earlier | {
-            "resumed": [*earlier.get("resumed", []), {k: about[k] for k in ("started", "device", "torch")}]
-        }
+        _refuse_other_data(out, earlier["data"], metadata["data"])
+        resumed = {name: metadata[name] for name in ("started", "device", "torch")}
+        metadata = earlier | {"resumed": [*earlier.get("resumed", []), resumed]}
     if processes.main:
         write_text(out / "recipe.yaml", text)
-        write_json(out / "run.json", about)
+        write_json(out / "run.json", metadata)
 
 
 def fingerprint(dataset: Dataset) -> dict[str, Any]:
-    """Number of images and a hash over names and sizes of all files: it notices what was added or replaced."""
+    """The number of images, and a hash of the names and sizes of all files, which changes when a file is replaced."""
     digest = hashlib.sha256()
     for index in range(len(dataset)):
         for path in dataset.files(index):
@@ -67,7 +66,7 @@ def fingerprint(dataset: Dataset) -> dict[str, Any]:
 
 
 def git_state() -> dict[str, Any] | None:
-    """Commit of the working folder and whether files differ from it; None outside git."""
+    """The git commit of the working directory and whether files differ from it; None outside a repository."""
     try:
         commit = subprocess.run(
             ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=10
@@ -90,19 +89,19 @@ def _refuse_other_recipe(out: Path, text: str) -> None:
             line for line in lines.splitlines() if not line.strip().startswith(tuple(f"{f}:" for f in _FREE))
         ]
 
-    before = fixed((out / "recipe.yaml").read_text(encoding="utf-8"))
-    changes = [d for d in difflib.ndiff(before, fixed(text)) if d[:1] in "+-"]
+    earlier = fixed((out / "recipe.yaml").read_text(encoding="utf-8"))
+    changes = [d for d in difflib.ndiff(earlier, fixed(text)) if d[:1] in "+-"]
     if changes:
         raise UserError(
-            f"{out}: holds a run of another recipe ({' '.join(' '.join(c.split()) for c in changes[:4])}); "
-            "choose another --out, or give the recipe as it was"
+            f"{out}: contains a run of another recipe ({' '.join(' '.join(c.split()) for c in changes[:4])}); "
+            "choose another --out, or restore the recipe"
         )
 
 
-def _refuse_other_data(out: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
+def _refuse_other_data(out: Path, earlier: dict[str, Any], now: dict[str, Any]) -> None:
     for split in now.keys() - {"root"}:
-        if before.get(split) != now[split]:
+        if earlier.get(split) != now[split]:
             raise UserError(
-                f"{out}: the {split} data changed since this run began ({before.get(split)} -> {now[split]}); "
+                f"{out}: the {split} data changed since the start of this run ({earlier.get(split)} -> {now[split]}); "
                 "choose another --out to train on the new data"
             )

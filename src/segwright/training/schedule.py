@@ -1,7 +1,8 @@
-"""Learning-rate schedules: factors over the progress of training, all with a warm-up of one form.
+"""Learning rate schedules: the factor of the learning rate as a function of the progress of the training, 0..1.
 
-Over the first ``warmup`` of the training the schedule is multiplied by a factor that rises linearly from
-``warmup_start`` to 1 or, ``warmup_kind`` constant, stays ``warmup_start`` until then (S5 has both).
+All but ``OneCycle`` have a warm-up. During the first fraction ``warmup`` of the training the schedule is multiplied by
+a second factor. It rises linearly from ``warmup_start`` to 1; with ``warmup_kind`` "constant" it is ``warmup_start``
+until the warm-up ends (panoptic-deeplab has both).
 """
 
 from __future__ import annotations
@@ -15,7 +16,10 @@ WarmUp = Literal["linear", "constant"]
 
 @dataclass(slots=True)
 class Poly:
-    """(1 - progress) ** power (Liu et al. 2015; S1, S2, S3, S5), at least ``ending`` once the warm-up is over."""
+    """(1 - progress) ** power (Liu et al. 2015), after the warm-up at least ``ending``.
+
+    Used by toolbox, CSAIL, Pytorch-Deeplab and panoptic-deeplab.
+    """
 
     power: float = 0.9
     warmup: float = 0.0
@@ -28,15 +32,15 @@ class Poly:
         factor = (1 - progress) ** self.power
         if progress >= self.warmup and factor < self.ending:
             return self.ending
-        return float(_rise(self, progress) * factor)
+        return float(_warmup_factor(self, progress) * factor)
 
 
 @dataclass(slots=True)
 class Cosine:
-    """Half a cosine from 1 to ``final`` (Loshchilov and Hutter 2017; S4, S5).
+    """Half a cosine from 1 to ``final`` (Loshchilov and Hutter 2017; MiniCity tutorial, panoptic-deeplab).
 
-    It begins where the warm-up ends or, without ``after_warmup``, with the training, so that the warm-up covers
-    its beginning (S5).
+    It starts when the warm-up ends. Without ``after_warmup`` it starts with the training and the warm-up multiplies its
+    first part (panoptic-deeplab).
     """
 
     final: float = 0.0
@@ -47,14 +51,16 @@ class Cosine:
 
     def __call__(self, progress: float) -> float:
         """The factor at ``progress``."""
-        begin = self.warmup if self.after_warmup else 0.0
-        rest = max(0.0, progress - begin) / (1 - begin)
-        return _rise(self, progress) * (self.final + (1 - self.final) * 0.5 * (1 + math.cos(math.pi * rest)))
+        start = self.warmup if self.after_warmup else 0.0
+        rest = max(0.0, progress - start) / (1 - start)
+        return _warmup_factor(self, progress) * (
+            self.final + (1 - self.final) * 0.5 * (1 + math.cos(math.pi * rest))
+        )
 
 
 @dataclass(slots=True)
 class MultiStep:
-    """Times ``factor`` at each of the fractions ``at``."""
+    """Multiplied by ``factor`` when the progress reaches each of the fractions ``at``."""
 
     at: tuple[float, ...] = (0.67, 0.89)
     factor: float = 0.1
@@ -64,12 +70,14 @@ class MultiStep:
 
     def __call__(self, progress: float) -> float:
         """The factor at ``progress``."""
-        return _rise(self, progress) * float(self.factor ** sum(progress >= place for place in self.at))
+        return _warmup_factor(self, progress) * float(
+            self.factor ** sum(progress >= step for step in self.at)
+        )
 
 
 @dataclass(slots=True)
 class OneCycle:
-    """Half a cosine up from ``start`` to 1 at ``peak``, and one down to ``final`` (Smith and Topin 2018)."""
+    """Half a cosine from ``start`` up to 1 at progress ``peak``, then one down to ``final`` (Smith and Topin 2018)."""
 
     peak: float = 0.3
     start: float = 1 / 25
@@ -78,15 +86,15 @@ class OneCycle:
     def __call__(self, progress: float) -> float:
         """The factor at ``progress``."""
         if progress < self.peak:
-            return _wave(self.start, 1.0, progress / self.peak)
-        return _wave(1.0, self.final, (progress - self.peak) / (1 - self.peak))
+            return _half_cosine(self.start, 1.0, progress / self.peak)
+        return _half_cosine(1.0, self.final, (progress - self.peak) / (1 - self.peak))
 
 
-def _wave(first: float, last: float, part: float) -> float:
-    return last + (first - last) * 0.5 * (1 + math.cos(math.pi * part))
+def _half_cosine(first: float, last: float, progress: float) -> float:
+    return last + (first - last) * 0.5 * (1 + math.cos(math.pi * progress))
 
 
-def _rise(schedule: Poly | Cosine | MultiStep, progress: float) -> float:
+def _warmup_factor(schedule: Poly | Cosine | MultiStep, progress: float) -> float:
     if progress >= schedule.warmup:
         return 1.0
     if schedule.warmup_kind == "constant":

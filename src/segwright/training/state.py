@@ -1,4 +1,4 @@
-"""The state of a training: how it starts, and how it is put on disk and taken up again."""
+"""The state of a training: how it starts, how it is saved to a checkpoint, and how it is restored."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from torch import nn
 from segwright.contracts import Model
 from segwright.labels import LabelSpace
 from segwright.models.layers.inplace import recompute_activations
-from segwright.models.layers.norm_layers import make_global
+from segwright.models.layers.norm_layers import synchronize_norms
 from segwright.models.weights.model_file import start_from
 from segwright.recipe import Recipe
 from segwright.training import checkpoint
 from segwright.training.ema import ExponentialMovingAverage
-from segwright.training.optim import freeze, optimizers
+from segwright.training.parameter_groups import build_optimizers, freeze
 from segwright.training.precision import memory_format_of, precision_of
 from segwright.training.processes import Processes
 
@@ -26,23 +26,23 @@ _NUMBERS = ("best", "best_step", "seconds", "losses", "losses_of")
 
 @dataclass(slots=True)
 class State:
-    """Everything that a step changes; all of it is in a checkpoint, so a resumed run goes on bit for bit."""
+    """Everything that a step changes. A checkpoint holds all of it, so a resumed run equals an uninterrupted one."""
 
-    model: Model  # the weights
-    network: nn.Module  # the same, compiled and parallel as asked for
+    model: Model  # holds the weights
+    network: nn.Module  # the same model, compiled or wrapped for distributed training as needed
     optimizers: list[torch.optim.Optimizer]
     scaler: torch.amp.GradScaler
-    ema: ExponentialMovingAverage | None
+    ema: ExponentialMovingAverage[Model] | None
     step: int = 0
     best: float = float("-inf")
     best_step: int = 0
-    seconds: float = 0.0  # spent in steps, waiting for data included, evaluation not
+    seconds: float = 0.0  # spent in steps, with waiting for data, without evaluation
     losses: dict[str, float] = field(default_factory=dict)  # sums since the last log line
-    losses_of: int = 0
+    losses_of: int = 0  # number of steps in these sums
 
     @property
     def eval_model(self) -> Model:
-        """The model that is evaluated and kept: averaged weights where the recipe wants them."""
+        """The model that is evaluated and kept: with averaged weights (EMA) if the recipe uses them."""
         return self.model if self.ema is None else self.ema.model
 
 
@@ -61,18 +61,18 @@ def start(
     if init is not None:
         start_from(model, init, skip_head=skip_head)
     if processes.world > 1:
-        make_global(model)
+        synchronize_norms(model)
     recompute_activations(freeze(model, recipe.optim))
     model.to(device)
     model.to(memory_format=memory_format_of(training.channels_last, training.precision, device))
     network: Any = torch.compile(model) if training.compile else model
     scaler = torch.amp.GradScaler(device.type, enabled=precision_of(training.precision, device) == "fp16")
     ema = None if training.ema is None else ExponentialMovingAverage(model, training.ema)
-    return State(model, processes.parallel(network), optimizers(model, recipe.optim), scaler, ema)
+    return State(model, processes.parallel(network), build_optimizers(model, recipe.optim), scaler, ema)
 
 
 def save(state: State, folder: Path, processes: Processes, *, keep: int) -> None:
-    """Write a checkpoint, from the main process; all return when it is on disk."""
+    """Write a checkpoint, from the main process; every process returns when it is on disk. ``keep``: how many stay."""
     if processes.main:
         values = {
             "model": state.model.state_dict(),
@@ -86,7 +86,7 @@ def save(state: State, folder: Path, processes: Processes, *, keep: int) -> None
 
 
 def restore(state: State, folder: Path, processes: Processes) -> bool:
-    """Take up the newest checkpoint in ``folder``; whether there was one."""
+    """Restore ``state`` from the newest checkpoint in ``folder``; whether there was one."""
     saved = checkpoint.newest(folder, processes.device)
     if saved is None:
         return False

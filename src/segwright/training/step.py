@@ -1,4 +1,4 @@
-"""One optimizer step: micro-batches, precision, clipping, and a stop before a non-finite loss does harm."""
+"""One optimizer step: micro-batches, mixed precision, gradient clipping; a non-finite loss changes no weights."""
 
 from __future__ import annotations
 
@@ -16,47 +16,47 @@ from torch.nn.parallel import DistributedDataParallel
 from segwright.contracts import Batch, CenterTargets, Loss, Targets
 from segwright.errors import RunError
 from segwright.recipe import Recipe
-from segwright.training.optim import clip, set_rate
+from segwright.training.parameter_groups import clip_gradients, set_learning_rate
 from segwright.training.precision import autocast, memory_format_of
 from segwright.training.processes import Processes
 from segwright.training.state import State
 
 
 class NonFiniteLoss(RunError):
-    """The loss is not a number: which step, which terms, which images, and where the batch was saved."""
+    """The loss is NaN or infinite; the message says at which step, in which terms, on which images."""
 
 
 def take_step(
     state: State, parts: Sequence[Batch], recipe: Recipe, processes: Processes, *, stop: bool = False
 ) -> bool:
-    """Move the weights by one step over the micro-batches ``parts``; whether any process wants to stop.
+    """Update the weights once from the micro-batches ``parts``; whether any process wants to stop.
 
-    The loss is the sum over all pixels of all processes and parts, divided by their count. Raises
-    ``NonFiniteLoss`` on every process, with the weights as they were.
+    The loss is the sum over all pixels of all processes and micro-batches, divided by their count. ``stop`` says that
+    this process wants to stop. ``NonFiniteLoss`` is raised in every process, before the weights change.
     """
     training, device = recipe.training, processes.device
-    # All that is random in a model (dropout) is a function of seed, step and process.
+    # Randomness in the model (dropout) depends on seed, step and process only, so that a resumed run repeats it.
     torch.manual_seed(hash((training.seed, state.step, processes.rank)) % 2**63)
     parts = [part.to(device) for part in parts]
     counts = _counts(recipe.loss, parts, processes)
-    set_rate(state.optimizers, recipe.schedule(state.step / training.steps))
+    set_learning_rate(state.optimizers, recipe.schedule(state.step / training.steps))
     state.network.train()
     state.network.zero_grad(set_to_none=True)
     terms: dict[str, Tensor] = {}
     for number, part in enumerate(parts):
         with _no_sync(state.network) if number + 1 < len(parts) else nullcontext():
-            shares = _shares(state, part, recipe, counts)
-            # Parallel training averages gradients over processes; we want their sum.
-            total: Any = state.scaler.scale(torch.stack(list(shares.values())).sum() * processes.world)
+            losses = _losses(state, part, recipe, counts)
+            # DDP averages gradients over processes; the loss needs their sum.
+            total: Any = state.scaler.scale(torch.stack(list(losses.values())).sum() * processes.world)
             total.backward()
-        for name, share in shares.items():
-            terms[name] = terms.get(name, 0) + share.detach()
+        for name, loss in losses.items():
+            terms[name] = terms.get(name, 0) + loss.detach()
     values, stop = _agree(terms, stop, processes)
     if not np.isfinite(list(values.values())).all():
         raise _non_finite(state.step, values, parts)
     for optimizer in state.optimizers:
         state.scaler.unscale_(optimizer)
-    clip(state.model, training.clip_norm)
+    clip_gradients(state.model, training.clip_norm)
     for optimizer in state.optimizers:
         state.scaler.step(optimizer)
     state.scaler.update()
@@ -69,19 +69,21 @@ def take_step(
 
 
 def save_for_replay(path: Path, error: NonFiniteLoss) -> Path:
-    """Write the micro-batches of a non-finite loss; ``torch.load(path, weights_only=True)`` reads them back."""
+    """Write the micro-batches of a non-finite loss; ``torch.load(path, weights_only=True)`` reads them."""
     torch.save(error.args[1], path)
     return path
 
 
 def _counts(loss: Loss, parts: Sequence[Batch], processes: Processes) -> dict[str, Tensor]:
-    """Denominators over all parts and processes; at least one, so that a step without truth costs nothing."""
-    each = [loss.counts(part.targets) for part in parts]
-    total = torch.stack([torch.stack([c[name] for c in each]).sum() for name in each[0]])
-    return dict(zip(each[0], processes.sum_tensor(total).clamp(min=1), strict=True))
+    """The denominators over all micro-batches and processes; at least 1, so that no ground truth means loss 0."""
+    counts = [loss.counts(part.targets) for part in parts]
+    names = list(counts[0])
+    total = torch.stack([torch.stack([count[name] for count in counts]).sum() for name in names])
+    return dict(zip(names, processes.sum_tensor(total).clamp(min=1), strict=True))
 
 
-def _shares(state: State, part: Batch, recipe: Recipe, counts: dict[str, Tensor]) -> dict[str, Tensor]:
+def _losses(state: State, part: Batch, recipe: Recipe, counts: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The terms of the loss on a micro-batch: its part of the sums, divided by the counts of the whole step."""
     training, images = recipe.training, state.model.input.normalize(part.images)
     images = images.contiguous(
         memory_format=memory_format_of(training.channels_last, training.precision, images.device)
@@ -92,10 +94,10 @@ def _shares(state: State, part: Batch, recipe: Recipe, counts: dict[str, Tensor]
 
 
 def _agree(terms: dict[str, Tensor], stop: bool, processes: Processes) -> tuple[dict[str, float], bool]:
-    """The loss terms summed over processes, and whether any wants to stop: one small message a step."""
-    mine = np.array([float(stop), *torch.stack(list(terms.values())).tolist()], dtype=np.float64)
-    stops, *values = processes.sum(mine).tolist()
-    return dict(zip(terms, values, strict=True)), stops > 0
+    """The loss terms summed over processes, and whether any process wants to stop, in one message per step."""
+    values = np.array([float(stop), *torch.stack(list(terms.values())).tolist()], dtype=np.float64)
+    stops, *sums = processes.sum(values).tolist()
+    return dict(zip(terms, sums, strict=True)), stops > 0
 
 
 def _no_sync(network: nn.Module) -> AbstractContextManager[Any]:
@@ -103,7 +105,7 @@ def _no_sync(network: nn.Module) -> AbstractContextManager[Any]:
 
 
 def _tensors(targets: Targets) -> dict[str, Tensor]:
-    """All that a loss compares with, by name."""
+    """The targets by name, on the CPU."""
     centers = (
         {}
         if targets.centers is None

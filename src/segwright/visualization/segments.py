@@ -25,14 +25,14 @@ def draw_prediction(image: Picture, prediction: Prediction, labels: LabelSpace) 
     return overlay_segments(image, prediction.panoptic, prediction.segments, labels)
 
 
-def draw_colors(prediction: Prediction, labels: LabelSpace) -> Picture:
+def colorize_prediction(prediction: Prediction, labels: LabelSpace) -> Picture:
     """A prediction in flat colors, each object in its own shade."""
     if prediction.panoptic is None:
         return colorize(prediction.semantic, labels)
     return shades(prediction.panoptic, prediction.segments, labels)
 
 
-def draw_truth(sample: Sample, labels: LabelSpace) -> Picture:
+def draw_ground_truth(sample: Sample, labels: LabelSpace) -> Picture:
     """The truth of a sample in colors, each object in its own shade."""
     if sample.segments is None:
         return colorize(sample.map, labels)
@@ -66,15 +66,15 @@ def overlay_segments(
     return blend(image, shades(ids, segments, labels), index, index < 0, alpha=alpha)
 
 
-def heat_over(image: Picture, center_maps: CenterMaps) -> Picture:
+def overlay_heatmap(image: Picture, center_maps: CenterMaps) -> Picture:
     """The heat map of centers over the image, from blue to red, with a mark at each center found."""
-    heat = (center_maps.heat.clip(0, 1) * 255).astype(np.uint8)
+    heat = (center_maps.heatmap.clip(0, 1) * 255).astype(np.uint8)
     colors = cv2.applyColorMap(heat, cv2.COLORMAP_JET)[..., ::-1]
-    weight = 0.25 + 0.5 * center_maps.heat.clip(0, 1)[..., None]
-    return mark_centers((image * (1 - weight) + colors * weight).astype(np.uint8), center_maps)
+    weight = 0.25 + 0.5 * center_maps.heatmap.clip(0, 1)[..., None]
+    return draw_centers((image * (1 - weight) + colors * weight).astype(np.uint8), center_maps)
 
 
-def mark_centers(picture: Picture, center_maps: CenterMaps) -> Picture:
+def draw_centers(picture: Picture, center_maps: CenterMaps) -> Picture:
     """The picture with a white mark at each center found."""
     marked: Picture = np.ascontiguousarray(picture).copy()
     radius = max(2, round(min(marked.shape[:2]) / 160))
@@ -84,7 +84,7 @@ def mark_centers(picture: Picture, center_maps: CenterMaps) -> Picture:
     return marked
 
 
-def offset_wheel(offset: NDArray[Any], *, reach: float | None = None) -> Picture:
+def colorize_offsets(offset: NDArray[Any], *, reach: float | None = None) -> Picture:
     """Offsets [2, H, W] (y, x) as colors [H, W, 3]: the hue is the direction, the saturation the length.
 
     ``reach``: the length of full color, the 99th percentile unless given. White is no offset.
@@ -98,9 +98,9 @@ def offset_wheel(offset: NDArray[Any], *, reach: float | None = None) -> Picture
 
 
 VISUALIZATIONS: Mapping[str, Callable[[Picture, CenterMaps], Picture]] = {
-    "centers": mark_centers,
-    "heatmap": heat_over,
-    "offset": lambda _, center_maps: offset_wheel(center_maps.offset),
+    "centers": draw_centers,
+    "heatmap": overlay_heatmap,
+    "offset": lambda _, center_maps: colorize_offsets(center_maps.offset),
 }
 """Pictures of what objects were made of, by name."""
 

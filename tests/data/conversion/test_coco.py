@@ -15,7 +15,7 @@ from segwright.data.datasets.coco_panoptic import CocoPanoptic
 from segwright.data.datasets.facade import Facade
 from segwright.data.datasets.folder import Folder
 from segwright.data.datasets.panoptic_folder import PanopticFolder
-from segwright.data.reading.label_maps import pack, read_map, write_png
+from segwright.data.reading.label_maps import pack_rgb, read_map, write_png
 from segwright.errors import UserError
 
 
@@ -147,7 +147,7 @@ def test_cityscapes_is_written_as_its_own_tool_does(tmp_path: Path, train_ids: b
     }  # fmt: skip
     raw = read_map(root / "gtFine/val/lindau/lindau_000000_000019_gtFine_instanceIds.png")
     assert set(np.unique(raw).tolist()) == set(INSTANCES)
-    ids = pack(read_map(out / title / values["annotations"][0]["file_name"], "rgb")[..., ::-1])
+    ids = pack_rgb(read_map(out / title / values["annotations"][0]["file_name"], "rgb")[..., ::-1])
     assert (ids == np.where(np.isin(raw, (29000, 0)), 0, raw)).all()
     told = values["annotations"][0]["segments_info"]
     assert [s["id"] for s in told] == [7, 24, 26000, 26001]
@@ -183,7 +183,7 @@ def test_flat_cityscapes_and_what_is_none(tmp_path: Path) -> None:
 
 def test_ids_that_cityscapes_does_not_know_are_refused(tmp_path: Path) -> None:
     write_png(tmp_path / "val/x_gtFine_instanceIds.png", np.full((4, 4), 999, np.uint16))
-    with pytest.raises(UserError, match=r"x_gtFine_instanceIds\.png: instance id 999 .*expected"):
+    with pytest.raises(UserError, match=r"x_gtFine_instanceIds\.png: unknown instance id 999; expected"):
         convert_cityscapes(tmp_path, tmp_path / "out", "val")
 
 

@@ -16,7 +16,7 @@ from segwright.data.conversion.labelme_rgb import convert_labelme, convert_rgb
 from segwright.data.datasets.folder import Folder
 from segwright.data.datasets.panoptic_folder import PanopticFolder
 from segwright.data.formats.file_dataset import apply_label_map
-from segwright.data.reading.label_maps import read_map, unpack, write_png
+from segwright.data.reading.label_maps import read_map, unpack_rgb, write_png
 from segwright.errors import UserError
 from segwright.files import atomic_outputs
 from segwright.labels import LabelSpace
@@ -25,7 +25,7 @@ ROAD, CAR, OLD_CAR, VOID = 0x804080, 0x00008E, 0x00009E, 0x000000
 
 
 def colors(*values: int) -> np.ndarray[Any, Any]:
-    return unpack(stripes(*values, kind=np.int32))
+    return unpack_rgb(stripes(*values, kind=np.int32))
 
 
 def contents(root: Path) -> dict[str, bytes]:
@@ -179,7 +179,9 @@ def test_the_order_of_the_classes_may_be_given(tmp_path: Path) -> None:
 
 def test_the_size_comes_from_the_image_where_the_file_is_silent(tmp_path: Path) -> None:
     path = labelme(tmp_path / "json/a.json", CAR_SHAPE, imageHeight=None, imagePath="..\\photos\\a.jpg")
-    with pytest.raises(UserError, match=r"a\.json: says no imageHeight .*add the image or save"):
+    with pytest.raises(
+        UserError, match=r"a\.json: imageHeight and imageWidth are missing.*add the image or save"
+    ):
         convert_labelme(path.parent, tmp_path / "out")
     photo(tmp_path / "photos/a.jpg", size=(20, 30))
     convert_labelme(path.parent, tmp_path / "out")
@@ -196,7 +198,7 @@ def test_the_size_comes_from_the_image_where_the_file_is_silent(tmp_path: Path) 
         (lambda f: labelme(f / "a.json", shape("x", (1, 1), (2, 2))), r"a\.json: shape 0 .x., a polygon, has 2 points"),
         (lambda f: labelme(f / "a.json", shape("x", (1, 1), kind="circle")), r"a\.json: .*a circle, has 1 points"),
         (lambda f: labelme(f / "a.json", shape("x", (1, 1), kind="point")), r"a\.json: shape 0 .x. is a point; exp"),
-        (lambda f: (f / "a.json").unlink(), r"json: holds no images; expected files that end in \.json"),
+        (lambda f: (f / "a.json").unlink(), r"json: contains no images; expected files that end in \.json"),
     ],
 )  # fmt: skip
 def test_labelme_files_that_cannot_be_painted_are_refused_by_name(

@@ -55,7 +55,7 @@ def test_odgt_lists_choose_the_images(tmp_path: Path, below: str) -> None:
         ('{"fpath_img": 3}', r"train\.odgt: line 1 is no JSON object"),
         (
             '{"fpath_img": "no.jpg"}',
-            r"no\.jpg: no such file, as for 1 of the 1 images that .*train\.odgt names",
+            r"no\.jpg: no such file \(1 of the 1 images that .*train\.odgt names",
         ),
     ],
 )
@@ -79,7 +79,7 @@ def test_an_odgt_list_with_a_gap_in_its_truth_names_the_line(tmp_path: Path) -> 
     [
         (trees.stripes(1, 151), r"00000002\.png: value 151 is not in label space 'ade20k'"),
         (np.zeros((*trees.SIZE, 3), np.uint8), r"00000002\.png: 3 channels; expected one channel.*convert"),
-        (np.ones((3, 4), np.uint8), r"00000002\.png: the truth is 4x3, its image .* is 16x12"),
+        (np.ones((3, 4), np.uint8), r"00000002\.png: the ground truth is 4x3, its image .* is 16x12"),
     ],
 )
 def test_damaged_maps_are_named(tmp_path: Path, values: np.ndarray, message: str) -> None:
@@ -91,7 +91,7 @@ def test_damaged_maps_are_named(tmp_path: Path, values: np.ndarray, message: str
 def test_a_missing_map_is_named(tmp_path: Path) -> None:
     (trees.ade20k(tmp_path) / MAP).unlink()
     with pytest.raises(
-        UserError, match=r"ADE_train_00000002\.png: no such file, as for 1 of 3 images.*add the map"
+        UserError, match=r"ADE_train_00000002\.png: no such file \(missing for 1 of 3 images.*add the map"
     ):
         Ade20k().open(tmp_path, "train")
 

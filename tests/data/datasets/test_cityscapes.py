@@ -103,7 +103,7 @@ def test_lists_name_fine_and_coarse_pairs_under_the_root(root: Path, tmp_path: P
         (
             "leftImg8bit/no.png\tgtFine/no.png",
             "ids",
-            r"no\.png: no such file, as for 1 of the 1 images.*check --data",
+            r"no\.png: no such file \(1 of the 1 images.*check --data",
         ),
         (
             line("train", "ulm") + "\n" + line("val", "lindau").split("\t")[0],
@@ -173,9 +173,9 @@ def _spoiled(root: Path, what: str) -> None:
     ("what", "message"),
     [
         ("unknown id", r"labelIds\.png: value 77 is not in label space 'cityscapes'.*correct the file"),
-        ("missing", r"labelIds\.png: no such file, as for 1 of 4 images.*add the labelIds map"),
+        ("missing", r"labelIds\.png: no such file \(missing for 1 of 4 images.*add the labelIds map"),
         ("color", r"labelIds\.png: 3 channels; expected one channel.*convert"),
-        ("size", r"labelIds\.png: the truth is 5x5, its image .* is 16x12.*export"),
+        ("size", r"labelIds\.png: the ground truth is 5x5, its image .* is 16x12.*export"),
         ("link", r"labelIds\.png: no such file.*add the labelIds map"),
         ("train ids as ids", r"labelIds\.png: value 255 is not in label space.*correct the file"),
     ],
@@ -191,7 +191,7 @@ def test_label_ids_read_as_train_ids_are_refused(tmp_path: Path) -> None:
     name = TRAIN_MAP.replace("labelIds", "labelTrainIds")
     write_png(tmp_path / name, trees.stripes(7, 33))
     with pytest.raises(
-        UserError, match=r"labelTrainIds\.png: value 33 is none of this kind of file.*check which kind"
+        UserError, match=r"labelTrainIds\.png: unknown value 33; .*check which kind"
     ):
         _ = Cityscapes(truth="train_ids").open(tmp_path, "train")[0]
 
@@ -235,12 +235,12 @@ def test_panoptic_files_that_disagree_are_found(tmp_path: Path) -> None:
     assert any("id 26001 (1 ids) is not in" in found for found in data.problems(0))
     about["annotations"][0]["segments_info"][0]["category_id"] = 99
     source.write_text(json.dumps(about))
-    with pytest.raises(UserError, match=r"panoptic_val\.json: value 99 is none of this kind of file.*check"):
+    with pytest.raises(UserError, match=r"panoptic_val\.json: unknown value 99; .*check"):
         _ = Cityscapes(truth="panoptic").open(tmp_path, "val")[0]
     about["annotations"].pop(0)
     source.write_text(json.dumps(about))
     with pytest.raises(
-        UserError, match=r"says nothing of image lindau_000000_000019, as of 1 of 2 images.*remove"
+        UserError, match=r"has no annotation of image lindau_000000_000019 \(missing for 1 of 2 images.*remove"
     ):
         Cityscapes(truth="panoptic").open(tmp_path, "val")
 
@@ -258,7 +258,7 @@ def test_categories_are_understood_by_their_names_and_without_them_by_their_ids(
     other = json.loads(in_train_ids_without) | {"categories": [{"id": 0, "name": "lane"}]}
     in_train_ids.write_text(json.dumps(other))
     with pytest.raises(
-        UserError, match=r"val_trainId\.json: category 'lane' is none of this data set.*check which file"
+        UserError, match=r"val_trainId\.json: unknown category 'lane'; .*check which file"
     ):
         Cityscapes(truth="panoptic_train_ids").open(tmp_path, "val")
 

@@ -12,8 +12,8 @@ from tests.data.coco_trees import SIZE, image, instances, outline, read, save
 from tests.data.trees import photo
 
 from segwright.data.datasets.coco_instances import CLASSES, CocoInstances
-from segwright.data.formats.coco import Annotations, open_instances
-from segwright.data.formats.ground_truth import Polygons
+from segwright.data.formats.coco import CocoAnnotations, open_instances
+from segwright.data.formats.ground_truth import CocoInstanceMasks
 from segwright.data.formats.image_dataset import ImageDataset
 from segwright.errors import UserError
 
@@ -28,8 +28,8 @@ def opened(root: Path, **fields: Any) -> ImageDataset:
 
 
 def test_the_classes_are_the_80_of_coco(shared: Path) -> None:
-    about = Annotations.read(shared / "data" / "coco100" / "instances_val2014_100.json")
-    found = about.labels("coco", "instances")
+    about = CocoAnnotations.read(shared / "data" / "coco100" / "instances_val2014_100.json")
+    found = about.label_space("coco", "instances")
     assert (found.names, found.raw_values, found.things) == (CLASSES.names, CLASSES.raw_values, CLASSES.names)
     assert len(CLASSES) == 80
     assert CLASSES.colors[0] == (220, 20, 60)
@@ -41,19 +41,19 @@ def test_the_masks_of_the_real_annotations_are_those_of_pycocotools(shared: Path
     for row in values["images"]:
         (tmp_path / row["file_name"]).touch()  # only names are looked at
     data = open_instances(source, tmp_path)
-    assert isinstance(data.truth, Polygons)
+    assert isinstance(data.ground_truth, CocoInstanceMasks)
     of = {row["file_name"]: row for row in values["images"]}
     total = 0
     for index in range(0, len(data), 7):
         row = of[data.images[index].name]
         expected = [a for a in values["annotations"] if a["image_id"] == row["id"]]
-        for told, mask in zip(expected, data.truth.masks(index), strict=True):
+        for told, mask in zip(expected, data.ground_truth.masks(index), strict=True):
             code = coder.frPyObjects(told["segmentation"], row["height"], row["width"])
             official = coder.decode(coder.merge(code) if isinstance(code, list) else code)
             assert (official == mask).all()
             total += 1
     assert total > 80
-    assert sum(len(data.truth.masks(i)) for i in range(len(data))) == 839
+    assert sum(len(data.ground_truth.masks(i)) for i in range(len(data))) == 839
 
 
 def test_the_fruits_open_with_their_own_classes(shared: Path) -> None:
@@ -61,10 +61,10 @@ def test_the_fruits_open_with_their_own_classes(shared: Path) -> None:
     if not root.is_dir():
         pytest.skip(f"no fruits at {root}")
     data = CocoInstances(json="trainval.json", images="images").open(root, "train")
-    assert isinstance(data, ImageDataset) and isinstance(data.truth, Polygons)
+    assert isinstance(data, ImageDataset) and isinstance(data.ground_truth, CocoInstanceMasks)
     assert data.labels.names == data.labels.things == ("date", "fig", "hazelnut")
     assert len(data) == 18
-    assert sum(len(data.truth.masks(i)) for i in range(18)) == 165
+    assert sum(len(data.ground_truth.masks(i)) for i in range(18)) == 165
     assert data[0].map.shape == data[0].image.shape[:2] == (600, 800)
     assert all(data.problems(i) == [] for i in range(18))
 
@@ -75,7 +75,7 @@ def test_smaller_objects_lie_above_larger_ones_and_crowds_below(tmp_path: Path) 
     assert [(s.id, s.class_index, s.crowd) for s in first.segments or ()] == [(1, 1, False), (2, 2, False)]
     assert (first.map[3:6, 3:6] == 2).all()
     assert (first.map == 1).sum() == 36 - 9
-    assert data.hidden(0) == (9, 45)
+    assert data.overlapped_pixels(0) == (9, 45)
     second = data[1]
     assert [s.crowd for s in second.segments or ()] == [True, False, False]
     assert (second.map[:, :4] == 1).all()
@@ -145,8 +145,8 @@ def put(**fields: Any) -> Callable[[list[Any]], None]:
         (changed(categories=lambda rows: rows.clear()), r"json: has no 'categories'; expected id and name"),
         (changed(images=lambda rows: rows.append(image(13, "a.jpg"))), r"json: images 10 and 13 are both a\.jpg"),
         (changed(images=lambda rows: rows.append(image(10, "b.jpg"))), r"json: two images have id 10"),
-        (lambda root: (root / "images/a.jpg").unlink(), r"a\.jpg: no such file, as for 1 of the 2 images .*; add"),
-        (lambda root: save(root / "instances.json", []), r"instances\.json: holds a list; .*results lists are no"),
+        (lambda root: (root / "images/a.jpg").unlink(), r"a\.jpg: no such file \(1 of the 2 images .*; add"),
+        (lambda root: save(root / "instances.json", []), r"instances\.json: contains a list; .*a list of results is no"),
     ],
 )  # fmt: skip
 def test_a_file_that_contradicts_itself_is_refused(
@@ -184,7 +184,7 @@ def test_a_polygon_of_two_points_has_no_pixel_and_is_complained_about(tmp_path: 
 def test_sizes_that_are_not_those_of_the_image_are_refused(tmp_path: Path) -> None:
     root = instances(tmp_path)
     changed(images=lambda rows: rows[1].update(width=40))(root)
-    with pytest.raises(UserError, match=r"the truth is 40x12, its image .*a\.jpg is 16x12"):
+    with pytest.raises(UserError, match=r"the ground truth is 40x12, its image .*a\.jpg is 16x12"):
         _ = opened(root)[0]
 
 

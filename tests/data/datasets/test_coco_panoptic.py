@@ -13,7 +13,7 @@ from tests.data.trees import photo
 
 from segwright.data.conversion.coco import convert_coco_train_ids
 from segwright.data.datasets.coco_panoptic import CLASSES, CocoPanoptic
-from segwright.data.reading.label_maps import pack, read_map, write_png
+from segwright.data.reading.label_maps import pack_rgb, read_map, write_png
 from segwright.errors import UserError
 
 JSON = "annotations/panoptic_val2017.json"
@@ -63,7 +63,7 @@ def test_a_file_without_images_takes_their_names_from_its_maps(sample: Path) -> 
     assert [path.name for path in data.files(0)] == ["000000000139.jpg", "000000000139.png"]
     assert data[0].map.shape == data[0].image.shape[:2] == (426, 640)
     assert data.problems(0) == []
-    with pytest.raises(UserError, match=r"000000000009\.jpg: no such file, as for 1 of the 1 images that"):
+    with pytest.raises(UserError, match=r"000000000009\.jpg: no such file \(1 of the 1 images that"):
         CocoPanoptic(images="").open(sample / "COCOPanoptic_test_data", "train")
 
 
@@ -140,11 +140,11 @@ def text(value: str) -> Callable[[Path], None]:
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (text("[]"), r"panoptic_val2017\.json: holds a list; expected COCO JSON"),
+        (text("[]"), r"panoptic_val2017\.json: contains a list; expected COCO JSON"),
         (text("{"), r"panoptic_val2017\.json: not JSON .*; download or export it again"),
-        (text("{}"), r"panoptic_val2017\.json: names no image"),
+        (text("{}"), r"panoptic_val2017\.json: contains no image"),
         (changed(annotations=[]), r"panoptic_val2017\.json: 'annotations' is empty"),
-        (changed(images=3), r"panoptic_val2017\.json: 'images' is no list of objects"),
+        (changed(images=3), r"panoptic_val2017\.json: 'images' is not a list of objects"),
         (changed(annotations__0={"image_id": 7}), r"json: annotation 7 has no 'segments_info'"),
         (changed(annotations__1__image_id=7), r"json: two annotations of image 7; expected one .*; remove one"),
         (changed(annotations__1__image_id=99), r"json: the annotation of image 99 has no entry in 'images'"),
@@ -157,9 +157,9 @@ def text(value: str) -> Callable[[Path], None]:
         (changed(categories__1__color=[1, 2, 300]), r"json: category 5 is not as expected .*color"),
         (changed(images__1__id=7), r"json: two images have id 7; expected unique ids"),
         (changed(images__1__file_name="x.jpg"), r"json: images 7 and 8 are both x\.jpg; .* remove one"),
-        (changed(images__1__file_name="z.jpg"), r"z\.jpg: no such file, as for 1 of the 2 .*; add the images"),
+        (changed(images__1__file_name="z.jpg"), r"z\.jpg: no such file \(1 of the 2 .*; add the images"),
         (changed(annotations__1__file_name="x.png"), r"y\.jpg: has the same map x\.png as x\.jpg"),
-        (changed(annotations__1__file_name="z.png"), r"z\.png: no such file, as for 1 of 2 images"),
+        (changed(annotations__1__file_name="z.png"), r"z\.png: no such file \(missing for 1 of 2 images"),
         (lambda root: shutil.rmtree(root / "val2017"), r"val2017: no such folder; expected the images .*data\.images"),
         (lambda root: shutil.move(root / "val2017", root / "v") and (root / JSON).unlink(), r"no such file, and no "),
     ],
@@ -176,7 +176,7 @@ def test_maps_that_do_not_fit_their_image_are_refused(tmp_path: Path) -> None:
     data = CocoPanoptic().open(panoptic(tmp_path), "val")
     path = data.files(0)[1]
     write_ids(path, id_map((1, 4))[:, :10])
-    with pytest.raises(UserError, match=r"x\.png: the truth is 10x12, its image .*x\.jpg is 16x12"):
+    with pytest.raises(UserError, match=r"x\.png: the ground truth is 10x12, its image .*x\.jpg is 16x12"):
         _ = data[0]
     write_png(path, np.zeros(SIZE, np.uint8))
     with pytest.raises(UserError, match=r"x\.png: 1 channels; expected three channels"):
@@ -201,4 +201,4 @@ def test_names_with_spaces_and_umlauts_are_read(tmp_path: Path) -> None:
     changed(images__0__file_name="Grün 1.jpg", annotations__0__file_name="Grün 1.png")(tmp_path)
     data = CocoPanoptic().open(tmp_path, "val")
     assert {data[i].name for i in range(2)} == {"Grün 1", "y"}
-    assert pack(read_map(data.files(0)[1], "rgb")[..., ::-1]).max() == 70000
+    assert pack_rgb(read_map(data.files(0)[1], "rgb")[..., ::-1]).max() == 70000

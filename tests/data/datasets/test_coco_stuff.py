@@ -43,7 +43,7 @@ def test_the_real_maps_hold_nothing_else(shared: Path) -> None:
         assert (data.labels.to_raw(sample.map) == raw).all()
         seen |= {CLASSES.names[i] for i in np.unique(sample.map) if i != 255}
     assert {"person", "clouds", "sea"} <= seen
-    assert not data.left_over
+    assert not data.unmatched_maps
 
 
 def tree(root: Path) -> Path:
@@ -67,7 +67,7 @@ def test_what_is_missing_or_never_occurs_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"a\.png: value 11 is not in label space 'coco_stuff'"):
         _ = CocoStuff().open(tmp_path, "train")[0]
     path.unlink()
-    with pytest.raises(UserError, match=r"a\.png: no such file, as for 1 of 2 images"):
+    with pytest.raises(UserError, match=r"a\.png: no such file \(missing for 1 of 2 images"):
         CocoStuff().open(tmp_path, "train")
     with pytest.raises(UserError, match=r"maps: no such folder; .* set data\.maps"):
         CocoStuff(maps="maps").open(tmp_path, "train")

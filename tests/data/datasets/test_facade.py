@@ -8,8 +8,8 @@ from tests.data.coco_trees import read
 from tests.data.trees import photo
 
 from segwright.data.datasets.facade import CLASSES, Facade
-from segwright.data.formats.coco import Annotations
-from segwright.data.formats.ground_truth import Polygons
+from segwright.data.formats.coco import CocoAnnotations
+from segwright.data.formats.ground_truth import CocoInstanceMasks
 from segwright.data.formats.image_dataset import ImageDataset
 from segwright.samples import Sample
 
@@ -24,7 +24,7 @@ def root(shared: Path) -> Path:
 
 def test_the_classes_are_those_of_the_json_files(root: Path) -> None:
     for kind in ("panoptic", "instances"):
-        found = Annotations.read(root / f"{kind}_val.json").labels("facade", "panoptic")
+        found = CocoAnnotations.read(root / f"{kind}_val.json").label_space("facade", "panoptic")
         assert found == CLASSES
 
 
@@ -37,8 +37,8 @@ def test_both_tasks_have_all_images_and_polygons(root: Path) -> None:
         assert list(panoptic.images) == list(instance.images)
         told = read(root / f"panoptic_{split}.json")["annotations"]
         assert sum(len(row["segments_info"]) for row in told) == segments
-        assert isinstance(instance.truth, Polygons)
-        assert sum(instance.truth.records[i].count('"category_id"') for i in range(images)) == polygons
+        assert isinstance(instance.ground_truth, CocoInstanceMasks)
+        assert sum(instance.ground_truth.records[i].count('"category_id"') for i in range(images)) == polygons
 
 
 def test_polygons_painted_from_large_to_small_are_the_panoptic_maps(root: Path) -> None:

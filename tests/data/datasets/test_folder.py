@@ -12,7 +12,7 @@ from tests.data.trees import palette_map, photo, stripes, write
 
 from segwright.data.datasets.folder import Folder
 from segwright.data.formats.image_dataset import ImageDataset
-from segwright.data.reading.label_maps import unpack, write_png
+from segwright.data.reading.label_maps import unpack_rgb, write_png
 from segwright.errors import UserError
 
 LABEL_MAP = (
@@ -57,7 +57,7 @@ def test_images_and_maps_are_found_in_the_usual_layouts(tmp_path: Path, layout: 
     for index in range(2):
         assert (data[index].map == stripes(*CLASS)).all()
         assert data.files(index)[0].stem == data.files(index)[1].stem
-    assert not data.left_over
+    assert not data.unmatched_maps
     assert len(opened(tmp_path, "val")) == 2
 
 
@@ -73,7 +73,7 @@ def test_maps_may_lie_among_the_images(tmp_path: Path) -> None:
     root = tree(tmp_path, lambda r, s, n: (r / "both" / s / n, r / "both" / s / n), suffix="_mask")
     data = opened(root, images="both", maps="both", suffix="_mask")
     assert len(data) == 2
-    assert not data.left_over
+    assert not data.unmatched_maps
 
 
 def test_images_of_one_name_in_two_folders_keep_their_folders_in_their_names(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_images_of_one_name_in_two_folders_keep_their_folders_in_their_names(tmp
 
 def test_maps_without_an_image_are_left_over(tmp_path: Path) -> None:
     write_png(tree(tmp_path) / "labels/train/lost.png", stripes(1))
-    assert [path.name for path in opened(tmp_path).left_over] == ["lost.png"]
+    assert [path.name for path in opened(tmp_path).unmatched_maps] == ["lost.png"]
 
 
 def test_palette_tiff_and_arrays_are_maps(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_palette_tiff_and_arrays_are_maps(tmp_path: Path) -> None:
     np.save(path.with_suffix(".npy"), stripes(*RAW))
     write_png(path, stripes(*RAW))
     with pytest.raises(
-        UserError, match=r"a\.png: there is a\.npy, too; expected one map|a\.npy: there is a\.png"
+        UserError, match=r"a\.png and a\.npy: two maps for one image; expected one|a\.npy and a\.png: two maps"
     ):
         opened(root)
 
@@ -112,7 +112,7 @@ def test_color_coded_maps_are_read_by_a_label_map_with_colors(tmp_path: Path) ->
         "classes: {field: '#102030', water: ['#0000ff', '#0000fe']}\nignored: '#000000'",
     )
     for path in (root / "labels").rglob("*.png"):
-        write_png(path, unpack(stripes(0, 0x102030, 0xFF, 0xFE, kind=np.int32)))
+        write_png(path, unpack_rgb(stripes(0, 0x102030, 0xFF, 0xFE, kind=np.int32)))
     assert (opened(root)[0].map == stripes(255, 0, 1, 1)).all()
 
 
@@ -205,9 +205,9 @@ def test_a_mask_of_0_and_255_needs_no_word_about_ignored_values(tmp_path: Path) 
             "classes: {a: {raw: 1, colour: red}}",
             "class 'a' has no field 'colour'; expected raw, color, thing",
         ),
-        ("classes: {a: {raw: 1, color: red}}", "'red' is no raw value; expected a whole number or '#RRGGBB'"),
-        ("classes: {a: {raw: 1, color: [1, 2]}}", r"\[1, 2\] is no color; expected"),
-        ("classes: {a: -1}", "-1 is no raw value"),
+        ("classes: {a: {raw: 1, color: red}}", "'red' is not a raw value; expected an integer from 0, or '#RRGGBB'"),
+        ("classes: {a: {raw: 1, color: [1, 2]}}", r"\[1, 2\] is not a color; expected"),
+        ("classes: {a: -1}", "-1 is not a raw value"),
         ("classes: 3", "'classes' is neither a mapping nor a list"),
         ("classes: {}", "has 0 classes; expected 1 to 255"),
         ("- a", "not a label map; expected 'classes:'"),
@@ -237,7 +237,7 @@ def test_a_list_of_classes_that_is_wrong_is_refused_by_name(tmp_path: Path, text
     [
         (lambda r: shutil.rmtree(r / "images"), r"no split 'train'; expected images/train/ or .*train\.txt"),
         (lambda r: shutil.rmtree(r / "images/train/sub ä"), "left over"),
-        (lambda r: (r / "labels/train/a.png").unlink(), r"a\.png: no such file, as for 1 of 2 .*add the map"),
+        (lambda r: (r / "labels/train/a.png").unlink(), r"a\.png: no such file \(missing for 1 of 2 .*add the map"),
         (lambda r: photo(r / "images/train/a.png"), r"a\.png: has the same map a\.png as a\.jpg; remove one"),
         (
             lambda r: write_png(r / "labels/train/a.png", stripes(99)),
@@ -246,7 +246,7 @@ def test_a_list_of_classes_that_is_wrong_is_refused_by_name(tmp_path: Path, text
         (lambda r: photo(r / "labels/train/a.png"), r"a\.png: 3 channels; .*segwright data convert rgb"),
         (
             lambda r: write_png(r / "labels/train/a.png", np.ones((12, 9), np.uint8)),
-            r"a\.png: the truth is 9x12",
+            r"a\.png: the ground truth is 9x12",
         ),
     ],
 )
@@ -256,7 +256,7 @@ def test_what_does_not_fit_is_refused_by_name(
     root = tree(tmp_path)
     spoil(root)
     if message == "left over":
-        assert len(opened(root).left_over) == 1
+        assert len(opened(root).unmatched_maps) == 1
         return
     with pytest.raises(UserError, match=message):
         _ = opened(root)[0]
@@ -265,7 +265,7 @@ def test_what_does_not_fit_is_refused_by_name(
 def test_a_list_that_names_what_is_not_there_or_twice_is_refused(tmp_path: Path) -> None:
     root = tree(tmp_path, LAYOUTS["list"])
     write(root / "train.txt", "train a\nnothing.jpg\n")
-    with pytest.raises(UserError, match=r"train\.txt: names 'nothing\.jpg', but there is no such image"):
+    with pytest.raises(UserError, match=r"train\.txt: names 'nothing\.jpg', .* contains no such image"):
         opened(root)
     write(root / "train.txt", "train a\ntrain a.jpg\n")
     with pytest.raises(UserError, match=r"train\.txt: names train a\.jpg twice; .*remove one line"):

@@ -56,7 +56,7 @@ def test_only_persons_and_cars_are_told_apart_and_number_0_is_a_crowd(tmp_path: 
 def test_test_has_no_truth(tmp_path: Path, place: str) -> None:
     trees.photo(tmp_path / place / "0001" / "000000.png")
     data = KittiStep().open(tmp_path, "test")
-    assert (data[0].name, data.truth) == ("0001_000000", None)
+    assert (data[0].name, data.ground_truth) == ("0001_000000", None)
 
 
 def test_the_real_sample_opens(shared: Path) -> None:
@@ -89,10 +89,10 @@ def _spoiled(path: Path, what: str) -> None:
 @pytest.mark.parametrize(
     ("what", "message"),
     [
-        ("missing", r"0000/000001\.png: no such file, as for 1 of 2 images.*add the panoptic map"),
+        ("missing", r"0000/000001\.png: no such file \(missing for 1 of 2 images.*add the panoptic map"),
         ("class", r"0000/000001\.png: value 19 is not in label space 'kitti_step'"),
         ("index", r"0000/000001\.png: 1 channels; expected three channels.*check which kind of map"),
-        ("size", r"0000/000001\.png: the truth is 3x3, its image .* is 16x12"),
+        ("size", r"0000/000001\.png: the ground truth is 3x3, its image .* is 16x12"),
     ],
 )
 def test_damaged_maps_are_named(tmp_path: Path, what: str, message: str) -> None:

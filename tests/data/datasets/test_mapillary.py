@@ -69,7 +69,7 @@ def test_labels_that_read_the_same_go_by_their_full_names(tmp_path: Path) -> Non
             '{"annotations": [{"image_id": "one", "file_name": "one.png", "segments_info": []}],'
             '"categories": [{"id": 1, "name": "Moon"}]}',
             "panoptic",
-            r"panoptic_2018\.json: category 'Moon' is none of this data set.*check which file",
+            r"panoptic_2018\.json: unknown category 'Moon'; .*check which file",
         ),
         (
             "training/v1.2/panoptic/panoptic_2018.json",
@@ -103,7 +103,7 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
             r"instances/one\.png: value 4 is not in label space",
         ),
         ("panoptic", trees.stripes(0, 1), r"panoptic/one\.png: 1 channels; expected three channels"),
-        ("labels", np.zeros((2, 2), np.uint8), r"labels/one\.png: the truth is 2x2"),
+        ("labels", np.zeros((2, 2), np.uint8), r"labels/one\.png: the ground truth is 2x2"),
     ],
 )
 def test_damaged_maps_are_named(tmp_path: Path, truth: str, values: np.ndarray, message: str) -> None:

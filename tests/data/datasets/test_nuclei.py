@@ -48,7 +48,7 @@ def test_a_map_of_another_size_or_missing_is_refused(tmp_path: Path) -> None:
     data = Nuclei().open(tree(tmp_path), "train")
     path = data.files(0)[1]
     write_png(path, np.zeros((12, 10), np.uint8))
-    with pytest.raises(UserError, match=r"a\.png: the truth is 10x12, its image .* export one of them again"):
+    with pytest.raises(UserError, match=r"a\.png: the ground truth is 10x12, its image .* export one of them again"):
         _ = data[0]
     path.unlink()
     with pytest.raises(UserError, match=r"a\.png: no such file.*add the map or remove the image"):

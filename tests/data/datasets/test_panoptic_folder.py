@@ -119,4 +119,4 @@ def test_a_label_map_must_say_which_classes_are_things(tmp_path: Path, text: str
 
 def test_maps_without_an_image_are_left_over(tmp_path: Path) -> None:
     (tree(tmp_path) / "images/train/a.jpg").unlink()
-    assert [path.parent.parent.name for path in opened(tmp_path).left_over] == ["labels", "instances"]
+    assert [path.parent.parent.name for path in opened(tmp_path).unmatched_maps] == ["labels", "instances"]

@@ -93,7 +93,7 @@ def _spoiled(home: Path, what: str) -> None:
         ("size", r"2007_a\.png: 4x4, its class map .* is 16x12; expected equal sizes"),
         ("mask", r"2007_a\.png: no such file.*add the class mask or remove the image"),
         ("objects", r"2007_a\.png: no such file.*add the object mask or remove the image"),
-        ("image", r"2007_a\.jpg: no such file, as for 1 of the 2 images that .*train\.txt names"),
+        ("image", r"2007_a\.jpg: no such file \(1 of the 2 images that .*train\.txt names"),
         ("list", r"train\.txt: no such list; expected one image a line; add it"),
         ("empty", r"train\.txt: an empty list"),
     ],

@@ -10,19 +10,19 @@ import pytest
 from tests.data.formats.test_image_dataset import fake_camvid
 
 from segwright.data.datasets.camvid import CamVid
-from segwright.data.formats.cache import CachedDataset, SampleStore
+from segwright.data.formats.cache import SampleCache
 from segwright.data.reading.label_maps import write_png
 from segwright.samples import Sample, Segment
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> SampleStore:
+def store(tmp_path: Path) -> SampleCache:
     (tmp_path / "store").mkdir()
-    return SampleStore(tmp_path / "store", 2**20)
+    return SampleCache(tmp_path / "store", 2**20)
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float32])
-def test_a_sample_comes_back_as_it_was(store: SampleStore, kind: type) -> None:
+def test_a_sample_comes_back_as_it_was(store: SampleCache, kind: type) -> None:
     random = np.random.default_rng(0)
     sample = Sample(
         random.integers(0, 255, (5, 7, 3)).astype(kind),
@@ -41,28 +41,28 @@ def test_a_sample_comes_back_as_it_was(store: SampleStore, kind: type) -> None:
         assert cv2.resize(kept.image, (3, 2)).shape == (2, 3, 3)  # a read-only map is an array like others
 
 
-def test_what_is_not_kept_or_broken_is_read_again(store: SampleStore) -> None:
+def test_what_is_not_kept_or_broken_is_read_again(store: SampleCache) -> None:
     assert store.get("nothing") is None
     (store.folder / "empty").touch()
     assert store.get("empty") is None
 
 
-def test_the_limit_holds(store: SampleStore) -> None:
+def test_the_limit_holds(store: SampleCache) -> None:
     sample = Sample(np.zeros((100, 100, 3), np.uint8), np.zeros((100, 100), np.uint8), "a")
     for number in range(100):
         store.put(str(number), sample)
     kept = [path for path in store.folder.iterdir() if path.name != "ledger"]
     assert 20 <= len(kept) < 27  # 40 kB each
-    assert sum(path.stat().st_size for path in kept) <= store.most_bytes
+    assert sum(path.stat().st_size for path in kept) <= store.max_bytes
 
 
-def _fill(store: SampleStore, first: int) -> None:
+def _fill(store: SampleCache, first: int) -> None:
     sample = Sample(np.zeros((100, 100, 3), np.uint8), np.zeros((100, 100), np.uint8), "a")
     for number in range(first, first + 60):
         store.put(str(number), sample)
 
 
-def test_the_limit_holds_for_several_processes_together(store: SampleStore) -> None:
+def test_the_limit_holds_for_several_processes_together(store: SampleCache) -> None:
     context = multiprocessing.get_context("fork")
     workers = [context.Process(target=_fill, args=(store, first)) for first in (0, 30, 1000)]
     for worker in workers:
@@ -71,7 +71,7 @@ def test_the_limit_holds_for_several_processes_together(store: SampleStore) -> N
         worker.join()
     kept = [path for path in store.folder.iterdir() if path.name != "ledger"]
     assert not [path for path in kept if path.suffix == ".part"]
-    assert sum(path.stat().st_size for path in kept) <= store.most_bytes
+    assert sum(path.stat().st_size for path in kept) <= store.max_bytes
     assert all(store.get(path.name) is not None for path in kept)
 
 

@@ -13,11 +13,11 @@ from pycocotools import mask as coder
 from segwright.data.formats.ground_truth import (
     ClassAndInstanceMaps,
     ClassMaps,
+    CocoInstanceMasks,
+    CocoPanopticMaps,
     EncodedInstanceMaps,
-    PanopticMaps,
-    Polygons,
     SegmentTable,
-    mask_of,
+    annotation_to_mask,
 )
 from segwright.data.formats.instance_encoding import (
     BitmaskEncoding,
@@ -25,8 +25,8 @@ from segwright.data.formats.instance_encoding import (
     ClassTimesDivisor,
     InstancesOnly,
 )
-from segwright.data.reading.file_lists import Strings
-from segwright.data.reading.label_maps import unpack, write_png
+from segwright.data.reading.file_lists import CompactStrings
+from segwright.data.reading.label_maps import unpack_rgb, write_png
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
 from segwright.samples import Segment
@@ -44,9 +44,9 @@ SPACE = LabelSpace(
 def test_values_of_a_group_and_of_single_instances_are_told_apart(tmp_path: Path) -> None:
     raw = np.array([[7, 7, 24, 24001], [26000, 26001, 0, 26001]], np.uint16)
     write_png(tmp_path / "a.png", raw)
-    ids, segments = EncodedInstanceMaps([tmp_path / "a.png"], ClassTimesDivisor(1000, plain=True)).read(
-        0, SPACE
-    )
+    ids, segments = EncodedInstanceMaps(
+        [tmp_path / "a.png"], ClassTimesDivisor(1000, plain_class_ids=True)
+    ).read(0, SPACE)
     found = {s.id - 1: (s.class_index, s.crowd) for s in segments}
     assert found == {7: (0, False), 24: (1, True), 24001: (1, False), 26000: (2, False), 26001: (2, False)}
     assert ((ids == 0) == (raw == 0)).all()
@@ -104,9 +104,9 @@ def test_a_number_in_two_classes_names_two_instances(tmp_path: Path) -> None:
     assert [s.class_index for s in segments] == [1, 2]
 
 
-def panoptic(folder: Path, ids: np.ndarray, rows: list[tuple[int, int, bool]]) -> PanopticMaps:
-    write_png(folder / "a.png", unpack(ids)[..., ::-1])
-    return PanopticMaps([folder / "a.png"], SegmentTable([rows]), folder / "panoptic.json")
+def panoptic(folder: Path, ids: np.ndarray, rows: list[tuple[int, int, bool]]) -> CocoPanopticMaps:
+    write_png(folder / "a.png", unpack_rgb(ids)[..., ::-1])
+    return CocoPanopticMaps([folder / "a.png"], SegmentTable([rows]), folder / "panoptic.json")
 
 
 def test_panoptic_ids_beyond_65535_and_several_stuff_segments_survive(tmp_path: Path) -> None:
@@ -135,8 +135,8 @@ def test_json_and_png_that_disagree_are_complained_of(tmp_path: Path) -> None:
 SQUARE = [[2.0, 2.0, 8.0, 2.0, 8.0, 8.0, 2.0, 8.0]]
 
 
-def polygons(*found: dict[str, object], size: tuple[int, int] = (10, 12)) -> Polygons:
-    return Polygons(Strings([json.dumps([*size, list(found)])]), Path("instances.json"))
+def polygons(*found: dict[str, object], size: tuple[int, int] = (10, 12)) -> CocoInstanceMasks:
+    return CocoInstanceMasks(CompactStrings([json.dumps([*size, list(found)])]), Path("instances.json"))
 
 
 def entry(segmentation: object, category: int = 24, **more: object) -> dict[str, object]:
@@ -151,7 +151,7 @@ def test_polygons_are_painted_large_to_small_and_masks_stay_whole() -> None:
     masks = truth.masks(0)
     assert ids[4, 4] == 1  # the small one lies on top although it comes first
     assert masks[1][4, 4]
-    hidden, total = truth.hidden(0)
+    hidden, total = truth.overlapped_pixels(0)
     assert (hidden, total) == (int(masks[0].sum()), int(masks[0].sum() + masks[1].sum()))
 
 
@@ -194,7 +194,7 @@ def test_run_lengths_compressed_or_not_give_their_mask() -> None:
 )
 def test_a_segmentation_that_is_none_is_refused(segmentation: object) -> None:
     with pytest.raises(UserError, match=r"instances\.json: the segmentation of annotation 5 cannot be read"):
-        mask_of(segmentation, (10, 12), Path("instances.json"), 5)
+        annotation_to_mask(segmentation, (10, 12), Path("instances.json"), 5)
 
 
 def test_a_polygon_of_two_points_is_complained_of() -> None:
@@ -224,12 +224,12 @@ def test_train_ids_are_read_as_ids_and_ids_refused_where_train_ids_are_expected(
     truth = ClassMaps([tmp_path / "m.png"], {0: 7, 1: 24, 255: 0})
     assert truth.read(0, SPACE)[0].tolist() == [[0, 1, 255]]
     write_png(tmp_path / "m.png", np.array([[7, 24]], np.uint8))
-    with pytest.raises(UserError, match=r"m\.png: value 7 is none of this kind of file"):
+    with pytest.raises(UserError, match=r"m\.png: unknown value 7; expected the values of this kind of map"):
         truth.read(0, SPACE)
 
 
 def test_color_coded_maps_become_classes_and_go_back(tmp_path: Path) -> None:
-    space = LabelSpace.described(
+    space = LabelSpace.from_mapping(
         {"classes": {"sky": "#8080ff", "road": "#404040"}, "ignored": "#000000"}, name="x"
     )
     colors = np.array([[[128, 128, 255], [64, 64, 64], [0, 0, 0]]], np.uint8)
@@ -247,4 +247,4 @@ def test_color_coded_maps_become_classes_and_go_back(tmp_path: Path) -> None:
 def test_packed_run_lengths_are_those_of_pycocotools(mask: np.ndarray) -> None:
     code = coder.encode(np.asfortranarray(mask))
     packed = {"size": list(mask.shape), "counts": code["counts"].decode()}
-    assert (mask_of(packed, mask.shape, Path("a.json"), 1) == mask).all()
+    assert (annotation_to_mask(packed, mask.shape, Path("a.json"), 1) == mask).all()

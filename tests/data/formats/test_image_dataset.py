@@ -81,11 +81,11 @@ def test_palette_maps_give_indices_and_16_bit_maps_their_values(tmp_path: Path) 
         ),
         (
             lambda root: (root / "trainannot" / "train_1.png").unlink(),
-            r"train_1\.png: no such file, as for 1 of 4",
+            r"train_1\.png: no such file \(missing for 1 of 4",
         ),
         (
             lambda root: write_png(root / "trainannot" / "train_1.png", np.zeros((40, 57), np.uint8)),
-            r"train_1\.png: the truth is 57x40, its image .* is 56x40",
+            r"train_1\.png: the ground truth is 57x40, its image .* is 56x40",
         ),
         (
             lambda root: write_png(root / "trainannot" / "train_1.png", np.full((40, 56), 77, np.uint8)),
@@ -99,7 +99,7 @@ def test_palette_maps_give_indices_and_16_bit_maps_their_values(tmp_path: Path) 
             lambda root: [
                 write_png(p, np.full((40, 56), 11, np.uint8)) for p in (root / "trainannot").iterdir()
             ],
-            "train: all 4 maps looked at are ignored everywhere",
+            "train: all 4 checked maps are ignored everywhere",
         ),
     ],
 )

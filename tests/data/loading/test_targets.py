@@ -20,12 +20,12 @@ MAPS = ("semantic", "center", "offset", "semantic_weight", "center_weight", "off
 SEGMENTS = (
     Segment(7, 0), Segment(70_000, 2), Segment(3, 2), Segment(9, 3), Segment(11, 3, crowd=True), Segment(99, 2)
 )  # fmt: skip
-IDS = st.sampled_from([0, 7, 70_000, 3, 9, 11, 5])  # 0 and 5 are of no segment
+IDS = st.sampled_from([0, 7, 70_000, 3, 9, 11, 5])  # 0 and 5 belong to no segment
 MAP = arrays.arrays(np.int32, (9, 12), elements=IDS)
 
 
 def one_by_one(ids: np.ndarray, segments: tuple[Segment, ...], sigma: int, small: int) -> ImageTargets:
-    """The same as its definition reads: segment after segment, each over the whole image."""
+    """The targets by their definition: one segment after the other, each on the full image."""
     shape = ids.shape
     y, x = np.mgrid[: shape[0], : shape[1]]
     maps = {name: np.zeros(shape, np.float32) for name in MAPS}
@@ -46,9 +46,9 @@ def one_by_one(ids: np.ndarray, segments: tuple[Segment, ...], sigma: int, small
             center = y[mask].mean(), x[mask].mean()
             offset[0][mask], offset[1][mask] = center[0] - y[mask], center[1] - x[mask]
             dy, dx = y - int(center[0]), x - int(center[1])
-            bell = np.exp(-(dy**2 + dx**2) / (2 * sigma**2))
-            bell[np.maximum(abs(dy), abs(dx)) > 3 * sigma + 1] = 0
-            maps["center"] = np.maximum(maps["center"], bell.astype(np.float32))
+            gaussian = np.exp(-(dy**2 + dx**2) / (2 * sigma**2))
+            gaussian[np.maximum(abs(dy), abs(dx)) > 3 * sigma + 1] = 0
+            maps["center"] = np.maximum(maps["center"], gaussian.astype(np.float32))
     maps["semantic"], maps["foreground"] = (
         maps[name].astype(np.uint8) for name in ("semantic", "foreground")
     )
@@ -56,45 +56,45 @@ def one_by_one(ids: np.ndarray, segments: tuple[Segment, ...], sigma: int, small
     return ImageTargets(**(maps | {"offset": offset}))
 
 
-def same(found: ImageTargets, wanted: ImageTargets) -> None:
+def same(targets: ImageTargets, expected: ImageTargets) -> None:
     for name in MAPS:
         np.testing.assert_allclose(
-            getattr(found, name), getattr(wanted, name), rtol=1e-6, atol=2e-6, err_msg=name
+            getattr(targets, name), getattr(expected, name), rtol=1e-6, atol=2e-6, err_msg=name
         )
 
 
 @settings(deadline=None, max_examples=60)
 @given(MAP, st.integers(1, 3), st.integers(0, 30))
-def test_they_are_what_the_definition_says(ids: np.ndarray, sigma: int, small: int) -> None:
-    found = center_targets(ids, SEGMENTS, things=THINGS, sigma=sigma, small_area=small)
-    same(found, one_by_one(ids, SEGMENTS, sigma, small))
+def test_targets_follow_the_definition(ids: np.ndarray, sigma: int, small: int) -> None:
+    targets = center_targets(ids, SEGMENTS, things=THINGS, sigma=sigma, small_area=small)
+    same(targets, one_by_one(ids, SEGMENTS, sigma, small))
 
 
 @settings(deadline=None, max_examples=30)
 @given(MAP, st.permutations(range(1, 7)))
-def test_neither_the_numbers_of_segments_nor_their_order_matter(ids: np.ndarray, names: list[int]) -> None:
-    found = center_targets(ids, SEGMENTS, things=THINGS)
+def test_ids_and_order_of_segments_do_not_matter(ids: np.ndarray, names: list[int]) -> None:
+    targets = center_targets(ids, SEGMENTS, things=THINGS)
     renamed, segments = np.zeros_like(ids), []
     for segment, name in zip(SEGMENTS, names, strict=True):
         renamed[ids == segment.id] = 1000 * name
         segments.append(replace(segment, id=1000 * name))
-    same(center_targets(renamed, segments[::-1], things=THINGS), found)
+    same(center_targets(renamed, segments[::-1], things=THINGS), targets)
 
 
 @settings(deadline=None, max_examples=30)
 @given(arrays.arrays(np.int32, (9, 13), elements=st.sampled_from([0, 7, 11])), st.data())
 def test_flipping_the_image_flips_the_targets(ids: np.ndarray, data: st.DataObject) -> None:
-    # An object whose center lies on a whole column: elsewhere its Gaussian stands on the pixel to the left.
+    # An object whose center lies on an integer column: a fractional one is rounded down, which a flip does not keep.
     top, left, half = (data.draw(st.integers(0, 3)) for _ in range(3))
     ids[top : top + 3, left : left + 2 * half + 1] = 9
-    found = center_targets(ids, SEGMENTS, things=THINGS)
-    turned = center_targets(ids[:, ::-1].copy(), SEGMENTS, things=THINGS)
+    targets = center_targets(ids, SEGMENTS, things=THINGS)
+    flipped = center_targets(ids[:, ::-1].copy(), SEGMENTS, things=THINGS)
     sign = np.array([1, -1], np.float32).reshape(2, 1, 1)
-    back = {name: getattr(turned, name)[..., ::-1] for name in MAPS}
-    same(ImageTargets(**(back | {"offset": back["offset"] * sign})), found)
+    back = {name: getattr(flipped, name)[..., ::-1] for name in MAPS}
+    same(ImageTargets(**(back | {"offset": back["offset"] * sign})), targets)
 
 
-def test_options() -> None:
+def test_options_for_crowds_stuff_and_small_things() -> None:
     ids = np.zeros((6, 8), np.int32)
     ids[:2], ids[3:5, 2:5] = 7, 11
     plain = center_targets(ids, SEGMENTS, things=THINGS)
@@ -126,36 +126,36 @@ def test_options() -> None:
         center_targets(ids, SEGMENTS, things=THINGS, sigmas=3)
 
 
-def test_a_batch_is_padded_and_moves() -> None:
+def test_a_batch_of_targets_is_padded_and_can_be_moved() -> None:
     make = PanopticTargets()
     assert LABELS.thing_indices() == THINGS
     samples = [panoptic(40, 50, 1), panoptic(30, 64, 2)]
-    found = make(samples, (40, 64), LABELS)
-    centers = found.centers
+    targets = make(samples, (40, 64), LABELS)
+    centers = targets.centers
     assert isinstance(centers, CenterTargets)
     for number, each in enumerate(samples):
         height, width = each.map.shape
         assert each.segments is not None
-        wanted = center_targets(each.map, each.segments, things=THINGS)
-        np.testing.assert_array_equal(found.semantic[number, :height, :width], wanted.semantic)
+        expected = center_targets(each.map, each.segments, things=THINGS)
+        np.testing.assert_array_equal(targets.semantic[number, :height, :width], expected.semantic)
         for name in MAPS[1:]:
             values = getattr(centers, name)[number]
-            np.testing.assert_array_equal(values[..., :height, :width], getattr(wanted, name))
-    assert (found.semantic[1, 30:] == 255).all()
+            np.testing.assert_array_equal(values[..., :height, :width], getattr(expected, name))
+    assert (targets.semantic[1, 30:] == 255).all()
     assert (centers.foreground[1, 30:] == 255).all()
     assert (centers.foreground[0, :, 50:] == 255).all()
     for values in (centers.center, centers.offset, centers.center_weight, centers.offset_weight):
         assert not values[1, ..., 30:, :].any()
-    assert centers.semantic_weight.dtype == torch.uint8  # on the way a byte a pixel
-    moved = found.to(torch.device("cpu"))
+    assert centers.semantic_weight.dtype == torch.uint8  # one byte per pixel until it is on the device
+    moved = targets.to(torch.device("cpu"))
     assert moved.semantic.dtype == torch.int64
     assert moved.centers is not None
     assert moved.centers.semantic_weight.dtype == torch.float32
     torch.testing.assert_close(moved.centers.semantic_weight, centers.semantic_weight.float())
-    batch = Batch(torch.zeros(2, 3, 40, 64), ((40, 50), (30, 64)), found, ("a", "b"))
+    batch = Batch(torch.zeros(2, 3, 40, 64), ((40, 50), (30, 64)), targets, ("a", "b"))
     assert batch.to(torch.device("cpu")).targets.centers is not None
 
 
-def test_class_maps_are_refused() -> None:
+def test_class_maps_without_segments_are_refused() -> None:
     with pytest.raises(UserError, match="sample_0: a class map without segments"):
         PanopticTargets()([sample()], (90, 120), LABELS)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from segwright.data.reading.images import image_size, orientation, read_bands, read_image, turn
+from segwright.data.reading.images import apply_orientation, image_size, orientation, read_bands, read_image
 from segwright.data.reading.label_maps import write_png
 from segwright.errors import UserError
 
@@ -35,7 +35,7 @@ def test_every_orientation_is_shown_upright(tmp_path: Path, orient: int) -> None
     assert np.abs(read.astype(int) - upright).max() <= 3  # two JPEG decoders
     assert image_size(path) == read.shape[:2]
     assert orientation(path) == orient
-    assert (turn(flat, orient) == upright).all()
+    assert (apply_orientation(flat, orient) == upright).all()
 
 
 def test_a_reduced_photograph_is_its_part_in_size(tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def png_that_says(width: int, height: int) -> bytes:
 
 def test_a_decompression_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
     (tmp_path / "bomb.png").write_bytes(png_that_says(60000, 60000))
-    with pytest.raises(UserError, match=r"bomb\.png: says it is 60000x60000"):
+    with pytest.raises(UserError, match=r"bomb\.png: header reports 60000x60000"):
         read_image(tmp_path / "bomb.png")
 
 

@@ -121,7 +121,7 @@ def put(**values: Any) -> Callable[[Path], object]:
         (lambda root: (root / "results.json").unlink(), r"results\.json: cannot be read \(No such file"),
         (lambda root: (root / "results.json").write_text("[{"), r"results\.json: not JSON"),
         (lambda root: save(root / "results.json", {}), r"results\.json: no list of objects"),
-        (lambda root: save(root / "truth.json", []), r"truth\.json: holds a list"),
+        (lambda root: save(root / "truth.json", []), r"truth\.json: contains a list"),
         (put(image_id=12), r"results\.json: an annotation is of image 12, which is not among"),
         (put(image_id=[1]), r"results\.json: an annotation is of image \[1\]"),
         (
@@ -200,7 +200,9 @@ def test_cityscapes_files_score_as_maps_do(tmp_path: Path) -> None:
     metric = CityscapesAP(CLASSES)
     for key, raw, masks in made:
         path = truth / "aachen" / f"{key}_gtFine_instanceIds.png"
-        ids, segments = EncodedInstanceMaps([path], ClassTimesDivisor(1000, plain=True)).read(0, CLASSES)
+        ids, segments = EncodedInstanceMaps([path], ClassTimesDivisor(1000, plain_class_ids=True)).read(
+            0, CLASSES
+        )
         assert segments is not None
         prediction, predicted, kept = np.full(raw.shape, -1, np.int32), [], []
         for place, (mask, label, score) in enumerate(masks):

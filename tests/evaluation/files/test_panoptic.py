@@ -11,7 +11,7 @@ import pytest
 from tests.data.coco_trees import CATEGORIES, id_map, read, save, write_ids
 
 from segwright.data.datasets.coco_panoptic import CLASSES as COCO
-from segwright.data.reading.label_maps import pack, read_map, write_png
+from segwright.data.reading.label_maps import pack_rgb, read_map, write_png
 from segwright.errors import UserError
 from segwright.evaluation.files.panoptic import score_panoptic
 from segwright.labels import LabelSpace
@@ -109,7 +109,7 @@ def rows(values: Any) -> Any:
     [
         (lambda root: (root / "found.json").unlink(), r"found\.json: cannot be read \(No such file"),
         (lambda root: (root / "found.json").write_text("{"), r"found\.json: not JSON"),
-        (lambda root: save(root / "found.json", []), r"found\.json: holds a list"),
+        (lambda root: save(root / "found.json", []), r"found\.json: contains a list"),
         (changed("found", lambda v: v["annotations"].pop(0)), r"found\.json: has no annotation of image 8, as of 1"),
         (changed("found", lambda v: v["annotations"].append(v["annotations"][0])), r"found\.json: two annotations of"),
         (changed("truth", lambda v: v["annotations"].append(v["annotations"][0])), r"truth\.json: two annotations of"),
@@ -166,7 +166,7 @@ def coco(shared: Path, root: Path, shift: tuple[int, int]) -> tuple[Path, Path]:
     sides: list[dict[Any, Any]] = [{}, {}]
     for image in (142238, 439180, 139, 9):
         path, segments = known[image]
-        ids = pack(read_map(path, "rgb")[..., ::-1])
+        ids = pack_rgb(read_map(path, "rgb")[..., ::-1])
         sides[0][image] = ids, segments
         sides[1][image] = (
             np.roll(ids, shift, (0, 1)),

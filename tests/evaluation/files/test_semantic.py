@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.golden import recorded as golden
 
 from segwright.data.datasets.camvid import CLASSES as CAMVID
 from segwright.data.datasets.cityscapes import CLASSES
@@ -78,13 +78,9 @@ def test_camvid_scores_as_recorded(camvid: Path, tmp_path: Path) -> None:
     assert np.sum(result["confusion"]) == 17155529
 
 
-def test_the_semantic_evaluator_of_panoptic_deeplab_says_the_same(shared: Path, tmp_path: Path) -> None:
-    source = shared / "golden" / "s5_evaluators.json"
-    if not source.is_file():
-        pytest.skip(f"no golden fixtures at {source.parent}")
-    about = json.loads(source.read_text())
-    arrays = np.load(source.with_suffix(".npz"))
-    count = about["semantic_num_classes"]
+def test_the_semantic_evaluator_of_panoptic_deeplab_says_the_same(tmp_path: Path) -> None:
+    recorded, arrays = golden.metadata("s5_evaluators"), golden.arrays("s5_evaluators")
+    count = recorded["semantic_num_classes"]
     for name in ("gt", "pred"):
         for number in range(3):
             write_png(tmp_path / name / f"{number}.png", arrays[f"sem_{name}_{number}"])
@@ -92,8 +88,8 @@ def test_the_semantic_evaluator_of_panoptic_deeplab_says_the_same(shared: Path, 
     ignored = tuple(sorted(values - set(range(count)))) or (255,)
     space = LabelSpace("golden", tuple("abcdefg"), ((0, 0, 0),) * count, tuple(range(count)), ignored)
     result = score_semantic(tmp_path / "gt", tmp_path / "pred", space)
-    wanted = about["semantic_result"]
-    assert 100 * result["miou"] == pytest.approx(wanted["mIoU"], abs=1e-9)
-    assert 100 * result["frequency_weighted_iou"] == pytest.approx(wanted["fwIoU"], abs=1e-9)
-    assert 100 * result["class_accuracy"] == pytest.approx(wanted["mACC"], abs=1e-9)
-    assert 100 * result["pixel_accuracy"] == pytest.approx(wanted["pACC"], abs=1e-9)
+    expected = recorded["semantic_result"]
+    assert 100 * result["miou"] == pytest.approx(expected["mIoU"], abs=1e-9)
+    assert 100 * result["frequency_weighted_iou"] == pytest.approx(expected["fwIoU"], abs=1e-9)
+    assert 100 * result["class_accuracy"] == pytest.approx(expected["mACC"], abs=1e-9)
+    assert 100 * result["pixel_accuracy"] == pytest.approx(expected["pACC"], abs=1e-9)

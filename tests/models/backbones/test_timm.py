@@ -14,9 +14,10 @@ from segwright.models.backbones.hrnet import HRNetConfig
 from segwright.models.backbones.mnasnet import MNASNetConfig
 from segwright.models.backbones.mobilenet_v2 import MobileNetV2Config
 from segwright.models.backbones.resnet import ResNetConfig
-from segwright.models.backbones.timm import Backbone, TimmBackbone, TimmConfig, backbone
+from segwright.models.backbones.timm import TimmBackbone, TimmConfig, backbone
 from segwright.models.backbones.vgg import VGGConfig
 from segwright.models.backbones.xception import XceptionConfig
+from segwright.models.layers.features import Backbone
 from segwright.models.layers.norm_config import Norm
 
 OURS: dict[str, Backbone] = {
@@ -24,8 +25,8 @@ OURS: dict[str, Backbone] = {
     "resnet34_deep_8": ResNetConfig(34, stem="deep", output_stride=8, dilation="half_first"),
     "resnet50_16": ResNetConfig(50, output_stride=16, multi_grid=(1, 2, 4)),
     "caffe50_8": ResNetConfig(50, output_stride=8, dilation="all", stride_on="1x1", ceil_mode=True),
-    "resnext50": ResNetConfig(50, groups=32, group_width=4),
-    "mobilenet_v2_8": MobileNetV2Config(output_stride=8, taps=(2, 4, 7, 14, 17)),
+    "resnext50": ResNetConfig(50, groups=32, width_per_group=4),
+    "mobilenet_v2_8": MobileNetV2Config(output_stride=8, out_indices=(2, 4, 7, 14, 17)),
     "mobilenet_v2_16": MobileNetV2Config(output_stride=16),
     "hrnet18": HRNetConfig(18),
     "vgg16": VGGConfig(16),
@@ -114,8 +115,8 @@ def test_keys_are_those_of_timm(name: str, config: Backbone) -> None:
     ("name", "config"),
     [
         ("resnet18", ResNetConfig(18)),
-        ("resnext50_32x4d", ResNetConfig(50, groups=32, group_width=4)),
-        ("wide_resnet50_2", ResNetConfig(50, group_width=128)),
+        ("resnext50_32x4d", ResNetConfig(50, groups=32, width_per_group=4)),
+        ("wide_resnet50_2", ResNetConfig(50, width_per_group=128)),
     ],
 )
 def test_maps_are_those_of_timm(name: str, config: ResNetConfig, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from segwright.models.layers.conv import ClassifierHead, conv_norm, dropout, initialize, separable_conv
 from segwright.models.layers.norm_config import Norm
-from segwright.models.layers.resize import side_by_side
+from segwright.models.layers.resize import upsample_concat
 
 NORM = Norm()
 
@@ -52,7 +52,7 @@ def test_a_scorer_may_be_a_bare_classifier() -> None:
 
 
 def test_a_scorer_is_hidden_layer_dropout_classifier() -> None:
-    scorer = ClassifierHead(8, 4, 3, norm=NORM, rate=0.5, bias=True).eval()
+    scorer = ClassifierHead(8, 4, 3, norm=NORM, dropout=0.5, bias=True).eval()
     x = torch.randn(1, 8, 4, 4)
     assert torch.equal(scorer(x), scorer.classifier(scorer.hidden(x)))
     assert "hidden.0.bias" in scorer.state_dict()
@@ -65,7 +65,7 @@ def test_a_scorer_is_hidden_layer_dropout_classifier() -> None:
 def test_dropout_of_maps_drops_maps() -> None:
     torch.manual_seed(0)
     maps = dropout(0.5)(torch.ones(4, 16, 3, 3))
-    values = dropout(0.5, whole_maps=False)(torch.ones(4, 16, 3, 3))
+    values = dropout(0.5, spatial_dropout=False)(torch.ones(4, 16, 3, 3))
     assert set(maps.mean((2, 3)).unique().tolist()) == {0.0, 2.0}
     assert len(values.mean((2, 3)).unique()) > 2
 
@@ -85,7 +85,7 @@ def test_first_weights_keep_the_scale_and_classifiers_begin_undecided() -> None:
 @pytest.mark.parametrize("align_corners", [False, True])
 def test_maps_side_by_side_have_the_size_of_the_first(align_corners: bool) -> None:
     maps = [torch.randn(1, c, s, s) for c, s in ((2, 9), (3, 5), (4, 3))]
-    found = side_by_side(maps, align_corners=align_corners)
+    found = upsample_concat(maps, align_corners=align_corners)
     assert found.shape == (1, 9, 9, 9)
     assert torch.equal(found[:, :2], maps[0])
     wanted = F.interpolate(maps[2], (9, 9), mode="bilinear", align_corners=align_corners)

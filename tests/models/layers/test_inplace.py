@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from segwright.models.layers import inplace
 from segwright.models.layers.inplace import recompute_activations
 from segwright.models.layers.norm_config import Activation, Norm
-from segwright.models.layers.norm_layers import make_global, norm_layer
+from segwright.models.layers.norm_layers import synchronize_norms, norm_layer
 
 KINDS: tuple[Activation, ...] = ("identity", "leaky_relu", "relu", "silu")
 
@@ -127,8 +127,8 @@ def kept_maps(net: nn.Module, x: Tensor, monkeypatch: pytest.MonkeyPatch) -> flo
     small = 8 * x.shape[2] * x.shape[3] * 2
 
     def count(kept: Any) -> Any:
-        if isinstance(kept, inplace._Note):
-            for part in kept.parts:
+        if isinstance(kept, inplace._Recomputation):
+            for part in kept.inputs:
                 count(part)
         elif kept[0].untyped_storage().nbytes() >= small:
             storages[kept[0].untyped_storage().data_ptr()] = kept[0].untyped_storage().nbytes()
@@ -227,8 +227,8 @@ def test_it_compiles_and_exports_to_the_formula() -> None:
 def _work(rank: int, port: int, folder: str) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
-    for kind in ("inplace", "s2_syncbn", "evonorm_b0"):
-        net = make_global(nn.Sequential(nn.Conv2d(2, 3, 1), norm_layer(Norm(kind, "leaky_relu"), 3)))
+    for kind in ("inplace", "csail_syncbn", "evonorm_b0"):
+        net = synchronize_norms(nn.Sequential(nn.Conv2d(2, 3, 1), norm_layer(Norm(kind, "leaky_relu"), 3)))
         mine = _images()[:2] if rank == 0 else _images()[2:]
         _step(net, mine)
         for parameter in net.parameters():
@@ -254,7 +254,7 @@ def test_two_uneven_processes_equal_one(tmp_path: Path) -> None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     mp.start_processes(_work, (port, str(tmp_path)), nprocs=2, start_method="spawn")
-    for kind in ("inplace", "s2_syncbn", "evonorm_b0"):
+    for kind in ("inplace", "csail_syncbn", "evonorm_b0"):
         net = nn.Sequential(nn.Conv2d(2, 3, 1), norm_layer(Norm(kind, "leaky_relu"), 3))
         _step(net, _images())
         # A bias before a norm has no gradient but rounding.

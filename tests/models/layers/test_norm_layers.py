@@ -10,13 +10,13 @@ from torch import nn
 from torch.nn import functional as F
 
 from segwright.models.layers.norm_config import Norm
-from segwright.models.layers.norm_layers import freeze_norms, is_norm, make_global, norm_layer
+from segwright.models.layers.norm_layers import freeze_norms, is_norm, synchronize_norms, norm_layer
 
-KINDS = ("batch", "inplace", "instance", "group", "evonorm_s0", "evonorm_b0", "s2_syncbn", "none")
+KINDS = ("batch", "inplace", "instance", "group", "evonorm_s0", "evonorm_b0", "csail_syncbn", "none")
 BATCH = ["weight", "bias", "running_mean", "running_var", "num_batches_tracked"]
 EVO = ["gamma", "beta", "v", "running_var"]
 KEYS = {
-    "batch": BATCH, "inplace": BATCH, "s2_syncbn": BATCH, "group": ["weight", "bias"],
+    "batch": BATCH, "inplace": BATCH, "csail_syncbn": BATCH, "group": ["weight", "bias"],
     "evonorm_s0": EVO, "evonorm_b0": EVO, "instance": [], "none": [],
 }  # fmt: skip
 
@@ -52,7 +52,7 @@ def test_the_type_of_the_map_stays(kind: str, dtype: torch.dtype) -> None:
 
 
 @pytest.mark.parametrize("activation", ["identity", "relu", "relu6", "leaky_relu", "silu", "gelu"])
-@pytest.mark.parametrize("kind", ["batch", "inplace", "instance", "group", "s2_syncbn", "none"])
+@pytest.mark.parametrize("kind", ["batch", "inplace", "instance", "group", "csail_syncbn", "none"])
 def test_a_residual_is_added_before_the_activation(kind: str, activation: str) -> None:
     norm = Norm(kind, activation, slope=0.2)
     layer, quiet = norm_layer(norm, 4), norm_layer(norm.then("identity"), 4)
@@ -106,7 +106,7 @@ def test_evonorm_b0_divides_by_the_larger_deviation() -> None:
     torch.testing.assert_close(layer.running_var, 0.9 + 0.1 * variance)
 
 
-@pytest.mark.parametrize("kind", ["evonorm_s0", "evonorm_b0", "s2_syncbn"])
+@pytest.mark.parametrize("kind", ["evonorm_s0", "evonorm_b0", "csail_syncbn"])
 @pytest.mark.parametrize("training", [True, False])
 def test_gradients_are_those_of_finite_differences(kind: str, training: bool) -> None:
     layer = norm_layer(Norm(kind, "silu"), 4).double().train(training)
@@ -122,7 +122,7 @@ def test_gradients_are_those_of_finite_differences(kind: str, training: bool) ->
 
 
 def test_the_debiased_average_forgets_its_beginning() -> None:
-    layer = norm_layer(Norm("s2_syncbn", "identity"), 2)
+    layer = norm_layer(Norm("csail_syncbn", "identity"), 2)
     for seed in range(20):
         layer(torch.randn(4, 2, 8, 8, generator=torch.Generator().manual_seed(seed)) * 2 + 5)
     # After 20 steps the initial value weighs about 1 / 21; plain averages with this momentum would be at 0.1.
@@ -164,4 +164,4 @@ def test_norms_are_known_as_norms(kind: str) -> None:
 def test_alone_a_global_norm_is_the_same() -> None:
     x = torch.randn(2, 4, 5, 3)
     for kind in KINDS:
-        assert torch.equal(make_global(norm_layer(Norm(kind), 4))(x), norm_layer(Norm(kind), 4)(x))
+        assert torch.equal(synchronize_norms(norm_layer(Norm(kind), 4))(x), norm_layer(Norm(kind), 4)(x))

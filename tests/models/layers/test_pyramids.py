@@ -58,7 +58,7 @@ def test_pooled_maps_are_convolved_beside_the_features(align_corners: bool) -> N
 
 @pytest.mark.parametrize("align_corners", [False, True])
 def test_the_head_enlarges_pooled_maps_after_their_convolution(align_corners: bool) -> None:
-    config = PSPNetConfig(width=4, align_corners=align_corners)
+    config = PSPNetConfig(channels=4, align_corners=align_corners)
     torch.manual_seed(0)
     head, x = lively(PSPNetHead(config, 8, 3)), features()
     with torch.inference_mode():
@@ -100,7 +100,7 @@ def atrous(config: ASPPConfig) -> ASPP:
     return made
 
 
-SMALL = ASPPConfig(rates=(2, 3, 5), width=4, projected=6)
+SMALL = ASPPConfig(rates=(2, 3, 5), channels=4, out_channels=6)
 
 
 @pytest.mark.parametrize("pool_first", [False, True])

@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from segwright.models.layers.conv import conv_norm
 from segwright.models.layers.norm_config import Norm
-from segwright.models.layers.resize import convolve_together, side_by_side
+from segwright.models.layers.resize import upsample_concat_conv, upsample_concat
 
 WIDTHS = (24, 40, 48, 32)
 
@@ -40,8 +40,8 @@ def test_maps_convolved_together_are_the_convolution_of_the_enlarged_maps(
 ) -> None:
     maps = maps_of(size, parts)
     block = block_of(maps, kernel, bias=bias)
-    expected = block(side_by_side(maps, size, align_corners=align_corners))
-    found = convolve_together(block, maps, size, align_corners=align_corners)
+    expected = block(upsample_concat(maps, size, align_corners=align_corners))
+    found = upsample_concat_conv(block, maps, size, align_corners=align_corners)
     torch.testing.assert_close(found, expected)
     weight = torch.randn_like(expected)
     wanted = torch.autograd.grad((expected * weight).sum(), [*maps, block[0].weight])
@@ -54,9 +54,9 @@ def test_coarse_maps_cost_what_they_are_and_not_what_they_would_be() -> None:
     maps = [torch.randn(1, 256, *size) for size in sizes]
     block = conv_norm(4 * 256, 64, 3, norm=Norm())
     with FlopCounterMode(display=False) as plain:
-        block(side_by_side(maps))
+        block(upsample_concat(maps))
     with FlopCounterMode(display=False) as together:
-        convolve_together(block, maps, sizes[0])
+        upsample_concat_conv(block, maps, sizes[0])
     share = (1 + 1 / 4 + 1 / 16 + 1 / 64) / 4
     assert share < together.get_total_flops() / plain.get_total_flops() < share + 0.1
 
@@ -65,8 +65,8 @@ def test_coarse_maps_cost_what_they_are_and_not_what_they_would_be() -> None:
 def test_the_sums_keep_the_precision_of_the_maps(dtype: torch.dtype) -> None:
     maps = [each.detach().to(dtype) for each in maps_of((16, 32), [(4, 8)])]
     block = block_of(maps, 3, bias=True).to(dtype)
-    found = convolve_together(block, maps, (16, 32))
+    found = upsample_concat_conv(block, maps, (16, 32))
     assert found.dtype is dtype
     whole = [each.double() for each in maps]
-    expected = block.double()(side_by_side(whole, (16, 32)))
+    expected = block.double()(upsample_concat(whole, (16, 32)))
     assert (found.double() - expected).abs().max() < 40 * torch.finfo(dtype).eps

@@ -23,9 +23,9 @@ BGR = InputContract("BGR", mean=(1.5, 2.5, 3.5), std=(1.0, 1.0, 1.0), fill_value
 
 def config(classes: int = 16) -> PSPNetConfig:
     norm = Norm("inplace", activation="leaky_relu", momentum=0.01)
-    head = AuxiliaryHeadConfig(bias=True, norm=norm, when="always")
+    head = AuxiliaryHeadConfig(bias=True, norm=norm, in_evaluation=True)
     backbone = ResNetConfig(18, output_stride=8, stem="deep", multi_grid=(1, 2), norm=Norm(momentum=0.01))
-    return PSPNetConfig(backbone, width=classes, pools_first=True, norm=norm, auxiliary=(head,))
+    return PSPNetConfig(backbone, channels=classes, pooled_first=True, norm=norm, auxiliary=(head,))
 
 
 def test_a_file_carries_everything_that_the_model_was(tmp_path: Path) -> None:

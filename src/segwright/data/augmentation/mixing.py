@@ -1,7 +1,7 @@
-"""Augmentations that mix two samples: pixels of a second one, the partner, are put over the first.
+"""Augmentations that mix two samples: pixels of a second sample, the partner, are pasted onto the first.
 
-Both go through ``augmentation`` on their own first. In panoptic samples what is pasted brings its segments along,
-renumbered so that ids stay unique; segments that are covered wholly are dropped.
+Both samples are augmented separately first. In panoptic samples the pasted segments get new ids, so that ids stay
+unique, and segments that end up fully covered are dropped.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segwright.data.augmentation.crop import Augmentation
-from segwright.data.augmentation.geometry import without_unseen
+from segwright.data.augmentation.geometry import drop_empty_segments
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
 from segwright.samples import IGNORED, AugmentationContext, Sample, Segment, index_of
@@ -23,12 +23,22 @@ from segwright.samples import IGNORED, AugmentationContext, Sample, Segment, ind
 Mask = NDArray[np.bool_]
 
 
+def _augment_pair(
+    augmentation: Augmentation, sample: Sample, context: AugmentationContext, probability: float
+) -> tuple[Sample, Sample | None]:
+    """The augmented sample and, with probability ``probability``, its augmented partner."""
+    augmented = augmentation(sample, context)
+    if context.random.random() >= probability:
+        return augmented, None
+    return augmented, augmentation(*context.partner(0))
+
+
 @dataclass(slots=True)
 class PasteClasses:
-    """Pixels of some ``classes`` (names or indices) of a second sample, put over the first where they stand.
+    """Pastes all pixels of the given ``classes`` (names or indices) of a second sample, at their own position.
 
-    As in ClassMix (Olsson et al. 2021), with the classes given instead of drawn: rare ones come with ever new
-    surroundings.
+    Like ClassMix (Olsson et al. 2021), but with fixed instead of random classes: rare classes appear in new
+    surroundings. ``augmentation`` is applied to both samples first.
     """
 
     augmentation: Augmentation
@@ -37,19 +47,19 @@ class PasteClasses:
 
     def __call__(self, sample: Sample, context: AugmentationContext) -> Sample:
         """The augmented sample, with probability ``probability`` with pixels of its partner."""
-        base = self.augmentation(sample, context)
-        if context.random.random() >= self.probability:
+        base, partner = _augment_pair(self.augmentation, sample, context, self.probability)
+        if partner is None:
             return base
-        other = _fitted(self.augmentation(*context.partner(0)), base)
-        return paste(base, other, np.isin(other.semantic(), _indices(self.classes, context.labels)))
+        partner = _fit_size(partner, base)
+        return paste(base, partner, np.isin(partner.semantic(), _indices(self.classes, context.labels)))
 
 
 @dataclass(slots=True)
 class CutMix:
-    """A box of a second sample (Yun et al. 2019; S4), with its truth.
+    """CutMix (Yun et al. 2019), with the label map: pastes a box of a second sample.
 
-    The part of the image that stays is drawn from Beta(``alpha``, ``alpha``); the middle of the box lies
-    anywhere and what leaves the image is cut off.
+    The fraction of the image that is kept is drawn from Beta(``alpha``, ``alpha``). The center of the box is a random
+    pixel, and the box is clipped at the border, as in the MiniCity tutorial.
     """
 
     augmentation: Augmentation
@@ -58,150 +68,156 @@ class CutMix:
 
     def __call__(self, sample: Sample, context: AugmentationContext) -> Sample:
         """The augmented sample, with probability ``probability`` with a box of its partner."""
-        base, random = self.augmentation(sample, context), context.random
-        if random.random() >= self.probability:
+        base, partner = _augment_pair(self.augmentation, sample, context, self.probability)
+        if partner is None:
             return base
-        other = self.augmentation(*context.partner(0))
-        size = base.map.shape[0], base.map.shape[1]
-        middle = int(random.integers(size[0])), int(random.integers(size[1]))
-        top, left, bottom, right = cut_box(size, float(random.beta(self.alpha, self.alpha)), middle)
+        random, size = context.random, (base.map.shape[0], base.map.shape[1])
+        center = int(random.integers(size[0])), int(random.integers(size[1]))
+        kept_fraction = float(random.beta(self.alpha, self.alpha))
+        top, left, bottom, right = cutmix_box(size, kept_fraction, center)
         mask = np.zeros(size, dtype=bool)
-        mask[top : min(bottom, other.map.shape[0]), left : min(right, other.map.shape[1])] = True
-        return paste(base, _fitted(other, base), mask)
+        mask[top : min(bottom, partner.map.shape[0]), left : min(right, partner.map.shape[1])] = True
+        return paste(base, _fit_size(partner, base), mask)
 
 
 @dataclass(slots=True)
 class ClassMix:
-    """Half of the classes of a second sample, drawn anew each time (Olsson et al. 2021)."""
+    """ClassMix (Olsson et al. 2021): pastes the pixels of a random half of the classes of a second sample."""
 
     augmentation: Augmentation
     probability: float = 0.5
 
     def __call__(self, sample: Sample, context: AugmentationContext) -> Sample:
         """The augmented sample, with probability ``probability`` with classes of its partner."""
-        base = self.augmentation(sample, context)
-        if context.random.random() >= self.probability:
+        base, partner = _augment_pair(self.augmentation, sample, context, self.probability)
+        if partner is None:
             return base
-        other = _fitted(self.augmentation(*context.partner(0)), base)
-        classes = other.semantic()
+        partner = _fit_size(partner, base)
+        classes = partner.semantic()
         present = np.setdiff1d(np.unique(classes), [IGNORED])
-        return paste(base, other, np.isin(classes, context.random.permutation(present)[: len(present) // 2]))
+        chosen = context.random.permutation(present)[: len(present) // 2]
+        return paste(base, partner, np.isin(classes, chosen))
 
 
 @dataclass(slots=True)
 class PasteInstances:
-    """Objects of a second sample, each with probability ``share`` (copy-paste, Ghiasi et al. 2021).
+    """Copy-paste (Ghiasi et al. 2021): pastes objects of a second sample, at their own position.
 
-    Of ``classes`` (names or indices), or of all things of the label space; never a crowd, nor what has fewer
-    than ``least`` pixels. In semantic maps an object is a connected blob of a class.
+    Each object of ``classes`` (names or indices; default: all things) is pasted with probability
+    ``instance_probability`` if it has at least ``min_area`` pixels. Crowds are never pasted. In semantic maps, an
+    object is a connected component of a class. ``probability`` is that of pasting anything at all.
     """
 
     augmentation: Augmentation
     classes: tuple[int | str, ...] = ()
-    share: float = 0.5
-    least: int = 1
+    instance_probability: float = 0.5
+    min_area: int = 1
     probability: float = 0.5
 
     def __call__(self, sample: Sample, context: AugmentationContext) -> Sample:
         """The augmented sample, with probability ``probability`` with objects of its partner."""
-        base = self.augmentation(sample, context)
-        if context.random.random() >= self.probability:
+        base, partner = _augment_pair(self.augmentation, sample, context, self.probability)
+        if partner is None:
             return base
-        other = _fitted(self.augmentation(*context.partner(0)), base)
+        partner = _fit_size(partner, base)
         mask = np.zeros(base.map.shape, dtype=bool)
         for class_index in _indices(self.classes or context.labels.things, context.labels):
-            for found in _objects(other, class_index):
-                if context.random.random() < self.share and np.count_nonzero(found) >= self.least:
-                    mask |= found
-        return paste(base, other, mask)
+            for instance in _instance_masks(partner, class_index):
+                chosen = context.random.random() < self.instance_probability
+                if chosen and np.count_nonzero(instance) >= self.min_area:
+                    mask |= instance
+        return paste(base, partner, mask)
 
 
 @dataclass(slots=True)
 class CopyBlob:
-    """Pixels of a class of a second sample, moved onto a class of the first (S4), by ``rules``.
+    """Copies pixels of a class of a second sample onto pixels of another class of the first (MiniCity tutorial).
 
-    A rule is (class, class that it is moved onto), names or indices; S4's are wall and fence onto sidewalk,
-    bus and train onto road. All rules whose classes are there apply in turn. The pixel of the copy with the
-    smallest row + column (the first such, in reading order) comes to lie on a random pixel of the other class;
-    what leaves the image is cut off. The copy is the whole class, or with ``blobs`` a connected part of it;
-    ``only_onto`` keeps it to the pixels of the other class. Crowds are never copied. ``strays``: see ``move``.
+    Each of ``rules`` is a pair (class, class that it is copied onto) of names or indices, for example bus onto road.
+    Rules whose classes both occur are applied in order. The anchor of the copy is its pixel with the smallest
+    row + column (the first of them in reading order); it is moved to a random pixel of the other class. Pixels that
+    leave the image are cut off; with ``wrap_around`` see ``move_pixels``.
+
+    The copy contains all pixels of the class, or with ``single_blob`` one random connected component. With
+    ``only_onto`` only pixels that land on the other class are pasted. Crowds are never copied.
     """
 
     augmentation: Augmentation
     rules: tuple[tuple[int | str, int | str], ...]
-    blobs: bool = False
+    single_blob: bool = False
     only_onto: bool = False
-    strays: bool = False
+    wrap_around: bool = False
     probability: float = 0.5
 
     def __call__(self, sample: Sample, context: AugmentationContext) -> Sample:
         """The augmented sample, with probability ``probability`` with copies from its partner."""
-        base = self.augmentation(sample, context)
-        if context.random.random() >= self.probability:
+        base, partner = _augment_pair(self.augmentation, sample, context, self.probability)
+        if partner is None:
             return base
-        other = self.augmentation(*context.partner(0))
         for rule in self.rules:
             source, onto = _indices(rule, context.labels)
-            base = self._copy(base, other, source, onto, context.random)
+            base = self._copy(base, partner, source, onto, context.random)
         return base
 
     def _copy(
-        self, base: Sample, other: Sample, source: int, onto: int, random: np.random.Generator
+        self, base: Sample, partner: Sample, source: int, onto: int, random: np.random.Generator
     ) -> Sample:
-        mask = _class_mask(other, source)
-        under = base.semantic() == onto
-        places = np.flatnonzero(under)
-        if not mask.any() or not len(places):
+        mask = _class_mask(partner, source)
+        ground = base.semantic() == onto
+        pixels = np.flatnonzero(ground)
+        if not mask.any() or not len(pixels):
             return base
-        if self.blobs:
-            found = _blobs(mask)
-            mask = found[int(random.integers(len(found)))]
-        target = divmod(int(places[random.integers(len(places))]), under.shape[1])
-        moved, mask = move(other, mask, target, base, strays=self.strays)
-        return paste(base, moved, mask & under if self.only_onto else mask)
+        if self.single_blob:
+            blobs = _connected_components(mask)
+            mask = blobs[int(random.integers(len(blobs)))]
+        target = divmod(int(pixels[random.integers(len(pixels))]), ground.shape[1])
+        moved, mask = move_pixels(partner, mask, target, base, wrap_around=self.wrap_around)
+        return paste(base, moved, mask & ground if self.only_onto else mask)
 
 
-def cut_box(size: tuple[int, int], stays: float, middle: tuple[int, int]) -> tuple[int, int, int, int]:
-    """Top, left, bottom, right of CutMix's box about ``middle``, inside an image of ``size`` (height, width).
+def cutmix_box(
+    size: tuple[int, int], kept_fraction: float, center: tuple[int, int]
+) -> tuple[int, int, int, int]:
+    """Top, left, bottom, right of the box of CutMix around ``center``, in an image of ``size`` (height, width).
 
-    Before it is cut at the border, it covers the part 1 - ``stays`` of the image.
+    Before it is clipped at the border, the box covers the fraction 1 - ``kept_fraction`` of the image.
     """
-    begin, end = [], []
-    for side, center in zip(size, middle, strict=True):
-        half = int(side * sqrt(1 - stays)) // 2
-        begin.append(max(0, center - half))
-        end.append(min(side, center + half))
-    return begin[0], begin[1], end[0], end[1]
+    start, end = [], []
+    for side, middle in zip(size, center, strict=True):
+        half = int(side * sqrt(1 - kept_fraction)) // 2
+        start.append(max(0, middle - half))
+        end.append(min(side, middle + half))
+    return start[0], start[1], end[0], end[1]
 
 
-def move(
-    sample: Sample, mask: Mask, target: tuple[int, int], like: Sample, *, strays: bool = False
+def move_pixels(
+    sample: Sample, mask: Mask, target: tuple[int, int], like: Sample, *, wrap_around: bool = False
 ) -> tuple[Sample, NDArray[np.bool_]]:
-    """The pixels of ``mask`` where its anchor lies on ``target`` (row, column) of ``like``: sample and mask.
+    """The pixels of ``mask``, moved so that its anchor lies at ``target`` (row, column): a sample and its mask.
 
-    The anchor is the pixel of ``mask`` with the smallest row + column, the first in reading order. What leaves the
-    image is cut off; with ``strays`` (S4) it comes in again from below or the right, or lies on the last row or column.
+    Both have the size of ``like``. The anchor is the pixel of ``mask`` with the smallest row + column, the first of
+    them in reading order. Pixels that leave the image are cut off. ``wrap_around`` repeats a bug of the MiniCity
+    tutorial instead: pixels that leave at the top or left enter at the bottom or right, and pixels that leave at the
+    bottom or right land on the last row or column.
     """
     rows, columns = np.nonzero(mask)
     anchor = int(np.argmin(rows + columns))
     down, right = target[0] - int(rows[anchor]), target[1] - int(columns[anchor])
     new_rows, new_columns = rows + down, columns + right
     height, width = like.map.shape
-    if strays:
-        new_rows, new_columns = (
-            np.minimum(new_rows, height - 1) % height,
-            np.minimum(new_columns, width - 1) % width,
-        )
+    if wrap_around:
+        new_rows = np.minimum(new_rows, height - 1) % height
+        new_columns = np.minimum(new_columns, width - 1) % width
     inside = (new_rows >= 0) & (new_rows < height) & (new_columns >= 0) & (new_columns < width)
-    to, of = (new_rows[inside], new_columns[inside]), (rows[inside], columns[inside])
-    image, moved = np.zeros_like(like.image), np.zeros((height, width), sample.map.dtype)
-    there = np.zeros((height, width), dtype=bool)
-    image[to], moved[to], there[to] = sample.image[of], sample.map[of], True
-    return replace(sample, image=image, map=moved), there
+    new, old = (new_rows[inside], new_columns[inside]), (rows[inside], columns[inside])
+    image, values = np.zeros_like(like.image), np.zeros((height, width), sample.map.dtype)
+    moved_mask = np.zeros((height, width), dtype=bool)
+    image[new], values[new], moved_mask[new] = sample.image[old], sample.map[old], True
+    return replace(sample, image=image, map=values), moved_mask
 
 
 def paste(base: Sample, other: Sample, mask: Mask) -> Sample:
-    """``base`` with the pixels of ``other`` where ``mask`` [H, W] is set; all three have one size."""
+    """``base`` with the pixels of ``other`` where ``mask`` [H, W] is True; all three have the same size."""
     if not mask.any():
         return base
     image = base.image.copy()
@@ -209,14 +225,14 @@ def paste(base: Sample, other: Sample, mask: Mask) -> Sample:
     if base.segments is None or other.segments is None:
         classes = np.where(mask, other.semantic(), base.semantic())
         return replace(base, image=image, map=classes, segments=None)
-    pasted = without_unseen(replace(other, map=np.where(mask, other.map, 0)))
-    ids = _free_ids(base, len(pasted.segments or ()))
-    segments, ids_map = _renumber(pasted, ids)
-    whole = replace(base, image=image, map=np.where(mask, ids_map, base.map))
-    return without_unseen(replace(whole, segments=(*base.segments, *segments)))
+    pasted = drop_empty_segments(replace(other, map=np.where(mask, other.map, 0)))
+    segments, pasted_map = _renumber(pasted, _free_ids(base, len(pasted.segments or ())))
+    mixed = replace(base, image=image, map=np.where(mask, pasted_map, base.map))
+    return drop_empty_segments(replace(mixed, segments=(*base.segments, *segments)))
 
 
 def _free_ids(base: Sample, count: int) -> list[int]:
+    """The ``count`` smallest positive ids that no segment of ``base`` has."""
     taken = {segment.id for segment in base.segments or ()}
     ids: list[int] = []
     candidate = 1
@@ -228,50 +244,51 @@ def _free_ids(base: Sample, count: int) -> list[int]:
 
 
 def _renumber(sample: Sample, ids: list[int]) -> tuple[tuple[Segment, ...], NDArray[np.int32]]:
-    """The segments of a sample under new ids, and its map in them; what no segment claims becomes void."""
+    """The segments of a sample with new ids, and its map in the new ids; pixels of no segment become void."""
     segments = sample.segments or ()
-    renumbered = np.array([*ids, 0], dtype=np.int32)[
-        index_of(sample.map, [segment.id for segment in segments])
-    ]
-    return tuple(replace(s, id=i) for s, i in zip(segments, ids, strict=True)), renumbered
+    positions = index_of(sample.map, [segment.id for segment in segments])
+    renumbered = np.array([*ids, 0], dtype=np.int32)[positions]  # -1, no segment, picks the last: 0
+    return tuple(replace(segment, id=i) for segment, i in zip(segments, ids, strict=True)), renumbered
 
 
-def _fitted(other: Sample, base: Sample) -> Sample:
-    """``other`` in the size of ``base``: cut, or without truth right and below."""
+def _fit_size(other: Sample, base: Sample) -> Sample:
+    """``other`` in the size of ``base``: cropped, or padded with ignored pixels, on the right and at the bottom."""
     if other.map.shape == base.map.shape:
         return other
     height, width = (min(a, b) for a, b in zip(other.map.shape, base.map.shape, strict=True))
     image = np.zeros((*base.map.shape, other.image.shape[2]), other.image.dtype)
     values = np.full(base.map.shape, IGNORED if other.segments is None else 0, other.map.dtype)
     image[:height, :width], values[:height, :width] = other.image[:height, :width], other.map[:height, :width]
-    return without_unseen(replace(other, image=image, map=values))
+    return drop_empty_segments(replace(other, image=image, map=values))
 
 
 def _indices(classes: Iterable[int | str], labels: LabelSpace) -> list[int]:
-    """Indices of classes given by name or index; ``UserError`` for one that is not in the label space."""
+    """Indices of classes given as names or indices; ``UserError`` for one that the label space does not contain."""
     indices = []
-    for given in classes:
-        if isinstance(given, str) and given in labels.names:
-            indices.append(labels.names.index(given))
-        elif isinstance(given, int) and 0 <= given < len(labels):
-            indices.append(given)
+    for name_or_index in classes:
+        if isinstance(name_or_index, str) and name_or_index in labels.names:
+            indices.append(labels.names.index(name_or_index))
+        elif isinstance(name_or_index, int) and 0 <= name_or_index < len(labels):
+            indices.append(name_or_index)
         else:
-            raise UserError(f"augment: no class {given!r}; there are {', '.join(labels.names)}")
+            raise UserError(
+                f"augmentation: unknown class {name_or_index!r}; expected one of {', '.join(labels.names)}"
+            )
     return indices
 
 
 def _class_mask(sample: Sample, class_index: int) -> Mask:
-    """Where a class stands, without crowds."""
+    """The pixels of a class, without crowds."""
     if sample.segments is None:
         return np.asarray(sample.map == class_index)
     ids = [s.id for s in sample.segments if s.class_index == class_index and not s.crowd]
     return np.isin(sample.map, ids)
 
 
-def _objects(sample: Sample, class_index: int) -> list[Mask]:
-    """A mask for each object of a class, in the order of their segments or of their blobs."""
+def _instance_masks(sample: Sample, class_index: int) -> list[Mask]:
+    """One mask per object of a class, in the order of the segments or of the connected components."""
     if sample.segments is None:
-        return _blobs(_class_mask(sample, class_index))
+        return _connected_components(_class_mask(sample, class_index))
     return [
         np.asarray(sample.map == segment.id)
         for segment in sample.segments
@@ -279,7 +296,7 @@ def _objects(sample: Sample, class_index: int) -> list[Mask]:
     ]
 
 
-def _blobs(mask: Mask) -> list[Mask]:
-    """The connected parts of a mask (8 neighbors)."""
-    count, parts = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
-    return [parts == part for part in range(1, count)]
+def _connected_components(mask: Mask) -> list[Mask]:
+    """The connected components of a mask (8 neighbors)."""
+    count, components = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
+    return [components == component for component in range(1, count)]

@@ -1,4 +1,4 @@
-"""Changes of an image's values, for 8-bit RGB alone: other bands have neither colors nor a gray."""
+"""Photometric augmentations: they change pixel values of 8-bit RGB images, and never move pixels."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from segwright.data.augmentation.geometry import erase_map
+from segwright.data.augmentation.geometry import ignore_region
 from segwright.errors import UserError
 from segwright.samples import AugmentationContext, Sample
 
 
 @dataclass(slots=True)
 class ColorJitter:
-    """Brightness, contrast, saturation, hue and color cast of an RGB image, applied as a single color matrix.
+    """Random brightness, contrast, saturation, hue and color cast, applied as one color matrix.
 
-    Factors are drawn from 1 - x .. 1 + x, for ``cast`` one a channel; ``hue`` turns the color circle by up to
-    that part of a full turn.
+    Factors are drawn uniformly from 1 - x to 1 + x; ``cast`` draws one factor per channel. ``hue`` rotates the color
+    circle by up to that fraction of a full turn.
     """
 
     brightness: float = 0.2
@@ -28,39 +28,41 @@ class ColorJitter:
     probability: float = 1.0
 
     def __call__(self, sample: Sample, context: AugmentationContext) -> Sample:
-        """The sample with changed colors; ``UserError`` if the image is not 8-bit RGB."""
-        _need_rgb(sample, "color jitter")
+        """The sample, with probability ``probability`` with changed colors; ``UserError`` unless it is 8-bit RGB."""
+        _require_rgb(sample, "color jitter")
         image, random = sample.image, context.random
-        bright, contrast, saturation = (
+        brightness, contrast, saturation = (
             random.uniform(1 - x, 1 + x) for x in (self.brightness, self.contrast, self.saturation)
         )
         cast = random.uniform(1 - self.cast, 1 + self.cast, (3, 1))
-        turn = random.uniform(-self.hue, self.hue) * 2 * np.pi
+        angle = random.uniform(-self.hue, self.hue) * 2 * np.pi
         if random.random() >= self.probability:
             return sample
         luma = np.array([0.299, 0.587, 0.114])
         gray = np.tile(luma, (3, 1))
-        # A turn of the color circle keeps luma: rotate in the plane of the two chroma axes (YIQ).
+        # A hue rotation keeps the luma: it rotates the two chroma axes of YIQ.
         to_yiq = np.array([luma, [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
-        turned = np.array([[1, 0, 0], [0, np.cos(turn), -np.sin(turn)], [0, np.sin(turn), np.cos(turn)]])
-        hue = np.linalg.inv(to_yiq) @ turned @ to_yiq
+        rotation = np.array(
+            [[1, 0, 0], [0, np.cos(angle), -np.sin(angle)], [0, np.sin(angle), np.cos(angle)]]
+        )
+        hue = np.linalg.inv(to_yiq) @ rotation @ to_yiq
         color = saturation * np.eye(3) + (1 - saturation) * gray
-        matrix = cast * (bright * contrast * (color @ hue))
-        mean = float(luma @ np.array(cv2.mean(image)[:3])) * bright
+        matrix = cast * (brightness * contrast * (color @ hue))
+        mean = float(luma @ np.array(cv2.mean(image)[:3])) * brightness
         shift = np.full((3, 1), (1 - contrast) * mean)
         return replace(sample, image=cv2.transform(image, np.hstack([matrix, shift])))
 
 
 @dataclass(slots=True)
 class Blur:
-    """Gaussian blur with a standard deviation of ``sigma`` (low, high) pixels."""
+    """Gaussian blur with a standard deviation drawn from ``sigma`` (low, high), in pixels."""
 
     sigma: tuple[float, float] = (0.1, 2.0)
     probability: float = 0.5
 
     def __call__(self, sample: Sample, context: AugmentationContext) -> Sample:
-        """The sample, blurred with probability ``probability``; ``UserError`` if it is not 8-bit RGB."""
-        _need_rgb(sample, "blur")
+        """The sample, with probability ``probability`` blurred; ``UserError`` unless it is 8-bit RGB."""
+        _require_rgb(sample, "blur")
         sigma = float(context.random.uniform(*self.sigma))
         if context.random.random() >= self.probability:
             return sample
@@ -69,11 +71,11 @@ class Blur:
 
 @dataclass(slots=True)
 class Erase:
-    """A rectangle is filled with the padding value (random erasing, Zhong et al. 2017).
+    """Random erasing (Zhong et al. 2017): a rectangle inside the image is filled with the padding value.
 
-    It covers a part of the image drawn from ``area`` with a height of ``aspect`` times its width, drawn
-    log-uniformly, and lies inside. Its map is ignored (void), or with ``keep_truth`` stays as it was, to be
-    told from the surroundings.
+    Its area is a fraction of the image, drawn uniformly from ``area`` (low, high). Its height divided by its width is
+    drawn log-uniformly from ``aspect``. The map is ignored (void) there; with ``keep_truth`` it stays unchanged, so
+    that the model must infer the classes from the surroundings.
     """
 
     area: tuple[float, float] = (0.02, 0.2)
@@ -82,26 +84,27 @@ class Erase:
     probability: float = 0.5
 
     def __call__(self, sample: Sample, context: AugmentationContext) -> Sample:
-        """The sample, erased with probability ``probability``; ``UserError`` if it is not 8-bit RGB."""
-        _need_rgb(sample, "erase")
+        """The sample, with probability ``probability`` erased; ``UserError`` unless it is 8-bit RGB."""
+        _require_rgb(sample, "erase")
         random, (height, width) = context.random, sample.map.shape
-        pixels = random.uniform(*self.area) * height * width
+        area = random.uniform(*self.area) * height * width
         aspect = np.exp(random.uniform(*np.log(self.aspect)))
-        tall = int(np.clip(np.rint(np.sqrt(pixels * aspect)), 1, height))
-        wide = int(np.clip(np.rint(np.sqrt(pixels / aspect)), 1, width))
-        top, left = (int(random.integers(room + 1)) for room in (height - tall, width - wide))
+        box_height = int(np.clip(np.rint(np.sqrt(area * aspect)), 1, height))
+        box_width = int(np.clip(np.rint(np.sqrt(area / aspect)), 1, width))
+        top, left = (int(random.integers(room + 1)) for room in (height - box_height, width - box_width))
         if random.random() >= self.probability:
             return sample
-        place = (slice(top, top + tall), slice(left, left + wide))
+        region = (slice(top, top + box_height), slice(left, left + box_width))
         image = sample.image.copy()
-        image[place] = np.rint(context.fill_value[:3])
+        image[region] = np.rint(context.fill_value[:3])
         erased = replace(sample, image=image)
-        return erased if self.keep_truth else erase_map(erased, place)
+        return erased if self.keep_truth else ignore_region(erased, region)
 
 
-def _need_rgb(sample: Sample, what: str) -> None:
+def _require_rgb(sample: Sample, augmentation: str) -> None:
     image = sample.image
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise UserError(
-            f"{sample.name}: {what} needs 8-bit RGB, found {image.dtype} {image.shape}; leave it out of the recipe"
+            f"{sample.name}: {augmentation} needs 8-bit RGB, found {image.dtype} {image.shape}; "
+            "remove it from the recipe's augmentation"
         )

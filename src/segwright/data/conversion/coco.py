@@ -1,4 +1,4 @@
-"""Annotations in COCO's JSON formats made into maps, and maps made into COCO panoptic."""
+"""Conversion of COCO JSON files into maps, and of COCO instances and Cityscapes into COCO panoptic."""
 
 from __future__ import annotations
 
@@ -12,17 +12,22 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.data.conversion.labelme_rgb import Converted, label_map_text, stem_of
-from segwright.data.formats.coco import MOST_SEGMENT, Annotations, annotated, record
-from segwright.data.formats.ground_truth import LabelMap, Polygons
-from segwright.data.reading.file_lists import Strings
+from segwright.data.conversion.labelme_rgb import ConversionResult, label_map_text, unique_stem
+from segwright.data.formats.coco import (
+    MAX_SEGMENT_ID,
+    CocoAnnotations,
+    annotation_record,
+    annotations_by_image,
+)
+from segwright.data.formats.ground_truth import CocoInstanceMasks, LabelMap
+from segwright.data.reading.file_lists import CompactStrings
 from segwright.data.reading.images import image_size
-from segwright.data.reading.label_maps import present, read_map, write_png
+from segwright.data.reading.label_maps import read_map, unique_values, write_png
 from segwright.errors import UserError
 from segwright.files import atomic_outputs
 from segwright.labels import LabelSpace
 from segwright.parallel import map_in_threads
-from segwright.samples import Sample
+from segwright.samples import Sample, Segment
 
 # The groups of the 19 evaluated classes of Cityscapes, in the order of their train ids.
 _GROUPS = (
@@ -34,34 +39,39 @@ _GROUPS = (
     ("human", 2),
     ("vehicle", 6),
 )
-_GROUP = 1000  # below it an instance id of Cityscapes is a class alone
+_FIRST_INSTANCE_ID = 1000  # smaller instance ids of Cityscapes are a class without an instance number
+
+_SegmentFields = dict[int, dict[str, Any]]  # segment id -> category_id and iscrowd
 
 
 def convert_coco(
     source: Path, out: Path, *, to: Literal["semantic", "instance", "panoptic"], force: bool = False
-) -> Converted:
-    """COCO instances (polygons or run lengths of a JSON file) -> maps under ``out``; images are not needed.
+) -> ConversionResult:
+    """COCO instances (polygons or run lengths in a JSON file) -> maps under ``out``; the images are not needed.
 
-    "semantic": ``labels/*.png`` of category ids. "instance": those and ``instances/*.png``, 16 bit, numbered from 1
-    in the order of the annotations, 0 in stuff and crowds. "panoptic": COCO panoptic, ``panoptic_SPLIT.json`` of
-    ``instances_SPLIT.json`` with its folder of maps, the polygons of a stuff class in one segment. Larger objects
-    lie below smaller ones, crowds below all. With class maps comes a ``label_map.yaml`` that reads them, in which
-    pixels outside of every polygon are a class ``background``; name their value under ``ignored`` instead where
-    they are unlabeled.
+    "semantic": ``labels/*.png`` with category ids.
+    "instance": the same, and ``instances/*.png``, 16 bit, with the instances numbered from 1 in the order of the
+    annotations, and 0 in stuff and crowds.
+    "panoptic": COCO panoptic, ``panoptic_SPLIT.json`` from ``instances_SPLIT.json``, with a folder of maps. All
+    polygons of a stuff class are one segment.
+
+    Where objects overlap, the smaller one is on top; crowds are below all objects. Class maps come with a
+    ``label_map.yaml`` for reading them, in which the pixels outside of all polygons are a class ``background``. If
+    they are unlabeled rather than background, name their value under ``ignored`` instead.
     """
-    labeled = _Labeled.read(source)
+    annotated = _AnnotatedImages.read(source)
     if to == "panoptic":
-        return _to_panoptic(labeled, out, force)
-    void = labeled.labels.ignored[0] if labeled.labels.ignored else 255
+        return _to_panoptic(annotated, out, force)
+    void = annotated.labels.ignored[0] if annotated.labels.ignored else 255
     with atomic_outputs((out,), force=force) as (part,):
 
         def write(index: int) -> int:
-            stem, (ids, segments) = labeled.stems[index], labeled.painted(index)
+            stem, (ids, segments) = annotated.stems[index], annotated.label_map(index)
             classes = Sample(ids, ids, stem, segments).semantic()
-            write_png(part / "labels" / f"{stem}.png", labeled.labels.to_raw(classes))
+            write_png(part / "labels" / f"{stem}.png", annotated.labels.to_raw(classes))
             if to == "semantic":
                 return 0
-            instances, count = _numbered(ids, segments or (), labeled.labels.thing_table())
+            instances, count = _number_instances(ids, segments or (), annotated.labels.thing_table())
             if count > 0xFFFF:
                 raise UserError(
                     f"{source}: {count} instances in {stem}; expected at most 65535; split the image"
@@ -69,96 +79,98 @@ def convert_coco(
             write_png(part / "instances" / f"{stem}.png", instances)
             return count
 
-        total = sum(map_in_threads(write, range(len(labeled.stems))))
-        text = label_map_text(labeled.labels, background=void)
+        total = sum(map_in_threads(write, range(len(annotated.stems))))
+        text = label_map_text(annotated.labels, background=void)
         (part / "label_map.yaml").write_text(text, encoding="utf-8")
-    return Converted((out,), len(labeled.stems), total)
+    return ConversionResult((out,), len(annotated.stems), total)
 
 
 @dataclass(slots=True)
-class _Labeled:
-    """The images of a JSON file with their polygons, without image files."""
+class _AnnotatedImages:
+    """The annotations of a COCO instances file, without the image files."""
 
     source: Path
     labels: LabelSpace
-    truth: Polygons
+    ground_truth: CocoInstanceMasks
     stems: list[str]
     images: list[dict[str, Any]]
 
     @classmethod
-    def read(cls, source: Path) -> _Labeled:
-        about = Annotations.read(source)
-        names, of_image = annotated(about)
-        rows = {row["id"]: row for row in about.images}
+    def read(cls, source: Path) -> _AnnotatedImages:
+        coco = CocoAnnotations.read(source)
+        names, annotations_of = annotations_by_image(coco)
+        rows = {row["id"]: row for row in coco.images}
         taken: dict[str, str] = {}
-        stems = [stem_of(name, taken=taken, source=source) for name in names.values()]
-        for identity in names:
-            if not all(isinstance(rows[identity].get(side), int) for side in ("height", "width")):
+        stems = [unique_stem(name, taken=taken, source=source) for name in names.values()]
+        for image_id in names:
+            if not all(isinstance(rows[image_id].get(side), int) for side in ("height", "width")):
                 raise UserError(
-                    f"{source}: image {identity} has no height and width; expected both; add them"
+                    f"{source}: image {image_id} has no height and width; expected both; add them"
                 )
-        if not any(of_image.values()):
+        if not any(annotations_of.values()):
             raise UserError(
                 f"{source}: has no annotations, so every map would be background; is it the right file?"
             )
-        sizes = {identity: (rows[identity]["height"], rows[identity]["width"]) for identity in names}
-        records = Strings(record(sizes[i], of_image.get(i, []), source) for i in names)
+        sizes = {image_id: (rows[image_id]["height"], rows[image_id]["width"]) for image_id in names}
+        records = CompactStrings(
+            annotation_record(sizes[i], annotations_of.get(i, []), source) for i in names
+        )
         images = [
             {"id": i, "file_name": names[i], "height": sizes[i][0], "width": sizes[i][1]} for i in names
         ]
-        labels = about.labels(source.stem, "instances")
-        return cls(source, labels, Polygons(records, source), stems, images)
+        labels = coco.label_space(source.stem, "instances")
+        return cls(source, labels, CocoInstanceMasks(records, source), stems, images)
 
-    def painted(self, index: int) -> LabelMap:
-        """The map and its segments; ``UserError`` for what would vanish from it without a word."""
-        if problems := self.truth.problems(index, self.labels):
+    def label_map(self, index: int) -> LabelMap:
+        """The map of ids and its segments; ``UserError`` for annotations that the map would lose."""
+        if problems := self.ground_truth.problems(index, self.labels):
             raise UserError(problems[0])
-        return self.truth.read(index, self.labels)
+        return self.ground_truth.read(index, self.labels)
 
 
-def _numbered(
-    ids: NDArray[Any], segments: Sequence[Any], things: NDArray[np.bool_]
+def _number_instances(
+    ids: NDArray[Any], segments: Sequence[Segment], things: NDArray[np.bool_]
 ) -> tuple[NDArray[np.uint16], int]:
-    """Ids -> numbers from 1 of the single things, 0 elsewhere, and their count."""
-    single = [segment.id for segment in segments if things[segment.class_index] and not segment.crowd]
+    """(the map of instance numbers from 1, 0 in stuff, crowds and void; the number of instances)."""
+    instances = [segment.id for segment in segments if things[segment.class_index] and not segment.crowd]
     table = np.zeros(int(ids.max()) + 1 if ids.size else 1, dtype=np.uint16)
-    table[single] = np.arange(1, len(single) + 1)
-    return table[ids], len(single)
+    table[instances] = np.arange(1, len(instances) + 1)
+    return table[ids], len(instances)
 
 
-def _to_panoptic(labeled: _Labeled, out: Path, force: bool) -> Converted:
-    name = labeled.source.stem
+def _to_panoptic(annotated: _AnnotatedImages, out: Path, force: bool) -> ConversionResult:
+    stem, labels = annotated.source.stem, annotated.labels
     title = (
-        "panoptic" + name.removeprefix("instances") if name.startswith("instances") else f"panoptic_{name}"
+        "panoptic" + stem.removeprefix("instances") if stem.startswith("instances") else f"panoptic_{stem}"
     )
-    things = labeled.labels.thing_table()
+    things = labels.thing_table()
 
-    def describe(index: int) -> tuple[str, NDArray[np.int32], dict[int, dict[str, Any]]]:
-        ids, segments = labeled.painted(index)
+    def describe(index: int) -> tuple[str, NDArray[np.int32], _SegmentFields]:
+        ids, segments = annotated.label_map(index)
         table = np.arange(int(ids.max()) + 1 if ids.size else 1, dtype=np.int32)
-        about: dict[int, dict[str, Any]] = {}
-        first: dict[int, int] = {}
+        fields: _SegmentFields = {}
+        first_of_class: dict[int, int] = {}
         for segment in segments or ():
             if not things[segment.class_index]:
-                table[segment.id] = first.setdefault(segment.class_index, segment.id)
-            category = labeled.labels.raw_values[segment.class_index]
-            about.setdefault(int(table[segment.id]), {"category_id": category, "iscrowd": int(segment.crowd)})
-        return f"{labeled.stems[index]}.png", table[ids].astype(np.int32), about
+                table[segment.id] = first_of_class.setdefault(segment.class_index, segment.id)
+            category = labels.raw_values[segment.class_index]
+            fields.setdefault(
+                int(table[segment.id]), {"category_id": category, "iscrowd": int(segment.crowd)}
+            )
+        return f"{annotated.stems[index]}.png", table[ids].astype(np.int32), fields
 
-    space = labeled.labels
     categories = [
-        {"id": raw, "name": name, "color": list(color), "isthing": int(name in space.things)}
-        for raw, name, color in zip(space.raw_values, space.names, space.colors, strict=True)
+        {"id": raw, "name": name, "color": list(color), "isthing": int(name in labels.things)}
+        for raw, name, color in zip(labels.raw_values, labels.names, labels.colors, strict=True)
     ]
-    images = [row["id"] for row in labeled.images]
-    return _write_panoptic(
-        _Panoptic(out, title, labeled.images, categories), images, describe, force=force, indent=None
-    )
+    image_ids = [row["id"] for row in annotated.images]
+    target = _PanopticTarget(out, title, annotated.images, categories)
+    return _write_panoptic(target, image_ids, describe, force=force, indent=None)
 
 
 @dataclass(slots=True)
-class _Panoptic:
-    """A COCO panoptic data set to be written: JSON file ``title`` and the folder of its maps, in ``out``."""
+class _PanopticTarget:
+    """A COCO panoptic dataset to write: ``title``.json and the folder ``title`` of its maps, both in ``out``."""
 
     out: Path
     title: str
@@ -167,138 +179,150 @@ class _Panoptic:
 
 
 def _write_panoptic(
-    wanted: _Panoptic,
-    images: Sequence[Any],
-    describe: Callable[[int], tuple[str, NDArray[np.int32], dict[int, dict[str, Any]]]],
+    target: _PanopticTarget,
+    image_ids: Sequence[Any],
+    describe: Callable[[int], tuple[str, NDArray[np.int32], _SegmentFields]],
     *,
     force: bool,
     indent: int | None,
-) -> Converted:
-    """Write what ``describe`` says of each image: (file name, ids [H, W], id -> the fields of its segment)."""
-    targets = (wanted.out / wanted.title, wanted.out / f"{wanted.title}.json")
-    with atomic_outputs(targets, force=force) as (folder, listed):
+) -> ConversionResult:
+    """Write a dataset; ``describe`` gives (file name, ids [H, W], the fields of each segment) of an image."""
+    outputs = (target.out / target.title, target.out / f"{target.title}.json")
+    with atomic_outputs(outputs, force=force) as (folder, json_file):
         folder.mkdir()
 
         def write(index: int) -> dict[str, Any]:
-            name, ids, about = describe(index)
-            if int(ids.max()) > MOST_SEGMENT:
+            name, ids, fields = describe(index)
+            if int(ids.max()) > MAX_SEGMENT_ID:
                 raise UserError(
-                    f"{name}: segment ids above {MOST_SEGMENT}; expected ids of three bytes; renumber"
+                    f"{name}: segment ids above {MAX_SEGMENT_ID}; expected ids of three bytes; renumber them"
                 )
-            about = {identity: about[identity] for identity in present(ids).tolist() if identity in about}
+            fields = {
+                segment_id: fields[segment_id]
+                for segment_id in unique_values(ids).tolist()
+                if segment_id in fields
+            }
             channels = [(ids >> shift & 255).astype(np.uint8) for shift in (0, 8, 16)]
             write_png(folder / name, np.stack(channels, axis=-1))
             segments = [
-                {"id": identity, **about[identity], "area": area, "bbox": box}
-                for identity, area, box in _measured(ids, list(about))
+                {"id": segment_id, **fields[segment_id], "area": area, "bbox": box}
+                for segment_id, area, box in _measure_segments(ids, list(fields))
             ]
-            return {"image_id": images[index], "file_name": name, "segments_info": segments}
+            return {"image_id": image_ids[index], "file_name": name, "segments_info": segments}
 
-        rows = list(map_in_threads(write, range(len(images))))
+        rows = list(map_in_threads(write, range(len(image_ids))))
         values = {
-            "images": list(wanted.images),
+            "images": list(target.images),
             "annotations": rows,
-            "categories": list(wanted.categories),
+            "categories": list(target.categories),
         }
-        listed.write_text(json.dumps(values, sort_keys=True, indent=indent), encoding="utf-8")
-    return Converted(targets[::-1], len(rows), sum(len(row["segments_info"]) for row in rows))
+        json_file.write_text(json.dumps(values, sort_keys=True, indent=indent), encoding="utf-8")
+    return ConversionResult(outputs[::-1], len(rows), sum(len(row["segments_info"]) for row in rows))
 
 
-def _measured(ids: NDArray[np.int32], wanted: Sequence[int]) -> Iterator[tuple[int, int, list[int]]]:
-    """(id, area, [x, y, width, height]) of segments."""
-    for identity in wanted:
-        mask = (ids == identity).view(np.uint8)
-        yield identity, cv2.countNonZero(mask), [int(side) for side in cv2.boundingRect(mask)]
+def _measure_segments(
+    ids: NDArray[np.int32], segment_ids: Sequence[int]
+) -> Iterator[tuple[int, int, list[int]]]:
+    """(id, area, [x, y, width, height]) of each segment."""
+    for segment_id in segment_ids:
+        mask = (ids == segment_id).view(np.uint8)
+        yield segment_id, cv2.countNonZero(mask), [int(side) for side in cv2.boundingRect(mask)]
 
 
 def convert_cityscapes(
     source: Path, out: Path, split: str, *, train_ids: bool = False, force: bool = False
-) -> Converted:
-    """Instance ids of Cityscapes -> COCO panoptic, file by file as the official createPanopticImgs writes it.
+) -> ConversionResult:
+    """Instance ids of Cityscapes -> COCO panoptic, the same files that the official createPanopticImgs writes.
 
-    ``source`` is the data set or its gtFine. Writes ``cityscapes_panoptic_SPLIT.json`` and the folder of this name
-    (``_trainId`` behind both if the categories are to count from 0): id of a segment = instance id, thing id < 1000 a
-    crowd, classes that are not evaluated void.
+    ``source`` is the folder of the dataset, or its gtFine. Writes ``cityscapes_panoptic_SPLIT.json`` and the folder
+    ``cityscapes_panoptic_SPLIT`` of maps. With ``train_ids`` the categories count from 0 and both names end in
+    ``_trainId``. The id of a segment is its instance id; the id of a thing below 1000 is a crowd; classes that are not
+    evaluated are void.
     """
     from segwright.data.datasets.cityscapes import CLASSES
 
-    ground = source / "gtFine" if (source / "gtFine").is_dir() else source
-    files = sorted(
-        [*(ground / split).glob("*/*_instanceIds.png"), *(ground / split).glob("*_instanceIds.png")]
-    )
+    annotations = source / "gtFine" if (source / "gtFine").is_dir() else source
+    folder = annotations / split
+    files = sorted([*folder.glob("*/*_instanceIds.png"), *folder.glob("*_instanceIds.png")])
     if not files:
         raise UserError(
-            f"{ground / split}: no file *_instanceIds.png; expected gtFine of Cityscapes; check the place and the split"
+            f"{folder}: no file *_instanceIds.png; expected gtFine of Cityscapes; check the folder and the split"
         )
-    category = {raw: place if train_ids else raw for place, raw in enumerate(CLASSES.raw_values)}
+    category_of = {raw: index if train_ids else raw for index, raw in enumerate(CLASSES.raw_values)}
 
-    def describe(index: int) -> tuple[str, NDArray[np.int32], dict[int, dict[str, Any]]]:
+    def describe(index: int) -> tuple[str, NDArray[np.int32], _SegmentFields]:
         name = files[index].name.replace("_instanceIds.png", "_panoptic.png")
-        return name, *_evaluated(files[index], CLASSES, category)
+        return name, *_evaluated_segments(files[index], CLASSES, category_of)
 
     images = []
     for path in files:
         height, width = image_size(path)
-        image = path.name.replace("_gtFine_instanceIds.png", "")
-        # The name of the image is not quite right, but is what the tool writes.
+        image_id = path.name.replace("_gtFine_instanceIds.png", "")
+        # No image has this name, but the official tool writes it.
         name = path.name.replace("_instanceIds.png", "_leftImg8bit.png")
-        images.append({"id": image, "width": width, "height": height, "file_name": name})
+        images.append({"id": image_id, "width": width, "height": height, "file_name": name})
     groups = [group for group, count in _GROUPS for _ in range(count)]
     categories = [
-        {"id": category[raw], "name": name, "color": list(color), "supercategory": group}
+        {"id": category_of[raw], "name": name, "color": list(color), "supercategory": group}
         | {"isthing": int(name in CLASSES.things)}
         for raw, name, color, group in zip(
             CLASSES.raw_values, CLASSES.names, CLASSES.colors, groups, strict=True
         )
     ]
     title = f"cityscapes_panoptic_{split}{'_trainId' if train_ids else ''}"
-    wanted = _Panoptic(out, title, images, categories)
-    return _write_panoptic(wanted, [image["id"] for image in images], describe, force=force, indent=4)
+    target = _PanopticTarget(out, title, images, categories)
+    return _write_panoptic(target, [image["id"] for image in images], describe, force=force, indent=4)
 
 
-def _evaluated(
-    path: Path, labels: LabelSpace, category: Mapping[int, int]
-) -> tuple[NDArray[np.int32], dict[int, dict[str, Any]]]:
-    """The instance ids of classes that are evaluated, 0 elsewhere, and the fields of each."""
+def _evaluated_segments(
+    path: Path, labels: LabelSpace, category_of: Mapping[int, int]
+) -> tuple[NDArray[np.int32], _SegmentFields]:
+    """(the instance ids of evaluated classes, 0 elsewhere; the fields of each segment)."""
     ids = read_map(path).astype(np.int32)
-    shown = present(ids)
-    classes = np.where(shown < _GROUP, shown, shown // _GROUP)
-    strange = shown[~np.isin(classes, (*labels.raw_values, *labels.ignored))]
-    if len(strange):
+    occurring = unique_values(ids)
+    classes = np.where(occurring < _FIRST_INSTANCE_ID, occurring, occurring // _FIRST_INSTANCE_ID)
+    unknown = occurring[~np.isin(classes, (*labels.raw_values, *labels.ignored))]
+    if len(unknown):
         raise UserError(
-            f"{path}: instance id {strange[0]} is of no label of Cityscapes; expected a label id, or label id x 1000 + "
+            f"{path}: unknown instance id {unknown[0]}; expected a label id of Cityscapes, or label id x 1000 + "
             "number; check which file it is"
         )
     things = {raw for raw, name in zip(labels.raw_values, labels.names, strict=True) if name in labels.things}
-    about = {
-        identity: {"category_id": category[value], "iscrowd": int(value in things and identity < _GROUP)}
-        for identity, value in zip(shown.tolist(), classes.tolist(), strict=True)
-        if value in category
+    fields: _SegmentFields = {
+        segment_id: {
+            "category_id": category_of[raw],
+            "iscrowd": int(raw in things and segment_id < _FIRST_INSTANCE_ID),
+        }
+        for segment_id, raw in zip(occurring.tolist(), classes.tolist(), strict=True)
+        if raw in category_of
     }
-    table = np.zeros(int(shown.max()) + 1, dtype=np.int32)
-    table[list(about)] = list(about)
-    return table[ids], about
+    table = np.zeros(int(occurring.max()) + 1, dtype=np.int32)
+    table[list(fields)] = list(fields)
+    return table[ids], fields
 
 
-def convert_coco_train_ids(source: Path, out: Path, *, force: bool = False) -> Converted:
-    """A COCO panoptic JSON file -> the same with categories numbered from 0 in the order of its list; maps stay.
+def convert_coco_train_ids(source: Path, out: Path, *, force: bool = False) -> ConversionResult:
+    """A COCO panoptic JSON file -> the same file with its categories numbered from 0 in the order of their list.
 
-    ``out`` is a JSON file, or a folder that gets ``NAME_trainId.json``.
+    The maps stay the same. ``out`` is a JSON file, or a folder that gets ``NAME_trainId.json``.
     """
-    about = Annotations.read(source)
+    coco = CocoAnnotations.read(source)
     target = out if out.suffix.lower() == ".json" else out / f"{source.stem}_trainId.json"
-    if not about.categories:
+    if not coco.categories:
         raise UserError(f"{source}: has no 'categories'; expected id and name of each class; add them")
-    number = {row["id"]: place for place, row in enumerate(about.categories)}
-    rows = about.take(lambda row: (row["image_id"], row["segments_info"]), about.annotations, "annotation")
-    about.check_categories((image, segment["category_id"]) for image, found in rows for segment in found)
-    # Read again, for what the file holds beside its three lists.
+    train_id = {row["id"]: index for index, row in enumerate(coco.categories)}
+    rows = coco.parse_rows(
+        lambda row: (row["image_id"], row["segments_info"]), coco.annotations, "annotation"
+    )
+    coco.check_categories((image, segment["category_id"]) for image, segments in rows for segment in segments)
+    # Read again, to keep what the file contains besides its three lists.
     values = json.loads(source.read_bytes())
-    values["categories"] = [{**row, "id": number[row["id"]]} for row in about.categories]
+    values["categories"] = [{**row, "id": train_id[row["id"]]} for row in coco.categories]
     values["annotations"] = [
-        row | {"segments_info": [s | {"category_id": number[s["category_id"]]} for s in row["segments_info"]]}
+        row
+        | {"segments_info": [s | {"category_id": train_id[s["category_id"]]} for s in row["segments_info"]]}
         for row in values["annotations"]
     ]
     with atomic_outputs((target,), force=force) as (part,):
         part.write_text(json.dumps(values), encoding="utf-8")
-    return Converted((target,), len(rows), sum(len(found) for _, found in rows))
+    return ConversionResult((target,), len(rows), sum(len(segments) for _, segments in rows))

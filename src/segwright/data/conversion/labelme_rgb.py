@@ -1,7 +1,7 @@
-"""Maps in other formats made into maps that are read: color-coded maps and labelme files.
+"""Conversion of color-coded maps and labelme files into label maps.
 
-Every conversion writes its result whole or not at all, refuses to replace what is there unless ``force``, leaves
-the source as it is, and gives the same bytes for the same source. ``convert_coco.py`` has those of JSON formats.
+Every conversion writes its complete result or nothing. It replaces existing files only with ``force``, does not change
+the source, and writes the same bytes for the same source. The conversions of COCO JSON files are in coco.py.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from segwright.data.formats.folder_layout import MAP_ENDINGS
-from segwright.data.reading.file_lists import images_in
-from segwright.data.reading.images import image_size, refuse_bomb
-from segwright.data.reading.label_maps import pack, present, read_map, unpack, write_png
+from segwright.data.formats.folder_layout import MAP_EXTENSIONS
+from segwright.data.reading.file_lists import list_images
+from segwright.data.reading.images import image_size, refuse_decompression_bomb
+from segwright.data.reading.label_maps import pack_rgb, read_map, unique_values, unpack_rgb, write_png
 from segwright.errors import UserError
 from segwright.files import atomic_outputs
 from segwright.labels import LabelSpace, spread_colors
@@ -29,8 +29,8 @@ from segwright.samples import IGNORED
 
 
 @dataclass(frozen=True, slots=True)
-class Converted:
-    """What a conversion wrote: the places, the number of maps and of segments (or instances) in them."""
+class ConversionResult:
+    """What a conversion wrote: the files or folders, and the number of maps and of segments (or instances) in them."""
 
     written: tuple[Path, ...]
     maps: int
@@ -38,7 +38,10 @@ class Converted:
 
 
 def label_map_text(labels: LabelSpace, *, background: int | None = None) -> str:
-    """The YAML of a label map that reads what ``labels.to_raw`` wrote; ``background``: a class of that value."""
+    """The YAML of a label map for maps that ``labels.to_raw`` wrote.
+
+    ``background``: the raw value of an additional first class of that name.
+    """
     import yaml
 
     classes: dict[str, Any] = {}
@@ -54,8 +57,11 @@ def label_map_text(labels: LabelSpace, *, background: int | None = None) -> str:
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
 
 
-def stem_of(name: str, *, taken: dict[str, str], source: Path) -> str:
-    """The name of the maps of an image, without ending; ``UserError`` if another image has the same."""
+def unique_stem(name: str, *, taken: dict[str, str], source: Path) -> str:
+    """The path of the maps of an image, without extension; it is added to ``taken``, stem -> image name.
+
+    ``UserError`` if another image has the same stem, or the path leaves the folder.
+    """
     stem = str(Path(name).with_suffix(""))
     if Path(stem).is_absolute() or ".." in Path(stem).parts:
         raise UserError(
@@ -68,12 +74,12 @@ def stem_of(name: str, *, taken: dict[str, str], source: Path) -> str:
     return stem
 
 
-def convert_rgb(source: Path, out: Path, labels: LabelSpace, *, force: bool = False) -> Converted:
-    """Color-coded maps -> class indices: the tree of maps under ``source`` as uint8 PNG under ``out``.
+def convert_rgb(source: Path, out: Path, labels: LabelSpace, *, force: bool = False) -> ConversionResult:
+    """Color-coded maps -> maps of class indices: every map under ``source`` becomes a uint8 PNG under ``out``.
 
-    ``labels`` comes from a label map with colors as raw values. Ignored pixels become 255. ``out`` also gets a
-    ``label_map.yaml`` that reads the new maps. ``UserError`` names file, color, number of pixels and nearest class
-    of the first unknown color.
+    ``labels`` is a label space with colors as raw values. Ignored pixels become 255. ``out`` also gets a
+    ``label_map.yaml`` for the new maps. ``UserError`` for the first map with an unknown color names the file, the
+    color, its number of pixels and the nearest class.
     """
     if labels.coding != "rgb":
         raise UserError(
@@ -81,137 +87,146 @@ def convert_rgb(source: Path, out: Path, labels: LabelSpace, *, force: bool = Fa
             "class, such as 'classes: {road: \"#804080\"}'; name it with --labels"
         )
     if out.resolve() == source.resolve() or source.resolve() in out.resolve().parents:
-        raise UserError(f"{out}: lies in the folder of the color maps; name a place outside of {source}")
-    files = images_in(source, deep=True, endings=MAP_ENDINGS)
+        raise UserError(f"{out}: lies in the folder of the color maps; choose a folder outside of {source}")
+    files = list_images(source, recursive=True, extensions=MAP_EXTENSIONS)
     taken: dict[str, str] = {}
-    stems = [stem_of(str(path.relative_to(source)), taken=taken, source=source) for path in files]
+    stems = [unique_stem(str(path.relative_to(source)), taken=taken, source=source) for path in files]
     indices = replace(
         labels, coding="index", raw_values=tuple(range(len(labels))), also=(), ignored=(IGNORED,)
     )
     with atomic_outputs((out,), force=force) as (part,):
 
-        def write(pair: tuple[Path, str]) -> None:
-            write_png(part / f"{pair[1]}.png", _indices(pair[0], labels))
+        def write(file: tuple[Path, str]) -> None:
+            path, stem = file
+            write_png(part / f"{stem}.png", _class_indices(path, labels))
 
         for _ in map_in_threads(write, zip(files, stems, strict=True)):
             pass
         (part / "label_map.yaml").write_text(label_map_text(indices), encoding="utf-8")
-    return Converted((out,), len(files))
+    return ConversionResult((out,), len(files))
 
 
-def _indices(path: Path, labels: LabelSpace) -> NDArray[np.uint8]:
-    colors = pack(read_map(path, "rgb"))
+def _class_indices(path: Path, labels: LabelSpace) -> NDArray[np.uint8]:
+    colors = pack_rgb(read_map(path, "rgb"))
     try:
         return labels.to_classes(colors)
     except ValueError:
-        pass
-    named = [
+        raise UserError(f"{path}: {_describe_unknown_color(colors, labels)}") from None
+
+
+def _describe_unknown_color(colors: NDArray[Any], labels: LabelSpace) -> str:
+    """The most frequent unknown color of a map, and the nearest class."""
+    known = [
         *zip(labels.raw_values, labels.names, strict=True),
-        *((v, labels.names[i]) for v, i in labels.also),
+        *((value, labels.names[index]) for value, index in labels.also),
+        *((value, "ignored") for value in labels.ignored),
     ]
-    named += [(value, "ignored") for value in labels.ignored]
-    shown = present(colors)
-    unknown = [value for value in shown.tolist() if value not in {raw for raw, _ in named}]
+    unknown = [value for value in unique_values(colors).tolist() if value not in {raw for raw, _ in known}]
     counts = [int((colors == value).sum()) for value in unknown[:64]]
-    most = int(np.argmax(counts))
-    color = unpack(np.array(unknown[most])).astype(int)
-    distances = [float(np.abs(unpack(np.array(raw)).astype(int) - color).sum()) for raw, _ in named]
-    raw, name = named[int(np.argmin(distances))]
-    many = f" ({len(unknown)} unknown colors)" if len(unknown) > 1 else ""
-    raise UserError(
-        f"{path}: color #{unknown[most]:06x} of {counts[most]} pixels is no class{many}; nearest is #{raw:06x}, "
-        f"{name}; add it to the label map (several colors of a class in a list), or export the map without smoothing"
+    most_frequent = int(np.argmax(counts))
+    color = unpack_rgb(np.array(unknown[most_frequent])).astype(int)
+    distances = [float(np.abs(unpack_rgb(np.array(raw)).astype(int) - color).sum()) for raw, _ in known]
+    raw, name = known[int(np.argmin(distances))]
+    total = f" ({len(unknown)} unknown colors)" if len(unknown) > 1 else ""
+    return (
+        f"color #{unknown[most_frequent]:06x} of {counts[most_frequent]} pixels is no class{total}; nearest is "
+        f"#{raw:06x}, {name}; add it to the label map (several colors of a class in a list), or export the map without "
+        "smoothing"
     )
 
 
 def convert_labelme(
     source: Path, out: Path, *, names: Sequence[str] | None = None, force: bool = False
-) -> Converted:
-    """labelme JSON files of a folder -> ``out``/labels (class values) and ``out``/instances (numbers from 1).
+) -> ConversionResult:
+    """The labelme JSON files of a folder -> ``out``/labels (class values) and ``out``/instances (numbers from 1).
 
-    Values count from 1 in the order of ``names``, else of all labels in the alphabet; 0 is background and a label
-    ``__ignore__`` is 255. Later shapes cover earlier ones, as labelme shows them; shapes of one label with the same
-    group id are one instance. ``out``/label_map.yaml says all that, every class a thing: correct it for stuff.
-    Polygons, rectangles and circles; ``UserError`` names the file for anything else.
+    The class values count from 1 in the order of ``names``, or of all labels, sorted; 0 is background. The label
+    ``__ignore__`` becomes 255. Later shapes cover earlier ones, as labelme shows them. Shapes with the same label and
+    group id are one instance. ``out``/label_map.yaml describes the maps and declares every class a thing; correct it
+    for stuff. Polygons, rectangles and circles are converted; ``UserError`` names the file for any other shape.
     """
-    files = images_in(source, deep=True, endings=(".json",))
-    shapes = [_labelme_shapes(path) for path in files]
-    found = {label for of_image in shapes for label, *_ in of_image} - {"__ignore__"}
-    given = [name for name in names if name not in ("__ignore__", "_background_")] if names else sorted(found)
-    if not 0 < len(given) < IGNORED:
-        raise UserError(f"{source}: {len(given)} labels; expected 1 to {IGNORED - 1}; check the files")
-    for path, of_image in zip(files, shapes, strict=True):
-        unknown = [label for label, *_ in of_image if label not in (*given, "__ignore__", "_background_")]
+    files = list_images(source, recursive=True, extensions=(".json",))
+    shapes_of_files = [_read_shapes(path) for path in files]
+    occurring = {label for shapes in shapes_of_files for label, *_ in shapes} - {"__ignore__"}
+    special = ("__ignore__", "_background_")
+    classes = [name for name in names if name not in special] if names else sorted(occurring)
+    if not 0 < len(classes) < IGNORED:
+        raise UserError(f"{source}: {len(classes)} labels; expected 1 to {IGNORED - 1}; check the files")
+    for path, shapes in zip(files, shapes_of_files, strict=True):
+        unknown = [label for label, *_ in shapes if label not in (*classes, *special)]
         if unknown:
             raise UserError(
-                f"{path}: label {unknown[0]!r} is not among {', '.join(given[:12])}; correct it, or add it to the names"
+                f"{path}: label {unknown[0]!r} is not among {', '.join(classes[:12])}; correct it, or add it to the "
+                "names"
             )
-    values = {name: place + 1 for place, name in enumerate(given)} | {
+    values = {name: index + 1 for index, name in enumerate(classes)} | {
         "_background_": 0,
         "__ignore__": IGNORED,
     }
     labels = LabelSpace(
         source.name or "labelme",
-        tuple(given),
-        spread_colors(len(given)),
-        tuple(values[name] for name in given),
-        things=tuple(given),
+        tuple(classes),
+        spread_colors(len(classes)),
+        tuple(values[name] for name in classes),
+        things=tuple(classes),
     )
     total = 0
     with atomic_outputs((out,), force=force) as (part,):
-        for path, of_image in zip(files, shapes, strict=True):
-            classes, instances = _painted(path, of_image, values)
+        for path, shapes in zip(files, shapes_of_files, strict=True):
+            class_map, instance_map = _paint(path, shapes, values)
             name = path.relative_to(source).with_suffix(".png")
-            write_png(part / "labels" / name, classes)
-            write_png(part / "instances" / name, instances)
-            total += len(present(instances)) - int((instances == 0).any())
+            write_png(part / "labels" / name, class_map)
+            write_png(part / "instances" / name, instance_map)
+            total += len(unique_values(instance_map)) - int((instance_map == 0).any())
         (part / "label_map.yaml").write_text(label_map_text(labels, background=0), encoding="utf-8")
-    return Converted((out,), len(files), total)
+    return ConversionResult((out,), len(files), total)
 
 
-_Shape = tuple[str, str, list[tuple[float, float]], Any]
-_FEWEST_POINTS = {"polygon": 3, "rectangle": 2, "circle": 2}
+_Shape = tuple[str, str, list[tuple[float, float]], Any]  # label, kind, points, group id
+_MIN_POINTS = {"polygon": 3, "rectangle": 2, "circle": 2}
 
 
-def _labelme(path: Path) -> dict[str, Any]:
+def _read_labelme(path: Path) -> dict[str, Any]:
     try:
         values = json.loads(path.read_bytes())
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); expected a labelme file") from None
+        raise UserError(
+            f"{path}: cannot be read ({error.strerror}); expected a labelme file; check the path"
+        ) from None
     except ValueError as error:
         raise UserError(f"{path}: not JSON ({error}); save it again in labelme, or remove it") from None
     if not isinstance(values, dict) or not isinstance(values.get("shapes"), list):
-        raise UserError(f"{path}: not a labelme file (no list 'shapes'); remove it from the folder")
+        raise UserError(f"{path}: not a labelme file (it has no list 'shapes'); remove it from the folder")
     return values
 
 
-def _labelme_shapes(path: Path) -> list[_Shape]:
-    """(label, kind, points, group) of each shape of a file."""
-    found = []
-    for place, shape in enumerate(_labelme(path)["shapes"]):
+def _read_shapes(path: Path) -> list[_Shape]:
+    shapes = []
+    for index, shape in enumerate(_read_labelme(path)["shapes"]):
         try:
             label, kind = str(shape["label"]), str(shape.get("shape_type") or "polygon")
             points = [(float(x), float(y)) for x, y in shape["points"]]
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise UserError(
-                f"{path}: shape {place} is not as expected ({error}); save it again in labelme"
+                f"{path}: shape {index} is not as expected ({error}); save it again in labelme"
             ) from None
-        if kind not in _FEWEST_POINTS:
+        if kind not in _MIN_POINTS:
             raise UserError(
-                f"{path}: shape {place} ({label}) is a {kind}; expected {', '.join(_FEWEST_POINTS)}; draw it as a "
+                f"{path}: shape {index} ({label}) is a {kind}; expected {', '.join(_MIN_POINTS)}; draw it as a "
                 "polygon or remove it"
             )
-        if len(points) < _FEWEST_POINTS[kind]:
+        if len(points) < _MIN_POINTS[kind]:
             raise UserError(
-                f"{path}: shape {place} ({label}), a {kind}, has {len(points)} points; expected at least "
-                f"{_FEWEST_POINTS[kind]}; draw it again or remove it"
+                f"{path}: shape {index} ({label}), a {kind}, has {len(points)} points; expected at least "
+                f"{_MIN_POINTS[kind]}; draw it again or remove it"
             )
-        found.append((label, kind, points, shape.get("group_id")))
-    return found
+        shapes.append((label, kind, points, shape.get("group_id")))
+    return shapes
 
 
-def _labelme_size(path: Path) -> tuple[int, int]:
-    values = _labelme(path)
+def _read_size(path: Path) -> tuple[int, int]:
+    """(height, width) of the image that a labelme file annotates."""
+    values = _read_labelme(path)
     height, width = values.get("imageHeight"), values.get("imageWidth")
     if isinstance(height, int) and isinstance(width, int) and height > 0 and width > 0:
         return height, width
@@ -219,42 +234,47 @@ def _labelme_size(path: Path) -> tuple[int, int]:
     if image.is_file():
         return image_size(image)
     raise UserError(
-        f"{path}: says no imageHeight and imageWidth, and there is no image {image}; expected one of both; add the "
-        "image or save the file again in labelme"
+        f"{path}: imageHeight and imageWidth are missing, and the image {image} does not exist; expected one of them; "
+        "add the image or save the file again in labelme"
     )
 
 
-def _painted(
+def _paint(
     path: Path, shapes: Sequence[_Shape], values: dict[str, int]
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint16]]:
-    """The map of classes and the map of instances of a file, later shapes over earlier ones."""
-    height, width = _labelme_size(path)
-    refuse_bomb(path, width, height)
-    reach = 2 * max(height, width)
-    for place, (label, _, points, _) in enumerate(shapes):
-        if not all(abs(value) <= reach for point in points for value in point):  # false for NaN, too
+    """The class map and the instance map of a labelme file; later shapes cover earlier ones."""
+    height, width = _read_size(path)
+    refuse_decompression_bomb(path, width, height)
+    limit = 2 * max(height, width)
+    for index, (label, _, points, _) in enumerate(shapes):
+        if not all(abs(value) <= limit for point in points for value in point):  # NaN fails, too
             raise UserError(
-                f"{path}: shape {place} ({label}) has a point that is no number, or far outside of {width}x{height} "
+                f"{path}: shape {index} ({label}) has a point that is not finite, or far outside of {width}x{height} "
                 "pixels; correct it in labelme"
             )
-    classes = np.zeros((height, width), dtype=np.uint8)
-    instances = np.zeros((height, width), dtype=np.uint16)
+    class_map = np.zeros((height, width), dtype=np.uint8)
+    instance_map = np.zeros((height, width), dtype=np.uint16)
     numbers: dict[Any, int] = {}
-    for place, (label, kind, points, group) in enumerate(shapes):
-        key = place if group is None else (label, group)
-        canvas = Image.new("1", (width, height))
-        draw = ImageDraw.Draw(canvas)
-        if kind == "circle":
-            (x, y), edge = points[0], points[1]
-            radius = hypot(edge[0] - x, edge[1] - y)
-            draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=1, outline=1)
-        elif kind == "rectangle":
-            (left, right), (top, bottom) = (sorted((points[0][axis], points[1][axis])) for axis in (0, 1))
-            draw.rectangle((left, top, right, bottom), fill=1, outline=1)
-        else:
-            draw.polygon(points, fill=1, outline=1)
-        mask = np.asarray(canvas, dtype=bool)
-        classes[mask] = values[label]
-        nothing = values[label] in (0, IGNORED)
-        instances[mask] = 0 if nothing else numbers.setdefault(key, len(numbers) + 1)
-    return classes, instances
+    for index, (label, kind, points, group) in enumerate(shapes):
+        mask = _draw_shape(kind, points, (height, width))
+        instance = index if group is None else (label, group)
+        has_instances = values[label] not in (0, IGNORED)
+        class_map[mask] = values[label]
+        instance_map[mask] = numbers.setdefault(instance, len(numbers) + 1) if has_instances else 0
+    return class_map, instance_map
+
+
+def _draw_shape(kind: str, points: Sequence[tuple[float, float]], size: tuple[int, int]) -> NDArray[np.bool_]:
+    height, width = size
+    canvas = Image.new("1", (width, height))
+    draw = ImageDraw.Draw(canvas)
+    if kind == "circle":
+        (x, y), edge = points[0], points[1]
+        radius = hypot(edge[0] - x, edge[1] - y)
+        draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=1, outline=1)
+    elif kind == "rectangle":
+        (left, right), (top, bottom) = (sorted((points[0][axis], points[1][axis])) for axis in (0, 1))
+        draw.rectangle((left, top, right, bottom), fill=1, outline=1)
+    else:
+        draw.polygon(points, fill=1, outline=1)
+    return np.asarray(canvas, dtype=bool)

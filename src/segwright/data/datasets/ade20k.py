@@ -14,7 +14,7 @@ from typing import Any
 from segwright.data.formats.file_dataset import FileDataset
 from segwright.data.formats.ground_truth import ClassMaps
 from segwright.data.formats.image_dataset import ImageDataset
-from segwright.data.reading.file_lists import Paths, existing, images_in, lines_of, list_at, partners
+from segwright.data.reading.file_lists import CompactPaths, require_files, list_images, read_lines, find_list_file, match_files
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
 
@@ -76,14 +76,14 @@ class Ade20k(FileDataset):
     def read(self, root: Path, split: str) -> ImageDataset:
         """``train`` (or ``training``), ``val`` (or ``validation``) and ``test``."""
         if self.lists is not None:
-            return _listed(root, list_at(self.lists, root, split))
+            return _listed(root, find_list_file(self.lists, root, split))
         if split == "test":
-            return ImageDataset(CLASSES, Paths(_test_images(root)), None)
+            return ImageDataset(CLASSES, CompactPaths(_test_images(root)), None)
         folder = _FOLDERS.get(split, split)
         home = ade20k_home(root)
-        images = images_in(home / "images" / folder)
-        maps = partners(images, lambda image: home / "annotations" / folder / f"{image.stem}.png")
-        return ImageDataset(CLASSES, Paths(images), ClassMaps(Paths(maps)))
+        images = list_images(home / "images" / folder)
+        maps = match_files(images, lambda image: home / "annotations" / folder / f"{image.stem}.png")
+        return ImageDataset(CLASSES, CompactPaths(images), ClassMaps(CompactPaths(maps)))
 
 
 def ade20k_home(root: Path) -> Path:
@@ -93,23 +93,23 @@ def ade20k_home(root: Path) -> Path:
 
 def _test_images(root: Path) -> list[Path]:
     places = [root / "release_test", root.parent / "release_test", ade20k_home(root) / "images" / "testing"]
-    return images_in(next((place for place in places if place.is_dir()), places[0]), deep=True)
+    return list_images(next((place for place in places if place.is_dir()), places[0]), recursive=True)
 
 
 def _listed(root: Path, source: Path) -> ImageDataset:
-    rows = [_row(source, number, line) for number, line in enumerate(lines_of(source), 1)]
+    rows = [_row(source, number, line) for number, line in enumerate(read_lines(source), 1)]
     # Paths in the published lists begin with the folder of the archive, which may be the root itself.
     base = next((place for place in (root, root.parent) if (place / rows[0]["fpath_img"]).is_file()), root)
-    images = existing([base / row["fpath_img"] for row in rows], source)
+    images = require_files([base / row["fpath_img"] for row in rows], source)
     named = [row.get("fpath_segm") for row in rows]
     if not any(named):
-        return ImageDataset(CLASSES, Paths(images), None)
+        return ImageDataset(CLASSES, CompactPaths(images), None)
     if not all(named):
         raise UserError(
             f"{source}: line {named.index(None) + 1} has no 'fpath_segm' as others have; add it to all"
         )
     place = {image: base / str(name) for image, name in zip(images, named, strict=True)}
-    return ImageDataset(CLASSES, Paths(images), ClassMaps(Paths(partners(images, place.__getitem__))))
+    return ImageDataset(CLASSES, CompactPaths(images), ClassMaps(CompactPaths(match_files(images, place.__getitem__))))
 
 
 def _row(source: Path, number: int, line: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from segwright.data.formats.file_dataset import FileDataset
 from segwright.data.formats.ground_truth import ClassMaps, EncodedInstanceMaps
 from segwright.data.formats.image_dataset import ImageDataset
 from segwright.data.formats.instance_encoding import BitmaskEncoding
-from segwright.data.reading.file_lists import Paths, images_in, partners
+from segwright.data.reading.file_lists import CompactPaths, list_images, match_files
 from segwright.labels import LabelSpace
 
 CLASSES = replace(TRAIN_ID_CLASSES, name="bdd100k")
@@ -53,14 +53,14 @@ class Bdd100k(FileDataset):
     def read(self, root: Path, split: str) -> ImageDataset:
         """``train`` or ``val``; ``test`` has no truth."""
         home = root if (root / "images").is_dir() else root / "bdd100k"
-        images = images_in(home / "images" / "10k" / split)
+        images = list_images(home / "images" / "10k" / split)
         labels = CLASSES if self.truth == "sem_seg" else PANOPTIC_CLASSES
         if split == "test":
-            return ImageDataset(labels, Paths(images), None)
+            return ImageDataset(labels, CompactPaths(images), None)
         folder = home / "labels" / self.truth / ("masks" if self.truth == "sem_seg" else "bitmasks") / split
-        maps = Paths(partners(images, lambda image: folder / f"{image.stem}.png", kind=f"{self.truth} map"))
+        maps = CompactPaths(match_files(images, lambda image: folder / f"{image.stem}.png", kind=f"{self.truth} map"))
         return ImageDataset(
             labels,
-            Paths(images),
+            CompactPaths(images),
             ClassMaps(maps) if self.truth == "sem_seg" else EncodedInstanceMaps(maps, BitmaskEncoding()),
         )

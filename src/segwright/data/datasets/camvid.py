@@ -13,7 +13,7 @@ from typing import Literal
 from segwright.data.formats.file_dataset import FileDataset
 from segwright.data.formats.ground_truth import ClassMaps
 from segwright.data.formats.image_dataset import ImageDataset
-from segwright.data.reading.file_lists import Paths, images_in, left_over, lines_of, partners
+from segwright.data.reading.file_lists import CompactPaths, list_images, unmatched_maps, read_lines, match_files
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
 
@@ -95,20 +95,20 @@ class CamVid(FileDataset):
     def read(self, root: Path, split: str) -> ImageDataset:
         """Split ``train``, ``val``, ``test`` or ``held_out``; without a folder of maps there is no truth."""
         folder = "train" if split == "held_out" else split
-        images = images_in(root / folder) if self.classes == 11 else _listed(root, folder)
+        images = list_images(root / folder) if self.classes == 11 else _listed(root, folder)
         if folder == "train":
             first, last = (round(bound * len(images)) for bound in self.train_part)
             images = images[first:last] if split == "train" else images[:first] + images[last:]
         if self.classes == 32:
-            maps = partners(images, lambda image: root / "LABELS" / f"{image.stem}_L.png")
-            return ImageDataset(CLASSES_32, Paths(images), ClassMaps(Paths(maps)))
+            maps = match_files(images, lambda image: root / "LABELS" / f"{image.stem}_L.png")
+            return ImageDataset(CLASSES_32, CompactPaths(images), ClassMaps(CompactPaths(maps)))
         annotations = root / f"{folder}annot"
         if not annotations.is_dir():
-            return ImageDataset(CLASSES, Paths(images), None)
-        maps = partners(images, lambda image: annotations / f"{image.stem}.png")
-        used = (*maps, *(annotations / f"{image.stem}.png" for image in images_in(root / folder)))
+            return ImageDataset(CLASSES, CompactPaths(images), None)
+        maps = match_files(images, lambda image: annotations / f"{image.stem}.png")
+        used = (*maps, *(annotations / f"{image.stem}.png" for image in list_images(root / folder)))
         return ImageDataset(
-            CLASSES, Paths(images), ClassMaps(Paths(maps)), left_over=left_over(annotations, used)
+            CLASSES, CompactPaths(images), ClassMaps(CompactPaths(maps)), unmatched_maps=unmatched_maps(annotations, used)
         )
 
 
@@ -118,5 +118,5 @@ def _listed(root: Path, split: str) -> list[Path]:
     if folder is None:
         raise UserError(f"{root}: no folder 701_StillsRaw_full or images; expected CamVid with 32 classes")
     listed = root / f"{split}.txt"
-    names = lines_of(listed) if listed.is_file() else [path.name for path in images_in(folder)]
+    names = read_lines(listed) if listed.is_file() else [path.name for path in list_images(folder)]
     return [folder / f"{Path(name).stem}.png" for name in names]

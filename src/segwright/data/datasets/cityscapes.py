@@ -16,8 +16,8 @@ from segwright.data.formats.file_dataset import FileDataset
 from segwright.data.formats.ground_truth import ClassMaps, EncodedInstanceMaps, GroundTruth
 from segwright.data.formats.image_dataset import ImageDataset
 from segwright.data.formats.instance_encoding import ClassTimesDivisor
-from segwright.data.formats.panoptic_json import panoptic_maps
-from segwright.data.reading.file_lists import Paths, existing, images_in, lines_of, list_at, partners
+from segwright.data.formats.panoptic_json import read_panoptic_json
+from segwright.data.reading.file_lists import CompactPaths, require_files, list_images, read_lines, find_list_file, match_files
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
 
@@ -69,7 +69,7 @@ class Cityscapes(FileDataset):
     def read(self, root: Path, split: str) -> ImageDataset:
         """``train``, ``val``, ``trainval``, ``train_extra``, several joined by +; ``test``, whose truth is secret."""
         if self.lists is not None:
-            return _listed(root, list_at(self.lists, root, split), self.truth)
+            return _listed(root, find_list_file(self.lists, root, split), self.truth)
         if self.truth.startswith("panoptic") and split != "test":
             return self._panoptic(root, split)
         return open_parts(root, split, self.truth, coarse=self.coarse)
@@ -91,8 +91,8 @@ class Cityscapes(FileDataset):
         values = dict(zip(CLASSES.names, CLASSES.raw_values, strict=True))
         translate = FROM_TRAIN_IDS if self.truth == "panoptic_train_ids" else None
         folder = root / "gtFine" / name
-        maps = panoptic_maps(source, folder, images, key=_key, values=values, translate=translate)
-        return ImageDataset(CLASSES, Paths(images), maps)
+        maps = read_panoptic_json(source, folder, images, key=_key, values=values, translate=translate)
+        return ImageDataset(CLASSES, CompactPaths(images), maps)
 
 
 def open_parts(root: Path, split: str, kind: Kind, *, coarse: bool = False) -> ImageDataset:
@@ -100,7 +100,7 @@ def open_parts(root: Path, split: str, kind: Kind, *, coarse: bool = False) -> I
     parts = ["train", "val"] if split == "trainval" else split.split("+")
     if parts == ["test"]:
         # The label files that come with test are dummies: everything in them is void.
-        return ImageDataset(CLASSES, Paths(image_count(root, "test")), None)
+        return ImageDataset(CLASSES, CompactPaths(image_count(root, "test")), None)
     if "test" in parts:
         raise UserError(f"{root}: split {split!r} mixes test, which has no truth, with others; open it alone")
     images: list[Path] = []
@@ -110,14 +110,14 @@ def open_parts(root: Path, split: str, kind: Kind, *, coarse: bool = False) -> I
         found = image_count(root, part)
         places = {image: _map_of(root, part, image, folder, _FILES[kind]) for image in found}
         images += found
-        maps += partners(found, places.__getitem__, kind=f"{_FILES[kind]} map")
-    return ImageDataset(CLASSES, Paths(images), _maps(maps, kind))
+        maps += match_files(found, places.__getitem__, kind=f"{_FILES[kind]} map")
+    return ImageDataset(CLASSES, CompactPaths(images), _maps(maps, kind))
 
 
 def image_count(root: Path, part: str) -> list[Path]:
     """The photographs of a split; ``UserError`` if there are none."""
     folder = root / "leftImg8bit" / part
-    found = [path for path in images_in(folder, deep=True, endings=(".png",)) if path.name.endswith(_IMAGE)]
+    found = [path for path in list_images(folder, recursive=True, extensions=(".png",)) if path.name.endswith(_IMAGE)]
     if not found:
         raise UserError(f"{folder}: holds no photographs; expected files that end in {_IMAGE}; check --data")
     return found
@@ -134,8 +134,8 @@ def _map_of(root: Path, part: str, image: Path, folder: str, ending: str) -> Pat
 
 def _maps(paths: Sequence[Path], kind: Kind) -> GroundTruth:
     if kind == "instances":
-        return EncodedInstanceMaps(Paths(paths), ClassTimesDivisor(1000, plain=True))
-    return ClassMaps(Paths(paths), FROM_TRAIN_IDS if kind == "train_ids" else None)
+        return EncodedInstanceMaps(CompactPaths(paths), ClassTimesDivisor(1000, plain_class_ids=True))
+    return ClassMaps(CompactPaths(paths), FROM_TRAIN_IDS if kind == "train_ids" else None)
 
 
 def _listed(root: Path, source: Path, kind: Kind) -> ImageDataset:
@@ -144,21 +144,21 @@ def _listed(root: Path, source: Path, kind: Kind) -> ImageDataset:
         raise UserError(
             f"{source}: a list names maps, not {kind} files; set data.truth=instances, or no data.lists"
         )
-    rows = [_columns(root, source, line) for line in lines_of(source)]
+    rows = [_columns(root, source, line) for line in read_lines(source)]
     if len({len(row) for row in rows}) > 1:
         raise UserError(
             f"{source}: some lines name a map, others do not; expected the same of all; split the list"
         )
-    images = existing([root / row[0] for row in rows], source)
+    images = require_files([root / row[0] for row in rows], source)
     if len(rows[0]) == 1:
-        return ImageDataset(CLASSES, Paths(images), None)
+        return ImageDataset(CLASSES, CompactPaths(images), None)
     ending = f"_{_FILES[kind]}.png"
     maps = {
         image: root / re.sub(r"_(labelIds|labelTrainIds|instanceIds)\.png$", ending, row[1])
         for image, row in zip(images, rows, strict=True)
     }
-    found = partners(images, maps.__getitem__, kind=f"{_FILES[kind]} map")
-    return ImageDataset(CLASSES, Paths(images), _maps(found, kind))
+    found = match_files(images, maps.__getitem__, kind=f"{_FILES[kind]} map")
+    return ImageDataset(CLASSES, CompactPaths(images), _maps(found, kind))
 
 
 def _columns(root: Path, source: Path, line: str) -> list[str]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segwright.data.datasets.coco_panoptic import CLASSES as PANOPTIC_CLASSES
-from segwright.data.formats.coco import Annotations, Places, open_images, open_instances, placed
+from segwright.data.formats.coco import CocoAnnotations, SplitPaths, open_unlabeled_images, open_instances, split_path
 from segwright.data.formats.file_dataset import FileDataset
 from segwright.data.formats.image_dataset import ImageDataset
 from segwright.labels import LabelSpace
@@ -43,18 +43,18 @@ class CocoInstances(FileDataset):
 
     def read(self, root: Path, split: str) -> ImageDataset:
         """Split ``train`` or ``val``, or one without truth."""
-        source = placed(root, self.json, split)
+        source = split_path(root, self.json, split)
         if not source.is_file():
-            return open_images(root, split, Places(self.images, self.json, self.test_json), _labels)
-        about = Annotations.read(source)
-        images = placed(root, self.images, split)
+            return open_unlabeled_images(root, split, SplitPaths(self.images, self.json, self.test_json), _labels)
+        about = CocoAnnotations.read(source)
+        images = split_path(root, self.images, split)
         return open_instances(about, images, labels=_labels(about), annotated_only=self.annotated_only)
 
 
-def _labels(about: Annotations) -> LabelSpace:
+def _labels(about: CocoAnnotations) -> LabelSpace:
     """The categories of a file; COCO's own classes with their colors."""
     if not about.categories:
         return CLASSES
     colors = dict(zip(CLASSES.names, CLASSES.colors, strict=True))
-    found = about.labels(about.path.stem, "instances", colors)
+    found = about.label_space(about.path.stem, "instances", colors)
     return CLASSES if (found.names, found.raw_values) == (CLASSES.names, CLASSES.raw_values) else found

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from segwright.data.formats.coco import Annotations, Places, open_images, open_panoptic, placed
+from segwright.data.formats.coco import CocoAnnotations, SplitPaths, open_unlabeled_images, open_panoptic, split_path
 from segwright.data.formats.file_dataset import FileDataset
 from segwright.data.formats.image_dataset import ImageDataset
 from segwright.labels import LabelSpace
@@ -88,20 +88,20 @@ class CocoPanoptic(FileDataset):
 
     def read(self, root: Path, split: str) -> ImageDataset:
         """Split ``train`` or ``val``, or one without truth."""
-        source = placed(root, self.json, split)
+        source = split_path(root, self.json, split)
         if not source.is_file():
-            return open_images(root, split, Places(self.images, self.json, self.test_json), _labels)
-        about = Annotations.read(source)
+            return open_unlabeled_images(root, split, SplitPaths(self.images, self.json, self.test_json), _labels)
+        about = CocoAnnotations.read(source)
         return open_panoptic(
             about,
-            placed(root, self.maps, split),
-            placed(root, self.images, split),
+            split_path(root, self.maps, split),
+            split_path(root, self.images, split),
             labels=_labels(about),
             train_ids=self.train_ids,
         )
 
 
-def _labels(about: Annotations) -> LabelSpace:
+def _labels(about: CocoAnnotations) -> LabelSpace:
     """The 133 classes if a file names them, in whatever order and numbering, or none at all; else its own."""
     names = {row.get("name") for row in about.categories}
-    return CLASSES if names in (set(), set(CLASSES.names)) else about.labels(about.path.stem, "panoptic")
+    return CLASSES if names in (set(), set(CLASSES.names)) else about.label_space(about.path.stem, "panoptic")

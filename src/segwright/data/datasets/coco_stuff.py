@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segwright.data.datasets.coco_panoptic import CLASSES as PANOPTIC_CLASSES
-from segwright.data.formats.coco import placed
+from segwright.data.formats.coco import split_path
 from segwright.data.formats.file_dataset import FileDataset
 from segwright.data.formats.ground_truth import ClassMaps
 from segwright.data.formats.image_dataset import ImageDataset
-from segwright.data.reading.file_lists import Paths, images_in, left_over, partners
+from segwright.data.reading.file_lists import CompactPaths, list_images, unmatched_maps, match_files
 from segwright.errors import UserError
 from segwright.labels import LabelSpace, spread_colors
 
@@ -67,11 +67,11 @@ class CocoStuff(FileDataset):
 
     def read(self, root: Path, split: str) -> ImageDataset:
         """All images of a split, each with its map."""
-        images = images_in(placed(root, self.images, split))
-        folder = placed(root, self.maps, split)
+        images = list_images(split_path(root, self.images, split))
+        folder = split_path(root, self.maps, split)
         if not folder.is_dir():
             if split == "train":
                 raise UserError(f"{folder}: no such folder; expected the maps of COCO-Stuff; set data.maps")
-            return ImageDataset(CLASSES, Paths(images), None)
-        maps = partners(images, lambda image: folder / f"{image.stem}.png")
-        return ImageDataset(CLASSES, Paths(images), ClassMaps(Paths(maps)), left_over=left_over(folder, maps))
+            return ImageDataset(CLASSES, CompactPaths(images), None)
+        maps = match_files(images, lambda image: folder / f"{image.stem}.png")
+        return ImageDataset(CLASSES, CompactPaths(images), ClassMaps(CompactPaths(maps)), unmatched_maps=unmatched_maps(folder, maps))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from segwright.data.formats.coco import Places, open_images, open_instances, open_panoptic
+from segwright.data.formats.coco import SplitPaths, open_unlabeled_images, open_instances, open_panoptic
 from segwright.data.formats.file_dataset import FileDataset
 from segwright.data.formats.image_dataset import ImageDataset
 from segwright.labels import LabelSpace
@@ -48,7 +48,7 @@ class Facade(FileDataset):
         source = root / f"{kind}_{split}.json"
         if not source.is_file():
             json = f"{kind}_{{split}}.json"
-            return open_images(root, split, Places("{split}", json, json), lambda _: CLASSES)
+            return open_unlabeled_images(root, split, SplitPaths("{split}", json, json), lambda _: CLASSES)
         if self.task == "panoptic":
             return open_panoptic(source, root / f"panoptic_{split}", images, labels=CLASSES)
         return open_instances(source, images, labels=CLASSES)

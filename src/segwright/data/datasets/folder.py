@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from segwright.data.formats.class_files import own_classes
+from segwright.data.formats.class_files import read_label_space
 from segwright.data.formats.file_dataset import FileDataset
 from segwright.data.formats.folder_layout import FolderLayout
 from segwright.data.formats.ground_truth import ClassMaps
 from segwright.data.formats.image_dataset import ImageDataset
-from segwright.data.reading.file_lists import Paths
+from segwright.data.reading.file_lists import CompactPaths
 from segwright.errors import UserError
 
 
@@ -32,17 +32,17 @@ class Folder(FileDataset):
     def read(self, root: Path, split: str) -> ImageDataset:
         """A split; ``UserError`` names what is missing and shows how it should lie."""
         layout = FolderLayout.find(
-            root, split, self.images, without=self.suffix if self.maps == self.images else ""
+            root, split, self.images, map_suffix=self.suffix if self.maps == self.images else ""
         )
-        labels = own_classes(root, self.label_map)
+        labels = read_label_space(root, self.label_map)
         maps = layout.maps(self.maps, self.suffix)
         if maps is None and split == "train":
             raise UserError(
                 f"{root}: no folder {self.maps!r} with the maps of split {split!r}; expected one beside "
                 f"{self.images!r}; set data.maps to its name"
             )
-        images = Paths(layout.images)
+        images = CompactPaths(layout.images)
         if maps is None:
             return ImageDataset(labels, images, None, names=layout.names)
         found, rest = maps
-        return ImageDataset(labels, images, ClassMaps(Paths(found)), names=layout.names, left_over=rest)
+        return ImageDataset(labels, images, ClassMaps(CompactPaths(found)), names=layout.names, unmatched_maps=rest)

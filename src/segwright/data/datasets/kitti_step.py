@@ -14,7 +14,7 @@ from segwright.data.formats.file_dataset import FileDataset
 from segwright.data.formats.ground_truth import EncodedInstanceMaps
 from segwright.data.formats.image_dataset import ImageDataset
 from segwright.data.formats.instance_encoding import ClassInRed
-from segwright.data.reading.file_lists import Paths, Strings, images_in, partners
+from segwright.data.reading.file_lists import CompactPaths, CompactStrings, list_images, match_files
 from segwright.errors import UserError
 
 CLASSES = replace(TRAIN_ID_CLASSES, name="kitti_step", things=("person", "car"))
@@ -26,7 +26,7 @@ _MAPS = ("panoptic_maps", "panoptic")
 
 @dataclass(slots=True)
 class KittiStep(FileDataset):
-    """KITTI-STEP: photographs ``images/SEQUENCE/FRAME.png``, maps ``panoptic_maps/SEQUENCE/FRAME.png``.
+    """KITTI-STEP: photographs ``images/SEQUENCE/FRAME.png``, maps ``read_panoptic_json/SEQUENCE/FRAME.png``.
 
     Between the two names may stand ``train/`` or ``val/``; where it does not, the official lists tell the
     sequences of a split. Photographs may lie as KITTI publishes them, in ``training/image_02/`` and
@@ -36,17 +36,17 @@ class KittiStep(FileDataset):
     def read(self, root: Path, split: str) -> ImageDataset:
         """``train`` or ``val``; ``test`` has no truth. Samples are called SEQUENCE_FRAME."""
         sequences = _sequences(root, split)
-        images = [image for folder in sequences for image in images_in(folder)]
-        names = Strings(f"{image.parent.name}_{image.stem}" for image in images)
+        images = [image for folder in sequences for image in list_images(folder)]
+        names = CompactStrings(f"{image.parent.name}_{image.stem}" for image in images)
         if split == "test":
-            return ImageDataset(CLASSES, Paths(images), None, names=names)
+            return ImageDataset(CLASSES, CompactPaths(images), None, names=names)
         home = next((root / name for name in _MAPS if (root / name).is_dir()), root / _MAPS[0])
         home = home / split if (home / split).is_dir() else home
-        maps = partners(
+        maps = match_files(
             images, lambda image: home / image.parent.name / f"{image.stem}.png", kind="panoptic map"
         )
         return ImageDataset(
-            CLASSES, Paths(images), EncodedInstanceMaps(Paths(maps), ClassInRed()), names=names
+            CLASSES, CompactPaths(images), EncodedInstanceMaps(CompactPaths(maps), ClassInRed()), names=names
         )
 
 

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from segwright.data.formats.file_dataset import FileDataset
-from segwright.data.formats.ground_truth import ClassMaps, EncodedInstanceMaps, PanopticMaps
+from segwright.data.formats.ground_truth import ClassMaps, EncodedInstanceMaps, CocoPanopticMaps
 from segwright.data.formats.image_dataset import ImageDataset
 from segwright.data.formats.instance_encoding import ClassTimesDivisor
-from segwright.data.formats.panoptic_json import panoptic_maps
-from segwright.data.reading.file_lists import Paths, images_in, partners
+from segwright.data.formats.panoptic_json import read_panoptic_json
+from segwright.data.reading.file_lists import CompactPaths, list_images, match_files
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
 
@@ -42,21 +42,21 @@ class Mapillary(FileDataset):
         rows = read_config(_config(root, self.version))
         labels = label_space(f"mapillary_{self.version}", rows)
         part = root / _FOLDERS.get(split, split)
-        images = images_in(part / "images")
+        images = list_images(part / "images")
         if part.name == "testing":
-            return ImageDataset(labels, Paths(images), None)
+            return ImageDataset(labels, CompactPaths(images), None)
         home = part / self.version if self.version == "v2.0" or (part / self.version).is_dir() else part
         if self.truth == "panoptic":
             return ImageDataset(
-                labels, Paths(images), _panoptic(home / "panoptic", self.version, images, rows)
+                labels, CompactPaths(images), _panoptic(home / "panoptic", self.version, images, rows)
             )
-        maps = Paths(
-            partners(images, lambda image: home / self.truth / f"{image.stem}.png", kind=f"{self.truth} map")
+        maps = CompactPaths(
+            match_files(images, lambda image: home / self.truth / f"{image.stem}.png", kind=f"{self.truth} map")
         )
         truth = (
             ClassMaps(maps) if self.truth == "labels" else EncodedInstanceMaps(maps, ClassTimesDivisor(256))
         )
-        return ImageDataset(labels, Paths(images), truth)
+        return ImageDataset(labels, CompactPaths(images), truth)
 
 
 def read_config(path: Path) -> list[_Label]:
@@ -111,11 +111,11 @@ def _config(root: Path, version: str) -> Path:
     )
 
 
-def _panoptic(folder: Path, version: str, images: list[Path], rows: list[_Label]) -> PanopticMaps:
+def _panoptic(folder: Path, version: str, images: list[Path], rows: list[_Label]) -> CocoPanopticMaps:
     source = folder / _PANOPTIC[version]
     # The file counts categories from 1 and names them as the config does.
     values = {title: place for place, row in enumerate(rows) for title in row[:2]}
     translate = {place + 1: place for place in range(len(rows))}
-    return panoptic_maps(
+    return read_panoptic_json(
         source, folder, images, key=lambda image: image.stem, values=values, translate=translate
     )

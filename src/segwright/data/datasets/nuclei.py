@@ -13,7 +13,7 @@ from segwright.data.formats.file_dataset import FileDataset
 from segwright.data.formats.ground_truth import EncodedInstanceMaps
 from segwright.data.formats.image_dataset import ImageDataset
 from segwright.data.formats.instance_encoding import InstancesOnly
-from segwright.data.reading.file_lists import Paths, images_in, left_over, partners
+from segwright.data.reading.file_lists import CompactPaths, list_images, unmatched_maps, match_files
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
 
@@ -37,16 +37,16 @@ class Nuclei(FileDataset):
 
     def read(self, root: Path, split: str) -> ImageDataset:
         """A split with the instances of each image."""
-        images = images_in(root / split / "images")
+        images = list_images(root / split / "images")
         folder = root / split / "instances"
         if not folder.is_dir():
             if split == "train":
                 raise UserError(f"{folder}: no such folder; expected maps of instance numbers; check --data")
-            return ImageDataset(CLASSES, Paths(images), None)
-        maps = partners(images, lambda image: folder / f"{image.stem}.png")
+            return ImageDataset(CLASSES, CompactPaths(images), None)
+        maps = match_files(images, lambda image: folder / f"{image.stem}.png")
         return ImageDataset(
             CLASSES,
-            Paths(images),
-            EncodedInstanceMaps(Paths(maps), InstancesOnly()),
-            left_over=left_over(folder, maps),
+            CompactPaths(images),
+            EncodedInstanceMaps(CompactPaths(maps), InstancesOnly()),
+            unmatched_maps=unmatched_maps(folder, maps),
         )

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from segwright.data.formats.class_files import own_classes
-from segwright.data.formats.coco import open_panoptic, placed
+from segwright.data.formats.class_files import read_label_space
+from segwright.data.formats.coco import open_panoptic, split_path
 from segwright.data.formats.file_dataset import FileDataset
 from segwright.data.formats.folder_layout import FolderLayout
 from segwright.data.formats.ground_truth import ClassAndInstanceMaps
 from segwright.data.formats.image_dataset import ImageDataset
-from segwright.data.reading.file_lists import Paths
+from segwright.data.reading.file_lists import CompactPaths
 from segwright.errors import UserError
 
 
@@ -36,11 +36,11 @@ class PanopticFolder(FileDataset):
 
     def read(self, root: Path, split: str) -> ImageDataset:
         """A split; ``UserError`` names what is missing and shows how it should lie."""
-        source = placed(root, self.json, split)
+        source = split_path(root, self.json, split)
         if source.is_file():
             return open_panoptic(source, source.with_suffix(""), self._images(root, split))
         layout = FolderLayout.find(root, split, self.images)
-        labels = own_classes(root, self.label_map)
+        labels = read_label_space(root, self.label_map)
         if not labels.things:
             raise UserError(
                 f"{self.label_map or root}: no class of label space {labels.name!r} is a thing; expected some with "
@@ -60,10 +60,10 @@ class PanopticFolder(FileDataset):
                     f"{root}: no folder {lacking!r} of split {split!r}; expected maps of classes and of instances, or "
                     f"{source.name}; set data.maps and data.instances to the names of the folders"
                 )
-            return ImageDataset(labels, Paths(layout.images), None, names=layout.names)
-        truth = ClassAndInstanceMaps(Paths(maps[0]), Paths(instances[0]))
+            return ImageDataset(labels, CompactPaths(layout.images), None, names=layout.names)
+        truth = ClassAndInstanceMaps(CompactPaths(maps[0]), CompactPaths(instances[0]))
         rest = (*maps[1], *instances[1])
-        return ImageDataset(labels, Paths(layout.images), truth, names=layout.names, left_over=rest)
+        return ImageDataset(labels, CompactPaths(layout.images), truth, names=layout.names, unmatched_maps=rest)
 
     def _images(self, root: Path, split: str) -> Path:
         """The folder of the images that a JSON file names."""

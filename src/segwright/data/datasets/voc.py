@@ -13,7 +13,7 @@ from typing import Literal
 from segwright.data.formats.file_dataset import FileDataset
 from segwright.data.formats.ground_truth import ClassAndInstanceMaps, ClassMaps
 from segwright.data.formats.image_dataset import ImageDataset
-from segwright.data.reading.file_lists import Paths, existing, lines_of, list_at, partners
+from segwright.data.reading.file_lists import CompactPaths, require_files, read_lines, find_list_file, match_files
 from segwright.errors import UserError
 from segwright.labels import LabelSpace, spread_colors
 
@@ -47,22 +47,22 @@ class Voc(FileDataset):
     def read(self, root: Path, split: str) -> ImageDataset:
         """``train``, ``val``, ``trainval``, ``train_aug`` or any other list; ``test`` has no truth."""
         home = voc_home(root)
-        names = list_at(self.lists or "ImageSets/Segmentation/{split}.txt", home, self._list(split))
+        names = find_list_file(self.lists or "ImageSets/Segmentation/{split}.txt", home, self._list(split))
         # Some lists name files (/JPEGImages/ID.jpg /SegmentationClassAug/ID.png) rather than ids.
-        ids = [PurePosixPath(line.split()[0]).stem for line in lines_of(names)]
-        images = existing([home / "JPEGImages" / f"{identity}.jpg" for identity in ids], names)
+        ids = [PurePosixPath(line.split()[0]).stem for line in read_lines(names)]
+        images = require_files([home / "JPEGImages" / f"{identity}.jpg" for identity in ids], names)
         if split == "test":
-            return ImageDataset(CLASSES, Paths(images), None)
-        classes = Paths(
-            partners(images, lambda image: home / self.masks / f"{image.stem}.png", kind="class mask")
+            return ImageDataset(CLASSES, CompactPaths(images), None)
+        classes = CompactPaths(
+            match_files(images, lambda image: home / self.masks / f"{image.stem}.png", kind="class mask")
         )
         if not self.instances:
-            return ImageDataset(CLASSES, Paths(images), ClassMaps(classes))
-        objects = partners(
+            return ImageDataset(CLASSES, CompactPaths(images), ClassMaps(classes))
+        objects = match_files(
             images, lambda image: home / "SegmentationObject" / f"{image.stem}.png", kind="object mask"
         )
         # Borders are 255 in both masks, so class 255 makes them void.
-        return ImageDataset(CLASSES, Paths(images), ClassAndInstanceMaps(classes, Paths(objects)))
+        return ImageDataset(CLASSES, CompactPaths(images), ClassAndInstanceMaps(classes, CompactPaths(objects)))
 
     def _list(self, split: str) -> str:
         return "train_aug" if split == "train" and self.masks == "SegmentationClassAug" else split

@@ -1,4 +1,4 @@
-"""The classes of somebody's own data: from a label map, or from a file that a labeling tool left beside the maps."""
+"""The classes of your own data: from a label map, or from a file that the annotation tool left in the dataset."""
 
 from __future__ import annotations
 
@@ -7,37 +7,38 @@ from pathlib import Path
 from typing import Any
 
 from segwright.data.formats.file_dataset import apply_label_map, read_label_map
-from segwright.data.reading.file_lists import lines_of
+from segwright.data.reading.file_lists import read_lines
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
 
-MAPS = ("classes.yaml", "label_map.yaml")
-LISTS = ("labels.txt", "classes.txt")
+LABEL_MAP_NAMES = ("classes.yaml", "label_map.yaml")
+CLASS_LIST_NAMES = ("labels.txt", "classes.txt")
 EXAMPLE = "classes: {background: 0, road: {raw: 1, color: '#804080'}, car: {raw: 2, thing: true}}"
 
 
-def own_classes(root: Path, label_map: str | None) -> LabelSpace:
-    """The label space of a folder without a well-known one.
+def read_label_space(root: Path, label_map: str | None) -> LabelSpace:
+    """The label space of a dataset whose classes are not built in.
 
-    From the label map if it names all classes, else from a file under ``root``: classes.yaml or label_map.yaml,
-    classes.json (names, or {"classes": names, "palette": colors}), labels.txt or classes.txt (a name a line, the
-    first is value 0). ``UserError`` shows how to write one.
+    It comes from ``label_map`` if that file lists all classes, else from the first of these files in ``root``:
+    classes.yaml or label_map.yaml (a label map); classes.json (names, or {"classes": names, "palette": colors});
+    labels.txt or classes.txt (one name per line, the first is value 0). ``UserError`` if there is none; the message
+    shows how to write one.
     """
     if label_map is not None and "classes" in read_label_map(Path(label_map)):
         return apply_label_map(Path(label_map), None)
-    for name in MAPS:
+    for name in LABEL_MAP_NAMES:
         if (root / name).is_file():
             return apply_label_map(root / name, None)
     if (root / "classes.json").is_file():
         return _from_json(root / "classes.json")
-    for name in LISTS:
+    for name in CLASS_LIST_NAMES:
         if (root / name).is_file():
             # labelme writes __ignore__ before the class of value 0.
-            names = [line for line in lines_of(root / name) if line != "__ignore__"]
-            return _described({"classes": names}, root / name)
+            names = [line for line in read_lines(root / name) if line != "__ignore__"]
+            return _from_mapping({"classes": names}, root / name)
     raise UserError(
-        f'{root}: its classes are unknown; expected a label map; write the line "{EXAMPLE}" with your own names '
-        f"and map values to {root / MAPS[0]}, or set data.label_map to such a file"
+        f'{root}: the classes are unknown; expected a label map; write the line "{EXAMPLE}" with your class names and '
+        f"map values to {root / LABEL_MAP_NAMES[0]}, or set data.label_map to such a file"
     )
 
 
@@ -46,7 +47,7 @@ def _from_json(path: Path) -> LabelSpace:
         values: Any = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
         raise UserError(
-            f"{path}: not JSON that can be read ({error}); expected a list of class names"
+            f"{path}: not JSON that can be read ({error}); expected a list of class names; correct the file"
         ) from None
     palette: Any = ()
     if isinstance(values, dict) and "classes" in values:
@@ -54,31 +55,31 @@ def _from_json(path: Path) -> LabelSpace:
     if isinstance(values, dict):
         values = _by_value(values)
     if isinstance(values, list) and values and all(isinstance(entry, dict) for entry in values):
-        return _described({"classes": {entry.get("name"): _entry(entry) for entry in values}}, path)
+        return _from_mapping({"classes": {entry.get("name"): _entry(entry) for entry in values}}, path)
     if isinstance(values, list) and isinstance(palette, list) and len(palette) == len(values):
         values = {
-            name: {"raw": place, "color": color}
-            for place, (name, color) in enumerate(zip(values, palette, strict=True))
+            name: {"raw": index, "color": color}
+            for index, (name, color) in enumerate(zip(values, palette, strict=True))
         }
-    return _described({"classes": values}, path)
+    return _from_mapping({"classes": values}, path)
 
 
 def _by_value(values: dict[str, Any]) -> dict[str, Any]:
-    """Name -> value, of {name: value} or {"value": name}."""
+    """{name: value}, from either {name: value} or {"value": name}."""
     if values and all(str(key).isdigit() and isinstance(name, str) for key, name in values.items()):
         return {name: int(key) for key, name in values.items()}
     return values
 
 
 def _entry(entry: dict[str, Any]) -> dict[str, Any]:
-    """An object of a list of classes, in the words of a label map."""
-    found = {"raw": entry.get("raw", entry.get("id")), "color": entry.get("color")}
-    return found | {"thing": bool(entry.get("thing", entry.get("isthing", False)))}
+    """The fields of a label map for one class, from an entry of a list of classes."""
+    fields = {"raw": entry.get("raw", entry.get("id")), "color": entry.get("color")}
+    return fields | {"thing": bool(entry.get("thing", entry.get("isthing", False)))}
 
 
-def _described(values: dict[str, Any], path: Path) -> LabelSpace:
+def _from_mapping(values: dict[str, Any], path: Path) -> LabelSpace:
     try:
-        return LabelSpace.described(values, name=path.parent.name)
+        return LabelSpace.from_mapping(values, name=path.parent.name)
     except (ValueError, TypeError, KeyError) as error:
         raise UserError(
             f"{path}: {error.args[0] if error.args else error}; correct it, or write a label map"

@@ -1,7 +1,7 @@
-"""Annotations in the JSON formats of COCO: read, checked, and opened as pairs.
+"""The JSON formats of COCO: reading and checking the files, and opening them as datasets.
 
-Lin et al.: Microsoft COCO: Common objects in context, ECCV 2014; Kirillov et al.: Panoptic segmentation, CVPR
-2019. Any data set in one of these formats opens here; its classes come from the file itself.
+Lin et al.: Microsoft COCO: Common objects in context, ECCV 2014. Kirillov et al.: Panoptic segmentation, CVPR 2019.
+Any dataset in one of these formats can be opened; its classes come from the file itself.
 """
 
 from __future__ import annotations
@@ -12,25 +12,30 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, TypeVar
 
-from segwright.data.formats.ground_truth import PanopticMaps, Polygons, SegmentTable
+from segwright.data.formats.ground_truth import CocoInstanceMasks, CocoPanopticMaps, SegmentTable
 from segwright.data.formats.image_dataset import ImageDataset
-from segwright.data.reading.file_lists import IMAGE_ENDINGS, Paths, Strings, images_in, partners
+from segwright.data.reading.file_lists import (
+    IMAGE_EXTENSIONS,
+    CompactPaths,
+    CompactStrings,
+    list_images,
+    match_files,
+)
 from segwright.data.reading.images import image_size
 from segwright.errors import UserError
 from segwright.labels import LabelSpace, spread_colors
 
-MOST_CATEGORY = 0xFFFF  # what is written back fits 16 bits
-MOST_SEGMENT = 0xFFFFFF  # three channels of a PNG
+MAX_CATEGORY_ID = 0xFFFF  # predictions are written in 16 bits
+MAX_SEGMENT_ID = 0xFFFFFF  # three channels of a PNG
 
 Row = Mapping[str, Any]
-Kind = Literal["panoptic", "instances"]
-_Read = TypeVar("_Read")
-_KEPT = ("id", "category_id", "iscrowd", "segmentation", "area")
+_Parsed = TypeVar("_Parsed")
+_KEPT_FIELDS = ("id", "category_id", "iscrowd", "segmentation", "area")
 
 
 @dataclass(frozen=True, slots=True)
-class Annotations:
-    """A COCO JSON file: its lists, each entry an object with the fields that its kind needs."""
+class CocoAnnotations:
+    """The three lists of a COCO JSON file, each entry a JSON object."""
 
     path: Path
     images: Sequence[Row]
@@ -38,150 +43,166 @@ class Annotations:
     categories: Sequence[Row]
 
     @classmethod
-    def read(cls, path: Path) -> Annotations:
-        """The lists of a file; what is not there is empty. ``UserError`` for anything else than COCO JSON."""
+    def read(cls, path: Path) -> CocoAnnotations:
+        """The lists of a file; a missing list is empty. ``UserError`` for anything else than COCO JSON."""
         try:
             values = json.loads(path.read_bytes())
         except OSError as error:
-            raise UserError(f"{path}: cannot be read ({error.strerror}); expected COCO JSON") from None
+            raise UserError(
+                f"{path}: cannot be read ({error.strerror}); expected COCO JSON; check the path"
+            ) from None
         except ValueError as error:  # bad JSON, bad UTF-8
             raise UserError(f"{path}: not JSON ({error}); download or export it again") from None
         if not isinstance(values, dict):
             raise UserError(
-                f"{path}: holds a {type(values).__name__}; expected COCO JSON, an object with the lists 'images', "
-                "'annotations' and 'categories'; export it in COCO format (results lists are no truth)"
+                f"{path}: contains a {type(values).__name__}; expected COCO JSON, an object with the lists 'images', "
+                "'annotations' and 'categories' (a list of results is not ground truth); export it in COCO format"
             )
         lists = [values.get(name, []) for name in ("images", "annotations", "categories")]
-        for name, found in zip(("images", "annotations", "categories"), lists, strict=True):
-            if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in found):
+        for name, rows in zip(("images", "annotations", "categories"), lists, strict=True):
+            if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
                 raise UserError(
-                    f"{path}: '{name}' is no list of objects; expected COCO JSON; export it again"
+                    f"{path}: '{name}' is not a list of objects; expected COCO JSON; export it again"
                 )
         if not lists[0] and not lists[1]:
-            raise UserError(f"{path}: names no image; expected entries in 'images'; export it again")
+            raise UserError(f"{path}: contains no image; expected entries in 'images'; export it again")
         return cls(path, *lists)
 
-    def take(self, get: Callable[[Row], _Read], rows: Iterable[Row], what: str) -> list[_Read]:
-        """``get`` of every row; ``UserError`` names a field that is missing or of another type."""
-        found = []
-        for place, row in enumerate(rows):
+    def parse_rows(self, parse: Callable[[Row], _Parsed], rows: Iterable[Row], what: str) -> list[_Parsed]:
+        """``parse`` of every row; ``UserError`` names a field that is missing or has another type."""
+        parsed = []
+        for index, row in enumerate(rows):
             try:
-                found.append(get(row))
+                parsed.append(parse(row))
             except (KeyError, TypeError, ValueError, AttributeError) as error:
-                name = row.get("id", row.get("image_id", place)) if isinstance(row, dict) else place
-                why = f"has no {error}" if isinstance(error, KeyError) else f"is not as expected ({error})"
-                raise UserError(f"{self.path}: {what} {name} {why}; export it again in COCO format") from None
-        return found
+                name = row.get("id", row.get("image_id", index)) if isinstance(row, dict) else index
+                reason = f"has no {error}" if isinstance(error, KeyError) else f"is not as expected ({error})"
+                raise UserError(
+                    f"{self.path}: {what} {name} {reason}; export it again in COCO format"
+                ) from None
+        return parsed
 
-    def labels(
-        self, name: str, kind: Kind, colors: Mapping[str, tuple[int, int, int]] | None = None
+    def label_space(
+        self,
+        name: str,
+        kind: Literal["panoptic", "instances"],
+        colors: Mapping[str, tuple[int, int, int]] | None = None,
     ) -> LabelSpace:
-        """The label space of the categories in the order of their ids, which are its raw values.
+        """The label space of the categories, in the order of their ids; the ids are its raw values.
 
-        Categories of one name are one class. Without ``isthing`` all categories of instances are things; colors
-        come from the file, else from ``colors`` by name, else are spread.
+        Categories with the same name are one class. Instance files need no ``isthing``: without it a category is a
+        thing. A color comes from the file, else from ``colors`` by class name, else from ``spread_colors``.
         """
-        rows = sorted(self.take(_category, self.categories, "category"), key=lambda row: row[0])
+        rows = sorted(self.parse_rows(_parse_category, self.categories, "category"), key=lambda row: row[0])
         if not rows:
             raise UserError(f"{self.path}: has no 'categories'; expected id and name of each class; add them")
         classes: dict[str, list[int]] = {}
-        for identity, title, _, _ in rows:
-            classes.setdefault(title, []).append(identity)
-        taken = [identity for identity, *_ in rows]
-        wrong = [i for i in taken if not 0 <= i <= MOST_CATEGORY]
-        twice = [i for i in taken if taken.count(i) > 1]
-        if wrong or twice:
-            found = f"id {wrong[0]}, beyond 0..{MOST_CATEGORY}" if wrong else f"id {twice[0]} twice"
-            raise UserError(f"{self.path}: 'categories' has {found}; number them from 1")
-        given = {title: (thing, color) for _, title, thing, color in reversed(rows)}
-        unsaid = [title for title, (thing, _) in given.items() if thing is None]
-        if kind == "panoptic" and unsaid:
-            raise UserError(f"{self.path}: category {unsaid[0]!r} has no 'isthing'; expected 0 or 1; add it")
-        defaults = dict(zip(classes, spread_colors(len(classes)), strict=True)) | dict(colors or {})
-        void = next((value for value in (0, 255) if value not in taken), None)
+        for category, class_name, _, _ in rows:
+            classes.setdefault(class_name, []).append(category)
+        categories = [category for category, *_ in rows]
+        self._check_category_ids(categories)
+        properties = {class_name: (thing, color) for _, class_name, thing, color in reversed(rows)}
+        undeclared = [class_name for class_name, (thing, _) in properties.items() if thing is None]
+        if kind == "panoptic" and undeclared:
+            raise UserError(
+                f"{self.path}: category {undeclared[0]!r} has no 'isthing'; expected 0 or 1; add it"
+            )
+        default_colors = dict(zip(classes, spread_colors(len(classes)), strict=True)) | dict(colors or {})
+        void = next((value for value in (0, 255) if value not in categories), None)
         try:
             return LabelSpace(
                 name=name,
                 names=tuple(classes),
-                colors=tuple(given[title][1] or defaults[title] for title in classes),
+                colors=tuple(properties[title][1] or default_colors[title] for title in classes),
                 raw_values=tuple(ids[0] for ids in classes.values()),
                 ignored=() if void is None else (void,),
-                things=tuple(title for title in classes if given[title][0] is not False),
-                also=tuple((i, place) for place, ids in enumerate(classes.values()) for i in ids[1:]),
+                things=tuple(title for title in classes if properties[title][0] is not False),
+                also=tuple((i, index) for index, ids in enumerate(classes.values()) for i in ids[1:]),
             )
         except ValueError as error:
             raise UserError(f"{self.path}: {error}; merge or remove categories") from None
 
-    def names(self) -> dict[Any, str]:
-        """Image id -> file name; ``UserError`` if either occurs twice."""
-        found: dict[Any, str] = {}
-        owner: dict[str, Any] = {}
-        for identity, name in self.take(lambda row: (row["id"], str(row["file_name"])), self.images, "image"):
-            if identity in found:
+    def _check_category_ids(self, categories: Sequence[int]) -> None:
+        invalid = [category for category in categories if not 0 <= category <= MAX_CATEGORY_ID]
+        repeated = [category for category in categories if categories.count(category) > 1]
+        if invalid or repeated:
+            problem = (
+                f"id {invalid[0]}, beyond 0..{MAX_CATEGORY_ID}" if invalid else f"id {repeated[0]} twice"
+            )
+            raise UserError(f"{self.path}: 'categories' has {problem}; number them from 1")
+
+    def file_names(self) -> dict[Any, str]:
+        """Image id -> file name; ``UserError`` if an id or a file name occurs twice."""
+        names: dict[Any, str] = {}
+        id_of_name: dict[str, Any] = {}
+        for image_id, name in self.parse_rows(_parse_image, self.images, "image"):
+            if image_id in names:
                 raise UserError(
-                    f"{self.path}: two images have id {identity}; expected unique ids; correct it"
+                    f"{self.path}: two images have id {image_id}; expected unique ids; correct one of them"
                 )
-            if name in owner:
+            if name in id_of_name:
                 raise UserError(
-                    f"{self.path}: images {owner[name]} and {identity} are both {name}; expected a file each; "
-                    "remove one"
+                    f"{self.path}: images {id_of_name[name]} and {image_id} are both {name}; expected one file per "
+                    "image; remove one"
                 )
-            found[identity], owner[name] = name, identity
-        return found
+            names[image_id], id_of_name[name] = name, image_id
+        return names
 
     def check_categories(self, used: Iterable[tuple[Any, int]]) -> None:
-        """``UserError`` for the first (image id, category id) whose category the file does not describe."""
-        known = {identity for identity, *_ in self.take(_category, self.categories, "category")}
-        for image, category in used:
+        """``UserError`` for the first (image id, category id) whose category is not in the file's categories."""
+        known = {category for category, *_ in self.parse_rows(_parse_category, self.categories, "category")}
+        for image_id, category in used:
             if category not in known:
                 raise UserError(
-                    f"{self.path}: an annotation of image {image} has category {category}, which is not in "
+                    f"{self.path}: an annotation of image {image_id} has category {category}, which is not in "
                     "'categories'; add the category or remove the annotation"
                 )
 
 
-def placed(root: Path, template: str, split: str) -> Path:
-    """The path under ``root`` that a template says, with {split} replaced."""
+def split_path(root: Path, template: str, split: str) -> Path:
+    """The path ``template`` under ``root``, with the split in place of {split}."""
     return root / template.replace("{split}", split)
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
-    """Where images and JSON files of a split lie under the root; {split} stands for the split.
+class SplitPaths:
+    """Templates of the paths of a split under the root; {split} stands for the split.
 
-    ``listed`` is a file that names images without truth.
+    ``images``: the folder of images. ``json``: the annotations. ``image_list``: a JSON file that lists images without
+    annotations.
     """
 
     images: str
     json: str
-    listed: str
+    image_list: str
 
 
-def open_images(
-    root: Path, split: str, places: Places, labels: Callable[[Annotations], LabelSpace]
+def open_unlabeled_images(
+    root: Path, split: str, paths: SplitPaths, labels: Callable[[CocoAnnotations], LabelSpace]
 ) -> ImageDataset:
-    """Images without truth: those that a JSON file names, or else all of the folder.
+    """A split without ground truth: the images that a JSON file lists, or else all images of the folder.
 
-    Their classes are what ``labels`` makes of that file, or of another split's.
+    ``labels`` gives the label space from that file, or from the file of another split if it has no categories.
     """
-    source, folder = placed(root, places.listed, split), placed(root, places.images, split)
+    source, folder = split_path(root, paths.image_list, split), split_path(root, paths.images, split)
     if split.startswith("test") and not folder.is_dir():
-        folder = placed(root, places.images, "test")  # one folder for every kind of test
+        folder = split_path(root, paths.images, "test")  # test and test-dev share one folder
     if not source.is_file() and not folder.is_dir():
         raise UserError(
-            f"{placed(root, places.json, split)}: no such file, and no folder {folder} with images alone; check "
-            "--data and the split, or set data.json, data.images (and data.maps)"
+            f"{split_path(root, paths.json, split)}: no such file, nor a folder {folder} of images; expected one of "
+            "them; check --data and the split, or set data.json and data.images (and data.maps)"
         )
-    about = Annotations.read(source) if source.is_file() else None
-    files = images_in(folder) if about is None else _found(source, folder, sorted(about.names().values()))
-    others = [path for path in sorted(root.glob(places.json.replace("{split}", "*"))) if path.is_file()]
-    if about is None or (not about.categories and others):
-        about = Annotations.read(others[0]) if others else Annotations(source, (), (), ())
-    return ImageDataset(labels(about), Paths(files), None)
+    coco = CocoAnnotations.read(source) if source.is_file() else None
+    names = None if coco is None else sorted(coco.file_names().values())
+    images = list_images(folder) if names is None else _image_paths(source, folder, names)
+    others = [path for path in sorted(root.glob(paths.json.replace("{split}", "*"))) if path.is_file()]
+    if coco is None or (not coco.categories and others):
+        coco = CocoAnnotations.read(others[0]) if others else CocoAnnotations(source, (), (), ())
+    return ImageDataset(labels(coco), CompactPaths(images), None)
 
 
 def open_panoptic(
-    source: Path | Annotations,
+    source: Path | CocoAnnotations,
     maps: Path,
     images: Path,
     *,
@@ -190,40 +211,42 @@ def open_panoptic(
 ) -> ImageDataset:
     """COCO panoptic: a JSON file, the folder of its PNG maps and the folder of its images.
 
-    Without ``labels`` the classes are the categories of the file. With them, categories go by their names, or,
-    where the file has none, by their ids (``train_ids``: by their place). A file without 'images' is of the images
-    that its maps are named after. ``UserError`` names what is missing or does not fit.
+    Without ``labels`` the classes are the categories of the file. With ``labels`` the categories are matched by name.
+    In a file without categories the category ids are the raw values of ``labels``, or class indices with
+    ``train_ids``. In a file without 'images' each image has the name of its map. ``UserError`` names what is missing
+    or does not fit.
     """
-    about = source if isinstance(source, Annotations) else Annotations.read(source)
-    source = about.path
-    rows = _sorted(about)
-    names = about.names()
-    segments = about.take(_segments, rows, "the annotation of image")
-    if about.categories:
-        about.check_categories(
+    coco = source if isinstance(source, CocoAnnotations) else CocoAnnotations.read(source)
+    source = coco.path
+    rows = _sorted_annotations(coco)
+    names = coco.file_names()
+    segments = coco.parse_rows(parse_segments, rows, "the annotation of image")
+    if coco.categories:
+        coco.check_categories(
             (row["image_id"], category)
-            for row, found in zip(rows, segments, strict=True)
-            for _, category, _ in found
+            for row, segments_of_image in zip(rows, segments, strict=True)
+            for _, category, _ in segments_of_image
         )
     files = [names.get(row["image_id"]) if names else None for row in rows]
-    lost = [row["image_id"] for row, name in zip(rows, files, strict=True) if names and name is None]
-    if lost:
+    unlisted = [row["image_id"] for row, name in zip(rows, files, strict=True) if names and name is None]
+    if unlisted:
         raise UserError(
-            f"{source}: the annotation of image {lost[0]} has no entry in 'images'; add the image or remove the "
+            f"{source}: the annotation of image {unlisted[0]} has no entry in 'images'; add the image or remove the "
             "annotation"
         )
     map_names = [_map_name(row, name) for row, name in zip(rows, files, strict=True)]
-    found = _found(source, images, [n or m for n, m in zip(files, map_names, strict=True)], exact=bool(names))
-    place = dict(zip(found, map_names, strict=True))
-    pngs = partners(found, lambda image: maps / place[image])
-    translate = None if labels is None else _translation(about, labels, train_ids)
-    space = about.labels(source.stem, "panoptic") if labels is None else labels
-    truth = PanopticMaps(Paths(pngs), SegmentTable(segments), source, translate)
-    return ImageDataset(space, Paths(found), truth)
+    file_names = [name or map_name for name, map_name in zip(files, map_names, strict=True)]
+    image_paths = _image_paths(source, images, file_names, exact=bool(names))
+    map_name_of = dict(zip(image_paths, map_names, strict=True))
+    map_paths = match_files(image_paths, lambda image: maps / map_name_of[image])
+    translate = None if labels is None else _translation(coco, labels, train_ids)
+    space = coco.label_space(source.stem, "panoptic") if labels is None else labels
+    truth = CocoPanopticMaps(CompactPaths(map_paths), SegmentTable(segments), source, translate)
+    return ImageDataset(space, CompactPaths(image_paths), truth)
 
 
 def open_instances(
-    source: Path | Annotations,
+    source: Path | CocoAnnotations,
     images: Path,
     *,
     labels: LabelSpace | None = None,
@@ -232,89 +255,97 @@ def open_instances(
     """COCO instances: polygons or run lengths in a JSON file, and the folder of its images.
 
     Without ``labels`` the classes are the categories of the file. ``annotated_only``: leave out images without
-    any annotation.
+    annotations. ``UserError`` names what is missing or does not fit.
     """
-    about = source if isinstance(source, Annotations) else Annotations.read(source)
-    source = about.path
-    space = about.labels(source.stem, "instances") if labels is None else labels
-    names, of_image = annotated(about)
-    kept = [identity for identity in names if of_image.get(identity) or not annotated_only]
+    coco = source if isinstance(source, CocoAnnotations) else CocoAnnotations.read(source)
+    source = coco.path
+    space = coco.label_space(source.stem, "instances") if labels is None else labels
+    names, annotations_of = annotations_by_image(coco)
+    kept = [image_id for image_id in names if annotations_of.get(image_id) or not annotated_only]
     if not kept:
         raise UserError(
             f"{source}: no image has an annotation; expected some in 'annotations'; export it again"
         )
-    found = _found(source, images, [names[identity] for identity in kept])
-    sizes = {row["id"]: (row.get("height"), row.get("width")) for row in about.images}
-    records = Strings(
-        record(sizes[identity], of_image.get(identity, []), path)
-        for identity, path in zip(kept, found, strict=True)
+    paths = _image_paths(source, images, [names[image_id] for image_id in kept])
+    sizes = {row["id"]: (row.get("height"), row.get("width")) for row in coco.images}
+    records = CompactStrings(
+        annotation_record(sizes[image_id], annotations_of.get(image_id, []), path)
+        for image_id, path in zip(kept, paths, strict=True)
     )
-    return ImageDataset(space, Paths(found), Polygons(records, source))
+    return ImageDataset(space, CompactPaths(paths), CocoInstanceMasks(records, source))
 
 
-def annotated(about: Annotations) -> tuple[dict[Any, str], dict[Any, list[dict[str, Any]]]]:
-    """(image id -> file name in the order of the names, image id -> its annotations, reduced to what is used)."""
-    if not about.categories:
-        raise UserError(f"{about.path}: has no 'categories'; expected id and name of each class; add them")
-    names = dict(sorted(about.names().items(), key=lambda item: item[1]))
-    of_image: dict[Any, list[dict[str, Any]]] = {}
-    for image, category, row in about.take(_annotation, about.annotations, "annotation"):
-        if image not in names:
+def annotations_by_image(coco: CocoAnnotations) -> tuple[dict[Any, str], dict[Any, list[dict[str, Any]]]]:
+    """(image id -> file name, sorted by file name; image id -> its annotations, without unused fields)."""
+    if not coco.categories:
+        raise UserError(f"{coco.path}: has no 'categories'; expected id and name of each class; add them")
+    names = dict(sorted(coco.file_names().items(), key=lambda item: item[1]))
+    annotations_of: dict[Any, list[dict[str, Any]]] = {}
+    for image_id, category, row in coco.parse_rows(_parse_annotation, coco.annotations, "annotation"):
+        if image_id not in names:
             raise UserError(
-                f"{about.path}: annotation {row.get('id')} is of image {image}, which is not in 'images'; add the "
+                f"{coco.path}: annotation {row.get('id')} is of image {image_id}, which is not in 'images'; add the "
                 "image or remove the annotation"
             )
-        of_image.setdefault(image, []).append({key: row[key] for key in _KEPT if key in row})
-        of_image[image][-1]["category_id"] = category
-    about.check_categories((image, row["category_id"]) for image, rows in of_image.items() for row in rows)
-    return names, of_image
+        kept = {key: row[key] for key in _KEPT_FIELDS if key in row} | {"category_id": category}
+        annotations_of.setdefault(image_id, []).append(kept)
+    coco.check_categories(
+        (image_id, row["category_id"]) for image_id, rows in annotations_of.items() for row in rows
+    )
+    return names, annotations_of
 
 
-def record(size: tuple[Any, Any], rows: list[dict[str, Any]], image: Path) -> str:
-    """What ``Polygons`` keeps of an image: (height, width) and annotations, as JSON text."""
+def annotation_record(size: tuple[Any, Any], annotations: list[dict[str, Any]], image: Path) -> str:
+    """The record of ``CocoInstanceMasks`` for an image: height, width and annotations as JSON text.
+
+    If ``size`` (height, width) is incomplete, it is read from the image file.
+    """
     height, width = size if all(isinstance(side, int) for side in size) else image_size(image)
-    return json.dumps([height, width, rows], separators=(",", ":"))
+    return json.dumps([height, width, annotations], separators=(",", ":"))
 
 
-def _category(row: Row) -> tuple[int, str, bool | None, tuple[int, int, int] | None]:
-    thing, color = row.get("isthing"), row.get("color")
-    red_green_blue = None if color is None else tuple(int(value) for value in color)
-    if red_green_blue is not None and (
-        len(red_green_blue) != 3 or not all(0 <= c <= 255 for c in red_green_blue)
-    ):
-        raise ValueError(f"color {color}")
-    return int(row["id"]), str(row["name"]), None if thing is None else bool(thing), red_green_blue
-
-
-def _annotation(row: Row) -> tuple[Any, int, Row]:
-    return row["image_id"], int(row["category_id"]), row
-
-
-def _segments(row: Row) -> list[tuple[int, int, bool]]:
-    found = [
+def parse_segments(row: Row) -> list[tuple[int, int, bool]]:
+    """(segment id, category id, crowd) of each segment of a panoptic annotation; ``ValueError`` for a wrong id."""
+    segments = [
         (int(segment["id"]), int(segment["category_id"]), bool(segment.get("iscrowd", 0)))
         for segment in row["segments_info"]
     ]
-    wrong = [identity for identity, *_ in found if not 0 < identity <= MOST_SEGMENT]
-    if wrong:
-        raise ValueError(f"segment id {wrong[0]}; expected 1..{MOST_SEGMENT}, 0 is void")
-    return found
+    invalid = [segment_id for segment_id, *_ in segments if not 0 < segment_id <= MAX_SEGMENT_ID]
+    if invalid:
+        raise ValueError(f"segment id {invalid[0]}; expected 1..{MAX_SEGMENT_ID}, 0 is void")
+    return segments
 
 
-def _sorted(about: Annotations) -> list[Row]:
-    """The annotations in the order of their maps, one an image; ``UserError`` for two of one image."""
-    rows = list(about.annotations)
-    keys = about.take(lambda row: (row["image_id"], row["segments_info"]), rows, "annotation")
-    seen: set[Any] = set()
-    for image, _ in keys:
-        if image in seen:
+def _parse_category(row: Row) -> tuple[int, str, bool | None, tuple[int, int, int] | None]:
+    thing, color = row.get("isthing"), row.get("color")
+    rgb = None if color is None else tuple(int(value) for value in color)
+    if rgb is not None and (len(rgb) != 3 or not all(0 <= value <= 255 for value in rgb)):
+        raise ValueError(f"color {color}")
+    return int(row["id"]), str(row["name"]), None if thing is None else bool(thing), rgb
+
+
+def _parse_image(row: Row) -> tuple[Any, str]:
+    return row["id"], str(row["file_name"])
+
+
+def _parse_annotation(row: Row) -> tuple[Any, int, Row]:
+    return row["image_id"], int(row["category_id"]), row
+
+
+def _sorted_annotations(coco: CocoAnnotations) -> list[Row]:
+    """The annotations, sorted by the name of their map; ``UserError`` for two annotations of one image."""
+    rows = list(coco.annotations)
+    parsed = coco.parse_rows(lambda row: (row["image_id"], row["segments_info"]), rows, "annotation")
+    annotated: set[Any] = set()
+    for image_id, _ in parsed:
+        if image_id in annotated:
             raise UserError(
-                f"{about.path}: two annotations of image {image}; expected one panoptic annotation an image (is it "
+                f"{coco.path}: two annotations of image {image_id}; expected one panoptic annotation per image (is it "
                 "an instance file?); remove one"
             )
-        seen.add(image)
+        annotated.add(image_id)
     if not rows:
-        raise UserError(f"{about.path}: 'annotations' is empty; expected one an image; export it again")
+        raise UserError(f"{coco.path}: 'annotations' is empty; expected one per image; export it again")
     return sorted(rows, key=lambda row: (str(row.get("file_name", "")), str(row["image_id"])))
 
 
@@ -324,36 +355,37 @@ def _map_name(row: Row, image: str | None) -> str:
     return f"{PurePosixPath(image or str(row['image_id'])).stem}.png"
 
 
-def _translation(about: Annotations, labels: LabelSpace, train_ids: bool) -> Mapping[int, int] | None:
-    """Category ids of the file -> raw values of the label space; None where they are the same."""
-    raw = dict(zip(labels.names, labels.raw_values, strict=True))
-    if not about.categories:
+def _translation(coco: CocoAnnotations, labels: LabelSpace, train_ids: bool) -> Mapping[int, int] | None:
+    """Category id of the file -> raw value of the label space; None if they are the same."""
+    raw_values = dict(zip(labels.names, labels.raw_values, strict=True))
+    if not coco.categories:
         return dict(enumerate(labels.raw_values)) if train_ids else None
-    found = {}
-    for identity, name, *_ in about.take(_category, about.categories, "category"):
-        if name not in raw:
+    translate = {}
+    for category, name, *_ in coco.parse_rows(_parse_category, coco.categories, "category"):
+        if name not in raw_values:
             raise UserError(
-                f"{about.path}: category {name!r} is not in label space {labels.name!r}; rename it"
+                f"{coco.path}: category {name!r} is not in label space {labels.name!r}; rename it, or read the file "
+                "with its own categories"
             )
-        found[identity] = raw[name]
-    return None if all(old == new for old, new in found.items()) else found
+        translate[category] = raw_values[name]
+    return None if all(category == raw for category, raw in translate.items()) else translate
 
 
-def _found(source: Path, folder: Path, names: Sequence[str], *, exact: bool = True) -> list[Path]:
-    """The image files that a JSON file names; not ``exact``: of the same stem, whatever their ending."""
+def _image_paths(source: Path, folder: Path, names: Sequence[str], *, exact: bool = True) -> list[Path]:
+    """The image files that the JSON file ``source`` names; without ``exact`` their extension may differ."""
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; expected the images of {source.name}; set data.images")
-    paths = [folder / name if exact else _of_stem(folder, name) for name in names]
+    paths = [folder / name if exact else _with_any_extension(folder, name) for name in names]
     missing = [path for path in paths if not path.is_file()]
     if missing:
         raise UserError(
-            f"{missing[0]}: no such file, as for {len(missing)} of the {len(paths)} images that {source.name} names; "
-            "add the images, or set data.images to their folder"
+            f"{missing[0]}: no such file ({len(missing)} of the {len(paths)} images that {source.name} names are "
+            "missing); add the images, or set data.images to their folder"
         )
     return paths
 
 
-def _of_stem(folder: Path, name: str) -> Path:
+def _with_any_extension(folder: Path, name: str) -> Path:
     stem = PurePosixPath(name).with_suffix("")
-    tries = [folder / f"{stem}{ending}" for ending in IMAGE_ENDINGS]
-    return next((path for path in tries if path.is_file()), tries[0])
+    candidates = [folder / f"{stem}{extension}" for extension in IMAGE_EXTENSIONS]
+    return next((path for path in candidates if path.is_file()), candidates[0])

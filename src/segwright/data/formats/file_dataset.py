@@ -1,4 +1,4 @@
-"""What every data set that lies on a disk can do, as fields of its own description."""
+"""The base class of datasets in files: label maps, bands, reduced reading and the cache of decoded samples."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from segwright.data.formats.cache import CachedDataset, SampleStore
+from segwright.data.formats.cache import SampleCache
 from segwright.data.formats.image_dataset import ImageDataset
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
@@ -16,11 +16,11 @@ from segwright.samples import Dataset
 
 @dataclass(slots=True, kw_only=True)
 class FileDataset:
-    """A data set in files. A data set of its own is a subclass with a method ``read``.
+    """A dataset in files. To add your own, write a subclass with a method ``read``.
 
-    ``label_map``: YAML file that merges, drops or renames classes, or names all of them (docs/own-data.md).
-    ``bands``: images of that many bands, 8 or 16 bit or float, instead of RGB photographs.
-    ``cache``: keep decoded samples, in memory that all processes share or on disk, at most ``cache_gb``.
+    ``label_map``: a YAML file that merges, drops or renames classes, or lists all of them (docs/own-data.md).
+    ``bands``: the number of bands of images that are not RGB photographs (8 or 16 bit, or float).
+    ``cache``: keep decoded samples in memory that all processes share, or on disk; at most ``cache_gb`` GB of them.
     ``reduce``: read the split ``train`` at 1/2, 1/4 or 1/8 of its size.
     """
 
@@ -31,62 +31,75 @@ class FileDataset:
     reduce: Literal[1, 2, 4, 8] = 1
 
     def read(self, root: Path, split: str) -> ImageDataset:
-        """The files of a split as downloaded under ``root``; ``UserError`` names what is missing."""
+        """The files of a split under ``root``, the folder of the dataset; ``UserError`` names what is missing."""
         raise NotImplementedError
 
     def open(self, root: Path | None, split: str) -> Dataset:
-        """The split, with label map, bands, reduced reading and cache as the fields say."""
+        """The split that ``read`` finds, with this object's label map, bands, reduction and cache applied."""
         if root is None:
-            raise UserError(f"{type(self).__name__}: no --data given; expected the folder of the data set")
+            raise UserError(f"{type(self).__name__}: no --data given; expected the folder of the dataset")
         if not root.is_dir():
-            raise UserError(f"{root}: no such folder; expected the folder of the data set; check --data")
-        pairs = self.read(root, split)
-        if self.label_map is not None:
-            pairs = replace(pairs, labels=apply_label_map(Path(self.label_map), pairs.labels))
-        reduce = self.reduce if split == "train" else 1
-        pairs = replace(pairs, bands=self.bands if self.bands is not None else pairs.bands, reduce=reduce)
-        return CachedDataset(pairs, SampleStore.open(self.cache, self.cache_gb)) if self.cache else pairs
+            raise UserError(f"{root}: no such folder; expected the folder of the dataset; check --data")
+        dataset = self.read(root, split)
+        labels = dataset.labels
+        return replace(
+            dataset,
+            labels=labels if self.label_map is None else apply_label_map(Path(self.label_map), labels),
+            bands=dataset.bands if self.bands is None else self.bands,
+            reduce=self.reduce if split == "train" else 1,
+            cache=SampleCache.open(self.cache, self.cache_gb) if self.cache else None,
+        )
 
 
 def read_label_map(path: Path) -> Mapping[str, object]:
-    """The mapping in a YAML file; ``UserError`` if there is none."""
+    """The content of a label map in YAML; ``UserError`` if the file is unreadable or not a mapping."""
     import yaml
 
-    class Reader(yaml.SafeLoader):
-        """Refuses a key that occurs twice, of which YAML would silently keep the last."""
+    class UniqueKeyLoader(yaml.SafeLoader):
+        """Refuses a key that occurs twice; YAML itself would silently keep the last value."""
 
         def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, object]:
             keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-            twice = [key for key in keys if keys.count(key) > 1]
-            if twice:
-                raise yaml.YAMLError(f"line {node.start_mark.line + 1}: {twice[0]!r} twice in one mapping")
+            repeated = [key for key in keys if keys.count(key) > 1]
+            if repeated:
+                line = node.start_mark.line + 1
+                raise yaml.YAMLError(f"line {line}: key {repeated[0]!r} occurs twice in one mapping")
             return super().construct_mapping(node, deep)
 
     try:
-        values = yaml.load(path.read_text(encoding="utf-8-sig"), Loader=Reader)
+        values = yaml.load(path.read_text(encoding="utf-8-sig"), Loader=UniqueKeyLoader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        why = getattr(error, "strerror", None) or getattr(error, "problem", None) or error
-        raise UserError(f"{path}: not a label map that can be read ({why}); expected YAML") from None
+        reason = getattr(error, "strerror", None) or getattr(error, "problem", None) or error
+        raise UserError(
+            f"{path}: not a label map that can be read ({reason}); expected YAML; correct the file"
+        ) from None
     if not isinstance(values, dict):
-        raise UserError(f"{path}: not a label map; expected 'classes:', or 'merge:', 'drop:', 'rename:'")
+        raise UserError(
+            f"{path}: not a label map; expected 'classes:', or 'merge:', 'drop:', 'rename:'; correct the file"
+        )
     return values
 
 
 def apply_label_map(path: Path, labels: LabelSpace | None) -> LabelSpace:
-    """The label space that a label map describes, or makes of ``labels``; ``UserError`` names what is wrong.
+    """The label space that a label map defines (``classes``), or ``labels`` as it changes them.
 
-    With ``classes`` the file is a whole space, with ``merge`` / ``drop`` / ``rename`` a change of one.
+    A file with ``merge``, ``drop`` and ``rename`` changes the classes of ``labels``. ``UserError`` names what is wrong
+    in the file.
     """
     values = dict(read_label_map(path))
     known = {"name", "classes", "ignored"} if "classes" in values else {"merge", "drop", "rename"}
     if unknown := sorted(set(values) - known):
-        raise UserError(f"{path}: unknown field {unknown[0]!r}; expected {', '.join(sorted(known))}")
+        raise UserError(
+            f"{path}: unknown field {unknown[0]!r}; expected {', '.join(sorted(known))}; correct it"
+        )
     try:
         if "classes" in values:
-            return LabelSpace.described(values, name=path.stem)
+            return LabelSpace.from_mapping(values, name=path.stem)
         if labels is None:
-            raise UserError(f"{path}: names no 'classes'; this data set has none of its own to change")
-        return labels.changed(
+            raise UserError(
+                f"{path}: 'classes' is missing; expected a label map that lists all classes; add them"
+            )
+        return labels.remap(
             merge=_lists(values.get("merge")),
             drop=_list(values.get("drop")),
             rename={str(old): str(new) for old, new in _mapping(values.get("rename")).items()},
@@ -101,7 +114,7 @@ def _mapping(value: object) -> Mapping[object, object]:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise ValueError(f"{value!r} is no mapping; expected 'new: old'")
+        raise ValueError(f"{value!r} is not a mapping; expected 'new: old'")
     return value
 
 
@@ -109,7 +122,7 @@ def _list(value: object) -> list[str]:
     if value is None:
         return []
     if not isinstance(value, list):
-        raise ValueError(f"{value!r} is no list; expected [class, class]")
+        raise ValueError(f"{value!r} is not a list; expected [class, class]")
     return [str(item) for item in value]
 
 

@@ -1,4 +1,4 @@
-"""Folders of images and maps as people keep them: which files make a split, and which belong together."""
+"""The usual folder layouts of images and label maps: the files of a split, and the map of each image."""
 
 from __future__ import annotations
 
@@ -6,103 +6,124 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from segwright.data.reading.file_lists import IMAGE_ENDINGS, Strings, images_in, lines_of, partners
+from segwright.data.reading.file_lists import (
+    IMAGE_EXTENSIONS,
+    CompactStrings,
+    list_images,
+    match_files,
+    read_lines,
+)
 from segwright.errors import UserError
 
-MAP_ENDINGS = (".png", ".tif", ".tiff", ".bmp", ".npy")
+MAP_EXTENSIONS = (".png", ".tif", ".tiff", ".bmp", ".npy")
 
 
 @dataclass(frozen=True, slots=True)
 class FolderLayout:
-    """A split: its image files in order, the folder that their names start from, and where maps lie."""
+    """The image files of one split, and the folders in which their label maps are looked for.
+
+    ``image_root``: the folder to which the names of the images are relative. ``from_list``: whether a list file names
+    the images, rather than a folder per split.
+    """
 
     images: Sequence[Path]
-    start: Path
+    image_root: Path
     root: Path
     split: str
-    listed: bool = False
+    from_list: bool = False
 
     @classmethod
-    def find(cls, root: Path, split: str, images: str, *, without: str = "") -> FolderLayout:
-        """The split in one of three layouts, the folder called ``images``: images/SPLIT, SPLIT/images, SPLIT.txt.
+    def find(cls, root: Path, split: str, images: str, *, map_suffix: str = "") -> FolderLayout:
+        """The split in one of three layouts: ``images``/SPLIT/, SPLIT/``images``/, or ``images``/ with SPLIT.txt.
 
-        Files whose stem ends in ``without`` are no images: maps that lie among them.
+        ``images`` is the name of the folder of images. ``map_suffix``: files whose stem ends with it are label maps in
+        the same folder, not images. ``UserError`` if none of the layouts exists.
         """
         for folder in (root / images / split, root / split / images):
             if folder.is_dir():
-                found = images_in(folder, deep=True)
-                kept = [path for path in found if not without or not path.stem.endswith(without)]
+                paths = list_images(folder, recursive=True)
+                kept = [path for path in paths if not map_suffix or not path.stem.endswith(map_suffix)]
                 return cls(kept, folder, root, split)
-        listed = root / f"{split}.txt"
-        if listed.is_file() and (root / images).is_dir():
-            return cls(_listed(listed, root, root / images), root / images, root, split, listed=True)
+        list_file = root / f"{split}.txt"
+        if list_file.is_file() and (root / images).is_dir():
+            return cls(_read_list(list_file, root, root / images), root / images, root, split, from_list=True)
         raise UserError(
             f"{root}: no split {split!r}; expected {images}/{split}/ or {split}/{images}/ or {images}/ with a list "
-            f"{split}.txt of one image name a line; check --data and the split, or set data.images"
+            f"{split}.txt of one image name per line; check --data and the split, or set data.images"
         )
 
     @property
-    def names(self) -> Strings | None:
-        """Names of the images with their folders, where files in several folders are called alike; else None."""
+    def names(self) -> CompactStrings | None:
+        """Relative paths without extension, as sample names, if file names occur in several folders; else None."""
         if len({image.stem for image in self.images}) == len(self.images):
             return None
-        return Strings(str(image.relative_to(self.start).with_suffix("")) for image in self.images)
+        return CompactStrings(
+            str(image.relative_to(self.image_root).with_suffix("")) for image in self.images
+        )
 
     def maps(
         self, name: str, suffix: str, *, kind: str = "map"
     ) -> tuple[tuple[Path, ...], tuple[Path, ...]] | None:
-        """The map of each image, and the maps without image, in the folder called ``name``; None without folder.
+        """(the map of each image, the maps without an image) in the folder ``name``; None if there is no such folder.
 
-        A map has its image's stem with ``suffix``. Of a list no map is left over: others list the rest.
+        A map is named like its image, with ``suffix`` added to the stem. If a list names the images, maps without an
+        image are not reported: they belong to other lists. ``UserError`` if an image has no map, or two.
         """
-        places = [self.root / name / self.split, self.root / self.split / name]
-        if self.listed:
-            places = [self.root / name]
-        folder = next((place for place in places if place.is_dir()), None)
+        folders = [self.root / name / self.split, self.root / self.split / name]
+        if self.from_list:
+            folders = [self.root / name]
+        folder = next((path for path in folders if path.is_dir()), None)
         if folder is None:
             return None
-        owner: dict[Path, Path] = {}
-        for path in images_in(folder, deep=True, endings=MAP_ENDINGS):
-            other = owner.setdefault(path.relative_to(folder).with_suffix(""), path)
+        map_of_stem: dict[Path, Path] = {}
+        for path in list_images(folder, recursive=True, extensions=MAP_EXTENSIONS):
+            other = map_of_stem.setdefault(path.relative_to(folder).with_suffix(""), path)
             if other != path:
                 raise UserError(
-                    f"{path}: there is {other.name}, too; expected one {kind} an image; remove one"
+                    f"{path} and {other.name}: two {kind}s for one image; expected one; remove one"
                 )
-        found = partners(
+        maps = match_files(
             self.images,
-            lambda image: self._map_of(image, folder, suffix, owner),
+            lambda image: self._map_of(image, folder, suffix, map_of_stem),
             kind=f"{kind} (STEM{suffix}.png)" if suffix else kind,
         )
-        rest = set() if self.listed else set(owner.values()).difference(found, self.images)
-        return found, tuple(sorted(rest))
+        unmatched = set() if self.from_list else set(map_of_stem.values()).difference(maps, self.images)
+        return maps, tuple(sorted(unmatched))
 
-    def _map_of(self, image: Path, folder: Path, suffix: str, owner: dict[Path, Path]) -> Path:
-        stem = image.relative_to(self.start).with_suffix("")
+    def _map_of(self, image: Path, folder: Path, suffix: str, map_of_stem: dict[Path, Path]) -> Path:
+        stem = image.relative_to(self.image_root).with_suffix("")
         key = stem.with_name(stem.name + suffix)
-        return owner.get(key, folder / f"{key}.png")
+        return map_of_stem.get(key, folder / f"{key}.png")
 
 
-def _listed(listed: Path, root: Path, folder: Path) -> list[Path]:
-    """The images that a list names: under its folder or the root, with or without ending; a map beside is ignored."""
-    found = []
-    for line in lines_of(listed):
-        tries = [_image(line, root, folder), *(_image(part, root, folder) for part in line.split()[:1])]
-        path = next((path for path in tries if path is not None), None)
-        if path is None:
+def _read_list(list_file: Path, root: Path, folder: Path) -> list[Path]:
+    """The images that a list file names, sorted.
+
+    Names are relative to ``folder`` or ``root``, with or without extension. A line may name the label map as well,
+    after the image; it is ignored.
+    """
+    images = []
+    for line in read_lines(list_file):
+        candidates = [line, *line.split()[:1]]  # a name may contain spaces
+        matches = (_find_image(name, root, folder) for name in candidates)
+        image = next((path for path in matches if path is not None), None)
+        if image is None:
             raise UserError(
-                f"{listed}: names {line!r}, but there is no such image in {folder}; expected one image name a line; "
+                f"{list_file}: names {line!r}, but {folder} contains no such image; expected one image name per line; "
                 "correct the list or add the image"
             )
-        found.append(path)
-    if len(set(found)) < len(found):
-        twice = next(path for path in found if found.count(path) > 1)
-        raise UserError(f"{listed}: names {twice.name} twice; expected each image once; remove one line")
-    return sorted(found)
+        images.append(image)
+    if len(set(images)) < len(images):
+        repeated = next(path for path in images if images.count(path) > 1)
+        raise UserError(
+            f"{list_file}: names {repeated.name} twice; expected each image once; remove one line"
+        )
+    return sorted(images)
 
 
-def _image(name: str, root: Path, folder: Path) -> Path | None:
-    for place in (folder / name, root / name.lstrip("/")):
-        for path in (place, *(place.with_name(place.name + ending) for ending in IMAGE_ENDINGS)):
-            if path.is_file() and path.is_relative_to(folder):
-                return path
+def _find_image(name: str, root: Path, folder: Path) -> Path | None:
+    for path in (folder / name, root / name.lstrip("/")):
+        for candidate in (path, *(path.with_name(path.name + extension) for extension in IMAGE_EXTENSIONS)):
+            if candidate.is_file() and candidate.is_relative_to(folder):
+                return candidate
     return None

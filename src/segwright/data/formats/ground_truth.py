@@ -1,4 +1,4 @@
-"""How the truth of an image lies in files: class maps, coded instance maps, COCO panoptic, polygons."""
+"""The formats of ground truth: class maps, instance maps, COCO panoptic and COCO instances."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segwright.data.formats.instance_encoding import ClassInRed, InstanceEncoding
-from segwright.data.reading.file_lists import Strings
-from segwright.data.reading.label_maps import pack, present, read_map
-from segwright.data.reading.rle import decode, from_annotation
+from segwright.data.reading.file_lists import CompactStrings
+from segwright.data.reading.label_maps import pack_rgb, read_map, unique_values
+from segwright.data.reading.rle import annotation_to_rle, decode_mask
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
 from segwright.samples import IGNORED, Segment
 
 LabelMap = tuple[NDArray[Any], tuple[Segment, ...] | None]
-"""A class map without segments, or a map of ids with them: what a ``Sample`` holds."""
+"""A class map without segments, or a map of segment ids with its segments: what a ``Sample`` holds."""
 
 
 @runtime_checkable
 class GroundTruth(Protocol):
-    """The truth of every image of a split."""
+    """The ground truth of every image of a split."""
 
     def read(self, index: int, labels: LabelSpace) -> LabelMap:
-        """Map and segments of an image; ``UserError`` names the file that is wrong."""
+        """The label map of an image and its segments; ``UserError`` names the file if it is damaged."""
 
     def files(self, index: int) -> tuple[Path, ...]:
-        """The files it is read from."""
+        """The files that ``read`` reads for an image."""
 
     def problems(self, index: int, labels: LabelSpace) -> list[str]:
-        """What is wrong with it beyond what ``read`` refuses, one line each; ``data check`` asks."""
+        """Problems that ``read`` does not report, one line each, for ``segwright data check``."""
 
 
 @dataclass(slots=True)
 class ClassMaps:
-    """One map of class values an image.
+    """One map of class values per image.
 
-    ``translate`` turns the values of these files into the raw values of the label space (train ids -> ids).
+    ``translate``: value in these files -> raw value of the label space (train ids -> ids, for example).
     """
 
     paths: Sequence[Path]
@@ -51,81 +51,85 @@ class ClassMaps:
         """Class indices uint8 [H, W], 255 = ignored."""
         path = self.paths[index]
         raw = read_map(path, labels.coding)
-        values = pack(raw) if labels.coding == "rgb" else raw
-        return _classes(_translated(values, self.translate, path), labels, path), None
+        values = pack_rgb(raw) if labels.coding == "rgb" else raw
+        return _to_classes(_translate(values, self.translate, path), labels, path), None
 
     def files(self, index: int) -> tuple[Path, ...]:
-        """The map."""
+        """The label map."""
         return (self.paths[index],)
 
     def problems(self, index: int, labels: LabelSpace) -> list[str]:
-        """None: reading checks everything."""
+        """No problems: ``read`` checks everything."""
         return []
 
 
 @dataclass(slots=True)
 class EncodedInstanceMaps:
-    """One map an image in which class and instance share the value."""
+    """One map per image whose values hold both class and instance; ``encoding`` says how."""
 
     paths: Sequence[Path]
-    coding: InstanceEncoding
+    encoding: InstanceEncoding
     translate: Mapping[int, int] | None = None
 
     def read(self, index: int, labels: LabelSpace) -> LabelMap:
-        """Ids int32 [H, W] and their segments."""
+        """Segment ids, int32 [H, W], 0 = void, and the segments."""
         path = self.paths[index]
-        ids = self.coding.ids(read_map(path, self.coding.channels))
-        return segmented(ids, self.coding, labels, path, self.translate)
+        ids = self.encoding.ids(read_map(path, self.encoding.channels))
+        return segments_from_ids(ids, self.encoding, labels, path, self.translate)
 
     def files(self, index: int) -> tuple[Path, ...]:
-        """The map."""
+        """The label map."""
         return (self.paths[index],)
 
     def problems(self, index: int, labels: LabelSpace) -> list[str]:
-        """None: segments are read off the map itself."""
+        """No problems: the segments come from the map itself."""
         return []
 
 
 @dataclass(slots=True)
 class ClassAndInstanceMaps:
-    """A map of class values and a map of instance numbers an image; instance 0 of a thing is a group.
+    """A map of class values and a map of instance numbers per image; number 0 of a thing class is a crowd.
 
-    Class and number together name an instance, so numbers may run through the image or begin anew in each class.
+    Class and number together identify an instance, so the numbers may be unique in the image or only in each class.
     """
 
     classes: Sequence[Path]
     instances: Sequence[Path]
 
     def read(self, index: int, labels: LabelSpace) -> LabelMap:
-        """Ids int32 [H, W] and their segments; one segment for each class without instances."""
-        path, other = self.classes[index], self.instances[index]
-        classes, numbers = read_map(path), read_map(other)
+        """Segment ids, int32 [H, W], 0 = void, and the segments; a class without instances is one segment."""
+        class_path, instance_path = self.classes[index], self.instances[index]
+        classes, numbers = read_map(class_path), read_map(instance_path)
         if classes.shape != numbers.shape:
             raise UserError(
-                f"{other}: {_size(numbers)}, its class map {path} is {_size(classes)}; expected equal sizes"
+                f"{instance_path}: {_format_size(numbers)}, its class map {class_path} is {_format_size(classes)}; "
+                "expected equal sizes; export one of them again"
             )
         if int(classes.max()) > 0x7FFF or int(numbers.max()) > 0xFFFF:
-            raise UserError(f"{other}: instances above 65535; number them from 1 in each image")
+            raise UserError(
+                f"{instance_path}: instance numbers above 65535; expected at most 65535; number the instances of each "
+                "image from 1"
+            )
         ids = (classes.astype(np.int32) << 16 | numbers) + 1
-        return segmented(ids, ClassInRed(), labels, path, None)
+        return segments_from_ids(ids, ClassInRed(), labels, class_path, None)
 
     def files(self, index: int) -> tuple[Path, ...]:
-        """Both maps."""
+        """The class map and the instance map."""
         return self.classes[index], self.instances[index]
 
     def problems(self, index: int, labels: LabelSpace) -> list[str]:
-        """None: a number may begin anew in each class."""
+        """No problems: one number in two classes means two instances."""
         return []
 
 
 class SegmentTable:
-    """Segments of many images in flat arrays: (id, raw class, crowd) of each, by image."""
+    """The segments of many images in two flat arrays: (segment id, raw class value, crowd) of each."""
 
     def __init__(self, segments: Iterable[Sequence[tuple[int, int, bool]]]) -> None:
         counts, rows = [0], list[tuple[int, int, bool]]()
-        for of_image in segments:
-            rows.extend(of_image)
-            counts.append(len(of_image))
+        for segments_of_image in segments:
+            rows.extend(segments_of_image)
+            counts.append(len(segments_of_image))
         self._ends = np.cumsum(counts, dtype=np.int64)
         self._rows = np.array(rows, dtype=np.int32).reshape(-1, 3)
 
@@ -133,13 +137,16 @@ class SegmentTable:
         return len(self._ends) - 1
 
     def __getitem__(self, index: int) -> NDArray[np.int32]:
-        """Rows (id, raw class, crowd) of an image."""
+        """The rows (segment id, raw class value, crowd) of an image, [segments, 3]."""
         return self._rows[self._ends[index] : self._ends[index + 1]]
 
 
 @dataclass(slots=True)
-class PanopticMaps:
-    """COCO panoptic: ids R + 256 G + 65536 B in a PNG, their classes in a JSON file."""
+class CocoPanopticMaps:
+    """COCO panoptic: one PNG per image with the segment ids R + 256 G + 65536 B; their classes are in a JSON file.
+
+    ``source``: the JSON file. ``translate``: category id of the file -> raw value of the label space.
+    """
 
     paths: Sequence[Path]
     table: SegmentTable
@@ -147,112 +154,118 @@ class PanopticMaps:
     translate: Mapping[int, int] | None = None
 
     def read(self, index: int, labels: LabelSpace) -> LabelMap:
-        """Ids int32 [H, W] and the segments of the JSON file."""
+        """Segment ids, int32 [H, W], 0 = void, and the segments that the JSON file lists."""
         ids = self._ids(index)
         rows = self.table[index]
-        values = _translated(rows[:, 1], self.translate, self.source)
-        classes = _classes(values, labels, self.source)
+        values = _translate(rows[:, 1], self.translate, self.source)
+        classes = _to_classes(values, labels, self.source)
         if (classes == IGNORED).any():
             ids[np.isin(ids, rows[classes == IGNORED, 0])] = 0
         return ids, tuple(
-            Segment(int(identity), int(class_index), bool(crowd))
-            for (identity, _, crowd), class_index in zip(rows, classes, strict=True)
+            Segment(int(segment_id), int(class_index), bool(crowd))
+            for (segment_id, _, crowd), class_index in zip(rows, classes, strict=True)
             if class_index != IGNORED
         )
 
     def _ids(self, index: int) -> NDArray[np.int32]:
         raw = read_map(self.paths[index], "rgb")
-        return pack(raw[..., ::-1])  # the low byte is in red
+        return pack_rgb(raw[..., ::-1])  # red holds the lowest byte
 
     def files(self, index: int) -> tuple[Path, ...]:
-        """The map."""
+        """The label map."""
         return (self.paths[index],)
 
     def problems(self, index: int, labels: LabelSpace) -> list[str]:
-        """Ids of which only the PNG or only the JSON file knows."""
+        """Segment ids that occur in the PNG or in the JSON file but not in both, and ids that occur twice."""
         path, rows = self.paths[index], self.table[index]
-        shown = present(self._ids(index))
-        only_png = np.setdiff1d(shown, [0, *rows[:, 0]])
-        only_json = np.setdiff1d(rows[:, 0], shown)
-        found = []
+        ids = unique_values(self._ids(index))
+        only_png = np.setdiff1d(ids, [0, *rows[:, 0]])
+        only_json = np.setdiff1d(rows[:, 0], ids)
+        problems = []
         if len(only_png):
-            found.append(
+            problems.append(
                 f"{path}: id {only_png[0]} ({len(only_png)} ids) is not in {self.source.name}, so its pixels are "
-                "void; expected each id in both; write both files again"
+                "void; expected each id in both files; write both again"
             )
         if len(only_json):
-            found.append(
+            problems.append(
                 f"{self.source}: segment {only_json[0]} ({len(only_json)} segments) of {path.name} has no pixel in "
-                "it; expected each id in both; write both files again"
+                "it; expected each id in both files; write both again"
             )
         if len(np.unique(rows[:, 0])) < len(rows):
-            found.append(f"{self.source}: two segments of {path.name} share an id; expected unique ids")
-        return found
+            problems.append(
+                f"{self.source}: two segments of {path.name} share an id; expected unique ids; renumber them"
+            )
+        return problems
 
 
-def segmented(
+def segments_from_ids(
     ids: NDArray[np.int32],
-    coding: InstanceEncoding,
+    encoding: InstanceEncoding,
     labels: LabelSpace,
     path: Path,
     translate: Mapping[int, int] | None,
 ) -> LabelMap:
-    """The ids with the segments that they say themselves; void where their class is ignored."""
-    shown = present(ids)
-    shown = shown[shown != 0]
-    values, groups = coding.about(shown)
-    classes = _classes(_translated(values, translate, path), labels, path)
+    """A map of segment ids with the segments that the ids encode; segments of ignored classes become void."""
+    occurring = unique_values(ids)
+    occurring = occurring[occurring != 0]
+    values, is_group = encoding.decode_ids(occurring)
+    classes = _to_classes(_translate(values, translate, path), labels, path)
     kept = classes != IGNORED
     if not kept.all():
-        table = np.ones(int(shown.max()) + 1, dtype=bool) if int(shown.max()) < 1 << 24 else None
-        if table is None:
-            ids = np.where(np.isin(ids, shown[~kept]), 0, ids).astype(np.int32)
+        largest = int(occurring.max())
+        if largest < 1 << 24:  # a table is faster, as long as it is small
+            is_kept = np.ones(largest + 1, dtype=bool)
+            is_kept[occurring[~kept]] = False
+            ids = ids * is_kept[ids]
         else:
-            table[shown[~kept]] = False
-            ids = ids * table[ids]
-    crowds = groups & labels.thing_table()[classes]
-    segments = zip(shown[kept].tolist(), classes[kept].tolist(), crowds[kept].tolist(), strict=True)
+            ids = np.where(np.isin(ids, occurring[~kept]), 0, ids).astype(np.int32)
+    crowds = is_group & labels.thing_table()[classes]
+    segments = zip(occurring[kept].tolist(), classes[kept].tolist(), crowds[kept].tolist(), strict=True)
     return ids, tuple(Segment(*segment) for segment in segments)
 
 
 @dataclass(slots=True)
-class Polygons:
-    """COCO instances: polygons or run lengths in a JSON file, which may overlap.
+class CocoInstanceMasks:
+    """COCO instances: polygons or run lengths in a JSON file; masks may overlap.
 
-    The map of ids is painted from the largest to the smallest, crowds first; ``masks`` gives the originals.
-    ``records`` holds, for each image, (height, width) and its annotations as JSON text.
+    The map of ids is painted from the largest mask to the smallest, after the crowds. ``masks`` gives the original
+    masks. ``records`` holds one JSON text per image: height, width and the annotations. ``source``: the JSON file.
     """
 
-    records: Strings
+    records: CompactStrings
     source: Path
 
     def read(self, index: int, labels: LabelSpace) -> LabelMap:
-        """Ids int32 [H, W] in the order of the annotations, from 1, and the segments that show."""
-        size, found = self._record(index)
+        """Segment ids, int32 [H, W], 0 = void, and the visible segments; the k-th annotation has id k, from 1."""
+        size, annotations = self._record(index)
         masks = self.masks(index)
         ids = np.zeros(size, dtype=np.int32)
         areas = [int(mask.sum()) for mask in masks]
-        order = sorted(range(len(masks)), key=lambda i: (not found[i].get("iscrowd"), -areas[i]))
+        order = sorted(range(len(masks)), key=lambda i: (not annotations[i].get("iscrowd"), -areas[i]))
         for i in order:
             ids[masks[i]] = i + 1
-        values = np.array([entry["category_id"] for entry in found], dtype=np.int64)
-        classes = _classes(values, labels, self.source)
-        shown = set(present(ids).tolist())
+        values = np.array([row["category_id"] for row in annotations], dtype=np.int64)
+        classes = _to_classes(values, labels, self.source)
+        visible = set(unique_values(ids).tolist())
         segments = []
-        for i, (entry, class_index) in enumerate(zip(found, classes.tolist(), strict=True)):
+        for i, (row, class_index) in enumerate(zip(annotations, classes.tolist(), strict=True)):
             if class_index == IGNORED:
                 ids[ids == i + 1] = 0
-            elif i + 1 in shown:
-                segments.append(Segment(i + 1, class_index, bool(entry.get("iscrowd"))))
+            elif i + 1 in visible:
+                segments.append(Segment(i + 1, class_index, bool(row.get("iscrowd"))))
         return ids, tuple(segments)
 
     def masks(self, index: int) -> list[NDArray[np.bool_]]:
-        """The mask of each annotation as drawn, bool [H, W], overlaps included."""
-        size, found = self._record(index)
-        return [mask_of(entry.get("segmentation"), size, self.source, entry.get("id")) for entry in found]
+        """The mask of each annotation, bool [H, W], overlaps included."""
+        size, annotations = self._record(index)
+        return [
+            annotation_to_mask(row.get("segmentation"), size, self.source, row.get("id"))
+            for row in annotations
+        ]
 
-    def hidden(self, index: int) -> tuple[int, int]:
-        """(pixels of masks that other masks hide in the map of ids, pixels of all masks)."""
+    def overlapped_pixels(self, index: int) -> tuple[int, int]:
+        """(mask pixels that the map of ids loses where masks overlap, all mask pixels) of an image."""
         masks = self.masks(index)
         total = sum(int(mask.sum()) for mask in masks)
         union = np.logical_or.reduce(masks) if masks else np.zeros(0, bool)
@@ -263,10 +276,10 @@ class Polygons:
         return (self.source,)
 
     def problems(self, index: int, labels: LabelSpace) -> list[str]:
-        """Annotations without a single pixel."""
-        _, found = self._record(index)
+        """Annotations without a pixel."""
+        _, annotations = self._record(index)
         empty = [
-            entry.get("id") for entry, mask in zip(found, self.masks(index), strict=True) if not mask.any()
+            row.get("id") for row, mask in zip(annotations, self.masks(index), strict=True) if not mask.any()
         ]
         if not empty:
             return []
@@ -276,61 +289,66 @@ class Polygons:
         ]
 
     def size(self, index: int) -> tuple[int, int]:
-        """(height, width) of the image that the outlines were drawn on."""
+        """(height, width) of the image that was annotated."""
         return self._record(index)[0]
 
     def annotations(self, index: int) -> list[dict[str, Any]]:
-        """The annotations of an image as the file has them: category_id, segmentation, iscrowd, area."""
+        """The annotations of an image as in the file: category_id, segmentation, iscrowd, area."""
         return self._record(index)[1]
 
     def _record(self, index: int) -> tuple[tuple[int, int], list[dict[str, Any]]]:
-        height, width, found = json.loads(self.records[index])
-        return (height, width), found
+        height, width, annotations = json.loads(self.records[index])
+        return (height, width), annotations
 
 
-def mask_of(segmentation: Any, size: tuple[int, int], source: Path, name: Any) -> NDArray[np.bool_]:
-    """The mask bool [H, W] of COCO polygons ([[x, y, ...], ...]) or run lengths ({size, counts})."""
+def annotation_to_mask(
+    segmentation: Any, size: tuple[int, int], source: Path, annotation_id: Any
+) -> NDArray[np.bool_]:
+    """The mask, bool [H, W], of COCO polygons [[x, y, ...], ...] or run lengths {size, counts}.
+
+    ``UserError`` names the file ``source`` and the annotation if the segmentation is damaged.
+    """
     try:
-        return decode(from_annotation(segmentation, size))
+        return decode_mask(annotation_to_rle(segmentation, size))
     except (TypeError, ValueError, KeyError, IndexError, AttributeError, OverflowError) as error:
         raise UserError(
-            f"{source}: the segmentation of annotation {name} cannot be read ({error}); expected polygons of at "
-            "least three points or run lengths"
+            f"{source}: the segmentation of annotation {annotation_id} cannot be read ({error}); expected polygons of "
+            "at least three points, or run lengths; correct or remove it"
         ) from None
 
 
-def _classes(values: NDArray[Any], labels: LabelSpace, path: Path) -> NDArray[np.uint8]:
+def _to_classes(values: NDArray[Any], labels: LabelSpace, path: Path) -> NDArray[np.uint8]:
     try:
         return labels.to_classes(values)
     except ValueError as error:
-        raise UserError(f"{path}: {error}{_likely(values, labels)}") from None
+        raise UserError(f"{path}: {error}{_likely_cause(values, labels)}") from None
 
 
-def _likely(values: NDArray[Any], labels: LabelSpace) -> str:
-    """What such values mostly come from."""
-    shown = set(present(values).tolist())
+def _likely_cause(values: NDArray[Any], labels: LabelSpace) -> str:
+    """The usual cause of such values, and the remedy."""
+    occurring = set(unique_values(values).tolist())
     known = {*labels.raw_values, *labels.ignored, *(raw for raw, _ in labels.also)}
-    if len(shown) == 2 and shown <= {0, 255} and 255 not in known:
+    if len(occurring) == 2 and occurring <= {0, 255} and 255 not in known:
         return "; the map is a 0/255 mask: divide it by 255, or name raw value 255 in a label map"
-    if labels.coding == "index" and shown - known == {len(labels)} and 0 in known:
+    if labels.coding == "index" and occurring - known == {len(labels)} and 0 in known:
         return "; the values look shifted by one (1 for the first class): subtract 1, or give a label map"
     return "; correct the file, or give a label map that names the value"
 
 
-def _translated(values: NDArray[Any], translate: Mapping[int, int] | None, path: Path) -> NDArray[Any]:
+def _translate(values: NDArray[Any], translate: Mapping[int, int] | None, path: Path) -> NDArray[Any]:
     if translate is None or not values.size:
         return values
     table = np.full(max(translate) + 1, -1, dtype=np.int64)
     table[list(translate)] = list(translate.values())
     low, high = int(values.min()), int(values.max())
-    if low < 0 or high >= len(table) or int((found := table[values]).min()) < 0:
-        strange = [value for value in present(values).tolist() if value not in translate]
+    if low < 0 or high >= len(table) or int((translated := table[values]).min()) < 0:
+        unknown = [value for value in unique_values(values).tolist() if value not in translate]
         raise UserError(
-            f"{path}: value {strange[0]} is none of this kind of file ({min(translate)}..{max(translate)}); "
-            "check which kind of map it is (ids, train ids, instance ids)"
+            f"{path}: unknown value {unknown[0]}; expected the values of this kind of map "
+            f"({min(translate)}..{max(translate)}); check which kind of map it is (ids, train ids, instance ids)"
         )
-    return np.asarray(found)
+    return np.asarray(translated)
 
 
-def _size(array: NDArray[Any]) -> str:
+def _format_size(array: NDArray[Any]) -> str:
     return f"{array.shape[1]}x{array.shape[0]}"

@@ -1,9 +1,10 @@
-"""Image files with their truth: the form in which nearly every data set lies on a disk."""
+"""Image files with their ground truth: the form in which nearly every dataset is stored."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,44 +12,78 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.data.formats.ground_truth import GroundTruth, Polygons
-from segwright.data.reading.images import image_size, orientation, read_bands, read_image, turn
+from segwright.data.formats.cache import SampleCache, sample_key
+from segwright.data.formats.ground_truth import CocoInstanceMasks, GroundTruth
+from segwright.data.reading.images import apply_orientation, image_size, orientation, read_bands, read_image
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
 from segwright.samples import IGNORED, Sample
+from segwright.version import VERSION
 
 
 @dataclass(slots=True)
 class ImageDataset:
-    """An opened split: images, and their ``truth`` unless it is kept secret (a test split).
+    """One split of a dataset in files.
 
-    ``bands``: None for 8-bit RGB photographs, else images of that many bands as stored. ``reduce`` 2, 4 or 8
-    reads everything at that part of its size. ``names`` of the samples, where file names occur twice.
-    ``left_over`` are maps without an image: what a subset leaves, or a loss.
+    ``ground_truth`` is None if it is not available (a test split). ``bands``: None for 8-bit RGB images, else images
+    with that many bands, as stored. ``reduce`` 2, 4 or 8 reads images and label maps at 1/2, 1/4 or 1/8 of their
+    size. ``names``: the names of the samples, needed where several images have one file name. ``unmatched_maps``:
+    label maps without an image; either the images are a subset, or an image is missing. ``cache`` keeps decoded
+    samples.
     """
 
     labels: LabelSpace
     images: Sequence[Path]
-    truth: GroundTruth | None
+    ground_truth: GroundTruth | None
     bands: int | None = None
     reduce: int = 1
     names: Sequence[str] | None = None
-    left_over: Sequence[Path] = ()
+    unmatched_maps: Sequence[Path] = ()
+    cache: SampleCache | None = None
+    _settings: str = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Write down once what every sample depends on: it is part of each key of the cache."""
+        self._settings = "" if self.cache is None else self._describe_settings()
+
+    def _describe_settings(self) -> str:
+        truth = self.ground_truth
+        source: Path | None = getattr(
+            truth, "source", None
+        )  # a JSON file with the annotations of many images
+        settings = [
+            *(self.labels.to_json(), self.bands, self.reduce, VERSION, type(truth).__name__),
+            *(repr(getattr(truth, "encoding", None)), repr(getattr(truth, "translate", None))),
+            None if source is None else [str(source.resolve()), source.stat().st_mtime_ns],
+        ]
+        return json.dumps(settings)
 
     def __len__(self) -> int:
         return len(self.images)
 
     def __getitem__(self, index: int) -> Sample:
-        """Read image and truth; without truth every pixel is ignored."""
-        path = self.images[index]
-        image = self._image(path)
-        name = path.stem if self.names is None else self.names[index]
-        if self.truth is None:
-            return Sample(image, np.full(image.shape[:2], IGNORED, np.uint8), name)
-        found, segments = self.truth.read(index, self.labels)
-        return Sample(image, self._fitted(found, image, index), name, segments)
+        """The sample, from the cache if it is kept there; without ground truth every pixel is ignored."""
+        if self.cache is None:
+            return self._read(index)
+        key = sample_key(index, self._name(index), self.files(index), self._settings)
+        kept = self.cache.get(key)
+        if kept is not None:
+            return kept
+        sample = self._read(index)
+        self.cache.put(key, sample)
+        return sample
 
-    def _image(self, path: Path) -> NDArray[Any]:
+    def _read(self, index: int) -> Sample:
+        image, name = self._read_image(self.images[index]), self._name(index)
+        if self.ground_truth is None:
+            return Sample(image, np.full(image.shape[:2], IGNORED, np.uint8), name)
+        label_map, segments = self.ground_truth.read(index, self.labels)
+        return Sample(image, self._aligned(label_map, image, index), name, segments)
+
+    def _name(self, index: int) -> str:
+        return self.images[index].stem if self.names is None else self.names[index]
+
+    def _read_image(self, path: Path) -> NDArray[Any]:
         if self.bands is None:
             return read_image(path, reduce=self.reduce)
         image = read_bands(path, self.bands)
@@ -57,45 +92,47 @@ class ImageDataset:
         height, width = (-(-side // self.reduce) for side in image.shape[:2])
         return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA).reshape(height, width, -1)
 
-    def _fitted(self, found: NDArray[Any], image: NDArray[Any], index: int) -> NDArray[Any]:
-        """The map in the orientation and size of the image; ``UserError`` if it has another size."""
+    def _aligned(self, label_map: NDArray[Any], image: NDArray[Any], index: int) -> NDArray[Any]:
+        """The label map in the orientation and size of the image; ``UserError`` if its size does not fit."""
         path = self.images[index]
-        whole = image.shape[:2] if self.reduce == 1 else image_size(path)
-        if found.shape != whole and found.shape == whole[::-1]:
-            # The map was drawn on the pixels as stored, the photograph is shown as its EXIF says.
-            found = turn(found, orientation(path))
-        if found.shape != whole:
+        full_size = image.shape[:2] if self.reduce == 1 else image_size(path)
+        if label_map.shape != full_size and label_map.shape == full_size[::-1]:
+            # The map was drawn on the pixels as stored; the image is read with its EXIF orientation applied.
+            label_map = apply_orientation(label_map, orientation(path))
+        if label_map.shape != full_size:
             raise UserError(
-                f"{self.files(index)[-1]}: the truth is {found.shape[1]}x{found.shape[0]}, its image {path} is "
-                f"{whole[1]}x{whole[0]}; expected equal width and height; export one of them again"
+                f"{self.files(index)[-1]}: the ground truth is {label_map.shape[1]}x{label_map.shape[0]}, its image "
+                f"{path} is {full_size[1]}x{full_size[0]}; expected equal width and height; export one of them again"
             )
         if self.reduce == 1:
-            return found
+            return label_map
         rows, columns = (
             np.minimum((np.arange(small) + 0.5) * self.reduce, side - 1).astype(int)
-            for small, side in zip(image.shape[:2], whole, strict=True)
+            for small, side in zip(image.shape[:2], full_size, strict=True)
         )
-        return np.asarray(found[rows].take(columns, axis=1))
+        return np.asarray(label_map[rows].take(columns, axis=1))
 
     def size(self, index: int) -> tuple[int, int]:
-        """(height, width) of an image, from its header."""
+        """(height, width) of a sample, from the header of its image."""
         height, width = image_size(self.images[index])
         return -(-height // self.reduce), -(-width // self.reduce)
 
     def files(self, index: int) -> tuple[Path, ...]:
-        """The image, and the files of its truth if there is one."""
-        return (self.images[index], *(self.truth.files(index) if self.truth else ()))
+        """The files of a sample: its image, then its ground truth if there is one."""
+        return (self.images[index], *(self.ground_truth.files(index) if self.ground_truth else ()))
 
     def problems(self, index: int) -> list[str]:
-        """What is wrong with a sample beyond what reading it refuses."""
-        return [] if self.truth is None else self.truth.problems(index, self.labels)
+        """Problems of a sample that reading it does not report, one line each."""
+        return [] if self.ground_truth is None else self.ground_truth.problems(index, self.labels)
 
     def annotations(self, index: int) -> list[dict[str, Any]] | None:
-        """The objects of an image as a file of outlines has them, overlaps and all; None where the map has them."""
-        if not isinstance(self.truth, Polygons) or self.truth.size(index) != self.size(index):
+        """The COCO annotations of an image, with their overlaps; None if the ground truth is a map."""
+        truth = self.ground_truth
+        if not isinstance(truth, CocoInstanceMasks) or truth.size(index) != self.size(index):
             return None
-        return self.truth.annotations(index)
+        return truth.annotations(index)
 
-    def hidden(self, index: int) -> tuple[int, int]:
-        """(pixels of masks that other masks hide in the map, pixels of all masks), (0, 0) without overlap."""
-        return self.truth.hidden(index) if isinstance(self.truth, Polygons) else (0, 0)
+    def overlapped_pixels(self, index: int) -> tuple[int, int]:
+        """(mask pixels that the label map loses where masks overlap, all mask pixels); (0, 0) without masks."""
+        truth = self.ground_truth
+        return truth.overlapped_pixels(index) if isinstance(truth, CocoInstanceMasks) else (0, 0)

@@ -1,4 +1,4 @@
-"""How class and instance share the values of a map."""
+"""Encodings of instance maps: how the class and the instance number share the value of a pixel."""
 
 from __future__ import annotations
 
@@ -8,58 +8,66 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.data.reading.label_maps import Channels, pack
+from segwright.data.reading.label_maps import Channels, pack_rgb
 
 
 @runtime_checkable
 class InstanceEncoding(Protocol):
-    """How class and instance share the values of a map."""
+    """How the class and the instance number share the value of a pixel.
+
+    ``channels``: the kind of map to read.
+    """
 
     channels: Channels
 
     def ids(self, raw: NDArray[Any]) -> NDArray[np.int32]:
-        """A segment id of every pixel, 0 = void."""
+        """The segment id of every pixel [H, W], 0 = void, from the raw values of the map."""
 
-    def about(self, ids: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """The raw class value of each id, and whether it names no single instance (a crowd, if a thing)."""
+    def decode_ids(self, ids: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """(raw class value of each id, whether it is a group rather than a single instance).
+
+        A group of a thing class is a crowd.
+        """
 
 
 @dataclass(slots=True)
 class ClassTimesDivisor:
-    """class x ``divisor`` + instance in one value; ``plain``: values below the divisor are the class alone.
+    """class x ``divisor`` + instance in one value.
 
-    Cityscapes instanceIds: Divided(1000, plain=True). Mapillary Vistas and KITTI: Divided(256).
-    Ids are the values plus one, so that value 0 is not taken for void.
+    ``plain_class_ids``: values below the divisor are a class alone, without an instance number. Cityscapes
+    instanceIds are ``ClassTimesDivisor(1000, plain_class_ids=True)``, Mapillary Vistas and KITTI are
+    ``ClassTimesDivisor(256)``. The segment id is the value plus one, because value 0 need not be void.
     """
 
     divisor: int
-    plain: bool = False
+    plain_class_ids: bool = False
     channels: Channels = "index"
 
     def ids(self, raw: NDArray[Any]) -> NDArray[np.int32]:
         """The values plus one."""
         return raw.astype(np.int32) + 1
 
-    def about(self, ids: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """Class and group of each."""
+    def decode_ids(self, ids: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """The class of each id; a plain class id is a group."""
         values = ids - 1
-        if self.plain:
-            return np.where(values < self.divisor, values, values // self.divisor), values < self.divisor
+        if self.plain_class_ids:
+            is_plain = values < self.divisor
+            return np.where(is_plain, values, values // self.divisor), is_plain
         return values // self.divisor, np.zeros(len(values), bool)
 
 
 @dataclass(slots=True)
 class ClassInRed:
-    """Class in R, instance in 256 G + B (KITTI-STEP); instance 0 of a thing is a group."""
+    """Class in R, instance number in 256 G + B (KITTI-STEP); instance 0 is a group."""
 
     channels: Channels = "rgb"
 
     def ids(self, raw: NDArray[Any]) -> NDArray[np.int32]:
-        """All three channels as one number plus one."""
-        return pack(raw) + 1
+        """65536 R + 256 G + B + 1."""
+        return pack_rgb(raw) + 1
 
-    def about(self, ids: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """Class and group of each."""
+    def decode_ids(self, ids: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """The class of each id; instance number 0 is a group."""
         values = ids - 1
         return values >> 16, (values & 0xFFFF) == 0
 
@@ -71,27 +79,27 @@ class BitmaskEncoding:
     channels: Channels = "rgba"
 
     def ids(self, raw: NDArray[Any]) -> NDArray[np.int32]:
-        """Class, the two attributes and the instance as one number; void where ignored or without class."""
+        """Crowd attribute, class and instance number as one integer; void where ignored or without a class."""
         red, green, blue, alpha = (raw[..., c].astype(np.int32) for c in range(4))
         ids = (green & 2) << 23 | red << 16 | blue << 8 | alpha
         return np.where((green & 1 == 1) | (red == 0), 0, ids).astype(np.int32)
 
-    def about(self, ids: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """Class and crowd of each."""
+    def decode_ids(self, ids: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """The class of each id, and its crowd attribute."""
         return ids >> 16 & 255, ids >> 24 & 1 == 1
 
 
 @dataclass(slots=True)
 class InstancesOnly:
-    """Every value but 0 is an instance of the only class, ``value`` (nuclei and other maps of one class)."""
+    """Instance numbers of a single class, 0 = void (cell nuclei, for example); ``value``: its raw value."""
 
     value: int = 1
     channels: Channels = "index"
 
     def ids(self, raw: NDArray[Any]) -> NDArray[np.int32]:
-        """The values."""
+        """The values of the map."""
         return raw.astype(np.int32)
 
-    def about(self, ids: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """The one class."""
+    def decode_ids(self, ids: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """The single class for each id; none is a group."""
         return np.full(len(ids), self.value), np.zeros(len(ids), bool)

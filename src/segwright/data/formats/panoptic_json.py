@@ -1,4 +1,4 @@
-"""Maps in the coding of COCO panoptic beside images that are found without their JSON file."""
+"""COCO panoptic ground truth for given images: datasets that list their images without the JSON file."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from segwright.data.formats.coco import Annotations
-from segwright.data.formats.ground_truth import PanopticMaps, SegmentTable
-from segwright.data.reading.file_lists import Paths, partners
+from segwright.data.formats.coco import CocoAnnotations, parse_segments
+from segwright.data.formats.ground_truth import CocoPanopticMaps, SegmentTable
+from segwright.data.reading.file_lists import CompactPaths, match_files
 from segwright.errors import UserError
 
-_Entry = tuple[str, str, list[tuple[int, int, bool]]]
+_Entry = tuple[str, str, list[tuple[int, int, bool]]]  # image id, file name, (segment id, category, crowd)
 
 
-def panoptic_maps(
+def read_panoptic_json(
     source: Path,
     folder: Path,
     images: Sequence[Path],
@@ -22,44 +22,37 @@ def panoptic_maps(
     key: Callable[[Path], str],
     values: Mapping[str, int],
     translate: Mapping[int, int] | None = None,
-) -> PanopticMaps:
-    """The truth of ``images`` in ``source`` and ``folder``; ``key`` gives the image id of an image.
+) -> CocoPanopticMaps:
+    """The ground truth of ``images`` in the JSON file ``source`` and the folder of its PNG maps.
 
-    ``values``: the raw value of each class name, by which the categories of the file are understood; only a file
-    that describes none is read by ``translate``, category id -> raw value. The file may speak of more images;
-    ``UserError`` names the first image of which it does not.
+    ``key`` gives the image id of an image. ``values``: the raw value of each class name; categories of the file are
+    matched by name. A file without categories is read with ``translate`` instead, category id -> raw value. The file
+    may contain more images; ``UserError`` names the first image without an annotation.
     """
-    about = Annotations.read(source)
-    entries = about.take(_entry, about.annotations, "the annotation of image")
-    known = {image: (name, rows) for image, name, rows in entries}
-    missing = [image for image in images if key(image) not in known]
+    coco = CocoAnnotations.read(source)
+    entries = coco.parse_rows(_parse_entry, coco.annotations, "the annotation of image")
+    entry_of_image = {image: (name, segments) for image, name, segments in entries}
+    missing = [image for image in images if key(image) not in entry_of_image]
     if missing:
         raise UserError(
-            f"{source}: says nothing of image {key(missing[0])}, as of {len(missing)} of {len(images)} images; "
-            "expected an annotation for each; make the file again, or remove the images"
+            f"{source}: has no annotation of image {key(missing[0])} (missing for {len(missing)} of {len(images)} "
+            "images); expected one per image; create the file again, or remove the images"
         )
-    found = partners(images, lambda image: folder / known[key(image)][0], kind="panoptic map")
-    table = SegmentTable([known[key(image)][1] for image in images])
-    return PanopticMaps(Paths(found), table, source, _by_name(about, values) or translate)
+    maps = match_files(images, lambda image: folder / entry_of_image[key(image)][0], kind="panoptic map")
+    table = SegmentTable([entry_of_image[key(image)][1] for image in images])
+    return CocoPanopticMaps(CompactPaths(maps), table, source, _translate_by_name(coco, values) or translate)
 
 
-def _by_name(about: Annotations, values: Mapping[str, int]) -> Mapping[int, int]:
-    categories = about.take(lambda row: (int(row["id"]), str(row["name"])), about.categories, "category")
+def _translate_by_name(coco: CocoAnnotations, values: Mapping[str, int]) -> Mapping[int, int]:
+    categories = coco.parse_rows(lambda row: (int(row["id"]), str(row["name"])), coco.categories, "category")
     for _, name in categories:
         if name not in values:
             raise UserError(
-                f"{about.path}: category {name!r} is none of this data set; expected {next(iter(values))!r} and the "
-                "like; check which file it is, or rename the category"
+                f"{coco.path}: unknown category {name!r}; expected the classes of this dataset, such as "
+                f"{next(iter(values))!r}; check which file it is, or rename the category"
             )
-    return {identity: values[name] for identity, name in categories}
+    return {category: values[name] for category, name in categories}
 
 
-def _entry(row: Mapping[str, Any]) -> _Entry:
-    segments = [
-        (int(segment["id"]), int(segment["category_id"]), bool(segment.get("iscrowd", 0)))
-        for segment in row["segments_info"]
-    ]
-    wrong = [identity for identity, *_ in segments if not 0 < identity <= 0xFFFFFF]
-    if wrong:
-        raise ValueError(f"segment id {wrong[0]}; expected 1..{0xFFFFFF}, 0 is void")
-    return str(row["image_id"]), str(row["file_name"]), segments
+def _parse_entry(row: Mapping[str, Any]) -> _Entry:
+    return str(row["image_id"]), str(row["file_name"]), parse_segments(row)

@@ -1,0 +1,73 @@
+"""Data loading: from an opened dataset to batches for training.
+
+- ``sampling``: the order of the samples, ``ShuffledSampling``, ``RareClassSampling``, ``ClassUniformSampling``,
+  ``RepeatFactorSampling`` and ``AspectRatioGrouping``
+- ``augmented_samples``: ``AugmentedDataset``, the augmented sample at each position of that order
+- ``targets``: what losses compare outputs with, ``SemanticTargets`` and ``PanopticTargets``
+- ``batches``: padding, stacking and worker processes, ``Collate``, ``stack_images`` and ``load_batches``
+
+The names are imported on first use, because targets and batches import torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from segwright.data.loading.augmented_samples import AugmentedDataset as AugmentedDataset
+    from segwright.data.loading.batches import Collate as Collate
+    from segwright.data.loading.batches import default_workers as default_workers
+    from segwright.data.loading.batches import load_batches as load_batches
+    from segwright.data.loading.batches import pad_and_stack as pad_and_stack
+    from segwright.data.loading.batches import stack_images as stack_images
+    from segwright.data.loading.sampling import AspectRatioGrouping as AspectRatioGrouping
+    from segwright.data.loading.sampling import ClassUniformSampling as ClassUniformSampling
+    from segwright.data.loading.sampling import RareClassSampling as RareClassSampling
+    from segwright.data.loading.sampling import RepeatFactorSampling as RepeatFactorSampling
+    from segwright.data.loading.sampling import SampleOrder as SampleOrder
+    from segwright.data.loading.sampling import SampleRef as SampleRef
+    from segwright.data.loading.sampling import Sampling as Sampling
+    from segwright.data.loading.sampling import ShuffledSampling as ShuffledSampling
+    from segwright.data.loading.sampling import class_counts as class_counts
+    from segwright.data.loading.sampling import image_sizes as image_sizes
+    from segwright.data.loading.sampling import positions as positions
+    from segwright.data.loading.targets import PanopticTargets as PanopticTargets
+    from segwright.data.loading.targets import SemanticTargets as SemanticTargets
+    from segwright.data.loading.targets import TargetGenerator as TargetGenerator
+    from segwright.data.loading.targets import center_targets as center_targets
+
+_MODULES = {
+    "AspectRatioGrouping": "sampling",
+    "AugmentedDataset": "augmented_samples",
+    "ClassUniformSampling": "sampling",
+    "Collate": "batches",
+    "PanopticTargets": "targets",
+    "RareClassSampling": "sampling",
+    "RepeatFactorSampling": "sampling",
+    "SampleOrder": "sampling",
+    "SampleRef": "sampling",
+    "Sampling": "sampling",
+    "SemanticTargets": "targets",
+    "ShuffledSampling": "sampling",
+    "TargetGenerator": "targets",
+    "center_targets": "targets",
+    "class_counts": "sampling",
+    "default_workers": "batches",
+    "image_sizes": "sampling",
+    "load_batches": "batches",
+    "pad_and_stack": "batches",
+    "positions": "sampling",
+    "stack_images": "batches",
+}
+__all__ = list(_MODULES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module 'segwright.data.loading' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"segwright.data.loading.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

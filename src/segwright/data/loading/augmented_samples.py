@@ -1,4 +1,4 @@
-"""The augmented sample at each position of the endless order."""
+"""The augmented training sample at each position of the endless order."""
 
 from __future__ import annotations
 
@@ -7,40 +7,45 @@ from dataclasses import dataclass
 import numpy as np
 
 from segwright.data.augmentation.crop import Augmentation
-from segwright.data.loading.sampling import Order
+from segwright.data.loading.sampling import SampleOrder
 from segwright.samples import AugmentationContext, Dataset, Sample
 
 
 @dataclass(slots=True)
 class AugmentedDataset:
-    """The augmented sample at each position of the endless order; the same whoever asks, and whenever."""
+    """Reads and augments the sample at each position of an endless order.
+
+    The result is a function of (seed, position): it does not depend on the process or on earlier calls, and an image
+    that is drawn twice is augmented differently.
+    """
 
     dataset: Dataset
-    order: Order
+    order: SampleOrder
     augmentation: Augmentation
     fill_value: tuple[float, ...]
     seed: int
     steps: int
-    batch: int  # positions of one step, which share their progress and ``AugmentationContext.shared``
+    batch: int  # positions per step; they share ``progress`` and ``shared`` of the ``AugmentationContext``
 
     def __getitem__(self, position: int) -> Sample:
-        """Draw, read and augment."""
+        """The augmented sample at ``position`` (0, 1, 2, ...)."""
         return self.augmentation(*self._draw(position, position // self.batch, (0,)))
 
     def _draw(self, position: int, step: int, key: tuple[int, ...]) -> tuple[Sample, AugmentationContext]:
+        """The sample at a position as stored, and the context for its augmentation; ``key`` tells partners apart."""
         random = np.random.default_rng((self.seed, position, *key))
 
         def partner(number: int) -> tuple[Sample, AugmentationContext]:
-            # What stands somewhere else in the order: partners come as often as the order shows them.
-            elsewhere = np.random.default_rng((self.seed, position, *key, 1, number)).integers(2**31)
-            return self._draw(int(elsewhere), step, (*key, 2))
+            # The sample at another position, so that the sampling decides about partners, too.
+            other = np.random.default_rng((self.seed, position, *key, 1, number)).integers(2**31)
+            return self._draw(int(other), step, (*key, 2))
 
-        place = self.order.at(position)
-        return self.dataset[place.index], AugmentationContext(
+        ref = self.order.at(position)
+        return self.dataset[ref.index], AugmentationContext(
             random,
             step / self.steps,
             self.fill_value,
-            place.target_class,
+            ref.target_class,
             partner,
             shared=np.random.default_rng((self.seed, step, 3)),
             labels=self.dataset.labels,

@@ -1,4 +1,4 @@
-"""Batches: samples drawn from the endless order, augmented in worker processes, stacked as uint8."""
+"""Batches for training and inference: samples are read and augmented in worker processes, padded, and stacked."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any, Generic, Protocol, TypeVar, cast, runtime_checkable
 
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from segwright.contracts import Batch, InputContract
@@ -19,77 +21,121 @@ from segwright.errors import UserError
 from segwright.labels import LabelSpace
 from segwright.samples import Sample
 
+Item = TypeVar("Item")
+Item_co = TypeVar("Item_co", covariant=True)
+Collated = TypeVar("Collated")
+
 
 @dataclass(slots=True)
 class Collate:
-    """Makes a batch of samples, padded to one size that the model accepts."""
+    """Makes a training batch of samples: images padded to one size that the model accepts, and targets of that size."""
 
     targets: TargetGenerator
     input: InputContract
     labels: LabelSpace
 
     def __call__(self, samples: Sequence[Sample]) -> Batch:
-        """Images [N, C, H, W] as they were read, in channels-last memory; the padding is the contract's."""
-        sizes = tuple((s.image.shape[0], s.image.shape[1]) for s in samples)
-        multiple = self.input.multiple
-        height, width = (-(-max(side) // multiple) * multiple for side in zip(*sizes, strict=True))
-        first = samples[0].image
-        images = np.empty((len(samples), height, width, first.shape[2]), dtype=first.dtype)
-        for image, sample, (h, w) in zip(images, samples, sizes, strict=True):
-            if (h, w) != (height, width):
-                image[:] = np.asarray(self.input.fill_value).round().astype(first.dtype)
-            image[:h, :w] = sample.image
-        return Batch(
-            torch.from_numpy(images).permute(0, 3, 1, 2),
-            sizes,
-            self.targets(samples, (height, width), self.labels),
-            tuple(s.name for s in samples),
-        )
+        """The batch, with images as ``stack_images`` returns them; the targets ignore the padding."""
+        images, sizes = stack_images(samples, self.input)
+        height, width = images.shape[2:]
+        targets = self.targets(samples, (height, width), self.labels)
+        return Batch(images, sizes, targets, tuple(sample.name for sample in samples))
+
+
+def stack_images(
+    samples: Sequence[Sample], input: InputContract
+) -> tuple[Tensor, tuple[tuple[int, int], ...]]:
+    """The images of samples as one tensor, and their sizes (height, width); no targets are made.
+
+    See ``pad_and_stack``.
+    """
+    return pad_and_stack([sample.image for sample in samples], input)
+
+
+def pad_and_stack(
+    images: Sequence[NDArray[Any]], input: InputContract
+) -> tuple[Tensor, tuple[tuple[int, int], ...]]:
+    """Images [H, W, C] as one tensor [N, C, H, W] of the same dtype and values, and their sizes (height, width).
+
+    All are padded on the right and at the bottom with ``input.fill_value`` to the largest height and width, rounded up
+    to a multiple of ``input.multiple``. The memory format is channels-last.
+    """
+    sizes = tuple((image.shape[0], image.shape[1]) for image in images)
+    height, width = (
+        -(-max(lengths) // input.multiple) * input.multiple for lengths in zip(*sizes, strict=True)
+    )
+    first = images[0]
+    stacked = np.empty((len(images), height, width, first.shape[2]), dtype=first.dtype)
+    for target, image, (h, w) in zip(stacked, images, sizes, strict=True):
+        if (h, w) != (height, width):
+            target[:] = np.asarray(input.fill_value).round().astype(first.dtype)
+        target[:h, :w] = image
+    return torch.from_numpy(stacked).permute(0, 3, 1, 2), sizes
 
 
 @runtime_checkable
-class Indexable(Protocol):
-    """Anything that gives a sample, or what is made of one, by number."""
+class Indexable(Protocol[Item_co]):
+    """Anything that returns an item by its index: a ``Dataset``, an ``AugmentedDataset``, a list."""
 
-    def __getitem__(self, index: int) -> Any:
-        """The one at ``index``."""
+    def __getitem__(self, index: int, /) -> Item_co:
+        """The item at ``index``."""
 
 
-def batches(
-    draws: Indexable,
+def load_batches(
+    dataset: Indexable[Item],
     positions: Iterable[list[int]],
-    stack: Callable[[Sequence[Sample]], Any],
+    collate: Callable[[Sequence[Item]], Collated],
     *,
     workers: int = 0,
     pin: bool = False,
-) -> Iterator[Any]:
-    """What ``stack`` makes of the samples at ``positions``, in order; ``workers`` processes make it ahead."""
+) -> Iterator[Collated]:
+    """``collate([dataset[p] for p in group])`` for each group of ``positions``, in their order.
+
+    ``workers`` processes prepare batches in advance (0: the calling process makes them). ``pin`` puts them into
+    page-locked memory for the GPU. A ``UserError`` raised in a worker reaches the caller with its own message.
+    """
     loader: DataLoader[Any] = DataLoader(
-        cast(Any, draws),
-        batch_sampler=cast(Any, positions),  # lazily: a list of all steps would be large
-        collate_fn=stack,
+        cast(Any, _BatchReader(dataset, collate)),
+        sampler=positions,  # read lazily: a list of all steps would be large
+        batch_size=None,  # an item of the reader is a batch already
+        collate_fn=_unchanged,
         num_workers=workers,
         pin_memory=pin,
         worker_init_fn=_start_worker,
-        # A forked worker starts at once and sees classes from the user's own files; elsewhere take the default.
+        # A forked worker starts at once and knows classes from the user's own files. Other systems use their default.
         multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
     )
-    return _in_one_line(iter(loader))
+    return _raise_user_errors(iter(loader))
 
 
-def _in_one_line(batches: Iterator[Any]) -> Iterator[Any]:
-    """The batches; a file that cannot be used is told as where it was read, without the traceback of a worker."""
-    try:
-        yield from batches
-    except UserError as error:
-        text = str(error.args[0])
-        if text.startswith("Caught"):
-            text = text.rpartition("UserError: ")[2].strip()
-        raise UserError(text) from None
+def _raise_user_errors(batches: Iterator[Collated | UserError]) -> Iterator[Collated]:
+    for batch in batches:
+        if isinstance(batch, UserError):
+            raise batch
+        yield batch
+
+
+@dataclass(frozen=True, slots=True)
+class _BatchReader(Generic[Item, Collated]):
+    """Reads one batch at a time; runs in a worker process."""
+
+    dataset: Indexable[Item]
+    collate: Callable[[Sequence[Item]], Collated]
+
+    def __getitem__(self, positions: list[int]) -> Collated | UserError:
+        # Returned, not raised: torch would wrap an exception of a worker in another one with a traceback as its text.
+        try:
+            return self.collate([self.dataset[position] for position in positions])
+        except UserError as error:
+            return error
+
+
+def _unchanged(batch: Any) -> Any:
+    return batch
 
 
 def default_workers(device: torch.device, processes: int = 1) -> int:
-    """Worker processes that help on this machine: a CPU that trains has one core to spare at the most."""
+    """Number of worker processes that helps on this machine: on CPU at most 1, which takes cores from the training."""
     cores = os.cpu_count() or 1
     if device.type == "cpu":
         return 1 if cores > 1 else 0
@@ -97,5 +143,6 @@ def default_workers(device: torch.device, processes: int = 1) -> int:
 
 
 def _start_worker(_: int) -> None:
+    # One thread each: the workers are the parallelism, and threads inside them would compete for the same cores.
     torch.set_num_threads(1)
-    cv2.setNumThreads(0)  # workers are the parallelism; threads inside them only fight over cores
+    cv2.setNumThreads(0)

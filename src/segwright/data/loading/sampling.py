@@ -1,4 +1,7 @@
-"""One endless order of samples, a function of the seed: no sampler state to save, none to restore."""
+"""Sampling: the order in which training draws images, for example to counter class imbalance.
+
+An order is endless and a function of the seed, so there is no sampler state to save or to restore.
+"""
 
 from __future__ import annotations
 
@@ -18,221 +21,237 @@ from segwright.samples import Dataset, Sample
 
 @dataclass(frozen=True, slots=True)
 class SampleRef:
-    """What stands at a position of the order: a sample, and the class that its view should show, if any."""
+    """The sample at a position of the order, and the class that its crop should contain, if any."""
 
     index: int
     target_class: int | None = None
 
 
 @runtime_checkable
-class Order(Protocol):
-    """The endless order over an opened data set."""
+class SampleOrder(Protocol):
+    """An endless order of the samples of a dataset."""
 
     def at(self, position: int) -> SampleRef:
-        """What stands at ``position``, 0 and up."""
+        """The sample at ``position`` (0, 1, 2, ...)."""
 
 
 @runtime_checkable
 class Sampling(Protocol):
-    """A description of an order."""
+    """Describes an order of samples; recipes name one in ``sampling``."""
 
-    def open(self, dataset: Dataset, seed: int, batch: int = 1) -> Order:
-        """The order over ``dataset``, of which each step takes ``batch`` positions."""
+    def open(self, dataset: Dataset, seed: int, batch: int = 1) -> SampleOrder:
+        """The order for ``dataset``. A training step takes ``batch`` positions (the batch size over all processes)."""
+
+
+@runtime_checkable
+class ReportsSize(Protocol):
+    """A dataset that knows the size of an image without decoding it."""
+
+    def size(self, index: int) -> tuple[int, int]:
+        """(height, width) of the image at ``index``."""
 
 
 @dataclass(slots=True)
 class ShuffledSampling:
-    """Every sample once before any comes again."""
+    """Random order in which every sample comes once per epoch."""
 
-    def open(self, dataset: Dataset, seed: int, batch: int = 1) -> Order:
-        """The order over ``dataset``."""
-        return _Shuffled(len(dataset), seed)
+    def open(self, dataset: Dataset, seed: int, batch: int = 1) -> SampleOrder:
+        """The order for ``dataset``."""
+        return _ShuffledOrder(len(dataset), seed)
 
 
 @dataclass(slots=True)
 class RareClassSampling:
-    """Shuffled, but a ``share`` of the draws shows one of ``classes``: first the class is drawn, then an image
-    that holds at least ``least`` pixels of it. A class named twice is drawn twice as often.
+    """Oversamples rare classes: with probability ``probability`` an image that contains one of ``classes`` is drawn.
 
-    Every map is read once at the start.
+    First one of ``classes`` is drawn (a class listed twice is twice as likely), then an image with at least
+    ``min_pixels`` pixels of it, and the crop contains one of these pixels. Otherwise the order is shuffled. Every label
+    map is read once at the start.
     """
 
     classes: tuple[str, ...]
-    share: float = 0.5
-    least: int = 50
+    probability: float = 0.5
+    min_pixels: int = 50
 
-    def open(self, dataset: Dataset, seed: int, batch: int = 1) -> Order:
-        """The order over ``dataset``; ``UserError`` for a class that is not in its label space."""
+    def open(self, dataset: Dataset, seed: int, batch: int = 1) -> SampleOrder:
+        """The order for ``dataset``; ``UserError`` for a class that its label space does not contain."""
         names = dataset.labels.names
         unknown = [name for name in self.classes if name not in names]
         if unknown:
-            raise UserError(f"sampling.classes: no class {unknown[0]!r}; there are {', '.join(names)}")
-        wanted = [names.index(name) for name in self.classes]
-        return _for_classes(dataset, seed, wanted, self.share, self.least)
+            raise UserError(
+                f"sampling.classes: unknown class {unknown[0]!r}; expected one of {', '.join(names)}"
+            )
+        classes = [names.index(name) for name in self.classes]
+        return _rare_class_order(dataset, seed, classes, self.probability, self.min_pixels)
 
 
 @dataclass(slots=True)
 class ClassUniformSampling:
-    """Shuffled, but in a ``share`` of the draws every class of the data comes equally often.
+    """Class-uniform sampling (Zhu et al. 2019): with probability ``probability`` all classes are equally likely.
 
-    First the class is drawn, then an image that holds at least ``least`` pixels of it, whose view then shows
-    it (Zhu et al. 2019). Every map is read once at the start.
+    First a class is drawn, then an image with at least ``min_pixels`` pixels of it, and the crop contains one of these
+    pixels. Otherwise the order is shuffled. Every label map is read once at the start.
     """
 
-    share: float = 0.5
-    least: int = 50
+    probability: float = 0.5
+    min_pixels: int = 50
 
-    def open(self, dataset: Dataset, seed: int, batch: int = 1) -> Order:
-        """The order over ``dataset``."""
-        return _for_classes(dataset, seed, range(len(dataset.labels)), self.share, self.least)
+    def open(self, dataset: Dataset, seed: int, batch: int = 1) -> SampleOrder:
+        """The order for ``dataset``."""
+        classes = range(len(dataset.labels))
+        return _rare_class_order(dataset, seed, classes, self.probability, self.min_pixels)
 
 
 @dataclass(slots=True)
 class RepeatFactorSampling:
-    """Images of rare classes come more often (LVIS, Gupta et al. 2019): an image max(1, sqrt(t / f)) times.
+    """Repeat factor sampling (LVIS, Gupta et al. 2019): images of rare classes come several times per epoch.
 
-    t is ``threshold``, f the part of the images that hold at least ``least`` pixels of a class; the rarest
-    class of the image counts. In each round an image comes the whole part of its factor or once more. Every
-    map is read once at the start.
+    An image is repeated max(1, sqrt(t / f)) times: t is ``threshold``, f the fraction of images with at least
+    ``min_pixels`` pixels of a class, and the rarest class of the image counts. In each epoch the factor is rounded up
+    or down at random. Every label map is read once at the start.
     """
 
     threshold: float = 0.01
-    least: int = 1
+    min_pixels: int = 1
 
-    def open(self, dataset: Dataset, seed: int, batch: int = 1) -> Order:
-        """The order over ``dataset``."""
-        holds = class_counts(dataset) >= self.least
-        share = holds.mean(axis=0)
-        factors = np.sqrt(self.threshold / np.where(share > 0, share, np.inf))
-        return _Repeated(np.cumsum(np.maximum(1.0, (holds * factors).max(axis=1))), seed)
+    def open(self, dataset: Dataset, seed: int, batch: int = 1) -> SampleOrder:
+        """The order for ``dataset``."""
+        present = class_counts(dataset) >= self.min_pixels
+        frequency = present.mean(axis=0)
+        factors = np.sqrt(self.threshold / np.where(frequency > 0, frequency, np.inf))
+        return _RepeatFactorOrder(np.cumsum(np.maximum(1.0, (present * factors).max(axis=1))), seed)
 
 
 @dataclass(slots=True)
 class AspectRatioGrouping:
-    """Shuffled, but the images of a step are all wider than high, or none is (S2), so that little is padded.
+    """Groups images by orientation, so that batches need little padding (as in CSAIL).
 
-    The steps of the two kinds are as many as their images ask for, evenly spread; among images of one kind
-    every one comes once before any comes again. Without ``size(index)`` -> (height, width) of the data set,
-    every image is read once at the start.
+    The images of a step are either all portrait (higher than wide) or all not. The number of steps of each kind is
+    proportional to its number of images, and the steps are evenly spread. Within a kind, every image comes once per
+    epoch. A dataset without a method ``size(index)`` (see ``ReportsSize``) is read once at the start.
     """
 
-    def open(self, dataset: Dataset, seed: int, batch: int = 1) -> Order:
-        """The order over ``dataset``, of which each step takes ``batch`` positions."""
+    def open(self, dataset: Dataset, seed: int, batch: int = 1) -> SampleOrder:
+        """The order for ``dataset``. A training step takes ``batch`` positions (the batch size over all processes)."""
         sizes = image_sizes(dataset)
-        high = sizes[:, 0] > sizes[:, 1]
-        return _ByOrientation(np.flatnonzero(high), np.flatnonzero(~high), seed, batch)
+        portrait = sizes[:, 0] > sizes[:, 1]
+        return _AspectRatioOrder(np.flatnonzero(portrait), np.flatnonzero(~portrait), seed, batch)
 
 
 def class_counts(dataset: Dataset, *, workers: int | None = None) -> NDArray[np.int64]:
-    """Pixels of each class in each image, int64 [images, classes]; every map is read once.
+    """Pixels of each class in each image, int64 [images, classes]; every label map is read once.
 
-    ``workers`` processes read it; by default as many as the size of the data set is worth.
+    ``workers`` processes read them; by default the number depends on the size of the dataset.
     """
-    return _of_each(dataset, partial(_count, classes=len(dataset.labels)), workers)
+    return _measure_all(dataset, partial(_count_pixels, classes=len(dataset.labels)), workers)
 
 
 def image_sizes(dataset: Dataset, *, workers: int | None = None) -> NDArray[np.int64]:
-    """Height and width of each image, int64 [images, 2]: what ``dataset.size(index)`` says if there is such a
-    method, else every image is read once."""
-    size = getattr(dataset, "size", None)
-    if callable(size):
-        return np.array([size(index) for index in range(len(dataset))], dtype=np.int64).reshape(-1, 2)
-    return _of_each(dataset, _size, workers)
+    """Height and width of each image, int64 [images, 2]; every image is read unless the dataset reports its size."""
+    # Checked to be callable: a dataset may have an attribute ``size`` that is something else.
+    if isinstance(dataset, ReportsSize) and callable(dataset.size):
+        sizes = [dataset.size(index) for index in range(len(dataset))]
+        return np.array(sizes, dtype=np.int64).reshape(-1, 2)
+    return _measure_all(dataset, _image_size, workers)
 
 
-def _count(sample: Sample, classes: int) -> NDArray[np.int64]:
+def _count_pixels(sample: Sample, classes: int) -> NDArray[np.int64]:
     return np.bincount(sample.semantic().ravel(), minlength=classes)[:classes]
 
 
-def _size(sample: Sample) -> NDArray[np.int64]:
+def _image_size(sample: Sample) -> NDArray[np.int64]:
     return np.array(sample.image.shape[:2], dtype=np.int64)
 
 
-def _of_each(
+def _measure_all(
     dataset: Dataset, measure: Callable[[Sample], NDArray[np.int64]], workers: int | None
 ) -> NDArray[np.int64]:
-    """What ``measure`` finds in every sample, in the order of the dataset."""
+    """``measure`` of every sample, in the order of the dataset."""
     count = len(dataset)
-    if workers is None:  # a process takes a moment to start
+    if workers is None:  # starting a process takes a moment, which a small dataset is not worth
         workers = min(8, os.cpu_count() or 1) if count > 500 else 0
-    parts = [range(first, min(first + 16, count)) for first in range(0, count, 16)]
-    return np.concatenate(
-        list(map_in_processes(partial(_measured, dataset, measure), parts, workers=workers))
-    )
+    chunks = [range(first, min(first + 16, count)) for first in range(0, count, 16)]
+    results = map_in_processes(partial(_measure_some, dataset, measure), chunks, workers=workers)
+    return np.concatenate(list(results))
 
 
-def _measured(
+def _measure_some(
     dataset: Dataset, measure: Callable[[Sample], NDArray[np.int64]], indices: Iterable[int]
 ) -> NDArray[np.int64]:
     return np.stack([measure(dataset[index]) for index in indices])
 
 
-def _for_classes(
-    dataset: Dataset, seed: int, wanted: Iterable[int], share: float, least: int
-) -> _RareClasses:
+def _rare_class_order(
+    dataset: Dataset, seed: int, classes: Iterable[int], probability: float, min_pixels: int
+) -> _RareClassOrder:
     counts = class_counts(dataset)
-    holders = [(c, np.flatnonzero(counts[:, c] >= least)) for c in wanted]
-    return _RareClasses(_Shuffled(len(dataset), seed), seed, share, [h for h in holders if len(h[1])])
+    images = [(index, np.flatnonzero(counts[:, index] >= min_pixels)) for index in classes]
+    candidates = [(index, containing) for index, containing in images if len(containing)]
+    return _RareClassOrder(_ShuffledOrder(len(dataset), seed), seed, probability, candidates)
 
 
 @dataclass(frozen=True, slots=True)
-class _Shuffled:
+class _ShuffledOrder:
     count: int
     seed: int
 
     def at(self, position: int) -> SampleRef:
-        epoch, place = divmod(position, self.count)
-        return SampleRef(int(_permutation((self.seed, epoch), self.count)[place]))
+        epoch, index = divmod(position, self.count)
+        return SampleRef(int(_permutation((self.seed, epoch), self.count)[index]))
 
 
 @dataclass(frozen=True, slots=True)
-class _RareClasses:
-    shuffled: _Shuffled
+class _RareClassOrder:
+    shuffled: _ShuffledOrder
     seed: int
-    share: float
-    holders: list[tuple[int, NDArray[np.int64]]] = field(default_factory=list)
+    probability: float
+    candidates: list[tuple[int, NDArray[np.int64]]] = field(
+        default_factory=list
+    )  # class, images that contain it
 
     def at(self, position: int) -> SampleRef:
         random = np.random.default_rng((self.seed, position, 1))
-        if not self.holders or random.random() >= self.share:
+        if not self.candidates or random.random() >= self.probability:
             return self.shuffled.at(position)
-        class_index, images = self.holders[random.integers(len(self.holders))]
+        class_index, images = self.candidates[random.integers(len(self.candidates))]
         return SampleRef(int(random.choice(images)), class_index)
 
 
 @dataclass(frozen=True, slots=True)
-class _Repeated:
-    ends: NDArray[np.float64]  # running sum of the factors
+class _RepeatFactorOrder:
+    ends: NDArray[np.float64]  # cumulative sum of the repeat factors
     seed: int
 
     def at(self, position: int) -> SampleRef:
         total = float(self.ends[-1])
         length = round(total)
-        epoch, place = divmod(position, length)
-        # Marks at equal distances, shifted anew each round: each image gets its factor rounded down or up.
-        shift = np.random.default_rng((self.seed, epoch, 4)).random()
-        mark = (int(_permutation((self.seed, epoch), length)[place]) + shift) * (total / length)
-        return SampleRef(min(int(np.searchsorted(self.ends, mark, side="right")), len(self.ends) - 1))
+        epoch, index = divmod(position, length)
+        # Equally spaced points on the cumulative sum, with a new random offset per epoch: each image is hit as often
+        # as its factor says, rounded down or up.
+        offset = np.random.default_rng((self.seed, epoch, 4)).random()
+        point = (int(_permutation((self.seed, epoch), length)[index]) + offset) * (total / length)
+        return SampleRef(min(int(np.searchsorted(self.ends, point, side="right")), len(self.ends) - 1))
 
 
 @dataclass(frozen=True, slots=True)
-class _ByOrientation:
-    high: NDArray[np.int64]
-    wide: NDArray[np.int64]
+class _AspectRatioOrder:
+    portrait: NDArray[np.int64]
+    landscape: NDArray[np.int64]
     seed: int
     batch: int
 
     def at(self, position: int) -> SampleRef:
-        step, place = divmod(position, self.batch)
-        total = len(self.high) + len(self.wide)
+        step, within_step = divmod(position, self.batch)
+        total = len(self.portrait) + len(self.landscape)
         phase = int(np.random.default_rng((self.seed, 0, 5)).integers(total))
-        before, after = ((s * len(self.high) + phase) // total for s in (step, step + 1))
+        # Portrait steps before this step and up to it: the step is a portrait step if the number grows.
+        before, after = ((count * len(self.portrait) + phase) // total for count in (step, step + 1))
         if after > before:
-            images, number, kind = self.high, before, 6
+            images, step_of_kind, key = self.portrait, before, 6
         else:
-            images, number, kind = self.wide, step - before, 7
-        epoch, place = divmod(number * self.batch + place, len(images))
-        return SampleRef(int(images[_permutation((self.seed, epoch, kind), len(images))[place]]))
+            images, step_of_kind, key = self.landscape, step - before, 7
+        epoch, index = divmod(step_of_kind * self.batch + within_step, len(images))
+        return SampleRef(int(images[_permutation((self.seed, epoch, key), len(images))[index]]))
 
 
 @lru_cache(maxsize=4)
@@ -241,15 +260,16 @@ def _permutation(key: tuple[int, ...], count: int) -> NDArray[np.int64]:
 
 
 def positions(
-    step: int, steps: int, *, batch: int, rank: int = 0, world: int = 1, parts: int = 1
+    step: int, steps: int, *, batch: int, rank: int = 0, world: int = 1, accumulate: int = 1
 ) -> Iterator[list[int]]:
-    """Positions of each micro-batch of this process from ``step`` on, ``parts`` a step.
+    """Positions in the order of each micro-batch of process ``rank``, from ``step`` to ``steps``.
 
-    A step takes ``batch`` positions over all processes; processes and parts divide them without overlap, so
-    their number changes who computes an image, never which images a step sees.
+    ``batch`` is the batch size over all ``world`` processes and ``accumulate`` micro-batches per step. They divide the
+    positions of a step without overlap, so their number changes which process computes an image, but not the images
+    of a step.
     """
-    share = batch // (world * parts)
+    size = batch // (world * accumulate)
     for current in range(step, steps):
-        for part in range(parts):
-            first = current * batch + (part * world + rank) * share
-            yield list(range(first, first + share))
+        for micro_batch in range(accumulate):
+            first = current * batch + (micro_batch * world + rank) * size
+            yield list(range(first, first + size))

@@ -1,4 +1,4 @@
-"""Targets: what losses compare with, derived from samples after augmentation."""
+"""Targets: what losses compare outputs with. They are made from the ground truth after augmentation."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from segwright.samples import IGNORED, Sample, Segment, index_of
 
 @runtime_checkable
 class TargetGenerator(Protocol):
-    """Makes the targets of a batch from its samples."""
+    """Makes the targets of a batch; recipes name one in ``targets``."""
 
     def __call__(self, samples: Sequence[Sample], size: tuple[int, int], labels: LabelSpace) -> Targets:
-        """Targets of ``size`` (height, width) in the classes of ``labels``, ignored beyond each sample's own size."""
+        """Targets of ``size`` (height, width) for the classes of ``labels``; pixels outside a sample are ignored."""
 
 
 @dataclass(slots=True)
 class SemanticTargets:
-    """The class of every pixel."""
+    """Semantic segmentation: the class index of every pixel."""
 
     def __call__(self, samples: Sequence[Sample], size: tuple[int, int], labels: LabelSpace) -> Targets:
-        """uint8 [N, H, W]: small until it is on the device."""
+        """Class indices uint8 [N, H, W], 255 = ignored; they become int64 on the device."""
         maps = np.full((len(samples), *size), IGNORED, dtype=np.uint8)
         for target, sample in zip(maps, samples, strict=True):
             classes = sample.semantic()
@@ -40,7 +40,7 @@ class SemanticTargets:
 
 @dataclass(frozen=True, slots=True)
 class ImageTargets:
-    """The targets of one image; the meaning of each map is that in ``CenterTargets``."""
+    """The panoptic targets of one image as arrays; ``CenterTargets`` explains each of them."""
 
     semantic: UInt8[np.ndarray, "height width"]
     center: Float32[np.ndarray, "1 height width"]
@@ -53,12 +53,12 @@ class ImageTargets:
 
 @dataclass(slots=True)
 class PanopticTargets:
-    """Classes, object centers and offsets of Panoptic-DeepLab (Cheng et al., CVPR 2020).
+    """Panoptic segmentation with centers: classes, center heat map and offsets (Panoptic-DeepLab, Cheng et al. 2020).
 
-    A thing's center is the mean of its pixels; around it stands a Gaussian of ``sigma`` pixels. Things below
-    ``small_area`` pixels weigh ``small_weight`` in the semantic term. A crowd has a class but no center;
-    ``crowd_centers`` gives it center and offsets all the same, and ``ignore_crowd`` takes its class away.
-    ``stuff_offset``: the offsets of stuff count and should be zero.
+    The center of a thing is the mean of its pixels, with a Gaussian of standard deviation ``sigma`` pixels around it in
+    the heat map. Things smaller than ``small_area`` pixels have the weight ``small_weight`` in the semantic loss. A
+    crowd has a class, but no center and no offsets. ``crowd_centers``: it has both. ``ignore_crowd``: its class is
+    ignored. ``stuff_offset``: the offsets of stuff are trained, too, to be zero.
     """
 
     sigma: int = 8
@@ -69,52 +69,52 @@ class PanopticTargets:
     crowd_centers: bool = False
 
     def __call__(self, samples: Sequence[Sample], size: tuple[int, int], labels: LabelSpace) -> Targets:
-        """Semantic uint8 [N, H, W] and ``CenterTargets``; ``UserError`` for samples without segments."""
+        """Class indices uint8 [N, H, W] and ``CenterTargets``; ``UserError`` for samples without segments."""
         things = labels.thing_indices()
         maps: list[NDArray[Any]] = []
         for number, sample in enumerate(samples):
             if sample.segments is None:
                 raise UserError(
                     f"{sample.name}: a class map without segments; expected a map of segment ids; "
-                    "train it with SemanticTargets, or point data to panoptic or instance truth"
+                    "train it with SemanticTargets, or choose panoptic or instance ground truth in the recipe's data"
                 )
-            found = _maps(self.image(sample.map, sample.segments, things))
+            image_maps = _maps(self.image(sample.map, sample.segments, things))
             height, width = sample.map.shape
             if not number:
-                shapes = [(len(samples), *each.shape[:-2], *size) for each in found]
-                maps = [np.zeros(shape, each.dtype) for shape, each in zip(shapes, found, strict=True)]
-                maps[0][:] = maps[-1][:] = IGNORED
-            for batch, each in zip(maps, found, strict=True):
-                batch[number][..., :height, :width] = each
-        semantic, *centers = (torch.from_numpy(each) for each in maps)
+                maps = [np.zeros((len(samples), *one.shape[:-2], *size), one.dtype) for one in image_maps]
+                maps[0][:] = maps[-1][:] = IGNORED  # classes and foreground; all others are weighted 0 there
+            for batch_map, image_map in zip(maps, image_maps, strict=True):
+                batch_map[number][..., :height, :width] = image_map
+        semantic, *centers = (torch.from_numpy(batch_map) for batch_map in maps)
         return Targets(semantic, CenterTargets(*centers))
 
     def image(
         self, ids: Int[np.ndarray, "height width"], segments: Sequence[Segment], things: Sequence[int]
     ) -> ImageTargets:
-        """The targets of one map of segment ids, ``things`` the classes with objects; pixels of no segment are void.
+        """The targets of a map of segment ids; ``things``: class indices of things. Pixels of no segment are void.
 
-        The map is read once, as runs of equal ids along its rows: areas and centers are sums over runs, and
-        every target is a value a run, spread over its pixels. So the number of segments costs next to nothing.
+        The map is read once, as runs of equal ids along its rows. Areas and centers are sums over runs, and every
+        target has one value per run, so the time hardly depends on the number of segments.
         """
         runs = _Runs.of(ids, [segment.id for segment in segments])
-        # One entry a segment, and a last one for void.
-        known = np.array([True] * len(segments) + [False])
+        # One entry per segment, and a last one for void.
+        is_segment = np.array([True] * len(segments) + [False])
         crowd = np.array([segment.crowd for segment in segments] + [False])
         classes = np.array([segment.class_index for segment in segments] + [IGNORED], dtype=np.uint8)
-        thing = np.isin(classes, things) & known
-        area, y, x = runs.moments(len(known))
-        marked = thing & (area > 0) & (self.crowd_centers | ~crowd)
-        whole = float(self.small_weight).is_integer() and 0 <= self.small_weight <= 255
+        thing = np.isin(classes, things) & is_segment
+        area, y, x = runs.moments(len(is_segment))
+        has_center = thing & (area > 0) & (self.crowd_centers | ~crowd)
+        integer_weight = float(self.small_weight).is_integer() and 0 <= self.small_weight <= 255
         weight = np.where(thing & (area < self.small_area), self.small_weight, 1)
+        counted = is_segment & ~crowd
         return ImageTargets(
-            semantic=runs.spread(np.where(crowd & self.ignore_crowd, np.uint8(IGNORED), classes)),
-            center=_heat(ids.shape, zip(y[marked], x[marked], strict=True), self.sigma)[None],
-            offset=runs.offsets(y, x, marked),
-            semantic_weight=runs.spread(weight.astype(np.uint8 if whole else np.float32)),
-            center_weight=runs.spread((known & ~crowd).astype(np.uint8)),
-            offset_weight=runs.spread((known & ~crowd & (thing | self.stuff_offset)).astype(np.uint8)),
-            foreground=runs.spread(thing.astype(np.uint8)),
+            semantic=runs.expand(np.where(crowd & self.ignore_crowd, np.uint8(IGNORED), classes)),
+            center=_heat_map(ids.shape, zip(y[has_center], x[has_center], strict=True), self.sigma)[None],
+            offset=runs.offsets(y, x, has_center),
+            semantic_weight=runs.expand(weight.astype(np.uint8 if integer_weight else np.float32)),
+            center_weight=runs.expand(counted.astype(np.uint8)),
+            offset_weight=runs.expand((counted & (thing | self.stuff_offset)).astype(np.uint8)),
+            foreground=runs.expand(thing.astype(np.uint8)),
         )
 
 
@@ -125,82 +125,89 @@ def center_targets(
     things: Iterable[int],
     ignore_crowd_in_semantic: bool = False,
     legacy_crowd: bool = False,
-    **rules: Any,
+    **options: Any,
 ) -> ImageTargets:
-    """The targets of one image, all weights float32.
+    """The panoptic targets of one image, all weights float32.
 
-    ``things``: class indices with objects. ``rules`` are fields of ``PanopticTargets``: ``sigma=8``,
+    ``things``: class indices of things. ``options`` are fields of ``PanopticTargets``: ``sigma=8``,
     ``small_area=4096``, ``small_weight=3``, ``stuff_offset=False``. ``legacy_crowd``: crowds have centers.
     """
-    make = PanopticTargets(ignore_crowd=ignore_crowd_in_semantic, crowd_centers=legacy_crowd, **rules)
-    found = make.image(ids, segments, [int(thing) for thing in things])
-    weights = ("semantic_weight", "center_weight", "offset_weight")
-    return replace(found, **{name: getattr(found, name).astype(np.float32) for name in weights})
+    generator = PanopticTargets(ignore_crowd=ignore_crowd_in_semantic, crowd_centers=legacy_crowd, **options)
+    targets = generator.image(ids, segments, [int(thing) for thing in things])
+    return replace(
+        targets,
+        semantic_weight=targets.semantic_weight.astype(np.float32),
+        center_weight=targets.center_weight.astype(np.float32),
+        offset_weight=targets.offset_weight.astype(np.float32),
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class _Runs:
-    """A map [height, width] as runs of equal ids that end at the ends of rows, in row-major order."""
+    """A map [height, width] as runs of equal ids along its rows, in row-major order; a run ends where its row ends."""
 
     shape: tuple[int, int]
-    index: NDArray[np.int64]  # place of the id in the list asked for; its length where it is not there
-    y: NDArray[np.int64]
-    x: NDArray[np.int64]  # of the first pixel
+    index: NDArray[np.int64]  # position of the id among the segment ids; their number for any other id
+    y: NDArray[np.int64]  # of the first pixel
+    x: NDArray[np.int64]
     length: NDArray[np.int64]
 
     @classmethod
-    def of(cls, ids: NDArray[Any], wanted: Sequence[int]) -> _Runs:
+    def of(cls, ids: NDArray[Any], segment_ids: Sequence[int]) -> _Runs:
         height, width = ids.shape
-        first = np.ones((height, width), dtype=bool)
-        np.not_equal(ids[:, 1:], ids[:, :-1], out=first[:, 1:])
-        start = np.flatnonzero(first)
+        starts_run = np.ones((height, width), dtype=bool)
+        np.not_equal(ids[:, 1:], ids[:, :-1], out=starts_run[:, 1:])
+        start = np.flatnonzero(starts_run)
         y, x = np.divmod(start, width)
-        index = index_of(ids[y, x], wanted)
-        index[index < 0] = len(wanted)
+        index = index_of(ids[y, x], segment_ids)
+        index[index < 0] = len(segment_ids)
         return cls((height, width), index, y, x, np.diff(start, append=height * width))
 
     def moments(self, count: int) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-        """Area and mean (y, x) of each index, NaN where it has no pixel. All sums are exact."""
+        """Area and mean (y, x) of the pixels of each index below ``count``, NaN without pixels; all sums are exact."""
         area = np.bincount(self.index, self.length, count).astype(np.float64)
         y = np.bincount(self.index, self.length * self.y, count)
         twice_x = np.bincount(self.index, self.length * (2 * self.x + self.length - 1), count)
         with np.errstate(invalid="ignore"):
             return area, y / area, twice_x / (2 * area)
 
-    def spread(self, table: NDArray[Any]) -> NDArray[Any]:
-        """The map of the table's values, one an index."""
+    def expand(self, table: NDArray[Any]) -> NDArray[Any]:
+        """The map [height, width] of the values of ``table``, which has one value per index."""
         return np.repeat(table[self.index], self.length).reshape(self.shape)
 
     def offsets(
-        self, y: NDArray[np.float64], x: NDArray[np.float64], marked: NDArray[np.bool_]
+        self, y: NDArray[np.float64], x: NDArray[np.float64], has_center: NDArray[np.bool_]
     ) -> NDArray[np.float32]:
-        """(y, x) from each pixel to the center of its index, float32 [2, H, W]; zero where it is not marked."""
-        # Centers are rounded to float32 before the difference, as the ancestor (S5) does: equal to the bit.
-        to_y, to_x = (np.where(marked, mean, 0).astype(np.float32) for mean in (y, x))
+        """(y, x) from each pixel to the center (y, x) of its index, float32 [2, H, W]; 0 for an index without one."""
+        # Centers are rounded to float32 before the subtraction, for equality with panoptic-deeplab to the bit.
+        center_y, center_x = (np.where(has_center, mean, 0).astype(np.float32) for mean in (y, x))
         maps = np.empty((2, *self.shape), dtype=np.float32)
-        down = np.where(marked[self.index], to_y[self.index] - self.y.astype(np.float32), np.float32(0))
+        to_center = center_y[self.index] - self.y.astype(np.float32)
+        down = np.where(has_center[self.index], to_center, np.float32(0))
         maps[0] = np.repeat(down, self.length).reshape(self.shape)
-        np.subtract(self.spread(to_x), np.arange(self.shape[1], dtype=np.float32), out=maps[1])
-        np.copyto(maps[1], 0, where=~self.spread(marked))
+        np.subtract(self.expand(center_x), np.arange(self.shape[1], dtype=np.float32), out=maps[1])
+        np.copyto(maps[1], 0, where=~self.expand(has_center))
         return maps
 
 
-def _heat(shape: tuple[int, ...], centers: Iterable[tuple[float, float]], sigma: int) -> NDArray[np.float32]:
-    """The largest of the Gaussians around the centers, cut off beyond 3 sigma + 1."""
-    heat = np.zeros(shape, dtype=np.float32)
-    reach = 3 * sigma + 1
-    squares = np.arange(-reach, reach + 1, dtype=np.float64) ** 2
-    bell = np.exp(-(squares[:, None] + squares) / (2 * sigma**2)).astype(np.float32)
+def _heat_map(
+    shape: tuple[int, ...], centers: Iterable[tuple[float, float]], sigma: int
+) -> NDArray[np.float32]:
+    """At each pixel the largest of the Gaussians around the centers, each cut off beyond 3 sigma + 1 pixels."""
+    heat_map = np.zeros(shape, dtype=np.float32)
+    radius = 3 * sigma + 1
+    squares = np.arange(-radius, radius + 1, dtype=np.float64) ** 2
+    gaussian = np.exp(-(squares[:, None] + squares) / (2 * sigma**2)).astype(np.float32)
     for center in centers:
         y, x = int(center[0]), int(center[1])
-        top, left = max(y - reach, 0), max(x - reach, 0)
-        window = heat[top : y + reach + 1, left : x + reach + 1]
-        from_y, from_x = top - (y - reach), left - (x - reach)
-        part = bell[from_y : from_y + window.shape[0], from_x : from_x + window.shape[1]]
+        top, left = max(y - radius, 0), max(x - radius, 0)
+        window = heat_map[top : y + radius + 1, left : x + radius + 1]
+        from_y, from_x = top - (y - radius), left - (x - radius)
+        part = gaussian[from_y : from_y + window.shape[0], from_x : from_x + window.shape[1]]
         np.maximum(window, part, out=window)
-    return heat
+    return heat_map
 
 
-def _maps(found: ImageTargets) -> tuple[NDArray[Any], ...]:
-    """The maps in the order of their fields, not copied."""
-    return tuple(getattr(found, each.name) for each in fields(found))
+def _maps(targets: ImageTargets) -> tuple[NDArray[Any], ...]:
+    """The arrays in the order of their fields, not copied."""
+    return tuple(getattr(targets, field.name) for field in fields(targets))

@@ -1,4 +1,4 @@
-"""Lists of files: compact in memory, found in folders, matched with each other."""
+"""Lists of files: kept compactly in memory, found in folders, read from list files, matched to images."""
 
 from __future__ import annotations
 
@@ -11,20 +11,21 @@ import numpy as np
 
 from segwright.errors import UserError
 
-IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".npy")
+IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".npy")
 
 
-class Strings(Sequence[str]):
-    """Immutable texts in one buffer.
+class CompactStrings(Sequence[str]):
+    """An immutable sequence of strings, stored in one buffer.
 
-    Worker processes share the memory of their parent until it is written to, and even reading a Python object
-    writes to it (its reference count). A million texts here are two arrays, which nobody ever copies.
+    Worker processes share the memory of their parent process until it is written to. Even reading a Python object
+    writes to it (its reference count), so a list of strings is copied into every worker. Here a million strings are
+    two arrays, which are never copied.
     """
 
-    def __init__(self, texts: Iterable[str]) -> None:
+    def __init__(self, strings: Iterable[str]) -> None:
         # surrogateescape: the bytes of a file name need not be valid UTF-8.
-        encoded = [text.encode("utf-8", "surrogateescape") for text in texts]
-        self._ends = np.cumsum([0, *(len(text) for text in encoded)], dtype=np.int64)
+        encoded = [string.encode("utf-8", "surrogateescape") for string in strings]
+        self._ends = np.cumsum([0, *(len(data) for data in encoded)], dtype=np.int64)
         self._bytes = np.frombuffer(b"".join(encoded), dtype=np.uint8)
 
     def __len__(self) -> int:
@@ -33,136 +34,149 @@ class Strings(Sequence[str]):
     @overload
     def __getitem__(self, index: int) -> str: ...
     @overload
-    def __getitem__(self, index: slice) -> Strings: ...
-    def __getitem__(self, index: int | slice) -> str | Strings:
+    def __getitem__(self, index: slice) -> CompactStrings: ...
+    def __getitem__(self, index: int | slice) -> str | CompactStrings:
         if isinstance(index, slice):
-            return Strings(self[i] for i in range(*index.indices(len(self))))
+            return CompactStrings(self[i] for i in range(*index.indices(len(self))))
         if not -len(self) <= index < len(self):
             raise IndexError(index)
         index %= len(self)
-        text = self._bytes[self._ends[index] : self._ends[index + 1]].tobytes()
-        return text.decode("utf-8", "surrogateescape")
+        data = self._bytes[self._ends[index] : self._ends[index + 1]].tobytes()
+        return data.decode("utf-8", "surrogateescape")
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sequence) and list(self) == list(other)
 
-    __hash__ = None  # type: ignore[assignment]
+    def __hash__(self) -> int:
+        return hash(tuple(self))
 
 
-class Paths(Sequence[Path]):
-    """Immutable paths in one buffer, for the same reason."""
+class CompactPaths(Sequence[Path]):
+    """An immutable sequence of paths, stored in one buffer (see ``CompactStrings``)."""
 
     def __init__(self, paths: Iterable[Path | str]) -> None:
-        self._texts = Strings(str(path) for path in paths)
+        self._strings = CompactStrings(str(path) for path in paths)
 
     def __len__(self) -> int:
-        return len(self._texts)
+        return len(self._strings)
 
     @overload
     def __getitem__(self, index: int) -> Path: ...
     @overload
-    def __getitem__(self, index: slice) -> Paths: ...
-    def __getitem__(self, index: int | slice) -> Path | Paths:
-        return Paths(self._texts[index]) if isinstance(index, slice) else Path(self._texts[index])
+    def __getitem__(self, index: slice) -> CompactPaths: ...
+    def __getitem__(self, index: int | slice) -> Path | CompactPaths:
+        return CompactPaths(self._strings[index]) if isinstance(index, slice) else Path(self._strings[index])
 
 
-def images_in(folder: Path, *, deep: bool = False, endings: Sequence[str] = IMAGE_ENDINGS) -> list[Path]:
-    """The image files of a folder in the order of their names, with ``deep`` of its folders, too.
+def list_images(
+    folder: Path, *, recursive: bool = False, extensions: Sequence[str] = IMAGE_EXTENSIONS
+) -> list[Path]:
+    """The image files of a folder, sorted by path; with ``recursive`` those of its subfolders as well.
 
-    ``UserError`` if there is no such folder or no image in it. Folders that link to themselves are read once.
+    Hidden files are skipped, and a folder that links to a folder above it is read once. ``UserError`` if the folder
+    does not exist or contains no image.
     """
     if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder; expected one with images; check --data and the split")
-    found = sorted(
-        path for path in (_walk(folder) if deep else _entries(folder)) if path.suffix.lower() in endings
-    )
-    if not found:
-        kinds = " ".join(endings)
-        raise UserError(f"{folder}: holds no images; expected files that end in {kinds}")
-    return found
+        raise UserError(f"{folder}: no such folder; expected a folder of images; check --data and the split")
+    paths = _walk(folder) if recursive else _entries(folder)
+    images = sorted(path for path in paths if path.suffix.lower() in extensions)
+    if not images:
+        raise UserError(
+            f"{folder}: contains no images; expected files that end in {' '.join(extensions)}; add them, or choose "
+            "another folder"
+        )
+    return images
 
 
 def _entries(folder: Path) -> Iterator[Path]:
-    # A hidden file (._photo.jpg of a foreign file system) is never an image.
+    # A hidden file is never an image: some file systems add one (._photo.jpg) for each image.
     return (Path(e.path) for e in os.scandir(folder) if not e.name.startswith(".") and not e.is_dir())
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    seen: set[str] = set()
-    for place, folders, names in os.walk(folder, followlinks=True):
-        real = os.path.realpath(place)
-        if real in seen:  # a symbolic link back to a folder above
-            folders.clear()
+    visited: set[str] = set()
+    for parent, subfolders, names in os.walk(folder, followlinks=True):
+        real_path = os.path.realpath(parent)
+        if real_path in visited:  # a symbolic link back to a folder above
+            subfolders.clear()
             continue
-        seen.add(real)
-        yield from (Path(place, name) for name in names if not name.startswith("."))
+        visited.add(real_path)
+        yield from (Path(parent, name) for name in names if not name.startswith("."))
 
 
-def partners(
-    images: Sequence[Path], partner_of: Callable[[Path], Path], *, kind: str = "map"
+def match_files(
+    images: Sequence[Path], path_of: Callable[[Path], Path], *, kind: str = "map"
 ) -> tuple[Path, ...]:
-    """The file that belongs to each image; ``UserError`` names the first one missing, or two images of one."""
-    found = tuple(partner_of(image) for image in images)
-    missing = [i for i, path in enumerate(found) if not path.is_file()]
+    """The file that belongs to each image (its label map, for example), in the order of the images.
+
+    ``path_of`` gives the path for an image; ``kind`` names these files in messages. ``UserError`` names the first
+    file that does not exist, or two images that share one file.
+    """
+    paths = tuple(path_of(image) for image in images)
+    missing = [index for index, path in enumerate(paths) if not path.is_file()]
     if missing:
         first = missing[0]
         raise UserError(
-            f"{found[first]}: no such file, as for {len(missing)} of {len(found)} images; expected one {kind} for "
-            f"each image ({images[first].name}); add the {kind} or remove the image"
+            f"{paths[first]}: no such file (missing for {len(missing)} of {len(paths)} images); expected one {kind} "
+            f"per image ({images[first].name}); add the {kind} or remove the image"
         )
-    owner: dict[Path, Path] = {}
-    for image, path in zip(images, found, strict=True):
-        if owner.setdefault(path, image) != image:
+    image_of: dict[Path, Path] = {}
+    for image, path in zip(images, paths, strict=True):
+        if image_of.setdefault(path, image) != image:
             raise UserError(
-                f"{image}: has the same {kind} {path.name} as {owner[path].name}; remove one of the two images"
+                f"{image}: has the same {kind} {path.name} as {image_of[path].name}; remove one of the two images"
             )
-    return found
+    return paths
 
 
-def left_over(folder: Path, used: Iterable[Path]) -> tuple[Path, ...]:
-    """Image files of a folder that no image uses, in the order of their names."""
-    taken = set(used)
-    return tuple(sorted(p for p in _entries(folder) if p.suffix.lower() in IMAGE_ENDINGS and p not in taken))
+def unmatched_maps(folder: Path, used: Iterable[Path]) -> tuple[Path, ...]:
+    """The image files of a folder that are not in ``used``, sorted by path: label maps without an image."""
+    used = set(used)
+    return tuple(
+        sorted(p for p in _entries(folder) if p.suffix.lower() in IMAGE_EXTENSIONS and p not in used)
+    )
 
 
-def lines_of(path: Path) -> list[str]:
-    """The lines of a list file without blank ones; ``UserError`` if it cannot be read or has none."""
+def read_lines(path: Path) -> list[str]:
+    """The lines of a list file, stripped, without blank ones; ``UserError`` if it is unreadable or empty."""
     try:
         lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(
-            f"{path}: not a list that can be read ({_why(error)}); expected lines of text"
+            f"{path}: not a list that can be read ({_reason(error)}); expected a text file with one entry per line; "
+            "replace it"
         ) from None
     lines = [line for line in lines if line]
     if not lines:
-        raise UserError(f"{path}: an empty list; expected one image a line")
+        raise UserError(f"{path}: an empty list; expected one image per line; add them, or use another list")
     return lines
 
 
-def list_at(pattern: str, root: Path, split: str) -> Path:
-    """The list file of a split: ``{split}`` in the pattern stands for it; found under the root, else from here.
+def find_list_file(pattern: str, root: Path, split: str) -> Path:
+    """The list file of a split: ``pattern`` with the split in place of {split}.
 
-    ``UserError`` if there is none.
+    The path is relative to ``root`` or else to the current folder. ``UserError`` if neither file exists.
     """
-    named = Path(pattern.replace("{split}", split))
-    for path in (root / named, named):
+    relative = Path(pattern.replace("{split}", split))
+    for path in (root / relative, relative):
         if path.is_file():
             return path
     raise UserError(
-        f"{root / named}: no such list; expected one image a line; add it, or set data.lists to another"
+        f"{root / relative}: no such list; expected a text file with one image per line; add it, or set data.lists to "
+        "another file"
     )
 
 
-def existing(paths: Sequence[Path], source: Path) -> list[Path]:
-    """The images that a list names; ``UserError`` for the first one that is not there."""
+def require_files(paths: Sequence[Path], source: Path) -> list[Path]:
+    """``paths``, the images that the list file ``source`` names; ``UserError`` for the first that does not exist."""
     missing = [path for path in paths if not path.is_file()]
     if missing:
         raise UserError(
-            f"{missing[0]}: no such file, as for {len(missing)} of the {len(paths)} images that {source} names; "
-            "add the images, take them off the list, or check --data"
+            f"{missing[0]}: no such file ({len(missing)} of the {len(paths)} images that {source} names are missing); "
+            "add the images, remove them from the list, or check --data"
         )
     return list(paths)
 
 
-def _why(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     return (error.strerror or "unreadable") if isinstance(error, OSError) else "not UTF-8"

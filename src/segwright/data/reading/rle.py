@@ -1,4 +1,4 @@
-"""Masks as COCO's run lengths: of all segments of a map in one pass, and of annotations as files hold them."""
+"""COCO run-length encoding (RLE): encode all segments of a map in one pass, read the masks of annotations."""
 
 from __future__ import annotations
 
@@ -13,111 +13,119 @@ from numpy.typing import NDArray
 
 from segwright.samples import index_of
 
-RunLengths = dict[str, Any]
-"""A mask as pycocotools knows it: {"size": [height, width], "counts": packed bytes}, runs down the columns."""
+RLE = dict[str, Any]
+"""A mask in the form of pycocotools: {"size": [height, width], "counts": compressed bytes}; runs go down columns."""
 
-MOST_DIGITS = 7  # of 5 bits each: more than any run that fits 32 bits
+MAX_DIGITS = 7  # of 5 bits each; a run of more digits does not fit 32 bits
 
 
 def run_starts(*maps: NDArray[Any]) -> NDArray[np.int64]:
-    """The pixels, row after row, at which a run begins in which no map changes; maps [H, W] of one size.
+    """Flat indices of the pixels, in row-major order, where any of the maps [H, W] changes its value; always with 0.
 
-    They consist of long runs, so counting runs, weighted with their lengths, is much less than counting pixels.
+    Between two of these pixels all maps are constant. Label maps consist of long runs, so counting runs weighted with
+    their lengths is much faster than counting pixels.
     """
-    first = np.zeros(maps[0].size, dtype=bool)
-    first[:1] = True
-    for each in maps:
-        flat = each.reshape(-1)
-        first[1:] |= flat[1:] != flat[:-1]
-    return np.flatnonzero(first)
+    is_start = np.zeros(maps[0].size, dtype=bool)
+    is_start[:1] = True
+    for values in maps:
+        flat = values.reshape(-1)
+        is_start[1:] |= flat[1:] != flat[:-1]
+    return np.flatnonzero(is_start)
 
 
-def encode(ids: NDArray[Any], wanted: Sequence[int]) -> list[RunLengths]:
-    """The mask of each wanted id of a map [H, W], as pycocotools encodes it.
+def encode_masks(ids: NDArray[Any], wanted: Sequence[int]) -> list[RLE]:
+    """The mask ``ids == id`` of each wanted id of a map [H, W], encoded as pycocotools does.
 
-    One pass down the columns, whatever the number of ids; no mask is ever made.
+    One pass over the map, for any number of ids; no mask is created.
     """
-    # By OpenCV: numpy transposes five times slower.
-    down = np.asarray(cv2.transpose(np.ascontiguousarray(ids, dtype=np.int32)))
-    start = run_starts(down)
-    place = index_of(down.reshape(-1)[start], wanted)
+    # OpenCV transposes five times faster than numpy.
+    transposed = np.asarray(cv2.transpose(np.ascontiguousarray(ids, dtype=np.int32)))
+    start = run_starts(transposed)
+    owner = index_of(transposed.reshape(-1)[start], wanted)
     end = np.append(start[1:], ids.size)
-    order = np.argsort(place, kind="stable")
-    order = order[np.searchsorted(place[order], 0) :]  # from the first that is wanted
-    owner, start, end = place[order], start[order], end[order]
-    before = np.where(owner == np.append(-1, owner[:-1]), np.append(0, end[:-1]), 0)
-    counts = np.stack([start - before, end - start], axis=1)
+    order = np.argsort(owner, kind="stable")
+    order = order[np.searchsorted(owner[order], 0) :]  # skips the runs of ids that are not wanted (-1)
+    owner, start, end = owner[order], start[order], end[order]
+    previous_end = np.where(owner == np.append(-1, owner[:-1]), np.append(0, end[:-1]), 0)
+    counts = np.stack([start - previous_end, end - start], axis=1)
     bounds = np.searchsorted(owner, np.arange(len(wanted) + 1))
-    codes = []
+    runs_of_masks = []
     for low, high in pairwise(bounds.tolist()):
         rest = ids.size - (end[high - 1] if high > low else 0)
         runs = counts[low:high].reshape(-1)
-        codes.append(np.append(runs, rest) if rest else runs)
-    return _packed(codes, (ids.shape[0], ids.shape[1]))
+        runs_of_masks.append(np.append(runs, rest) if rest else runs)
+    return _compress(runs_of_masks, (ids.shape[0], ids.shape[1]))
 
 
-def from_annotation(segmentation: Any, size: tuple[int, int]) -> RunLengths:
-    """Run lengths of COCO polygons ([[x, y, ...], ...]) or run lengths ({size, counts}, plain or packed).
+def annotation_to_rle(segmentation: Any, size: tuple[int, int]) -> RLE:
+    """The RLE of a COCO annotation: polygons [[x, y, ...], ...], or {size, counts}, compressed or not.
 
     ``ValueError`` (or ``TypeError``, ``KeyError``, ...) for anything else, and for runs that do not fill ``size``
-    (height, width), of which pycocotools would read and write beyond the mask.
+    (height, width): pycocotools would read and write beyond the mask.
     """
     if not isinstance(segmentation, dict):
-        return _filled([shape for shape in segmentation if len(shape) >= 6], size)
+        return _fill_polygons([polygon for polygon in segmentation if len(polygon) >= 6], size)
     counts = segmentation["counts"]
-    runs = np.array(counts, dtype=np.int64) if isinstance(counts, list) else _unpacked(counts)
+    runs = np.array(counts, dtype=np.int64) if isinstance(counts, list) else _decompress(counts)
     if tuple(segmentation["size"]) != size:
         raise ValueError(f"its size is {segmentation['size']}, the image {list(size)}")
     if runs.ndim != 1 or (runs < 0).any() or int(runs.sum()) != size[0] * size[1]:
         raise ValueError(f"its runs sum to {int(runs.sum())}, the image has {size[0] * size[1]} pixels")
-    return _packed([runs], size)[0]
+    return _compress([runs], size)[0]
 
 
-def decode(code: RunLengths) -> NDArray[np.bool_]:
+def decode_mask(rle: RLE) -> NDArray[np.bool_]:
     """The mask, bool [H, W]."""
-    from pycocotools import mask as coder
+    from pycocotools import mask as mask_api
 
     with warnings.catch_warnings():
-        # Of numpy, about how pycocotools hands arrays over.
+        # numpy warns about the way in which pycocotools passes arrays.
         warnings.simplefilter("ignore", DeprecationWarning)
-        return np.asarray(coder.decode(code), dtype=bool)
+        return np.asarray(mask_api.decode(rle), dtype=bool)
 
 
-def _packed(codes: list[NDArray[np.int64]], size: tuple[int, int]) -> list[RunLengths]:
-    from pycocotools import mask as coder
+def _compress(runs_of_masks: list[NDArray[np.int64]], size: tuple[int, int]) -> list[RLE]:
+    from pycocotools import mask as mask_api
 
-    if not codes:
+    if not runs_of_masks:
         return []
-    found: list[RunLengths] = coder.frPyObjects([{"size": size, "counts": runs} for runs in codes], *size)
-    return found
+    uncompressed = [{"size": size, "counts": runs} for runs in runs_of_masks]
+    rles: list[RLE] = mask_api.frPyObjects(uncompressed, *size)
+    return rles
 
 
-def _filled(shapes: list[Any], size: tuple[int, int]) -> RunLengths:
-    """Polygons as pycocotools fills them, of which it would walk along every pixel, however far away."""
-    from pycocotools import mask as coder
+def _fill_polygons(polygons: list[Any], size: tuple[int, int]) -> RLE:
+    """The union of polygons as pycocotools fills them.
 
-    if not shapes:
-        return _packed([np.array([size[0] * size[1]])], size)[0]
-    reach = 100 + 10 * max(size)
-    for shape in shapes:
-        points = np.asarray(shape, dtype=np.float64)
-        if not (np.isfinite(points).all() and (np.abs(points) <= reach).all()):
-            raise ValueError(f"a coordinate is no number, or far outside of {size[1]}x{size[0]} pixels")
-    code: RunLengths = coder.merge(coder.frPyObjects(shapes, *size))
-    return code
+    Far coordinates are refused: pycocotools walks along every pixel of an edge, also outside of the image.
+    """
+    from pycocotools import mask as mask_api
+
+    if not polygons:
+        return _compress([np.array([size[0] * size[1]])], size)[0]
+    limit = 100 + 10 * max(size)
+    for polygon in polygons:
+        points = np.asarray(polygon, dtype=np.float64)
+        if not (np.isfinite(points).all() and (np.abs(points) <= limit).all()):
+            raise ValueError(f"a coordinate is not finite, or far outside of {size[1]}x{size[0]} pixels")
+    rle: RLE = mask_api.merge(mask_api.frPyObjects(polygons, *size))
+    return rle
 
 
-def _unpacked(text: str | bytes) -> NDArray[np.int64]:
-    """The runs of COCO's packed form: 5 bits a character, from the third on the difference to the one before last."""
+def _decompress(text: str | bytes) -> NDArray[np.int64]:
+    """The runs of COCO's compressed counts.
+
+    Each character holds 5 bits of a number; from the third number on, the difference to the number two before it.
+    """
     data = text.encode() if isinstance(text, str) else text
     digits = np.frombuffer(data, dtype=np.uint8).astype(np.int64) - 48
-    last = np.flatnonzero(digits & 32 == 0)
+    last = np.flatnonzero(digits & 32 == 0)  # the last digit of each number
     if not digits.size or digits.min() < 0 or digits.max() > 63 or last[-1:].tolist() != [digits.size - 1]:
-        raise ValueError("its counts are no packed run lengths")
+        raise ValueError("its counts are not compressed run lengths")
     first = np.append(0, last[:-1] + 1)
     length = last - first + 1
-    if length.max() > MOST_DIGITS:
-        raise ValueError("its counts hold a number beyond 32 bits")
+    if length.max() > MAX_DIGITS:
+        raise ValueError("its counts contain a number beyond 32 bits")
     shift = 5 * (np.arange(digits.size) - np.repeat(first, length))
     runs = np.add.reduceat((digits & 31) << shift, first)
     runs -= np.where(digits[last] & 16, np.int64(1) << 5 * length, 0)

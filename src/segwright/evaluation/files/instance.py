@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segwright.data.datasets.cityscapes import CLASSES
-from segwright.data.formats.coco import Annotations
+from segwright.data.formats.coco import CocoAnnotations
 from segwright.data.reading.label_maps import read_map
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
-from segwright.metrics.average_precision import AveragePrecision, Instance, Kind, annotated
-from segwright.metrics.cityscapes_ap import CityscapesAP, Overlaps
+from segwright.metrics.average_precision import AveragePrecision, Instance, IouType, instances_from_coco
+from segwright.metrics.cityscapes_ap import CityscapesAP, InstanceOverlaps
 from segwright.parallel import map_in_threads
 
 _TRUTH = "_gtFine_instanceIds.png"
@@ -31,20 +31,20 @@ Row = Mapping[str, Any]
 
 
 def score_instances(
-    truth: Path, prediction: Path, *, kind: Kind = "mask", max_detections: int = 100
+    truth: Path, prediction: Path, *, kind: IouType = "mask", max_detections: int = 100
 ) -> dict[str, Any]:
     """Average precision of a COCO results file against COCO annotations, as pycocotools computes it.
 
     All categories count, over all images of the truth. Masks of results are measured by their own pixels even where
     they come with a box. ``UserError`` names what is missing or does not fit.
     """
-    about = Annotations.read(truth)
-    space = about.labels(truth.stem, "instances")
+    about = CocoAnnotations.read(truth)
+    space = about.label_space(truth.stem, "instances")
     labels = replace(space, things=space.names, ignored=())
     sizes = _sizes(about, kind)
     real = _by_image(about.annotations, sizes, truth)
     found = _by_image(_results(prediction), sizes, prediction)
-    metric = AveragePrecision(labels, kind=kind, max_detections=max_detections)
+    metric = AveragePrecision(labels, iou_type=kind, max_detections=max_detections)
     results = _Side(prediction, labels, kind, found=True)
     annotations = _Side(truth, labels, kind, found=False)
     for place, (image, size) in enumerate(sizes.items()):
@@ -54,12 +54,12 @@ def score_instances(
     return metric.result() | {"images": len(sizes)}
 
 
-def _sizes(about: Annotations, kind: Kind) -> dict[Any, Size]:
+def _sizes(about: CocoAnnotations, kind: IouType) -> dict[Any, Size]:
     """Image id -> (height, width), in the order of ids, in which pycocotools goes."""
     if kind == "box":
-        rows = about.take(lambda row: (row["id"], (0, 0)), about.images, "image")
+        rows = about.parse_rows(lambda row: (row["id"], (0, 0)), about.images, "image")
     else:
-        rows = about.take(
+        rows = about.parse_rows(
             lambda row: (row["id"], (int(row["height"]), int(row["width"]))), about.images, "image"
         )
     found = dict(sorted(rows, key=lambda row: (str(type(row[0])), row[0])))
@@ -102,7 +102,7 @@ class _Side:
 
     source: Path
     labels: LabelSpace
-    kind: Kind
+    kind: IouType
     found: bool
 
     def instances(self, rows: Sequence[Row], size: Size) -> list[Instance]:
@@ -126,7 +126,7 @@ class _Side:
         if self.kind == "mask":
             # What a result says of its box or area is not believed: it is measured.
             wanted = ("category_id", "segmentation", *(("score",) if self.found else ("iscrowd", "area")))
-            return annotated([{key: row[key] for key in wanted if key in row}], size, self.labels)
+            return instances_from_coco([{key: row[key] for key in wanted if key in row}], size, self.labels)
         (class_index,) = self.labels.to_classes(np.array([row["category_id"]], dtype=np.int64)).tolist()
         x, y, width, height = (float(side) for side in row["bbox"])
         box, area = (x, y, width, height), width * height
@@ -162,7 +162,7 @@ def score_cityscapes(truth: Path, prediction: Path, *, labels: LabelSpace = CLAS
     pairs = [(path, _list_of(path, prediction, lists)) for path in maps]
     metric = CityscapesAP(labels)
 
-    def compare(pair: tuple[Path, Path]) -> Overlaps:
+    def compare(pair: tuple[Path, Path]) -> InstanceOverlaps:
         return _overlaps(*pair, labels)
 
     for image in map_in_threads(compare, pairs):
@@ -181,7 +181,7 @@ def _list_of(truth: Path, folder: Path, lists: Sequence[Path]) -> Path:
     return found[0]
 
 
-def _overlaps(truth: Path, source: Path, labels: LabelSpace) -> Overlaps:
+def _overlaps(truth: Path, source: Path, labels: LabelSpace) -> InstanceOverlaps:
     """What the masks of a list share with the instances of a map."""
     raw = read_map(truth).astype(np.int64)
     things = dict(zip(labels.raw_values, range(len(labels)), strict=True))
@@ -193,13 +193,13 @@ def _overlaps(truth: Path, source: Path, labels: LabelSpace) -> Overlaps:
     listed = [line for line in _lines(source) if line.label in things]
     pixels = [_inside(line.mask, raw, len(area)) for line in listed]
     table = np.array(pixels, dtype=np.int64).reshape(-1, len(area))
-    return Overlaps(
-        shared=table[:, ids].T,
+    return InstanceOverlaps(
+        intersections=table[:, ids].T,
         void=table[:, void].sum(1),
         truth_area=area[ids],
-        area=table.sum(1),
+        prediction_area=table.sum(1),
         truth_class=np.array([things[_label(i)] for i in ids.tolist()], dtype=np.int64),
-        classes=np.array([things[line.label] for line in listed], dtype=np.int64),
+        prediction_class=np.array([things[line.label] for line in listed], dtype=np.int64),
         groups=ids < _GROUP,
         scores=np.array([line.score for line in listed], dtype=np.float64),
     )

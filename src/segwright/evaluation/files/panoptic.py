@@ -11,11 +11,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.data.formats.coco import Annotations
+from segwright.data.formats.coco import CocoAnnotations
 from segwright.data.reading.images import read_image
 from segwright.errors import UserError
 from segwright.labels import LabelSpace, spread_colors
-from segwright.metrics.panoptic_quality import Matches, PanopticQuality
+from segwright.metrics.panoptic_quality import SegmentMatches, PanopticQuality
 from segwright.parallel import map_in_threads
 from segwright.samples import Segment
 
@@ -42,7 +42,7 @@ def score_panoptic(
     cores, and are counted in the order of the truth: the result is that of one process, to the last bit.
     ``UserError`` names what is missing or does not fit. Predictions of images without truth are left out.
     """
-    about, other = Annotations.read(truth), Annotations.read(prediction)
+    about, other = CocoAnnotations.read(truth), CocoAnnotations.read(prediction)
     labels, classes = _labels(about)
     real = _maps(about, truth_dir or truth.with_suffix(""), classes)
     found = _maps(other, prediction_dir or prediction.with_suffix(""), classes)
@@ -56,17 +56,17 @@ def score_panoptic(
     _check_files([one.path for pair in pairs for one in pair])
     metric = PanopticQuality(labels)
 
-    def compare(pair: tuple[_Map, _Map]) -> Matches:
+    def compare(pair: tuple[_Map, _Map]) -> SegmentMatches:
         return _compared(metric, *pair, classes)
 
     for matches in map_in_threads(compare, pairs):
-        metric.count(matches)
+        metric.add_matches(matches)
     return metric.result() | {"images": len(pairs)}
 
 
-def _labels(about: Annotations) -> tuple[LabelSpace, dict[int, int]]:
+def _labels(about: CocoAnnotations) -> tuple[LabelSpace, dict[int, int]]:
     """The categories in the order of the file, in which panopticapi adds them up; category id -> class."""
-    rows = about.take(
+    rows = about.parse_rows(
         lambda row: (int(row["id"]), str(row["name"]), bool(row["isthing"])), about.categories, "category"
     )
     if not rows:
@@ -97,10 +97,12 @@ def _labels(about: Annotations) -> tuple[LabelSpace, dict[int, int]]:
     return space, classes
 
 
-def _maps(about: Annotations, folder: Path, classes: Mapping[int, int]) -> dict[Any, _Map]:
+def _maps(about: CocoAnnotations, folder: Path, classes: Mapping[int, int]) -> dict[Any, _Map]:
     """The maps of a JSON file by image id, in its order."""
     found: dict[Any, _Map] = {}
-    for image, name, segments, areas in about.take(_entry, about.annotations, "the annotation of image"):
+    for image, name, segments, areas in about.parse_rows(
+        _entry, about.annotations, "the annotation of image"
+    ):
         if image in found:
             raise UserError(
                 f"{about.path}: two annotations of image {image}; expected one an image; remove one"
@@ -139,7 +141,7 @@ def _check_files(paths: Sequence[Path]) -> None:
         )
 
 
-def _compared(metric: PanopticQuality, real: _Map, found: _Map, classes: Mapping[int, int]) -> Matches:
+def _compared(metric: PanopticQuality, real: _Map, found: _Map, classes: Mapping[int, int]) -> SegmentMatches:
     truth, prediction = read_ids(real.path), read_ids(found.path)
     if truth.shape != prediction.shape:
         own, other = (f"{shape[1]}x{shape[0]}" for shape in (prediction.shape, truth.shape))

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segwright.data.formats.ground_truth import ClassMaps
-from segwright.data.reading.file_lists import images_in
+from segwright.data.reading.file_lists import list_images
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
 from segwright.metrics.confusion import ConfusionMatrix
@@ -52,8 +52,8 @@ def score_semantic(truth: Path, prediction: Path, labels: LabelSpace) -> dict[st
 
 
 def _pairs(truth: Path, prediction: Path) -> list[tuple[Path, Path]]:
-    real = images_in(truth, deep=True, endings=_ENDINGS)
-    found = images_in(prediction, deep=True, endings=_ENDINGS)
+    real = list_images(truth, recursive=True, extensions=_ENDINGS)
+    found = list_images(prediction, recursive=True, extensions=_ENDINGS)
     cityscapes = [path for path in real if _CITYSCAPES.search(path.name)]
     if cityscapes:
         keys = {path: _CITYSCAPES.sub("", path.name) for path in cityscapes}

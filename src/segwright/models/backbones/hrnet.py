@@ -1,6 +1,6 @@
-"""HRNet (Wang et al. 2019, arXiv 1908.07919): branches at strides 4 to 32 that exchange what they see.
+"""HRNet (Wang et al. 2019, arXiv 1908.07919): parallel branches at strides 4 to 32 that exchange features.
 
-Keys are those of the published files, of S2, of S5 and of timm.
+The keys of the state dict are those of the published files, of CSAIL, panoptic-deeplab and timm.
 """
 
 from __future__ import annotations
@@ -13,21 +13,24 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from segwright.models.backbones.resnet import BasicBlock, Bottleneck, ResNetConfig
-from segwright.models.backbones.timm import Features, fill
 from segwright.models.layers.conv import conv_norm
+from segwright.models.layers.features import Features
 from segwright.models.layers.norm_config import Norm, activate
 from segwright.models.layers.norm_layers import norm_layer
 from segwright.models.layers.resize import upsample
+from segwright.models.weights.pretrained import load_pretrained
 
 MODULES = (1, 4, 3)  # in stages 2, 3 and 4
-DEPTH = 4  # blocks of a branch
+DEPTH = 4  # residual blocks per branch
 
 
 @dataclass(slots=True)
 class HRNetConfig:
-    """Four maps of ``width`` times 1, 2, 4, 8; ``align_corners`` of the exchange: false in S2, true in S5.
+    """Four feature maps at strides 4, 8, 16, 32 with ``width`` times 1, 2, 4, 8 channels.
 
-    The exchange resizes bilinearly, as all segmentation versions do; timm's classifier takes the nearest pixel.
+    ``align_corners`` of the upsampling between branches: False in CSAIL, True in panoptic-deeplab. It is bilinear, as
+    in all segmentation versions; timm's classifier uses nearest neighbors. ``weights``: see
+    ``segwright.models.backbones``.
     """
 
     width: Literal[18, 32, 48] = 48
@@ -38,12 +41,12 @@ class HRNetConfig:
     def build(self, channels: int) -> HRNet:
         """The network without its classifier."""
         network = HRNet(self, channels)
-        fill(network, self.weights, f"hrnet_w{self.width}")
+        load_pretrained(network, self.weights, f"hrnet_w{self.width}")
         return network
 
 
 class HRNet(Features):
-    """The network; its four branches are its maps."""
+    """The network; its feature maps are the outputs of its four branches."""
 
     def __init__(self, config: HRNetConfig, channels: int) -> None:
         super().__init__()
@@ -52,70 +55,71 @@ class HRNet(Features):
         self.bn1 = norm_layer(norm, 64)
         self.conv2 = nn.Conv2d(64, 64, 3, 2, 1, bias=False)
         self.bn2 = norm_layer(norm, 64)
-        plain = ResNetConfig(norm=norm)
+        blocks = ResNetConfig(norm=norm)
         self.layer1 = nn.Sequential(
-            *(Bottleneck(plain, 64 if index == 0 else 256, 64, 1, (1, 1)) for index in range(4))
+            *(Bottleneck(blocks, 64 if index == 0 else 256, 64, 1, (1, 1)) for index in range(4))
         )
-        widths = tuple(config.width * 2**level for level in range(4))
+        channels_of_branches = tuple(config.width * 2**level for level in range(4))
         before: tuple[int, ...] = (256,)
         for stage, count in enumerate(MODULES, start=2):
-            now = widths[:stage]
+            now = channels_of_branches[:stage]
             self.add_module(f"transition{stage - 1}", _transition(before, now, norm))
-            modules = (Exchange(now, norm, align_corners=config.align_corners) for _ in range(count))
+            align_corners = config.align_corners
+            modules = (HighResolutionModule(now, norm, align_corners=align_corners) for _ in range(count))
             self.add_module(f"stage{stage}", nn.Sequential(*modules))
             before = now
-        self.channels, self.strides = widths, (4, 8, 16, 32)
+        self.channels, self.strides = channels_of_branches, (4, 8, 16, 32)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, images: Float[Tensor, "images channels height width"]) -> list[Tensor]:
-        """Four maps, finest first."""
+        """Four feature maps, the finest first."""
         x = self.bn2(self.conv2(self.bn1(self.conv1(images))))
         maps = [self.layer1(x)]
         for stage in (2, 3, 4):
             steps = getattr(self, f"transition{stage - 1}")
-            maps = [step(maps[min(place, len(maps) - 1)]) for place, step in enumerate(steps)]
+            maps = [step(maps[min(branch, len(maps) - 1)]) for branch, step in enumerate(steps)]
             maps = getattr(self, f"stage{stage}")(maps)
         return maps
 
 
 def _transition(before: Sequence[int], now: Sequence[int], norm: Norm) -> nn.ModuleList:
-    """Each old branch as it is (or in its new width), and one new branch at half the size of the last."""
+    """The old branches, convolved where their channels change, and one new branch at half the size of the last."""
     steps = nn.ModuleList()
-    for place, width in enumerate(now):
-        if place >= len(before):
-            steps.append(nn.Sequential(conv_norm(before[-1], width, 3, norm=norm, stride=2)))
-        elif before[place] != width:
-            steps.append(conv_norm(before[place], width, 3, norm=norm))
+    for branch, channels in enumerate(now):
+        if branch >= len(before):
+            steps.append(nn.Sequential(conv_norm(before[-1], channels, 3, norm=norm, stride=2)))
+        elif before[branch] != channels:
+            steps.append(conv_norm(before[branch], channels, 3, norm=norm))
         else:
             steps.append(nn.Identity())
     return steps
 
 
-class Exchange(nn.Module):
-    """Residual blocks in each branch, then every branch gets the sum of all, brought to its size."""
+class HighResolutionModule(nn.Module):
+    """Residual blocks in each branch; then each branch receives the sum of all branches, resized to its size."""
 
-    def __init__(self, widths: Sequence[int], norm: Norm, *, align_corners: bool) -> None:
+    def __init__(self, channels: Sequence[int], norm: Norm, *, align_corners: bool) -> None:
         super().__init__()
         self.align_corners, self.activation = align_corners, norm
-        plain = ResNetConfig(18, norm=norm)
+        blocks = ResNetConfig(18, norm=norm)
         self.branches = nn.ModuleList(
-            nn.Sequential(*(BasicBlock(plain, width, width, 1, (1, 1)) for _ in range(DEPTH)))
-            for width in widths
+            nn.Sequential(*(BasicBlock(blocks, count, count, 1, (1, 1)) for _ in range(DEPTH)))
+            for count in channels
         )
         self.fuse_layers = nn.ModuleList(
-            nn.ModuleList(_path(widths, start, end, norm) for start in range(len(widths)))
-            for end in range(len(widths))
+            nn.ModuleList(_path(channels, source, target, norm) for source in range(len(channels)))
+            for target in range(len(channels))
         )
 
     def forward(self, maps: list[Tensor]) -> list[Tensor]:
-        """As many maps, of the same shapes."""
+        """One feature map per branch, of the shape of its input."""
         maps = [branch(x) for branch, x in zip(self.branches, maps, strict=True)]
         fused = []
-        for end, paths in enumerate(self.fuse_layers):
+        for target, paths in enumerate(self.fuse_layers):
             assert isinstance(paths, nn.ModuleList)
-            size = maps[end].shape[2:]
+            size = maps[target].shape[2:]
             total = paths[0](maps[0])
             for path, x in zip(paths[1:], maps[1:], strict=True):
                 total = total + upsample(path(x), size, align_corners=self.align_corners)
@@ -123,12 +127,13 @@ class Exchange(nn.Module):
         return fused
 
 
-def _path(widths: Sequence[int], start: int, end: int, norm: Norm) -> nn.Module:
-    """From one branch to another: a 1x1 convolution upward, one halving 3x3 per level downward."""
-    quiet = norm.then("identity")
-    if start == end:
+def _path(channels: Sequence[int], source: int, target: int, norm: Norm) -> nn.Module:
+    """From one branch to another: a 1x1 convolution to a finer one, a 3x3 with stride 2 per level to a coarser one."""
+    linear = norm.then("identity")
+    if source == target:
         return nn.Identity()
-    if start > end:
-        return conv_norm(widths[start], widths[end], norm=quiet)
-    steps = [conv_norm(widths[start], widths[start], 3, norm=norm, stride=2) for _ in range(end - start - 1)]
-    return nn.Sequential(*steps, conv_norm(widths[start], widths[end], 3, norm=quiet, stride=2))
+    if source > target:
+        return conv_norm(channels[source], channels[target], norm=linear)
+    before = channels[source]
+    steps = [conv_norm(before, before, 3, norm=norm, stride=2) for _ in range(target - source - 1)]
+    return nn.Sequential(*steps, conv_norm(before, channels[target], 3, norm=linear, stride=2))

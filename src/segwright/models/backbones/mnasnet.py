@@ -1,4 +1,4 @@
-"""MNASNet (Tan et al. 2019) of widths 0.5, 0.75, 1.0 and 1.3, with the keys of torchvision and S5."""
+"""MNASNet (Tan et al. 2019) with width multipliers 0.5 to 1.3; the keys of torchvision and panoptic-deeplab."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Literal
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from segwright.models.backbones.timm import Features, fill
+from segwright.models.layers.features import Features
 from segwright.models.layers.norm_config import Norm
 from segwright.models.layers.norm_layers import norm_layer
+from segwright.models.weights.pretrained import load_pretrained
 
 # channels, kernel, stride, expansion, blocks
 STACKS = (
@@ -25,85 +26,90 @@ STACKS = (
 
 @dataclass(slots=True)
 class MNASNetConfig:
-    """``taps``: the layers whose outputs are the maps, at strides 2, 4, 8, 16, 32."""
+    """``out_indices``: the layers whose outputs are the feature maps, by default at strides 2, 4, 8, 16, 32.
 
-    width: Literal["0_5", "0_75", "1_0", "1_3"] = "1_0"
+    ``weights``: see ``segwright.models.backbones``.
+    """
+
+    width_multiplier: Literal["0_5", "0_75", "1_0", "1_3"] = "1_0"
     weights: str | None = None
-    taps: tuple[int, ...] = (7, 8, 9, 11, 13)
+    out_indices: tuple[int, ...] = (7, 8, 9, 11, 13)
     norm: Norm = field(default_factory=lambda: Norm(momentum=1 - 0.9997))
 
     def build(self, channels: int) -> MNASNet:
         """The network without its last 1x1 convolution."""
         network = MNASNet(self, channels)
-        fill(network, self.weights, f"mnasnet{self.width}")
+        load_pretrained(network, self.weights, f"mnasnet{self.width_multiplier}")
         return network
 
 
 class MNASNet(Features):
-    """``layers`` are torchvision's: a stem of eight, then six stacks of inverted residuals."""
+    """``layers`` are those of torchvision: a stem of eight, then six stacks of inverted residual blocks."""
 
     def __init__(self, config: MNASNetConfig, channels: int) -> None:
         super().__init__()
-        factor, norm = float(config.width.replace("_", ".")), config.norm
-        quiet = norm.then("identity")
-        first, second, *widths = (eighths(width * factor) for width in (32, 16, *(s[0] for s in STACKS)))
+        factor, norm = float(config.width_multiplier.replace("_", ".")), config.norm
+        linear = norm.then("identity")
+        standard = (32, 16, *(stack[0] for stack in STACKS))
+        first, second, *widths = (multiple_of_8(count * factor) for count in standard)
         self.layers = nn.Sequential(
             nn.Conv2d(channels, first, 3, 2, 1, bias=False), norm_layer(norm, first), nn.Identity(),
             nn.Conv2d(first, first, 3, 1, 1, groups=first, bias=False), norm_layer(norm, first), nn.Identity(),
-            nn.Conv2d(first, second, 1, bias=False), norm_layer(quiet, second),
+            nn.Conv2d(first, second, 1, bias=False), norm_layer(linear, second),
         )  # fmt: skip
-        inputs, reach = second, 2
+        before, total_stride = second, 2
         sizes = {7: (second, 2)}
-        for place, (width, (_, kernel, stride, expansion, count)) in enumerate(
-            zip(widths, STACKS, strict=True)
-        ):
-            stack = nn.Sequential()
-            for index in range(count):
-                stack.append(
-                    InvertedResidual((inputs, width), kernel, expansion, norm, stride=1 if index else stride)
-                )
-                inputs = width
-            self.layers.append(stack)
-            reach *= stride
-            sizes[8 + place] = (width, reach)
-        self.taps = config.taps
-        self.channels = tuple(sizes[tap][0] for tap in self.taps)
-        self.strides = tuple(sizes[tap][1] for tap in self.taps)
+        for index, (out_channels, stack) in enumerate(zip(widths, STACKS, strict=True), start=8):
+            _, kernel_size, stride, expansion, count = stack
+            blocks = nn.Sequential()
+            for block in range(count):
+                pair, step = (before, out_channels), 1 if block else stride
+                blocks.append(InvertedResidual(pair, kernel_size, expansion, norm, stride=step))
+                before = out_channels
+            self.layers.append(blocks)
+            total_stride *= stride
+            sizes[index] = (out_channels, total_stride)
+        self.out_indices = config.out_indices
+        self.channels = tuple(sizes[index][0] for index in self.out_indices)
+        self.strides = tuple(sizes[index][1] for index in self.out_indices)
 
     def forward(self, images: Float[Tensor, "images channels height width"]) -> list[Tensor]:
-        """The maps after ``taps``, finest first."""
+        """The feature maps after ``out_indices``, the finest first."""
         maps, x = [], images
         for index, layer in enumerate(self.layers):
             x = layer(x)
-            if index in self.taps:
+            if index in self.out_indices:
                 maps.append(x)
         return maps
 
 
 class InvertedResidual(nn.Module):
-    """1x1 expansion, depthwise, linear 1x1; ``layers`` keep torchvision's places, also of its ReLUs."""
+    """1x1 expansion, depthwise convolution, 1x1 projection; ``nn.Identity`` stands where torchvision has its ReLU.
+
+    So the keys agree. ``channels``: of input and output.
+    """
 
     def __init__(
-        self, widths: tuple[int, int], kernel: int, expansion: int, norm: Norm, *, stride: int = 1
+        self, channels: tuple[int, int], kernel_size: int, expansion: int, norm: Norm, *, stride: int = 1
     ) -> None:
         super().__init__()
-        inputs, outputs = widths
-        inner = inputs * expansion
+        in_channels, out_channels = channels
+        hidden, padding = in_channels * expansion, kernel_size // 2
         self.layers = nn.Sequential(
-            nn.Conv2d(inputs, inner, 1, bias=False), norm_layer(norm, inner), nn.Identity(),
-            nn.Conv2d(inner, inner, kernel, stride, kernel // 2, groups=inner, bias=False),
-            norm_layer(norm, inner), nn.Identity(),
-            nn.Conv2d(inner, outputs, 1, bias=False), norm_layer(norm.then("identity"), outputs),
+            nn.Conv2d(in_channels, hidden, 1, bias=False), norm_layer(norm, hidden), nn.Identity(),
+            nn.Conv2d(hidden, hidden, kernel_size, stride, padding, groups=hidden, bias=False),
+            norm_layer(norm, hidden), nn.Identity(),
+            nn.Conv2d(hidden, out_channels, 1, bias=False), norm_layer(norm.then("identity"), out_channels),
         )  # fmt: skip
-        self.shortcut = stride == 1 and inputs == outputs
+        self.shortcut = stride == 1 and in_channels == out_channels
 
     def forward(self, x: Tensor) -> Tensor:
-        """The block's output, beside its input where that fits."""
-        inner: Tensor = self.layers(x)
-        return x + inner if self.shortcut else inner
+        """The block's output, plus its input if both have the same shape."""
+        residual: Tensor = self.layers(x)
+        return x + residual if self.shortcut else residual
 
 
-def eighths(width: float) -> int:
-    """The nearest multiple of 8, not more than a tenth below ``width``."""
-    rounded = max(8, int(width + 4) // 8 * 8)
-    return rounded if rounded >= 0.9 * width else rounded + 8
+def multiple_of_8(channels: float) -> int:
+    """The nearest multiple of 8 that is at least 0.9 times ``channels``."""
+    rounded = max(8, int(channels + 4) // 8 * 8)
+    return rounded if rounded >= 0.9 * channels else rounded + 8

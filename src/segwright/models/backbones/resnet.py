@@ -1,6 +1,6 @@
-"""ResNet (He et al. 2016), ResNeXt (Xie et al. 2017) and Wide-ResNet with every switch of the ancestors.
+"""ResNet (He et al. 2016), ResNeXt (Xie et al. 2017) and Wide-ResNet, dilated as in any of the imported projects.
 
-Keys are those of torchvision, S1, S2, S3, S4 and S5 alike: ``conv1``, ``bn1``, ``layer1.0.conv1`` and so on.
+The keys of the state dict are those of torchvision and of all these projects: ``conv1``, ``bn1``, ``layer1.0.conv1``.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ from typing import Literal
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from segwright.models.backbones.timm import Features, fill
+from segwright.errors import UserError
+from segwright.models.layers.features import Features
 from segwright.models.layers.norm_config import Norm
 from segwright.models.layers.norm_layers import norm_layer
+from segwright.models.weights.pretrained import load_pretrained
 
 BLOCKS = {
     18: (2, 2, 2, 2),
@@ -26,12 +28,18 @@ BLOCKS = {
 
 @dataclass(slots=True)
 class ResNetConfig:
-    """Maps at strides 2, 4, 8, 16, 32; below ``output_stride`` dilation replaces stride.
+    """Five feature maps at strides 2, 4, 8, 16, 32; strides beyond ``output_stride`` are replaced by dilation.
 
-    ``dilation`` of a stage without stride: "all" its blocks have the new one (S1, S3); "half_first": the
-    convolution that lost its stride keeps the one before (S2); "previous_first": the whole first block does
-    (torchvision, S4, S5). The last two differ only in blocks of two convolutions (depth 18 and 34).
-    ``multi_grid`` multiplies the dilation of the last stage's blocks in turn. ``weights``: see ``backbones``.
+    ``dilation``: of a stage whose stride was replaced. "all": every convolution of the stage has the new dilation
+    (toolbox, Pytorch-Deeplab). "half_first": the convolution that lost its stride keeps the dilation of the stage
+    before (CSAIL). "previous_first": the first block does (torchvision, MiniCity tutorial, panoptic-deeplab). The
+    last two differ only for depths 18 and 34, whose blocks have two 3x3 convolutions.
+
+    ``multi_grid``: factors for the dilation of the last stage's blocks, in turn. ``stem`` "deep": three 3x3
+    convolutions (toolbox, CSAIL, R52 and R103 of Detectron2). ``stride_on``: which convolution of a bottleneck has the
+    stride; "1x1" in Caffe and so in Pytorch-Deeplab. ``ceil_mode`` of the max pooling: True in toolbox and
+    Pytorch-Deeplab. ``groups`` and ``width_per_group``: ResNeXt 32x4d has 32 and 4, Wide-ResNet 1 and 128. ``weights``:
+    see ``segwright.models.backbones``.
     """
 
     depth: int = 50  # 18, 34, 50, 101, 152
@@ -39,62 +47,66 @@ class ResNetConfig:
     output_stride: Literal[8, 16, 32] = 32
     dilation: Literal["all", "half_first", "previous_first"] = "previous_first"
     multi_grid: tuple[int, ...] = (1,)
-    stem: Literal["7x7", "deep"] = "7x7"  # deep: three 3x3 (S1, S2, R52 and R103 of Detectron2)
-    stride_on: Literal["1x1", "3x3"] = "3x3"  # 1x1: S3, from Caffe
-    ceil_mode: bool = False  # of the max pooling: S1 and S3 true
-    groups: int = 1  # ResNeXt: 32
-    group_width: int = 64  # ResNeXt 32x4d and 32x8d: 4 and 8; Wide-ResNet: 128
+    stem: Literal["7x7", "deep"] = "7x7"
+    stride_on: Literal["1x1", "3x3"] = "3x3"
+    ceil_mode: bool = False
+    groups: int = 1
+    width_per_group: int = 64
     norm: Norm = field(default_factory=Norm)
 
     def build(self, channels: int) -> ResNet:
-        """The network for images of ``channels`` bands."""
+        """The network for images of ``channels`` bands; ``UserError`` for an unknown depth."""
         if self.depth not in BLOCKS:
-            raise ValueError(
-                f"ResNet-{self.depth} is not known; expected one of {', '.join(map(str, BLOCKS))}"
+            raise UserError(
+                f"unknown depth: ResNet-{self.depth}; expected one of {', '.join(map(str, BLOCKS))}"
             )
         network = ResNet(self, channels)
-        fill(network, self.weights, self.published_name())
+        load_pretrained(network, self.weights, self.published_name())
         return network
 
     def published_name(self) -> str:
-        """The name under which timm and torchvision (with a deep stem: S2) publish weights of this layout."""
+        """The name under which timm and torchvision (with a deep stem: CSAIL) publish weights of this architecture."""
         if self.stem == "deep":
             return f"resne{'x' if self.groups > 1 else ''}t{self.depth}-imagenet"
         if self.groups > 1:
-            return f"resnext{self.depth}_{self.groups}x{self.group_width}d"
-        return f"resnet{self.depth}" if self.group_width == 64 else f"wide_resnet{self.depth}_2"
+            return f"resnext{self.depth}_{self.groups}x{self.width_per_group}d"
+        return f"resnet{self.depth}" if self.width_per_group == 64 else f"wide_resnet{self.depth}_2"
 
 
 class ResNet(Features):
-    """The network without its classifier; its first map is the stem's, before the pooling."""
+    """The network without its classifier; its first feature map is the stem's, before the max pooling."""
 
     def __init__(self, config: ResNetConfig, channels: int) -> None:
         super().__init__()
-        width = 64 if config.stem == "7x7" else 128
-        self._add_stem(config, channels, width)
+        stem_channels = 64 if config.stem == "7x7" else 128
+        self._add_stem(config, channels, stem_channels)
         self.maxpool = nn.MaxPool2d(3, 2, 1, ceil_mode=config.ceil_mode)
-        self.channels, self.strides = (width,), (2,)
-        inputs, reach, dilation = width, 4, 1
+        self.channels, self.strides = (stem_channels,), (2,)
+        in_channels, total_stride, dilation = stem_channels, 4, 1
         for level, count in enumerate(BLOCKS[config.depth]):
             stride, before = (1 if level == 0 else 2), dilation
-            if reach * stride > config.output_stride:
+            if total_stride * stride > config.output_stride:
                 stride, dilation = 1, dilation * stride
-            reach *= stride
-            stage = _stage(config, level, inputs, count, stride=stride, dilations=(before, dilation))
-            inputs = stage[-1].outputs  # type: ignore[assignment]
+            total_stride *= stride
+            stage = _stage(config, level, in_channels, count, stride=stride, dilations=(before, dilation))
+            last = stage[-1]
+            assert isinstance(last, BasicBlock | Bottleneck)
+            in_channels = last.out_channels
             self.add_module(f"layer{level + 1}", stage)
-            self.channels, self.strides = (*self.channels, inputs), (*self.strides, reach)
+            self.channels, self.strides = (*self.channels, in_channels), (*self.strides, total_stride)
         self._initialize()
 
-    def _add_stem(self, config: ResNetConfig, channels: int, width: int) -> None:
+    def _add_stem(self, config: ResNetConfig, channels: int, stem_channels: int) -> None:
         if config.stem == "7x7":
             self.conv1 = nn.Conv2d(channels, 64, 7, 2, 3, bias=False)
             self.bn1 = norm_layer(config.norm, 64)
             return
-        for number, (inputs, outputs) in enumerate(((channels, 64), (64, 64), (64, width)), start=1):
+        pairs = ((channels, 64), (64, 64), (64, stem_channels))
+        for number, (in_channels, out_channels) in enumerate(pairs, start=1):
             stride = 2 if number == 1 else 1
-            self.add_module(f"conv{number}", nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False))
-            self.add_module(f"bn{number}", norm_layer(config.norm, outputs))
+            conv = nn.Conv2d(in_channels, out_channels, 3, stride, 1, bias=False)
+            self.add_module(f"conv{number}", conv)
+            self.add_module(f"bn{number}", norm_layer(config.norm, out_channels))
 
     def _initialize(self) -> None:
         for module in self.modules():
@@ -102,100 +114,99 @@ class ResNet(Features):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, images: Float[Tensor, "images channels height width"]) -> list[Tensor]:
-        """Five maps, finest first."""
-        top = images
+        """Five feature maps, the finest first."""
+        x = images
         for number in (1, 2, 3):
             if hasattr(self, f"conv{number}"):
-                top = getattr(self, f"bn{number}")(getattr(self, f"conv{number}")(top))
-        maps = [top]
-        top = self.maxpool(top)
+                x = getattr(self, f"bn{number}")(getattr(self, f"conv{number}")(x))
+        maps = [x]
+        x = self.maxpool(x)
         for level in (1, 2, 3, 4):
-            top = getattr(self, f"layer{level}")(top)
-            maps.append(top)
+            x = getattr(self, f"layer{level}")(x)
+            maps.append(x)
         return maps
 
 
 def _stage(
     config: ResNetConfig,
     level: int,
-    inputs: int,
+    in_channels: int,
     count: int,
     *,
     stride: int = 1,
     dilations: tuple[int, int] = (1, 1),
 ) -> nn.Sequential:
-    """Blocks of one resolution; ``dilations``: before this stage and in it."""
+    """``count`` blocks; ``dilations``: of the stage before and of this one."""
     before, dilation = dilations
-    firsts = {
+    first_block = {
         "all": (dilation, dilation),
         "half_first": (before, dilation),
         "previous_first": (before, before),
     }
-    kind = BasicBlock if config.depth < 50 else Bottleneck
+    block_class = BasicBlock if config.depth < 50 else Bottleneck
     stage = nn.Sequential()
     for index in range(count):
-        pair = firsts[config.dilation] if index == 0 else (dilation, dilation)
-        grid = config.multi_grid[index % len(config.multi_grid)] if level == 3 else 1
-        block = kind(
-            config, inputs, 64 * 2**level, stride if index == 0 else 1, (pair[0] * grid, pair[1] * grid)
-        )
+        first, second = first_block[config.dilation] if index == 0 else (dilation, dilation)
+        factor = config.multi_grid[index % len(config.multi_grid)] if level == 3 else 1
+        pair = (first * factor, second * factor)
+        block = block_class(config, in_channels, 64 * 2**level, stride if index == 0 else 1, pair)
         stage.append(block)
-        inputs = block.outputs
+        in_channels = block.out_channels
     return stage
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions around a shortcut; ``dilations`` of the first and of the second."""
+    """A residual block of two 3x3 convolutions with ``dilations``."""
 
     def __init__(
-        self, config: ResNetConfig, inputs: int, width: int, stride: int, dilations: tuple[int, int]
+        self, config: ResNetConfig, in_channels: int, channels: int, stride: int, dilations: tuple[int, int]
     ) -> None:
         super().__init__()
         first, second = dilations
-        self.outputs = width
-        self.conv1 = nn.Conv2d(inputs, width, 3, stride, first, first, bias=False)
-        self.bn1 = norm_layer(config.norm, width)
-        self.conv2 = nn.Conv2d(width, width, 3, 1, second, second, bias=False)
-        self.bn2 = norm_layer(config.norm, width)
-        self.downsample = _shortcut(config, inputs, width, stride)
+        self.out_channels = channels
+        self.conv1 = nn.Conv2d(in_channels, channels, 3, stride, first, first, bias=False)
+        self.bn1 = norm_layer(config.norm, channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, 1, second, second, bias=False)
+        self.bn2 = norm_layer(config.norm, channels)
+        self.downsample = _shortcut(config, in_channels, channels, stride)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The activated sum of both ways."""
-        inner = self.conv2(self.bn1(self.conv1(x)))
-        total: Tensor = self.bn2(inner, self.downsample(x))
+        """The sum of convolutions and shortcut, activated."""
+        residual = self.conv2(self.bn1(self.conv1(x)))
+        total: Tensor = self.bn2(residual, self.downsample(x))
         return total
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3, 1x1 around a shortcut; the 3x3 has the first of ``dilations``."""
+    """A residual block of 1x1, 3x3 and 1x1 convolution; the 3x3 has the first of ``dilations``."""
 
     def __init__(
-        self, config: ResNetConfig, inputs: int, width: int, stride: int, dilations: tuple[int, int]
+        self, config: ResNetConfig, in_channels: int, channels: int, stride: int, dilations: tuple[int, int]
     ) -> None:
         super().__init__()
-        inner = width * config.group_width * config.groups // 64
-        self.outputs = width * 4
-        outer_stride, inner_stride = (stride, 1) if config.stride_on == "1x1" else (1, stride)
+        hidden = channels * config.width_per_group * config.groups // 64
+        self.out_channels = channels * 4
+        stride_1x1, stride_3x3 = (stride, 1) if config.stride_on == "1x1" else (1, stride)
         dilation = dilations[0]
-        self.conv1 = nn.Conv2d(inputs, inner, 1, outer_stride, bias=False)
-        self.bn1 = norm_layer(config.norm, inner)
+        self.conv1 = nn.Conv2d(in_channels, hidden, 1, stride_1x1, bias=False)
+        self.bn1 = norm_layer(config.norm, hidden)
         self.conv2 = nn.Conv2d(
-            inner, inner, 3, inner_stride, dilation, dilation, groups=config.groups, bias=False
+            hidden, hidden, 3, stride_3x3, dilation, dilation, groups=config.groups, bias=False
         )
-        self.bn2 = norm_layer(config.norm, inner)
-        self.conv3 = nn.Conv2d(inner, self.outputs, 1, bias=False)
-        self.bn3 = norm_layer(config.norm, self.outputs)
-        self.downsample = _shortcut(config, inputs, self.outputs, stride)
+        self.bn2 = norm_layer(config.norm, hidden)
+        self.conv3 = nn.Conv2d(hidden, self.out_channels, 1, bias=False)
+        self.bn3 = norm_layer(config.norm, self.out_channels)
+        self.downsample = _shortcut(config, in_channels, self.out_channels, stride)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The activated sum of both ways."""
-        inner = self.bn2(self.conv2(self.bn1(self.conv1(x))))
-        total: Tensor = self.bn3(self.conv3(inner), self.downsample(x))
+        """The sum of convolutions and shortcut, activated."""
+        hidden = self.bn2(self.conv2(self.bn1(self.conv1(x))))
+        total: Tensor = self.bn3(self.conv3(hidden), self.downsample(x))
         return total
 
 
-def _shortcut(config: ResNetConfig, inputs: int, outputs: int, stride: int) -> nn.Sequential:
-    if stride == 1 and inputs == outputs:
+def _shortcut(config: ResNetConfig, in_channels: int, out_channels: int, stride: int) -> nn.Sequential:
+    if stride == 1 and in_channels == out_channels:
         return nn.Sequential()
-    conv = nn.Conv2d(inputs, outputs, 1, stride, bias=False)
-    return nn.Sequential(conv, norm_layer(config.norm.then("identity"), outputs))
+    conv = nn.Conv2d(in_channels, out_channels, 1, stride, bias=False)
+    return nn.Sequential(conv, norm_layer(config.norm.then("identity"), out_channels))

@@ -1,4 +1,4 @@
-"""Enlarging the maps of ``CenterOutput``."""
+"""Upsampling of ``CenterOutput``."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from segwright.models.layers.resize import upsample
 def upsample_centers(
     output: CenterOutput, size: tuple[int, int], *, align_corners: bool = True
 ) -> CenterOutput:
-    """All maps at ``size`` (height, width), in float32 or better; offsets grow with the map, rows and columns each.
+    """The output at ``size`` (height, width), bilinear, at least in float32.
 
-    With ``align_corners`` a map grows by (H - 1) / (h - 1). S5 takes the whole part of that, by its heights, for both
-    directions: the same for sizes 32 k + 1, for which it was trained, and wrong for others.
+    Offsets are in pixels, so they are multiplied by the scale factors of rows and columns. With ``align_corners`` such
+    a factor is (H - 1) / (h - 1). panoptic-deeplab rounds the factor of the rows down and uses it for both directions:
+    the same for sizes 32 k + 1, for which it was trained, and wrong for others.
     """
 
-    def larger(scores: Tensor) -> Tensor:
-        return upsample(
-            scores.to(torch.promote_types(scores.dtype, torch.float32)), size, align_corners=align_corners
-        )
+    def resized(scores: Tensor) -> Tensor:
+        precise = scores.to(torch.promote_types(scores.dtype, torch.float32))
+        return upsample(precise, size, align_corners=align_corners)
 
-    small = output.offset.shape[2:]
-    grown = [
-        (large - 1) / (old - 1) if align_corners and old > 1 else large / old
-        for large, old in zip(size, small, strict=True)
+    old_size = output.offset.shape[2:]
+    factors = [
+        (new - 1) / (old - 1) if align_corners and old > 1 else new / old
+        for new, old in zip(size, old_size, strict=True)
     ]
-    offset = larger(output.offset)
-    if tuple(small) != tuple(size):
-        offset = offset * offset.new_tensor(grown).view(1, 2, 1, 1)
+    offset = resized(output.offset)
+    if tuple(old_size) != tuple(size):
+        offset = offset * offset.new_tensor(factors).view(1, 2, 1, 1)
     foreground = output.foreground
     return CenterOutput(
-        larger(output.semantic),
-        larger(output.center),
+        resized(output.semantic),
+        resized(output.center),
         offset,
-        None if foreground is None else larger(foreground),
+        None if foreground is None else resized(foreground),
     )

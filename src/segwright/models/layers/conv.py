@@ -1,4 +1,4 @@
-"""Convolutions with their norm and activation, and what stands between them and a class score."""
+"""Convolution with norm and activation, depthwise separable convolution, dropout, and the classifier head."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from segwright.models.layers.norm_layers import norm_layer
 
 
 def conv_norm(
-    inputs: int,
-    outputs: int,
-    kernel: int = 1,
+    in_channels: int,
+    out_channels: int,
+    kernel_size: int = 1,
     *,
     norm: Norm,
     stride: int = 1,
@@ -21,68 +21,71 @@ def conv_norm(
     groups: int = 1,
     bias: bool = False,
 ) -> nn.Sequential:
-    """Convolution (``0``) that keeps the size but for its stride, then norm and activation (``1``)."""
+    """Convolution (``0``), then norm and activation (``1``); padding keeps the size, divided by ``stride``."""
     conv: nn.Conv2d
-    if kernel == 3 and dilation > 1 and stride == groups == 1:
-        conv = AtrousConv2d(inputs, outputs, dilation, bias=bias)
+    if kernel_size == 3 and dilation > 1 and stride == groups == 1:
+        conv = AtrousConv2d(in_channels, out_channels, dilation, bias=bias)
     else:
-        padding = dilation * (kernel // 2)
-        conv = nn.Conv2d(inputs, outputs, kernel, stride, padding, dilation, groups=groups, bias=bias)
-    return nn.Sequential(conv, norm_layer(norm, outputs))
+        shape, padding = (in_channels, out_channels, kernel_size), dilation * (kernel_size // 2)
+        conv = nn.Conv2d(*shape, stride, padding, dilation, groups=groups, bias=bias)
+    return nn.Sequential(conv, norm_layer(norm, out_channels))
 
 
 def separable_conv(
-    inputs: int, outputs: int, kernel: int = 3, *, norm: Norm, dilation: int = 1
+    in_channels: int, out_channels: int, kernel_size: int = 3, *, norm: Norm, dilation: int = 1
 ) -> nn.Sequential:
     """Depthwise (``0``) then pointwise (``1``) convolution, each with norm and activation (Chollet 2017)."""
     return nn.Sequential(
-        conv_norm(inputs, inputs, kernel, norm=norm, dilation=dilation, groups=inputs),
-        conv_norm(inputs, outputs, norm=norm),
+        conv_norm(in_channels, in_channels, kernel_size, norm=norm, dilation=dilation, groups=in_channels),
+        conv_norm(in_channels, out_channels, norm=norm),
     )
 
 
-def dropout(rate: float, *, whole_maps: bool = True) -> nn.Module:
-    """Dropout of whole feature maps (S1, S2) or of single values (torchvision, S4, S5)."""
-    return nn.Dropout2d(rate) if whole_maps else nn.Dropout(rate)
+def dropout_layer(probability: float, *, spatial: bool = True) -> nn.Module:
+    """Spatial dropout (toolbox, CSAIL) or dropout of single values (torchvision, panoptic-deeplab)."""
+    return nn.Dropout2d(probability) if spatial else nn.Dropout(probability)
 
 
 class ClassifierHead(nn.Module):
-    """One convolution with norm, dropout, then a 1x1 convolution to class scores; all but the last may lack.
+    """A convolution with norm, dropout, and a 1x1 convolution to class logits.
 
-    It is FCN's head in torchvision, C1 in S2 and every ancestor's auxiliary head.
+    With ``hidden_channels`` 0 the first convolution is left out. This is the head of torchvision's FCN, CSAIL's C1 and
+    the auxiliary head of all projects whose files ``segwright.importers`` reads.
     """
 
     def __init__(
         self,
-        inputs: int,
-        hidden: int,
+        in_channels: int,
+        hidden_channels: int,
         classes: int,
         *,
         norm: Norm,
-        rate: float = 0.0,
-        whole_maps: bool = True,
+        dropout: float = 0.0,
+        spatial_dropout: bool = True,
         bias: bool = False,
-        kernel: int = 3,
+        kernel_size: int = 3,
     ) -> None:
         super().__init__()
-        self.hidden = conv_norm(inputs, hidden, kernel, norm=norm, bias=bias) if hidden else nn.Sequential()
-        self.dropout = dropout(rate, whole_maps=whole_maps)
-        self.classifier = nn.Conv2d(hidden or inputs, classes, 1)
+        self.hidden = nn.Sequential()
+        if hidden_channels:
+            self.hidden = conv_norm(in_channels, hidden_channels, kernel_size, norm=norm, bias=bias)
+        self.dropout = dropout_layer(dropout, spatial=spatial_dropout)
+        self.classifier = nn.Conv2d(hidden_channels or in_channels, classes, 1)
 
     def forward(self, x: Float[Tensor, "images c h w"]) -> Float[Tensor, "images classes h w"]:
-        """Scores at the size of ``x``."""
-        return self.score(self.hidden(x))
+        """Logits at the size of ``x``."""
+        return self.classify(self.hidden(x))
 
-    def score(self, hidden: Float[Tensor, "images c h w"]) -> Float[Tensor, "images classes h w"]:
-        """The scores of what the first convolution gave."""
-        scores: Tensor = self.classifier(self.dropout(hidden))
-        return scores
+    def classify(self, hidden: Float[Tensor, "images c h w"]) -> Float[Tensor, "images classes h w"]:
+        """Logits from the output of the first convolution."""
+        logits: Tensor = self.classifier(self.dropout(hidden))
+        return logits
 
 
 def initialize(head: nn.Module, *, std: float | None = None) -> None:
-    """He et al. 2015 for hidden convolutions as in S2; classifiers begin undecided, N(0, 0.01) as in S3.
+    """First weights: He et al. 2015 as in CSAIL, and N(0, 0.01) for classifiers as in Pytorch-Deeplab; biases 0.
 
-    With ``std`` all of them are N(0, std) instead: S5 has 0.001.
+    With ``std`` the weights of all convolutions are N(0, std) instead (panoptic-deeplab: 0.001).
     """
     for name, module in head.named_modules():
         if isinstance(module, nn.Conv2d):

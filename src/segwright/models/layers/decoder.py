@@ -1,4 +1,4 @@
-"""The decoder of DeepLabV3+ and Panoptic-DeepLab: an atrous pyramid, refined by finer maps of the backbone."""
+"""The decoder of DeepLabV3+ and Panoptic-DeepLab: ASPP, refined by finer feature maps of the backbone."""
 
 from __future__ import annotations
 
@@ -10,116 +10,119 @@ import torch
 from torch import Tensor, nn
 
 from segwright.errors import UserError
-from segwright.models.backbones.timm import Features
 from segwright.models.layers.aspp import ASPP, ASPPConfig
 from segwright.models.layers.conv import conv_norm, separable_conv
+from segwright.models.layers.features import Features
 from segwright.models.layers.norm_config import Norm
 from segwright.models.layers.resize import upsample
 
-RATES = {8: (12, 24, 36), 16: (6, 12, 18), 32: (3, 6, 9)}
-"""The rates of the atrous pyramid by the output stride of the backbone."""
+ATROUS_RATES = {8: (12, 24, 36), 16: (6, 12, 18), 32: (3, 6, 9)}
+"""The dilation rates of ASPP for each output stride of the backbone."""
 
 
 @dataclass(slots=True)
 class ConvStack:
-    """Equal convolutions in a row: one separable 5x5 (S5), or as far seeing two 3x3 (DeepLabV3+, Detectron2)."""
+    """``count`` convolutions in a row.
 
-    kernel: int = 5
+    panoptic-deeplab uses one separable 5x5; DeepLabV3+ and Detectron2 use two 3x3, whose receptive field is as large.
+    """
+
+    kernel_size: int = 5
     count: int = 1
     separable: bool = True
 
-    def build(self, widths: Sequence[int], norm: Norm) -> nn.Sequential:
-        """The convolutions between maps of ``widths`` channels."""
-        if self.kernel % 2 == 0 or self.count < 1:
+    def build(self, channels: Sequence[int], norm: Norm) -> nn.Sequential:
+        """The convolutions; ``channels``: of the input and of each output."""
+        if self.kernel_size % 2 == 0 or self.count < 1:
             raise UserError(
-                f"{self.count} convolutions of {self.kernel}x{self.kernel} in a row; expected one or more with an odd "
-                "kernel, which keeps the size"
+                f"ConvStack has {self.count} convolutions, {self.kernel_size}x{self.kernel_size}; expected count of 1 "
+                "or more and an odd kernel_size"
             )
         conv = separable_conv if self.separable else conv_norm
-        return nn.Sequential(
-            *(conv(inputs, outputs, self.kernel, norm=norm) for inputs, outputs in pairwise(widths))
-        )
+        return nn.Sequential(*(conv(*pair, self.kernel_size, norm=norm) for pair in pairwise(channels)))
 
 
 @dataclass(slots=True)
 class DecoderBranch:
-    """One decoder and the scores made of it.
+    """One decoder and the hidden convolutions of its heads.
 
-    ``projected``: channels of the finer maps after a 1x1 convolution, the coarsest of them first; ``width``: of the
-    maps that they are fused with; ``hidden``: of the last map before each score, 0 for none of its own.
+    ``skip_channels``: of the finer feature maps after a 1x1 convolution, the coarsest first. ``channels``: of the
+    decoder's feature maps, which are fused with these. ``hidden_channels``: of the last feature map before a
+    prediction; 0: the prediction is a 1x1 convolution of the decoder's output.
     """
 
-    atrous: ASPPConfig = field(default_factory=lambda: ASPPConfig(RATES[16], pooled="bare"))
-    projected: tuple[int, ...] = (64, 32)
-    width: int = 256
-    hidden: int = 256
+    aspp: ASPPConfig = field(default_factory=lambda: ASPPConfig(ATROUS_RATES[16], pooled="bare"))
+    skip_channels: tuple[int, ...] = (64, 32)
+    channels: int = 256
+    hidden_channels: int = 256
 
 
 class AtrousDecoder(nn.Module):
-    """From the backbone's maps to one of ``branch.width`` channels in the size of the finest of ``strides``.
+    """From the backbone's feature maps to one of ``branch.channels``, at the last of ``skip_strides``.
 
-    ``strides`` of the finer maps, the coarsest first. ``finer_first``: the order in which maps are concatenated.
+    ``skip_strides``: of the finer feature maps, the coarsest first. ``skip_first``: the order of concatenation.
     """
 
     def __init__(
         self,
         branch: DecoderBranch,
         backbone: Features,
-        strides: Sequence[int],
+        skip_strides: Sequence[int],
         norm: Norm,
         *,
         convs: ConvStack | None = None,
         align_corners: bool = True,
-        finer_first: bool = False,
+        skip_first: bool = False,
     ) -> None:
         super().__init__()
-        self.levels = levels_of(backbone, strides)
-        if len(branch.projected) != len(self.levels):
+        self.levels = skip_levels(backbone, skip_strides)
+        if len(branch.skip_channels) != len(self.levels):
             raise UserError(
-                f"the decoder has {len(branch.projected)} projected widths ({_listed(branch.projected)}) for maps at "
-                f"strides {_listed(strides)}; expected one width a map"
+                f"skip_channels has {len(branch.skip_channels)} entries ({_listed(branch.skip_channels)}) for feature "
+                f"maps at strides {_listed(skip_strides)}; expected one per stride"
             )
-        self.align_corners, self.finer_first = align_corners, finer_first
+        self.align_corners, self.skip_first = align_corners, skip_first
         convs = convs or ConvStack()
-        self.aspp = ASPP(branch.atrous, backbone.channels[-1], norm, align_corners=align_corners)
+        self.aspp = ASPP(branch.aspp, backbone.channels[-1], norm, align_corners=align_corners)
         self.project, self.fuse = nn.ModuleList(), nn.ModuleList()
-        before = branch.atrous.projected
-        for level, width in zip(self.levels, branch.projected, strict=True):
-            self.project.append(conv_norm(backbone.channels[level], width, norm=norm))
-            self.fuse.append(convs.build([before + width, *[branch.width] * convs.count], norm))
-            before = branch.width
+        channels = branch.aspp.out_channels
+        for level, skip_channels in zip(self.levels, branch.skip_channels, strict=True):
+            self.project.append(conv_norm(backbone.channels[level], skip_channels, norm=norm))
+            self.fuse.append(convs.build([channels + skip_channels, *[branch.channels] * convs.count], norm))
+            channels = branch.channels
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
-        """[N, width, H / stride, W / stride]."""
+        """[N, channels, H / stride, W / stride], stride the last of ``skip_strides``."""
         x: Tensor = self.aspp(maps[-1])
         for level, project, fuse in zip(self.levels, self.project, self.fuse, strict=True):
-            finer = project(maps[level])
-            x = upsample(x, finer.shape[2:], align_corners=self.align_corners)
-            x = fuse(torch.cat([finer, x] if self.finer_first else [x, finer], 1))
+            skip = project(maps[level])
+            x = upsample(x, skip.shape[2:], align_corners=self.align_corners)
+            x = fuse(torch.cat([skip, x] if self.skip_first else [x, skip], 1))
         return x
 
 
-def levels_of(backbone: Features, strides: Sequence[int]) -> tuple[int, ...]:
-    """The places of a backbone's first maps at ``strides``; ``UserError`` where it has none or they do not descend.
+def skip_levels(backbone: Features, skip_strides: Sequence[int]) -> tuple[int, ...]:
+    """The indices of a backbone's first feature maps at ``skip_strides``.
 
-    The deepest map is none of them: it goes to the pyramid.
+    The deepest feature map is not among them: it goes to ASPP. ``UserError`` for a stride that the backbone does not
+    have, and for strides that do not descend.
     """
-    if not strides or list(strides) != sorted(set(strides), reverse=True):
+    if not skip_strides or list(skip_strides) != sorted(set(skip_strides), reverse=True):
         raise UserError(
-            f"the decoder is refined by maps at strides {_listed(strides) or 'none'}; expected one or more, the "
-            "coarsest first, such as 8, 4"
+            f"skip_strides is {_listed(skip_strides) or 'empty'}; expected one or more strides, the coarsest first, "
+            "such as 8, 4"
         )
-    found = backbone.strides[:-1]
-    if any(stride not in found for stride in strides):
+    available = backbone.strides[:-1]
+    if any(stride not in available for stride in skip_strides):
         raise UserError(
-            f"the decoder wants finer maps at strides {_listed(strides)}; this backbone has maps at "
-            f"{_listed(backbone.strides)}, the last for the pyramid; choose among the others or another output stride"
+            f"skip_strides is {_listed(skip_strides)}; this backbone has feature maps at {_listed(backbone.strides)}, "
+            "of which the last goes to ASPP; choose among the others, or another output_stride of the backbone"
         )
-    return tuple(found.index(stride) for stride in strides)
+    return tuple(available.index(stride) for stride in skip_strides)
 
 
 def strides_to_4(count: int) -> tuple[int, ...]:
-    """The strides of ``count`` maps, each half of the one before, the last at 4."""
+    """``count`` strides, each half of the one before, the last 4."""
     return tuple(4 * 2**level for level in reversed(range(count)))
 
 

@@ -1,4 +1,4 @@
-"""What a norm is, its activation, and its statistics over all processes."""
+"""The config of a norm and its activation; batch statistics over all processes."""
 
 from __future__ import annotations
 
@@ -10,23 +10,28 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.nn import functional as F
 
-Kind = Literal["batch", "inplace", "instance", "group", "evonorm_s0", "evonorm_b0", "s2_syncbn", "none"]
+NormKind = Literal[
+    "batch", "inplace", "instance", "group", "evonorm_s0", "evonorm_b0", "csail_syncbn", "none"
+]
 Activation = Literal["identity", "relu", "relu6", "leaky_relu", "silu", "gelu"]
 
 
 @dataclass(frozen=True, slots=True)
 class Norm:
-    """Which norm, and the activation that follows it; ``norm_layer`` builds it.
+    """A norm and the activation that follows it; ``norm_layer`` builds the module.
 
-    ``batch`` (S2 to S5), over all processes after ``make_global``; ``inplace``: S1's scale |w| + eps and
-    recomputation instead of memory; ``instance`` without parameters and ``group`` (S4); ``evonorm_s0`` and
-    ``evonorm_b0`` (Liu et al. 2020, S4), which are activations themselves, so that ``activation`` is not
-    applied; ``s2_syncbn``: S2's clamp and debiased averages; ``none``: the activation alone. ``eps`` and
-    ``momentum`` (the weight of the new batch) are the kind's own if None; ``slope`` is that of leaky_relu;
-    ``groups`` is lowered to a divisor of the channels.
+    - ``batch``: batch norm; synchronized over all processes after ``synchronize_norms``.
+    - ``inplace``: batch norm with scale |w| + eps and less memory for the backward pass (the toolbox's InPlaceABN).
+    - ``instance`` (without parameters) and ``group``: instance and group norm.
+    - ``evonorm_s0``, ``evonorm_b0``: EvoNorm; it contains the activation, so ``activation`` is not applied.
+    - ``csail_syncbn``: CSAIL's synchronized batch norm, with a lower bound for the variance and debiased averages.
+    - ``none``: the activation alone.
+
+    ``eps`` and ``momentum`` (the weight of the new batch) None: the default of the kind. ``slope``: of leaky_relu.
+    ``groups``: of group norm and EvoNorm-S0; where it does not divide the channels, their greatest common divisor.
     """
 
-    kind: Kind = "batch"
+    kind: NormKind = "batch"
     activation: Activation = "relu"
     eps: float | None = None
     momentum: float | None = None
@@ -39,7 +44,7 @@ class Norm:
 
 
 def activate(x: Tensor, norm: Norm, residual: Tensor | None = None, *, inplace: bool = True) -> Tensor:
-    """The activation of ``norm`` on ``x`` (+ ``residual``), ``inplace`` where autograd allows it."""
+    """The activation of ``norm`` on ``x`` (+ ``residual``); ``inplace``: may write into ``x``."""
     if residual is not None:
         x, inplace = x + residual, True
     if norm.activation == "relu":
@@ -54,7 +59,7 @@ def activate(x: Tensor, norm: Norm, residual: Tensor | None = None, *, inplace: 
 
 
 class _SumOverProcesses(torch.autograd.Function):
-    """The sum over processes; the gradient of a sum is the sum of the gradients."""
+    """The sum over processes; its gradient is the sum of the gradients of all processes."""
 
     @staticmethod
     def forward(ctx: Any, values: Tensor) -> Tensor:
@@ -69,34 +74,34 @@ class _SumOverProcesses(torch.autograd.Function):
         return total
 
 
-def several() -> bool:
-    """Whether more than one process takes part."""
+def is_distributed() -> bool:
+    """Whether training runs in more than one process."""
     return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
 
 
 def sum_over_processes(values: Tensor) -> Tensor:
-    """The sum over processes, differentiable; alone the values themselves."""
-    return _SumOverProcesses.apply(values) if several() else values
+    """The sum over processes, differentiable; with one process the values themselves."""
+    return _SumOverProcesses.apply(values) if is_distributed() else values
 
 
-def moments(values: Tensor, *, across: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean [C], biased variance [C] and count [] a channel of float maps [N, C, H, W].
+def moments(values: Tensor, *, synchronized: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean [C], biased variance [C] and number of values [] per channel of float feature maps [N, C, H, W].
 
-    Over all processes if ``across``; differentiable.
+    ``synchronized``: over all processes. Differentiable.
     """
-    total = sum_over_processes if across else _alone
+    total = sum_over_processes if synchronized else _identity
     count = values.new_full((1,), values.numel() / values.shape[1])
-    # The mean first: sum of squares minus squared mean would lose what float32 has left.
+    # First the mean, then squared deviations: mean square minus squared mean would cancel most digits of float32.
     sums = total(torch.cat([values.sum((0, 2, 3)), count]))
     mean, counted = sums[:-1] / sums[-1], sums[-1].detach()
     variance = total((values - mean.view(1, -1, 1, 1)).square().sum((0, 2, 3))) / counted
     return mean, variance, counted
 
 
-def one_value(x: Tensor, *, across: bool) -> bool:
-    """Whether a channel of ``x`` has one value only, so that it has no statistics of its own."""
-    return x.numel() == x.shape[1] and not (across and several())
+def single_value(x: Tensor, *, synchronized: bool) -> bool:
+    """Whether each channel of ``x`` has a single value, of which there is no variance."""
+    return x.numel() == x.shape[1] and not (synchronized and is_distributed())
 
 
-def _alone(values: Tensor) -> Tensor:
+def _identity(values: Tensor) -> Tensor:
     return values

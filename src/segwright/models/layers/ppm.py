@@ -1,4 +1,4 @@
-"""Pyramid pooling (Zhao et al. 2017): the picture as a whole, in halves, thirds and sixths, beside every pixel."""
+"""The pyramid pooling module (Zhao et al. 2017): global context at several pool sizes, concatenated to the features."""
 
 from __future__ import annotations
 
@@ -13,35 +13,37 @@ from segwright.models.layers.resize import upsample
 
 
 class PyramidPooling(nn.Module):
-    """[N, C, H, W] -> it and its pooled selves [N, width, grid, grid], for one layer to see together.
+    """[N, in_channels, H, W] -> a list of ``x`` and one pooled feature map [N, channels, size, size] per pool size.
 
-    ``channels`` of all of them. ``align_corners``: S1 True, S2 False. ``pools_first`` in the concatenation: S1; S2
-    puts the features first. ``resize_first``: S2's UPerNet enlarges the pooled maps before their convolution.
+    The attribute ``channels`` is the sum of their channels. ``pooled_first``: the order of the list; True in the
+    toolbox, False in CSAIL. ``resize_before_conv``: upsample the pooled feature maps to the size of ``x`` before their
+    convolution, as CSAIL's UPerNet does; ``align_corners`` applies to that.
     """
 
     def __init__(
         self,
-        inputs: int,
-        width: int,
-        grids: Sequence[int],
+        in_channels: int,
+        channels: int,
+        pool_sizes: Sequence[int],
         *,
         norm: Norm,
         align_corners: bool = False,
-        pools_first: bool = False,
-        resize_first: bool = False,
+        pooled_first: bool = False,
+        resize_before_conv: bool = False,
     ) -> None:
         super().__init__()
-        self.align_corners, self.pools_first, self.resize_first = align_corners, pools_first, resize_first
-        self.pools = nn.ModuleList(nn.AdaptiveAvgPool2d(grid) for grid in grids)
-        self.stages = nn.ModuleList(conv_norm(inputs, width, norm=norm) for _ in grids)
-        self.channels = inputs + width * len(grids)
+        self.align_corners, self.pooled_first = align_corners, pooled_first
+        self.resize_before_conv = resize_before_conv
+        self.pools = nn.ModuleList(nn.AdaptiveAvgPool2d(size) for size in pool_sizes)
+        self.stages = nn.ModuleList(conv_norm(in_channels, channels, norm=norm) for _ in pool_sizes)
+        self.channels = in_channels + channels * len(pool_sizes)
 
     def forward(self, x: Float[Tensor, "images c h w"]) -> list[Tensor]:
-        """The maps in the order in which they are concatenated."""
-        pooled = []
+        """The feature maps in the order of concatenation."""
+        maps = []
         for pool, stage in zip(self.pools, self.stages, strict=True):
-            each = pool(x)
-            if self.resize_first:
-                each = upsample(each, x.shape[2:], align_corners=self.align_corners)
-            pooled.append(stage(each))
-        return [*pooled, x] if self.pools_first else [x, *pooled]
+            pooled = pool(x)
+            if self.resize_before_conv:
+                pooled = upsample(pooled, x.shape[2:], align_corners=self.align_corners)
+            maps.append(stage(pooled))
+        return [*maps, x] if self.pooled_first else [x, *maps]

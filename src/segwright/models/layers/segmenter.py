@@ -1,69 +1,70 @@
-"""What nearly every network is: a backbone, a head on its maps, and auxiliary heads while it trains."""
+"""The structure of most networks: a backbone, a head on its feature maps, and auxiliary heads for training."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from segwright.contracts import InputContract, Model, PixelOutput
 from segwright.labels import LabelSpace
-from segwright.models.backbones.timm import Features
 from segwright.models.layers.conv import ClassifierHead, initialize
+from segwright.models.layers.features import Features
 from segwright.models.layers.norm_config import Norm
 
 
 @dataclass(slots=True)
 class AuxiliaryHeadConfig:
-    """An auxiliary head (deep supervision, Zhao et al. 2017) on one of the backbone's maps.
+    """An auxiliary head (deep supervision, Zhao et al. 2017) on one of the backbone's feature maps.
 
-    ``hidden`` channels: a share of the map's, 1/2 in S1 and S2, 1/4 in torchvision. ``when`` it is computed:
-    always costs time in prediction and is there for comparisons.
+    ``level``: the index of the feature map; -1 is the deepest. ``hidden_ratio``: channels of the hidden convolution
+    as a fraction of the feature map's; 1/2 in the toolbox and CSAIL, 1/4 in torchvision. ``bias`` of this
+    convolution: True in the toolbox. ``in_evaluation``: compute the head in evaluation as well, which takes time; for
+    comparisons.
     """
 
-    level: int = -2  # which map; the last is the deepest
-    hidden: float = 0.5
-    bias: bool = False  # S1: its hidden convolution has one
+    level: int = -2
+    hidden_ratio: float = 0.5
+    bias: bool = False
     dropout: float = 0.1
-    whole_maps: bool = True
+    spatial_dropout: bool = True
     norm: Norm = field(default_factory=Norm)
-    when: Literal["training", "always"] = "training"
+    in_evaluation: bool = False
 
 
 class AuxiliaryHeads(nn.ModuleList):
-    """The heads that ``configs`` describe, over maps of ``channels``."""
+    """The heads that ``configs`` describe, on feature maps with ``channels``."""
 
     def __init__(self, configs: Sequence[AuxiliaryHeadConfig], channels: Sequence[int], classes: int) -> None:
         super().__init__()
         self.configs = tuple(configs)
         for config in configs:
-            inputs = channels[config.level]
+            in_channels = channels[config.level]
             self.append(
                 ClassifierHead(
-                    inputs,
-                    int(inputs * config.hidden),
+                    in_channels,
+                    int(in_channels * config.hidden_ratio),
                     classes,
                     norm=config.norm,
-                    rate=config.dropout,
-                    whole_maps=config.whole_maps,
+                    dropout=config.dropout,
+                    spatial_dropout=config.spatial_dropout,
                     bias=config.bias,
                 )
             )
 
     def forward(self, maps: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Scores of the heads that are due, each at the size of its map."""
+        """Logits of each head at the size of its feature map; in evaluation of those with ``in_evaluation``."""
         return tuple(
             head(maps[config.level])
             for config, head in zip(self.configs, self, strict=True)
-            if self.training or config.when == "always"
+            if self.training or config.in_evaluation
         )
 
 
 class Segmenter(Model):
-    """``head`` turns the list of the backbone's maps into scores at their stride."""
+    """A backbone and a ``head``, which turns the list of the backbone's feature maps into logits."""
 
     def __init__(
         self,
@@ -82,6 +83,6 @@ class Segmenter(Model):
         initialize(self.auxiliary)
 
     def forward(self, images: Float[Tensor, "images channels height width"]) -> PixelOutput:
-        """Scores of normalized images."""
+        """Logits for normalized images, at the stride of the head."""
         maps = self.backbone(images)
         return PixelOutput(self.head(maps), self.auxiliary(maps))

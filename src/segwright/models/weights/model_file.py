@@ -15,7 +15,8 @@ from segwright.contracts import Decoder, InputContract, Model, ModelConfig
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
 
-FORMAT = "segwright-1"
+FORMAT, VERSION = "segwright", 2
+"""Written into every file; a version that this one cannot read is refused by name."""
 
 
 def write_model(
@@ -29,6 +30,7 @@ def write_model(
 
     about = {
         "format": FORMAT,
+        "version": str(VERSION),
         "name": name,
         "model": to_yaml(_without_weights(config)),
         "decoder": "" if decoder is None else to_yaml(decoder),
@@ -42,8 +44,7 @@ def write_model(
 def read_model(path: Path, device: torch.device | str = "cpu", *, code: Any = None) -> Model:
     """The model in evaluation mode, with its ``labels``, ``input`` and ``decoder``."""
     tensors, about = read_file(path)
-    if about.get("format") != FORMAT:
-        raise UserError(f"{path}: not a segwright model (format {about.get('format')}); convert it first")
+    _check_format(path, about)
     config = from_yaml(about["model"], where=f"{path}, model", code=code)
     labels = LabelSpace.from_json(json.loads(about["labels"]))
     input = InputContract(**{k: _tuple(v) for k, v in json.loads(about["input"]).items()})
@@ -52,6 +53,20 @@ def read_model(path: Path, device: torch.device | str = "cpu", *, code: Any = No
     decoder = about.get("decoder")
     model.decoder = from_yaml(decoder, where=f"{path}, decoder", code=code) if decoder else None
     return model.to(device).eval()
+
+
+def _check_format(path: Path, metadata: dict[str, str]) -> None:
+    found, version = metadata.get("format", ""), metadata.get("version", "1")
+    if not found.startswith(FORMAT):
+        raise UserError(
+            f"{path}: not a segwright model (format {found or None}); convert it with 'segwright convert'"
+        )
+    if version != str(VERSION):
+        newer = version.isdigit() and int(version) > VERSION
+        remedy = "update segwright" if newer else "train or convert it again with this version"
+        raise UserError(
+            f"{path}: model file of version {version}; this segwright reads version {VERSION}; {remedy}"
+        )
 
 
 def read_file(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -2,25 +2,34 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from tests import small
 from torch import nn
 
-from segwright.contracts import InputContract
+from segwright.contracts import InputContract, Model
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
 from segwright.models.layers.norm_config import Norm
 from segwright.models.layers.norm_layers import norm_layer
-from segwright.recipe import Optim
 from segwright.training.ema import ExponentialMovingAverage
-from segwright.training.muon import Muon, orthogonal
-from segwright.training.optim import freeze, optimizers, parameter_groups, set_rate
+from segwright.training.muon import MuonOptimizer, orthogonalize
+from segwright.recipe import OptimizerConfig
+from segwright.training.optimizers import SGD, Adam, AdamW, Muon, OptimizerSettings
+from segwright.training.parameter_groups import (
+    build_optimizers,
+    freeze,
+    parameter_groups,
+    set_learning_rate,
+)
 from segwright.training.processes import Processes
 from segwright.training.schedule import Cosine, MultiStep, OneCycle, Poly
 from segwright.training.state import start
+from segwright.training.train import train
 
 
 class Net(nn.Module):
@@ -46,23 +55,23 @@ def test_warm_up_rises_linearly_to_the_schedule(kind: type) -> None:
 
 
 def test_head_gets_its_factor_and_norms_and_biases_no_decay() -> None:
-    groups = parameter_groups(Net().named_parameters(), Optim(lr=0.1, weight_decay=0.5, head_lr_factor=10))
+    groups = parameter_groups(Net(), AdamW(lr=0.1, weight_decay=0.5, head_lr_factor=10))
     found = {
-        (group["peak"], group["weight_decay"], sum(p.numel() for p in group["params"])) for group in groups
+        (group["peak"], group["weight_decay"], sum(p.numel() for _, p in group["params"])) for group in groups
     }
     assert found == {(0.1, 0.0, 12), (0.1, 0.5, 108), (1.0, 0.0, 2), (1.0, 0.5, 8)}
 
 
 def test_the_rate_is_the_peak_times_the_factor() -> None:
-    made = optimizers(Net(), Optim("sgd", lr=0.1, head_lr_factor=10))
-    set_rate(made, 0.5)
+    made = build_optimizers(Net(), SGD(lr=0.1, head_lr_factor=10))
+    set_learning_rate(made, 0.5)
     assert {group["lr"] for group in made[0].param_groups} == {0.05, 0.5}
 
 
 def test_newton_schulz_makes_singular_values_about_one() -> None:
     torch.manual_seed(0)
     for shape in ((16, 90), (90, 16)):
-        values = torch.linalg.svdvals(orthogonal(torch.randn(shape)))
+        values = torch.linalg.svdvals(orthogonalize(torch.randn(shape)))
         assert values.min() > 0.6
         assert values.max() < 1.3
 
@@ -70,7 +79,7 @@ def test_newton_schulz_makes_singular_values_about_one() -> None:
 def test_muon_decreases_a_quadratic() -> None:
     torch.manual_seed(0)
     weight, goal = nn.Parameter(torch.zeros(8, 4, 3, 3)), torch.randn(8, 4, 3, 3)
-    optimizer = Muon([weight], lr=0.05)
+    optimizer = MuonOptimizer([weight], lr=0.05)
     for _ in range(100):
         optimizer.zero_grad()
         loss = (weight - goal).square().mean()
@@ -81,7 +90,7 @@ def test_muon_decreases_a_quadratic() -> None:
 
 def test_muon_takes_hidden_weights_and_adamw_the_rest() -> None:
     model = small.recipe().model.build(small.LABELS, InputContract())
-    hidden, rest = optimizers(model, Optim("muon"))
+    hidden, rest = build_optimizers(model, Muon())
     counted = [sum(len(g["params"]) for g in made.param_groups) for made in (hidden, rest)]
     assert sum(counted) == len(list(model.parameters()))
     inside = {id(p) for group in hidden.param_groups for p in group["params"]}
@@ -93,7 +102,7 @@ def test_muon_takes_hidden_weights_and_adamw_the_rest() -> None:
 def test_muon_refuses_a_model_that_does_not_say_which_layers_are_last() -> None:
     model = nn.Sequential(OrderedDict(stem=nn.Conv2d(3, 8, 3), classifier=nn.Conv2d(8, 4, 1)))
     with pytest.raises(UserError, match="found stem, classifier"):
-        optimizers(model, Optim("muon"))
+        build_optimizers(model, Muon())
 
 
 def test_the_average_follows_weights_by_its_decay_and_copies_counters() -> None:
@@ -144,13 +153,13 @@ def test_backbone_biases_and_norms_have_rates_and_decays_of_their_own() -> None:
     net = nn.ModuleDict(
         {"backbone": nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)), "head": nn.Conv2d(4, 2, 1)}
     )
-    optim = Optim(
-        "sgd", lr=1.0, weight_decay=0.5, backbone_lr_factor=0.1, head_lr_factor=10,
+    optim = SGD(
+        lr=1.0, weight_decay=0.5, backbone_lr_factor=0.1, head_lr_factor=10,
         bias_lr_factor=2.0, norm_decay=0.25, bias_decay=0.125,
     )  # fmt: skip
     found = {
         (round(group["peak"], 9), group["weight_decay"], sum(p.numel() for p in group["params"]))
-        for group in optimizers(net, optim)[0].param_groups
+        for group in build_optimizers(net, optim)[0].param_groups
     }
     assert found == {(0.1, 0.5, 108), (0.2, 0.125, 4), (0.1, 0.25, 8), (10.0, 0.5, 8), (20.0, 0.125, 2)}
 
@@ -158,34 +167,87 @@ def test_backbone_biases_and_norms_have_rates_and_decays_of_their_own() -> None:
 def test_parameters_of_norms_are_no_weights_whatever_their_shape() -> None:
     backbone = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3))
     net = nn.ModuleDict({"backbone": backbone, "head": norm_layer(Norm("evonorm_s0"), 8)})
-    for name in ("adamw", "muon"):
-        made = optimizers(net, Optim(name, weight_decay=0.5))  # type: ignore[arg-type]
+    for config in (AdamW(weight_decay=0.5), Muon(weight_decay=0.5)):
+        made = build_optimizers(net, config)
         assert isinstance(made[-1], torch.optim.AdamW)
         (group,) = [g for g in made[-1].param_groups if any(p is net["head"].gamma for p in g["params"])]
         assert group["weight_decay"] == 0
 
 
+@dataclass(slots=True)
+class RMSprop(OptimizerSettings):
+    """An optimizer of a user's own file."""
+
+    alpha: float = 0.9
+
+    def build(self, groups: list[dict[str, Any]]) -> list[torch.optim.Optimizer]:
+        return [torch.optim.RMSprop(groups, lr=self.lr, alpha=self.alpha)]
+
+
+def test_an_optimizer_of_ones_own_is_one_dataclass(tmp_path: Path) -> None:
+    recipe = small.recipe()
+    recipe.optim = RMSprop(lr=1e-3, head_lr_factor=2.0)
+    assert isinstance(recipe.optim, OptimizerConfig)
+    made = build_optimizers(Net(), recipe.optim)
+    assert [type(optimizer) for optimizer in made] == [torch.optim.RMSprop]
+    assert {(group["peak"], group["alpha"]) for group in made[0].param_groups} == {(1e-3, 0.9), (2e-3, 0.9)}
+    assert train(recipe, None, tmp_path, device="cpu")["finished"]
+
+
+def test_an_optimizer_with_groups_of_its_own_follows_the_schedule() -> None:
+    class Plain(RMSprop):
+        def build(self, groups: list[dict[str, Any]]) -> list[torch.optim.Optimizer]:
+            parameters = [parameter for group in groups for _, parameter in group["params"]]
+            return [torch.optim.RMSprop(parameters, lr=self.lr)]
+
+    made = build_optimizers(Net(), Plain(lr=0.5))
+    set_learning_rate(made, 0.1)
+    assert [group["lr"] for group in made[0].param_groups] == pytest.approx([0.05])
+
+
+@pytest.mark.parametrize("kind", [SGD, Adam, AdamW, Muon])
+def test_settings_that_do_not_apply_do_not_exist(kind: type) -> None:
+    settings = {f.name for f in fields(kind)} - {f.name for f in fields(OptimizerSettings)}
+    assert settings == {
+        SGD: {"momentum", "nesterov"}, Adam: {"betas"}, AdamW: {"betas"}, Muon: {"momentum", "betas"}
+    }[kind]  # fmt: skip
+
+
+def test_groups_tell_hidden_weights_from_the_first_layer_and_the_head() -> None:
+    net = nn.ModuleDict({"backbone": nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3)), "head": nn.Conv2d(4, 2, 1)})
+    groups = parameter_groups(net, AdamW())
+    hidden = {name for group in groups if group["hidden"] for name, _ in group["params"]}
+    assert hidden == {"backbone.1.weight"}
+    assert {group["hidden"] for group in parameter_groups(net["backbone"], AdamW())} == {None}
+
+
 def test_frozen_parts_do_not_move() -> None:
-    net = freeze(Net(), Optim(frozen=("backbone.0", "head.bias")))
+    net = freeze(Net(), AdamW(frozen=("backbone.0", "head.bias")))
     moving = {name for name, parameter in net.named_parameters() if parameter.requires_grad}
     assert moving == {"backbone.1.weight", "backbone.1.bias", "head.weight"}
-    trained = {id(p) for group in optimizers(net, Optim())[0].param_groups for p in group["params"]}
+    trained = {id(p) for group in build_optimizers(net, AdamW())[0].param_groups for p in group["params"]}
     assert len(trained) == 3
     with pytest.raises(UserError, match="no parameter begins with 'bakbone'; the parts are backbone, head"):
-        freeze(Net(), Optim(frozen=("bakbone",)))
+        freeze(Net(), AdamW(frozen=("bakbone",)))
 
 
 def test_norms_freeze_by_two_switches() -> None:
-    net = freeze(Net(), Optim(freeze_norm_affine=True, freeze_norm_statistics=True)).train()
+    net = freeze(Net(), AdamW(freeze_norm_affine=True, freeze_norm_statistics=True)).train()
     net.backbone(torch.randn(2, 3, 5, 5)).sum().backward()
     assert not net.backbone[1].weight.requires_grad
     assert int(net.backbone[1].num_batches_tracked) == 0
 
 
+class Layers(Model):
+    def __init__(self, labels: LabelSpace, input: InputContract) -> None:
+        super().__init__(labels, input)
+        self.layers = nn.Sequential(nn.Conv2d(3, 8, 1), norm_layer(Norm("inplace"), 8))
+
+
 @dataclass(slots=True)
 class Activated:
-    def build(self, labels: LabelSpace, input: InputContract) -> nn.Module:
-        return nn.Sequential(nn.Conv2d(3, 8, 1), norm_layer(Norm("inplace"), 8))
+    def build(self, labels: LabelSpace, input: InputContract) -> Layers:
+        return Layers(labels, input)
 
 
 def test_a_training_with_an_in_place_norm_spares_memory_by_itself() -> None:

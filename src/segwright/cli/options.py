@@ -1,0 +1,99 @@
+"""Options that several verbs share: how they are declared, and what they stand for.
+
+``add_*`` declares options on the parser of a verb. The other functions turn parsed options into objects.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from segwright.labels import LabelSpace
+
+Verb = Callable[[argparse.Namespace], int]
+"""Runs a verb with its parsed options and returns the exit code."""
+
+
+def add_verb(verbs: Any, name: str, run: Verb, text: str, example: str) -> argparse.ArgumentParser:
+    """The parser of a new verb; ``text`` is its help and ``example`` the command at the end of it."""
+    parser: argparse.ArgumentParser = verbs.add_parser(
+        name, help=text, description=text, epilog=f"example: {example}"
+    )
+    parser.set_defaults(verb=run)
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    return parser
+
+
+def add_verb_group(verbs: Any, name: str, text: str) -> Any:
+    """A verb that consists of verbs, such as ``segwright data``; ``add_verb`` fills it."""
+    return verbs.add_parser(name, help=text).add_subparsers(required=True, metavar="VERB")
+
+
+def add_code(parser: argparse.ArgumentParser) -> None:
+    """``--code``, for verbs that build objects from a recipe or a model file."""
+    text = "Python file with your own classes, which recipes and model files may then name"
+    parser.add_argument("--code", type=Path, metavar="FILE.py", help=text)
+
+
+def add_set(parser: argparse.ArgumentParser, what: str = "recipe") -> None:
+    """``--set``, which changes fields of what the verb works on."""
+    parser.add_argument(
+        "--set", nargs="+", action="extend", default=[], metavar="a.b=c", help=f"change fields of the {what}"
+    )
+
+
+def add_data_root(parser: argparse.ArgumentParser, default: str | None = None) -> None:
+    """``--data``, the folder of the dataset; ``default`` says which folder is used without it."""
+    text = "dataset root folder" + (f" (default: {default})" if default else "")
+    parser.add_argument("--data", type=Path, metavar="ROOT", help=text)
+
+
+def add_labels(parser: argparse.ArgumentParser, default: str | None = None) -> None:
+    """``--labels``, required unless ``default`` says what its absence means."""
+    text = "class names: a dataset name or a label map file" + (f" (default: {default})" if default else "")
+    parser.add_argument("--labels", required=default is None, metavar="NAME|FILE.yaml", help=text)
+
+
+def add_json(parser: argparse.ArgumentParser, what: str = "all scores") -> None:
+    """``--json``, a file for the numbers that the verb prints."""
+    parser.add_argument("--json", type=Path, metavar="FILE", help=f"write {what} to this file")
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """``--device``."""
+    parser.add_argument("--device", help="cpu, cuda or cuda:N (default: a GPU if there is one)")
+
+
+def add_inference(parser: argparse.ArgumentParser) -> None:
+    """``--scales``, ``--flip`` and ``--fuse``: test-time augmentation."""
+    text = "multi-scale inference: scale factors (default: 1)"
+    parser.add_argument("--scales", type=float, nargs="+", default=[1.0], metavar="S", help=text)
+    text = "average with the horizontally flipped image (test-time augmentation)"
+    parser.add_argument("--flip", action="store_true", help=text)
+    text = (
+        "how class scores of several passes are fused: mean of the probabilities, mean of the logits, or the "
+    )
+    text += "largest logit (default: %(default)s)"
+    modes = ("probabilities", "logits", "max")
+    parser.add_argument("--fuse", choices=modes, default=modes[0], help=text)
+
+
+def labels_from_option(text: str) -> LabelSpace:
+    """The label space of ``--labels``: that of a dataset, by name, or one from a label map FILE.yaml."""
+    from segwright.data.datasets import label_space
+    from segwright.data.formats.file_dataset import apply_label_map
+
+    return apply_label_map(Path(text), None) if text.endswith((".yaml", ".yml")) else label_space(text)
+
+
+def inference_from_options(options: argparse.Namespace) -> Any:
+    """The inference mode of ``--scales``, ``--flip`` and ``--fuse``."""
+    from segwright.inference.single_pass import SINGLE_PASS
+    from segwright.inference.test_time_augmentation import TestTimeAugmentation
+
+    if options.scales == [1.0] and not options.flip:
+        return SINGLE_PASS
+    return TestTimeAugmentation(tuple(options.scales), flip=options.flip, fuse=options.fuse)

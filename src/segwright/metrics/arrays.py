@@ -1,0 +1,93 @@
+"""What all metrics share: maps as NumPy arrays, label spaces, adding counts, ratios."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segwright.labels import LabelSpace, spread_colors
+
+
+@runtime_checkable
+class Tensor(Protocol):
+    """A torch tensor on any device."""
+
+    @property
+    def dtype(self) -> Any:
+        """The element type."""
+
+    @property
+    def shape(self) -> Any:
+        """The size of each dimension."""
+
+    def detach(self) -> Any:
+        """The same without a gradient."""
+
+
+Array: TypeAlias = NDArray[Any] | Tensor
+
+
+@runtime_checkable
+class Counter(Protocol):
+    """A metric whose state is one array of counts."""
+
+    labels: LabelSpace
+    counts: NDArray[Any]
+
+
+def to_numpy(values: Array) -> NDArray[Any]:
+    """The values as a NumPy array; a tensor is copied to the CPU if necessary."""
+    return np.asarray(values) if isinstance(values, np.ndarray) else np.asarray(values.detach().cpu().numpy())
+
+
+def class_indices(values: Array, name: str) -> NDArray[Any]:
+    """A label map [H, W], or a batch of them [N, H, W], as a NumPy array; ``ValueError`` for logits."""
+    dtype = str(values.dtype).removeprefix("torch.")
+    if not ("int" in dtype or dtype == "bool") or len(values.shape) > 3:
+        raise ValueError(
+            f"{name} is {dtype} {tuple(values.shape)}; expected integer class indices [H, W] or [N, H, W]; for logits "
+            "[N, C, H, W] use logits.argmax(1)"
+        )
+    return to_numpy(values)
+
+
+def label_space(classes: int | LabelSpace) -> LabelSpace:
+    """The label space, or one of so many unnamed classes: "class_0", "class_1", ..."""
+    if isinstance(classes, LabelSpace):
+        return classes
+    names = tuple(f"class_{index}" for index in range(classes))
+    return LabelSpace("unnamed", names, spread_colors(classes), tuple(range(classes)))
+
+
+def matching_counts(metric: Counter, other: Counter | NDArray[Any]) -> NDArray[Any]:
+    """The counts of ``other``, an array or a metric; ``ValueError`` if they are of other classes."""
+    counts = other if isinstance(other, np.ndarray) else other.counts
+    if not isinstance(other, np.ndarray) and other.labels.names != metric.labels.names:
+        raise ValueError(
+            f"counts of the classes of {other.labels.name!r} cannot be added to those of {metric.labels.name!r}; "
+            "expected the same classes in the same order"
+        )
+    if counts.shape != metric.counts.shape:
+        raise ValueError(f"counts have the shape {counts.shape}; expected {metric.counts.shape}")
+    return counts
+
+
+def check_equal_sizes(prediction: NDArray[Any], truth: NDArray[Any]) -> None:
+    """``ValueError`` if the maps differ in size."""
+    if prediction.shape != truth.shape:
+        raise ValueError(
+            f"prediction is {prediction.shape}, ground truth is {truth.shape}; expected equal sizes"
+        )
+
+
+def ratio(part: NDArray[np.float64], total: NDArray[np.float64]) -> NDArray[np.float64]:
+    """``part`` / ``total``, NaN where the total is 0."""
+    return np.divide(part, total, out=np.full_like(part, np.nan), where=total > 0)
+
+
+def mean(values: NDArray[np.float64]) -> float:
+    """The mean of the values that are not NaN; NaN if all are."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if known.size else float("nan")

@@ -1,0 +1,63 @@
+"""Images in the forms that ``predict`` takes, as arrays: paths, arrays, PIL images, tensors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from segwright.contracts import InputContract
+from segwright.data.reading.images import read_bands, read_image
+from segwright.errors import UserError
+
+ImageSource: TypeAlias = str | Path | NDArray[Any] | Image.Image | Tensor
+
+_EXPECTED = "expected a path, a PIL image, RGB uint8 [height, width, 3], or a tensor"
+
+
+def image_array(image: Any, input: InputContract) -> NDArray[Any]:
+    """The image as an array [H, W, C]: RGB uint8, or the bands of the model with their values as given.
+
+    ``UserError`` for a file that cannot be read and for any other type, shape or range of values.
+    """
+    bands = len(input.mean) if input.channels == "bands" else None
+    if isinstance(image, str | Path):
+        return read_image(Path(image)) if bands is None else read_bands(Path(image), bands)
+    if isinstance(image, Image.Image):
+        image = np.array(ImageOps.exif_transpose(image).convert("RGB"))
+    elif isinstance(image, Tensor):
+        image = _from_tensor(image, channels=bands or 3, rgb=bands is None)
+    if not isinstance(image, np.ndarray):
+        raise UserError(f"image is of type {type(image).__name__}; {_EXPECTED}")
+    if bands is None and (image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3):
+        raise UserError(f"image is an array {image.dtype} {list(image.shape)}; {_EXPECTED}")
+    if bands is not None and (image.ndim != 3 or image.shape[2] != bands):
+        raise UserError(
+            f"image is an array {image.dtype} {list(image.shape)}; this model expects [height, width, {bands}]"
+        )
+    return image
+
+
+def _from_tensor(tensor: Tensor, *, channels: int, rgb: bool) -> NDArray[Any]:
+    """[C, H, W] or [H, W, C] as an array [H, W, C]; the floats 0..1 of an RGB image become 0..255."""
+    values = tensor.detach().cpu()
+    described = f"image is a tensor {str(values.dtype).removeprefix('torch.')} {list(values.shape)}"
+    if values.ndim == 3 and values.shape[0] == channels:
+        values = values.permute(1, 2, 0)
+    if values.ndim != 3 or values.shape[2] != channels:
+        raise UserError(
+            f"{described}; expected one image, [{channels}, height, width]; give several as a list"
+        )
+    if rgb and values.is_floating_point():
+        low, high = (float(limit) for limit in values.aminmax()) if values.numel() else (0.0, 0.0)
+        if not 0 <= low <= high <= 1:
+            raise UserError(f"{described}, values {low:g} to {high:g}; expected 0 to 1, or uint8")
+        values = (values.float() * 255).round().to(torch.uint8)
+    if rgb and values.dtype != torch.uint8:
+        raise UserError(f"{described}; expected uint8, or floats from 0 to 1")
+    return np.ascontiguousarray(values.numpy())

@@ -1,0 +1,89 @@
+"""Data for training: the augmented dataset of a recipe, and the batches of each step."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from segwright.contracts import Batch
+from segwright.data.loading.augmented_samples import AugmentedDataset
+from segwright.data.loading.batches import Collate, default_workers, load_batches
+from segwright.data.loading.sampling import positions
+from segwright.errors import UserError
+from segwright.labels import LabelSpace
+from segwright.recipe import Recipe, walk
+from segwright.samples import Dataset
+from segwright.training.processes import Processes
+
+
+def open_training_data(recipe: Recipe, dataset: Dataset) -> AugmentedDataset:
+    """The augmented samples of ``dataset`` in training order; ``UserError`` if recipe and dataset do not fit."""
+    if problems := check_classes(recipe, dataset.labels):
+        raise UserError("; ".join(problems))
+    training = recipe.training
+    augmented = AugmentedDataset(
+        dataset,
+        recipe.sampling.open(dataset, training.seed, training.batch),
+        recipe.augmentation,
+        recipe.input.fill_value,
+        seed=training.seed,
+        steps=training.steps,
+        batch=training.batch,
+    )
+    sample = augmented[0]  # a first sample shows what does not fit
+    bands, means = sample.image.shape[2], len(recipe.input.mean)
+    if bands != means:
+        raise UserError(
+            f"images have {bands} channels, input.mean has {means} values; expected one value per channel"
+        )
+    recipe.targets([sample], (sample.map.shape[0], sample.map.shape[1]), dataset.labels)
+    return augmented
+
+
+def check_classes(recipe: Recipe, labels: LabelSpace) -> list[str]:
+    """The problems of a recipe that depend on the classes of its dataset: a wrong number of class weights."""
+    return [
+        f"{type(config).__name__}.class_weights has {len(weights)} values, the dataset has {len(labels)} classes; "
+        "expected one value per class, or null"
+        for config in walk(recipe.loss)
+        if (weights := getattr(config, "class_weights", None)) is not None and len(weights) != len(labels)
+    ]
+
+
+def check_batch_size(recipe: Recipe, processes: Processes) -> None:
+    """``UserError`` unless the batch can be divided among all processes and micro-batches."""
+    training = recipe.training
+    parts = processes.world * training.accumulate
+    if training.batch % parts:
+        raise UserError(
+            f"training.batch {training.batch} cannot be divided among {processes.world} processes x "
+            f"{training.accumulate} micro-batches; expected a multiple of {parts}"
+        )
+
+
+def step_batches(
+    dataset: AugmentedDataset, recipe: Recipe, processes: Processes, *, first_step: int = 0
+) -> Iterator[tuple[list[Batch], float]]:
+    """For each step from ``first_step`` to the end: its micro-batches, and the seconds spent waiting for them."""
+    training = recipe.training
+    order = positions(
+        first_step,
+        training.steps,
+        batch=training.batch,
+        rank=processes.rank,
+        world=processes.world,
+        accumulate=training.accumulate,
+    )
+    collate = Collate(recipe.targets, recipe.input, dataset.dataset.labels)
+    pin = processes.device.type == "cuda"
+    loader = load_batches(dataset, order, collate, workers=num_workers(recipe, processes), pin=pin)
+    for _ in range(first_step, training.steps):
+        start = time.perf_counter()
+        parts = [next(loader) for _ in range(training.accumulate)]
+        yield parts, time.perf_counter() - start
+
+
+def num_workers(recipe: Recipe, processes: Processes) -> int:
+    """The number of data-loading processes of each training process: that of the recipe, else one for this machine."""
+    workers = recipe.training.workers
+    return default_workers(processes.device, processes.world) if workers is None else workers
