@@ -38,7 +38,7 @@ from segwright.labels import LabelSpace
 from segwright.samples import AugmentationContext, Sample
 
 SIZE, CROP, MEAN, STD = (1024, 2048), 769, (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
-LABELS = LabelSpace("streets", tuple(f"class {k}" for k in range(19)), ((0, 0, 0),) * 19, tuple(range(19)))
+LABELS = LabelSpace.of(*(f"class {k}" for k in range(19)))
 Transform = Callable[[Sample, int], Any]
 """(sample, seed) -> the augmented sample."""
 
@@ -195,7 +195,9 @@ def show(results: dict[str, list[float] | str]) -> None:
             continue
         median = statistics.median(times)
         low, _, high = statistics.quantiles(times, n=4) if len(times) > 1 else times * 3
-        print(f"{name:<46} {median:>9.2f} {low:>7.2f}..{high:<6.2f} {median / statistics.median(first):>7.1f}")
+        print(
+            f"{name:<46} {median:>9.2f} {low:>7.2f}..{high:<6.2f} {median / statistics.median(first):>7.1f}"
+        )
 
 
 def main() -> None:

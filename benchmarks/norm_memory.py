@@ -55,9 +55,7 @@ def network(layout: str, norm: str) -> nn.Module:
     )
     config = PSPNetConfig(backbone=backbone, norm=head_norm)
     auxiliary = tuple(dataclasses.replace(head, norm=head_norm) for head in config.auxiliary)
-    labels = LabelSpace(
-        "streets", tuple(f"class {k}" for k in range(19)), ((0, 0, 0),) * 19, tuple(range(19))
-    )
+    labels = LabelSpace.of(*(f"class {k}" for k in range(19)))
     model = dataclasses.replace(config, auxiliary=auxiliary).build(labels, InputContract())
     return recompute_activations(model) if norm.endswith("recomputed") else model
 
@@ -138,9 +136,7 @@ def measure_in_process(layout: str, norm: str, options: argparse.Namespace) -> d
     """``measure`` in a process of its own."""
     sizes = ["--side", str(options.side), "--batch", str(options.batch), "--precision", options.precision]
     command = [sys.executable, __file__, *sizes, "--row", layout, norm]
-    finished = subprocess.run(
-        command, check=True, stdout=subprocess.PIPE, text=True, env=os.environ | MALLOC
-    )
+    finished = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=os.environ | MALLOC)
     row: dict[str, float] = json.loads(finished.stdout)
     return row
 

@@ -68,8 +68,7 @@ def loop_over_instances(classes: Tensor, heatmap: Tensor, offset: Tensor) -> Ten
     )
     predicted_center = (torch.stack([y, x]) + offset[0]).flatten(1).T
     nearest = [
-        (centers[:, None] - part[None]).norm(dim=-1).argmin(0) + 1
-        for part in predicted_center.split(1 << 17)
+        (centers[:, None] - part[None]).norm(dim=-1).argmin(0) + 1 for part in predicted_center.split(1 << 17)
     ]
     thing = torch.zeros_like(semantic)
     for k in THINGS:

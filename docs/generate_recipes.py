@@ -23,7 +23,7 @@ lists all of them. To change one, set single fields with `--set`, or write it to
 
 ```
 segwright train camvid.quick --data CAMVID --set optim.lr=1e-3 training.steps=2000
-segwright recipe show camvid.quick > mine.yaml
+segwright recipe show camvid.quick    # > mine.yaml
 segwright train mine.yaml --data CAMVID --out runs/mine
 ```
 

@@ -1,4 +1,4 @@
-"""A data set and a recipe that train in seconds, for tests in this process and in others."""
+"""A dataset and a recipe that train in seconds, for tests in this process and in other processes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from segwright.losses.pixel import CrossEntropy
 from segwright.models.small_fpn import SmallFPNConfig
 from segwright.recipe import Recipe, Training
 from segwright.samples import Sample
-from segwright.training.optimizers import Muon, SGD
+from segwright.training.optimizers import SGD, Muon
 from segwright.training.schedule import Poly
 
 LABELS = LabelSpace(
@@ -88,8 +88,8 @@ def recipe() -> Recipe:
     )
 
 
-def adamw() -> Recipe:
-    """The same with AdamW and Muon's kind of state."""
-    made = recipe()
-    made.optim = Muon(lr=2e-3)
-    return made
+def muon() -> Recipe:
+    """The same with Muon and AdamW, which have more state than SGD."""
+    changed = recipe()
+    changed.optim = Muon(lr=2e-3)
+    return changed

@@ -14,8 +14,8 @@ from segwright.data.reading.label_maps import write_png
 
 RECIPE = """
 from segwright.contracts import InputContract
-from segwright.data.augmentation.crop import Compose, CropStage, ProgressiveCrop
-from segwright.data.datasets.folder import Folder
+from segwright.data.augmentation import Compose, CropStage, ProgressiveCrop
+from segwright.data.datasets import Folder
 from segwright.decode.argmax import Argmax
 from segwright.losses.pixel import CrossEntropy
 from segwright.models.small_fpn import SmallFPNConfig
@@ -30,7 +30,7 @@ def bands():
         data=Folder(bands=6, label_map="{labels}"),
         augmentation=Compose((ProgressiveCrop((CropStage((32, 32), (0.8, 1.2)),)),)),
         input=InputContract("bands", (20000.0,) * 6, (9000.0,) * 6, (20000.0,) * 6, multiple=8),
-        model=SmallFPNConfig((8, 8, 8, 8), stem=8, decoder=8),
+        model=SmallFPNConfig((8, 8, 8, 8), stem_channels=8, decoder_channels=8),
         loss=CrossEntropy(),
         decoder=Argmax(),
         schedule=Poly(),

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import segwright as sw
-from segwright.cli.main import _parser
+from segwright.cli.main import build_parser
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 DOCUMENTS = [
@@ -47,7 +47,7 @@ def test_the_readme_has_commands() -> None:
 def test_every_command_of_a_document_parses(path: Path) -> None:
     for command in commands(path):
         if not re.search(r"\[--|\[a", command):  # the form of a command, with its options in brackets
-            _parser().parse_args(shlex.split(command.split("|")[0])[1:])
+            build_parser().parse_args(shlex.split(command.split("|")[0])[1:])
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import inspect
+
 import numpy as np
 import pytest
 
@@ -38,6 +40,32 @@ def test_an_unknown_value_is_named() -> None:
 
 def test_it_survives_json() -> None:
     assert LabelSpace.from_json(SPACE.to_json()) == SPACE
+
+
+def test_class_names_alone_make_a_label_space() -> None:
+    labels = LabelSpace.of("road", "car", things=["car"])
+    assert labels == LabelSpace(
+        "custom", ("road", "car"), ((128, 0, 0), (0, 128, 0)), (0, 1), ignored=(255,), things=("car",)
+    )
+    assert labels.to_classes(np.array([[0, 1, 255]], np.uint8)).tolist() == [[0, 1, 255]]
+    assert LabelSpace.of("sky", name="clouds").name == "clouds"
+    assert len(LabelSpace.of(*map(str, range(255)))) == 255
+
+
+@pytest.mark.parametrize(
+    ("names", "options", "reason"),
+    [
+        ((), {}, "label space 'custom' has 0 classes; expected 1 to 255"),
+        (("a", "a"), {}, "names a class or a raw value twice"),
+        (("a",), {"things": ("b",)}, r"things \['b'\] are not among its classes"),
+        ((["road", "car"],), {}, r"class name \['road', 'car'\] is no string; expected names one by one"),
+        (("car",), {"things": "car"}, "things='car' is a string; expected a sequence of names"),
+    ],
+)
+def test_names_that_make_no_label_space_are_refused(names: tuple, options: dict, reason: str) -> None:
+    of = inspect.unwrap(LabelSpace.of.__func__)  # without the type checks of the test suite
+    with pytest.raises(ValueError, match=reason):
+        of(LabelSpace, *names, **options)
 
 
 @pytest.mark.parametrize(

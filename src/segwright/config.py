@@ -6,6 +6,7 @@ import dataclasses
 import difflib
 import importlib
 import pkgutil
+import re
 import types
 import typing
 from collections.abc import Callable, Iterable
@@ -23,7 +24,7 @@ CODE_PREFIX = "code_"
 
 _PLACES = (
     "recipe", "contracts", "data.augmentation", "data.datasets", "data.loading", "decode", "importers", "inference",
-    "losses", "metrics", "models", "models.backbones", "models.layers", "recipes", "training",
+    "labels", "losses", "metrics", "models", "models.backbones", "models.layers", "recipes", "training",
 )  # fmt: skip
 
 
@@ -198,7 +199,8 @@ def _represent(dumper: yaml.SafeDumper, data: Any) -> yaml.Node:
         return dumper.represent_str(str(data))
     if isinstance(data, types.FunctionType) and data.__qualname__.isidentifier():
         return dumper.represent_scalar("!function", tag_of(data))
-    return dumper.represent_scalar("!unwritable", repr(data).split("\n")[0])
+    text = re.sub(r" at 0x[0-9a-f]+", "", repr(data).split("\n")[0])  # an address differs from run to run
+    return dumper.represent_scalar("!unwritable", text)
 
 
 def tag_of(kind: Any) -> str:
@@ -293,6 +295,8 @@ def coerce(value: Any, kind: Any, where: str) -> Any:
 
     An object must be of the dataclass, or implement the protocol, that the field asks for; else ``UserError``.
     """
+    if isinstance(value, Unwritable):
+        return value
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin in (Union, types.UnionType):
         return _coerce_union(value, arguments, where, kind)

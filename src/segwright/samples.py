@@ -134,8 +134,9 @@ class Prediction:
     """A decoder's prediction for one image, in the size of the image.
 
     ``semantic`` [H, W]: class indices, 255 where the prediction has no class. ``panoptic`` [H, W]: class index *
-    divisor + instance number, instances from 1 and stuff 0; -1 = void. ``segments``: those of ``panoptic``. ``foreground``
-    [H, W]: the pixels of things, of a model with a foreground head; ``semantic`` has no thing class elsewhere.
+    divisor + instance number, instances from 1 and stuff 0; -1 = void. ``segments``: those of ``panoptic``.
+    ``foreground`` [H, W]: the pixels of things, of a model with a foreground head; ``semantic`` has no thing class
+    elsewhere.
     ``binary_masks`` [channels, H, W]: the mask of each channel of a sigmoid head.
     """
 

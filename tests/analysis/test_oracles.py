@@ -7,12 +7,15 @@ from segwright.evaluation.oracle_study import COMBINATIONS
 
 def study(stuff_area: int) -> dict[str, object]:
     scores = {"pq": 0.5, "sq": 0.75, "rq": 0.625, "ap": None, "miou": 1.0}
-    rows = [{"oracle": list(parts), "stuff_area": stuff_area} | scores for parts in (*COMBINATIONS, COMBINATIONS[-1])]
+    rows = [
+        {"oracle": list(parts), "stuff_area": stuff_area} | scores
+        for parts in (*COMBINATIONS, COMBINATIONS[-1])
+    ]
     rows[-1]["stuff_area"] = 0
     return {"split": "val", "rows": rows}
 
 
-def test_the_section_has_a_row_a_study_row() -> None:
+def test_the_section_has_one_row_per_case() -> None:
     page = section(study(2048))
     assert page.count("<tr>") == 1 + 17
     assert page.count("✓") == 1 + 32 + 4  # in the note, in sixteen rows, in the last
@@ -21,7 +24,7 @@ def test_the_section_has_a_row_a_study_row() -> None:
     assert DASH in page
 
 
-def test_without_a_least_area_there_is_nothing_to_note() -> None:
+def test_without_a_minimum_area_there_is_no_note_about_it() -> None:
     assert "drops stuff" not in section(study(0))
 
 

@@ -1,4 +1,4 @@
-"""Plots as text: what they show, and that nothing known gives nothing drawn."""
+"""Figures as text: their content, and that nothing is drawn without data."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ def test_a_single_line_is_drawn_too() -> None:
 
 
 def test_validation_names_its_best_step() -> None:
-    found = plots.validation(
+    figure = plots.validation(
         [{"step": s, "miou": m, "pixel_accuracy": 0.9} for s, m in ((1, 0.2), (2, 0.6), (3, 0.5))]
     )
-    assert "60.0" in found
-    assert "step 2" in found
+    assert "60.0" in figure
+    assert "step 2" in figure
 
 
 def test_scores_that_are_unknown_are_left_out() -> None:
@@ -50,13 +50,13 @@ def test_scores_that_are_unknown_are_left_out() -> None:
 def test_a_histogram_and_the_shares_of_classes_are_drawn() -> None:
     assert "<svg" in plots.histogram(np.array([0.1, 0.5, 0.9]))
     assert plots.histogram(np.array([])) == ""
-    shares = np.array([0.5, 0.3, 0.2])
-    assert "<svg" in plots.class_shares(shares, shares[::-1], ["road", "car & van", "sky <1>"])
+    fractions = np.array([0.5, 0.3, 0.2])
+    assert "<svg" in plots.class_fractions(fractions, fractions[::-1], ["road", "car & van", "sky <1>"])
 
 
 def test_names_are_escaped() -> None:
-    shares = np.array([0.5, 0.5])
-    picture = plots.class_shares(shares, shares, ["<b>", "a & b"])
+    fractions = np.array([0.5, 0.5])
+    picture = plots.class_fractions(fractions, fractions, ["<b>", "a & b"])
     assert "<b>" not in picture
 
 

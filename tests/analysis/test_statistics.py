@@ -8,7 +8,7 @@ import pytest
 from tests.data.formats.test_image_dataset import fake_camvid
 
 from segwright.analysis.data_page import render, rows
-from segwright.analysis.statistics import AREAS, Counts, Statistics, statistics
+from segwright.analysis.statistics import AREA_BOUNDS, Counts, SplitStatistics, dataset_statistics
 from segwright.data.datasets.camvid import CamVid
 from segwright.labels import LabelSpace
 from segwright.samples import Sample, Segment
@@ -30,23 +30,23 @@ def test_pixels_instances_and_crowds_are_counted() -> None:
     counts.add(sample(), SPACE.thing_table())
     assert counts.pixels.tolist() == [100, 30, 70]
     assert counts.instances.sum(1).tolist() == [0, 1]
-    assert counts.instances[1, AREAS.index(16)] == 1  # 15 pixels
+    assert counts.instances[1, AREA_BOUNDS.index(16)] == 1  # 15 pixels
     assert counts.crowds.tolist() == [0, 1]
-    assert counts.together.tolist() == [[1, 1], [1, 1]]
-    of = Statistics("train", SPACE, counts)
-    assert of.ignored == 0.35
-    assert of.mean.tolist() == [10, 20, 30]
-    assert of.std.tolist() == [0, 0, 0]
+    assert counts.co_occurrence.tolist() == [[1, 1], [1, 1]]
+    statistics = SplitStatistics("train", SPACE, counts)
+    assert statistics.ignored == 0.35
+    assert statistics.mean.tolist() == [10, 20, 30]
+    assert statistics.std.tolist() == [0, 0, 0]
 
 
 def test_counts_add_up_whoever_counted(tmp_path: Path) -> None:
     dataset = CamVid().open(fake_camvid(tmp_path, train=11), "train")
-    alone, together = (statistics("train", dataset, workers=n).to_json() for n in (0, 2))
-    assert alone == together
+    single, parallel = (dataset_statistics("train", dataset, workers=n).to_json() for n in (0, 2))
+    assert single == parallel
     flat = np.concatenate([dataset[i].image.reshape(-1, 3) for i in range(11)]).astype(float)
-    assert alone["mean"] == pytest.approx(flat.mean(0).tolist())
-    assert alone["std"] == pytest.approx(flat.std(0).tolist())
-    json.dumps(alone)
+    assert single["mean"] == pytest.approx(flat.mean(0).tolist())
+    assert single["std"] == pytest.approx(flat.std(0).tolist())
+    json.dumps(single)
 
 
 def test_weights_follow_their_formulas_and_absent_classes_get_none() -> None:
@@ -56,7 +56,7 @@ def test_weights_follow_their_formulas_and_absent_classes_get_none() -> None:
         classes = np.zeros((10, 10), np.uint8)
         classes.ravel()[part:] = 1
         counts.add(Sample(np.zeros((10, 10, 3), np.uint8), classes, "x"), space.thing_table())
-    weights = Statistics("train", space, counts).weights()
+    weights = SplitStatistics("train", space, counts).weights()
     frequencies = np.array([150 / 200, 50 / 100])  # pixels over pixels of the images that show the class
     assert weights["median_frequency"][:2] == pytest.approx(np.median(frequencies) / frequencies)
     assert weights["inverse_log"][0] == pytest.approx(1 / np.log(1.02 + 0.75))
@@ -66,12 +66,12 @@ def test_weights_follow_their_formulas_and_absent_classes_get_none() -> None:
 
 
 def test_void_is_no_class_of_the_real_camvid(camvid: Path) -> None:
-    of = statistics("val", CamVid().open(camvid, "val"))
-    shares = of.counts.pixels / of.counts.pixels.sum()
-    # The shares of all pixels that the literature gives, in percent; the last is void.
+    statistics = dataset_statistics("val", CamVid().open(camvid, "val"))
+    fractions = statistics.counts.pixels / statistics.counts.pixels.sum()
+    # The fractions of all pixels that the literature gives, in percent; the last is void.
     known = (9.177, 25.963, 0.564, 28.953, 8.719, 16.336, 0.892, 3.078, 1.746, 0.651, 2.218, 1.703)
-    assert 100 * shares == pytest.approx(known, abs=6e-4)
-    page = render([of], "camvid")
+    assert 100 * fractions == pytest.approx(known, abs=6e-4)
+    page = render([statistics], "camvid")
     assert page.count("<svg") >= 3
     assert "http" not in page.replace("http://www.w3.org", "")
-    assert [row.name for row in rows(of)] == list(of.labels.names)
+    assert [row.name for row in rows(statistics)] == list(statistics.labels.names)

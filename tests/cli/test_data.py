@@ -88,7 +88,7 @@ def test_a_recipe_that_does_not_fit_its_data_is_an_error_before_anything_is_writ
     common = ["train", "camvid.quick", "--data", str(root), "--out", str(tmp_path / "run"), "--set"]
     short = ["training.steps=1", "training.batch=2", "training.workers=0"]
     assert main([*common, f"data.label_map={tmp_path / 'map.yaml'}", *short]) == 2
-    assert "class_weights has 11 values, the data have 10 classes" in capsys.readouterr().err
+    assert "class_weights has 11 values, the dataset has 10 classes" in capsys.readouterr().err
     assert main([*common, "sampling.classes=[boat]", *short]) == 2
     assert main([*common, "input.mean=[1]", "input.std=[1]", "input.fill_value=[1]", *short]) == 2
     assert "images have 3 channels, input.mean has 1 values" in capsys.readouterr().err

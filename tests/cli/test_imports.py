@@ -43,7 +43,7 @@ def instance(folder: Path) -> tuple[object, ...]:
 
 
 def check(folder: Path) -> tuple[object, ...]:
-    return ("data", "check", "camvid", "--data", fake_camvid(folder / "camvid"), "--workers", 0)
+    return ("data", "check", "camvid", "--data", fake_camvid(folder / "camvid"), "--workers", 2)
 
 
 @pytest.mark.parametrize("verb", [semantic, panoptic, instance, check])

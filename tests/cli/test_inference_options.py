@@ -23,7 +23,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "data.train=4",
         "data.val=2",
     ]
-    changes += ["model.trunk.widths=[8,8,8,8]", "augmentation.stages.0.size=[32,32]"]
+    changes += ["model.trunk.channels=[8,8,8,8]", "augmentation.stages.0.size=[32,32]"]
     command = ["train", "street.panoptic_quick", "--out", str(folder), "--device", "cpu", "--set", *changes]
     assert main(command) == 0
     return folder
@@ -70,13 +70,13 @@ def test_the_table_of_oracles_is_printed_written_and_kept_for_the_report(
     assert (table[-1]["stuff_area"], table[-1]["pq"], table[-1]["miou"]) == (0, 1, 1)
     assert json.loads((run / "evaluation" / "oracle.json").read_text())["rows"] == table
     printed = capsys.readouterr().out
-    assert "100.00" in printed and "the last row keeps it" in printed
+    assert "100.00" in printed and "the last row keeps them" in printed
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--oracle", "semantics"], "oracle 'semantics': no such part; expected some of"),
+        (["--oracle", "semantics"], "oracle: unknown part 'semantics'; expected some of"),
         (["--scales", "0"], "expected positive factors"),
     ],
 )

@@ -24,7 +24,7 @@ def test_train_evaluate_predict_and_report_work_on_a_run(
         "training.batch=2",
         "training.workers=0",
         "training.precision=fp32",
-        "model.widths=[8,8,8,8]",
+        "model.channels=[8,8,8,8]",
     ]
     changes += [f"augmentation.augmentation.steps.0.stages.{i}.size=[32,32]" for i in range(3)]
     assert main(["train", "camvid.quick", "--data", str(root), "--out", str(run), "--set", *changes]) == 0
@@ -54,7 +54,7 @@ def test_panoptic_runs_have_the_same_verbs(tmp_path: Path, capsys: pytest.Captur
         "data.train=4",
         "data.val=2",
     ]
-    changes += ["model.trunk.widths=[8,8,8,8]", "augmentation.stages.0.size=[32,32]"]
+    changes += ["model.trunk.channels=[8,8,8,8]", "augmentation.stages.0.size=[32,32]"]
     assert main(["train", "street.panoptic_quick", "--out", str(run), "--set", *changes]) == 0
     assert "PQ all" in capsys.readouterr().out
     summary = json.loads((run / "summary.json").read_text())
@@ -79,8 +79,8 @@ def test_panoptic_runs_have_the_same_verbs(tmp_path: Path, capsys: pytest.Captur
         (["train", "camvid.quick"], "no --data given"),
         (["train", "camvid.quick", "--data", "nowhere"], "no such folder"),
         (["train", "camvid.quick", "--set", "optim.lrr=1"], "did you mean 'lr'"),
-        (["train", "street.quick", "--device", "abacus"], "no such kind of device"),
-        (["evaluate", "nowhere"], "no such file"),
+        (["train", "street.quick", "--device", "abacus"], "--device abacus: unknown device"),
+        (["evaluate", "nowhere"], "nowhere: file does not exist"),
         (["evaluate", "nowhere", "--max-detections", "0"], "expected at least 1"),
         (["report", "nowhere"], "not a run folder"),
     ],

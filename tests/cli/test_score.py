@@ -73,9 +73,12 @@ def test_wrong_use_and_wrong_files_end_with_two_and_one_line(
     (tmp_path / "found" / "8.png").unlink()
     coco, results = files(tmp_path / "coco")
     for arguments, message in (
-        (("panoptic", "--truth", truth, "--prediction", prediction), "8.png: no such file"),
+        (("panoptic", "--truth", truth, "--prediction", prediction), "8.png: does not exist"),
         (("panoptic", "--truth", truth, "--prediction", truth, "--json", tmp_path), "is a folder"),
-        (("instance", "--truth", coco, "--prediction", coco), "truth.json: no list of objects"),
+        (
+            ("instance", "--truth", coco, "--prediction", coco),
+            "truth.json: does not contain a list of objects",
+        ),
         (
             ("instance", "--truth", coco, "--prediction", results, "--max-detections", 0),
             "expected at least 1",

@@ -1,4 +1,4 @@
-"""Small data sets in the JSON formats of COCO, whole, to be read or damaged."""
+"""Small complete datasets in the JSON formats of COCO, which tests read or damage."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def outline(identity: int, of: int, category: int = 5, shape: Any = None, crowd:
 
 def instances(root: Path) -> Path:
     """Three images, the last of them empty; a crowd as uncompressed run lengths, and overlapping squares."""
-    for place, name in enumerate(("a.jpg", "ä b.jpg", "empty.jpg")):
-        photo(root / "images" / name, place)
+    for seed, name in enumerate(("a.jpg", "ä b.jpg", "empty.jpg")):
+        photo(root / "images" / name, seed)
     crowd = {"size": list(SIZE), "counts": [0, SIZE[0] * 4, SIZE[0] * (SIZE[1] - 4)]}
     annotations = [
         outline(1, 10),
@@ -64,12 +64,12 @@ def instances(root: Path) -> Path:
 
 def id_map(*rows: tuple[int, int]) -> np.ndarray[Any, Any]:
     """Ids in columns: (id, width in pixels), the rest void."""
-    found = np.zeros(SIZE, np.int32)
+    ids = np.zeros(SIZE, np.int32)
     column = 0
     for identity, width in rows:
-        found[:, column : column + width] = identity
+        ids[:, column : column + width] = identity
         column += width
-    return found
+    return ids
 
 
 def write_ids(path: Path, ids: np.ndarray[Any, Any]) -> None:
@@ -99,29 +99,29 @@ def panoptic(root: Path, split: str = "val") -> Path:
 def instance_splits(root: Path) -> Path:
     """The images of ``instances`` in ``train/`` and ``val/``, with ``train.json`` and ``val.json``."""
     for split in ("train", "val"):
-        made = instances(root / "made")
-        (made / "instances.json").rename(root / f"{split}.json")
-        (made / "images").rename(root / split)
+        folder = instances(root / "made")
+        (folder / "instances.json").rename(root / f"{split}.json")
+        (folder / "images").rename(root / split)
     return root
 
 
 def facade(root: Path) -> Path:
-    """Two images a split in the layout of the facade data: category ids are its class numbers."""
+    """Two images per split in the layout of the facade dataset; the category ids are its raw values."""
     for split in ("train", "val"):
-        made = panoptic(root / "made", split)
-        about = read(made / f"annotations/panoptic_{split}2017.json")
-        about["categories"] = [
+        folder = panoptic(root / "made", split)
+        values = read(folder / f"annotations/panoptic_{split}2017.json")
+        values["categories"] = [
             {"id": raw, "name": name, "isthing": int(name in FACADE.things)}
             for raw, name in zip(FACADE.raw_values, FACADE.names, strict=True)
         ]
-        save(root / f"panoptic_{split}.json", about)
-        (made / f"{split}2017").rename(root / split)
-        (made / f"annotations/panoptic_{split}2017").rename(root / f"panoptic_{split}")
+        save(root / f"panoptic_{split}.json", values)
+        (folder / f"{split}2017").rename(root / split)
+        (folder / f"annotations/panoptic_{split}2017").rename(root / f"panoptic_{split}")
     return root
 
 
 def panoptic_splits(root: Path) -> Path:
-    """``panoptic`` for training and validation, of other photographs."""
+    """``panoptic`` as train and val, with different images."""
     for split in ("train", "val"):
         panoptic(root, split)
     for path in sorted((root / "val2017").iterdir()):

@@ -12,9 +12,10 @@ from segwright.data.check import first_findings, full_check, quick_check
 from segwright.data.datasets.camvid import CamVid
 from segwright.data.reading.label_maps import write_png
 from segwright.errors import UserError
+from segwright.samples import Dataset
 
 
-def opened(root: Path) -> dict[str, object]:
+def opened(root: Path) -> dict[str, Dataset]:
     return {split: CamVid().open(root, split) for split in ("train", "val")}
 
 
@@ -43,9 +44,9 @@ def test_every_broken_sample_is_listed_and_none_hides_another(tmp_path: Path) ->
 
 
 def test_progress_is_told(tmp_path: Path) -> None:
-    told: list[tuple[str, int, int]] = []
-    full_check(opened(fake_camvid(tmp_path)), progress=lambda *what: told.append(what))
-    assert told == [("train", k, 4) for k in (1, 2, 3, 4)] + [("val", 1, 2), ("val", 2, 2)]
+    calls: list[tuple[str, int, int]] = []
+    full_check(opened(fake_camvid(tmp_path)), progress=lambda *what: calls.append(what))
+    assert calls == [("train", k, 4) for k in (1, 2, 3, 4)] + [("val", 1, 2), ("val", 2, 2)]
 
 
 def copy_into_val(root: Path) -> None:
@@ -63,7 +64,7 @@ def ignored_everywhere(root: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "message"),
+    ("damage", "message"),
     [
         (copy_into_val, r"val_0\.png: in val is the same image as .*train_3\.png in train"),
         (zero_and_255, "a 0/255 mask"),
@@ -71,13 +72,13 @@ def ignored_everywhere(root: Path) -> None:
     ],
 )
 def test_what_only_all_files_together_show_is_found_by_both_checks(
-    tmp_path: Path, spoil: Callable[[Path], None], message: str
+    tmp_path: Path, damage: Callable[[Path], None], message: str
 ) -> None:
     root = fake_camvid(tmp_path)
-    spoil(root)
+    damage(root)
     with pytest.raises(UserError, match=message):
-        quick_check(opened(root))  # type: ignore[arg-type]
-    errors = [line for one in full_check(opened(root)) for line in one.errors]  # type: ignore[arg-type]
+        quick_check(opened(root))
+    errors = [line for one in full_check(opened(root)) for line in one.errors]
     assert len(errors) == 1
 
 
@@ -86,7 +87,7 @@ def test_a_single_map_without_truth_and_absent_classes_are_warnings(tmp_path: Pa
     write_png(root / "trainannot" / "train_0.png", np.full((40, 56), 11, np.uint8))
     for path in (root / "valannot").iterdir():
         write_png(path, np.random.default_rng(0).integers(2, 9, (40, 56), np.uint8))
-    train, val = full_check(opened(root))  # type: ignore[arg-type]
+    train, val = full_check(opened(root))
     assert not train.errors + val.errors
     assert any("train_0.png: ignored everywhere" in line for line in train.warnings)
     assert any(
@@ -99,7 +100,7 @@ def test_a_split_without_truth_is_no_error(tmp_path: Path) -> None:
     for path in (root / "valannot").iterdir():
         path.unlink()
     (root / "valannot").rmdir()
-    _, val = full_check(opened(root))  # type: ignore[arg-type]
+    _, val = full_check(opened(root))
     assert not val.errors
     assert val.warnings == ["val: has no ground truth; it can be predicted, but not trained on or scored"]
 
@@ -111,8 +112,8 @@ def test_turned_photographs_are_pointed_out(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((40, 56, 3), np.uint8)).save(root / "train" / "turned.jpg", exif=exif)
     write_png(root / "trainannot" / "turned.png", np.arange(40 * 56, dtype=np.uint8).reshape(40, 56) % 11)
     dataset = CamVid().open(root, "train")
-    place = [path.stem for path in dataset.images].index("turned")
-    sample = dataset[place]
+    index = [path.stem for path in dataset.images].index("turned")
+    sample = dataset[index]
     assert sample.image.shape == (56, 40, 3)
     stored = np.arange(40 * 56, dtype=np.uint8).reshape(40, 56) % 11
     assert (sample.map == np.rot90(stored, -1)).all()  # drawn on the pixels as stored: turned with them

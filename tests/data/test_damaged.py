@@ -101,8 +101,8 @@ def folder_for_a_map(root: Path) -> None:
 
 def png_with_broken_pixels(root: Path) -> None:
     data = bytearray((root / MAP).read_bytes())
-    place = data.index(b"IDAT") + 12
-    data[place : place + 20] = bytes(20)
+    start = data.index(b"IDAT") + 12
+    data[start : start + 20] = bytes(20)
     (root / MAP).write_bytes(bytes(data))
 
 
@@ -200,10 +200,10 @@ def test_training_refuses_damage_before_it_begins(
 
 
 def fingerprint(root: Path) -> dict[str, str]:
-    found = {}
-    for place, _, names in os.walk(root):
+    digests = {}
+    for folder, _, names in os.walk(root):
         for name in names:
-            path = Path(place, name)
+            path = Path(folder, name)
             content = b"" if path.is_symlink() else path.read_bytes()
-            found[str(path)] = hashlib.sha256(content + struct.pack("d", path.lstat().st_mtime)).hexdigest()
-    return found
+            digests[str(path)] = hashlib.sha256(content + struct.pack("d", path.lstat().st_mtime)).hexdigest()
+    return digests

@@ -27,11 +27,11 @@ def test_an_unknown_name_gives_the_nearest() -> None:
 
 
 def test_every_part_that_is_missing_or_incomplete_is_named(tmp_path: Path) -> None:
-    found = verify_download("cityscapes", trees.cityscapes(tmp_path))
-    assert any("leftImg8bit/train/*/*_leftImg8bit.png: 4 files; expected 2975" in line for line in found)
-    assert any("aachen_000000_000019_leftImg8bit.png: 16x12; expected 2048x1024" in line for line in found)
-    assert any("train_extra" in line and "expected 19998" in line for line in found)
-    assert all("again" in line for line in found)
+    problems = verify_download("cityscapes", trees.cityscapes(tmp_path))
+    assert any("leftImg8bit/train/*/*_leftImg8bit.png: 4 files; expected 2975" in line for line in problems)
+    assert any("aachen_000000_000019_leftImg8bit.png: 16x12; expected 2048x1024" in line for line in problems)
+    assert any("train_extra" in line and "expected 19998" in line for line in problems)
+    assert all("again" in line for line in problems)
     assert any(
         "2 files; expected 20210" in line or "3 files; expected 20210" in line for line in _ade(tmp_path)
     )
@@ -42,8 +42,8 @@ def _ade(tmp_path: Path) -> list[str]:
 
 
 def test_lists_are_counted_and_optional_parts_may_be_absent(tmp_path: Path) -> None:
-    found = verify_download("voc", trees.voc(tmp_path))
-    assert any("train.txt: 2 lines; expected 1464" in line for line in found)
+    problems = verify_download("voc", trees.voc(tmp_path))
+    assert any("train.txt: 2 lines; expected 1464" in line for line in problems)
     (tmp_path / "VOCdevkit" / "VOC2012" / "ImageSets" / "Segmentation" / "train_aug.txt").unlink()
     assert not any("train_aug" in line for line in verify_download("voc", tmp_path))
     (tmp_path / "VOCdevkit" / "VOC2012" / "ImageSets" / "Segmentation" / "val.txt").unlink()
@@ -77,9 +77,9 @@ def test_only_folders_that_archives_share_may_hold_more(
 def test_coco_wants_annotations_of_some_kind(tmp_path: Path) -> None:
     assert any("neither instances nor panoptic" in line for line in verify_download("coco", tmp_path))
     trees.write(tmp_path / "annotations" / "panoptic_val2017.json", "{}")
-    found = verify_download("coco", tmp_path)
-    assert not any("neither" in line for line in found)
-    assert any("panoptic_*2017.json: 1 files; expected 2" in line for line in found)
+    problems = verify_download("coco", tmp_path)
+    assert not any("neither" in line for line in problems)
+    assert any("panoptic_*2017.json: 1 files; expected 2" in line for line in problems)
 
 
 def test_an_unreadable_image_is_named(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Small trees of files in exactly the layouts in which data sets are downloaded."""
+"""Small trees of files in exactly the layouts in which datasets are downloaded."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Array = np.ndarray[Any, Any]
 
 
 def photo(path: Path, seed: int = 0, size: tuple[int, int] = SIZE) -> Path:
-    """A photograph of noise, as PNG or JPEG by its ending; another name is another photograph."""
+    """An image of noise, as PNG or JPEG by its extension; it depends on its name and the seed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = np.random.default_rng((seed, zlib.crc32(path.name.encode()))).integers(
         0, 255, (*size, 3), np.uint8
@@ -56,31 +56,31 @@ CITIES = {"train": ("aachen", "ulm"), "val": ("lindau",), "test": ("berlin",), "
 
 
 def cityscapes(root: Path, *, flat: bool = False, panoptic: bool = True) -> Path:
-    """Two frames a city, fine and coarse; ``flat`` is MiniCity."""
+    """Two frames per city, fine and coarse; ``flat`` is MiniCity."""
     for split, cities in CITIES.items():
         keys = [(city, f"{city}_00000{frame}_000019") for city in cities for frame in range(2)]
         if flat and split == "train_extra":
             continue
         for seed, (city, key) in enumerate(keys):
-            place = Path(split) if flat else Path(split) / city
-            photo(root / "leftImg8bit" / place / f"{key}_leftImg8bit.png", seed)
+            subfolder = Path(split) if flat else Path(split) / city
+            photo(root / "leftImg8bit" / subfolder / f"{key}_leftImg8bit.png", seed)
             if split != "test":
-                label(root / "gtFine" / place, f"{key}_gtFine") if split != "train_extra" else None
-                label(root / "gtCoarse" / place, f"{key}_gtCoarse") if not flat else None
+                label(root / "gtFine" / subfolder, f"{key}_gtFine") if split != "train_extra" else None
+                label(root / "gtCoarse" / subfolder, f"{key}_gtCoarse") if not flat else None
         if panoptic and split in ("train", "val"):
             cityscapes_panoptic(root / "gtFine", split, [key for _, key in keys])
     return root
 
 
 def label(folder: Path, name: str) -> None:
-    """The maps beside a photograph."""
+    """The label maps of an image."""
     write_png(folder / f"{name}_labelIds.png", stripes(*IDS))
     write_png(folder / f"{name}_labelTrainIds.png", stripes(*TRAIN_IDS))
     write_png(folder / f"{name}_instanceIds.png", stripes(*INSTANCES, kind=np.uint16))
 
 
 def cityscapes_panoptic(folder: Path, split: str, keys: list[str]) -> None:
-    """What createPanopticImgs makes: ignored labels are 0, an id is the value of instanceIds."""
+    """The files of createPanopticImgs: ignored labels are 0, a segment id is the value of instanceIds."""
     shown = [value for value, train in zip(INSTANCES, TRAIN_IDS, strict=True) if train != 255]
     low_first = unpack_rgb(stripes(*(value if value in shown else 0 for value in INSTANCES), kind=np.int32))[
         ..., ::-1
@@ -157,15 +157,15 @@ def mapillary_config() -> dict[str, Any]:
             "readable": readable,
             "instances": thing,
             "evaluate": scored,
-            "color": [10 * place, 20, 30],
+            "color": [10 * index, 20, 30],
         }
-        for place, (name, readable, thing, scored) in enumerate(rows)
+        for index, (name, readable, thing, scored) in enumerate(rows)
     ]
     return {"labels": fields, "version": "1.2"}
 
 
 def mapillary(root: Path, *, version: str = "v1.2", old: bool = False) -> Path:
-    """One image a split: two birds, road, car mount, unlabeled."""
+    """One image per split: two birds, road, car mount, unlabeled."""
     write(root / ("config.json" if old else f"config_{version}.json"), json.dumps(mapillary_config()))
     for split in ("training", "validation", "testing"):
         photo(root / split / "images" / "one.jpg")
@@ -181,13 +181,13 @@ def mapillary(root: Path, *, version: str = "v1.2", old: bool = False) -> Path:
             {"id": 2, "category_id": 1, "iscrowd": 1},
             {"id": 3, "category_id": 2, "iscrowd": 0},
         ]
-        about = {
+        values = {
             "images": [{"id": "one", "file_name": "one.jpg"}],
             "annotations": [{"image_id": "one", "file_name": "one.png", "segments_info": segments}],
             "categories": [{"id": 1, "name": "Bird", "isthing": 1}, {"id": 2, "name": "Road", "isthing": 0}],
         }
         name = "panoptic_2018.json" if version == "v1.2" else "panoptic_2020.json"
-        write(home / "panoptic" / name, json.dumps(about))
+        write(home / "panoptic" / name, json.dumps(values))
     return root
 
 
@@ -202,7 +202,7 @@ def kitti_step(root: Path, images: str = "images", maps: str = "panoptic") -> Pa
 
 
 def bdd100k(root: Path) -> Path:
-    """One frame a split; panoptic: void, sky, a car, a crowd of persons, an ignored truck."""
+    """One frame per split; panoptic: void, sky, a car, a crowd of persons, an ignored truck."""
     for split in ("train", "val", "test"):
         photo(root / "images" / "10k" / split / "0a0a.jpg")
         if split == "test":

@@ -4,9 +4,16 @@ import torch
 
 from segwright.contracts import CenterOutput, Decoder, InputContract, Model, PixelOutput
 from segwright.decode.argmax import Argmax
-from segwright.decode.default import DefaultDecoder, decoder_of, with_center_maps
+from segwright.decode.default import (
+    DefaultDecoder,
+    decoder_of,
+    inner_decoder,
+    with_center_maps,
+    with_inner_decoder,
+)
 from segwright.decode.panoptic import CenterDecoder
 from segwright.labels import LabelSpace
+from segwright.recipes._upstream_bugs import VoidAsFirst
 
 LABELS = LabelSpace("two", ("wall", "car"), ((0, 0, 0),) * 2, (0, 1), things=("car",))
 
@@ -34,3 +41,18 @@ def test_center_maps_are_kept_where_centers_are_decoded() -> None:
     assert with_center_maps(CenterDecoder(top_k=7)) == CenterDecoder(top_k=7, center_maps=True)
     assert with_center_maps(DefaultDecoder()) == DefaultDecoder(centers=CenterDecoder(center_maps=True))
     assert with_center_maps(Argmax()) == Argmax()
+
+
+def test_a_decoder_inside_others_is_reached_and_replaced() -> None:
+    inner = CenterDecoder(align_corners=True)
+    outer = VoidAsFirst(VoidAsFirst(inner))
+    assert inner_decoder(outer) is inner
+    assert inner_decoder(inner) is inner
+    assert with_inner_decoder(outer, Argmax()) == VoidAsFirst(VoidAsFirst(Argmax()))
+    assert with_inner_decoder(inner, Argmax()) == Argmax()
+    assert with_center_maps(outer) == VoidAsFirst(
+        VoidAsFirst(CenterDecoder(align_corners=True, center_maps=True))
+    )
+    defaults = DefaultDecoder(centers=CenterDecoder(center_maps=True))
+    assert with_center_maps(VoidAsFirst(DefaultDecoder())) == VoidAsFirst(defaults)
+    assert outer.decoder.decoder is inner  # type: ignore[attr-defined]

@@ -1,25 +1,29 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from tests import small
-from torch import nn
 
-from segwright.contracts import InputContract, PixelOutput
+from segwright.contracts import InputContract, Model, PixelOutput
 from segwright.decode.argmax import Argmax
-from segwright.evaluation.evaluate import evaluate
+from segwright.errors import UserError
+from segwright.evaluation.evaluate import device_of, evaluate, run_evaluation
+from segwright.labels import LabelSpace
+from segwright.samples import Prediction
 
 
-class Oracle(nn.Module):
-    """Knows the colors of the blocks."""
+class ByColor(Model):
+    """A perfect model: it classifies pixels by the colors of the classes."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.labels, self.input = small.LABELS, InputContract(mean=(0.0,) * 3, std=(1.0,) * 3, multiple=16)
+    def __init__(self, labels: LabelSpace = small.LABELS) -> None:
+        super().__init__(labels, InputContract(mean=(0.0,) * 3, std=(1.0,) * 3, multiple=16))
 
     def forward(self, images: torch.Tensor) -> PixelOutput:
         colors = torch.tensor(small.LABELS.colors).float()
@@ -28,8 +32,8 @@ class Oracle(nn.Module):
 
 
 @dataclass(frozen=True)
-class Share:
-    """One of several processes, alone: sums and gathers only its own."""
+class OneOfSeveral:
+    """One of several processes that does not communicate: sums and lists are its own."""
 
     rank: int
     world: int
@@ -37,37 +41,79 @@ class Share:
     def sum(self, values: np.ndarray) -> np.ndarray:
         return values
 
-    def gather(self, thing: object) -> list:
-        return [thing]
+    def gather(self, value: object) -> list:
+        return [value]
 
 
 DATA = small.Blocks().open(None, "val")
 
 
 def test_padding_and_ignored_pixels_do_not_count() -> None:
-    result = evaluate(Oracle(), DATA, Argmax())
-    assert result.counts.sum() == 7 * (40 * 56 - 16)
+    result = evaluate(ByColor(), DATA, Argmax())
+    assert result.confusion.sum() == 7 * (40 * 56 - 16)
     assert result.scores.miou > 0.95
     assert [image["name"] for image in result.per_image] == [f"val_{i}" for i in range(7)]
 
 
 @pytest.mark.parametrize("world", [2, 3, 8])
-def test_shares_of_processes_add_up_to_the_whole(world: int) -> None:
-    whole = evaluate(Oracle(), DATA, Argmax())
-    shares = [evaluate(Oracle(), DATA, Argmax(), group=Share(rank, world)) for rank in range(world)]
-    assert (sum(share.counts for share in shares) == whole.counts).all()
-    assert sorted(i["index"] for share in shares for i in share.per_image) == list(range(7))
+def test_the_counts_of_processes_add_up_to_those_of_one(world: int) -> None:
+    single = evaluate(ByColor(), DATA)
+    parts = [
+        run_evaluation(ByColor(), DATA, Argmax(), group=OneOfSeveral(rank, world)) for rank in range(world)
+    ]
+    assert (sum(part.confusion for part in parts) == single.confusion).all()
+    assert sorted(i["index"] for part in parts for i in part.per_image) == list(range(7))
 
 
-def test_json_has_fractions_and_null_for_what_does_not_occur() -> None:
-    result = evaluate(Oracle(), small.Blocks(val=0).open(None, "val"), Argmax())
+def test_json_has_null_for_classes_that_do_not_occur() -> None:
+    result = evaluate(ByColor(), small.Blocks(val=0).open(None, "val"), Argmax())
     values = json.loads(json.dumps(result.to_json(), allow_nan=False))
     assert values["miou"] is None
     assert values["class_iou"] == {"dark": None, "red": None, "blue": None}
     assert values["images"] == 0
 
 
-def test_the_model_goes_back_to_the_mode_it_came_in() -> None:
-    model = Oracle().train()
+def test_the_decoder_of_the_model_is_the_default() -> None:
+    class Nothing(Argmax):
+        def __call__(self, output: Any, sizes: Any, padded: Any, labels: LabelSpace) -> list[Prediction]:
+            return [Prediction(np.full(size, 255, np.uint8)) for size in sizes]
+
+    model = ByColor()
+    model.decoder = Nothing()
+    assert evaluate(model, DATA).scores.miou == 0
+    assert evaluate(model, DATA, Argmax()).scores.miou > 0.95
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (("dark", "blue", "red"), "predicts 'blue' as class 1, in the dataset it is 'red'"),
+        (("dark", "red"), "predicts 2 classes, the dataset has 3"),
+    ],
+)
+def test_other_classes_than_those_of_the_dataset_are_refused(names: tuple[str, ...], message: str) -> None:
+    labels = LabelSpace("other", names, small.LABELS.colors[: len(names)], tuple(range(len(names))))
+    with pytest.raises(UserError, match=message):
+        evaluate(ByColor(labels), DATA)
+
+
+def test_pairs_of_image_and_mask_are_a_dataset() -> None:
+    pairs = [(DATA[index].image, DATA[index].map) for index in range(len(DATA))]
+    assert (evaluate(ByColor(), pairs).confusion == evaluate(ByColor(), DATA).confusion).all()
+
+
+def test_the_device_is_that_of_the_model() -> None:
+    assert device_of(ByColor()) == torch.device("cpu")
+    with torch.device("meta"):
+        assert device_of(small.recipe().model.build(small.LABELS, InputContract())) == torch.device("meta")
+
+
+def test_scores_of_files_need_no_torch() -> None:
+    code = "import segwright.evaluation.files.semantic, segwright.evaluation, sys; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_mode_of_the_model_is_restored() -> None:
+    model = ByColor().train()
     evaluate(model, DATA, Argmax())
     assert model.training

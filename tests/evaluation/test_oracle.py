@@ -11,7 +11,7 @@ import torch
 from tests import small
 from torch import Tensor, nn
 
-from segwright.contracts import CenterOutput, InputContract
+from segwright.contracts import CenterOutput, Decoder, InputContract, Model
 from segwright.data.datasets.coco_panoptic import CocoPanoptic
 from segwright.data.datasets.facade import Facade
 from segwright.data.datasets.nuclei import Nuclei
@@ -20,13 +20,14 @@ from segwright.decode.argmax import Argmax
 from segwright.decode.default import DefaultDecoder
 from segwright.decode.panoptic import CenterDecoder
 from segwright.errors import UserError
-from segwright.evaluation.evaluate import evaluate
+from segwright.evaluation.evaluate import evaluate, run_evaluation
 from segwright.evaluation.oracle import PARTS, Oracle
-from segwright.evaluation.oracle_study import SETS, oracle_study
+from segwright.evaluation.oracle_study import COMBINATIONS, oracle_study
 from segwright.inference.test_time_augmentation import TestTimeAugmentation
 from segwright.labels import LabelSpace
 from segwright.models.small_fpn import SmallFPNConfig
 from segwright.models.small_panoptic_fpn import SmallPanopticFPNConfig
+from segwright.recipes._upstream_bugs import VoidAsFirst
 from segwright.samples import Dataset, Sample, Segment
 
 STREET = StreetScenes(val=60, size=(96, 144), panoptic=True).open(None, "val")
@@ -40,12 +41,12 @@ LABELS = LabelSpace(
 BALL, SKY, ROAD, CAR, BOX = range(5)
 
 
-class Wild(nn.Module):
-    """Maps at random, coarse."""
+class RandomModel(Model):
+    """A model with random outputs of low resolution."""
 
     def __init__(self, labels: LabelSpace, stride: int = 8, *, foreground: bool = False) -> None:
-        super().__init__()
-        self.labels, self.input, self.stride = labels, InputContract(multiple=8), stride
+        super().__init__(labels, InputContract(multiple=8))
+        self.stride = stride
         self.foreground = foreground
 
     def forward(self, images: Tensor) -> CenterOutput:
@@ -59,19 +60,19 @@ class Wild(nn.Module):
         return CenterOutput(maps(len(self.labels)), maps(1), maps(2) * 5, head)
 
 
-class Always(nn.Module):
-    """The same maps for every image, at its size."""
+class ConstantModel(Model):
+    """A model with the same output for every image."""
 
     def __init__(self, labels: LabelSpace, **maps: Tensor) -> None:
-        super().__init__()
-        self.labels, self.input, self.maps = labels, InputContract(multiple=1), maps
+        super().__init__(labels, InputContract(multiple=1))
+        self.maps = maps
 
     def forward(self, images: Tensor) -> CenterOutput:
         return CenterOutput(**self.maps)
 
 
-class Single:
-    """A split of given samples."""
+class Samples:
+    """A split made of samples."""
 
     def __init__(self, *samples: Sample, labels: LabelSpace = LABELS) -> None:
         self.samples, self.labels = samples, labels
@@ -92,30 +93,30 @@ def sample(ids: np.ndarray, *segments: Segment) -> Sample:
 
 
 def perfect(data: Dataset, *, foreground: bool = False, **changes: Any) -> None:
-    """With all parts true and no least stuff area every score is 1."""
-    model = Wild(data.labels, foreground=foreground)
+    """With all parts replaced and no minimum stuff area, every score is 1."""
+    model = RandomModel(data.labels, foreground=foreground)
     decoder = CenterDecoder(**({"stuff_area": 0, "score": "both"} | changes))
-    found = evaluate(model, data, decoder, oracle=Oracle(), max_detections=1000)
-    assert found.panoptic is not None and found.average_precision is not None
+    result = evaluate(model, data, decoder, oracle=Oracle(), max_detections=1000)
+    assert result.panoptic is not None and result.average_precision is not None
     for part in ("all", "things", "stuff"):
-        if found.panoptic[part]["n"]:
-            assert all(found.panoptic[part][name] == 1 for name in ("pq", "sq", "rq")), part
-    # pycocotools adds 2e-16 to a denominator: with a single object of a class its AP is that much below 1.
-    assert found.average_precision["all"]["ap"] == pytest.approx(1, abs=1e-15)
-    assert found.scores.miou == found.scores.pixel_accuracy == 1
+        if result.panoptic[part]["n"]:
+            assert all(result.panoptic[part][name] == 1 for name in ("pq", "sq", "rq")), part
+    # pycocotools adds 2e-16 to a denominator, so the AP of a class with a single object is slightly below 1.
+    assert result.average_precision["all"]["ap"] == pytest.approx(1, abs=1e-15)
+    assert result.scores.miou == result.scores.pixel_accuracy == 1
 
 
-def test_all_true_is_perfect_on_generated_streets() -> None:
+def test_all_parts_replaced_is_perfect_on_generated_streets() -> None:
     crowded = [
         image for image in map(STREET.__getitem__, range(60)) if any(s.crowd for s in image.segments or ())
     ]
     assert sum((image.map == 0).any() for image in crowded) > 1
-    data = Single(*crowded, *map(STREET.__getitem__, range(4)), labels=STREET.labels)
+    data = Samples(*crowded, *map(STREET.__getitem__, range(4)), labels=STREET.labels)
     perfect(data)
     perfect(data, foreground=True, nms_kernel=31)
 
 
-def test_all_true_is_perfect_on_real_photographs(shared: Path) -> None:
+def test_all_parts_replaced_is_perfect_on_real_photographs(shared: Path) -> None:
     root = shared / "data" / "coco_panoptic_sample" / "sample_data"
     if not root.is_dir():
         pytest.skip(f"no COCO panoptic at {root}")
@@ -124,67 +125,72 @@ def test_all_true_is_perfect_on_real_photographs(shared: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "config", "step"), [("facade", Facade(), 11), ("nuclei", Nuclei(), 10)])
-def test_all_true_is_perfect_on_real_objects(shared: Path, name: str, config: Any, step: int) -> None:
+def test_all_parts_replaced_is_perfect_on_real_objects(
+    shared: Path, name: str, config: Any, step: int
+) -> None:
     root = shared / "data" / name
     if not root.is_dir():
         pytest.skip(f"no {name} at {root}")
     data = config.open(root, "val")
-    few = Single(*(data[index] for index in range(0, len(data), step)), labels=data.labels)
+    few = Samples(*(data[index] for index in range(0, len(data), step)), labels=data.labels)
     perfect(few)
     perfect(few, class_aware=True)
 
 
-def test_objects_around_one_center_stay_apart() -> None:
+def test_objects_with_one_center_stay_separate() -> None:
     y, x = np.indices((41, 61))
     distance = np.maximum(abs(y - 20), abs(x - 30))
     ids = np.select([distance < 4, distance < 9, distance < 14, y % 2 == 0], [1, 2, 3, 4], 5)
     objects = [Segment(1, BALL), Segment(2, CAR), Segment(3, CAR), Segment(4, BOX), Segment(5, BOX)]
-    perfect(Single(sample(ids, *objects)))
+    perfect(Samples(sample(ids, *objects)))
 
 
-def test_more_objects_than_the_decoder_would_take() -> None:
+def test_more_objects_than_top_k() -> None:
     ids = np.arange(15 * 16).reshape(15, 16) + 1
-    perfect(Single(sample(ids, *(Segment(int(i), BALL) for i in ids.ravel()))), top_k=90, divisor=100)
+    perfect(Samples(sample(ids, *(Segment(int(i), BALL) for i in ids.ravel()))), top_k=90, divisor=100)
 
 
-def test_an_image_without_objects_and_one_without_truth() -> None:
+def test_an_image_without_objects_and_one_without_ground_truth() -> None:
     empty = sample(np.zeros((20, 30), int))
     sky = sample(np.full((20, 30), 7), Segment(7, SKY))
     objects = sample(np.tile([1, 2, 0], (20, 10)), Segment(1, CAR), Segment(2, ROAD), Segment(9, SKY))
-    found = evaluate(
-        Wild(LABELS), Single(empty, sky), DefaultDecoder(centers=CenterDecoder(stuff_area=0)), oracle=Oracle()
+    result = evaluate(
+        RandomModel(LABELS),
+        Samples(empty, sky),
+        DefaultDecoder(centers=CenterDecoder(stuff_area=0)),
+        oracle=Oracle(),
     )
-    assert found.panoptic is not None
-    assert found.panoptic["all"] == {"pq": 1.0, "sq": 1.0, "rq": 1.0, "n": 1}
-    # A segment that is listed and has no pixel cannot be found by anyone.
-    found = evaluate(Wild(LABELS), Single(objects), CenterDecoder(stuff_area=0), oracle=Oracle())
-    assert found.panoptic is not None
-    assert found.panoptic["class"]["sky"]["pq"] == 0
-    assert found.panoptic["class"]["car"]["pq"] == found.panoptic["class"]["road"]["pq"] == 1
+    assert result.panoptic is not None
+    assert result.panoptic["all"] == {"pq": 1.0, "sq": 1.0, "rq": 1.0, "n": 1}
+    # No prediction can match a segment without pixels.
+    result = evaluate(RandomModel(LABELS), Samples(objects), CenterDecoder(stuff_area=0), oracle=Oracle())
+    assert result.panoptic is not None
+    assert result.panoptic["class"]["sky"]["pq"] == 0
+    assert result.panoptic["class"]["car"]["pq"] == result.panoptic["class"]["road"]["pq"] == 1
 
 
 def test_a_crowd_belongs_to_no_object() -> None:
     ids = np.repeat([[1] * 10 + [2] * 10 + [3] * 10 + [0] * 10], 20, 0)
     truth = sample(ids, Segment(1, CAR), Segment(2, CAR, crowd=True), Segment(3, ROAD))
-    seen: list[Any] = []
-    data = Single(truth)
-    evaluate(
-        Wild(LABELS),
+    predictions: list[Any] = []
+    data = Samples(truth)
+    run_evaluation(
+        RandomModel(LABELS),
         data,
         CenterDecoder(stuff_area=0),
         oracle=Oracle(),
-        on_image=lambda *image: seen.append(image[2]),
+        on_image=lambda *image: predictions.append(image[2]),
     )
-    (prediction,) = seen
+    (prediction,) = predictions
     assert (prediction.panoptic[:, :10] == CAR * 1000 + 1).all()
     assert (prediction.panoptic[:, 10:20] == -1).all()
     assert (prediction.semantic[:, :20] == CAR).all()
-    assert (prediction.semantic[:, 30:] == SKY).all()  # the first class of stuff, where there is no truth
+    assert (prediction.semantic[:, 30:] == SKY).all()  # the first stuff class, where there is no ground truth
     assert (prediction.panoptic[:, 30:] == SKY * 1000).all()
 
 
-def halves() -> tuple[Sample, Always]:
-    """Car left, road right; the model takes the middle half for cars, all else for sky."""
+def halves() -> tuple[Sample, ConstantModel]:
+    """Car on the left, road on the right; the model predicts car in the middle half and sky elsewhere."""
     ids = np.repeat([[1] * 20 + [2] * 20], 16, 0)
     logits = torch.zeros(1, 5, 16, 40)
     logits[:, CAR, :, 10:30] = 5.0
@@ -192,20 +198,24 @@ def halves() -> tuple[Sample, Always]:
     heat = torch.zeros(1, 1, 16, 40)
     heat[0, 0, 8, 12] = heat[0, 0, 8, 27] = 0.7
     truth = sample(ids, Segment(1, CAR), Segment(2, ROAD))
-    return truth, Always(LABELS, semantic=logits, center=heat, offset=torch.zeros(1, 2, 16, 40))
+    return truth, ConstantModel(LABELS, semantic=logits, center=heat, offset=torch.zeros(1, 2, 16, 40))
 
 
 def decoded(*parts: str) -> np.ndarray:
     truth, model = halves()
-    seen: list[Any] = []
+    predictions: list[Any] = []
     decoder = CenterDecoder(stuff_area=0, score="center")
-    evaluate(
-        model, Single(truth), decoder, oracle=Oracle(parts), on_image=lambda *image: seen.append(image[2])
+    run_evaluation(
+        model,
+        Samples(truth),
+        decoder,
+        oracle=Oracle(parts),
+        on_image=lambda *image: predictions.append(image[2]),
     )
-    row = seen[0].panoptic
+    row = predictions[0].panoptic
     assert (row == row[:1]).all()
-    found: np.ndarray = row[0]
-    return found
+    result: np.ndarray = row[0]
+    return result
 
 
 def row(*runs: tuple[int, int]) -> np.ndarray:
@@ -213,7 +223,7 @@ def row(*runs: tuple[int, int]) -> np.ndarray:
 
 
 def test_true_classes_keep_the_foreground_that_was_predicted() -> None:
-    # Of the true car only what was predicted to be a thing; of the road only what was not.
+    # The true car only where a thing was predicted; the road only where none was.
     assert (decoded("semantic") == row((10, -1), (10, 3001), (10, -1), (10, 2000))).all()
 
 
@@ -227,13 +237,13 @@ def test_true_centers_are_those_of_objects() -> None:
 
 
 def test_true_offsets_lead_to_the_nearest_center_that_was_predicted() -> None:
-    # The car's middle is nearer to the left peak; the road has no offsets and stays where it is.
+    # The center of the car is nearer to the left peak; on the road the true offsets are zero.
     assert (decoded("offset") == row((10, 1000), (10, 3001), (10, 3002), (10, 1000))).all()
     assert (decoded("semantic", "foreground", "offset") == row((20, 3001), (20, 2000))).all()
     assert (decoded(*PARTS) == row((20, 3001), (20, 2000))).all()
 
 
-def network(*, foreground: bool) -> nn.Module:
+def network(*, foreground: bool) -> Model:
     torch.manual_seed(3)
     trunk = SmallFPNConfig(channels=(16, 32), depths=(1, 1), stem_channels=16, decoder_channels=16)
     model = SmallPanopticFPNConfig(trunk, branch_channels=16, foreground=foreground).build(
@@ -244,12 +254,12 @@ def network(*, foreground: bool) -> nn.Module:
     return model
 
 
-FEW = Single(*(STREET[index] for index in range(3)), labels=STREET.labels)
+FEW = Samples(*(STREET[index] for index in range(3)), labels=STREET.labels)
 
 
 @pytest.mark.parametrize("score", ["center", "semantic", "instance", "both"])
 @pytest.mark.parametrize("foreground", [False, True])
-def test_nothing_true_is_plain_evaluation(score: Any, foreground: bool) -> None:
+def test_an_oracle_without_parts_is_plain_evaluation(score: Any, foreground: bool) -> None:
     model, decoder = (
         network(foreground=foreground),
         CenterDecoder(stuff_area=30, score=score, align_corners=False),
@@ -261,7 +271,26 @@ def test_nothing_true_is_plain_evaluation(score: Any, foreground: bool) -> None:
     assert repr(evaluate(model, FEW, decoder, oracle=Oracle(())).to_json()) == repr(plain)
 
 
-def test_the_study_is_one_oracle_after_the_other_from_one_run_an_image() -> None:
+def test_a_decoder_that_wraps_another_is_applied() -> None:
+    model = network(foreground=False)
+    decoder = VoidAsFirst(CenterDecoder(stuff_area=5000, align_corners=True))
+
+    def maps(decoder: Decoder, oracle: Oracle | None) -> list[np.ndarray]:
+        predictions: list[Any] = []
+        run_evaluation(
+            model, FEW, decoder, oracle=oracle, on_image=lambda *image: predictions.append(image[2].panoptic)
+        )
+        return predictions
+
+    plain = maps(decoder, None)
+    assert any((inner < 0).any() for inner in maps(decoder.decoder, None))
+    assert all((panoptic >= 0).all() for panoptic in (*plain, *maps(decoder, Oracle())))
+    assert all(map(np.array_equal, maps(decoder, Oracle(())), plain))
+    rows = oracle_study(model, FEW, decoder)
+    assert repr(rows[0].evaluation.to_json()) == repr(evaluate(model, FEW, decoder).to_json())
+
+
+def test_the_study_equals_single_oracles_and_runs_the_model_once_per_image() -> None:
     model, decoder, inference = (
         network(foreground=False).train(),
         CenterDecoder(stuff_area=500),
@@ -272,30 +301,30 @@ def test_the_study_is_one_oracle_after_the_other_from_one_run_an_image() -> None
     rows = oracle_study(model, FEW, decoder, inference=inference)
     assert runs == [False] * 2 * len(FEW)
     assert model.training
-    assert [row.parts for row in rows[:-1]] == list(SETS)
-    assert sorted(SETS) == sorted(c for n in range(5) for c in combinations(PARTS, n))
+    assert [row.parts for row in rows[:-1]] == list(COMBINATIONS)
+    assert sorted(COMBINATIONS) == sorted(c for n in range(5) for c in combinations(PARTS, n))
     assert {row.stuff_area for row in rows[:-1]} == {500}
     for chosen in rows[:-1:5]:
-        alone = evaluate(model, FEW, decoder, oracle=Oracle(chosen.parts), inference=inference)
-        assert repr(alone.to_json()) == repr(chosen.evaluation.to_json())
+        single = evaluate(model, FEW, decoder, oracle=Oracle(chosen.parts), inference=inference)
+        assert repr(single.to_json()) == repr(chosen.evaluation.to_json())
     values = [row.to_json() for row in rows]
     assert list(values[0]) == ["oracle", "stuff_area", "pq", "sq", "rq", "ap", "miou"]
     assert values[-1]["oracle"] == ["semantic", "foreground", "center", "offset"]
     assert values[-1]["pq"] == 1
-    assert values[0]["pq"] < 0.2 < values[-2]["pq"] < 1  # small stuff is dropped, even where it is true
+    assert values[0]["pq"] < 0.2 < values[-2]["pq"] < 1  # small stuff is dropped, also if it is true
     assert all(row["miou"] == 1 for row in values if "semantic" in row["oracle"])
 
 
-def test_an_oracle_that_makes_no_sense_is_refused() -> None:
-    with pytest.raises(UserError, match="oracle 'centre': no such part; expected some of semantic"):
+def test_an_oracle_that_does_not_fit_is_refused() -> None:
+    with pytest.raises(UserError, match="oracle: unknown part 'centre'; expected some of semantic"):
         Oracle.parsed("semantic,centre")
     assert Oracle.parsed("offset, center").parts == ("offset", "center")
     blocks = small.Blocks().open(None, "val")
-    with pytest.raises(UserError, match="Argmax decodes classes alone"):
-        evaluate(Wild(small.LABELS), blocks, Argmax(), oracle=Oracle())
-    with pytest.raises(UserError, match="val_0 is a class map without segments"):
-        evaluate(Wild(small.LABELS), blocks, CenterDecoder(), oracle=Oracle())
+    with pytest.raises(UserError, match="Argmax decodes only classes"):
+        evaluate(RandomModel(small.LABELS), blocks, Argmax(), oracle=Oracle())
+    with pytest.raises(UserError, match="val_0 has a class map without segments"):
+        evaluate(RandomModel(small.LABELS), blocks, CenterDecoder(), oracle=Oracle())
     pixels = small.recipe().model.build(small.LABELS, InputContract())
-    with pytest.raises(UserError, match="the model predicts classes alone"):
+    with pytest.raises(UserError, match="the model predicts only classes"):
         oracle_study(pixels, blocks, DefaultDecoder())
-    assert pixels.training  # the mode it came in
+    assert pixels.training  # the mode is restored

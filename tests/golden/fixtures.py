@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from segwright.contracts import Output, PixelOutput
 from segwright.importers import FAMILIES, convert, load
-from segwright.importers.load import renamed
+from segwright.importers.load import rename_key
 from segwright.models.weights.model_file import read_model
 
 TOLERANCE = 30  # allowed difference, in multiples of the recorded float32 noise of an output
@@ -110,7 +110,7 @@ class Step:
 
     def name(self, key: str) -> str:
         """Our name of ``model/conv1.weight``, ``encoder/layer2.0.bn1`` and so on."""
-        return renamed(key.removeprefix("model/").replace("/", ".") + ".", self.renames)[:-1]
+        return rename_key(key.removeprefix("model/").replace("/", ".") + ".", self.renames)[:-1]
 
     def check(self, loss: Tensor) -> None:
         """Loss and gradient norms are those recorded in float64; the running statistics moved as recorded."""

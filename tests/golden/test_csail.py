@@ -23,7 +23,7 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_outputs(name: str) -> None:
     fixture = Fixture.read(name)
-    model = load("csail", CASES[name], fixture.states)
+    model = load(fixture.states, "csail", CASES[name])
     assert len(model.labels) == fixture.metadata["num_classes"]
     assert model.input.channels == "RGB"
     for suffix, images in fixture.images().items():

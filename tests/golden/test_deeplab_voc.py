@@ -17,7 +17,7 @@ CASES = {"s3_res_deeplab": "res_deeplab", "s3_res_deeplab_refine": "res_deeplab_
 @pytest.mark.parametrize("name", CASES)
 def test_outputs(name: str) -> None:
     fixture = Fixture.read(name)
-    model = load("deeplab-voc", CASES[name], fixture.states[0])
+    model = load(fixture.states[0], "deeplab-voc", CASES[name])
     assert model.input.channels == "BGR" and len(model.labels) == 21
     for suffix, images in fixture.images().items():
         with torch.inference_mode():
@@ -30,8 +30,8 @@ def test_outputs(name: str) -> None:
 def test_several_scales_are_the_network_at_each_of_them() -> None:
     fixture = Fixture.read("s3_res_deeplab")
     scaled = {f"Scale.{key}": value for key, value in fixture.states[0].items()}
-    single = load("deeplab-voc", "res_deeplab", scaled)
-    several = load("deeplab-voc", "ms_deeplab", scaled)
+    single = load(scaled, "deeplab-voc", "res_deeplab")
+    several = load(scaled, "deeplab-voc", "ms_deeplab")
     images = fixture.images()[""][:, :, :61, :61]
     with torch.inference_mode():
         output = several(images)

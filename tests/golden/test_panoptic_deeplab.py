@@ -31,7 +31,7 @@ def architecture(fixture: Fixture) -> str:
 @pytest.mark.parametrize("name", PANOPTIC)
 def test_panoptic_networks(name: str) -> None:
     fixture = Fixture.read(name)
-    model = load(FAMILY, architecture(fixture), fixture.states[0])
+    model = load(fixture.states[0], FAMILY, architecture(fixture))
     assert len(model.labels) == fixture.metadata["num_classes"]
     images = fixture.images()[""]
     with torch.inference_mode():
@@ -69,7 +69,7 @@ def test_a_bare_file_equals_a_checkpoint(tmp_path: Path) -> None:
     torch.save({"start_iter": 90_000, "state_dict": parallel}, tmp_path / "checkpoint.pth.tar")
     with torch.inference_mode():
         bare, wrapped = (
-            load(FAMILY, name, tmp_path / file)(images) for file in ("final_state.pth", "checkpoint.pth.tar")
+            load(tmp_path / file, FAMILY, name)(images) for file in ("final_state.pth", "checkpoint.pth.tar")
         )
     assert torch.equal(bare.semantic, wrapped.semantic)
     assert torch.equal(bare.offset, wrapped.offset)
@@ -100,12 +100,12 @@ def test_a_training_step() -> None:
 
 def test_deeplabv3() -> None:
     fixture = Fixture.read("s5_deeplabv3_resnet50")
-    model = load(FAMILY, "deeplabv3_resnet50", fixture.states[0], dilation=(False, False, True))
+    model = load(fixture.states[0], FAMILY, "deeplabv3_resnet50", dilation=(False, False, True))
     images = fixture.images()[""]
     with torch.inference_mode():
         logits = model(images).logits
     fixture.agrees(logits, "out_native_semantic")
     fixture.agrees(upsample(logits, images.shape[2:], align_corners=True), "out_semantic")
-    wide = load(FAMILY, "deeplabv3_resnet50", fixture.states[0], dilation=(False, True, True))
+    wide = load(fixture.states[0], FAMILY, "deeplabv3_resnet50", dilation=(False, True, True))
     with torch.inference_mode():
         assert wide(images).logits.shape[2:] == (9, 41)

@@ -76,7 +76,7 @@ def means(loss: Any, output: Any, targets: Targets) -> dict[str, Tensor]:
 
 def test_the_three_losses() -> None:
     values, output, targets = loss_case()
-    wanted = values["panoptic_total"]
+    expected = values["panoptic_total"]
     found = means(CenterLoss(), output, targets)
     total = torch.stack(list(found.values())).sum()
     total.backward()
@@ -86,7 +86,7 @@ def test_the_three_losses() -> None:
         "offset": output.offset.grad,
     }
     for name in ("semantic", "center", "offset"):
-        assert found[name].item() == pytest.approx(wanted[name], rel=1e-6)
+        assert found[name].item() == pytest.approx(expected[name], rel=1e-6)
         gradient = gradients[name]
         assert gradient is not None
         assert gradient.norm().item() == pytest.approx(expected["grad_norm"][name], rel=3e-5)
@@ -169,9 +169,9 @@ def test_scores_of_instances(case: str, kind: Any) -> None:
     instances = [segment for segment in segments if segment.class_index in things]
     by_id = {segment.id: segment for segment in instances}
     assert len(by_id) == len(recorded["instances"][kind])
-    for wanted in recorded["instances"][kind]:
-        one = by_id[wanted["panoptic_id"]]
-        assert (one.class_index, one.area) == (wanted["cls"], wanted["area"])
+    for expected in recorded["instances"][kind]:
+        one = by_id[expected["panoptic_id"]]
+        assert (one.class_index, one.area) == (expected["cls"], expected["area"])
         assert one.score == pytest.approx(expected["score"], abs=2e-7)
 
 

@@ -10,19 +10,21 @@ from tests.golden import fill
 from tests.golden.recorded import metadata, tensors
 from torch import Tensor, nn
 
-from segwright.contracts import Batch, InputContract, PixelOutput, Targets
+from segwright.contracts import Batch, InputContract, Model, PixelOutput, Targets
 from segwright.inference.test_time_augmentation import TestTimeAugmentation
+from segwright.labels import LabelSpace
 from segwright.models.layers.resize import upsample
 
+LABELS = LabelSpace("one", ("thing",), ((0, 0, 0),), (0,))
 NORMALIZED = InputContract(mean=(0.0,) * 3, std=(1.0,) * 3, fill_value=(0.0,) * 3, multiple=1)
 
 
-class Tiny(nn.Module):
+class Tiny(Model):
     """Layers with weights from ``fill``; ``upsampled``: the output has the size of the input."""
 
     def __init__(self, layers: nn.Sequential, input: InputContract, *, upsampled: bool = False) -> None:
-        super().__init__()
-        self.layers, self.input, self.upsampled = layers.eval(), input, upsampled
+        super().__init__(LABELS, input)
+        self.layers, self.upsampled = layers.eval(), upsampled
         self.inputs: list[Tensor] = []
 
     def forward(self, images: Tensor) -> PixelOutput:
@@ -49,7 +51,7 @@ def batch(image: Tensor) -> Batch:
 
 
 @torch.inference_mode()
-def logits(inference: TestTimeAugmentation, model: nn.Module, batch: Batch) -> Tensor:
+def logits(inference: TestTimeAugmentation, model: Model, batch: Batch) -> Tensor:
     output, _ = inference(model, batch.images, batch.sizes)
     assert isinstance(output, PixelOutput)
     return output.logits
@@ -115,7 +117,10 @@ def test_short_edges_of_csail() -> None:
         multiple=settings["padding_constant"],
     )
     inference = TestTimeAugmentation(
-        short_edges=tuple(settings["imgSizes"]), max_long_edge=settings["imgMaxSize"], stretch_to_multiple=True, pillow=True
+        short_edges=tuple(settings["imgSizes"]),
+        max_long_edge=settings["imgMaxSize"],
+        stretch_to_multiple=True,
+        pillow=True,
     )
     for number in range(2):
         model = Tiny(layers, input)

@@ -19,7 +19,7 @@ MILLIONS = {"pspnet": 70.437, "deeplabv3": 63.227}
 @pytest.mark.parametrize("name", CASES)
 def test_outputs(name: str) -> None:
     fixture = Fixture.read(name)
-    model = load("toolbox", CASES[name], fixture.states[0], num_classes=19)
+    model = load(fixture.states[0], "toolbox", CASES[name], classes=19)
     assert round(sum(p.numel() for p in model.parameters()) / 1e6, 3) == MILLIONS[CASES[name]]
     assert model.input.channels == "BGR" and len(model.labels) == 19
     for suffix, images in fixture.images().items():

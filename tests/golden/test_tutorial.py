@@ -23,7 +23,7 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_outputs(name: str) -> None:
     fixture = Fixture.read(name)
-    model = load("tutorial", CASES[name], fixture.states[0])
+    model = load(fixture.states[0], "tutorial", CASES[name])
     for suffix, images in fixture.images().items():
         with torch.inference_mode():
             output = model(images)

@@ -128,7 +128,7 @@ def test_a_model_of_detectron2_gives_the_same(tmp_path: Path, separable: bool) -
     }
     path = tmp_path / "model_final.pkl"
     path.write_bytes(pickle.dumps({"model": arrays, "__author__": "Detectron2 Model Zoo"}))
-    model = load("panoptic-deeplab", R52 + "_dsconv" * separable, path, 5)
+    model = load(path, "panoptic-deeplab", R52 + "_dsconv" * separable, classes=5)
     assert model.input == InputContract(mean=(123.675,) * 3, std=(58.0,) * 3, fill_value=(123.675,) * 3)
     with torch.inference_mode():
         output = model(images)
@@ -167,15 +167,15 @@ def test_other_backbones_are_told_by_their_keys() -> None:
     name = "panoptic_deeplab_X_65_os16_mg124_poly_200k_bs64_crop_640_640_coco"
     found: Any = describe(name, heads(XceptionConfig(), ("res5", "res3", "res2")))
     assert found.config.backbone == XceptionConfig(output_stride=16)
-    assert found.config.strides == (8, 4)
-    assert found.config.semantic.atrous.window == (40, 40)
+    assert found.config.skip_strides == (8, 4)
+    assert found.config.semantic.aspp.pooling_window == (40, 40)
     assert (found.input.mean[0], found.input.multiple, found.classes) == (128.0, 640, 133)
     assert found.decoder == CenterDecoder(nms_kernel=41, stuff_area=4096, align_corners=False)
     name = "panoptic_deeplab_H_48_os16_mg124_poly_90k_bs32_crop_512_1024"
     found = describe(name, heads(HRNetConfig(18), ("res5", "res4", "res3", "res2")))
     assert found.config.backbone == HRNetConfig(18, align_corners=True)
-    assert found.config.strides == (16, 8, 4)
-    assert found.config.instance.atrous.window == (16, 32)
+    assert found.config.skip_strides == (16, 8, 4)
+    assert found.config.instance.aspp.pooling_window == (16, 32)
     assert found.input == InputContract()
 
 
@@ -183,8 +183,8 @@ def test_its_deeplabv3plus_is_the_semantic_branch() -> None:
     state = heads(XceptionConfig(), ("res5", "res2"), instance=False)
     described: Any = describe("deeplab_v3_plus_X_65_os16_mg124_poly_90k_bs16", state)
     assert described.config.instance is None and described.decoder is None
-    assert (described.config.strides, described.config.semantic.hidden) == ((4,), 0)
-    assert described.config.semantic.atrous.window == (32, 64)
+    assert (described.config.skip_strides, described.config.semantic.hidden_channels) == ((4,), 0)
+    assert described.config.semantic.aspp.pooling_window == (32, 64)
 
 
 def test_an_unknown_backbone_is_refused() -> None:

@@ -14,7 +14,6 @@ from segwright.cli.main import main
 from segwright.contracts import InputContract
 from segwright.errors import UserError
 from segwright.importers import convert, load
-from segwright.importers.load import unnamed_classes
 from segwright.labels import LabelSpace
 from segwright.models.layers.norm_config import Norm
 from segwright.models.unet import PlainUNetConfig
@@ -35,7 +34,7 @@ ARCHITECTURES = {
 def unet_state(norm: Any = "batch") -> dict[str, Tensor]:
     """A file of S4's UNet as published, three classes."""
     torch.manual_seed(0)
-    model = PlainUNetConfig(norm=Norm(norm)).build(unnamed_classes("unet", 3), InputContract())
+    model = PlainUNetConfig(norm=Norm(norm)).build(LabelSpace.of("a", "b", "c"), InputContract())
     places = {"0": "0", "1": "1", "2": "3", "3": "4"}
     state = {}
     for key, value in model.state_dict().items():
@@ -54,7 +53,7 @@ def test_every_form_of_file_gives_the_same(tmp_path: Path) -> None:
     state = unet_state()
     images = torch.randn(1, 3, 33, 40)
     with torch.inference_mode():
-        wanted = load("tutorial", "unet", state)(images).logits
+        wanted = load(state, "tutorial", "unet")(images).logits
         prefixed = {f"module.{key}": value for key, value in state.items()}
         forms = [
             prefixed,
@@ -64,12 +63,12 @@ def test_every_form_of_file_gives_the_same(tmp_path: Path) -> None:
         ]
         for number, form in enumerate(forms):
             torch.save(form, tmp_path / f"{number}.pth.tar")
-            assert torch.equal(load("tutorial", "unet", form)(images).logits, wanted)
+            assert torch.equal(load(form, "tutorial", "unet")(images).logits, wanted)
             assert torch.equal(
-                load("tutorial", "unet", tmp_path / f"{number}.pth.tar")(images).logits, wanted
+                load(tmp_path / f"{number}.pth.tar", "tutorial", "unet")(images).logits, wanted
             )
             assert torch.equal(
-                load("tutorial", "unet", [str(tmp_path / f"{number}.pth.tar")])(images).logits, wanted
+                load([str(tmp_path / f"{number}.pth.tar")], "tutorial", "unet")(images).logits, wanted
             )
 
 
@@ -80,16 +79,16 @@ def test_the_tutorials_norm_is_read_off_the_keys(norm: Any) -> None:
     state = unet_state(norm)
     assert norm_of(state).kind == norm
     assert (
-        load("tutorial", "UNet", state).state_dict().keys()
+        load(state, "tutorial", "UNet").state_dict().keys()
         == PlainUNetConfig(norm=Norm(norm))
-        .build(unnamed_classes("unet", 3), InputContract())
+        .build(LabelSpace.of("a", "b", "c"), InputContract())
         .state_dict()
         .keys()
     )
 
 
 def test_the_toolboxs_branches_differ_in_norm_and_one_key() -> None:
-    from segwright.importers.load import renamed
+    from segwright.importers.load import rename_key
     from segwright.importers.toolbox import describe
 
     classifier = {"head.1.bias": torch.zeros(19), "layer3.22.conv1.weight": torch.zeros(1)}
@@ -100,12 +99,12 @@ def test_the_toolboxs_branches_differ_in_norm_and_one_key() -> None:
     assert [len(d.config.auxiliary) for d in (master, apex, bare)] == [1, 1, 0]
     assert [d.config.backbone.depth for d in (master, bare)] == [101, 101]
     for described, key in ((master, "dsn.3.bias"), (apex, "dsn.4.bias")):
-        assert renamed(key, described.renames) == "auxiliary.0.classifier.bias"
+        assert rename_key(key, described.renames) == "auxiliary.0.classifier.bias"
 
 
 def test_the_module_says_what_it_wants_and_gives() -> None:
     state = unet_state()
-    model = load("tutorial", "unet", state, 3)
+    model = load(state, "tutorial", "unet", classes=3)
     assert not model.training
     assert isinstance(model.labels, LabelSpace) and model.labels.names == ("class_0", "class_1", "class_2")
     assert model.input.mean == InputContract().mean
@@ -115,7 +114,7 @@ def test_the_module_says_what_it_wants_and_gives() -> None:
 
 def test_counters_of_norms_may_lack() -> None:
     state = {k: v for k, v in unet_state().items() if not k.endswith("num_batches_tracked")}
-    assert load("tutorial", "unet", state).state_dict()["down.0.1.num_batches_tracked"] == 0
+    assert load(state, "tutorial", "unet").state_dict()["down.0.1.num_batches_tracked"] == 0
 
 
 def test_what_does_not_fit_is_listed() -> None:
@@ -124,7 +123,7 @@ def test_what_does_not_fit_is_listed() -> None:
     del state["up1.conv.conv.0.bias"]
     state["inc.conv.conv.0.weight"] = torch.zeros(64, 4, 3, 3)
     with pytest.raises(UserError) as caught:
-        load("tutorial", "unet", state)
+        load(state, "tutorial", "unet")
     message = str(caught.value)
     assert "extra.weight is unknown" in message
     assert "up1.conv.conv.0.bias is missing" in message
@@ -145,26 +144,26 @@ def test_what_does_not_fit_is_listed() -> None:
 )
 def test_wrong_names_are_refused(family: str, architecture: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        load(family, architecture, unet_state())
+        load(unet_state(), family, architecture)
 
 
 def test_a_wrong_class_count_or_option_or_number_of_files_is_refused() -> None:
     state = unet_state()
     with pytest.raises(UserError, match="the file is of 3 classes; expected 20"):
-        load("tutorial", "unet", state, 20)
+        load(state, "tutorial", "unet", classes=20)
     with pytest.raises(
         UserError, match="PlainUNetConfig has no option 'depth'; it has align_corners, norm, widths"
     ):
-        load("tutorial", "unet", state, depth=3)
+        load(state, "tutorial", "unet", depth=3)
     with pytest.raises(UserError, match="1 files; expected 2: encoder, decoder"):
-        load("csail", "resnet18+c1", state)
-    assert load("tutorial", "unet", state, align_corners=False)
+        load(state, "csail", "resnet18+c1")
+    assert load(state, "tutorial", "unet", align_corners=False)
 
 
 def test_only_the_first_dozen_that_lack_are_listed() -> None:
     state = {k: v for k, v in unet_state().items() if not (k.startswith("up") and k.endswith(".weight"))}
     with pytest.raises(UserError, match=r"^tutorial unet: (up\d\.conv\S+ is missing(; )?){12} and 4 more$"):
-        load("tutorial", "unet", state)
+        load(state, "tutorial", "unet")
 
 
 def test_a_pair_may_come_as_one_mapping() -> None:
@@ -176,7 +175,7 @@ def test_a_pair_may_come_as_one_mapping() -> None:
     messages = []
     for files in (joined, parts):
         with pytest.raises(UserError) as refused:
-            load("csail", "resnet18+c1", files)
+            load(files, "csail", "resnet18+c1")
         messages.append(str(refused.value))
     assert messages[0] == messages[1] and "encoder.inc.conv" in messages[0]
 
@@ -184,13 +183,13 @@ def test_a_pair_may_come_as_one_mapping() -> None:
 @pytest.mark.parametrize("architecture", ["resnet18", "resnet18+c9", "lenet5+c1", "resnet19+c1"])
 def test_wrong_encoders_and_decoders_are_refused(architecture: str) -> None:
     with pytest.raises(UserError, match="csail"):
-        load("csail", architecture, [{"a": torch.zeros(1)}, {"b": torch.zeros(1)}])
+        load([{"a": torch.zeros(1)}, {"b": torch.zeros(1)}], "csail", architecture)
 
 
 def test_pickled_code_is_refused(tmp_path: Path) -> None:
     torch.save(Danger(), tmp_path / "danger.pth")
     with pytest.raises(UserError, match=r"danger\.pth: refused to unpickle"):
-        load("tutorial", "unet", tmp_path / "danger.pth")
+        load(tmp_path / "danger.pth", "tutorial", "unet")
 
 
 def test_converting_names_the_classes(tmp_path: Path) -> None:
@@ -217,7 +216,7 @@ def test_csails_networks_have_the_ancestors_size(architecture: str) -> None:
 
 def test_csails_flat_mobilenet_and_old_names() -> None:
     from segwright.importers.csail import describe
-    from segwright.importers.load import renamed
+    from segwright.importers.load import rename_key
 
     state = {"decoder.conv_last.bias": torch.zeros(5), "decoder.conv_last.4.bias": torch.zeros(6)}
     described = describe("mobilenetv2dilated+c1_deepsup", state)
@@ -228,7 +227,7 @@ def test_csails_flat_mobilenet_and_old_names() -> None:
         "encoder.features.12.conv.4.bias": "backbone.features.12.conv.1.1.bias",
         "encoder.features.12.conv.7.bias": "backbone.features.12.conv.3.bias",
     }
-    assert {key: renamed(key, described.renames) for key in names} == names
+    assert {key: rename_key(key, described.renames) for key in names} == names
     assert described.input.channels == "RGB" and described.classes == 5
     old = describe("resnet50_dilated8+ppm_bilinear_deepsup", state)
     new = describe("resnet50dilated+ppm_deepsup", state)
@@ -241,7 +240,7 @@ def test_missing_keys_have_the_names_of_the_file() -> None:
     state = unet_state()
     for key in ("up1.conv.conv.3.bias", "inc.conv.conv.0.weight", "outc.conv.weight"):
         with pytest.raises(UserError, match=f"unet: {key} is missing"):
-            load("tutorial", "unet", {k: v for k, v in state.items() if k != key})
+            load({k: v for k, v in state.items() if k != key}, "tutorial", "unet")
 
 
 def test_the_command_line_sets_what_the_name_does_not_say(
@@ -255,11 +254,11 @@ def test_the_command_line_sets_what_the_name_does_not_say(
     model = read_model(out)
     images = torch.randn(1, 3, 32, 48)
     with torch.inference_mode():
-        wanted = load("tutorial", "unet", unet_state(), align_corners=False)(images).logits
+        wanted = load(unet_state(), "tutorial", "unet", align_corners=False)(images).logits
         assert torch.equal(model(images).logits, wanted)
     for wrong, message in (
         ("depth=3", "has no option 'depth'"),
-        ("out=x", "--set out: no field of a config; expected the option of that name"),
+        ("out=x", "--set out: not a field of the model config; use the option --out"),
         ("align_corners=[1", "--set align_corners=[1: '[1' is no YAML; expected a value such as"),
         ("align_corners", "no '='; expected name=value"),
     ):
@@ -273,4 +272,4 @@ def test_a_file_of_something_else_is_refused_by_name(content: bytes, ending: str
     path = tmp_path / f"weights{ending}"
     path.write_bytes(content)
     with pytest.raises(UserError, match=f"weights{ending}: "):
-        load("tutorial", "unet", path)
+        load(path, "tutorial", "unet")

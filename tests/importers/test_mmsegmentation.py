@@ -246,7 +246,7 @@ def test_scores_equal_those_of_mmsegmentation(name: str) -> None:
     network = Theirs(head, name.split("_")[1], **options)
     even, odd = torch.randn(2, 3, 64, 96), torch.randn(1, 3, 65, 97)
     network(even)
-    model = load("mmsegmentation", name, network.state, CLASSES)
+    model = load(network.state, "mmsegmentation", name, classes=CLASSES)
     for images in (even, odd):
         with torch.inference_mode():
             output = model(images)
@@ -270,7 +270,7 @@ def test_a_checkpoint_is_converted_as_it_is_published(meta: dict[str, Any], tmp_
     model, images = read_model(tmp_path / "m.safetensors"), torch.randn(1, 3, 33, 65)
     assert model.input == InputContract(multiple=1)  # type: ignore[comparison-overlap]
     with torch.inference_mode():
-        wanted = load("mmsegmentation", "pspnet_r18-d8", state)(images).logits
+        wanted = load(state, "mmsegmentation", "pspnet_r18-d8")(images).logits
         assert torch.equal(model(images).logits, wanted)
 
 
@@ -279,21 +279,21 @@ def test_a_model_file_of_hrnet_has_its_steps(tmp_path: Path) -> None:
     convert(state, "mmsegmentation", "fcn_hr18", tmp_path / "m.safetensors")
     model, images = read_model(tmp_path / "m.safetensors"), torch.randn(1, 3, 65, 97)
     with torch.inference_mode():
-        wanted = load("mmsegmentation", "fcn_hr18", state)(images).logits
+        wanted = load(state, "mmsegmentation", "fcn_hr18")(images).logits
         assert torch.equal(model(images).logits, wanted)
 
 
 def test_files_without_an_auxiliary_head_are_whole() -> None:
     state = state_of("upernet", "r18", **WHOLE)
     bare = {key: value for key, value in state.items() if not key.startswith("auxiliary_head.")}
-    assert load("mmsegmentation", "upernet_r18", bare)(torch.zeros(1, 3, 64, 64)).auxiliary == ()
+    assert load(bare, "mmsegmentation", "upernet_r18")(torch.zeros(1, 3, 64, 64)).auxiliary == ()
 
 
 @pytest.mark.parametrize("name", ["deeplabv3plus_r18-d8", "upernet_r18", "fcn_r18-d8"])
 def test_training_drops_whole_maps_before_the_classifier_alone(name: str) -> None:
     head, backbone = name.split("_")
     options = WHOLE if head == "upernet" else {}
-    model = load("mmsegmentation", name, state_of(head, backbone, **options))
+    model = load(state_of(head, backbone, **options), "mmsegmentation", name)
     kinds = (torch.nn.Dropout, torch.nn.Dropout2d)
     found = [(type(m), m.p) for m in model.head.modules() if isinstance(m, kinds)]  # type: ignore[union-attr]
     assert [each for each in found if each[1]] == [(torch.nn.Dropout2d, 0.1)]
@@ -316,6 +316,6 @@ def test_other_networks_are_refused(name: str) -> None:
 def test_a_file_of_another_head_is_refused() -> None:
     state = state_of("pspnet", "r18-d8")
     with pytest.raises(UserError, match=r"no decode_head\.fpn_bottleneck\.conv\.weight among \d+ keys"):
-        load("mmsegmentation", "upernet_r18", state)
+        load(state, "mmsegmentation", "upernet_r18")
     with pytest.raises(UserError, match=r"mmsegmentation pspnet_r50-d8: .* is missing|expected"):
-        load("mmsegmentation", "pspnet_r50-d8", state)
+        load(state, "mmsegmentation", "pspnet_r50-d8")

@@ -12,8 +12,8 @@ from torch import Tensor
 from segwright.contracts import InputContract
 from segwright.errors import UserError
 from segwright.importers import load
-from segwright.importers.load import unnamed_classes
-from segwright.importers.panoptic_deeplab import CONTRACT, XCEPTION_CONTRACT, describe
+from segwright.importers.panoptic_deeplab import INPUT, XCEPTION_INPUT, describe
+from segwright.labels import LabelSpace
 from segwright.models.deeplab_v3 import DeepLabV3Config
 from segwright.models.deeplab_v3plus import DeepLabV3PlusConfig
 from segwright.models.panoptic_deeplab import PanopticDeepLabConfig
@@ -41,9 +41,13 @@ ARCHITECTURES = {
 }
 
 
+def unnamed(classes: int) -> LabelSpace:
+    return LabelSpace.of(*(f"class_{index}" for index in range(classes)))
+
+
 def empty(config: Any, classes: int = 19) -> torch.nn.Module:
     with torch.device("meta"):
-        model: torch.nn.Module = config.build(unnamed_classes("x", classes), InputContract())
+        model: torch.nn.Module = config.build(unnamed(classes), InputContract())
     return model
 
 
@@ -101,11 +105,11 @@ def test_keys_of_every_backbone_find_their_place(architecture: str) -> None:
     torch.manual_seed(0)
     template = load_recipe("cityscapes_panoptic.deeplab_mobilenet_v2_os32").model
     described = describe(architecture, theirs(empty(template, 3).state_dict()))
-    model = described.config.build(unnamed_classes("x", 3), described.input).eval()
+    model = described.config.build(unnamed(3), described.input).eval()
     for value in model.state_dict().values():
         if value.ndim == 1:
             value.add_(torch.rand_like(value) * 0.1)
-    loaded = load(FAMILY, architecture, theirs(model.state_dict()), 3)
+    loaded = load(theirs(model.state_dict()), FAMILY, architecture, classes=3)
     images = torch.randn(1, 3, 33, 65)
     with torch.inference_mode():
         found, wanted = loaded(images), model(images)
@@ -116,8 +120,8 @@ def test_keys_of_every_backbone_find_their_place(architecture: str) -> None:
 
 def test_the_semantic_branch_alone_loads() -> None:
     config = load_recipe("cityscapes_panoptic.deeplab_r50_os16_semantic").model
-    model = config.build(unnamed_classes("x", 3), CONTRACT).eval()
-    loaded = load(FAMILY, "Base-Semantic-DeepLab", theirs(model.state_dict()))
+    model = config.build(unnamed(3), INPUT).eval()
+    loaded = load(theirs(model.state_dict()), FAMILY, "Base-Semantic-DeepLab")
     images = torch.randn(1, 3, 33, 33)
     with torch.inference_mode():
         assert torch.equal(loaded(images).logits, model(images).logits)
@@ -130,8 +134,8 @@ def test_dilation_and_rates_are_told() -> None:
     told: Any = describe(
         "panoptic_deeplab_R50_os32_x", state, dilation=(False, True, True), rates=(1, 2, 3)
     ).config
-    assert (named.backbone.output_stride, named.semantic.atrous.rates) == (16, (6, 12, 18))
-    assert (told.backbone.output_stride, told.instance.atrous.rates) == (8, (1, 2, 3))
+    assert (named.backbone.output_stride, named.semantic.aspp.rates) == (16, (6, 12, 18))
+    assert (told.backbone.output_stride, told.instance.aspp.rates) == (8, (1, 2, 3))
 
 
 @pytest.mark.parametrize("dilation", [(False, True), (False, True, False), (True, False, False)])
@@ -164,14 +168,14 @@ def test_names_may_be_files_and_older_ones() -> None:
 def test_semantic_networks_take_every_backbone() -> None:
     state = {"decoder.classifier.3.bias": torch.zeros(4), "decoder.classifier.bias": torch.zeros(5)}
     xception = describe("deeplabv3_xception65", state)
-    assert xception.input == XCEPTION_CONTRACT and xception.classes == 4
+    assert xception.input == XCEPTION_INPUT and xception.classes == 4
     plus: Any = describe("deeplabv3plus_wide_resnet50_2", {"decoder.classifier.bias": torch.zeros(5)})
     assert (plus.config.backbone.group_width, plus.config.backbone.output_stride, plus.classes) == (
         128,
         16,
         5,
     )
-    assert plus.config.atrous.rates == (6, 12, 18)
+    assert plus.config.aspp.rates == (6, 12, 18)
 
 
 @pytest.mark.parametrize(
@@ -195,4 +199,4 @@ def test_semantic_networks_take_every_backbone() -> None:
 )
 def test_wrong_names_are_refused(architecture: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        load(FAMILY, architecture, {"a": torch.zeros(1)})
+        load({"a": torch.zeros(1)}, FAMILY, architecture)

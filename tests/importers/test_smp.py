@@ -26,7 +26,7 @@ def network(encoder: str, stride: int = 8) -> Any:
 @pytest.mark.parametrize(("encoder", "stride"), [("resnet18", 8), ("resnet50", 16), ("resnext50_32x4d", 8)])
 def test_scores_equal_those_of_smp(encoder: str, stride: int) -> None:
     theirs = network(encoder, stride)
-    ours = load("smp", f"deeplabv3_{encoder}", theirs.state_dict(), output_stride=stride)
+    ours = load(theirs.state_dict(), "smp", f"deeplabv3_{encoder}", output_stride=stride)
     images = torch.randn(1, 3, 96, 160)
     with torch.inference_mode():
         wanted = theirs.segmentation_head[0](theirs.decoder(theirs.encoder(images)))  # before it is enlarged
@@ -44,8 +44,8 @@ def test_files_of_older_versions_and_of_lightning_are_understood() -> None:
     for key, value in state.items():
         part, name, *rest = key.split(".")
         older[".".join(["model", part, old[name] if part == "decoder" else name, *rest])] = value
-    ours = load("smp", "deeplabv3_resnet18", {"state_dict": older})
-    wanted = load("smp", "deeplabv3_resnet18", state).state_dict()
+    ours = load({"state_dict": older}, "smp", "deeplabv3_resnet18")
+    wanted = load(state, "smp", "deeplabv3_resnet18").state_dict()
     assert all(torch.equal(value, wanted[key]) for key, value in ours.state_dict().items())
 
 
@@ -53,4 +53,4 @@ def test_networks_that_are_not_ours_are_refused() -> None:
     with pytest.raises(
         UserError, match=r"smp has no architecture 'unet_resnet18'; expected one of deeplabv3_"
     ):
-        load("smp", "unet_resnet18", network("resnet18").state_dict())
+        load(network("resnet18").state_dict(), "smp", "unet_resnet18")

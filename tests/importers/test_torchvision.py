@@ -21,7 +21,7 @@ def test_outputs_equal_torchvision(architecture: str, auxiliary: bool) -> None:
         if isinstance(module, torch.nn.BatchNorm2d):
             module.running_mean.normal_(std=0.1)
             module.running_var.uniform_(0.5, 1.5)
-    ours = load("torchvision", architecture, theirs.state_dict())
+    ours = load(theirs.state_dict(), "torchvision", architecture)
     images = torch.randn(1, 3, 65, 96)
     with torch.inference_mode():
         output, wanted = ours(images), theirs(images)
@@ -35,12 +35,12 @@ def test_outputs_equal_torchvision(architecture: str, auxiliary: bool) -> None:
 
 def test_prediction_can_do_without_the_auxiliary_heads() -> None:
     theirs: Any = segmentation.fcn_resnet50(weights=None, weights_backbone=None, num_classes=3, aux_loss=True)
-    ours: Any = load("torchvision", "fcn_resnet50", theirs.state_dict())
+    ours: Any = load(theirs.state_dict(), "torchvision", "fcn_resnet50")
     images = torch.randn(1, 3, 32, 32)
     with torch.inference_mode():
         whole = ours(images)
         for head in ours.auxiliary.configs:
-            head.when = "training"
+            head.in_evaluation = False
         assert len(whole.auxiliary) == 1
         assert ours(images).auxiliary == ()
         assert torch.equal(ours(images).logits, whole.logits)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import segwright
-from segwright.contracts import Batch, CenterOutput, InputContract, Output, PixelOutput
+from segwright.contracts import Batch, CenterOutput, Decoder, InputContract, Model, Output, PixelOutput
 from segwright.data.loading.batches import Collate
 from segwright.data.loading.targets import SemanticTargets
 from segwright.decode.binary import Threshold
@@ -22,29 +22,33 @@ from segwright.inference.test_time_augmentation import TestTimeAugmentation
 from segwright.labels import LabelSpace
 from segwright.models.small_fpn import SmallFPNConfig
 from segwright.models.small_panoptic_fpn import SmallPanopticFPNConfig
+from segwright.recipes._upstream_bugs import VoidAsFirst
 from segwright.samples import Sample
 
 LABELS = LabelSpace("two", ("ground", "ball"), ((0, 0, 0), (255, 0, 0)), (0, 1), things=("ball",))
 PLAIN = InputContract(mean=(0.0,) * 3, std=(1.0,) * 3, fill_value=(250.0, 5.0, 5.0), multiple=32)
 
 
-class Made(nn.Module):
-    """A network that is a function of its normalized input, and looks at the padding like at everything else."""
+class FunctionModel(Model):
+    """A network that is a function of its normalized input, padding included."""
 
     def __init__(
-        self, says: Callable[[Tensor], Output], input: InputContract = PLAIN, decoder: Any = None
+        self,
+        function: Callable[[Tensor], Output],
+        input: InputContract = PLAIN,
+        decoder: Decoder | None = None,
     ) -> None:
-        super().__init__()
-        self.says, self.labels, self.input, self.decoder = says, LABELS, input, decoder
+        super().__init__(LABELS, input, decoder)
+        self.function = function
         self.inputs: list[Tensor] = []
 
     def forward(self, images: Tensor) -> Output:
         self.inputs.append(images)
-        return self.says(images)
+        return self.function(images)
 
 
 def ball(images: Tensor) -> CenterOutput:
-    """Finds the middle of all that is red; the padding is red as well, of another shade."""
+    """Finds the center of all red pixels. The padding is red as well, of another shade."""
     red = (images[:, :1] > 128) & (images[:, :1] < 240)
     y, x = torch.meshgrid(*(torch.arange(side).float() for side in images.shape[2:]), indexing="ij")
     offset = torch.stack([y[red[0, 0]].mean() - y, x[red[0, 0]].mean() - x])[None]
@@ -70,12 +74,12 @@ def photo(height: int, width: int, seed: int = 0) -> np.ndarray:
     return np.ascontiguousarray(np.kron(coarse, np.ones((6, 6, 1), np.uint8))[:height, :width])
 
 
-def network(*, centers: bool) -> nn.Module:
+def network(*, centers: bool) -> Model:
     torch.manual_seed(0)
     trunk = SmallFPNConfig(channels=(16, 32), depths=(1, 1), stem_channels=16, decoder_channels=16)
     config = SmallPanopticFPNConfig(trunk, branch_channels=16, foreground=True) if centers else trunk
     model = config.build(LABELS, InputContract())
-    for parameter in model.parameters():  # heads begin undecided
+    for parameter in model.parameters():  # classifiers start with weights near 0
         nn.init.normal_(parameter, std=0.2)
     return model.eval()
 
@@ -86,18 +90,18 @@ def maps(output: Output) -> dict[str, Tensor]:
 
 
 @torch.inference_mode()
-def run(inference: InferenceMode, model: nn.Module, given: Batch) -> dict[str, Tensor]:
-    output, padded = inference(model, given.images, given.sizes)
-    assert padded == given.images.shape[2:]
+def run(inference: InferenceMode, model: Model, batch: Batch) -> dict[str, Tensor]:
+    output, padded = inference(model, batch.images, batch.sizes)
+    assert padded == batch.images.shape[2:]
     return maps(output)
 
 
-def test_once_is_the_model() -> None:
-    model, given = network(centers=True), batch(photo(37, 53), input=InputContract())
+def test_a_single_pass_is_the_output_of_the_model() -> None:
+    model, images = network(centers=True), batch(photo(37, 53), input=InputContract())
     with torch.inference_mode():
-        wanted = maps(model(model.input.normalize(given.images)))  # type: ignore[operator, union-attr]
-    found = run(SINGLE_PASS, model, given)
-    assert all(torch.equal(found[name], wanted[name]) for name in wanted)
+        expected = maps(model(model.input.normalize(images.images)))
+    output = run(SINGLE_PASS, model, images)
+    assert all(torch.equal(output[name], expected[name]) for name in expected)
     assert isinstance(SinglePass(), InferenceMode) and isinstance(TestTimeAugmentation(), InferenceMode)
 
 
@@ -127,10 +131,10 @@ def test_images_of_a_batch_are_as_each_alone(centers: bool, fuse: Any) -> None:
             assert each.isfinite().all()
 
 
-def test_the_mirror_image_of_what_mirrors_says_the_same() -> None:
-    given = batch(scene())
-    plain = run(SINGLE_PASS, Made(ball), given)
-    both = run(TestTimeAugmentation(flip=True, fuse="logits"), Made(ball), given)
+def test_flipping_does_not_change_a_model_that_ignores_left_and_right() -> None:
+    images = batch(scene())
+    plain = run(SINGLE_PASS, FunctionModel(ball), images)
+    both = run(TestTimeAugmentation(flip=True, fuse="logits"), FunctionModel(ball), images)
     for name in ("semantic", "center", "offset"):
         torch.testing.assert_close(
             both[name][..., :37, :53], plain[name][..., :37, :53], atol=1e-4, rtol=1e-5
@@ -138,17 +142,35 @@ def test_the_mirror_image_of_what_mirrors_says_the_same() -> None:
     assert torch.equal(both["foreground"][..., :37, :53] > 0, plain["foreground"][..., :37, :53] > 0)
 
 
-def test_the_padding_has_no_say_however_it_looks() -> None:
-    given = batch(scene())
-    looks = [
+def test_the_padding_has_no_influence_whatever_its_color() -> None:
+    images = batch(scene())
+    inputs = [
         InputContract(mean=(0.0,) * 3, std=(1.0,) * 3, fill_value=fill_value, multiple=multiple)
         for fill_value, multiple in (((250.0, 5.0, 5.0), 32), ((0.0, 0.0, 0.0), 7), ((0.0, 0.0, 0.0), 1))
     ]
     inference = TestTimeAugmentation((0.75, 1.5), flip=True)
-    first, *others = (run(inference, Made(ball, input), given) for input in looks)
+    first, *others = (run(inference, FunctionModel(ball, input), images) for input in inputs)
     for other in others:
         for name in first:
             torch.testing.assert_close(other[name], first[name], atol=1e-3, rtol=1e-4)
+
+
+def test_a_decoder_inside_another_one_says_whether_corners_are_aligned() -> None:
+    images = batch(photo(32, 64))
+
+    def coarse(images: Tensor) -> CenterOutput:
+        small = F.avg_pool2d(images, 4)
+        return CenterOutput(small[:, :2], small[:, :1], small[:, :2])
+
+    def semantic(decoder: Decoder) -> Tensor:
+        return run(TestTimeAugmentation(flip=True), FunctionModel(coarse, decoder=decoder), images)[
+            "semantic"
+        ]
+
+    aligned, plain = (semantic(CenterDecoder(align_corners=aligned)) for aligned in (True, False))
+    assert not torch.allclose(aligned, plain)
+    assert torch.equal(semantic(VoidAsFirst(CenterDecoder(align_corners=True))), aligned)
+    assert torch.equal(semantic(VoidAsFirst(CenterDecoder(align_corners=False))), plain)
 
 
 @pytest.mark.parametrize("aligned", [False, True])
@@ -161,52 +183,54 @@ def test_offsets_come_back_in_pixels_of_the_image(
         return CenterOutput(images[:, :2], images[:, :1], field.clone())
 
     inference = TestTimeAugmentation((scale,), align_corners=aligned)
-    found = run(inference, Made(constant), batch(photo(height, width)))["offset"][0, :, :height, :width]
+    output = run(inference, FunctionModel(constant), batch(photo(height, width)))["offset"][
+        0, :, :height, :width
+    ]
     less = 1 if aligned else 0
     ratios = [(side - less) / (int(side * scale + 1e-6) - less) for side in (height, width)]
-    for axis, wanted in enumerate((2 * ratios[0], 3 * ratios[1])):
-        torch.testing.assert_close(found[axis], torch.full((height, width), wanted))
+    for axis, expected in enumerate((2 * ratios[0], 3 * ratios[1])):
+        torch.testing.assert_close(output[axis], torch.full((height, width), expected))
 
 
-def test_offsets_of_the_mirror_image_point_back() -> None:
+def test_offsets_of_the_flipped_image_point_back() -> None:
     def right(images: Tensor) -> CenterOutput:
         field = torch.zeros(1, 2, *images.shape[2:])
         field[:, 1] = 5.0
         return CenterOutput(images[:, :2], images[:, :1], field)
 
-    found = run(TestTimeAugmentation(flip=True), Made(right), batch(photo(20, 30)))["offset"]
-    assert (found == 0).all()  # as often to the right as, mirrored, to the left
+    output = run(TestTimeAugmentation(flip=True), FunctionModel(right), batch(photo(20, 30)))["offset"]
+    assert (output == 0).all()  # to the right, and in the flipped pass to the left
 
 
 def test_an_object_is_found_at_any_scale() -> None:
-    given, decoder = batch(scene(60, 90, (33, 50))), CenterDecoder(stuff_area=0, align_corners=False)
-    model = Made(ball, decoder=decoder)
-    found = run(TestTimeAugmentation((0.5, 1.0, 1.5, 2.0), flip=True), model, given)
-    inside = found["semantic"][0, 1, :60, :90] > found["semantic"][0, 0, :60, :90]
+    images, decoder = batch(scene(60, 90, (33, 50))), CenterDecoder(stuff_area=0, align_corners=False)
+    model = FunctionModel(ball, decoder=decoder)
+    output = run(TestTimeAugmentation((0.5, 1.0, 1.5, 2.0), flip=True), model, images)
+    inside = output["semantic"][0, 1, :60, :90] > output["semantic"][0, 0, :60, :90]
     y, x = inside.nonzero(as_tuple=True)
-    to = found["offset"][0][:, y, x] + torch.stack([y, x])
+    to = output["offset"][0][:, y, x] + torch.stack([y, x])
     assert (to - torch.tensor([[33.0], [50.0]])).abs().max() < 0.3
-    (prediction,) = decoder(CenterOutput(**found), given.sizes, (64, 96), LABELS)
+    (prediction,) = decoder(CenterOutput(**output), images.sizes, (64, 96), LABELS)
     assert [s.class_index for s in prediction.segments] == [0, 1]
     assert prediction.segments[1].area == pytest.approx(np.pi * 49, rel=0.1)
 
 
 def views(size: tuple[int, int], scales: tuple[float, ...]) -> Tensor:
-    """The logits of a pointwise model at several scales and mirrored, each brought back: written out once more."""
+    """The logits of a pointwise model at several scales and flips, each resized back: written out once more."""
     image = torch.from_numpy(photo(*size)).permute(2, 0, 1)[None].float()
-    found = []
+    output = []
     for scale in scales:
         target = [int(side * scale) for side in size]
-        seen = F.interpolate(image, target, mode="bilinear")
+        resized = F.interpolate(image, target, mode="bilinear")
         for way in (1, -1):
-            logits = pointwise(seen if way == 1 else seen.flip(3))
+            logits = pointwise(resized if way == 1 else resized.flip(3))
             back = logits if way == 1 else logits.flip(3)
-            found.append(F.interpolate(back, size, mode="bilinear"))
-    return torch.cat(found)
+            output.append(F.interpolate(back, size, mode="bilinear"))
+    return torch.cat(output)
 
 
 def pointwise(images: Tensor) -> Tensor:
-    """Two scores that know left from right."""
+    """Two logits that depend on the column."""
     ramp = torch.linspace(0, 1, images.shape[3])
     return torch.cat([images[:, :1] * ramp, images[:, 1:2] * (1 - ramp)], 1) / 40
 
@@ -219,56 +243,56 @@ def pointwise(images: Tensor) -> Tensor:
         ("max", lambda logits: logits.max(0).values.softmax(0)),
     ],
 )
-def test_scores_are_fused_as_asked(fuse: Any, definition: Callable[[Tensor], Tensor]) -> None:
+def test_logits_are_fused_by_the_chosen_mode(fuse: Any, definition: Callable[[Tensor], Tensor]) -> None:
     input = InputContract(mean=(0.0,) * 3, std=(1.0,) * 3, multiple=1)
-    model = Made(lambda images: PixelOutput(pointwise(images), (images,)), input)
+    model = FunctionModel(lambda images: PixelOutput(pointwise(images), (images,)), input)
     scales = (0.6, 1.0, 1.4)
-    found = run(TestTimeAugmentation(scales, flip=True, fuse=fuse), model, batch(photo(35, 55), input=input))
-    assert set(found) == {"logits"}
-    wanted = definition(views((35, 55), scales))
-    torch.testing.assert_close(found["logits"][0].softmax(0), wanted, atol=1e-5, rtol=1e-4)
+    output = run(TestTimeAugmentation(scales, flip=True, fuse=fuse), model, batch(photo(35, 55), input=input))
+    assert set(output) == {"logits"}
+    expected = definition(views((35, 55), scales))
+    torch.testing.assert_close(output["logits"][0].softmax(0), expected, atol=1e-5, rtol=1e-4)
 
 
-def test_channels_that_answer_by_themselves_are_averaged_by_themselves() -> None:
-    def says(images: Tensor) -> PixelOutput:
+def test_probabilities_of_a_sigmoid_head_are_averaged_per_channel() -> None:
+    def function(images: Tensor) -> PixelOutput:
         left = torch.arange(images.shape[3]) < images.shape[3] // 2
         return PixelOutput(torch.where(left, 3.0, -1.0).expand(1, 1, *images.shape[2:]))
 
     input = InputContract(mean=(0.0,) * 3, std=(1.0,) * 3, multiple=1)
-    model = Made(says, input, decoder=Threshold())
-    found = run(TestTimeAugmentation(flip=True), model, batch(photo(20, 40), input=input))["logits"]
-    wanted = torch.tensor([3.0, -1.0]).sigmoid().mean()
-    torch.testing.assert_close(found.sigmoid(), wanted.expand(1, 1, 20, 40))
+    model = FunctionModel(function, input, decoder=Threshold())
+    output = run(TestTimeAugmentation(flip=True), model, batch(photo(20, 40), input=input))["logits"]
+    expected = torch.tensor([3.0, -1.0]).sigmoid().mean()
+    torch.testing.assert_close(output.sigmoid(), expected.expand(1, 1, 20, 40))
 
 
 def test_foreground_is_averaged_as_a_probability() -> None:
-    def says(images: Tensor) -> CenterOutput:
+    def function(images: Tensor) -> CenterOutput:
         left = torch.arange(images.shape[3]) < images.shape[3] // 2
         score = torch.where(left, 3.0, -1.0).expand(1, 1, *images.shape[2:])
         return CenterOutput(images[:, :2], images[:, :1], images[:, :2], score)
 
     input = InputContract(mean=(0.0,) * 3, std=(1.0,) * 3, multiple=1)
-    found = run(
+    output = run(
         TestTimeAugmentation(flip=True, fuse="max"),
-        Made(says, input),
+        FunctionModel(function, input),
         batch(photo(20, 40), input=input),
     )
-    wanted = torch.tensor([3.0, -1.0]).sigmoid().mean()
-    torch.testing.assert_close(found["foreground"].sigmoid(), wanted.expand(1, 1, 20, 40))
+    expected = torch.tensor([3.0, -1.0]).sigmoid().mean()
+    torch.testing.assert_close(output["foreground"].sigmoid(), expected.expand(1, 1, 20, 40))
 
 
 def test_a_model_in_half_precision_is_fused_in_full() -> None:
-    model = Made(lambda images: PixelOutput(pointwise(images).bfloat16()))
-    found = run(TestTimeAugmentation((0.5, 1.0)), model, batch(photo(20, 40)))
-    assert found["logits"].dtype == torch.float32
+    model = FunctionModel(lambda images: PixelOutput(pointwise(images).bfloat16()))
+    output = run(TestTimeAugmentation((0.5, 1.0)), model, batch(photo(20, 40)))
+    assert output["logits"].dtype == torch.float32
 
 
-def test_images_of_other_kinds_are_resized_in_their_own_units() -> None:
-    model = Made(lambda images: PixelOutput(images[:, :2]))
+def test_sixteen_bit_images_are_resized_in_their_own_units() -> None:
+    model = FunctionModel(lambda images: PixelOutput(images[:, :2]))
     image = (photo(20, 40).astype(np.uint16) * 200) + 1
     stack = Collate(SemanticTargets(), PLAIN, LABELS)
-    given = stack([Sample(image, np.zeros((20, 40), np.uint8), "16 bit")])
-    run(TestTimeAugmentation((1.0, 2.0)), model, given)
+    images = stack([Sample(image, np.zeros((20, 40), np.uint8), "16 bit")])
+    run(TestTimeAugmentation((1.0, 2.0)), model, images)
     one, two = model.inputs
     assert one[0, :, :20, :40].max() == image.max()
     assert one[0, 0, 31, 63] == 250.0
@@ -277,27 +301,27 @@ def test_images_of_other_kinds_are_resized_in_their_own_units() -> None:
     )
 
 
-def test_what_is_no_scale_is_refused() -> None:
+def test_scales_that_are_not_positive_are_refused() -> None:
     for scales in ((), (0.5, 0.0), (-1.0,), (float("nan"),), (float("inf"),)):
         with pytest.raises(UserError, match="expected positive factors"):
             TestTimeAugmentation(scales)
 
 
-def test_a_recipe_may_name_it() -> None:
+def test_it_can_be_written_to_yaml() -> None:
     from segwright.config import from_yaml, to_yaml
 
     inference = TestTimeAugmentation((0.5, 1.0), flip=True, fuse="max")
     assert from_yaml(to_yaml(inference)) == inference
 
 
-def test_evaluation_and_prediction_take_it() -> None:
+def test_evaluation_and_prediction_use_it() -> None:
     model = small.recipe().model.build(small.LABELS, InputContract())
     data = small.Blocks(val=2).open(None, "val")
     inference = TestTimeAugmentation((0.5, 1.0), flip=True)
     result = segwright.evaluate(model, data, small.recipe().decoder, inference=inference)
-    counts = np.zeros_like(result.counts)
+    counts = np.zeros_like(result.confusion)
     for index in range(2):
         predicted = segwright.predict(model.eval(), data[index].image, inference=inference).semantic
         truth = data[index].map
         np.add.at(counts, (truth[truth < 255], predicted[truth < 255]), 1)
-    assert (counts == result.counts).all()
+    assert (counts == result.confusion).all()

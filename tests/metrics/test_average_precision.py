@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from pycocotools import mask as coder
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
@@ -21,7 +22,7 @@ Image = tuple[np.ndarray, list[PredictedSegment], np.ndarray, list[Segment]]
 
 
 def scene(seed: int, count: int = 14) -> Image:
-    """Rectangles of all classes and sizes, some of them crowds, and what a model might see of them."""
+    """Rectangles of all classes and sizes, some of them crowds, and predictions of them with errors."""
     random = np.random.default_rng(seed)
     truth, prediction = np.zeros(SIZE, np.int32), np.full(SIZE, -1, np.int32)
     kinds = random.integers(0, 4, count).tolist()
@@ -32,16 +33,16 @@ def scene(seed: int, count: int = 14) -> Image:
         dy, dx = random.integers(0, 4, 2)
         if random.random() < 0.85:
             prediction[y + dy : y + dy + height, x + dx : x + dx + width] = kind * 1000 + number
-    shown = set(np.unique(truth).tolist())
+    visible = set(np.unique(truth).tolist())
     segments = [
         Segment(10 * n + 5, k, crowd=k == 2 and n % 4 == 0)
         for n, k in enumerate(kinds)
-        if 10 * n + 5 in shown
+        if 10 * n + 5 in visible
     ]
     predicted = []
     for n, k in enumerate(kinds):
         area = int((prediction == k * 1000 + n).sum())
-        other = k if random.random() < 0.9 else 3 - k  # seen as another class
+        other = k if random.random() < 0.9 else 3 - k  # predicted as another class
         if area:  # equal scores are frequent
             score = float("nan") if other in (0, 3) else float(random.integers(0, 6) / 5)
             predicted.append(PredictedSegment(k * 1000 + n, other, area, score))
@@ -90,8 +91,8 @@ def test_it_equals_pycocotools_to_the_last_bit(kind: IouType) -> None:
     evaluation.summarize()
     result = metric.result()
     names = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large")
-    wanted = [float("nan") if score == -1 else score for score in evaluation.stats[:6].tolist()]
-    assert repr([result["all"][name] for name in names]) == repr(wanted)
+    expected = [float("nan") if score == -1 else score for score in evaluation.stats[:6].tolist()]
+    assert repr([result["all"][name] for name in names]) == repr(expected)
     assert 0 < result["all"]["ap"] < 1
     precision = evaluation.eval["precision"][:, :, 1, 0, 2]
     assert result["class"]["car"]["ap"] == precision[precision > -1].mean()
@@ -110,36 +111,48 @@ def test_nothing_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
 def test_processes_and_their_order_change_nothing() -> None:
     images = [scene(seed) for seed in range(7)]
     alone, together = AveragePrecision(LABELS), AveragePrecision(LABELS)
-    shares = [AveragePrecision(LABELS) for _ in range(3)]
+    processes = [AveragePrecision(LABELS) for _ in range(3)]
     for number, image in enumerate(images):
         alone.add(*image)
-        shares[number % 3].add(*image)  # each third image: their numbers say the order
-    for share in shares:
-        together.combine(share.state)
+        processes[number % 3].add(*image)  # image indices give the order
+    for process in processes:
+        together.combine(process.state)
     assert repr(together.result()) == repr(alone.result())
+    objects = AveragePrecision(LABELS)
+    for process in processes:
+        objects.combine(process)
+    assert repr(objects.result()) == repr(alone.result())
     shuffled = AveragePrecision(LABELS)
     for number in (3, 0, 6, 1, 5, 2, 4):
         shuffled.add(*images[number], image=number)
     assert repr(shuffled.result()) == repr(alone.result())
 
 
-def test_more_objects_than_coco_looks_at() -> None:
+def test_maps_may_be_tensors() -> None:
+    metric, other = AveragePrecision(LABELS), AveragePrecision(LABELS)
+    prediction, predicted, truth, segments = scene(3)
+    metric.add(prediction, predicted, truth, segments)
+    other.add(torch.from_numpy(prediction), predicted, torch.from_numpy(truth), segments)
+    assert repr(other.result()) == repr(metric.result())
+
+
+def test_more_objects_than_coco_counts() -> None:
     count = 150
     ids = np.zeros((15, 40), np.int32)
     ids[::3, :30] = np.arange(count).reshape(5, 30) + 1
     predicted = [PredictedSegment(n + 1, 1, 1, 0.9) for n in range(count)]
     segments = [Segment(n + 1, 1) for n in range(count)]
-    found = {}
-    for most in (100, 1000):
-        metric = AveragePrecision(LABELS, max_detections=most)
+    results = {}
+    for limit in (100, 1000):
+        metric = AveragePrecision(LABELS, max_detections=limit)
         metric.add(ids, predicted, ids, segments)
-        found[most] = metric.result()
-    assert found[1000]["all"]["ap"] == 1
-    assert found[1000]["max_detections"] == 1000
-    assert found[100]["all"]["ap"] == pytest.approx(67 / 101)  # recall ends at 100 of 150
+        results[limit] = metric.result()
+    assert results[1000]["all"]["ap"] == 1
+    assert results[1000]["max_detections"] == 1000
+    assert results[100]["all"]["ap"] == pytest.approx(67 / 101)  # recall ends at 100 of 150
 
 
-def test_a_crowd_forgives_and_is_not_missed() -> None:
+def test_predictions_in_a_crowd_are_not_counted_and_a_crowd_is_not_missed() -> None:
     truth = np.zeros((4, 8), np.int32)
     truth[:, :3], truth[:, 3:] = 1, 2
     prediction = np.where(truth == 2, 1005, np.int32(1001))
@@ -151,7 +164,7 @@ def test_a_crowd_forgives_and_is_not_missed() -> None:
     assert metric.result()["class"]["person"]["ap"] == pytest.approx(1)
 
 
-def test_classes_without_truth_are_no_number() -> None:
+def test_classes_without_ground_truth_are_nan() -> None:
     nothing = AveragePrecision(LABELS).result()
     assert nothing["all"]["n"] == 0
     assert math.isnan(nothing["all"]["ap"])
@@ -179,7 +192,9 @@ def test_true_objects_may_overlap() -> None:
     metric = AveragePrecision(LABELS)
     metric.add_with_annotations(prediction, [PredictedSegment(2001, 2, 64, 0.7)], rows)
     result = metric.result()
-    assert result["class"]["car"]["ap"] == pytest.approx(1)  # whole, although a map would have a hole in it
+    assert result["class"]["car"]["ap"] == pytest.approx(
+        1
+    )  # complete, although a map would have a hole in it
     assert result["class"]["person"]["ap"] == 0
     with pytest.raises(ValueError, match="its size is"):
         metric.add_with_annotations(np.zeros((3, 3)), [], rows)
@@ -187,18 +202,18 @@ def test_true_objects_may_overlap() -> None:
         metric.add_with_annotations(np.zeros((12, 12)), [], [{"category_id": 99, "segmentation": square}])
 
 
-def test_what_does_not_correspond_is_an_error() -> None:
-    ids, sure = np.ones((3, 3), np.int32), PredictedSegment(1, 1, 9, 0.5)
+def test_ids_and_segments_that_do_not_fit_are_an_error() -> None:
+    ids, segment = np.ones((3, 3), np.int32), PredictedSegment(1, 1, 9, 0.5)
     metric = AveragePrecision(LABELS)
     for prediction, predicted, message in (
-        (np.ones((3, 4)), [sure], "expected equal sizes"),
+        (np.ones((3, 4)), [segment], "expected equal sizes"),
         (ids, [PredictedSegment(2, 1, 9, 0.5)], "predicted segment 2 has no pixel"),
         (
             ids,
             [PredictedSegment(1, 9, 9, 0.5)],
             "segment 1 has class 9; expected one of the 4 classes of 'streets'",
         ),
-        (ids, [sure, sure], "segment 1 is listed twice"),
+        (ids, [segment, segment], "segment 1 is listed twice"),
         (ids, [PredictedSegment(1, 1, 9, float("nan"))], "a predicted person has no score"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -206,12 +221,12 @@ def test_what_does_not_correspond_is_an_error() -> None:
     assert metric.state == []
 
 
-def test_an_image_may_hold_hundreds_of_objects() -> None:
+def test_an_image_may_contain_hundreds_of_objects() -> None:
     labels = LabelSpace("cells", ("cell",), ((0, 0, 0),), (1,), things=("cell",))
     ids = np.kron(np.arange(1, 301).reshape(15, 20), np.ones((4, 4), np.int64)).astype(np.int32)
     real = tuple(Segment(number, 0) for number in range(1, 301))
-    found = tuple(PredictedSegment(number, 0, 16, 0.5 + number / 1000) for number in range(1, 301))
+    predicted = tuple(PredictedSegment(number, 0, 16, 0.5 + number / 1000) for number in range(1, 301))
     for most, recall in ((300, 1.0), (30, 0.1)):
         metric = AveragePrecision(labels, max_detections=most)
-        metric.add(ids, found, ids, real)
+        metric.add(ids, predicted, ids, real)
         assert metric.result()["all"]["ap"] == pytest.approx(recall, abs=0.01)

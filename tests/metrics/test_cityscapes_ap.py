@@ -34,7 +34,7 @@ def person(image: Image, min_area: int = 100) -> dict[str, float]:
 
 
 def by_definition(images: list[Image], k: int, overlap: float, min_area: int) -> float:
-    """The rules as they read: pair after pair, threshold after threshold."""
+    """The rules, one pair and one threshold at a time."""
     examples: list[tuple[float, bool]] = []
     objects = predictions = 0
     for prediction, predicted, truth, segments in images:
@@ -48,8 +48,8 @@ def by_definition(images: list[Image], k: int, overlap: float, min_area: int) ->
             {i for i, m in masks.items() if (m & mask).sum() / (m | mask).sum() > overlap} for _, mask in own
         ]
         for i in real:
-            found = sorted(score for (score, _), ids in zip(own, match, strict=True) if i in ids)
-            examples += [(score, n == len(found) - 1) for n, score in enumerate(found)]
+            matches = sorted(score for (score, _), ids in zip(own, match, strict=True) if i in ids)
+            examples += [(score, n == len(matches) - 1) for n, score in enumerate(matches)]
         for (score, mask), ids in zip(own, match, strict=True):
             free = (truth[mask] == 0).sum()
             for s in segments:
@@ -72,7 +72,7 @@ def by_definition(images: list[Image], k: int, overlap: float, min_area: int) ->
 
 
 @st.composite
-def images(draw: st.DrawFn) -> Image:
+def scenes(draw: st.DrawFn) -> Image:
     size = draw(st.integers(8, 60))
     truth, prediction = np.zeros((1, size), np.int32), np.full((1, size), -1, np.int32)
     segments, predicted = [], []
@@ -89,24 +89,28 @@ def images(draw: st.DrawFn) -> Image:
 
 
 @settings(deadline=None, max_examples=100)
-@given(st.lists(images(), max_size=4))
-def test_it_is_what_the_rules_say(found: list[Image]) -> None:
+@given(st.lists(scenes(), max_size=4))
+def test_it_equals_the_rules_applied_pair_by_pair(images: list[Image]) -> None:
     halves = CityscapesAP(LABELS, 6), CityscapesAP(LABELS, 6)
-    for number, image in enumerate(found):
+    for number, image in enumerate(images):
         halves[number % 2].add(*image)
+    other = CityscapesAP(LABELS, 6)
+    for half in halves:
+        other.combine(half)
     halves[0].combine(halves[1].state)
     result = halves[0].result()
+    assert repr(other.result()) == repr(result)
     for k, name in ((1, "person"), (2, "car")):
-        wanted = [by_definition(found, k, overlap, 6) for overlap in IOU_THRESHOLDS]
-        assert result["class"][name]["ap"] == pytest.approx(np.mean(wanted), nan_ok=True)
-        assert result["class"][name]["ap50"] == pytest.approx(wanted[0], nan_ok=True)
+        expected = [by_definition(images, k, overlap, 6) for overlap in IOU_THRESHOLDS]
+        assert result["class"][name]["ap"] == pytest.approx(np.mean(expected), nan_ok=True)
+        assert result["class"][name]["ap50"] == pytest.approx(expected[0], nan_ok=True)
     here = [v for v in result["class"].values() if not math.isnan(v["ap"])]
     assert result["all"]["n"] == len(here)
     if here:
         assert result["all"]["ap"] == pytest.approx(np.mean([v["ap"] for v in here]))
 
 
-def test_half_is_not_enough() -> None:
+def test_an_iou_of_one_half_is_no_match() -> None:
     truth, segments = row((1, 200)), [Segment(1, 1)]
     assert person((row((1, 101), (-1, 99)), persons(0.5), truth, segments))["ap50"] == 1
     assert person((row((1, 100), (-1, 100)), persons(0.5), truth, segments))["ap50"] == 0
@@ -119,7 +123,7 @@ def test_objects_below_a_hundred_pixels_are_neither_found_nor_missed() -> None:
     assert person(image, min_area=101) == pytest.approx({"ap": math.nan, "ap50": math.nan}, nan_ok=True)
 
 
-def test_the_surer_of_two_that_find_one_object_is_the_hit() -> None:
+def test_of_two_predictions_of_one_object_the_higher_score_is_the_hit() -> None:
     numbers = {
         "truth_area": [100],
         "prediction_area": [100, 100],
@@ -139,16 +143,16 @@ def test_the_surer_of_two_that_find_one_object_is_the_hit() -> None:
     assert metric.result()["class"]["person"]["ap50"] == 1
 
 
-def test_void_groups_and_the_small_forgive_together() -> None:
+def test_void_groups_and_small_objects_excuse_a_prediction_together() -> None:
     segments = [Segment(1, 1), Segment(2, 1, crowd=True), Segment(3, 1), Segment(4, 0)]
     truth = row((1, 200), (4, 90), (0, 30), (3, 30), (2, 100))
     sure = row((1, 200), (2, 180), (-1, 70)), persons(0.5, 0.9), truth, segments
     assert person(sure)["ap50"] == 0.25  # half of it is road: false
     less = row((1, 200), (-1, 80), (2, 100), (-1, 70)), persons(0.5, 0.9), truth, segments
-    assert person(less)["ap50"] == 1  # 90 of 100 pixels forgive
+    assert person(less)["ap50"] == 1  # 90 of 100 pixels do not count
 
 
-def test_what_does_not_occur_is_no_number() -> None:
+def test_classes_that_do_not_occur_are_nan() -> None:
     result = CityscapesAP(LABELS).result()
     assert result["all"]["n"] == 0
     assert math.isnan(result["all"]["ap"])

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
@@ -39,7 +41,7 @@ def test_a_hand_counted_image() -> None:
 
 @settings(deadline=None, max_examples=40)
 @given(prediction=maps(with_void=False), truth=maps())
-def test_it_equals_scikit_learn_where_there_is_truth(prediction: np.ndarray, truth: np.ndarray) -> None:
+def test_it_equals_scikit_learn_on_valid_pixels(prediction: np.ndarray, truth: np.ndarray) -> None:
     confusion = ConfusionMatrix(FOUR)
     confusion.add(prediction, truth)
     known = truth != 255
@@ -55,12 +57,12 @@ def test_it_equals_scikit_learn_where_there_is_truth(prediction: np.ndarray, tru
 
 @settings(deadline=None, max_examples=30)
 @given(st.lists(st.tuples(maps(), maps()), min_size=1, max_size=5), st.randoms())
-def test_neither_order_nor_grouping_of_images_matters(pairs: list, random: object) -> None:
+def test_neither_order_nor_grouping_of_images_matters(pairs: list, random: Random) -> None:
     straight, first, second = ConfusionMatrix(FOUR), ConfusionMatrix(FOUR), ConfusionMatrix(FOUR)
     for prediction, truth in pairs:
         straight.add(prediction, truth)
     for prediction, truth in reversed(pairs):
-        (first if random.random() < 0.5 else second).add(prediction, truth)  # type: ignore[attr-defined]
+        (first if random.random() < 0.5 else second).add(prediction, truth)
     first.combine(second.counts)
     assert (first.counts == straight.counts).all()
 
@@ -75,8 +77,14 @@ def test_a_perfect_prediction_scores_one(truth: np.ndarray) -> None:
 
 
 def test_what_lies_outside_the_classes_is_an_error() -> None:
-    with pytest.raises(ValueError, match="1 pixels lie outside the 4 classes"):
-        ConfusionMatrix(FOUR).add(np.full((1, 1), 4, np.uint8), np.zeros((1, 1), np.uint8))
+    wrong, right = np.full((1, 1), 4, np.uint8), np.zeros((1, 1), np.uint8)
+    with pytest.raises(ValueError, match="1 pixels of the prediction lie outside the 4 classes of 'four'"):
+        ConfusionMatrix(FOUR).add(wrong, right)
+    with pytest.raises(ValueError, match="1 pixels of the target lie outside the 4 classes"):
+        ConfusionMatrix(FOUR).add(right, wrong)
+    for value in (-1, 256, 300, 70_000):  # they would wrap around in a byte
+        with pytest.raises(ValueError, match="1 pixels of the prediction lie outside"):
+            ConfusionMatrix(200).add(np.full((1, 1), value), right)
     with pytest.raises(ValueError, match="expected equal sizes"):
         ConfusionMatrix(FOUR).add(np.zeros((1, 2), np.uint8), np.zeros((1, 1), np.uint8))
 
@@ -108,3 +116,61 @@ def test_the_recorded_scores_of_rolled_camvid_labels(camvid: Path) -> None:
         0.630752,
     ]
     assert list(result.class_iou.values()) == pytest.approx(expected, abs=5e-7)
+
+
+DTYPES = [np.uint8, np.int8, np.uint16, np.int32, np.int64]
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.tuples(maps(), maps()), min_size=1, max_size=4), st.sampled_from(DTYPES[:1] + DTYPES[2:]))
+def test_a_batch_of_tensors_counts_as_its_images_do(pairs: list, dtype: type) -> None:
+    single, arrays_, tensors = ConfusionMatrix(FOUR), ConfusionMatrix(FOUR), ConfusionMatrix(4)
+    own = [single.add(prediction, truth) for prediction, truth in pairs]
+    predictions, targets = (np.stack(images).astype(dtype) for images in zip(*pairs, strict=True))
+    counts = arrays_.add(predictions, targets)
+    assert (counts == sum(own)).all()
+    assert (tensors.add(torch.from_numpy(predictions), torch.from_numpy(targets)) == counts).all()
+    for metric in (arrays_, tensors):
+        assert (metric.counts == single.counts).all()
+    assert repr(arrays_.result()) == repr(single.result())
+
+
+def test_signed_bytes_and_booleans_are_class_indices_too() -> None:
+    truth = np.array([[0, 1, 1]], np.int8)
+    for prediction in (truth, truth == 1, torch.tensor([[False, True, True]])):
+        metric = ConfusionMatrix(2)
+        metric.add(prediction, truth)
+        assert metric.result().miou == 1
+
+
+def test_the_number_of_classes_is_enough() -> None:
+    logits = torch.randn(2, 3, 4, 5, requires_grad=True)
+    target = torch.randint(0, 3, (2, 4, 5))
+    target[:, 0] = 255
+    metric, other = ConfusionMatrix(classes=3), ConfusionMatrix(3)
+    counts = metric.add(logits.argmax(1), target)
+    assert counts.sum() == (target != 255).sum()
+    result = metric.result()
+    assert list(result.class_iou) == ["class_0", "class_1", "class_2"]
+    assert result.pixel_accuracy == pytest.approx((logits.argmax(1) == target)[:, 1:].float().mean().item())
+    other.combine(metric)
+    other.combine(metric.counts)
+    assert (other.counts == 2 * metric.counts).all()
+    with pytest.raises(ValueError, match="has 0 classes; expected 1 to 255"):
+        ConfusionMatrix(classes=0)
+
+
+def test_logits_are_refused() -> None:
+    target = torch.zeros(2, 4, 5, dtype=torch.int64)
+    for logits in (torch.zeros(2, 3, 4, 5), torch.zeros(2, 3, 4, 5).bfloat16(), np.zeros((2, 3, 4, 5))):
+        with pytest.raises(ValueError, match=r"expected integer class indices .* use logits\.argmax"):
+            ConfusionMatrix(3).add(logits, target)
+    with pytest.raises(ValueError, match="target is float32"):
+        ConfusionMatrix(3).add(target, target.float())
+
+
+def test_matrices_of_other_classes_are_not_added() -> None:
+    with pytest.raises(ValueError, match="of 'unnamed' cannot be added to those of 'four'"):
+        ConfusionMatrix(FOUR).combine(ConfusionMatrix(4))
+    with pytest.raises(ValueError, match=r"counts have the shape \(3, 4\); expected \(4, 5\)"):
+        ConfusionMatrix(FOUR).combine(np.zeros((3, 4), np.int64))

@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
@@ -19,7 +20,7 @@ from segwright.samples import PredictedSegment, Segment
 LABELS = LabelSpace("four", tuple("abcd"), ((0, 0, 0),) * 4, (0, 1, 2, 3), things=("c", "d"))
 
 
-def found(*classes: int) -> list[PredictedSegment]:
+def predictions(*classes: int) -> list[PredictedSegment]:
     """Segments 1, 2, ... of these classes."""
     return [PredictedSegment(1 + i, c, 0, 1.0) for i, c in enumerate(classes)]
 
@@ -34,10 +35,10 @@ def counted(prediction: np.ndarray, predicted: list, truth: np.ndarray, segments
 
 
 def by_definition(prediction: np.ndarray, predicted: list, truth: np.ndarray, segments: list) -> np.ndarray:
-    """The counts as the rules read, pair after pair."""
+    """The counts by the rules, one pair of segments at a time."""
     sums = np.zeros((4, 4))
     crowds = {s.class_index: s.id for s in segments if s.crowd}
-    matched_true, resize_to_match = set(), set()
+    matched_true, matched_predictions = set(), set()
     for true in segments:
         for own in predicted:
             inside = int(((truth == true.id) & (prediction == own.id)).sum())
@@ -46,13 +47,13 @@ def by_definition(prediction: np.ndarray, predicted: list, truth: np.ndarray, se
             if not true.crowd and true.class_index == own.class_index and inside / max(union, 1) > 0.5:
                 sums[own.class_index, :2] += inside / union, 1
                 matched_true.add(true.id)
-                resize_to_match.add(own.id)
+                matched_predictions.add(own.id)
     for true in segments:
         sums[true.class_index, 3] += true.id not in matched_true and not true.crowd
     for own in predicted:
         mask = prediction == own.id
         free = (truth[mask] == 0).sum() + (truth[mask] == crowds.get(own.class_index, -9)).sum()
-        sums[own.class_index, 2] += own.id not in resize_to_match and free / mask.sum() <= 0.5
+        sums[own.class_index, 2] += own.id not in matched_predictions and free / mask.sum() <= 0.5
     return sums
 
 
@@ -61,7 +62,7 @@ SIZES = st.tuples(st.integers(1, 6), st.integers(1, 9))
 
 @settings(deadline=None, max_examples=150)
 @given(st.data(), SIZES)
-def test_it_is_what_the_rules_say(data: st.DataObject, size: tuple[int, int]) -> None:
+def test_it_equals_the_rules_applied_pair_by_pair(data: st.DataObject, size: tuple[int, int]) -> None:
     ids = st.integers(0, 5)
     coarse = data.draw(arrays.arrays(np.int32, size, elements=ids))
     truth = np.kron(coarse, np.ones((2, 3), np.int32))
@@ -78,41 +79,41 @@ def test_it_is_what_the_rules_say(data: st.DataObject, size: tuple[int, int]) ->
         if k
     ]
     metric = PanopticQuality(LABELS)
-    wanted = by_definition(prediction, predicted, truth, segments)
-    np.testing.assert_allclose(metric.add(prediction, predicted, truth, segments), wanted, rtol=1e-12)
-    # Numbers mean nothing: other ids, the same counts.
+    expected = by_definition(prediction, predicted, truth, segments)
+    np.testing.assert_allclose(metric.add(prediction, predicted, truth, segments), expected, rtol=1e-12)
+    # Ids have no meaning: other ids, the same counts.
     table = np.array([-1, 2_000, 30, 70_000, 4, 500], np.int32)
     renamed = [PredictedSegment(int(table[s.id]), s.class_index, 0, 1.0) for s in predicted]
     again = PanopticQuality(LABELS).add(table[prediction], renamed, truth, segments)
-    np.testing.assert_allclose(again, wanted, rtol=1e-12)
+    np.testing.assert_allclose(again, expected, rtol=1e-12)
 
 
-def test_half_is_not_enough() -> None:
+def test_an_iou_of_one_half_is_no_match() -> None:
     truth, segments = row((1, 3), (2, 3)), [Segment(1, 2), Segment(2, 0)]
     half = row((1, 1), (0, 0), (2, 5))  # IoU 1/3 and 3/5
-    assert counted(half, found(2, 0), truth, segments)[2] == [0, 0, 1, 1]
-    assert counted(half, found(2, 0), truth, segments)[0] == [0.6, 1, 0, 0]
-    exactly = counted(row((1, 2), (-1, 2)), found(2), row((1, 4)), [Segment(1, 2)])
+    assert counted(half, predictions(2, 0), truth, segments)[2] == [0, 0, 1, 1]
+    assert counted(half, predictions(2, 0), truth, segments)[0] == [0.6, 1, 0, 0]
+    exactly = counted(row((1, 2), (-1, 2)), predictions(2), row((1, 4)), [Segment(1, 2)])
     assert exactly[2] == [0, 0, 1, 1]
 
 
-def test_void_and_crowds_forgive() -> None:
+def test_predictions_in_void_and_crowds_are_not_counted() -> None:
     # Void in the truth shrinks the union; in the prediction it does not.
-    assert counted(row((1, 6)), found(2), row((1, 2), (0, 4)), [Segment(1, 2)])[2] == [1, 1, 0, 0]
-    mostly_void = row((1, 4)), found(2), row((7, 1), (0, 3)), [Segment(7, 0)]
+    assert counted(row((1, 6)), predictions(2), row((1, 2), (0, 4)), [Segment(1, 2)])[2] == [1, 1, 0, 0]
+    mostly_void = row((1, 4)), predictions(2), row((7, 1), (0, 3)), [Segment(7, 0)]
     assert counted(*mostly_void) == [[0, 0, 0, 1], [0] * 4, [0] * 4, [0] * 4]
     crowd = [Segment(7, 2, crowd=True), Segment(8, 2, crowd=True)]
-    first = counted(row((1, 3), (-1, 3)), found(2), row((7, 3), (8, 3)), crowd)
-    last = counted(row((-1, 3), (1, 3)), found(2), row((7, 3), (8, 3)), crowd)
+    first = counted(row((1, 3), (-1, 3)), predictions(2), row((7, 3), (8, 3)), crowd)
+    last = counted(row((-1, 3), (1, 3)), predictions(2), row((7, 3), (8, 3)), crowd)
     assert first[2] == [0, 0, 1, 0]  # of several crowds of a class the last one counts
     assert last[2] == [0, 0, 0, 0]
-    assert counted(row((-1, 3), (1, 3)), found(3), row((7, 3), (8, 3)), crowd)[3] == [0, 0, 1, 0]
+    assert counted(row((-1, 3), (1, 3)), predictions(3), row((7, 3), (8, 3)), crowd)[3] == [0, 0, 1, 0]
 
 
-def test_stated_areas_are_believed() -> None:
+def test_stated_areas_replace_counted_areas() -> None:
     truth, segments = row((1, 4)), [Segment(1, 2)]
     metric = PanopticQuality(LABELS)
-    assert metric.add(truth, found(2), truth, segments, areas={1: 5})[2].tolist() == [0.8, 1, 0, 0]
+    assert metric.add(truth, predictions(2), truth, segments, areas={1: 5})[2].tolist() == [0.8, 1, 0, 0]
 
 
 def test_results_and_sums() -> None:
@@ -121,9 +122,9 @@ def test_results_and_sums() -> None:
     nothing = metric.result()
     assert nothing["all"]["n"] == 0
     assert math.isnan(nothing["things"]["pq"])
-    metric.add(truth, found(2, 0), truth, segments)
+    metric.add(truth, predictions(2, 0), truth, segments)
     other.combine(metric.counts)
-    other.add(row((1, 4), (-1, 4)), found(2), truth, segments)
+    other.add(row((1, 4), (-1, 4)), predictions(2), truth, segments)
     result = other.result()
     assert result["class"]["c"] == {"pq": 1.0, "sq": 1.0, "rq": 1.0}
     assert result["class"]["a"] == {"pq": 1 / 1.5, "sq": 1.0, "rq": 1 / 1.5}
@@ -132,15 +133,25 @@ def test_results_and_sums() -> None:
     assert result["things"]["n"] == result["stuff"]["n"] == 1
 
 
-def test_what_does_not_correspond_is_an_error() -> None:
+def test_tensors_and_other_objects_are_added() -> None:
+    truth, segments = row((1, 4), (2, 4)), [Segment(1, 2), Segment(2, 0)]
+    metric, other = PanopticQuality(LABELS), PanopticQuality(LABELS)
+    expected = metric.add(truth, predictions(2, 0), truth, segments)
+    maps = torch.from_numpy(truth), torch.from_numpy(truth)
+    assert (other.add(maps[0], predictions(2, 0), maps[1], segments) == expected).all()
+    other.combine(metric)
+    assert (other.counts == 2 * expected).all()
+
+
+def test_ids_and_segments_that_do_not_fit_are_an_error() -> None:
     truth, segments = row((1, 4)), [Segment(1, 2)]
     metric = PanopticQuality(LABELS)
     for prediction, predicted, message in (
-        (row((1, 2)), found(2), "expected equal sizes"),
-        (row((1, 2), (9, 2)), found(2), "holds id 9"),
-        (row((1, 4)), found(2, 2), "segment 2 has no pixel"),
-        (row((1, 4)), found(4), "segment 1 has class 4; expected one of the 4 classes of 'four'"),
-        (row((1, 4)), [*found(2), *found(2)], "segment 1 is listed twice"),
+        (row((1, 2)), predictions(2), "expected equal sizes"),
+        (row((1, 2), (9, 2)), predictions(2), "holds id 9"),
+        (row((1, 4)), predictions(2, 2), "segment 2 has no pixel"),
+        (row((1, 4)), predictions(4), "segment 1 has class 4; expected one of the 4 classes of 'four'"),
+        (row((1, 4)), [*predictions(2), *predictions(2)], "segment 1 is listed twice"),
     ):
         with pytest.raises(ValueError, match=message):
             metric.add(prediction, predicted, truth, segments)

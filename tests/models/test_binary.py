@@ -33,5 +33,5 @@ def test_there_is_one_score_a_pixel_and_the_labels_stay_two(tmp_path: Path) -> N
 
 
 def test_more_classes_are_refused() -> None:
-    with pytest.raises(UserError, match="the data have 3 classes; expected 2"):
+    with pytest.raises(UserError, match="the dataset has 3 classes; expected 2"):
         CONFIG.build(small.LABELS, InputContract())

@@ -9,7 +9,7 @@ import torch
 from tests import small
 
 from segwright.contracts import InputContract
-from segwright.models.ddrnet import Context, DDRNetConfig
+from segwright.models.ddrnet import DAPPM, DDRNetConfig
 from segwright.models.layers.norm_config import Norm
 
 
@@ -41,7 +41,7 @@ def test_the_branches_tell_each_other() -> None:
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 5), (16, 32)])
 def test_context_of_maps_of_any_size(size: tuple[int, int]) -> None:
-    module = Context(8, 4, 6, Norm()).eval()
+    module = DAPPM(8, 4, 6, Norm()).eval()
     x = torch.randn(2, 8, *size)
     with torch.inference_mode():
         found = module(x)

@@ -29,7 +29,9 @@ def test_attention_is_a_softmax_over_objects() -> None:
 
 def test_objects_are_means_of_pixels_weighted_by_their_region() -> None:
     torch.manual_seed(0)
-    model: Any = OCRConfig(ResNetConfig(18), channels=16, key_channels=8).build(small.LABELS, InputContract()).eval()
+    model: Any = (
+        OCRConfig(ResNetConfig(18), channels=16, key_channels=8).build(small.LABELS, InputContract()).eval()
+    )
     images = torch.randn(1, 3, 64, 96)
     seen: list[Any] = []
     model.attention.register_forward_pre_hook(lambda module, inputs: seen.append(inputs))

@@ -32,10 +32,15 @@ SMALL = ASPPConfig((1, 2), channels=16, out_channels=16, pooled="bare")
 R16 = ResNetConfig(18, output_stride=16)
 
 
-def config(backbone: Any = R16, strides: tuple[int, ...] = (8, 4), **fields: Any) -> PanopticDeepLabConfig:
-    low = tuple(8 * (place + 1) for place in range(len(strides)))[::-1]
-    branches = {"semantic": DecoderBranch(SMALL, low, 24, 16), "instance": DecoderBranch(SMALL, low, 16, 8)}
-    return PanopticDeepLabConfig(backbone, skip_strides=strides, **(branches | fields))
+def config(
+    backbone: Any = R16, skip_strides: tuple[int, ...] = (8, 4), **fields: Any
+) -> PanopticDeepLabConfig:
+    skips = tuple(8 * (level + 1) for level in range(len(skip_strides)))[::-1]
+    branches = {
+        "semantic": DecoderBranch(SMALL, skips, 24, 16),
+        "instance": DecoderBranch(SMALL, skips, 16, 8),
+    }
+    return PanopticDeepLabConfig(backbone, skip_strides=skip_strides, **(branches | fields))
 
 
 def build(given: PanopticDeepLabConfig, bands: int = 3) -> Any:
@@ -52,7 +57,7 @@ KINDS = {
     "foreground": config(foreground=True),
     "detectron2": config(
         convs=ConvStack(3, 2, separable=False),
-        finer_first=True,
+        skip_first=True,
         align_corners=False,
         center_convs=ConvStack(3, 1),
     ),
@@ -151,29 +156,35 @@ def test_classes_alone_are_a_pixel_output() -> None:
     ("fields", "message"),
     [
         (
-            {"strides": (16, 8, 4, 2, 1)},
-            "wants finer maps at strides 16, 8, 4, 2, 1; this backbone has maps at 2, 4, 8",
+            {"skip_strides": (16, 8, 4, 2, 1)},
+            "skip_strides is 16, 8, 4, 2, 1; this backbone has feature maps at 2, 4, 8",
         ),
         (
-            {"strides": (32, 8)},
-            r"wants finer maps at strides 32, 8; this backbone has maps at 2, 4, 8, 16, 16",
+            {"skip_strides": (32, 8)},
+            r"skip_strides is 32, 8; this backbone has feature maps at 2, 4, 8, 16, 16",
         ),
-        ({"strides": (4, 8)}, "refined by maps at strides 4, 8; expected one or more, the coarsest first"),
-        ({"strides": ()}, "refined by maps at strides none; expected one or more"),
+        ({"skip_strides": (4, 8)}, "skip_strides is 4, 8; expected one or more strides, the coarsest first"),
+        ({"skip_strides": ()}, "skip_strides is empty; expected one or more strides"),
         (
             {"semantic": DecoderBranch(SMALL, (8,))},
-            r"has 1 projected widths \(8\) for maps at strides 8, 4; expected one",
+            r"skip_channels has 1 entries \(8\) for feature maps at strides 8, 4; expected one per stride",
         ),
         (
             {"instance": DecoderBranch(SMALL, (8, 8, 8))},
-            r"has 3 projected widths \(8, 8, 8\) for maps at strides 8, 4",
+            r"skip_channels has 3 entries \(8, 8, 8\) for feature maps at strides 8, 4",
         ),
         (
             {"convs": ConvStack(kernel_size=4)},
-            "1 convolutions of 4x4 in a row; expected one or more with an odd kernel",
+            r"ConvStack\(kernel_size=4, count=1\); expected an odd kernel_size and a count of 1 or more",
         ),
-        ({"convs": ConvStack(count=0)}, "0 convolutions of 5x5 in a row; expected one or more"),
-        ({"instance": None, "foreground": True}, "foreground is a score of the instance branch"),
+        (
+            {"convs": ConvStack(count=0)},
+            r"ConvStack\(kernel_size=5, count=0\); expected an odd kernel_size and a count",
+        ),
+        (
+            {"instance": None, "foreground": True},
+            "foreground is predicted by the instance decoder, but instance is None",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused(fields: dict[str, Any], message: str) -> None:
@@ -183,14 +194,12 @@ def test_what_does_not_fit_is_refused(fields: dict[str, Any], message: str) -> N
 
 
 def test_a_backbone_without_fine_maps_is_refused() -> None:
-    with pytest.raises(
-        UserError, match="wants finer maps at strides 8, 4; this backbone has maps at 16, 16, 16"
-    ):
+    with pytest.raises(UserError, match="skip_strides is 8, 4; this backbone has feature maps at 16, 16, 16"):
         build(config(TimmConfig("vit_tiny_patch16_224")))
 
 
-@pytest.mark.parametrize("finer_first", [False, True])
-def test_the_decoder_fuses_its_maps_from_coarse_to_fine(finer_first: bool) -> None:
+@pytest.mark.parametrize("skip_first", [False, True])
+def test_the_decoder_fuses_its_maps_from_coarse_to_fine(skip_first: bool) -> None:
     torch.manual_seed(0)
     backbone = ResNetConfig(18).build(3).eval()
     decoder = AtrousDecoder(
@@ -199,7 +208,7 @@ def test_the_decoder_fuses_its_maps_from_coarse_to_fine(finer_first: bool) -> No
         (16, 4),
         Norm(),
         align_corners=False,
-        skip_first=finer_first,
+        skip_first=skip_first,
     ).eval()
     with torch.inference_mode():
         maps = backbone(torch.randn(1, 3, 65, 97))
@@ -207,7 +216,7 @@ def test_the_decoder_fuses_its_maps_from_coarse_to_fine(finer_first: bool) -> No
         for level, project, fuse in zip((3, 1), decoder.project, decoder.fuse, strict=True):
             low = project(maps[level])
             wanted = F.interpolate(wanted, low.shape[2:], mode="bilinear", align_corners=False)
-            wanted = fuse(torch.cat([low, wanted] if finer_first else [wanted, low], 1))
+            wanted = fuse(torch.cat([low, wanted] if skip_first else [wanted, low], 1))
         assert torch.equal(decoder(maps), wanted)
     assert wanted.shape == (1, 24, 17, 25)
 
@@ -244,7 +253,7 @@ def test_without_hidden_convolutions_the_score_is_made_of_the_decoder() -> None:
 
 def test_a_window_is_a_mean_around_a_place() -> None:
     torch.manual_seed(0)
-    module = ASPP(replace(SMALL, window=(4, 5), pooled="bias"), 8, Norm()).eval()
+    module = ASPP(replace(SMALL, pooling_window=(4, 5), pooled="bias"), 8, Norm()).eval()
     x = torch.randn(1, 8, 9, 5)
     with torch.inference_mode():
         means = F.relu(F.conv2d(F.avg_pool2d(x, (4, 5), 1), *parameters(module.pooled[0])))  # type: ignore[index]

@@ -37,7 +37,9 @@ SMALL = ASPPConfig((1, 2), channels=16, out_channels=16)
 CONFIGS: dict[str, tuple[Any, int]] = {  # and the stride of its scores
     "pspnet": (PSPNetConfig(R8, channels=16, align_corners=True, pooled_first=True), 8),
     "pspnet_two_heads": (
-        PSPNetConfig(R8, channels=16, auxiliary=(AuxiliaryHeadConfig(), AuxiliaryHeadConfig(-3, hidden_ratio=0.25))),
+        PSPNetConfig(
+            R8, channels=16, auxiliary=(AuxiliaryHeadConfig(), AuxiliaryHeadConfig(-3, hidden_ratio=0.25))
+        ),
         8,
     ),
     "c1_deepsup": (FCNConfig(R16, dropout=0.0, auxiliary=(AuxiliaryHeadConfig(),)), 16),
@@ -48,7 +50,10 @@ CONFIGS: dict[str, tuple[Any, int]] = {  # and the stride of its scores
     "deeplab_v2_refinement": (DeepLabV2Config(R8, refinement=True), 8),
     "deeplab_v2_scales": (DeepLabV2Config(R8, scales=(1.0, 0.75, 0.5)), 8),
     "deeplab_v3": (DeepLabV3Config(R16, SMALL, auxiliary=(AuxiliaryHeadConfig(),)), 16),
-    "deeplab_v3_bare": (DeepLabV3Config(R32, replace(SMALL, pooled="bare", separable=True), hidden_channels=0), 32),
+    "deeplab_v3_bare": (
+        DeepLabV3Config(R32, replace(SMALL, pooled="bare", separable=True), hidden_channels=0),
+        32,
+    ),
     "deeplab_v3plus": (DeepLabV3PlusConfig(R16, SMALL, channels=16), 4),
     "deeplab_v3plus_dense": (DeepLabV3PlusConfig(R8, SMALL, separable=False, align_corners=True), 4),
     "upernet": (UPerNetConfig(R32, channels=16, pooled_channels=16, auxiliary=(AuxiliaryHeadConfig(),)), 4),
@@ -138,7 +143,7 @@ def test_any_norm_everywhere_even_on_one_image(kind: Any) -> None:
     backbone = ResNetConfig(18, output_stride=8, norm=norm)
     for config in (
         PSPNetConfig(backbone, channels=64, norm=norm, auxiliary=()),
-        DeepLabV3Config(backbone, replace(SMALL, width=64), norm=norm),
+        DeepLabV3Config(backbone, replace(SMALL, channels=64), norm=norm),
     ):
         output = build(config).train()(torch.randn(1, 3, 64, 64))
         assert torch.isfinite(output.logits).all()

@@ -15,7 +15,9 @@ SMALL = SmallFPNConfig(channels=(8, 8, 8, 8), depths=(1, 1, 1, 1), stem_channels
 @pytest.mark.parametrize("size", [(64, 96), (40, 56), (33, 47)])
 @pytest.mark.parametrize("foreground", [True, False])
 def test_every_head_speaks_at_half_the_resolution(size: tuple[int, int], foreground: bool) -> None:
-    model = SmallPanopticFPNConfig(SMALL, branch_channels=8, foreground=foreground).build(LABELS, InputContract())
+    model = SmallPanopticFPNConfig(SMALL, branch_channels=8, foreground=foreground).build(
+        LABELS, InputContract()
+    )
     output = model(torch.randn(2, 3, *size))
     assert isinstance(output, CenterOutput)
     rows, columns = output.semantic.shape[2:]
@@ -28,8 +30,16 @@ def test_every_head_speaks_at_half_the_resolution(size: tuple[int, int], foregro
 
 def test_reach_is_the_unit_of_offsets() -> None:
     torch.manual_seed(0)
-    near = SmallPanopticFPNConfig(SMALL, branch_channels=8, offset_scale=1.0).build(LABELS, InputContract()).eval()
-    far = SmallPanopticFPNConfig(SMALL, branch_channels=8, offset_scale=8.0).build(LABELS, InputContract()).eval()
+    near = (
+        SmallPanopticFPNConfig(SMALL, branch_channels=8, offset_scale=1.0)
+        .build(LABELS, InputContract())
+        .eval()
+    )
+    far = (
+        SmallPanopticFPNConfig(SMALL, branch_channels=8, offset_scale=8.0)
+        .build(LABELS, InputContract())
+        .eval()
+    )
     far.load_state_dict(near.state_dict())
     images = torch.randn(1, 3, 32, 32)
     torch.testing.assert_close(far(images).offset, 8 * near(images).offset)

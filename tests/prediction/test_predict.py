@@ -123,15 +123,15 @@ def test_models_are_loaded_by_path_code_and_family(model: Model, tmp_path: Path)
         segwright.load(published, family="torchvision")
     with pytest.raises(UserError, match="2 files; expected one, or the family"):
         segwright.load([published, published])
-    with pytest.raises(UserError, match="no option 'num_classes' without a family"):
-        segwright.load(run, num_classes=3)
+    with pytest.raises(UserError, match="no option 'classes' without a family"):
+        segwright.load(run, classes=3)
 
 
 def test_a_published_file_of_another_project_is_loaded(tmp_path: Path) -> None:
     theirs = segmentation.fcn_resnet50(weights=None, weights_backbone=None, num_classes=2, aux_loss=False)
     torch.save(theirs.state_dict(), tmp_path / "fcn.pth")
     model = segwright.load(
-        tmp_path / "fcn.pth", family="torchvision", architecture="fcn_resnet50", num_classes=2
+        tmp_path / "fcn.pth", family="torchvision", architecture="fcn_resnet50", classes=2
     )
     (tmp_path / "fcn.pth").unlink()  # 130 MB, which pytest would keep
     assert segwright.predict(model, picture()).masks().shape == (2, 37, 53)
@@ -152,7 +152,7 @@ def test_a_half_written_model_file_is_refused(model: Model, tmp_path: Path) -> N
     path = tmp_path / "model.safetensors"
     write_model(path, model, small.recipe().model)
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(UserError, match="not a whole safetensors file"):
+    with pytest.raises(UserError, match="not a complete safetensors file"):
         segwright.load(path)
     with pytest.raises(UserError, match=r"no best\.safetensors"):
         segwright.load(tmp_path)

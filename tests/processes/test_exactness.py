@@ -1,4 +1,4 @@
-"""The promises about processes: what is interrupted, resumed or spread over processes gives the same numbers."""
+"""Interrupted and resumed runs, and runs in several processes, give the same numbers as uninterrupted single ones."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 RECIPE = f"{REPOSITORY / 'tests' / 'small.py'}"
 
 
-def start(out: Path, *changes: str, world: int = 1, function: str = "recipe") -> list[subprocess.Popen[str]]:
+def start(
+    out: Path, *changes: str, world: int = 1, function: str = "recipe", file: str = RECIPE
+) -> list[subprocess.Popen[str]]:
     """Start a training in ``world`` processes, as torchrun does."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -31,7 +33,7 @@ def start(out: Path, *changes: str, world: int = 1, function: str = "recipe") ->
         "-m",
         "segwright",
         "train",
-        f"{RECIPE}:{function}",
+        f"{file}:{function}",
         "--out",
         str(out),
         "--debug",
@@ -57,8 +59,8 @@ def finish(running: list[subprocess.Popen[str]]) -> None:
         assert process.returncode == 0, text
 
 
-def run(out: Path, *changes: str, world: int = 1, function: str = "recipe") -> Path:
-    finish(start(out, *changes, world=world, function=function))
+def run(out: Path, *changes: str, world: int = 1, function: str = "recipe", file: str = RECIPE) -> Path:
+    finish(start(out, *changes, world=world, function=function, file=file))
     return out
 
 
@@ -98,7 +100,7 @@ def wait_for(path: Path, running: list[subprocess.Popen[str]]) -> None:
         time.sleep(0.005)
 
 
-@pytest.mark.parametrize(("world", "function"), [(1, "adamw"), (2, "recipe")])
+@pytest.mark.parametrize(("world", "function"), [(1, "muon"), (2, "recipe")])
 def test_killed_and_resumed_equals_never_stopped_bit_for_bit(
     tmp_path: Path, world: int, function: str
 ) -> None:
@@ -124,7 +126,7 @@ def test_two_processes_equal_one_with_the_same_images(tmp_path: Path) -> None:
     one = last_state(run(tmp_path / "one", *changes))
     two = last_state(run(tmp_path / "two", *changes, world=2))
 
-    assert one["model"].keys() == two["model"].keys()  # batch norm over processes keeps its keys
+    assert one["model"].keys() == two["model"].keys()  # synchronized batch norm has the same keys
     for name, value in one["model"].items():
         torch.testing.assert_close(two["model"][name], value, rtol=1e-4, atol=1e-5, msg=name)
     logged = zip(losses(tmp_path / "one"), losses(tmp_path / "two"), strict=True)
@@ -133,13 +135,23 @@ def test_two_processes_equal_one_with_the_same_images(tmp_path: Path) -> None:
 
 
 def test_every_validation_image_counts_once_for_any_number_of_processes(tmp_path: Path) -> None:
-    one = run(tmp_path / "one", "training.steps=2")
-    two = run(tmp_path / "two", "training.steps=2", world=2)
+    file, changes = (
+        str(REPOSITORY / "tests" / "own_metric.py"),
+        ("training.steps=1", "training.evaluate_every=1.0"),
+    )
+    one, two = (run(tmp_path / str(world), *changes, world=world, file=file) for world in (1, 2))
     first, second = (json.loads((out / "evaluation" / "val.json").read_text()) for out in (one, two))
     assert first["images"] == second["images"] == 7
     assert [i["name"] for i in second["per_image"]] == [f"val_{i}" for i in range(7)]
     pixels = 7 * (40 * 56 - 16)
     assert sum(map(sum, first["confusion"])) == sum(map(sum, second["confusion"])) == pixels
+
+    # A metric of a user's own file. The first step has learning rate 0, so that both runs score the same weights; only
+    # the statistics of batch norm may differ in their last bits.
+    assert second["metrics"] == first["metrics"] == ["block_recall", "block_recall_by_class"]
+    assert second["block_recall"] == pytest.approx(first["block_recall"], abs=1e-3)
+    logged = [read_lines(out, "evaluation")[-1]["block_recall"] for out in (one, two)]
+    assert logged == [first["block_recall"], second["block_recall"]]
 
 
 def test_sigterm_to_one_process_saves_and_ends_all_with_exit_code_zero(tmp_path: Path) -> None:

@@ -25,11 +25,11 @@ INTERFACES = {
     "data.augmentation.photometric": ("__call__", "context"),
     "data.augmentation.mixing": ("__call__", "context"),
     "data.augmentation.crop": ("__call__", "context"),
-    "data.augmentation.geometry": ("__call__", "shape"),
+    "data.augmentation.scale": ("__call__", "shape"),
     "data.loading.sampling": ("open", "seed"),
     "data.loading.targets": ("__call__", "samples"),
 }
-NOT_IN_RECIPES = {"DefaultDecoder"}  # decodes models that were loaded without a recipe
+NOT_IN_RECIPES = {"DefaultDecoder", "FunctionLoss"}  # for models without a recipe, and for a user's own loss
 
 
 def modules(path: str) -> Iterator[object]:

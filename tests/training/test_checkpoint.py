@@ -34,7 +34,7 @@ def test_an_empty_folder_holds_no_checkpoint(tmp_path: Path) -> None:
     assert checkpoint.newest(tmp_path, CPU) is None
 
 
-def test_a_damaged_file_gives_way_to_the_one_before(tmp_path: Path) -> None:
+def test_a_damaged_file_is_skipped_for_the_previous_one(tmp_path: Path) -> None:
     checkpoint.save(tmp_path, 1, state(1), keep=2)
     path = checkpoint.save(tmp_path, 2, state(2), keep=2)
     path.write_bytes(path.read_bytes()[:500])
@@ -62,10 +62,12 @@ def test_killed_during_the_write_the_previous_one_still_loads(tmp_path: Path) ->
     assert torch.equal(saved["model"]["weight"], torch.ones(1000))
 
 
-def test_on_a_full_disk_the_previous_one_stays_and_the_error_says_so(tmp_path: Path) -> None:
+def test_on_a_full_disk_the_previous_one_stays_and_an_error_is_raised(tmp_path: Path) -> None:
     checkpoint.save(tmp_path, 1, state(1), keep=1)
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limit[1]))  # a write beyond it fails, as on a full disk
+    resource.setrlimit(
+        resource.RLIMIT_FSIZE, (2000, limit[1])
+    )  # a larger file cannot be written, as on a full disk
     try:
         with pytest.raises(WriteError, match="cannot be written"):
             checkpoint.save(tmp_path, 2, state(2), keep=1)
@@ -74,7 +76,7 @@ def test_on_a_full_disk_the_previous_one_stays_and_the_error_says_so(tmp_path: P
     assert [path.name for path in tmp_path.iterdir()] == ["step-00000001.pt"]
 
 
-def test_a_pickle_that_asks_for_code_is_not_run(tmp_path: Path) -> None:
+def test_code_in_a_pickle_is_not_run(tmp_path: Path) -> None:
     class Evil:
         def __reduce__(self) -> Any:
             return os.system, (f"touch {tmp_path / 'ran'}",)

@@ -1,4 +1,4 @@
-"""Training on a GPU, in the formats and modes that only a GPU makes worthwhile."""
+"""Training on a GPU: fp32, mixed precision, compiled."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_a_small_run_learns(tmp_path: Path, precision: str, compiled: bool) -> N
     assert train(recipe, None, tmp_path, device="cuda")["miou"] > 0.5
 
 
-def test_a_model_says_the_same_on_cpu_and_gpu(tmp_path: Path) -> None:
+def test_predictions_are_equal_on_cpu_and_gpu(tmp_path: Path) -> None:
     train(small.recipe(), None, tmp_path, device="cuda")
     image = small.Blocks().open(None, "val")[0].image
     maps = [segwright.predict(segwright.load(tmp_path, device=d), image).semantic for d in ("cpu", "cuda")]

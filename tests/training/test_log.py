@@ -30,13 +30,58 @@ def test_lines_are_written_as_json_csv_and_events(tmp_path: Path) -> None:
     assert list((tmp_path / "tensorboard").glob("events*"))
 
 
-def test_what_is_no_number_is_null(tmp_path: Path) -> None:
+def test_nan_is_null(tmp_path: Path) -> None:
     with Log(tmp_path, Training(), SINGLE_PROCESS) as log:
         log.values("evaluation", 1, {"miou": float("nan")})
     assert json.loads((tmp_path / "log.jsonl").read_text())["miou"] is None
 
 
-def test_lines_after_the_checkpoint_are_forgotten_and_half_a_line_too(tmp_path: Path) -> None:
+def without_seconds(path: Path) -> list[dict[str, str]]:
+    with open(path, newline="") as file:
+        return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
+
+
+def test_the_table_is_appended_to_unless_a_column_is_new(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Log(tmp_path, Training(), SINGLE_PROCESS) as log:
+        rewritten: list[int] = []
+        rewrite = log._table.rewrite
+        monkeypatch.setattr(log._table, "rewrite", lambda: rewritten.append(step) or rewrite())
+        for step in range(1, 7):
+            log.values("step", step, {"loss": 1 / step, "lr": float("nan")})
+            if step % 3 == 0:
+                log.values("evaluation", step, {"miou": step / 10})
+    assert rewritten == [1, 3]
+    rows = without_seconds(tmp_path / "log.csv")
+    assert [row["step"] for row in rows] == ["1", "2", "3", "3", "4", "5", "6", "6"]
+    assert [row["miou"] for row in rows] == ["", "", "", "0.3", "", "", "", "0.6"]
+    lines = [json.loads(text) for text in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [float(row["loss"]) for row in rows if row["loss"]] == [
+        line["loss"] for line in lines if "loss" in line
+    ]
+
+
+def test_a_resumed_run_has_the_table_of_an_uninterrupted_one(tmp_path: Path) -> None:
+    def log_steps(out: Path, first: int, last: int) -> None:
+        with Log(out, Training(), SINGLE_PROCESS) as log:
+            log.forget_after(first)
+            for step in range(first + 1, last + 1):
+                log.values("step", step, {"loss": float(step)})
+                if step == 3:
+                    log.values("evaluation", step, {"miou": 0.5})
+
+    log_steps(tmp_path / "straight", 0, 5)
+    log_steps(tmp_path / "broken", 0, 4)
+    with open(tmp_path / "broken" / "log.csv", "a") as file:
+        file.write("step,5,half a li")
+    log_steps(tmp_path / "broken", 2, 5)
+    assert without_seconds(tmp_path / "straight" / "log.csv") == without_seconds(
+        tmp_path / "broken" / "log.csv"
+    )
+
+
+def test_lines_after_the_checkpoint_and_an_incomplete_line_are_deleted(tmp_path: Path) -> None:
     with Log(tmp_path, Training(), SINGLE_PROCESS) as log:
         for step in (1, 2, 3):
             log.values("step", step, {"loss": float(step)})
@@ -48,7 +93,7 @@ def test_lines_after_the_checkpoint_are_forgotten_and_half_a_line_too(tmp_path: 
     assert [line["loss"] for line in read_lines(tmp_path, "step")] == [1.0, 2.0, 30.0]
 
 
-def test_other_processes_write_their_own_file_only(
+def test_other_processes_write_only_their_own_file(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with Log(tmp_path, Training(), OTHER) as log:
@@ -61,12 +106,12 @@ def test_other_processes_write_their_own_file_only(
 
 def test_a_failure_is_in_the_log_of_its_process(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError), Log(tmp_path, Training(), SINGLE_PROCESS):
-        raise RuntimeError("the roof fell in")
-    assert "the roof fell in" in (tmp_path / "logs" / "rank-0.txt").read_text()
+        raise RuntimeError("the disk is gone")
+    assert "the disk is gone" in (tmp_path / "logs" / "rank-0.txt").read_text()
 
 
 @pytest.mark.parametrize("service", ["wandb", "mlflow"])
-def test_a_service_that_is_not_installed_says_how_to_get_it(
+def test_a_missing_service_is_an_error_with_the_command_to_install_it(
     tmp_path: Path, service: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(__import__("sys").modules, service, None)
@@ -74,24 +119,24 @@ def test_a_service_that_is_not_installed_says_how_to_get_it(
         Log(tmp_path, Training(**{service: "project"}), SINGLE_PROCESS)
 
 
-def test_the_clock_tells_seconds_a_step_and_the_share_waited() -> None:
-    clock = StepTimer()
-    clock.add(2.0, 1.0)
-    clock.add(4.0, 0.5)
-    assert clock.read() == (3.0, 0.25)
-    clock.add(1.0, 0.0)
-    assert clock.read() == (1.0, 0.0)
+def test_the_timer_returns_seconds_per_step_and_the_fraction_of_waiting() -> None:
+    timer = StepTimer()
+    timer.add(2.0, 1.0)
+    timer.add(4.0, 0.5)
+    assert timer.read() == (3.0, 0.25)
+    timer.add(1.0, 0.0)
+    assert timer.read() == (1.0, 0.0)
 
 
-def test_alone_every_agreement_is_ones_own() -> None:
+def test_in_a_single_process_values_come_back_unchanged() -> None:
     with join("cpu") as processes:
         assert (processes.rank, processes.world, processes.main) == (0, 1, True)
-        assert processes.gather("mine") == ["mine"]
+        assert processes.gather("own") == ["own"]
         model = torch.nn.Linear(1, 1)
         assert processes.parallel(model) is model
 
 
-def test_a_device_that_is_not_there_is_refused() -> None:
+def test_an_unknown_or_missing_device_is_refused() -> None:
     with pytest.raises(UserError, match="unknown device"):
         choose_device("abacus")
     if not torch.cuda.is_available():

@@ -16,9 +16,9 @@ from segwright.errors import UserError
 from segwright.labels import LabelSpace
 from segwright.models.layers.norm_config import Norm
 from segwright.models.layers.norm_layers import norm_layer
+from segwright.recipe import OptimizerConfig
 from segwright.training.ema import ExponentialMovingAverage
 from segwright.training.muon import MuonOptimizer, orthogonalize
-from segwright.recipe import OptimizerConfig
 from segwright.training.optimizers import SGD, Adam, AdamW, Muon, OptimizerSettings
 from segwright.training.parameter_groups import (
     build_optimizers,
@@ -56,19 +56,19 @@ def test_warm_up_rises_linearly_to_the_schedule(kind: type) -> None:
 
 def test_head_gets_its_factor_and_norms_and_biases_no_decay() -> None:
     groups = parameter_groups(Net(), AdamW(lr=0.1, weight_decay=0.5, head_lr_factor=10))
-    found = {
+    values = {
         (group["peak"], group["weight_decay"], sum(p.numel() for _, p in group["params"])) for group in groups
     }
-    assert found == {(0.1, 0.0, 12), (0.1, 0.5, 108), (1.0, 0.0, 2), (1.0, 0.5, 8)}
+    assert values == {(0.1, 0.0, 12), (0.1, 0.5, 108), (1.0, 0.0, 2), (1.0, 0.5, 8)}
 
 
 def test_the_rate_is_the_peak_times_the_factor() -> None:
-    made = build_optimizers(Net(), SGD(lr=0.1, head_lr_factor=10))
-    set_learning_rate(made, 0.5)
-    assert {group["lr"] for group in made[0].param_groups} == {0.05, 0.5}
+    optimizers = build_optimizers(Net(), SGD(lr=0.1, head_lr_factor=10))
+    set_learning_rate(optimizers, 0.5)
+    assert {group["lr"] for group in optimizers[0].param_groups} == {0.05, 0.5}
 
 
-def test_newton_schulz_makes_singular_values_about_one() -> None:
+def test_newton_schulz_brings_singular_values_near_one() -> None:
     torch.manual_seed(0)
     for shape in ((16, 90), (90, 16)):
         values = torch.linalg.svdvals(orthogonalize(torch.randn(shape)))
@@ -91,15 +91,15 @@ def test_muon_decreases_a_quadratic() -> None:
 def test_muon_takes_hidden_weights_and_adamw_the_rest() -> None:
     model = small.recipe().model.build(small.LABELS, InputContract())
     hidden, rest = build_optimizers(model, Muon())
-    counted = [sum(len(g["params"]) for g in made.param_groups) for made in (hidden, rest)]
-    assert sum(counted) == len(list(model.parameters()))
+    counts = [sum(len(g["params"]) for g in optimizer.param_groups) for optimizer in (hidden, rest)]
+    assert sum(counts) == len(list(model.parameters()))
     inside = {id(p) for group in hidden.param_groups for p in group["params"]}
     assert id(model.stem[0][0].weight) not in inside  # type: ignore[index, union-attr]
     assert id(model.head[0].weight) not in inside  # type: ignore[index, union-attr]
     assert id(model.stages[0][0].first[0].weight) in inside  # type: ignore[index, union-attr]
 
 
-def test_muon_refuses_a_model_that_does_not_say_which_layers_are_last() -> None:
+def test_muon_refuses_a_model_without_layers_called_head() -> None:
     model = nn.Sequential(OrderedDict(stem=nn.Conv2d(3, 8, 3), classifier=nn.Conv2d(8, 4, 1)))
     with pytest.raises(UserError, match="found stem, classifier"):
         build_optimizers(model, Muon())
@@ -117,7 +117,7 @@ def test_the_average_follows_weights_by_its_decay_and_copies_counters() -> None:
     assert int(ema.model.backbone[1].num_batches_tracked) == 7
 
 
-def test_the_average_forgets_the_beginning_of_a_short_training() -> None:
+def test_the_average_of_a_short_training_forgets_the_initial_weights() -> None:
     net = Net()
     ema = ExponentialMovingAverage(net, 0.999)
     with torch.no_grad():
@@ -132,7 +132,7 @@ def test_one_cycle_is_that_of_torch() -> None:
     optimizer = torch.optim.SGD([weight], lr=1.0)
     steps = 40
     theirs = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1.0, total_steps=steps, cycle_momentum=False)
-    # Torch counts phases between first and last step, and takes the division of the whole by its own default.
+    # Torch counts phases from the first to the last step, and divides the maximum by its own defaults.
     ours = OneCycle(peak=(0.3 * steps - 1) / (steps - 1), start=1 / 25, final=1 / 25e4)
     for step in range(steps):
         assert ours(step / (steps - 1)) == pytest.approx(optimizer.param_groups[0]["lr"], rel=1e-9)
@@ -157,20 +157,22 @@ def test_backbone_biases_and_norms_have_rates_and_decays_of_their_own() -> None:
         lr=1.0, weight_decay=0.5, backbone_lr_factor=0.1, head_lr_factor=10,
         bias_lr_factor=2.0, norm_decay=0.25, bias_decay=0.125,
     )  # fmt: skip
-    found = {
+    values = {
         (round(group["peak"], 9), group["weight_decay"], sum(p.numel() for p in group["params"]))
         for group in build_optimizers(net, optim)[0].param_groups
     }
-    assert found == {(0.1, 0.5, 108), (0.2, 0.125, 4), (0.1, 0.25, 8), (10.0, 0.5, 8), (20.0, 0.125, 2)}
+    assert values == {(0.1, 0.5, 108), (0.2, 0.125, 4), (0.1, 0.25, 8), (10.0, 0.5, 8), (20.0, 0.125, 2)}
 
 
-def test_parameters_of_norms_are_no_weights_whatever_their_shape() -> None:
+def test_parameters_of_norms_of_any_shape_have_no_weight_decay() -> None:
     backbone = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3))
     net = nn.ModuleDict({"backbone": backbone, "head": norm_layer(Norm("evonorm_s0"), 8)})
     for config in (AdamW(weight_decay=0.5), Muon(weight_decay=0.5)):
-        made = build_optimizers(net, config)
-        assert isinstance(made[-1], torch.optim.AdamW)
-        (group,) = [g for g in made[-1].param_groups if any(p is net["head"].gamma for p in g["params"])]
+        optimizers = build_optimizers(net, config)
+        assert isinstance(optimizers[-1], torch.optim.AdamW)
+        (group,) = [
+            g for g in optimizers[-1].param_groups if any(p is net["head"].gamma for p in g["params"])
+        ]
         assert group["weight_decay"] == 0
 
 
@@ -184,25 +186,28 @@ class RMSprop(OptimizerSettings):
         return [torch.optim.RMSprop(groups, lr=self.lr, alpha=self.alpha)]
 
 
-def test_an_optimizer_of_ones_own_is_one_dataclass(tmp_path: Path) -> None:
+def test_a_custom_optimizer_is_one_dataclass(tmp_path: Path) -> None:
     recipe = small.recipe()
     recipe.optim = RMSprop(lr=1e-3, head_lr_factor=2.0)
     assert isinstance(recipe.optim, OptimizerConfig)
-    made = build_optimizers(Net(), recipe.optim)
-    assert [type(optimizer) for optimizer in made] == [torch.optim.RMSprop]
-    assert {(group["peak"], group["alpha"]) for group in made[0].param_groups} == {(1e-3, 0.9), (2e-3, 0.9)}
+    optimizers = build_optimizers(Net(), recipe.optim)
+    assert [type(optimizer) for optimizer in optimizers] == [torch.optim.RMSprop]
+    assert {(group["peak"], group["alpha"]) for group in optimizers[0].param_groups} == {
+        (1e-3, 0.9),
+        (2e-3, 0.9),
+    }
     assert train(recipe, None, tmp_path, device="cpu")["finished"]
 
 
-def test_an_optimizer_with_groups_of_its_own_follows_the_schedule() -> None:
+def test_a_custom_optimizer_with_its_own_groups_follows_the_schedule() -> None:
     class Plain(RMSprop):
         def build(self, groups: list[dict[str, Any]]) -> list[torch.optim.Optimizer]:
             parameters = [parameter for group in groups for _, parameter in group["params"]]
             return [torch.optim.RMSprop(parameters, lr=self.lr)]
 
-    made = build_optimizers(Net(), Plain(lr=0.5))
-    set_learning_rate(made, 0.1)
-    assert [group["lr"] for group in made[0].param_groups] == pytest.approx([0.05])
+    optimizers = build_optimizers(Net(), Plain(lr=0.5))
+    set_learning_rate(optimizers, 0.1)
+    assert [group["lr"] for group in optimizers[0].param_groups] == pytest.approx([0.05])
 
 
 @pytest.mark.parametrize("kind", [SGD, Adam, AdamW, Muon])
@@ -214,14 +219,16 @@ def test_settings_that_do_not_apply_do_not_exist(kind: type) -> None:
 
 
 def test_groups_tell_hidden_weights_from_the_first_layer_and_the_head() -> None:
-    net = nn.ModuleDict({"backbone": nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3)), "head": nn.Conv2d(4, 2, 1)})
+    net = nn.ModuleDict(
+        {"backbone": nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3)), "head": nn.Conv2d(4, 2, 1)}
+    )
     groups = parameter_groups(net, AdamW())
     hidden = {name for group in groups if group["hidden"] for name, _ in group["params"]}
     assert hidden == {"backbone.1.weight"}
     assert {group["hidden"] for group in parameter_groups(net["backbone"], AdamW())} == {None}
 
 
-def test_frozen_parts_do_not_move() -> None:
+def test_frozen_parts_are_not_trained() -> None:
     net = freeze(Net(), AdamW(frozen=("backbone.0", "head.bias")))
     moving = {name for name, parameter in net.named_parameters() if parameter.requires_grad}
     assert moving == {"backbone.1.weight", "backbone.1.bias", "head.weight"}
@@ -231,7 +238,7 @@ def test_frozen_parts_do_not_move() -> None:
         freeze(Net(), AdamW(frozen=("bakbone",)))
 
 
-def test_norms_freeze_by_two_switches() -> None:
+def test_two_settings_freeze_norms() -> None:
     net = freeze(Net(), AdamW(freeze_norm_affine=True, freeze_norm_statistics=True)).train()
     net.backbone(torch.randn(2, 3, 5, 5)).sum().backward()
     assert not net.backbone[1].weight.requires_grad
@@ -245,14 +252,14 @@ class Layers(Model):
 
 
 @dataclass(slots=True)
-class Activated:
+class InPlaceConfig:
     def build(self, labels: LabelSpace, input: InputContract) -> Layers:
         return Layers(labels, input)
 
 
-def test_a_training_with_an_in_place_norm_spares_memory_by_itself() -> None:
+def test_training_with_an_in_place_norm_saves_memory_automatically() -> None:
     recipe = small.recipe()
-    recipe.model = Activated()
-    alone = Processes(0, 1, torch.device("cpu"))
-    assert start(recipe, small.LABELS, alone).model._forward_hooks
-    assert not start(small.recipe(), small.LABELS, alone).model._forward_hooks
+    recipe.model = InPlaceConfig()
+    single = Processes(0, 1, torch.device("cpu"))
+    assert start(recipe, small.LABELS, single).model._forward_hooks
+    assert not start(small.recipe(), small.LABELS, single).model._forward_hooks

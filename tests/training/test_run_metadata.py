@@ -13,7 +13,6 @@ from segwright.data.datasets.camvid import CamVid
 from segwright.data.reading.label_maps import write_png
 from segwright.errors import UserError
 from segwright.models.weights.model_file import read_model, start_from, write_model
-from segwright.samples import Prediction
 from segwright.training.processes import Processes
 from segwright.training.run_metadata import fingerprint, git_state, record
 
@@ -37,15 +36,15 @@ def test_the_fingerprint_notices_added_and_replaced_files(tmp_path: Path) -> Non
     assert now() not in (first, second)
 
 
-def test_a_run_records_where_it_comes_from_and_when_it_was_resumed(tmp_path: Path) -> None:
+def test_a_run_records_its_origin_and_when_it_was_resumed(tmp_path: Path) -> None:
     splits = {name: small.Blocks().open(None, name) for name in ("train", "val")}
     recipe = small.recipe()
     record(recipe, None, tmp_path, splits, SINGLE_PROCESS)
-    about = json.loads((tmp_path / "run.json").read_text())
-    assert about["data"]["train"]["images"] == 13
-    assert about["torch"] == torch.__version__
-    assert "resumed" not in about
-    recipe.training.workers = 3  # changes how fast it goes, not what it computes
+    metadata = json.loads((tmp_path / "run.json").read_text())
+    assert metadata["data"]["train"]["images"] == 13
+    assert metadata["torch"] == torch.__version__
+    assert "resumed" not in metadata
+    recipe.training.workers = 3  # changes the speed, not the result
     record(recipe, None, tmp_path, splits, SINGLE_PROCESS)
     assert len(json.loads((tmp_path / "run.json").read_text())["resumed"]) == 1
 
@@ -56,9 +55,9 @@ def test_the_git_state_is_that_of_the_working_folder(tmp_path: Path, monkeypatch
     assert git_state() is None
 
 
-def build(finer: int) -> torch.nn.Module:
+def build(upsample_factor: int) -> torch.nn.Module:
     config = small.recipe().model
-    config.finer = finer  # type: ignore[attr-defined]
+    config.upsample_factor = upsample_factor  # type: ignore[attr-defined]
     return config.build(small.LABELS, InputContract())  # type: ignore[no-any-return]
 
 
@@ -70,7 +69,7 @@ def test_weights_that_do_not_fit_are_listed_and_the_model_stays_as_it_was(tmp_pa
         start_from(other, tmp_path / "m.safetensors")
     assert all(torch.equal(before[name], value) for name, value in other.state_dict().items())
     left = start_from(other, tmp_path / "m.safetensors", skip_head=True)
-    assert left == ["head.0.bias", "head.0.weight"]
+    assert left.skipped == ("head.0.bias", "head.0.weight")
     assert torch.equal(other.state_dict()["context.weight"], source.state_dict()["context.weight"])
 
 
@@ -81,5 +80,5 @@ def test_a_file_of_others_is_no_model_of_ours(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="not a segwright model"):
         read_model(tmp_path / "other.safetensors")
     (tmp_path / "pickle.safetensors").write_bytes(b"\x80\x04K\x01.")
-    with pytest.raises(UserError, match="not a whole safetensors file"):
+    with pytest.raises(UserError, match="not a complete safetensors file"):
         read_model(tmp_path / "pickle.safetensors")

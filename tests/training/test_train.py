@@ -1,4 +1,4 @@
-"""Training in this process, on a small run."""
+"""Training in a single process, on a small run."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from segwright.training.train import train
 
 @dataclass(slots=True)
 class Blank:
-    """An augmentation that hides the truth."""
+    """An augmentation that sets the ground truth to ignored everywhere."""
 
     def __call__(self, sample: Sample, draw: AugmentationContext) -> Sample:
         cut = sample.image[:32, :32]
@@ -38,7 +38,7 @@ class Blank:
 
 @dataclass(slots=True)
 class Broken:
-    """A loss that is no number from the third step on."""
+    """A loss that is NaN from the third step on."""
 
     calls: int = 0
 
@@ -50,7 +50,7 @@ class Broken:
         return {"bad": torch.tensor(1.0)}
 
 
-def test_a_small_run_learns_and_leaves_everything_a_run_folder_holds(tmp_path: Path) -> None:
+def test_a_small_run_learns_and_writes_everything_into_its_folder(tmp_path: Path) -> None:
     recipe = small.recipe()
     recipe.training.steps, recipe.optim.lr = 150, 0.1
     summary = train(recipe, None, tmp_path, device="cpu")
@@ -61,8 +61,8 @@ def test_a_small_run_learns_and_leaves_everything_a_run_folder_holds(tmp_path: P
         "best.safetensors", "checkpoints", "evaluation", "log.csv", "log.jsonl", "logs", "pictures",
         "recipe.yaml", "run.json", "summary.json", "tensorboard",
     }  # fmt: skip
-    about = json.loads((tmp_path / "run.json").read_text())
-    assert about.keys() >= {"segwright", "torch", "python", "seed", "git", "data", "device", "processes"}
+    metadata = json.loads((tmp_path / "run.json").read_text())
+    assert metadata.keys() >= {"segwright", "torch", "python", "seed", "git", "data", "device", "processes"}
     steps = read_lines(tmp_path, "step")
     assert steps[0].keys() >= {"step", "loss", "loss/ce", "lr", "images_per_second", "data_wait", "seconds"}
     assert steps[-1]["loss"] < 0.5 * steps[0]["loss"]
@@ -94,7 +94,7 @@ def test_changed_data_are_refused_in_the_folder_of_a_run(tmp_path: Path) -> None
         train(small.recipe(), None, tmp_path, device="cpu")
 
 
-def test_images_without_any_truth_cost_nothing_and_break_nothing(tmp_path: Path) -> None:
+def test_images_without_ground_truth_have_loss_zero(tmp_path: Path) -> None:
     recipe = small.recipe()
     recipe.augmentation = Blank()
     train(recipe, None, tmp_path, device="cpu")
@@ -108,12 +108,12 @@ def test_a_non_finite_loss_names_step_terms_and_images_and_saves_the_batch(tmp_p
     recipe.loss = Broken()
     with pytest.raises(
         NonFiniteLoss, match=r"step 2: the loss is not finite \(bad nan\) on images train_"
-    ) as found:
+    ) as caught:
         train(recipe, None, tmp_path, device="cpu")
-    path = Path(str(found.value.args[0]).split("the batch is in ")[1].split(";")[0])
+    path = Path(str(caught.value.args[0]).split("the batch is in ")[1].split(";")[0])
     parts = torch.load(path, weights_only=True)
     assert parts[0]["images"].shape == (4, 3, 32, 32)
-    assert all(name in str(found.value) for name in parts[0]["names"])
+    assert all(name in str(caught.value) for name in parts[0]["names"])
 
 
 class Convolutions(Model):
@@ -121,7 +121,9 @@ class Convolutions(Model):
 
     def __init__(self, labels: LabelSpace, input: InputContract) -> None:
         super().__init__(labels, input)
-        self.head = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, len(labels), 3, padding=1))
+        self.head = nn.Sequential(
+            nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, len(labels), 3, padding=1)
+        )
 
     def forward(self, images: torch.Tensor) -> PixelOutput:
         return PixelOutput(self.head(images))
@@ -137,7 +139,10 @@ def test_accumulation_takes_the_same_steps(tmp_path: Path) -> None:
     results = []
     for parts in (1, 2):
         recipe = small.recipe()
-        recipe.model, recipe.schedule = ConvolutionsConfig(), Poly()  # no warm-up: the first step moves the weights
+        recipe.model, recipe.schedule = (
+            ConvolutionsConfig(),
+            Poly(),
+        )  # no warm-up: the first step moves the weights
         recipe.training = replace(recipe.training, accumulate=parts, steps=2, save_every=0.5, ema=None)
         train(recipe, None, tmp_path / str(parts), device="cpu")
         saved = [torch.load(path, weights_only=True)["model"] for path in checkpoints(tmp_path / str(parts))]
@@ -166,17 +171,20 @@ def test_training_stops_early_when_patience_is_over(tmp_path: Path) -> None:
 def test_starting_from_weights_needs_them_to_fit_unless_the_head_is_skipped(tmp_path: Path) -> None:
     train(small.recipe(), None, tmp_path / "first", device="cpu")
     other = small.recipe()
-    other.model.finer = 1  # type: ignore[attr-defined]
+    other.model.upsample_factor = 1  # type: ignore[attr-defined]
     with pytest.raises(UserError, match=r"head.0.bias.*--skip-head"):
         train(other, None, tmp_path / "second", init=tmp_path / "first" / "best.safetensors", device="cpu")
     init = tmp_path / "first" / "best.safetensors"
-    other.training.steps = 1  # of rate 0, since the warm-up starts there: the weights stay as they were loaded
+    other.training.steps = 1  # with learning rate 0, the start of the warm-up: the weights stay as loaded
     other.training.ema = None
     train(other, None, tmp_path / "third", init=init, skip_head=True, device="cpu")
     loaded, _ = read_file(init)
     started = torch.load(*checkpoints(tmp_path / "third"), weights_only=True)["model"]
     weights = [name for name in started if name.endswith(("weight", "bias"))]
-    assert {name for name in weights if not torch.equal(started[name], loaded[name])} == {"head.0.weight", "head.0.bias"}
+    assert {name for name in weights if not torch.equal(started[name], loaded[name])} == {
+        "head.0.weight",
+        "head.0.bias",
+    }
 
 
 def test_a_batch_that_cannot_be_divided_is_refused(tmp_path: Path) -> None:
@@ -187,40 +195,47 @@ def test_a_batch_that_cannot_be_divided_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "run.json").exists()
 
 
-def test_bf16_trains(tmp_path: Path) -> None:
+def test_training_in_bf16_is_close_to_fp32(tmp_path: Path) -> None:
     recipe = small.recipe()
     recipe.training.precision = "bf16"
     summary = train(recipe, None, tmp_path / "bf16", device="cpu")
     assert summary["finished"]
     recipe.training.precision = "fp32"
     train(recipe, None, tmp_path / "fp32", device="cpu")
-    losses, exact = ([line["loss"] for line in read_lines(tmp_path / name, "step")] for name in ("bf16", "fp32"))
+    losses, exact = (
+        [line["loss"] for line in read_lines(tmp_path / name, "step")] for name in ("bf16", "fp32")
+    )
     assert losses == pytest.approx(exact, rel=0.05)
-    assert all(abs(loss / other - 1) > 1e-6 for loss, other in zip(losses, exact, strict=True))  # other arithmetic
+    assert all(
+        abs(loss / other - 1) > 1e-6 for loss, other in zip(losses, exact, strict=True)
+    )  # other arithmetic
     saved = torch.load(checkpoints(tmp_path / "bf16")[-1], weights_only=True)
-    assert {value.dtype for value in saved["model"].values()} == {torch.float32, torch.int64}  # weights, counters
+    assert {value.dtype for value in saved["model"].values()} == {
+        torch.float32,
+        torch.int64,
+    }  # weights, counters
 
 
 @pytest.mark.parametrize(
     ("settings", "last"),
     [({}, False), ({"precision": "bf16"}, True), ({"channels_last": True}, True)],
 )
-def test_weights_and_images_are_channels_last_where_that_is_fast_or_asked(
+def test_weights_and_images_are_channels_last_where_that_is_fast_or_requested(
     settings: dict[str, Any], last: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe = small.recipe()
     recipe.training = replace(recipe.training, precision="fp32")
     recipe.training = replace(recipe.training, **settings)
-    alone = Processes(0, 1, torch.device("cpu"))
-    made = start(recipe, small.LABELS, alone)
-    seen: list[torch.Tensor] = []
-    made.model.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    single = Processes(0, 1, torch.device("cpu"))
+    state = start(recipe, small.LABELS, single)
+    inputs: list[torch.Tensor] = []
+    state.model.register_forward_pre_hook(lambda _, arguments: inputs.append(arguments[0]))
     images = torch.zeros(2, 3, 32, 32, dtype=torch.uint8).to(memory_format=torch.channels_last)
     batch = Batch(images, ((32, 32),) * 2, Targets(torch.zeros(2, 32, 32, dtype=torch.uint8)), ("a", "b"))
-    take_step(made, [batch], recipe, alone)
-    weight = made.model.stages[0][0].first[0].weight  # type: ignore[union-attr, index]
-    for each in (weight, seen[0]):
-        assert each.is_contiguous(memory_format=torch.channels_last) is last
+    take_step(state, [batch], recipe, single)
+    weight = state.model.stages[0][0].first[0].weight  # type: ignore[union-attr, index]
+    for tensor in (weight, inputs[0]):
+        assert tensor.is_contiguous(memory_format=torch.channels_last) is last
 
 
 def test_too_little_memory_names_the_settings_that_need_less(

@@ -61,7 +61,7 @@ def test_errors_tell_border_mistakes_from_mistakes_inside():
     prediction = truth.copy()
     prediction[:, 30] = 0
     prediction[20:30, 5:15] = 1
-    picture = label_maps.errors(prediction, truth, LABELS)
+    picture = label_maps.error_map(prediction, truth, LABELS)
     assert tuple(picture[50, 30]) == label_maps.NEAR_BORDER
     assert tuple(picture[25, 10]) == label_maps.WRONG
     assert tuple(picture[50, 10]) == label_maps.CORRECT
@@ -71,20 +71,20 @@ def test_errors_tell_border_mistakes_from_mistakes_inside():
 
 def test_errors_never_blame_where_there_is_no_truth_but_blame_a_missing_class():
     truth = np.array([[255] * 20 + [0] * 20] * 20, dtype=np.uint8)
-    picture = label_maps.errors(np.full((20, 40), 255, dtype=np.uint8), truth, LABELS)
+    picture = label_maps.error_map(np.full((20, 40), 255, dtype=np.uint8), truth, LABELS)
     assert picture[:, :20].max() < 110
     assert tuple(picture[10, 39]) == label_maps.WRONG
 
 
 def test_errors_refuse_another_size():
-    with pytest.raises(ValueError, match="expected equal sizes"):
-        label_maps.errors(np.zeros((2, 2), np.uint8), np.zeros((2, 3), np.uint8), LABELS)
+    with pytest.raises(ValueError, match=r"ground truth is .*expected equal sizes"):
+        label_maps.error_map(np.zeros((2, 2), np.uint8), np.zeros((2, 3), np.uint8), LABELS)
 
 
 def test_panels_put_pictures_of_any_size_into_one_grid():
     red = np.full((10, 20, 3), (255, 0, 0), dtype=np.uint8)
     blue = np.full((300, 300, 3), (0, 0, 255), dtype=np.uint8)
-    sheet = label_maps.panels([[red, red], [blue]], ["image", "größe"], width=100)
+    sheet = label_maps.image_grid([[red, red], [blue]], ["image", "größe"], width=100)
     assert sheet.shape[1] == 2 * 100 + 6
     assert sheet.shape[0] == 30 + 6 + 50 + 6 + 100
     assert tuple(sheet[60, 50]) == tuple(sheet[60, 150]) == (255, 0, 0)
@@ -94,10 +94,10 @@ def test_panels_put_pictures_of_any_size_into_one_grid():
 
 
 def test_panels_refuse_nothing_and_too_many_titles():
-    with pytest.raises(ValueError, match="no pictures"):
-        label_maps.panels([])
+    with pytest.raises(ValueError, match="no images"):
+        label_maps.image_grid([])
     with pytest.raises(ValueError, match="2 titles for 1 columns"):
-        label_maps.panels([[np.zeros((4, 4, 3), np.uint8)]], ["a", "b"])
+        label_maps.image_grid([[np.zeros((4, 4, 3), np.uint8)]], ["a", "b"])
 
 
 def test_a_data_uri_holds_the_picture_no_larger_than_asked():

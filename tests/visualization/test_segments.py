@@ -5,12 +5,12 @@ import numpy as np
 from segwright.labels import LabelSpace
 from segwright.samples import CenterMaps, PredictedSegment, Prediction, Sample, Segment
 from segwright.visualization.segments import (
-    draw_prediction,
-    draw_ground_truth,
-    overlay_heatmap,
-    draw_centers,
     colorize_offsets,
-    shades,
+    colorize_segments,
+    draw_centers,
+    draw_ground_truth,
+    draw_prediction,
+    overlay_heatmap,
 )
 
 LABELS = LabelSpace("two", ("wall", "car"), ((90, 90, 90), (40, 80, 200)), (0, 1), things=("car",))
@@ -19,7 +19,7 @@ LABELS = LabelSpace("two", ("wall", "car"), ((90, 90, 90), (40, 80, 200)), (0, 1
 def test_each_thing_has_a_shade_of_its_own_and_stuff_its_class_color() -> None:
     ids = np.repeat(np.arange(0, 26), 4).reshape(2, -1)
     segments = (Segment(1, 0), *(Segment(i, 1) for i in range(2, 26)))
-    picture = shades(ids, segments, LABELS)
+    picture = colorize_segments(ids, segments, LABELS)
     colors = {tuple(picture[ids == i][0]) for i in range(26)}
     assert len(colors) == 26
     assert tuple(picture[ids == 0][0]) == (0, 0, 0)
@@ -31,8 +31,8 @@ def test_each_thing_has_a_shade_of_its_own_and_stuff_its_class_color() -> None:
 
 def test_segments_without_a_pixel_and_maps_without_segments_are_drawn() -> None:
     ids = np.array([[1, 1, 7]])
-    assert shades(ids, (), LABELS).sum() == 0
-    assert shades(ids, (Segment(5, 1), Segment(7, 1)), LABELS)[0, 0].sum() == 0
+    assert colorize_segments(ids, (), LABELS).sum() == 0
+    assert colorize_segments(ids, (Segment(5, 1), Segment(7, 1)), LABELS)[0, 0].sum() == 0
 
 
 def test_truth_and_prediction_are_drawn_by_object_where_there_are_objects() -> None:
@@ -43,14 +43,14 @@ def test_truth_and_prediction_are_drawn_by_object_where_there_are_objects() -> N
     assert (draw_ground_truth(sample, LABELS)[0, 0] != draw_ground_truth(sample, LABELS)[0, 5]).any()
     plain = Sample(image, np.ones((4, 6), np.uint8), "b")
     assert (draw_ground_truth(plain, LABELS) == LABELS.colors[1]).all()
-    found = Prediction(
+    prediction = Prediction(
         np.ones((4, 6), np.uint8),
         np.where(ids == 1, 1001, 1002).astype(np.int32),
         (PredictedSegment(1001, 1, 12, 1.0), PredictedSegment(1002, 1, 12, 1.0)),
     )
     drawn, flat = (
-        draw_prediction(image, found, LABELS),
-        draw_prediction(image, Prediction(found.semantic), LABELS),
+        draw_prediction(image, prediction, LABELS),
+        draw_prediction(image, Prediction(prediction.semantic), LABELS),
     )
     assert (drawn[0, 0] != drawn[0, 5]).any()
     assert (flat[0, 0] == flat[0, 5]).all()
@@ -60,7 +60,7 @@ def test_truth_and_prediction_are_drawn_by_object_where_there_are_objects() -> N
 def test_offsets_are_colored_by_direction_and_length() -> None:
     offset = np.zeros((2, 1, 5), np.float32)
     offset[1, 0, 1:] = (10, -10, 5, 0)
-    picture = colorize_offsets(offset, reach=10)[0]
+    picture = colorize_offsets(offset, max_length=10)[0]
     assert tuple(picture[0]) == tuple(picture[4]) == (255, 255, 255)
     assert tuple(picture[1]) == (255, 0, 0)  # to the right
     assert tuple(picture[2]) == (0, 255, 255)  # to the left

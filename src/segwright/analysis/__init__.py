@@ -1,0 +1,48 @@
+"""Analysis: the report of a run, statistics of a dataset, contact sheets. All pages are HTML files that work offline.
+
+- ``run_report``: ``report`` reads a run folder and writes its report.html
+- ``report_page``: the page of a run: ``RunReport`` and ``Case`` in, HTML out
+- ``segments``: its section about panoptic quality and average precision
+- ``oracles``: its section about an oracle study
+- ``statistics``: ``dataset_statistics`` of a split: pixels per class, image sizes, mean and std, class weights
+- ``data_page``: the page about these statistics
+- ``contact_sheet``: ``data_sheet`` and ``training_sheet``, images of a dataset or a training with their ground truth
+- ``plots``: the figures of all pages, as SVG
+- ``page``: rendering of the HTML templates, numbers as text
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from segwright.analysis.contact_sheet import data_sheet as data_sheet
+    from segwright.analysis.contact_sheet import training_sheet as training_sheet
+    from segwright.analysis.report_page import Case as Case
+    from segwright.analysis.report_page import RunReport as RunReport
+    from segwright.analysis.run_report import report as report
+    from segwright.analysis.statistics import SplitStatistics as SplitStatistics
+    from segwright.analysis.statistics import dataset_statistics as dataset_statistics
+
+# Imported at first use: ``segwright data stats`` must not wait for torch.
+_MODULES = {
+    "Case": "report_page",
+    "RunReport": "report_page",
+    "SplitStatistics": "statistics",
+    "data_sheet": "contact_sheet",
+    "dataset_statistics": "statistics",
+    "report": "run_report",
+    "training_sheet": "contact_sheet",
+}
+__all__ = [*_MODULES]  # noqa: PLE0604 - the names are strings
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module 'segwright.analysis' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"segwright.analysis.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULES})

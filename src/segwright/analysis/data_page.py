@@ -1,4 +1,4 @@
-"""The statistics of a data set to read: a table for the console, figures and one HTML page."""
+"""The statistics of a dataset as an HTML page, and as rows and numbers for the console."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segwright.analysis import page, plots
-from segwright.analysis.statistics import AREAS, Statistics
+from segwright.analysis.statistics import AREA_BOUNDS, SplitStatistics
 
 RULES = ("median_frequency", "inverse_log", "effective_number")
 RULE_NAMES = ("median freq.", "inverse log", "effective no.")
@@ -17,60 +17,65 @@ RULE_NAMES = ("median freq.", "inverse log", "effective no.")
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A line of the table of classes."""
+    """A row of the table of classes.
+
+    ``pixel_fraction`` of the class among the scored pixels, ``image_fraction`` of images that contain it, ``weights``
+    in the order of ``RULES``.
+    """
 
     name: str
     color: str
-    share: float
-    images: float
+    pixel_fraction: float
+    image_fraction: float
     instances: int
     crowds: int
     weights: tuple[float, ...]
 
 
-def rows(of: Statistics) -> list[Row]:
-    """One row a class, in class order."""
-    weights = of.weights()
+def rows(statistics: SplitStatistics) -> list[Row]:
+    """One row per class, in class order."""
+    weights = statistics.weights()
     return [
         Row(
             name,
-            page.hex_of(of.labels.colors[i]),
-            float(of.shares[i]),
-            float(of.images_with[i] / max(1, of.counts.images)),
-            int(of.counts.instances[i].sum()),
-            int(of.counts.crowds[i]),
+            page.hex_of(statistics.labels.colors[i]),
+            float(statistics.pixel_fractions[i]),
+            float(statistics.images_with[i] / max(1, statistics.counts.images)),
+            int(statistics.counts.instances[i].sum()),
+            int(statistics.counts.crowds[i]),
             tuple(float(weights[rule][i]) for rule in RULES),
         )
-        for i, name in enumerate(of.labels.names)
+        for i, name in enumerate(statistics.labels.names)
     ]
 
 
-def render(splits: Sequence[Statistics], name: str) -> str:
-    """The page about one or more splits of a data set."""
-    parts = [
-        (of, key_figures(of), rows(of), [page.markup(svg) for svg in _figures(of) if svg]) for of in splits
+def render(splits: Sequence[SplitStatistics], name: str) -> str:
+    """The page of one or more splits of a dataset."""
+    sections = [
+        (split, key_figures(split), rows(split), [page.markup(svg) for svg in _figures(split) if svg])
+        for split in splits
     ]
-    return page.render("statistics.html", name=name, parts=parts, rules=RULE_NAMES)
+    return page.render("statistics.html", name=name, sections=sections, rules=RULE_NAMES)
 
 
-def key_figures(of: Statistics) -> list[tuple[str, str]]:
-    """The numbers on top of the page."""
-    sizes = of.counts.sizes
+def key_figures(statistics: SplitStatistics) -> list[tuple[str, str]]:
+    """The numbers at the top of a section: (title, value as text)."""
+    sizes = statistics.counts.sizes
     (height, width), _ = max(sizes.items(), key=lambda item: item[1])
     others = f" and {len(sizes) - 1} more" if len(sizes) > 1 else ""
-    instances = int(of.counts.instances.sum())
+    instances = int(statistics.counts.instances.sum())
     figures = [
-        ("images", page.count(of.counts.images)),
-        ("classes with pixels", f"{int((of.shares > 0).sum())} of {len(of.labels)}"),
-        ("ignored pixels", page.percent(of.ignored) + " %"),
+        ("images", page.count(statistics.counts.images)),
+        ("classes with pixels", f"{int((statistics.pixel_fractions > 0).sum())} of {len(statistics.labels)}"),
+        ("ignored pixels", page.percent(statistics.ignored) + " %"),
         ("size", f"{width}x{height}{others}"),
-        ("mean", _listed(of.mean)),
-        ("standard deviation", _listed(of.std)),
+        ("mean", _listed(statistics.mean)),
+        ("standard deviation", _listed(statistics.std)),
     ]
     if instances:
         figures += [
             ("instances", page.count(instances)),
-            ("most in an image", page.count(of.counts.most_instances)),
+            ("most instances in one image", page.count(statistics.counts.max_instances)),
         ]
     return figures
 
@@ -79,42 +84,42 @@ def _listed(values: NDArray[np.float64]) -> str:
     return " ".join(f"{value:.1f}" for value in values[:4]) + (" ..." if len(values) > 4 else "")
 
 
-def _figures(of: Statistics) -> list[str]:
-    names, images = of.labels.names, max(1, of.counts.images)
+def _figures(statistics: SplitStatistics) -> list[str]:
+    names, images = statistics.labels.names, max(1, statistics.counts.images)
     return [
-        dots("share of pixels with truth, %", 100 * of.shares, names, log=True),
-        dots("images that show the class, %", 100 * of.images_with / images, names),
-        _together(of),
-        _sizes(of),
-        _areas(of),
-        dots("instances an image", of.counts.instances.sum(1) / images, names, log=True),
+        dots("pixels of the class, % of scored pixels", 100 * statistics.pixel_fractions, names, log=True),
+        dots("images that contain the class, %", 100 * statistics.images_with / images, names),
+        _co_occurrence(statistics),
+        _sizes(statistics),
+        _areas(statistics),
+        dots("instances per image", statistics.counts.instances.sum(1) / images, names, log=True),
     ]
 
 
 def dots(title: str, values: NDArray[np.float64], names: Sequence[str], *, log: bool = False) -> str:
-    """A value a class as dots, the largest first; classes without one are left out."""
-    order = [place for place in np.argsort(-values, kind="stable") if values[place] > 0]
+    """One value per class as dots, the largest first; classes without a value above 0 are left out."""
+    order = [index for index in np.argsort(-values, kind="stable") if values[index] > 0]
     if not order:
         return ""
-    named = len(order) <= plots.MOST_NAMED
+    named = len(order) <= plots.MAX_NAMED
     ranks = np.arange(len(order))
     height = max(1.6, 0.19 * len(order) + 0.7) if named else 2.7
     with plots.figure(title, title, x_label="" if named else "class, by value", height=height) as (
         axes,
         result,
     ):
-        shown = values[order]
+        ordered = values[order]
         if named:
-            low = float(shown.min()) / 2 if log else 0.0
-            axes.hlines(ranks, low, shown, color=plots.LINE, linewidth=3, zorder=1)
-            axes.plot(shown, ranks, "o", color=plots.SERIES[0], markersize=5)
-            axes.set_yticks(ranks, [plots.short(names[place]) for place in order])
+            low = float(ordered.min()) / 2 if log else 0.0
+            axes.hlines(ranks, low, ordered, color=plots.LINE, linewidth=3, zorder=1)
+            axes.plot(ordered, ranks, "o", color=plots.SERIES[0], markersize=5)
+            axes.set_yticks(ranks, [plots.short(names[index]) for index in order])
             axes.tick_params(axis="y", labelcolor=plots.INK)
             axes.set_ylim(len(order) - 0.4, -0.6)
             axes.grid(True, axis="x")
             axes.grid(False, axis="y")
         else:
-            axes.plot(ranks, shown, "o", color=plots.SERIES[0], markersize=3)
+            axes.plot(ranks, ordered, "o", color=plots.SERIES[0], markersize=3)
         if log:
             plots.log_scale(axes, "x" if named else "y")
         elif named:
@@ -122,40 +127,40 @@ def dots(title: str, values: NDArray[np.float64], names: Sequence[str], *, log: 
     return result.svg
 
 
-def _together(of: Statistics) -> str:
-    """How many of the images that show one class show another one, too."""
-    shown = [place for place in range(len(of.labels)) if of.images_with[place]]
-    if not 2 <= len(shown) <= plots.MOST_NAMED:
+def _co_occurrence(statistics: SplitStatistics) -> str:
+    """For each pair of classes, how many of the images that contain the first one contain the second one as well."""
+    present = [index for index in range(len(statistics.labels)) if statistics.images_with[index]]
+    if not 2 <= len(present) <= plots.MAX_NAMED:
         return ""
-    both = of.counts.together[np.ix_(shown, shown)].astype(np.float64)
-    names = [plots.short(of.labels.names[place]) for place in shown]
-    title = "images with the row's class that show the column's, too, %"
-    shares = both / np.diagonal(both)[:, None]
-    height = min(2.0 + 0.32 * len(shown), 5.2)
-    with plots.figure("together", title, x_label="", size=(5.2, height)) as (axes, result):
-        cells = np.zeros((*shares.shape, 4))
-        cells[..., :3] = np.array(plots.MATRIX_HIT) / 255
-        cells[..., 3] = 0.85 * shares
+    both = statistics.counts.co_occurrence[np.ix_(present, present)].astype(np.float64)
+    names = [plots.short(statistics.labels.names[index]) for index in present]
+    title = "images with the row's class that also contain the column's, %"
+    fractions = both / np.diagonal(both)[:, None]
+    height = min(2.0 + 0.32 * len(present), 5.2)
+    with plots.figure("co-occurrence", title, x_label="", size=(5.2, height)) as (axes, result):
+        cells = np.zeros((*fractions.shape, 4))
+        cells[..., :3] = np.array(plots.MATRIX_CORRECT) / 255
+        cells[..., 3] = 0.85 * fractions
         axes.imshow(cells, interpolation="none")
         axes.grid(False)
-        axes.set_xticks(range(len(shown)), names, rotation=90)
-        axes.set_yticks(range(len(shown)), names)
-        axes.tick_params(labelcolor=plots.INK, labelsize=min(8.0, max(5.0, 190 / len(shown))))
-        if len(shown) <= plots.MOST_NUMBERED:
-            for row, column in np.ndindex(shares.shape):
-                share = shares[row, column]
-                color = "#ffffff" if share > 0.6 else plots.INK
-                text = f"{100 * share:.0f}"
+        axes.set_xticks(range(len(present)), names, rotation=90)
+        axes.set_yticks(range(len(present)), names)
+        axes.tick_params(labelcolor=plots.INK, labelsize=min(8.0, max(5.0, 190 / len(present))))
+        if len(present) <= plots.MAX_NUMBERED:
+            for row, column in np.ndindex(fractions.shape):
+                fraction = fractions[row, column]
+                color = "#ffffff" if fraction > 0.6 else plots.INK
+                text = f"{100 * fraction:.0f}"
                 axes.text(column, row, text, ha="center", va="center", color=color, fontsize=7)
     return result.svg
 
 
-def _sizes(of: Statistics) -> str:
-    """Width and height of the images, a larger dot for more of them."""
-    if len(of.counts.sizes) < 2:
+def _sizes(statistics: SplitStatistics) -> str:
+    """Width and height of the images; a larger dot for more images."""
+    if len(statistics.counts.sizes) < 2:
         return ""
-    heights, widths = np.array(list(of.counts.sizes)).T
-    images = np.array(list(of.counts.sizes.values()))
+    heights, widths = np.array(list(statistics.counts.sizes)).T
+    images = np.array(list(statistics.counts.sizes.values()))
     with plots.figure("sizes", "image sizes, pixels", x_label="width") as (axes, result):
         axes.scatter(
             widths,
@@ -171,12 +176,12 @@ def _sizes(of: Statistics) -> str:
     return result.svg
 
 
-def _areas(of: Statistics) -> str:
-    """Instances by area."""
-    counts = of.counts.instances.sum(0)
+def _areas(statistics: SplitStatistics) -> str:
+    """Number of instances by area."""
+    counts = statistics.counts.instances.sum(0)
     if not counts.any():
         return ""
-    names = [f"≤ {round(area**0.5)}²" for area in AREAS] + [f"> {round(AREAS[-1] ** 0.5)}²"]
+    names = [f"≤ {round(area**0.5)}²" for area in AREA_BOUNDS] + [f"> {round(AREA_BOUNDS[-1] ** 0.5)}²"]
     with plots.figure("areas", "instances by area, pixels", x_label="area") as (axes, result):
         axes.bar(range(len(counts)), counts, color=plots.SERIES[1], width=0.8)
         axes.set_xticks(range(len(counts)), names)

@@ -1,4 +1,4 @@
-"""The part of a report that shows an oracle study."""
+"""The section of a report about an oracle study: scores with outputs replaced by the ground truth."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from segwright.evaluation.oracle import PARTS
 
 @dataclass(frozen=True, slots=True)
 class OracleRow:
-    """Which of ``PARTS`` were true, the least stuff area in pixels, and fractions, NaN where there is nothing."""
+    """Which of ``PARTS`` were replaced, the minimum stuff area in pixels, and scores 0..1, NaN where undefined."""
 
-    true: tuple[bool, ...]
+    replaced: tuple[bool, ...]
     stuff_area: int
     pq: float
     sq: float
@@ -24,7 +24,7 @@ class OracleRow:
 
 
 def section(study: Mapping[str, Any] | None) -> Any:
-    """The section, of what ``evaluate --oracle-table`` left in the run folder; nothing without it."""
+    """The section as HTML, from the file that ``evaluate --oracle-table`` writes; empty without it."""
     if not study:
         return ""
     rows = [

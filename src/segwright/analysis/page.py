@@ -1,4 +1,4 @@
-"""Pages: offline HTML files with one look, and how numbers are written on them."""
+"""Offline HTML pages: rendering of templates, and numbers as text."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ DASH = "\N{EN DASH}"
 
 
 def render(template: str, **values: Any) -> str:
-    """The page that a template of this folder makes of ``values``; it loads nothing from anywhere."""
+    """The page of a template of this folder, filled with ``values``."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -25,24 +25,24 @@ def render(template: str, **values: Any) -> str:
 
 
 def percent(value: float | int | None, digits: int = 1) -> str:
-    """A fraction as percent, without the sign; a dash for what is unknown."""
+    """A fraction in percent, without the sign; a dash for None and NaN."""
     number = number_of(value)
     return DASH if math.isnan(number) else f"{100 * number:.{digits}f}"
 
 
 def count(value: float | int | None) -> str:
-    """A whole number with thin spaces between thousands; a dash for what is unknown."""
+    """An integer with thin spaces between thousands; a dash for None and NaN."""
     number = number_of(value)
     return DASH if math.isnan(number) else f"{number:,.0f}".replace(",", "\u202f")
 
 
 def bar(value: float) -> str:
-    """The width of a bar, as CSS."""
+    """The CSS width of a bar for a fraction 0..1."""
     return "0" if math.isnan(value) else f"{100 * min(max(value, 0.0), 1.0):.2f}%"
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say it: 48 s, 12 min, 3 h 05 min."""
+    """A duration as text: 48 s, 12 min, 3 h 05 min; a dash for NaN."""
     if math.isnan(seconds):
         return DASH
     if seconds < 90:
@@ -52,17 +52,17 @@ def duration(seconds: float) -> str:
 
 
 def markup(svg: str) -> Any:
-    """A figure that goes into the page as it is."""
+    """HTML or SVG that is not escaped again when it is inserted into a page."""
     from markupsafe import Markup
 
-    return Markup(svg)  # names inside were escaped when it was drawn
+    return Markup(svg)  # names inside are escaped already
 
 
 def number_of(value: Any) -> float:
-    """A number; NaN for what is none."""
+    """A float; NaN for None."""
     return math.nan if value is None else float(value)
 
 
 def hex_of(color: tuple[int, ...]) -> str:
-    """A color as CSS."""
+    """An RGB color as CSS."""
     return "#{:02x}{:02x}{:02x}".format(*color)

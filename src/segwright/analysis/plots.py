@@ -1,7 +1,6 @@
-"""The figures of a report, each a piece of SVG for use inside HTML; an empty string where nothing is known.
+"""The figures of a report as SVG to insert into HTML; an empty string if there is nothing to draw.
 
-The colors named here come back as CSS variables, so one drawing serves a light and a dark page, and text
-stays text in the font of the page.
+Colors become CSS variables, so that one figure fits a light and a dark page. Text stays text, in the font of the page.
 """
 
 from __future__ import annotations
@@ -27,15 +26,15 @@ Values = NDArray[np.float64]
 INK, MUTED, LINE = "#1a212b", "#667086", "#e4e8ee"
 SERIES = ("#2f6fec", "#e07a20", "#12946a", "#8a4fd2", "#c43d5b", "#0e8fa8")
 _VARIABLES = {INK: "--ink", MUTED: "--muted", LINE: "--line"} | {
-    color: f"--series-{place}" for place, color in enumerate(SERIES, start=1)
+    color: f"--series-{number}" for number, color in enumerate(SERIES, start=1)
 }
 
-MATRIX_HIT, MATRIX_MISS = (47, 111, 236), (220, 53, 69)
-MATRIX_POWER = 0.6  # shares of a few percent matter and would be invisible on a linear scale
-MOST_NUMBERED = 16  # more classes than this leave no room for a number in a cell
-MOST_NAMED = 40  # more classes than this leave no room for their names along an axis
+MATRIX_CORRECT, MATRIX_WRONG = (47, 111, 236), (220, 53, 69)
+MATRIX_POWER = 0.6  # a few percent matter and would be invisible on a linear scale
+MAX_NUMBERED = 16  # classes: with more of them the cells have no room for numbers
+MAX_NAMED = 40  # classes: with more of them an axis has no room for their names
 
-_MOST_POINTS = 1500
+_MAX_POINTS = 1500
 _FONT = "DejaVu Sans"  # shipped with matplotlib; only its widths are used, the page brings its own font
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none", "text.parse_math": False, "font.family": "sans-serif", "font.sans-serif": [_FONT],
@@ -48,7 +47,7 @@ _STYLE: dict[Any, Any] = {
 
 
 def losses(steps: Lines) -> str:
-    """The loss and its terms over steps: every line faint, the smoothed course strong."""
+    """The loss and its terms over steps: each value faint, the smoothed curve strong."""
     keys = sorted({key for line in steps for key in line if key.startswith("loss/")})
     if len(keys) == 1 and _series(steps, "loss")[0].size:
         keys = []  # a single term is the loss
@@ -57,11 +56,10 @@ def losses(steps: Lines) -> str:
     if not drawn:
         return ""
     with figure("losses", "loss", x_label="step") as (axes, result):
-        for place, (key, x, y) in enumerate(drawn):
-            color = SERIES[place % len(SERIES)]
-            _course(axes, x, y, color, label=key)
-        everything = np.concatenate([smoothed(y) for _, _, y in drawn])
-        if everything.min() > 0 and everything.max() > 8 * everything.min():
+        for index, (key, x, y) in enumerate(drawn):
+            _curve(axes, x, y, SERIES[index % len(SERIES)], label=key)
+        values = np.concatenate([smoothed(y) for _, _, y in drawn])
+        if values.min() > 0 and values.max() > 8 * values.min():
             log_scale(axes, "y")
         _finish_steps(axes)
         axes.legend(loc="upper right")
@@ -87,17 +85,17 @@ def throughput(steps: Lines) -> str:
     if not x.size:
         return ""
     with figure("speed", "images per second", x_label="step") as (axes, result):
-        _course(axes, x, y, SERIES[2])
-        middle = float(np.median(y))
-        axes.axhline(middle, color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)))
+        _curve(axes, x, y, SERIES[2])
+        median = float(np.median(y))
+        axes.axhline(median, color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)))
         axes.set_ylim(0, float(y.max()) * 1.15 or 1.0)
-        axes.set_title(f"median {middle:.3g}", loc="right", fontsize=8, color=MUTED, fontweight="normal")
+        axes.set_title(f"median {median:.3g}", loc="right", fontsize=8, color=MUTED, fontweight="normal")
         _finish_steps(axes)
     return result.svg
 
 
 def validation(evaluations: Lines) -> str:
-    """Scores of the evaluations during training over steps; the best PQ, or else mIoU, is marked."""
+    """Scores of the evaluations during training over steps; the best PQ (or mIoU, without PQ) is marked."""
     keys = {"miou": "mIoU", "pixel_accuracy": "pixel accuracy", "class_accuracy": "class accuracy"}
     if any("pq" in line for line in evaluations):
         keys = {"pq": "PQ", "ap": "AP", "miou": "mIoU", "pixel_accuracy": "pixel accuracy"}
@@ -107,8 +105,8 @@ def validation(evaluations: Lines) -> str:
     if not drawn:
         return ""
     with figure("validation", "validation scores, %", x_label="step") as (axes, result):
-        for place, (key, x, y) in enumerate(drawn):
-            axes.plot(x, 100 * y, color=SERIES[place], label=keys[key], marker="o", markersize=2.6)
+        for index, (key, x, y) in enumerate(drawn):
+            axes.plot(x, 100 * y, color=SERIES[index], label=keys[key], marker="o", markersize=2.6)
             if key == marked:
                 best = int(np.argmax(y))
                 axes.plot(
@@ -122,18 +120,18 @@ def validation(evaluations: Lines) -> str:
 
 
 def histogram(values: Values) -> str:
-    """How many images have which mIoU (fractions; NaN is left out), with mean and median."""
+    """The distribution of the mIoU of images (fractions; NaN is left out), with mean and median."""
     from matplotlib.ticker import MaxNLocator
 
-    known = 100 * values[np.isfinite(values)]
-    if not known.size:
+    percent = 100 * values[np.isfinite(values)]
+    if not percent.size:
         return ""
-    low = min(10 * math.floor(known.min() / 10), 90)
-    high = max(10 * math.ceil(known.max() / 10), low + 10)
+    low = min(10 * math.floor(percent.min() / 10), 90)
+    high = max(10 * math.ceil(percent.max() / 10), low + 10)
     edges = np.linspace(low, high, (high - low) // 10 * (5 if high - low <= 50 else 2) + 1)
     with figure("images", "images by mIoU, %", x_label="mIoU of the image, %") as (axes, result):
-        axes.hist(known, edges.tolist(), color=SERIES[0], alpha=0.75, rwidth=0.92)
-        mean, median = float(known.mean()), float(np.median(known))
+        axes.hist(percent, edges.tolist(), color=SERIES[0], alpha=0.75, rwidth=0.92)
+        mean, median = float(percent.mean()), float(np.median(percent))
         axes.axvline(mean, color=INK, linewidth=1, label=f"mean {mean:.1f}")
         axes.axvline(median, color=INK, linewidth=1, linestyle=(0, (2, 2)), label=f"median {median:.1f}")
         axes.yaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
@@ -141,30 +139,30 @@ def histogram(values: Values) -> str:
     return result.svg
 
 
-def class_shares(truth: Values, predicted: Values, names: Sequence[str]) -> str:
-    """Share of pixels of each class (fractions [C]) in truth and prediction, log scale, largest first."""
+def class_fractions(truth: Values, predicted: Values, names: Sequence[str]) -> str:
+    """Fractions of pixels per class [C] in ground truth and prediction, log scale, largest first."""
     if not (truth > 0).any() and not (predicted > 0).any():
         return ""
     order = np.argsort(-truth, kind="stable")
-    named = len(names) <= MOST_NAMED
+    named = len(names) <= MAX_NAMED
     height = max(2.0, 0.19 * len(names) + 0.7) if named else 2.7
     ranks = np.arange(len(names))
-    pairs = [("truth", truth[order]), ("prediction", predicted[order])]
-    label = "" if named else "class, by share of the truth"
-    with figure("shares", "share of pixels, %", x_label=label, height=height) as (axes, result):
-        for place, (kind, shares) in enumerate(pairs):
-            x, y = ranks[shares > 0], 100 * shares[shares > 0]
-            across, along = (y, x) if named else (x, y)
+    pairs = [("ground truth", truth[order]), ("prediction", predicted[order])]
+    label = "" if named else "class, largest first"
+    with figure("class-pixels", "pixels per class, %", x_label=label, height=height) as (axes, result):
+        for index, (title, fractions) in enumerate(pairs):
+            x, y = ranks[fractions > 0], 100 * fractions[fractions > 0]
+            horizontal, vertical = (y, x) if named else (x, y)
             size = 5.0 if named else 3.0
-            fill = "none" if place else SERIES[place]
+            color, fill = SERIES[index], "none" if index else SERIES[index]
             axes.plot(
-                across, along, "o", color=SERIES[place], markersize=size, label=kind, markerfacecolor=fill
+                horizontal, vertical, "o", color=color, markersize=size, label=title, markerfacecolor=fill
             )
         if named:
             both = (truth[order] > 0) & (predicted[order] > 0)
             bars = 100 * truth[order][both], 100 * predicted[order][both]
             axes.hlines(ranks[both], np.minimum(*bars), np.maximum(*bars), color=LINE, linewidth=3, zorder=1)
-            axes.set_yticks(ranks, [short(names[place]) for place in order])
+            axes.set_yticks(ranks, [short(names[index]) for index in order])
             axes.tick_params(axis="y", labelcolor=INK)
             axes.set_ylim(len(names) - 0.4, -0.6)
             axes.grid(True, axis="x")
@@ -177,45 +175,45 @@ def class_shares(truth: Values, predicted: Values, names: Sequence[str]) -> str:
     return result.svg
 
 
-def matrix(shares: Values, names: Sequence[str], columns: Sequence[str], title: str) -> str:
-    """A heat map of a normalized confusion matrix [C, C or C + 1]; NaN (nothing to divide by) stays empty.
+def matrix(fractions: Values, names: Sequence[str], columns: Sequence[str], title: str) -> str:
+    """A heat map of a normalized confusion matrix [C, C or C + 1]; cells that are NaN stay empty.
 
-    Up to ``MOST_NUMBERED`` classes every cell from half a percent on shows its percentage.
+    With up to ``MAX_NUMBERED`` classes, cells of at least half a percent show their percentage.
     """
     count = len(names)
     height = min(2.0 + 0.32 * count, 5.2)
     with figure("matrix " + title, title, x_label="prediction", size=(5.2, height)) as (axes, result):
-        axes.imshow(_cells(shares), interpolation="none")
+        axes.imshow(_cells(fractions), interpolation="none")
         axes.grid(False)
-        axes.set_ylabel("truth")
+        axes.set_ylabel("ground truth")
         axes.tick_params(labelsize=min(8.0, max(5.0, 190 / count)))
-        if count <= MOST_NAMED:
+        if count <= MAX_NAMED:
             axes.set_xticks(range(len(columns)), [short(name) for name in columns], rotation=90)
             axes.set_yticks(range(count), [short(name) for name in names])
             axes.tick_params(labelcolor=INK)
-        if count <= MOST_NUMBERED:
-            for row, column in np.argwhere(shares >= 0.005):
-                share = float(shares[row, column])
-                color = "#ffffff" if share > 0.45 else INK
+        if count <= MAX_NUMBERED:
+            for row, column in np.argwhere(fractions >= 0.005):
+                fraction = float(fractions[row, column])
+                color = "#ffffff" if fraction > 0.45 else INK
                 axes.text(
-                    column, row, f"{100 * share:.0f}", ha="center", va="center", color=color, fontsize=7
+                    column, row, f"{100 * fraction:.0f}", ha="center", va="center", color=color, fontsize=7
                 )
     return result.svg
 
 
 def smoothed(values: Values) -> Values:
-    """An exponential average over about a fortieth of the course, without a pull toward zero at its start."""
-    keep = 1 - 2 / (max(len(values) / 40, 2.0) + 1)
+    """An exponential moving average over about a fortieth of the values, without bias toward zero at the start."""
+    decay = 1 - 2 / (max(len(values) / 40, 2.0) + 1)
     result, total, weight = np.empty_like(values), 0.0, 0.0
-    for place, value in enumerate(values):
-        total = keep * total + (1 - keep) * float(value)
-        weight = keep * weight + (1 - keep)
-        result[place] = total / weight
+    for index, value in enumerate(values):
+        total = decay * total + (1 - decay) * float(value)
+        weight = decay * weight + (1 - decay)
+        result[index] = total / weight
     return result
 
 
 class Result:
-    """What a drawing turns into once its block ends."""
+    """The SVG of a figure, set when the ``with`` block of ``figure`` ends."""
 
     svg = ""
 
@@ -224,11 +222,13 @@ class Result:
 def figure(
     salt: str, title: str, *, x_label: str, height: float = 2.7, size: tuple[float, float] | None = None
 ) -> Iterator[tuple[Axes, Result]]:
-    """Axes to draw on; when the block ends ``svg`` of the result is the figure."""
+    """Axes to draw on, and the result, whose ``svg`` is the figure when the ``with`` block ends.
+
+    ``salt`` names the figure: it keeps the ids inside the SVG unique on a page, and equal in every run.
+    """
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    # The salt keeps ids of figures on one page apart and equal from run to run.
     with mpl.rc_context({**_STYLE, "svg.hashsalt": salt}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing")  # the font of the page may have it
         figure = Figure(figsize=size or (5.2, height), layout="constrained")
@@ -241,7 +241,7 @@ def figure(
 
 
 def _inline(figure: Figure, title: str) -> str:
-    """The figure as an ``<svg>`` element of HTML: no prolog, name spaces or fixed size, colors by name."""
+    """The figure as an ``<svg>`` element of HTML: no prolog, namespaces or fixed size; colors as CSS variables."""
     text = io.StringIO()
     figure.savefig(text, format="svg", transparent=True)
     svg = text.getvalue()
@@ -258,27 +258,27 @@ def _inline(figure: Figure, title: str) -> str:
 
 
 def _series(lines: Lines, key: str) -> tuple[Values, Values]:
-    """Steps and values of a key, by step; of a step repeated after a restart the later line counts."""
+    """Steps and values of a key, sorted by step. The later line counts if a resumed run repeated a step."""
     points = {int(line["step"]): line.get(key) for line in lines if "step" in line}
-    known = [(step, float(v)) for step, v in sorted(points.items()) if v is not None and math.isfinite(v)]
-    table = np.array(known, dtype=np.float64).reshape(-1, 2)
+    finite = [(step, float(v)) for step, v in sorted(points.items()) if v is not None and math.isfinite(v)]
+    table = np.array(finite, dtype=np.float64).reshape(-1, 2)
     return table[:, 0], table[:, 1]
 
 
-def _course(axes: Axes, x: Values, y: Values, color: str, label: str | None = None) -> None:
-    """Every value faint, the smoothed course strong."""
+def _curve(axes: Axes, x: Values, y: Values, color: str, label: str | None = None) -> None:
+    """Each value faint, the smoothed curve strong."""
     axes.plot(*_thinned(x, y), color=color, alpha=0.25, linewidth=0.8)
     axes.plot(*_thinned(x, smoothed(y)), _mark(x), color=color, label=label)
 
 
 def _mark(x: Values) -> str:
-    return "o-" if len(x) == 1 else "-"  # a line through one point cannot be seen
+    return "o-" if len(x) == 1 else "-"  # a line through one point is invisible
 
 
 def _thinned(x: Values, y: Values) -> tuple[Values, Values]:
-    """At most so many points as can be seen, the last one among them."""
-    places = np.unique(np.linspace(0, len(x) - 1, min(len(x), _MOST_POINTS)).round().astype(int))
-    return x[places], y[places]
+    """At most ``_MAX_POINTS`` of the points, evenly spread, with the last one."""
+    indices = np.unique(np.linspace(0, len(x) - 1, min(len(x), _MAX_POINTS)).round().astype(int))
+    return x[indices], y[indices]
 
 
 def _finish_steps(axes: Axes) -> None:
@@ -290,7 +290,7 @@ def _finish_steps(axes: Axes) -> None:
 
 
 def log_scale(axes: Axes, which: str) -> None:
-    """A log scale with plain numbers at its ticks, more of them where it spans few decades."""
+    """A log scale with plain numbers at its ticks, and more ticks if it spans few decades."""
     from matplotlib.ticker import LogLocator, NullFormatter
 
     axis = axes.xaxis if which == "x" else axes.yaxis
@@ -302,17 +302,17 @@ def log_scale(axes: Axes, which: str) -> None:
     axis.set_tick_params(which="minor", size=0)
 
 
-def _cells(shares: Values) -> NDArray[np.uint8]:
-    """Colors [C, C', 4] of shares: hits on the diagonal, misses beside it, the share as opacity."""
-    cells = np.zeros((*shares.shape, 4), dtype=np.uint8)
-    cells[..., :3] = MATRIX_MISS
-    diagonal = np.arange(len(shares))
-    cells[diagonal, diagonal, :3] = MATRIX_HIT
-    opacity = np.nan_to_num(shares, nan=0.0).clip(0, 1) ** MATRIX_POWER
+def _cells(fractions: Values) -> NDArray[np.uint8]:
+    """RGBA colors [C, C', 4]: one color for the diagonal, one for other cells; the opacity shows the fraction."""
+    cells = np.zeros((*fractions.shape, 4), dtype=np.uint8)
+    cells[..., :3] = MATRIX_WRONG
+    diagonal = np.arange(len(fractions))
+    cells[diagonal, diagonal, :3] = MATRIX_CORRECT
+    opacity = np.nan_to_num(fractions, nan=0.0).clip(0, 1) ** MATRIX_POWER
     cells[..., 3] = np.round(255 * opacity).astype(np.uint8)
     return cells
 
 
-def short(name: str, most: int = 18) -> str:
-    """A name that fits beside an axis."""
-    return name if len(name) <= most else name[: most - 1] + "…"
+def short(name: str, limit: int = 18) -> str:
+    """A name, cut to ``limit`` characters to fit an axis."""
+    return name if len(name) <= limit else name[: limit - 1] + "…"

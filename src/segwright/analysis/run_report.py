@@ -1,4 +1,4 @@
-"""The report of a run folder: gathers what the run left, predicts its worst and best images again."""
+"""The report of a run folder: reads the files of the run and predicts its worst and best images."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from segwright.analysis import segments
-from segwright.analysis.report import Case, Run, render
+from segwright.analysis.report_page import Case, RunReport, render
 from segwright.config import from_yaml, load_code
 from segwright.decode.default import decoder_of, with_center_maps
 from segwright.errors import UserError
@@ -27,34 +27,35 @@ def report(
     data: Path | str | None = None,
     worst: int = 8,
     best: int = 4,
-    code: Path | None = None,
+    code: Path | str | None = None,
 ) -> Path:
-    """Write ``report.html`` into the run folder; its path.
+    """Write ``report.html`` into the folder of a run; returns its path.
 
-    The pictures of the ``worst`` and ``best`` images need the data, where the run found them or under
-    ``data``; without them the report says so and shows the rest.
+    The report shows the ``worst`` and the ``best`` images. They are read from ``data``, by default the folder that the
+    run was trained on; if this folder does not exist any more, the report has no images. ``code``: the Python file with
+    the classes of the recipe that are not segwright's. ``UserError`` if ``run`` is no run folder that was evaluated.
     """
     folder = Path(run)
-    evaluation, about = read_json(folder / "evaluation" / "val.json"), read_json(folder / "run.json")
-    if evaluation is None or about is None:
+    evaluation, metadata = read_json(folder / "evaluation" / "val.json"), read_json(folder / "run.json")
+    if evaluation is None or metadata is None:
         raise UserError(
-            f"{folder}: not a run folder that has evaluated once; expected run.json and evaluation/val.json"
+            f"{folder}: not a run folder that was evaluated; expected run.json and evaluation/val.json"
         )
     labels = LabelSpace.from_json(evaluation["labels"])
     recipe_yaml = (folder / "recipe.yaml").read_text(encoding="utf-8")
     page = render(
-        Run(
+        RunReport(
             name=folder.resolve().name,
             labels=labels,
             recipe_yaml=recipe_yaml,
-            environment=about,
+            environment=metadata,
             steps=read_lines(folder, "step"),
             evaluations=read_lines(folder, "evaluation"),
             evaluation=evaluation,
-            pictures=sorted((folder / "pictures").glob("step-*.png")),
+            visualizations=sorted((folder / "pictures").glob("step-*.png")),
             oracle=read_json(folder / "evaluation" / "oracle.json"),
         ),
-        _cases(folder, evaluation, _open(recipe_yaml, about, data, code), worst, best),
+        _cases(folder, evaluation, _open(recipe_yaml, metadata, data, code), worst, best),
     )
     path = folder / "report.html"
     path.write_text(page, encoding="utf-8")
@@ -62,16 +63,16 @@ def report(
 
 
 def _open(
-    recipe_yaml: str, about: dict[str, Any], data: Path | str | None, code: Path | None
+    recipe_yaml: str, metadata: dict[str, Any], data: Path | str | None, code: Path | str | None
 ) -> Dataset | None:
-    root = data or about["data"]["root"]
-    recipe = from_yaml(recipe_yaml, where="recipe.yaml", code=load_code(code) if code else None)
+    root = data or metadata["data"]["root"]
+    recipe = from_yaml(recipe_yaml, where="recipe.yaml", code=load_code(Path(code)) if code else None)
     try:
         return recipe.data.open(Path(root) if root else None, "val")  # type: ignore[no-any-return]
     except UserError:
         if data is not None:
             raise
-        return None  # the data moved since: the report does without the pictures
+        return None  # the data were moved or deleted: a report without images
 
 
 def _cases(
@@ -79,15 +80,15 @@ def _cases(
 ) -> list[Case]:
     if data is None:
         return []
-    known = [image for image in evaluation["per_image"] if image["miou"] is not None]
-    key = "pq" if known and all(image.get("pq") is not None for image in known) else "miou"
-    ranked = sorted(known, key=lambda image: image[key])
-    worst_ones = ranked[:worst]
-    best_ones = [image for image in ranked[::-1][:best] if image not in worst_ones]
+    scored = [image for image in evaluation["per_image"] if image["miou"] is not None]
+    key = "pq" if scored and all(image.get("pq") is not None for image in scored) else "miou"
+    ranked = sorted(scored, key=lambda image: image[key])
+    worst_images = ranked[:worst]
+    best_images = [image for image in ranked[::-1][:best] if image not in worst_images]
     model = read_model(folder / BEST)
     decoder = with_center_maps(decoder_of(model))
     cases = []
-    for image in worst_ones + best_ones:
+    for image in worst_images + best_images:
         sample = data[image["index"]]
         prediction = predict(model, sample.image, decoder=decoder)
         cases.append(
@@ -98,9 +99,9 @@ def _cases(
                 image=as_rgb(sample.image),
                 truth=sample.semantic(),
                 prediction=prediction.semantic,
-                group="worst" if image in worst_ones else "best",
+                group="worst" if image in worst_images else "best",
                 pq=float(image[key]) if key == "pq" else math.nan,
-                objects=segments.pictures(sample, prediction, data.labels),
+                drawings=segments.drawings(sample, prediction.prediction, data.labels),
             )
         )
     return cases

@@ -1,4 +1,4 @@
-"""The part of a report that is about objects: panoptic quality and average precision, and pictures of both."""
+"""The section of a report about segments: panoptic quality, average precision, and drawings."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 from segwright.analysis import page
 from segwright.labels import LabelSpace
 from segwright.samples import Prediction, Sample
-from segwright.visualization.label_maps import Picture, as_rgb
+from segwright.visualization.label_maps import RGBImage, as_rgb
 from segwright.visualization.segments import (
-    colorize_prediction,
-    draw_prediction,
-    draw_ground_truth,
-    overlay_heatmap,
     colorize_offsets,
+    colorize_prediction,
+    draw_ground_truth,
+    draw_prediction,
+    overlay_heatmap,
 )
 
 KEY_FIGURES = {"PQ": "pq", "AP": "ap", "mIoU": "miou", "Pixel accuracy": "pixel_accuracy"}
@@ -24,7 +24,7 @@ KEY_FIGURES = {"PQ": "pq", "AP": "ap", "mIoU": "miou", "Pixel accuracy": "pixel_
 
 @dataclass(frozen=True, slots=True)
 class SegmentRow:
-    """A class or a group of classes; fractions, NaN where there is nothing."""
+    """The scores of a class or a group of classes: fractions 0..1; NaN where undefined."""
 
     name: str
     color: str | None
@@ -36,7 +36,7 @@ class SegmentRow:
 
 
 def class_rows(evaluation: Mapping[str, Any], labels: LabelSpace) -> list[SegmentRow]:
-    """A row a class; none where the evaluation saw no segments."""
+    """One row per class; no rows if the evaluation has no panoptic scores."""
     panoptic, precision = evaluation.get("panoptic"), evaluation.get("average_precision") or {"class": {}}
     if not panoptic:
         return []
@@ -47,38 +47,38 @@ def class_rows(evaluation: Mapping[str, Any], labels: LabelSpace) -> list[Segmen
 
 
 def totals(evaluation: Mapping[str, Any]) -> list[SegmentRow]:
-    """The means over all classes, things and stuff."""
+    """The means over all classes, over things and over stuff."""
     panoptic, precision = evaluation.get("panoptic"), evaluation.get("average_precision")
     if not panoptic:
         return []
     return [
         SegmentRow(
-            f"{part} ({panoptic[part]['n']})",
+            f"{group} ({panoptic[group]['n']})",
             None,
-            *_values(panoptic[part], precision["all"] if precision and part == "things" else None),
+            *_values(panoptic[group], precision["all"] if precision and group == "things" else None),
         )
-        for part in ("all", "things", "stuff")
-        if panoptic[part]["n"]
+        for group in ("all", "things", "stuff")
+        if panoptic[group]["n"]
     ]
 
 
-def pictures(sample: Sample, prediction: Prediction, labels: LabelSpace) -> tuple[tuple[str, Picture], ...]:
-    """Truth beside prediction, object by object, and what the objects came from; none without objects."""
+def drawings(sample: Sample, prediction: Prediction, labels: LabelSpace) -> tuple[tuple[str, RGBImage], ...]:
+    """(caption, image) of ground truth, prediction and center maps; none unless both have segments."""
     if prediction.panoptic is None or sample.segments is None:
         return ()
     image = as_rgb(sample.image)
-    shown = [
+    images = [
         ("image and prediction", draw_prediction(image, prediction, labels)),
-        ("truth", draw_ground_truth(sample, labels)),
+        ("ground truth", draw_ground_truth(sample, labels)),
         ("prediction", colorize_prediction(prediction, labels)),
     ]
     if prediction.center_maps is not None:
-        things = labels.thing_table()[prediction.semantic]  # elsewhere nobody asks for the offsets
-        shown += [
+        things = labels.thing_table()[prediction.semantic]  # offsets elsewhere are neither trained nor used
+        images += [
             ("heat map and centers", overlay_heatmap(image, prediction.center_maps)),
             ("offsets of things", colorize_offsets(prediction.center_maps.offset * things)),
         ]
-    return tuple(shown)
+    return tuple(images)
 
 
 def _values(quality: Mapping[str, Any], precision: Mapping[str, Any] | None) -> list[float]:

@@ -1,4 +1,4 @@
-"""What is in a data set: pixels, images and instances of each class, sizes, colors, and the weights they suggest."""
+"""Statistics of a dataset: pixels, images and instances per class, image sizes, mean and std, class weights."""
 
 from __future__ import annotations
 
@@ -17,141 +17,145 @@ from segwright.samples import Dataset, Sample
 
 Values = NDArray[np.float64]
 
-AREAS = tuple(4**k for k in range(2, 10))
-"""Upper bounds in pixels of the size classes of instances: 16, 64, 256, ... and larger."""
+AREA_BOUNDS = tuple(4**k for k in range(2, 10))
+"""Upper bounds in pixels of the bins of instance areas: 16, 64, 256, ...; the last bin has no bound."""
 
 
 @dataclass(slots=True)
 class Counts:
-    """Sums over samples, of which everything else is a ratio; they add up over samples and processes."""
+    """Sums over samples; they add up over processes, and all statistics are ratios of them."""
 
     classes: int
     images: int = 0
     pixels: NDArray[np.int64] = field(init=False)  # [C + 1], the last one ignored
-    together: NDArray[np.int64] = field(init=False)  # [C, C] images that show both, the diagonal: one
-    instances: NDArray[np.int64] = field(init=False)  # [C, sizes]
+    co_occurrence: NDArray[np.int64] = field(
+        init=False
+    )  # [C, C] images with both classes; diagonal: with the class
+    instances: NDArray[np.int64] = field(init=False)  # [C, bins of areas]
     crowds: NDArray[np.int64] = field(init=False)  # [C]
-    most_instances: int = 0
+    max_instances: int = 0  # in one image
     sizes: dict[tuple[int, int], int] = field(default_factory=dict)
-    pixels_of_images: int = 0
-    pixels_of_shown: NDArray[np.int64] = field(init=False)  # [C] pixels of the images that show the class
+    image_pixels: int = 0  # of all images
+    class_image_pixels: NDArray[np.int64] = field(init=False)  # [C] of the images that contain the class
     values: Values | None = None  # [channels] sums of pixel values
-    squares: Values | None = None
+    squares: Values | None = None  # [channels] sums of their squares
 
     def __post_init__(self) -> None:
-        """Begin with nothing."""
+        """Start all sums at zero."""
         self.pixels = np.zeros(self.classes + 1, np.int64)
-        self.together = np.zeros((self.classes, self.classes), np.int64)
-        self.instances = np.zeros((self.classes, len(AREAS) + 1), np.int64)
+        self.co_occurrence = np.zeros((self.classes, self.classes), np.int64)
+        self.instances = np.zeros((self.classes, len(AREA_BOUNDS) + 1), np.int64)
         self.crowds = np.zeros(self.classes, np.int64)
-        self.pixels_of_shown = np.zeros(self.classes, np.int64)
+        self.class_image_pixels = np.zeros(self.classes, np.int64)
 
     def add(self, sample: Sample, things: NDArray[np.bool_]) -> None:
-        """Count a sample; ``things`` [256] tells which class indices are things."""
+        """Count a sample; ``things``, bool [256], marks the class indices of things."""
         counts = np.bincount(sample.semantic().ravel(), minlength=256)
         self.images += 1
         self.pixels += np.append(counts[: self.classes], counts[255])
-        shown = counts[: self.classes] > 0
-        self.together += np.outer(shown, shown)
+        present = counts[: self.classes] > 0
+        self.co_occurrence += np.outer(present, present)
         size = (sample.image.shape[0], sample.image.shape[1])
         self.sizes[size] = self.sizes.get(size, 0) + 1
         flat = sample.image.reshape(-1, sample.image.shape[2]).astype(np.float64)
         values, squares = flat.sum(0), np.square(flat).sum(0)
         self.values = values if self.values is None else self.values + values
         self.squares = squares if self.squares is None else self.squares + squares
-        self.pixels_of_images += len(flat)
-        self.pixels_of_shown += shown * len(flat)
+        self.image_pixels += len(flat)
+        self.class_image_pixels += present * len(flat)
         self._add_instances(sample, things)
 
     def _add_instances(self, sample: Sample, things: NDArray[np.bool_]) -> None:
-        single = [s for s in sample.segments or () if things[s.class_index] and not s.crowd]
+        instances = [s for s in sample.segments or () if things[s.class_index] and not s.crowd]
         for segment in sample.segments or ():
             self.crowds[segment.class_index] += segment.crowd
-        self.most_instances = max(self.most_instances, len(single))
-        if not single:
+        self.max_instances = max(self.max_instances, len(instances))
+        if not instances:
             return
-        ids, places = np.unique(sample.map, return_counts=True)
-        areas = dict(zip(ids.tolist(), places.tolist(), strict=True))
-        for segment in single:
-            self.instances[segment.class_index, int(np.searchsorted(AREAS, areas.get(segment.id, 0)))] += 1
+        ids, pixels = np.unique(sample.map, return_counts=True)
+        areas = dict(zip(ids.tolist(), pixels.tolist(), strict=True))
+        for segment in instances:
+            self.instances[
+                segment.class_index, int(np.searchsorted(AREA_BOUNDS, areas.get(segment.id, 0)))
+            ] += 1
 
     def __add__(self, other: Counts) -> Counts:
         total = Counts(self.classes, self.images + other.images)
-        for name in ("pixels", "together", "instances", "crowds", "pixels_of_images", "pixels_of_shown"):
+        for name in ("pixels", "co_occurrence", "instances", "crowds", "image_pixels", "class_image_pixels"):
             setattr(total, name, getattr(self, name) + getattr(other, name))
-        total.most_instances = max(self.most_instances, other.most_instances)
+        total.max_instances = max(self.max_instances, other.max_instances)
         sizes = {*self.sizes, *other.sizes}
         total.sizes = {size: self.sizes.get(size, 0) + other.sizes.get(size, 0) for size in sizes}
-        total.values = other.values if self.values is None else _added(self.values, other.values)
-        total.squares = other.squares if self.squares is None else _added(self.squares, other.squares)
+        total.values = other.values if self.values is None else _sum(self.values, other.values)
+        total.squares = other.squares if self.squares is None else _sum(self.squares, other.squares)
         return total
 
 
 @dataclass(slots=True)
-class Statistics:
-    """The counts of a split as what people ask for. Shares are fractions 0..1; absent is NaN."""
+class SplitStatistics:
+    """The statistics of a split, computed from its counts. Fractions are 0..1."""
 
     split: str
     labels: LabelSpace
     counts: Counts
 
     @property
-    def shares(self) -> Values:
-        """Each class's part of the pixels with truth, [C]."""
+    def pixel_fractions(self) -> Values:
+        """Pixels of each class as a fraction of all scored (not ignored) pixels, [C]."""
         pixels = self.counts.pixels[:-1]
         return np.asarray(pixels / max(1, int(pixels.sum())))
 
     @property
     def ignored(self) -> float:
-        """The ignored part of all pixels."""
+        """Ignored pixels as a fraction of all pixels."""
         return float(self.counts.pixels[-1] / max(1, int(self.counts.pixels.sum())))
 
     @property
     def has_instances(self) -> bool:
-        """Whether anything but class maps was seen."""
+        """Whether the split has instances or crowds."""
         return bool(self.counts.instances.any() or self.counts.crowds.any())
 
     @property
     def images_with(self) -> NDArray[np.int64]:
-        """Images that show each class, [C]."""
-        return np.diagonal(self.counts.together)
+        """Number of images that contain each class, [C]."""
+        return np.diagonal(self.counts.co_occurrence)
 
     @property
     def mean(self) -> Values:
         """Mean value of each channel, in units of the files."""
         assert self.counts.values is not None
-        return self.counts.values / self.counts.pixels_of_images
+        return self.counts.values / self.counts.image_pixels
 
     @property
     def std(self) -> Values:
         """Standard deviation of each channel over all pixels, in units of the files."""
         assert self.counts.squares is not None
-        return np.sqrt(np.maximum(self.counts.squares / self.counts.pixels_of_images - self.mean**2, 0))
+        return np.sqrt(np.maximum(self.counts.squares / self.counts.image_pixels - self.mean**2, 0))
 
     def weights(self) -> dict[str, Values]:
-        """Class weights [C] by three rules; a class without pixels gets 0, so that it cannot spoil the scale.
+        """Class weights [C] against class imbalance, by three rules; a class without pixels gets 0.
 
-        Median frequency (Eigen & Fergus 2015): the median of the frequencies over the own one, a frequency
-        being pixels over the pixels of the images that show the class. Inverse log (ENet, Paszke et al. 2016):
-        1 / ln(1.02 + share). Effective number (Cui et al. 2019): (1 - b) / (1 - b^n), where n is how many images
-        the pixels of the class would fill and b = 1 - 1 / images, scaled to a mean of 1.
+        Median frequency (Eigen & Fergus 2015): median of all frequencies / own frequency, where a frequency is the
+        pixels of a class / the pixels of the images that contain it. Inverse log (ENet, Paszke et al. 2016): 1 /
+        ln(1.02 + fraction of the pixels). Effective number (Cui et al. 2019): (1 - b) / (1 - b^n), where n is how many
+        images the pixels of the class would fill and b = 1 - 1 / images, scaled to a mean of 1.
         """
         pixels = self.counts.pixels[:-1]
-        shown = pixels > 0
-        frequency = pixels / np.maximum(self.counts.pixels_of_shown, 1)
-        median = float(np.median(frequency[shown])) if shown.any() else 1.0
+        present = pixels > 0
+        frequency = pixels / np.maximum(self.counts.class_image_pixels, 1)
+        median = float(np.median(frequency[present])) if present.any() else 1.0
         base = 1 - 1 / max(2, self.counts.images)
-        filled = pixels * (self.counts.images / max(1, self.counts.pixels_of_images))
+        filled = pixels * (self.counts.images / max(1, self.counts.image_pixels))
         effective = (1 - base) / np.maximum(1 - base**filled, 1e-12)
         rules = {
-            "median_frequency": median / np.where(shown, frequency, 1),
-            "inverse_log": 1 / np.log(1.02 + self.shares),
-            "effective_number": effective / (effective[shown].mean() if shown.any() else 1),
+            "median_frequency": median / np.where(present, frequency, 1),
+            "inverse_log": 1 / np.log(1.02 + self.pixel_fractions),
+            "effective_number": effective / (effective[present].mean() if present.any() else 1),
         }
-        return {name: np.where(shown, weight, 0.0) for name, weight in rules.items()}
+        return {name: np.where(present, weight, 0.0) for name, weight in rules.items()}
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Values for a JSON file."""
         weights = self.weights()
         return {
             "split": self.split,
@@ -159,16 +163,16 @@ class Statistics:
             "ignored_share": self.ignored,
             "mean": self.mean.tolist(),
             "std": self.std.tolist(),
-            "most_instances_in_an_image": self.counts.most_instances,
+            "most_instances_in_an_image": self.counts.max_instances,
             "sizes": [
                 {"height": height, "width": width, "images": images}
                 for (height, width), images in sorted(self.counts.sizes.items(), key=lambda item: -item[1])
             ],
-            "instance_areas_up_to": [*AREAS, None],
+            "instance_areas_up_to": [*AREA_BOUNDS, None],
             "classes": {
                 name: {
                     "pixels": int(self.counts.pixels[i]),
-                    "share": float(self.shares[i]),
+                    "share": float(self.pixel_fractions[i]),
                     "images": int(self.images_with[i]),
                     "instances": int(self.counts.instances[i].sum()),
                     "instances_by_area": self.counts.instances[i].tolist(),
@@ -177,14 +181,14 @@ class Statistics:
                 }
                 for i, name in enumerate(self.labels.names)
             },
-            "images_with_both": self.counts.together.tolist(),
+            "images_with_both": self.counts.co_occurrence.tolist(),
         }
 
 
-def statistics(
+def dataset_statistics(
     split: str, dataset: Dataset, *, workers: int = 0, progress: Progress | None = None
-) -> Statistics:
-    """Read every sample of a split once, in ``workers`` processes."""
+) -> SplitStatistics:
+    """The statistics of a split; every sample is read once, in ``workers`` processes (0: in this one)."""
     things = dataset.labels.thing_table()
     total = Counts(len(dataset.labels))
     groups = [list(range(first, min(first + 8, len(dataset)))) for first in range(0, len(dataset), 8)]
@@ -193,16 +197,16 @@ def statistics(
         total = total + counts
         if progress is not None:
             progress(split, group[-1] + 1, len(dataset))
-    return Statistics(split, dataset.labels, total)
+    return SplitStatistics(split, dataset.labels, total)
 
 
 def _count(dataset: Dataset, things: NDArray[np.bool_], indices: Iterable[int]) -> Counts:
-    """The counts of some images, in the process that reads them, so that only sums travel."""
+    """The counts of some images, made in the process that reads them: only sums are sent between processes."""
     counts = Counts(len(dataset.labels))
     for index in indices:
         counts.add(dataset[index], things)
     return counts
 
 
-def _added(own: Values, other: Values | None) -> Values:
-    return own if other is None else own + other
+def _sum(values: Values, other: Values | None) -> Values:
+    return values if other is None else values + other

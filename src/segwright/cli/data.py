@@ -71,8 +71,8 @@ def _resolve(options: argparse.Namespace) -> tuple[DataConfig, Recipe | None]:
     """The dataset that the options name, and the recipe if they name one."""
     from segwright.data import datasets
 
-    if "." not in options.data_name or options.data_name in datasets.names():
-        return datasets.find(options.data_name, options.set), None
+    if "." not in options.data_name or options.data_name in datasets.dataset_names():
+        return datasets.dataset_config(options.data_name, options.set), None
     from segwright.config import override
     from segwright.recipes import load_recipe
 
@@ -121,7 +121,7 @@ def _print_findings(findings: Findings) -> None:
 
 def _stats(options: argparse.Namespace) -> int:
     from segwright.analysis import data_page
-    from segwright.analysis.statistics import statistics
+    from segwright.analysis.statistics import dataset_statistics
     from segwright.cli.tables import print_table
     from segwright.files import check_writable, write_json, write_text
 
@@ -130,13 +130,13 @@ def _stats(options: argparse.Namespace) -> int:
     datasets = {split: config.open(options.data, split) for split in options.split}
     with _ProgressBar() as progress:
         splits = [
-            statistics(split, dataset, workers=_workers(options), progress=progress)
+            dataset_statistics(split, dataset, workers=_workers(options), progress=progress)
             for split, dataset in datasets.items()
         ]
     columns = ("class", "pixels", "images", "instances", *data_page.RULE_NAMES)
     for values in splits:
         rows = [
-            [row.name, f"{row.share:.2%}", f"{row.images:.1%}", str(row.instances)]
+            [row.name, f"{row.pixel_fraction:.2%}", f"{row.image_fraction:.1%}", str(row.instances)]
             + [f"{weight:.3f}" for weight in row.weights]
             for row in data_page.rows(values)
         ]

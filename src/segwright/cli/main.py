@@ -196,8 +196,9 @@ def _convert(options: argparse.Namespace) -> int:
 def _recipe_list(_: argparse.Namespace) -> int:
     from segwright.recipes import recipe_names, recipe_summary
 
+    width = max(map(len, recipe_names()))
     for name in recipe_names():
-        print(f"{name:<28} {recipe_summary(name)}")
+        print(f"{name:<{width}}  {recipe_summary(name)}")
     return 0
 
 

@@ -83,10 +83,10 @@ def add_inference(parser: argparse.ArgumentParser) -> None:
 
 def labels_from_option(text: str) -> LabelSpace:
     """The label space of ``--labels``: that of a dataset, by name, or one from a label map FILE.yaml."""
-    from segwright.data.datasets import label_space
+    from segwright.data.datasets import dataset_labels
     from segwright.data.formats.file_dataset import apply_label_map
 
-    return apply_label_map(Path(text), None) if text.endswith((".yaml", ".yml")) else label_space(text)
+    return apply_label_map(Path(text), None) if text.endswith((".yaml", ".yml")) else dataset_labels(text)
 
 
 def inference_from_options(options: argparse.Namespace) -> Any:

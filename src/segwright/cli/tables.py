@@ -73,7 +73,7 @@ def print_oracles(rows: Sequence[Mapping[str, Any]]) -> None:
         ]
         for row in rows
     ]
-    footer = ["Smaller stuff segments are dropped, true ones as well; the last row keeps all of them."]
+    footer = ["Smaller stuff segments are dropped; the last row keeps them."]
     print_table(
         columns,
         cells,

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from segwright.data.datasets.ade20k import ade20k_home
-from segwright.data.datasets.voc import voc_home
+from segwright.data.datasets.ade20k import ade20k_folder
+from segwright.data.datasets.voc import voc_folder
 from segwright.data.reading.file_lists import read_lines
 from segwright.data.reading.images import image_size
 from segwright.errors import UserError
@@ -181,7 +181,7 @@ def verify_download(name: str, root: Path) -> list[str]:
     info = download_info(name)
     if not root.is_dir():
         raise UserError(f"{root}: no such folder; expected the folder of {info.title}; check --data")
-    folder = {"ade20k": ade20k_home, "voc": voc_home}.get(name, lambda path: path)(root)
+    folder = {"ade20k": ade20k_folder, "voc": voc_folder}.get(name, lambda path: path)(root)
     problems = [line for expected in info.files for line in _verify_files(folder, expected)]
     if name == "coco" and not any(folder.glob("annotations/*_val2017.json")):
         problems.append(f"{folder / 'annotations'}: neither instances nor panoptic JSON files{_REMEDY}")

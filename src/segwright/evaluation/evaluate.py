@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, closing
-from typing import Any, cast
+from typing import Any
 
 import torch
 
 from segwright.contracts import Decoder, Model
-from segwright.data.loading.batches import Indexable
+from segwright.data.datasets.arrays import ImageMaskPairs, PairDataset
 from segwright.decode.default import decoder_of
 from segwright.errors import UserError
 from segwright.evaluation.evaluator import SINGLE_PROCESS, Evaluator, ProcessGroup
@@ -24,7 +24,7 @@ from segwright.samples import Dataset, Prediction, Sample
 
 def evaluate(  # noqa: PLR0913 - each by its name
     model: Model,
-    dataset: Dataset | Indexable[Any],
+    dataset: Dataset | ImageMaskPairs,
     decoder: Decoder | None = None,
     *,
     inference: InferenceMode = SINGLE_PASS,
@@ -102,13 +102,11 @@ def run_evaluation(  # noqa: PLR0913 - each by its name
     return evaluator.result(group)
 
 
-def as_dataset(dataset: Dataset | Indexable[Any], labels: LabelSpace) -> Dataset:
+def as_dataset(dataset: Dataset | ImageMaskPairs, labels: LabelSpace) -> Dataset:
     """``dataset``, or the adapter for one whose items are pairs (image, mask) in the class indices of ``labels``."""
     if isinstance(dataset, Dataset):
         return dataset
-    from segwright.data.datasets.arrays import PairDataset
-
-    return cast(Dataset, PairDataset(dataset, labels))
+    return PairDataset(dataset, labels)
 
 
 def device_of(model: Model) -> torch.device:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -36,6 +36,14 @@ class ImageOutput:
     annotations: list[dict[str, Any]] | None = None
 
 
+@runtime_checkable
+class ReportsAnnotations(Protocol):
+    """A dataset with the COCO annotations of its objects, which may overlap, unlike the segments of a map."""
+
+    def annotations(self, index: int) -> list[dict[str, Any]] | None:
+        """The annotations of the image at ``index``; None if its segments are all that is known."""
+
+
 def run_inference(
     model: Model,
     dataset: Dataset,
@@ -52,14 +60,16 @@ def run_inference(
     """
     indices = range(group.rank, len(dataset), group.world)
     loader = load_batches(dataset, [[index] for index in indices], _StackImages(model.input), workers=workers)
-    annotations = getattr(dataset, "annotations", lambda _: None)
+    # Checked to be callable: a dataset may have an attribute ``annotations`` that is something else.
+    annotated = dataset if isinstance(dataset, ReportsAnnotations) and callable(dataset.annotations) else None
     was_training = model.training
     model.eval()
     try:
         for index, (images, sizes, sample) in zip(indices, loader, strict=True):
             with torch.inference_mode(), autocast or nullcontext():
                 output, padded = inference(model, images.to(device, non_blocking=True), sizes)
-            yield ImageOutput(index, sample, output, sizes, padded, annotations(index))
+            annotations = None if annotated is None else annotated.annotations(index)
+            yield ImageOutput(index, sample, output, sizes, padded, annotations)
     finally:
         model.train(was_training)
 

@@ -1,4 +1,17 @@
-"""Published files of the ancestors as modules of our own."""
+"""Published weights of other projects as models of segwright that give the same numbers; docs/published-weights.md.
+
+load                files of a project -> model; ``convert`` writes it as a model file
+description         what an importer returns: config, input, renamed keys
+csail               CSAIL's semantic-segmentation-pytorch
+deeplab_voc         Pytorch-Deeplab
+detectron2          Detectron2's DeepLab and Panoptic-DeepLab
+mmsegmentation      OpenMMLab's mmsegmentation
+panoptic_deeplab    panoptic-deeplab
+smp                 segmentation_models_pytorch
+toolbox             pytorch-segmentation-toolbox
+torchvision         torchvision
+tutorial            the MiniCity tutorial
+"""
 
 from segwright.importers.load import FAMILIES, convert, load
 

@@ -1,4 +1,4 @@
-"""S2, CSAIL's semantic-segmentation-pytorch: encoder and decoder files, and the names of its older versions."""
+"""CSAIL's semantic-segmentation-pytorch: encoder and decoder files, also of its older versions."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from segwright.importers.description import (
     Family,
     Renames,
     State,
-    caffe_contract,
-    known,
+    caffe_input,
+    look_up,
     output_channels,
 )
 from segwright.models.backbones.hrnet import HRNetConfig
@@ -27,7 +27,7 @@ from segwright.models.layers.segmenter import AuxiliaryHeadConfig
 from segwright.models.pspnet import PSPNetConfig
 from segwright.models.upernet import UPerNetConfig
 
-BLUE_GREEN_RED = (102.9801, 115.9465, 122.7717)  # of the versions before 1.0.0, which read images by OpenCV
+MEAN_BGR = (102.9801, 115.9465, 122.7717)  # in versions before 1.0.0, which read images with OpenCV
 NORM = Norm(momentum=0.001)
 
 DEEPSUP: Renames = (
@@ -54,7 +54,7 @@ UPERNET: Renames = (
     (r"decoder\.conv_last\.0\.", "head.fuse."),
     (r"decoder\.conv_last\.1\.", "head.classifier."),
 )
-# MobileNetV2 is flat here (conv.0, 1, 3, 4, 6, 7) and in pairs in torchvision and in our house.
+# CSAIL's MobileNetV2 is flat (conv.0, 1, 3, 4, 6, 7); in torchvision and here convolution and norm are nested.
 MOBILENET: Renames = (
     (r"encoder\.features\.1\.conv\.([01])\.", r"backbone.features.1.conv.0.\1."),
     (r"encoder\.features\.1\.conv\.3\.", "backbone.features.1.conv.1."),
@@ -70,12 +70,14 @@ MOBILENET: Renames = (
 def describe(architecture: str, state: State) -> Description:
     """The network of ``ENCODER+DECODER``, for example ``resnet50dilated+ppm_deepsup``."""
     if architecture.count("+") != 1:
-        raise UserError(f"csail: {architecture!r} is no architecture; expected ENCODER+DECODER")
+        raise UserError(
+            f"unknown csail architecture {architecture!r}; expected ENCODER+DECODER, such as resnet50dilated+c1"
+        )
     encoder, decoder = architecture.lower().split("+")
     config, renames = _decoder(decoder, _encoder(encoder))
     old = bool(re.search(r"_dilated(8|16)$|^vgg", encoder)) or "bilinear" in decoder
     multiple = 8 if "dilated" in encoder else 32
-    input = caffe_contract(BLUE_GREEN_RED, multiple=multiple) if old else InputContract(multiple=multiple)
+    input = caffe_input(MEAN_BGR, multiple=multiple) if old else InputContract(multiple=multiple)
     last = {"ppm": ".4", "psp": ".4", "upe": ".1"}.get(decoder[:3], "")
     classes = output_channels(state, f"decoder.conv_last{last}.bias")
     table = (*MOBILENET, *renames) if encoder.startswith("mobilenet") else renames
@@ -86,32 +88,33 @@ def _encoder(name: str) -> Backbone:
     """``resnet50`` (stride 32), ``resnet50dilated`` or ``resnet50_dilated8`` (8), ``resnet50_dilated16``."""
     parts = re.fullmatch(r"([a-z]+?)(v2|\d+)_?(dilated)?(8|16)?", name)
     if parts is None:
-        raise UserError(f"csail has no encoder {name!r}; expected one such as resnet50dilated")
-    kind, number, is_dilated, stride = parts.groups()
-    reach: Any = int(stride or 8) if is_dilated else 32
+        raise UserError(f"unknown csail encoder {name!r}; expected one such as resnet50dilated")
+    network, number, is_dilated, stride = parts.groups()
+    output_stride: Any = int(stride or 8) if is_dilated else 32
     deep: dict[str, Any] = {
-        "stem": "deep", "dilation": "half_first", "output_stride": reach, "norm": NORM,
+        "stem": "deep", "dilation": "half_first", "output_stride": output_stride, "norm": NORM,
     }  # fmt: skip
-    if kind == "resnet" and number in ("18", "34", "50", "101"):
+    if network == "resnet" and number in ("18", "34", "50", "101"):
         return ResNetConfig(int(number), **deep)
-    if (kind, number) == ("resnext", "101"):
+    if (network, number) == ("resnext", "101"):
         return ResNetConfig(101, groups=32, width_per_group=4, **deep)
-    if (kind, number) == ("mobilenet", "v2"):
-        return MobileNetV2Config(output_stride=reach, out_indices=(2, 4, 7, 14, 17), norm=NORM.then("relu6"))
-    if (kind, number) == ("hrnet", "v2"):
+    if (network, number) == ("mobilenet", "v2"):
+        norm = NORM.then("relu6")
+        return MobileNetV2Config(output_stride=output_stride, out_indices=(2, 4, 7, 14, 17), norm=norm)
+    if (network, number) == ("hrnet", "v2"):
         return HRNetConfig(48)
-    if kind == "vgg" and number in ("16", "19"):
-        return VGGConfig(int(number), output_stride=reach)
+    if network == "vgg" and number in ("16", "19"):
+        return VGGConfig(int(number), output_stride=output_stride)
     raise UserError(
-        f"csail has no encoder {name!r}; expected resnet, resnext101, mobilenetv2, hrnetv2 or vgg"
+        f"unknown csail encoder {name!r}; expected resnet, resnext101, mobilenetv2, hrnetv2 or vgg"
     )
 
 
 def _decoder(name: str, encoder: Backbone) -> tuple[ModelConfig, Renames]:
     plain = name.replace("_bilinear", "").replace("psp", "ppm")
     deepsup = plain.endswith("_deepsup")
-    rate = 0.1 if plain.startswith("ppm") else 0.0
-    auxiliary = (AuxiliaryHeadConfig(dropout=rate, norm=NORM, in_evaluation=True),) if deepsup else ()
+    dropout = 0.1 if plain.startswith("ppm") else 0.0
+    auxiliary = (AuxiliaryHeadConfig(dropout=dropout, norm=NORM, in_evaluation=True),) if deepsup else ()
     merge = isinstance(encoder, HRNetConfig)
     table: dict[str, tuple[ModelConfig, Renames]] = {
         "c1": (FCNConfig(encoder, dropout=0.0, merge_levels=merge, norm=NORM), C1),
@@ -122,8 +125,7 @@ def _decoder(name: str, encoder: Backbone) -> tuple[ModelConfig, Renames]:
         "upernet": (UPerNetConfig(encoder, norm=NORM), UPERNET),
         "upernet_lite": (UPerNetConfig(encoder, channels=256, norm=NORM), UPERNET),
     }
-    found: tuple[ModelConfig, Renames] = known(plain, table, "csail decoder")
-    return found
+    return look_up(plain, table, "csail decoder")
 
 
 FAMILY = Family(describe, parts=("encoder", "decoder"))

@@ -1,4 +1,4 @@
-"""S3, Pytorch-Deeplab: DeepLab v2 on a Caffe ResNet-101, its refinement and its multi-scale variant."""
+"""Pytorch-Deeplab: DeepLab v2 on a Caffe ResNet-101, its refinement and its multi-scale variant."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from segwright.importers.description import (
     Family,
     Renames,
     State,
-    caffe_contract,
-    known,
+    caffe_input,
+    look_up,
     output_channels,
 )
 from segwright.models.deeplab_v2 import DeepLabV2Config, caffe_resnet
@@ -28,18 +28,21 @@ RENAMES: Renames = (
 
 
 def describe(architecture: str, state: State) -> Description:
-    """The network of ``res_deeplab``, ``res_deeplab_refine`` or ``ms_deeplab`` (align_corners as in torch >= 0.4)."""
-    config = known(
+    """The network of ``res_deeplab``, ``res_deeplab_refine`` or ``ms_deeplab``.
+
+    ``align_corners`` is False, as with torch 0.4 and later; the files were trained with earlier versions (True).
+    """
+    config = look_up(
         architecture,
         {
             "res_deeplab": DeepLabV2Config(caffe_resnet()),
             "res_deeplab_refine": DeepLabV2Config(caffe_resnet(), refinement=True),
             "ms_deeplab": DeepLabV2Config(caffe_resnet(), scales=(1.0, 0.75, 0.5)),
         },
-        "deeplab-voc",
+        "deeplab-voc architecture",
     )
     classes = output_channels(state, "layer5.conv2d_list.0.bias", "layer5.RC1.conv2.bias")
-    return Description(config, caffe_contract(), RENAMES, classes)
+    return Description(config, caffe_input(), RENAMES, classes)
 
 
 FAMILY = Family(describe, prefixes=("module.", "Scale."))

@@ -1,25 +1,28 @@
-"""What an importer says of a file: the network it belongs to, and how its keys are called here."""
+"""The result of an importer: the config of the network that a file belongs to, and a table that renames its keys."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
 from torch import Tensor
 
 from segwright.contracts import Decoder, InputContract, ModelConfig
 from segwright.errors import UserError
 
+T = TypeVar("T")
 State = Mapping[str, Tensor]
 Renames = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """``renames``: regular expressions over the file's keys, the first that matches at the start counts.
+    """How a file of weights becomes a model of segwright.
 
-    ``decoder``: how its outputs were decoded, where that is not what their kind gets anyway.
+    ``renames``: pairs of a regular expression and its replacement; the first that matches the start of a key is
+    applied. ``classes``: the number of output channels. ``decoder``: how the project decodes the outputs, if that
+    differs from the default decoder.
     """
 
     config: ModelConfig
@@ -31,9 +34,11 @@ class Description:
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """One ancestor: the function that describes its files, what they are called, what their keys may begin with.
+    """One project and its files of weights.
 
-    ``options`` of ``load`` that ``describe`` takes; all others are fields of the config.
+    ``describe(architecture, state, **options)`` gives the description of a file. ``parts``: the names of the files that
+    make up a model. ``prefixes``: of keys, to be removed. ``options``: the arguments of ``load`` that are passed to
+    ``describe``; all others set fields of the config.
     """
 
     describe: Callable[..., Description]
@@ -45,21 +50,26 @@ class Family:
 CAFFE_MEAN = (104.00698793, 116.66876762, 122.67891434)  # blue, green, red
 
 
-def caffe_contract(mean: tuple[float, ...] = CAFFE_MEAN, *, multiple: int = 1) -> InputContract:
-    """BGR, 0..255 minus a mean, no division (S1, S3, early S2); the padding is the mean, in the files' RGB."""
+def caffe_input(mean: tuple[float, ...] = CAFFE_MEAN, *, multiple: int = 1) -> InputContract:
+    """The preprocessing of Caffe (toolbox, Pytorch-Deeplab, early CSAIL): BGR, 0..255, minus ``mean`` (BGR), std 1.
+
+    Images are padded with the mean; ``InputContract`` has that value in the order RGB.
+    """
     return InputContract("BGR", mean=mean, std=(1.0, 1.0, 1.0), fill_value=mean[::-1], multiple=multiple)
 
 
 def output_channels(state: State, *keys: str) -> int:
-    """The number of classes: the length of the first of ``keys`` that is there."""
+    """The first dimension of the first of ``keys`` that the file contains; of a classifier the number of classes."""
     for key in keys:
         if key in state:
             return int(state[key].shape[0])
-    raise UserError(f"no {' or '.join(keys)} among {len(state)} keys; is it of another architecture?")
+    raise UserError(
+        f"the file has {len(state)} keys, but not {' or '.join(keys)}; check that it is of this architecture"
+    )
 
 
-def known(architecture: str, table: Mapping[str, Any], family: str) -> Any:
-    """The entry of an architecture; ``UserError`` lists what the family has."""
-    if architecture not in table:
-        raise UserError(f"{family} has no architecture {architecture!r}; expected one of {', '.join(table)}")
-    return table[architecture]
+def look_up(name: str, table: Mapping[str, T], kind: str) -> T:
+    """The entry called ``name``; ``UserError`` lists the names. ``kind``: what the table contains, for the message."""
+    if name not in table:
+        raise UserError(f"unknown {kind} {name!r}; expected one of {', '.join(table)}")
+    return table[name]

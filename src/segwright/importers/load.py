@@ -1,4 +1,4 @@
-"""A published file and the name of its architecture in; a module of our own out, with the same numbers."""
+"""Published weights of other projects as models of segwright that give the same numbers."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from segwright.importers import (
     torchvision,
     tutorial,
 )
-from segwright.importers.description import Description, Renames, State, known
-from segwright.labels import LabelSpace, spread_colors
-from segwright.models.weights.foreign_file import read_tensors, unwrap
+from segwright.importers.description import Family, Renames, State, look_up
+from segwright.labels import LabelSpace
+from segwright.models.weights.foreign_file import read_tensors, unwrap_state_dict
 from segwright.models.weights.model_file import write_model
 
-FAMILIES = {
+FAMILIES: dict[str, Family] = {
     "toolbox": toolbox.FAMILY,
     "csail": csail.FAMILY,
     "deeplab-voc": deeplab_voc.FAMILY,
@@ -38,8 +38,8 @@ FAMILIES = {
     "smp": smp.FAMILY,
     "mmsegmentation": mmsegmentation.FAMILY,
 }
-# Stored beside weights: S2's running sums of its norm, the ImageNet classifier of a backbone, Detectron2's input.
-DROPPED = re.compile(
+# Not weights of the network: CSAIL's running sums, the ImageNet classifier of a backbone, Detectron2's mean and std.
+IGNORED_KEYS = re.compile(
     r".*\._tmp_running_(mean|var)|.*\._running_iter|((encoder|backbone)\.)?fc\.(weight|bias)|pixel_(mean|std)"
 )
 
@@ -47,32 +47,35 @@ Files = str | Path | Mapping[str, Any] | Sequence[str | Path | Mapping[str, Any]
 
 
 def load(
-    family: str, architecture: str, files: Files, num_classes: int | None = None, **options: Any
+    files: Files, family: str, architecture: str, *, classes: int | None = None, **options: Any
 ) -> Model:
-    """The module of an ancestor's published file(s), in evaluation mode, with ``input``, ``labels``, ``decoder``.
+    """Published weights as a model in evaluation mode, with its ``input``, ``labels`` and ``decoder``.
 
-    ``files``: path(s) or state dict(s), wrapped and prefixed as published; csail: encoder, decoder.
-    ``architecture`` in the ancestor's own words. ``num_classes`` only checks what the tensors say.
-    ``options`` set fields of the model's config, for files that were trained with another setting.
-    Keys that are unknown, missing or of another shape are a ``UserError`` that lists them.
+    ``files``: a path, a state dict, or a list of them (csail: encoder, decoder), wrapped and prefixed as published.
+    ``family``: one of ``FAMILIES``. ``architecture``: the network in the words of that project;
+    docs/published-weights.md lists them. ``classes``: the number of classes that the file must have. ``options`` set
+    fields of the model's config, for files that were trained with other settings.
+
+    The classes are called ``class_0``, ``class_1`` and so on. ``UserError`` for an unknown architecture, for files
+    that are no weights, and for keys that are unknown, missing or have another shape.
     """
-    return _imported(family, architecture, files, num_classes, options)[0]
+    return _imported(files, family, architecture, classes, options)[0]
 
 
 def convert(
     files: Files,
     family: str,
     architecture: str,
-    out: Path,
+    out: Path | str,
     *,
     labels: LabelSpace | None = None,
     **options: Any,
 ) -> Model:
-    """Write the published file(s) as one of our model files, which carries config, labels and contract.
+    """Write published weights as the model file ``out`` (.safetensors), which contains config, labels and input.
 
-    ``options`` as in ``load``.
+    The arguments are those of ``load``; ``labels`` names the classes. Returns the model.
     """
-    model, config = _imported(family, architecture, files, len(labels) if labels else None, options)
+    model, config = _imported(files, family, architecture, len(labels) if labels else None, options)
     if labels:
         model.labels = labels
     write_model(Path(out), model, config, name=f"{family} {architecture}", decoder=model.decoder)
@@ -80,39 +83,41 @@ def convert(
 
 
 def _imported(
-    family: str, architecture: str, files: Files, num_classes: int | None, options: Mapping[str, Any]
+    files: Files, family: str, architecture: str, classes: int | None, options: Mapping[str, Any]
 ) -> tuple[Model, ModelConfig]:
-    source = known(family, FAMILIES, "segwright.importers")
-    state = _joined(files, source.parts, source.prefixes)
-    asked = {name: options[name] for name in source.options if name in options}
-    described: Description = source.describe(architecture, state, **asked)
-    if num_classes is not None and num_classes != described.classes:
-        raise UserError(f"{architecture}: the file is of {described.classes} classes; expected {num_classes}")
-    config = _with(described.config, {name: value for name, value in options.items() if name not in asked})
-    with torch.device("meta"):  # no time for random weights that are replaced at once
-        model = config.build(unnamed_classes(architecture, described.classes), described.input)
-    _fill(model, state, described.renames, f"{family} {architecture}")
-    model.decoder = described.decoder
+    project = look_up(family, FAMILIES, "family")
+    state = _joined(files, project.parts, project.prefixes)
+    own_options = {name: options[name] for name in project.options if name in options}
+    description = project.describe(architecture, state, **own_options)
+    if classes is not None and classes != description.classes:
+        raise UserError(f"{architecture}: the file has {description.classes} classes; expected {classes}")
+    fields = {name: value for name, value in options.items() if name not in own_options}
+    config = _with_fields(description.config, fields)
+    names = (f"class_{index}" for index in range(description.classes))
+    with torch.device("meta"):  # skips the initialization, as all weights are replaced
+        model = config.build(LabelSpace.of(*names, name=architecture), description.input)
+    _load_state(model, state, description.renames, f"{family} {architecture}")
+    model.decoder = description.decoder
     return model.eval(), config
 
 
 def _joined(files: Files, parts: Sequence[str], prefixes: Sequence[str]) -> dict[str, Tensor]:
-    """One state dict of all files; of several parts, each key begins with the name of its part."""
+    """One state dict of all files; with several parts, each key starts with the name of its part."""
     if isinstance(files, Mapping) and len(parts) > 1 and set(files) == set(parts):
         files = [files[part] for part in parts]
-    given = [files] if isinstance(files, str | Path | Mapping) else list(files)
+    sources = [files] if isinstance(files, str | Path | Mapping) else list(files)
     states = [
-        unwrap(each, "state dict", prefixes)
-        if isinstance(each, Mapping)
-        else unwrap(read_tensors(Path(each)), str(each), prefixes)
-        for each in given
+        unwrap_state_dict(source, "state dict", prefixes)
+        if isinstance(source, Mapping)
+        else unwrap_state_dict(read_tensors(Path(source)), str(source), prefixes)
+        for source in sources
     ]
     if len(states) == len(parts) == 1:
         return states[0]
     if len(states) == 1 and all(key.split(".")[0] in parts for key in states[0]):
         return states[0]
     if len(states) != len(parts):
-        raise UserError(f"{len(states)} files; expected {len(parts)}: {', '.join(parts)}")
+        raise UserError(f"{len(states)} files of weights; expected {len(parts)}: {', '.join(parts)}")
     return {
         f"{part}.{key}": value
         for part, state in zip(parts, states, strict=True)
@@ -120,66 +125,60 @@ def _joined(files: Files, parts: Sequence[str], prefixes: Sequence[str]) -> dict
     }
 
 
-def _with(config: ModelConfig, options: Mapping[str, Any]) -> ModelConfig:
-    names = {field.name for field in dataclasses.fields(config)}  # type: ignore[arg-type]
-    if unknown := sorted(set(options) - names):
+def _with_fields(config: ModelConfig, values: Mapping[str, Any]) -> ModelConfig:
+    assert dataclasses.is_dataclass(config) and not isinstance(config, type)
+    names = {field.name for field in dataclasses.fields(config)}
+    if unknown := sorted(set(values) - names):
         raise UserError(
             f"{type(config).__name__} has no option {unknown[0]!r}; it has {', '.join(sorted(names))}"
         )
-    return dataclasses.replace(config, **options)  # type: ignore[type-var]
+    return dataclasses.replace(config, **values)
 
 
-def unnamed_classes(architecture: str, classes: int) -> LabelSpace:
-    """``class_0`` and so on: files of weights do not say what they mean."""
-    names = tuple(f"class_{index}" for index in range(classes))
-    colors = tuple(tuple(color) for color in spread_colors(classes))
-    return LabelSpace(architecture, names, colors, tuple(range(classes)))  # type: ignore[arg-type]
-
-
-def _fill(model: Model, state: State, renames: Renames, where: str) -> None:
+def _load_state(model: Model, state: State, renames: Renames, where: str) -> None:
     own = model.state_dict()
-    names = {key: renamed(key, renames) for key in state}
-    found: dict[str, Tensor] = {}
+    names = {key: rename_key(key, renames) for key in state}
+    tensors: dict[str, Tensor] = {}
     problems = []
     for key, name in names.items():
         value = state[key]
         if name in own and own[name].shape == value.shape:
-            found[name] = value
+            tensors[name] = value
         elif name in own:
             shapes = f"{tuple(value.shape)}, expected {tuple(own[name].shape)}"
             problems.append(f"{key} is {shapes}")
-        elif not (DROPPED.fullmatch(key) or key.endswith("num_batches_tracked")):
+        elif not (IGNORED_KEYS.fullmatch(key) or key.endswith("num_batches_tracked")):
             problems.append(f"{key} is unknown")
-    given = set(names.values())
-    missing = [name for name in own if name not in given and not name.endswith("num_batches_tracked")]
+    present = set(names.values())
+    missing = [name for name in own if name not in present and not name.endswith("num_batches_tracked")]
     if problems or missing:
         shown = missing[: max(0, 12 - len(problems))]
-        listed = problems[:12] + [f"{_in_the_files_words(name, names, renames)} is missing" for name in shown]
+        listed = problems[:12] + [f"{_original_key(name, names, renames)} is missing" for name in shown]
         left = len(problems) + len(missing) - len(listed)
         raise UserError(f"{where}: {'; '.join(listed)}" + (f" and {left} more" if left else ""))
-    for name in own.keys() - found.keys():  # counters of norms, which old versions of torch did not have
-        found[name] = torch.zeros_like(own[name], device="cpu")
+    for name in own.keys() - tensors.keys():  # num_batches_tracked, which old versions of torch did not have
+        tensors[name] = torch.zeros_like(own[name], device="cpu")
     model.load_state_dict(
-        {name: value.detach().to(own[name].dtype, copy=True) for name, value in found.items()}, assign=True
+        {name: value.detach().to(own[name].dtype, copy=True) for name, value in tensors.items()}, assign=True
     )
 
 
-def _in_the_files_words(name: str, names: Mapping[str, str], renames: Renames) -> str:
-    """How the file would call what is ``name`` here, as its other keys tell; or ``name``, where they do not."""
+def _original_key(name: str, names: Mapping[str, str], renames: Renames) -> str:
+    """The key that the file would have for ``name``, derived from its other keys; ``name`` if that fails."""
     parts = name.split(".")
     for length in range(len(parts) - 1, 0, -1):
-        beginning = ".".join(parts[:length])
-        for key, known_name in names.items():
-            rest = known_name.removeprefix(beginning)
-            if known_name.startswith(f"{beginning}.") and key.endswith(rest):
-                guess = key.removesuffix(rest) + name.removeprefix(beginning)
-                if renamed(guess, renames) == name:
+        prefix = ".".join(parts[:length])
+        for key, other_name in names.items():
+            rest = other_name.removeprefix(prefix)
+            if other_name.startswith(f"{prefix}.") and key.endswith(rest):
+                guess = key.removesuffix(rest) + name.removeprefix(prefix)
+                if rename_key(guess, renames) == name:
                     return guess
     return name
 
 
-def renamed(key: str, renames: Renames) -> str:
-    """A file's key as it is called here."""
+def rename_key(key: str, renames: Renames) -> str:
+    """The name here for a key of the file; see ``Description``."""
     for pattern, replacement in renames:
         name, changed = re.subn(rf"\A(?:{pattern})", replacement, key)
         if changed:

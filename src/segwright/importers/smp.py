@@ -1,7 +1,8 @@
-"""segmentation_models_pytorch: its DeepLabV3 on ResNets, the one network of its that is one of ours.
+"""segmentation_models_pytorch (smp): its DeepLabV3 on ResNets.
 
-Its other decoders differ: nearest neighbors and a fifth step in Unet, layer norms in UPerNet, a 1x1 bottleneck in
-PSPNet, no norm inside the separable convolutions of DeepLabV3+.
+Its other networks differ from those of segwright. Unet upsamples by nearest neighbors and has one more step, UPerNet
+has layer norms, PSPNet a 1x1 bottleneck, and DeepLabV3+ no norm inside its separable convolutions. To evaluate such a
+model or to predict with it, use ``segwright.wrap``.
 """
 
 from __future__ import annotations
@@ -9,11 +10,11 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from segwright.contracts import InputContract
-from segwright.importers.description import Description, Family, Renames, State, known, output_channels
+from segwright.importers.description import Description, Family, Renames, State, look_up, output_channels
 from segwright.models.backbones.resnet import ResNetConfig
 from segwright.models.deeplab_v3 import DeepLabV3Config
 
-# Before version 0.4 the decoder was a sequence: 0, 1 and 2.
+# In versions before 0.4 the decoder was a sequence with the indices 0, 1 and 2.
 RENAMES: Renames = (
     (r"encoder\.", "backbone."),
     (r"decoder\.(?:aspp|0)\.convs\.4\.1\.", "head.aspp.pooled.0."),
@@ -26,15 +27,15 @@ RENAMES: Renames = (
 )
 ENCODERS: dict[str, dict[str, int]] = {
     **{f"resnet{depth}": {"depth": depth} for depth in (18, 34, 50, 101, 152)},
-    "resnext50_32x4d": {"depth": 50, "groups": 32, "group_width": 4},
-    "resnext101_32x8d": {"depth": 101, "groups": 32, "group_width": 8},
+    "resnext50_32x4d": {"depth": 50, "groups": 32, "width_per_group": 4},
+    "resnext101_32x8d": {"depth": 101, "groups": 32, "width_per_group": 8},
 }
 
 
 def describe(architecture: str, state: State, *, output_stride: Literal[8, 16] = 8) -> Description:
     """The network of ``deeplabv3_ENCODER``; ``output_stride`` is smp's ``encoder_output_stride``."""
     table: dict[str, Any] = {f"deeplabv3_{name}": sizes for name, sizes in ENCODERS.items()}
-    sizes = known(architecture.lower(), table, "smp")
+    sizes = look_up(architecture.lower(), table, "smp architecture")
     config = DeepLabV3Config(ResNetConfig(**sizes, output_stride=output_stride, dilation="all"))
     return Description(config, InputContract(), RENAMES, output_channels(state, "segmentation_head.0.bias"))
 

@@ -1,7 +1,7 @@
-"""S1, pytorch-segmentation-toolbox: PSPNet and DeepLabV3 on a deep-stem ResNet-101 with in-place activated norms.
+"""pytorch-segmentation-toolbox: PSPNet and DeepLabV3 on a deep-stem ResNet-101 with InPlace-ABN.
 
-Branches: master and ``pytorch-1.1`` activate inside the norm (leaky ReLU in the heads, nothing in the
-backbone); ``apex`` has plain norms and ReLUs, which shift the last key of the auxiliary head.
+The branches ``master`` and ``pytorch-1.1`` activate inside the norm, with leaky ReLU in the heads. The branch ``apex``
+has plain norms and ReLU modules, which change the index of the auxiliary head's classifier.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from segwright.importers.description import (
     Family,
     Renames,
     State,
-    caffe_contract,
-    known,
+    caffe_input,
+    look_up,
     output_channels,
 )
 from segwright.models.backbones.resnet import ResNetConfig
@@ -46,23 +46,29 @@ DEEPLABV3: Renames = (
 
 def describe(architecture: str, state: State) -> Description:
     """The network of ``pspnet`` or ``deeplabv3``."""
-    renames = known(architecture, {"pspnet": PSPNET, "deeplabv3": DEEPLABV3}, "toolbox")
-    inside, after = Norm("inplace", activation="relu"), Norm("inplace", activation="leaky_relu")
+    renames = look_up(architecture, {"pspnet": PSPNET, "deeplabv3": DEEPLABV3}, "toolbox architecture")
+    backbone_norm, head_norm = Norm("inplace", activation="relu"), Norm("inplace", activation="leaky_relu")
     if "dsn.4.bias" in state:  # the apex branch
-        inside = after = Norm()
+        backbone_norm = head_norm = Norm()
     depth = 101 if any(key.startswith("layer3.22.") for key in state) else 50
-    backbone = ResNetConfig(depth, output_stride=8, dilation="all", stem="deep", ceil_mode=True, norm=inside)
+    backbone = ResNetConfig(
+        depth, output_stride=8, dilation="all", stem="deep", ceil_mode=True, norm=backbone_norm
+    )
     auxiliary = (
-        (AuxiliaryHeadConfig(bias=True, norm=after, in_evaluation=True),) if "dsn.0.weight" in state else ()
+        (AuxiliaryHeadConfig(bias=True, norm=head_norm, in_evaluation=True),)
+        if "dsn.0.weight" in state
+        else ()
     )
     config: PSPNetConfig | DeepLabV3Config
     if architecture == "pspnet":
-        config = PSPNetConfig(backbone, align_corners=True, pooled_first=True, norm=after, auxiliary=auxiliary)
+        config = PSPNetConfig(
+            backbone, align_corners=True, pooled_first=True, norm=head_norm, auxiliary=auxiliary
+        )
     else:
         atrous = ASPPConfig(out_channels=512, dropout=0.1, spatial_dropout=True, pooled_first=True)
-        config = DeepLabV3Config(backbone, atrous, hidden_channels=0, norm=after, auxiliary=auxiliary)
+        config = DeepLabV3Config(backbone, atrous, hidden_channels=0, norm=head_norm, auxiliary=auxiliary)
     classes = output_channels(state, "head.1.bias")
-    return Description(config, caffe_contract(), (*SHARED, *renames), classes)
+    return Description(config, caffe_input(), (*SHARED, *renames), classes)
 
 
 FAMILY = Family(describe)

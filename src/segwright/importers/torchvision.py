@@ -1,9 +1,9 @@
-"""torchvision's DeepLabV3 and FCN on ResNet-50 and 101; S4's DeepLabV3 is the same network."""
+"""torchvision's DeepLabV3 and FCN on ResNet-50 and 101; the MiniCity tutorial uses the same DeepLabV3."""
 
 from __future__ import annotations
 
-from segwright.contracts import InputContract
-from segwright.importers.description import Description, Family, Renames, State, known, output_channels
+from segwright.contracts import InputContract, ModelConfig
+from segwright.importers.description import Description, Family, Renames, State, look_up, output_channels
 from segwright.models.backbones.resnet import ResNetConfig
 from segwright.models.deeplab_v3 import DeepLabV3Config
 from segwright.models.fcn import FCNConfig
@@ -32,24 +32,21 @@ FCN_RENAMES: Renames = (
 
 
 def dilated(depth: int, norm: Norm | None = None) -> ResNetConfig:
-    """The backbone: output stride 8, torchvision's dilation."""
+    """The backbone of torchvision's segmentation networks: a ResNet with output stride 8."""
     return ResNetConfig(depth, output_stride=8, norm=norm or Norm())
 
 
 def describe(architecture: str, state: State) -> Description:
-    """The network of ``deeplabv3_resnet50``, ``fcn_resnet101`` and so on, with its auxiliary head if it has one."""
+    """The network of ``deeplabv3_resnet50``, ``fcn_resnet101`` and so on, with the auxiliary head that the file has."""
     head = AuxiliaryHeadConfig(hidden_ratio=0.25, spatial_dropout=False, in_evaluation=True)
     auxiliary = (head,) if "aux_classifier.4.bias" in state else ()
-    config, renames = known(
-        architecture,
-        {
-            "deeplabv3_resnet50": (DeepLabV3Config(dilated(50), auxiliary=auxiliary), DEEPLABV3),
-            "deeplabv3_resnet101": (DeepLabV3Config(dilated(101), auxiliary=auxiliary), DEEPLABV3),
-            "fcn_resnet50": (FCNConfig(dilated(50), auxiliary=auxiliary), FCN_RENAMES),
-            "fcn_resnet101": (FCNConfig(dilated(101), auxiliary=auxiliary), FCN_RENAMES),
-        },
-        "torchvision",
-    )
+    table: dict[str, tuple[ModelConfig, Renames]] = {
+        "deeplabv3_resnet50": (DeepLabV3Config(dilated(50), auxiliary=auxiliary), DEEPLABV3),
+        "deeplabv3_resnet101": (DeepLabV3Config(dilated(101), auxiliary=auxiliary), DEEPLABV3),
+        "fcn_resnet50": (FCNConfig(dilated(50), auxiliary=auxiliary), FCN_RENAMES),
+        "fcn_resnet101": (FCNConfig(dilated(101), auxiliary=auxiliary), FCN_RENAMES),
+    }
+    config, renames = look_up(architecture, table, "torchvision architecture")
     return Description(config, InputContract(), renames, output_channels(state, "classifier.4.bias"))
 
 

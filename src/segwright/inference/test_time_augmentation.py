@@ -30,9 +30,9 @@ EPSILON = 1e-6  # probabilities are kept this far from 0 and 1 before they are t
 class TestTimeAugmentation:
     """Runs a model on each image at several scales, and on its horizontal flip, and fuses the outputs.
 
-    ``scales``: scale factors of multi-scale inference. ``flip``: also run the horizontally flipped images. ``fuse``: how
-    the class logits of all passes are fused: the mean of their "probabilities", returned as log probabilities (as in
-    CSAIL and panoptic-deeplab), the mean of the "logits" (the toolbox, the MiniCity tutorial), or the "max" of the
+    ``scales``: scale factors of multi-scale inference. ``flip``: also run the horizontally flipped images. ``fuse``:
+    how the class logits of all passes are fused: the mean of their "probabilities", returned as log probabilities
+    (CSAIL, panoptic-deeplab), the mean of the "logits" (the toolbox, the MiniCity tutorial), or the "max" of the
     logits (Pytorch-Deeplab). Heat maps, offsets and foreground probabilities are averaged.
 
     Each image is cut out of the batch, resized, flipped, and then padded. The output is cut to the image, resized
@@ -110,7 +110,9 @@ class TestTimeAugmentation:
         if aligned is None:
             aligned = getattr(_decoder(model, output), "align_corners", False)
         if padded.shape[2:] == size and aligned == self.align_corners:
-            output = _resized_output(output, image.shape[2:], align_corners=aligned)  # nothing to cut: one resize
+            output = _resized_output(
+                output, image.shape[2:], align_corners=aligned
+            )  # nothing to cut: one resize
         else:
             output = _resized_output(output, padded.shape[2:], align_corners=aligned)
             cut = {name: values[..., : size[0], : size[1]] for name, values in _maps(output).items()}
@@ -212,7 +214,9 @@ def _maps(output: Output) -> dict[str, Tensor]:
 
 def _output(maps: dict[str, Tensor]) -> Output:
     """The output with these maps: the inverse of ``_maps``."""
-    return PixelOutput(**maps) if "logits" in maps else CenterOutput(**maps)
+    if "logits" in maps:
+        return PixelOutput(maps["logits"])
+    return CenterOutput(maps["semantic"], maps["center"], maps["offset"], maps.get("foreground"))
 
 
 def _logits_name(maps: dict[str, Tensor]) -> str:

@@ -38,10 +38,10 @@ class AuxiliaryLoss(SegmentationLoss):
     loss: Loss
     weight: float = 0.4
 
-    def __call__(self, output: Output, targets: Targets) -> dict[str, Tensor]:
+    def __call__(self, output: PixelOutput, targets: Targets) -> dict[str, Tensor]:
         """The sums of ``loss`` over all heads; their names start with ``auxiliary_``."""
         sums: dict[str, Tensor] = {}
-        for logits in output.auxiliary if isinstance(output, PixelOutput) else ():
+        for logits in output.auxiliary:
             for name, value in self.loss(PixelOutput(logits), targets).items():
                 sums[f"auxiliary_{name}"] = sums.get(f"auxiliary_{name}", 0) + self.weight * value
         return sums

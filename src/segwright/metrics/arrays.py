@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.labels import LabelSpace, spread_colors
+from segwright.labels import LabelSpace
 
 
 @runtime_checkable
@@ -15,11 +15,11 @@ class Tensor(Protocol):
     """A torch tensor on any device."""
 
     @property
-    def dtype(self) -> Any:
+    def dtype(self) -> object:
         """The element type."""
 
     @property
-    def shape(self) -> Any:
+    def shape(self) -> tuple[int, ...]:
         """The size of each dimension."""
 
     def detach(self) -> Any:
@@ -57,8 +57,7 @@ def label_space(classes: int | LabelSpace) -> LabelSpace:
     """The label space, or one of so many unnamed classes: "class_0", "class_1", ..."""
     if isinstance(classes, LabelSpace):
         return classes
-    names = tuple(f"class_{index}" for index in range(classes))
-    return LabelSpace("unnamed", names, spread_colors(classes), tuple(range(classes)))
+    return LabelSpace.of(*(f"class_{index}" for index in range(classes)), name="unnamed")
 
 
 def matching_counts(metric: Counter, other: Counter | NDArray[Any]) -> NDArray[Any]:

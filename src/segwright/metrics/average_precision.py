@@ -242,14 +242,15 @@ class _CocoRows:
     def getCatIds(self) -> list[int]:
         return self.classes
 
-    def getAnnIds(self, imgIds: Any, catIds: Any) -> range:
+    def getAnnIds(self, imgIds: object, catIds: object) -> range:
         return range(len(self.rows))
 
-    def loadAnns(self, ids: Any) -> list[dict[str, Any]]:
+    def loadAnns(self, ids: object) -> list[dict[str, Any]]:
         return self.rows
 
-    def annToRLE(self, row: dict[str, Any]) -> Any:
-        return row["segmentation"]
+    def annToRLE(self, row: dict[str, Any]) -> RLE:
+        rle: RLE = row["segmentation"]
+        return rle
 
 
 def _rows(

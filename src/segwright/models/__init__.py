@@ -1,0 +1,77 @@
+"""Networks: normalized images to logits.
+
+``build("deeplabv3plus", backbone="resnet50", classes=3)`` gives a module for a training loop of your own. A recipe
+contains a config, such as ``DeepLabV3PlusConfig(ResNetConfig(50))``: a dataclass with ``build(labels, input)``, which
+returns a ``Model``.
+
+- ``build``: ``build``, networks by name, and ``names()``, the list of them
+- ``wrap``: ``wrap``, any PyTorch module as a ``Model`` for evaluation and prediction
+- ``binary``: ``BinaryConfig``, any network with one logit per pixel for two classes
+- ``ddrnet``: DDRNet-23-slim, fast on CPUs and small devices
+- ``deeplab_v2``, ``deeplab_v3``, ``deeplab_v3plus``: the DeepLab family
+- ``fcn``: fully convolutional networks
+- ``ocr``: OCRNet, object-contextual representations
+- ``panoptic_deeplab``: Panoptic-DeepLab
+- ``pspnet``: PSPNet, pyramid pooling
+- ``segformer``: the decoder of SegFormer on any backbone
+- ``small_fpn``, ``small_panoptic_fpn``: small networks that train from random weights on a CPU
+- ``unet``: U-Net on any backbone, and without one
+- ``upernet``: UPerNet
+- ``backbones``: backbones (encoders), with ImageNet weights
+- ``layers``: norms, convolutions, pyramid pooling, decoders
+- ``weights``: model files, weight files of other projects, ImageNet weights
+"""
+
+from segwright.models import backbones, layers, weights
+from segwright.models.binary import BinaryConfig
+from segwright.models.build import LogitsModel, build, names
+from segwright.models.ddrnet import DDRNet, DDRNetConfig
+from segwright.models.deeplab_v2 import DeepLabV2, DeepLabV2Config
+from segwright.models.deeplab_v3 import DeepLabV3Config
+from segwright.models.deeplab_v3plus import DeepLabV3PlusConfig
+from segwright.models.fcn import FCNConfig
+from segwright.models.layers.segmenter import Segmenter
+from segwright.models.ocr import OCR, OCRConfig
+from segwright.models.panoptic_deeplab import PanopticDeepLab, PanopticDeepLabConfig
+from segwright.models.pspnet import PSPNetConfig
+from segwright.models.segformer import SegFormerConfig
+from segwright.models.small_fpn import SmallFPN, SmallFPNConfig
+from segwright.models.small_panoptic_fpn import SmallPanopticFPN, SmallPanopticFPNConfig
+from segwright.models.unet import PlainUNet, PlainUNetConfig, UNet, UNetConfig
+from segwright.models.upernet import UPerNetConfig
+from segwright.models.wrap import WrappedModel, wrap
+
+__all__ = [
+    "OCR",
+    "BinaryConfig",
+    "DDRNet",
+    "DDRNetConfig",
+    "DeepLabV2",
+    "DeepLabV2Config",
+    "DeepLabV3Config",
+    "DeepLabV3PlusConfig",
+    "FCNConfig",
+    "LogitsModel",
+    "OCRConfig",
+    "PSPNetConfig",
+    "PanopticDeepLab",
+    "PanopticDeepLabConfig",
+    "PlainUNet",
+    "PlainUNetConfig",
+    "SegFormerConfig",
+    "Segmenter",
+    "SmallFPN",
+    "SmallFPNConfig",
+    "SmallPanopticFPN",
+    "SmallPanopticFPNConfig",
+    "UNet",
+    "UNetConfig",
+    "UPerNetConfig",
+    "WrappedModel",
+    "backbones",
+    "build",
+    "layers",
+    "names",
+    "weights",
+    "wrap",
+]

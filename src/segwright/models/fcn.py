@@ -23,8 +23,8 @@ class FCNConfig:
     """``hidden_ratio``: channels of the hidden convolution, as a fraction of its input's.
 
     0 leaves this convolution out (CSAIL's C5). ``concat_convs``: the number of convolutions before the head, whose
-    output is concatenated with their input. ``merge_levels``: use all feature maps at the size of the finest, for HRNet;
-    ``align_corners`` applies to this resizing only.
+    output is concatenated with their input. ``merge_levels``: use all feature maps at the size of the finest, for
+    HRNet; ``align_corners`` applies to this resizing only.
     """
 
     backbone: Backbone = field(default_factory=lambda: ResNetConfig(50, output_stride=8))

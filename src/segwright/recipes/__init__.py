@@ -16,6 +16,7 @@ street.py               generated street scenes: the recipes of ``segwright demo
 voc.py                  Pascal VOC 2012: the models of Pytorch-Deeplab, and VGG-16
 
 _upstream_bugs.py       bugs of other projects that their published scores contain; off by default
+_repeated_sgd.py        the optimizer that one of these bugs needs
 """
 
 from __future__ import annotations

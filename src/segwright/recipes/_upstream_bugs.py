@@ -23,7 +23,9 @@ import numpy as np
 from segwright.contracts import Decoder, Targets
 from segwright.data.loading.targets import SemanticTargets, TargetGenerator
 from segwright.labels import LabelSpace
+from segwright.recipes._repeated_sgd import RepeatedSGD
 from segwright.samples import PredictedSegment, Prediction, Sample
+from segwright.training import SGD
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,12 @@ class LegacyDeepLabVoc:
     """
 
     duplicate_parameters: bool = False
+
+    def optimizer(self, **settings: Any) -> SGD | RepeatedSGD:
+        """SGD with these settings, or with the bug ``RepeatedSGD``."""
+        return (
+            RepeatedSGD(**settings, repeats=self.repeats()) if self.duplicate_parameters else SGD(**settings)
+        )
 
     def repeats(self) -> tuple[tuple[str, int], ...]:
         """Prefixes of parameter names and their updates per step; the first that fits counts, without one it is 1."""

@@ -8,33 +8,17 @@ resolution of the logits. ImageNet weights for the backbone: ``--set model.backb
 
 from __future__ import annotations
 
+from segwright import backbones, decode, losses, models
 from segwright.contracts import InputContract, ModelConfig
-from segwright.data.augmentation.crop import Compose, RandomCrop
-from segwright.data.augmentation.photometric import Blur, ColorJitter
-from segwright.data.augmentation.scale import ScaleRange, ShortEdge
-from segwright.data.datasets.ade20k import Ade20k
-from segwright.data.loading.sampling import AspectRatioGrouping, RepeatFactorSampling
-from segwright.decode.argmax import Argmax
-from segwright.losses.combination import SumOfLosses
-from segwright.losses.lovasz import LovaszSoftmax
-from segwright.losses.pixel import CrossEntropy
-from segwright.models.backbones.hrnet import HRNetConfig
-from segwright.models.backbones.mobilenet_v2 import MobileNetV2Config
-from segwright.models.backbones.resnet import ResNetConfig
-from segwright.models.backbones.timm import TimmConfig
-from segwright.models.fcn import FCNConfig
-from segwright.models.layers.features import Backbone
-from segwright.models.layers.norm_config import Norm
-from segwright.models.layers.segmenter import AuxiliaryHeadConfig
-from segwright.models.pspnet import PSPNetConfig
-from segwright.models.segformer import SegFormerConfig
-from segwright.models.upernet import UPerNetConfig
+from segwright.data.augmentation import Blur, ColorJitter, Compose, RandomCrop, ScaleRange, ShortEdge
+from segwright.data.datasets import Ade20k
+from segwright.data.loading import AspectRatioGrouping, RepeatFactorSampling
+from segwright.models import layers
 from segwright.recipe import Recipe, Training
 from segwright.recipes._upstream_bugs import LegacyCsail
-from segwright.training.optimizers import SGD, AdamW
-from segwright.training.schedule import Poly
+from segwright.training import SGD, AdamW, Poly
 
-NORM, NO_BUGS = Norm("csail_syncbn"), LegacyCsail()
+NORM, NO_BUGS = layers.Norm("csail_syncbn"), LegacyCsail()
 
 
 def mobilenetv2dilated_c1_deepsup(legacy: LegacyCsail = NO_BUGS) -> Recipe:
@@ -106,7 +90,7 @@ def resnet50_upernet(legacy: LegacyCsail = NO_BUGS) -> Recipe:
     """
     return _recipe(
         "resnet50_upernet",
-        UPerNetConfig(_resnet(50, stride=32), norm=NORM),
+        models.UPerNetConfig(_resnet(50, stride=32), norm=NORM),
         epochs=30,
         stride=4,
         legacy=legacy,
@@ -122,7 +106,7 @@ def resnet101_upernet(legacy: LegacyCsail = NO_BUGS) -> Recipe:
     """
     return _recipe(
         "resnet101_upernet",
-        UPerNetConfig(_resnet(101, stride=32), norm=NORM),
+        models.UPerNetConfig(_resnet(101, stride=32), norm=NORM),
         epochs=40,
         stride=4,
         legacy=legacy,
@@ -134,8 +118,10 @@ def resnext101_upernet() -> Recipe:
 
     torchrun --nproc-per-node 8 -m segwright train ade20k.resnext101_upernet --data ADE20K
     """
-    backbone = ResNetConfig(101, stem="deep", groups=32, width_per_group=4, dilation="half_first", norm=NORM)
-    return _recipe("resnext101_upernet", UPerNetConfig(backbone, norm=NORM), epochs=40, stride=4)
+    backbone = backbones.ResNetConfig(
+        101, stem="deep", groups=32, width_per_group=4, dilation="half_first", norm=NORM
+    )
+    return _recipe("resnext101_upernet", models.UPerNetConfig(backbone, norm=NORM), epochs=40, stride=4)
 
 
 def hrnetv2_c1(legacy: LegacyCsail = NO_BUGS) -> Recipe:
@@ -145,7 +131,7 @@ def hrnetv2_c1(legacy: LegacyCsail = NO_BUGS) -> Recipe:
 
     Published: 42.03 % val mIoU, 43.20 % with five scales; 30 epochs.
     """
-    model = FCNConfig(HRNetConfig(48), dropout=0.0, merge_levels=True, norm=NORM)
+    model = models.FCNConfig(backbones.HRNetConfig(48), dropout=0.0, merge_levels=True, norm=NORM)
     return _recipe("hrnetv2_c1", model, epochs=30, stride=4, legacy=legacy)
 
 
@@ -175,9 +161,11 @@ def segformer() -> Recipe:
         data=Ade20k(),
         sampling=RepeatFactorSampling(0.05),
         augmentation=Compose((RandomCrop((512, 512), scale), colors, Blur(probability=0.1))),
-        model=SegFormerConfig(TimmConfig("pvt_v2_b2"), channels=768),
-        loss=SumOfLosses((CrossEntropy(label_smoothing=0.05), LovaszSoftmax(weight=0.5))),
-        decoder=Argmax(),
+        model=models.SegFormerConfig(backbones.TimmConfig("pvt_v2_b2"), channels=768),
+        loss=losses.SumOfLosses(
+            (losses.CrossEntropy(label_smoothing=0.05), losses.LovaszSoftmax(weight=0.5))
+        ),
+        decoder=decode.Argmax(),
         schedule=Poly(1.0, warmup=0.01, warmup_start=1e-6),
         optim=AdamW(lr=6e-5, weight_decay=0.01, head_lr_factor=10.0),
         training=Training(steps=160_000, batch=16, ema=0.9998, evaluate_every=0.05, save_every=0.05),
@@ -201,29 +189,33 @@ def _recipe(
         input=InputContract(multiple=8 if stride == 8 else 32),
         model=model,
         targets=legacy.targets(stride),
-        loss=CrossEntropy(label_stride=stride, auxiliary_weight=0.4),
-        decoder=Argmax(),
+        loss=losses.CrossEntropy(label_stride=stride, auxiliary_weight=0.4),
+        decoder=decode.Argmax(),
         schedule=Poly(0.9),
         optim=SGD(lr=0.02, weight_decay=1e-4),
         training=Training(steps=5000 * epochs, batch=8 * per_gpu, evaluate_every=0.05, save_every=0.05),
     )
 
 
-def _resnet(depth: int, *, stride: int = 8) -> ResNetConfig:
+def _resnet(depth: int, *, stride: int = 8) -> backbones.ResNetConfig:
     if stride == 32:
-        return ResNetConfig(depth, stem="deep", dilation="half_first", norm=NORM)
-    return ResNetConfig(depth, output_stride=8, stem="deep", dilation="half_first", norm=NORM)
+        return backbones.ResNetConfig(depth, stem="deep", dilation="half_first", norm=NORM)
+    return backbones.ResNetConfig(depth, output_stride=8, stem="deep", dilation="half_first", norm=NORM)
 
 
-def _mobilenet() -> MobileNetV2Config:
-    return MobileNetV2Config(output_stride=8, out_indices=(2, 4, 7, 14, 17), norm=NORM.then("relu6"))
-
-
-def _c1(backbone: Backbone) -> FCNConfig:
-    return FCNConfig(
-        backbone, dropout=0.0, norm=NORM, auxiliary=(AuxiliaryHeadConfig(dropout=0.0, norm=NORM),)
+def _mobilenet() -> backbones.MobileNetV2Config:
+    return backbones.MobileNetV2Config(
+        output_stride=8, out_indices=(2, 4, 7, 14, 17), norm=NORM.then("relu6")
     )
 
 
-def _ppm(backbone: Backbone) -> PSPNetConfig:
-    return PSPNetConfig(backbone, norm=NORM, auxiliary=(AuxiliaryHeadConfig(dropout=0.1, norm=NORM),))
+def _c1(backbone: backbones.Backbone) -> models.FCNConfig:
+    return models.FCNConfig(
+        backbone, dropout=0.0, norm=NORM, auxiliary=(layers.AuxiliaryHeadConfig(dropout=0.0, norm=NORM),)
+    )
+
+
+def _ppm(backbone: backbones.Backbone) -> models.PSPNetConfig:
+    return models.PSPNetConfig(
+        backbone, norm=NORM, auxiliary=(layers.AuxiliaryHeadConfig(dropout=0.1, norm=NORM),)
+    )

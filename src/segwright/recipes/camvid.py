@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+from segwright import backbones, decode, losses, models
 from segwright.contracts import InputContract
-from segwright.data.augmentation.crop import Compose, CropStage, ProgressiveCrop, RandomCrop
-from segwright.data.augmentation.mixing import ClassMix, PasteClasses, PasteInstances
-from segwright.data.augmentation.photometric import ColorJitter, Erase
-from segwright.data.augmentation.scale import ScaleRange
-from segwright.data.datasets.camvid import CamVid
-from segwright.data.loading.sampling import ClassUniformSampling, RareClassSampling
-from segwright.decode.argmax import Argmax
-from segwright.losses.combination import AuxiliaryLoss, SumOfLosses
-from segwright.losses.pixel import BoundaryCrossEntropy, CrossEntropy, Dice
-from segwright.models.backbones.timm import TimmConfig
-from segwright.models.ddrnet import DDRNetConfig
-from segwright.models.small_fpn import SmallFPNConfig
-from segwright.models.unet import UNetConfig
+from segwright.data.augmentation import (
+    ClassMix,
+    ColorJitter,
+    Compose,
+    CropStage,
+    Erase,
+    PasteClasses,
+    PasteInstances,
+    ProgressiveCrop,
+    RandomCrop,
+    ScaleRange,
+)
+from segwright.data.datasets import CamVid
+from segwright.data.loading import ClassUniformSampling, RareClassSampling
 from segwright.recipe import Recipe, Training
-from segwright.training.optimizers import SGD, AdamW, Muon
-from segwright.training.schedule import Cosine, OneCycle, Poly
+from segwright.training import SGD, AdamW, Cosine, Muon, OneCycle, Poly
 
 # 1 / sqrt(fraction of the training pixels) per class, scaled to a mean of 1 over these pixels.
 WEIGHTS = (0.88, 0.75, 3.63, 0.64, 1.7, 1.15, 3.32, 3.39, 1.49, 4.5, 6.66)
@@ -48,11 +49,14 @@ def quick() -> Recipe:
         sampling=RareClassSampling(RARE, probability=0.5),
         augmentation=PasteClasses(Compose((ProgressiveCrop(stages), colors)), SMALL, probability=0.5),
         input=InputContract(mean=(107.0,) * 3, std=(74.0,) * 3, fill_value=(107.0,) * 3, multiple=8),
-        model=SmallFPNConfig(),
-        loss=SumOfLosses(
-            (CrossEntropy(WEIGHTS, at_output_resolution=True), Dice(0.5, at_output_resolution=True))
+        model=models.SmallFPNConfig(),
+        loss=losses.SumOfLosses(
+            (
+                losses.CrossEntropy(WEIGHTS, at_output_resolution=True),
+                losses.Dice(0.5, at_output_resolution=True),
+            )
         ),
-        decoder=Argmax(),
+        decoder=decode.Argmax(),
         schedule=Cosine(warmup=0.1),
         optim=Muon(lr=2e-3, weight_decay=0.02, momentum=0.95, betas=(0.9, 0.99)),
         training=Training(
@@ -86,9 +90,9 @@ def unet_resnet34() -> Recipe:
         data=CamVid(),
         sampling=RareClassSampling(RARE, probability=0.3),
         augmentation=PasteClasses(Compose((view, colors)), SMALL, probability=0.3),
-        model=UNetConfig(TimmConfig("resnet34")),
-        loss=SumOfLosses((CrossEntropy(WEIGHTS), Dice(weight=0.5))),
-        decoder=Argmax(),
+        model=models.UNetConfig(backbones.TimmConfig("resnet34")),
+        loss=losses.SumOfLosses((losses.CrossEntropy(WEIGHTS), losses.Dice(weight=0.5))),
+        decoder=decode.Argmax(),
         schedule=Poly(0.9, warmup=0.05),
         optim=AdamW(lr=1e-3, weight_decay=0.05),
         training=Training(steps=12000, batch=16, ema=0.999, evaluate_every=0.05, save_every=0.05),
@@ -110,9 +114,14 @@ def ddrnet() -> Recipe:
         data=CamVid(),
         sampling=ClassUniformSampling(0.5),
         augmentation=PasteInstances(ClassMix(Compose(changes), 0.3), SMALL, min_area=30, probability=0.3),
-        model=DDRNetConfig(),
-        loss=SumOfLosses((BoundaryCrossEntropy(class_weights=WEIGHTS), AuxiliaryLoss(CrossEntropy(WEIGHTS)))),
-        decoder=Argmax(),
+        model=models.DDRNetConfig(),
+        loss=losses.SumOfLosses(
+            (
+                losses.BoundaryCrossEntropy(class_weights=WEIGHTS),
+                losses.AuxiliaryLoss(losses.CrossEntropy(WEIGHTS)),
+            )
+        ),
+        decoder=decode.Argmax(),
         schedule=OneCycle(peak=0.15),
         optim=SGD(lr=0.05, momentum=0.9, weight_decay=5e-4, nesterov=True),
         training=Training(

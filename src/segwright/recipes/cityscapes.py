@@ -8,33 +8,20 @@ Images are BGR 0..255 minus the mean. The backbone starts from ImageNet weights 
 
 from __future__ import annotations
 
+from segwright import backbones, decode, losses, models
 from segwright.contracts import InputContract, Loss, ModelConfig
-from segwright.data.augmentation.crop import Compose, RandomCrop
-from segwright.data.augmentation.photometric import ColorJitter
-from segwright.data.augmentation.scale import ScaleRange
-from segwright.data.datasets.cityscapes import Cityscapes
-from segwright.data.loading.sampling import ClassUniformSampling
-from segwright.decode.argmax import Argmax
-from segwright.importers.description import caffe_contract
-from segwright.losses.combination import AuxiliaryLoss, SumOfLosses
-from segwright.losses.mining import OHEM, TopK
-from segwright.losses.pixel import CrossEntropy
-from segwright.models.backbones.mnasnet import MNASNetConfig
-from segwright.models.backbones.resnet import ResNetConfig
-from segwright.models.backbones.xception import XceptionConfig
-from segwright.models.deeplab_v3 import DeepLabV3Config
-from segwright.models.deeplab_v3plus import DeepLabV3PlusConfig
-from segwright.models.layers.aspp import ASPPConfig
-from segwright.models.layers.features import Backbone
-from segwright.models.layers.norm_config import Norm
-from segwright.models.layers.segmenter import AuxiliaryHeadConfig
-from segwright.models.ocr import OCRConfig
-from segwright.models.pspnet import PSPNetConfig
+from segwright.data.augmentation import ColorJitter, Compose, RandomCrop, ScaleRange
+from segwright.data.datasets import Cityscapes
+from segwright.data.loading import ClassUniformSampling
+from segwright.importers.description import caffe_input
+from segwright.models import layers
 from segwright.recipe import Recipe, Training
-from segwright.training.optimizers import SGD
-from segwright.training.schedule import Poly
+from segwright.training import SGD, Poly
 
-BACKBONE_NORM, HEAD_NORM = Norm("inplace", activation="relu"), Norm("inplace", activation="leaky_relu")
+BACKBONE_NORM, HEAD_NORM = (
+    layers.Norm("inplace", activation="relu"),
+    layers.Norm("inplace", activation="leaky_relu"),
+)
 
 
 def pspnet_r101() -> Recipe:
@@ -44,7 +31,7 @@ def pspnet_r101() -> Recipe:
 
     Published: 78.30 % val mIoU, single scale.
     """
-    return _recipe("cityscapes.pspnet_r101", _pspnet(), CrossEntropy(align_corners=True))
+    return _recipe("cityscapes.pspnet_r101", _pspnet(), losses.CrossEntropy(align_corners=True))
 
 
 def pspnet_r101_ohem() -> Recipe:
@@ -62,7 +49,7 @@ def deeplabv3_r101() -> Recipe:
 
     Published: 78.90 % val mIoU, single scale.
     """
-    return _recipe("cityscapes.deeplabv3_r101", _deeplabv3(), CrossEntropy(align_corners=True))
+    return _recipe("cityscapes.deeplabv3_r101", _deeplabv3(), losses.CrossEntropy(align_corners=True))
 
 
 def deeplabv3_r101_ohem() -> Recipe:
@@ -85,9 +72,9 @@ def ocr_hrnet48() -> Recipe:
         data=Cityscapes(),
         sampling=ClassUniformSampling(0.5),
         augmentation=Compose((RandomCrop((512, 1024), ScaleRange(0.5, 2.0)), ColorJitter(0.25, 0.25, 0.25))),
-        model=OCRConfig(),
-        loss=CrossEntropy(auxiliary_weight=0.4),
-        decoder=Argmax(),
+        model=models.OCRConfig(),
+        loss=losses.CrossEntropy(auxiliary_weight=0.4),
+        decoder=decode.Argmax(),
         schedule=Poly(0.9),
         optim=SGD(lr=1e-2, weight_decay=5e-4),
         training=Training(steps=120_000, batch=12, evaluate_every=0.05, save_every=0.05),
@@ -101,7 +88,7 @@ def deeplabv3plus_xception65() -> Recipe:
 
     Published: 80.1 % val mIoU.
     """
-    recipe = _plus("deeplabv3plus_xception65", XceptionConfig(output_stride=16), rates=(6, 12, 18))
+    recipe = _plus("deeplabv3plus_xception65", backbones.XceptionConfig(output_stride=16), rates=(6, 12, 18))
     recipe.input = InputContract(mean=(128.0,) * 3, std=(128.0,) * 3, fill_value=(128.0,) * 3)
     return recipe
 
@@ -111,7 +98,7 @@ def deeplabv3plus_mnasnet() -> Recipe:
 
     torchrun --nproc-per-node 8 -m segwright train cityscapes.deeplabv3plus_mnasnet --data CITYSCAPES
     """
-    return _plus("deeplabv3plus_mnasnet", MNASNetConfig(), rates=(3, 6, 9))
+    return _plus("deeplabv3plus_mnasnet", backbones.MNASNetConfig(), rates=(3, 6, 9))
 
 
 def _recipe(name: str, model: ModelConfig, loss: Loss) -> Recipe:
@@ -119,51 +106,57 @@ def _recipe(name: str, model: ModelConfig, loss: Loss) -> Recipe:
         name=name,
         data=Cityscapes(),
         augmentation=RandomCrop((769, 769), ScaleRange(0.7, 2.1, step=0.1)),
-        input=caffe_contract(),
+        input=caffe_input(),
         model=model,
         loss=loss,
-        decoder=Argmax(),
+        decoder=decode.Argmax(),
         schedule=Poly(0.9),
         optim=SGD(lr=1e-2, weight_decay=5e-4, decay_norm_and_bias=True),
         training=Training(steps=40_000, batch=8, evaluate_every=0.1, save_every=0.05),
     )
 
 
-def _pspnet() -> PSPNetConfig:
+def _pspnet() -> models.PSPNetConfig:
     """The toolbox's network."""
-    return PSPNetConfig(
+    return models.PSPNetConfig(
         _backbone(), align_corners=True, pooled_first=True, norm=HEAD_NORM, auxiliary=_auxiliary()
     )
 
 
-def _deeplabv3() -> DeepLabV3Config:
+def _deeplabv3() -> models.DeepLabV3Config:
     """The toolbox's network."""
-    atrous = ASPPConfig(out_channels=512, dropout=0.1, spatial_dropout=True, pooled_first=True)
-    return DeepLabV3Config(_backbone(), atrous, hidden_channels=0, norm=HEAD_NORM, auxiliary=_auxiliary())
+    atrous = layers.ASPPConfig(out_channels=512, dropout=0.1, spatial_dropout=True, pooled_first=True)
+    return models.DeepLabV3Config(
+        _backbone(), atrous, hidden_channels=0, norm=HEAD_NORM, auxiliary=_auxiliary()
+    )
 
 
-def _backbone() -> ResNetConfig:
-    return ResNetConfig(101, output_stride=8, dilation="all", stem="deep", ceil_mode=True, norm=BACKBONE_NORM)
+def _backbone() -> backbones.ResNetConfig:
+    return backbones.ResNetConfig(
+        101, output_stride=8, dilation="all", stem="deep", ceil_mode=True, norm=BACKBONE_NORM
+    )
 
 
-def _auxiliary() -> tuple[AuxiliaryHeadConfig, ...]:
-    return (AuxiliaryHeadConfig(bias=True, norm=HEAD_NORM),)
+def _auxiliary() -> tuple[layers.AuxiliaryHeadConfig, ...]:
+    return (layers.AuxiliaryHeadConfig(bias=True, norm=HEAD_NORM),)
 
 
-def _hardest() -> SumOfLosses:
-    main = OHEM(threshold=0.6, min_kept=200_000, align_corners=True)
-    return SumOfLosses((main, AuxiliaryLoss(CrossEntropy(align_corners=True), weight=0.4)))
+def _hardest() -> losses.SumOfLosses:
+    main = losses.OHEM(threshold=0.6, min_kept=200_000, align_corners=True)
+    return losses.SumOfLosses(
+        (main, losses.AuxiliaryLoss(losses.CrossEntropy(align_corners=True), weight=0.4))
+    )
 
 
-def _plus(name: str, backbone: Backbone, rates: tuple[int, ...]) -> Recipe:
+def _plus(name: str, backbone: backbones.Backbone, rates: tuple[int, ...]) -> Recipe:
     """The semantic training of panoptic-deeplab; its loss is the mean over the hardest 20 % of the pixels."""
     return Recipe(
         name=f"cityscapes.{name}",
         data=Cityscapes(),
         augmentation=RandomCrop((512, 1024), ScaleRange(0.5, 2.0, step=0.1), anchor="random"),
-        model=DeepLabV3PlusConfig(backbone, ASPPConfig(rates=rates), align_corners=True),
-        loss=TopK(0.2, of="all", align_corners=True),
-        decoder=Argmax(),
+        model=models.DeepLabV3PlusConfig(backbone, layers.ASPPConfig(rates=rates), align_corners=True),
+        loss=losses.TopK(0.2, of="all", align_corners=True),
+        decoder=decode.Argmax(),
         schedule=Poly(0.9),
         optim=SGD(lr=1e-2, weight_decay=1e-4),
         training=Training(steps=90_000, batch=16, evaluate_every=0.1, save_every=0.05),

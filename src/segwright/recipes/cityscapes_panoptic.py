@@ -15,31 +15,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from segwright import backbones, decode, losses, models
 from segwright.contracts import InputContract
-from segwright.data.augmentation.crop import RandomCrop
-from segwright.data.augmentation.scale import ScaleRange, ShortEdge
-from segwright.data.datasets.cityscapes import Cityscapes
-from segwright.data.loading.targets import PanopticTargets, SemanticTargets
-from segwright.decode.argmax import Argmax
-from segwright.decode.panoptic import CenterDecoder
-from segwright.importers.detectron2 import plain
-from segwright.importers.panoptic_deeplab import CONTRACT, NORM, XCEPTION_CONTRACT, XCEPTION_NORM
-from segwright.losses.center import CenterLoss
-from segwright.losses.mining import TopK
-from segwright.models.backbones.hrnet import HRNetConfig
-from segwright.models.backbones.mobilenet_v2 import MobileNetV2Config
-from segwright.models.backbones.resnet import ResNetConfig
-from segwright.models.backbones.xception import XceptionConfig
-from segwright.models.layers.aspp import ASPPConfig
-from segwright.models.layers.decoder import ATROUS_RATES, ConvStack, DecoderBranch, strides_to_4
-from segwright.models.layers.features import Backbone
-from segwright.models.layers.norm_config import Norm
-from segwright.models.panoptic_deeplab import PanopticDeepLabConfig
+from segwright.data.augmentation import RandomCrop, ScaleRange, ShortEdge
+from segwright.data.datasets import Cityscapes
+from segwright.data.loading import PanopticTargets, SemanticTargets
+from segwright.importers import detectron2, panoptic_deeplab
+from segwright.models import layers
 from segwright.recipe import Recipe, Training
 from segwright.recipes._upstream_bugs import LegacyPanopticDeepLab
-from segwright.training.optimizers import SGD, Adam
-from segwright.training.schedule import Poly
+from segwright.training import SGD, Adam, Poly
 
+INPUT, XCEPTION_INPUT = panoptic_deeplab.INPUT, panoptic_deeplab.XCEPTION_INPUT
+NORM, XCEPTION_NORM = panoptic_deeplab.NORM, panoptic_deeplab.XCEPTION_NORM
 GRAY = InputContract(mean=(128.0,) * 3, std=(128.0,) * 3, fill_value=(128.0,) * 3)
 EDGES = (512, 640, 704, 832, 896, 1024, 1152, 1216, 1344, 1408, 1536, 1664, 1728, 1856, 1920, 2048)
 
@@ -49,11 +37,11 @@ def deeplab_r50_os32() -> Recipe:
 
     torchrun --nproc-per-node 4 -m segwright train cityscapes_panoptic.deeplab_r50_os32 --data CITYSCAPES
 
-    The paper of the project reports 59.0 PQ, 24.5 AP and 79.1 % mIoU with ``model.instance.hidden_channels=128``.
+    The project's technical report has 59.0 PQ, 24.5 AP and 79.1 % mIoU with ``model.instance.hidden_channels=128``.
 
     Published: 59.8 PQ, 80.0 SQ, 73.5 RQ, 26.9 / 28.3 AP, 78.6 % mIoU.
     """
-    return _recipe("deeplab_r50_os32", _network(ResNetConfig(50, norm=NORM)))
+    return _recipe("deeplab_r50_os32", _network(backbones.ResNetConfig(50, norm=NORM)))
 
 
 def deeplab_r50_os32_legacy() -> Recipe:
@@ -75,7 +63,7 @@ def deeplab_r50_os32_foreground() -> Recipe:
 
     torchrun --nproc-per-node 4 -m segwright train cityscapes_panoptic.deeplab_r50_os32_foreground --data CITYSCAPES
     """
-    network = _network(ResNetConfig(50, norm=NORM))
+    network = _network(backbones.ResNetConfig(50, norm=NORM))
     network.foreground = True
     return _recipe("deeplab_r50_os32_foreground", network)
 
@@ -85,7 +73,9 @@ def deeplab_r50_os16() -> Recipe:
 
     torchrun --nproc-per-node 4 -m segwright train cityscapes_panoptic.deeplab_r50_os16 --data CITYSCAPES
     """
-    network = _network(ResNetConfig(50, output_stride=16, norm=NORM), reach=16, hidden=128)
+    network = _network(
+        backbones.ResNetConfig(50, output_stride=16, norm=NORM), stride=16, hidden_channels=128
+    )
     return _recipe("deeplab_r50_os16", network, batch=4)
 
 
@@ -95,7 +85,7 @@ def deeplab_r50_os16_semantic() -> Recipe:
     torchrun --nproc-per-node 4 -m segwright train cityscapes_panoptic.deeplab_r50_os16_semantic --data CITYSCAPES
     """
     recipe = deeplab_r50_os16()
-    network = _network(ResNetConfig(50, output_stride=16, norm=NORM), reach=16)
+    network = _network(backbones.ResNetConfig(50, output_stride=16, norm=NORM), stride=16)
     network.instance = None
     recipe.name, recipe.model = "cityscapes_panoptic.deeplab_r50_os16_semantic", network
     _only_classes(recipe, align_corners=True)
@@ -109,7 +99,7 @@ def deeplab_r101_os32() -> Recipe:
 
     Published: 60.3 PQ, 80.8 SQ, 73.6 RQ, 27.7 / 30.2 AP, 78.4 % mIoU.
     """
-    return _recipe("deeplab_r101_os32", _network(ResNetConfig(101, norm=NORM)))
+    return _recipe("deeplab_r101_os32", _network(backbones.ResNetConfig(101, norm=NORM)))
 
 
 def deeplab_x101_os32() -> Recipe:
@@ -119,7 +109,10 @@ def deeplab_x101_os32() -> Recipe:
 
     Published: 61.4 PQ, 80.8 SQ, 74.9 RQ, 28.9 / 30.3 AP, 79.6 % mIoU.
     """
-    return _recipe("deeplab_x101_os32", _network(ResNetConfig(101, groups=32, width_per_group=8, norm=NORM)))
+    return _recipe(
+        "deeplab_x101_os32",
+        _network(backbones.ResNetConfig(101, groups=32, width_per_group=8, norm=NORM)),
+    )
 
 
 def deeplab_x65_os32() -> Recipe:
@@ -129,8 +122,8 @@ def deeplab_x65_os32() -> Recipe:
 
     Published: 61.8 PQ, 81.1 SQ, 75.2 RQ, 30.9 / 31.7 AP, 79.6 % mIoU.
     """
-    network = _network(XceptionConfig(norm=XCEPTION_NORM), norm=XCEPTION_NORM)
-    return _recipe("deeplab_x65_os32", network, lr=5e-4, input=XCEPTION_CONTRACT)
+    network = _network(backbones.XceptionConfig(norm=XCEPTION_NORM), norm=XCEPTION_NORM)
+    return _recipe("deeplab_x65_os32", network, lr=5e-4, input=XCEPTION_INPUT)
 
 
 def deeplab_mobilenet_v2_os32() -> Recipe:
@@ -140,7 +133,7 @@ def deeplab_mobilenet_v2_os32() -> Recipe:
 
     Published: 55.1 PQ, 79.4 SQ, 68.0 RQ, 20.6 / 23.3 AP, 75.8 % mIoU.
     """
-    network = _network(MobileNetV2Config(norm=NORM.then("relu6")))
+    network = _network(backbones.MobileNetV2Config(norm=NORM.then("relu6")))
     return _recipe("deeplab_mobilenet_v2_os32", network, lr=1e-4, batch=16)
 
 
@@ -151,7 +144,7 @@ def deeplab_h48_os4() -> Recipe:
 
     Published: 63.4 PQ, 81.5 SQ, 76.7 RQ, 29.9 / 29.6 AP, 80.9 % mIoU.
     """
-    return _recipe("deeplab_h48_os4", _network(HRNetConfig(48, align_corners=True, norm=NORM)))
+    return _recipe("deeplab_h48_os4", _network(backbones.HRNetConfig(48, align_corners=True, norm=NORM)))
 
 
 def deeplab_d2_r52_separable() -> Recipe:
@@ -161,7 +154,7 @@ def deeplab_d2_r52_separable() -> Recipe:
 
     Published: 60.3 PQ, 81.0 SQ, 73.2 RQ, 32.1 AP, 78.7 % mIoU.
     """
-    backbone = ResNetConfig(50, output_stride=16, dilation="all", multi_grid=(1, 2, 4), stem="deep")
+    backbone = backbones.ResNetConfig(50, output_stride=16, dilation="all", multi_grid=(1, 2, 4), stem="deep")
     return _detectron2("deeplab_d2_r52_separable", backbone, separable=True)
 
 
@@ -172,7 +165,7 @@ def deeplab_d2_x65() -> Recipe:
 
     Published: 62.6 PQ, 81.5 SQ, 75.7 RQ, 32.8 AP, 79.4 % mIoU.
     """
-    return _detectron2("deeplab_d2_x65", XceptionConfig(output_stride=16), input=GRAY)
+    return _detectron2("deeplab_d2_x65", backbones.XceptionConfig(output_stride=16), input=GRAY)
 
 
 def deeplab_d2_x65_separable() -> Recipe:
@@ -182,7 +175,7 @@ def deeplab_d2_x65_separable() -> Recipe:
 
     Published: 61.4 PQ, 81.4 SQ, 74.3 RQ, 32.6 AP, 79.8 % mIoU.
     """
-    backbone = XceptionConfig(output_stride=16)
+    backbone = backbones.XceptionConfig(output_stride=16)
     return _detectron2("deeplab_d2_x65_separable", backbone, separable=True, input=GRAY)
 
 
@@ -193,7 +186,7 @@ def deeplab_d2_h48() -> Recipe:
 
     Published: 63.3 PQ, 82.2 SQ, 76.0 RQ, 35.9 AP, 80.3 % mIoU.
     """
-    return _detectron2("deeplab_d2_h48", HRNetConfig(48, align_corners=True), deepest=32)
+    return _detectron2("deeplab_d2_h48", backbones.HRNetConfig(48, align_corners=True), stride=32)
 
 
 def deeplab_d2_h48_separable() -> Recipe:
@@ -203,8 +196,8 @@ def deeplab_d2_h48_separable() -> Recipe:
 
     Published: 63.4 PQ, 81.9 SQ, 76.4 RQ, 36.2 AP, 80.6 % mIoU.
     """
-    backbone = HRNetConfig(48, align_corners=True)
-    return _detectron2("deeplab_d2_h48_separable", backbone, separable=True, deepest=32)
+    backbone = backbones.HRNetConfig(48, align_corners=True)
+    return _detectron2("deeplab_d2_h48_separable", backbone, separable=True, stride=32)
 
 
 def deeplab_d2_h48_semantic() -> Recipe:
@@ -217,7 +210,7 @@ def deeplab_d2_h48_semantic() -> Recipe:
     Published: 80.9 % mIoU.
     """
     recipe = deeplab_d2_h48()
-    network = _detectron2_network(HRNetConfig(48, align_corners=True), separable=False, deepest=32)
+    network = _detectron2_network(backbones.HRNetConfig(48, align_corners=True), separable=False, stride=32)
     network.semantic.skip_channels, network.semantic.hidden_channels = (192, 96, 48), 0
     network.instance = None
     recipe.name, recipe.model = "cityscapes_panoptic.deeplab_d2_h48_semantic", network
@@ -229,19 +222,20 @@ def deeplab_d2_h48_semantic() -> Recipe:
 
 
 def _network(
-    backbone: Backbone, *, reach: int = 32, hidden: int = 32, norm: Norm = NORM
-) -> PanopticDeepLabConfig:
+    backbone: backbones.Backbone,
+    *,
+    stride: int = 32,
+    hidden_channels: int = 32,
+    norm: layers.Norm = NORM,
+) -> models.PanopticDeepLabConfig:
     """The network of the project's own code: three skip connections at output stride 32, two at 16."""
-    wide, narrow = ((128, 64, 32), (64, 32, 16)) if reach == 32 else ((64, 32), (32, 16))
-    return PanopticDeepLabConfig(
+    semantic, instance = ((128, 64, 32), (64, 32, 16)) if stride == 32 else ((64, 32), (32, 16))
+    aspp = layers.ASPPConfig(layers.ATROUS_RATES[stride], pooled="bare")
+    return models.PanopticDeepLabConfig(
         backbone,
-        DecoderBranch(
-            ASPPConfig(ATROUS_RATES[reach], pooled="bare"), wide, channels=256, hidden_channels=256
-        ),
-        DecoderBranch(
-            ASPPConfig(ATROUS_RATES[reach], pooled="bare"), narrow, channels=128, hidden_channels=hidden
-        ),
-        strides_to_4(len(wide)),
+        layers.DecoderBranch(aspp, semantic, channels=256, hidden_channels=256),
+        layers.DecoderBranch(replace(aspp), instance, channels=128, hidden_channels=hidden_channels),
+        layers.strides_to_4(len(semantic)),
         initial_std=0.001,
         norm=norm,
     )
@@ -249,11 +243,11 @@ def _network(
 
 def _recipe(
     name: str,
-    network: PanopticDeepLabConfig,
+    network: models.PanopticDeepLabConfig,
     *,
     lr: float = 5e-5,
     batch: int = 8,
-    input: InputContract = CONTRACT,
+    input: InputContract = INPUT,
 ) -> Recipe:
     return Recipe(
         name=f"cityscapes_panoptic.{name}",
@@ -262,8 +256,8 @@ def _recipe(
         input=replace(input),
         model=network,
         targets=PanopticTargets(),
-        loss=CenterLoss(),
-        decoder=CenterDecoder(),
+        loss=losses.CenterLoss(),
+        decoder=decode.CenterDecoder(),
         schedule=Poly(0.9),
         optim=Adam(lr=lr, weight_decay=0.0),
         training=Training(steps=90_000, batch=batch, evaluate_every=0.1, save_every=0.05),
@@ -273,38 +267,46 @@ def _recipe(
 
 def _detectron2(
     name: str,
-    backbone: Backbone,
+    backbone: backbones.Backbone,
     *,
     separable: bool = False,
-    deepest: int = 16,
+    stride: int = 16,
     input: InputContract | None = None,
 ) -> Recipe:
-    network = _detectron2_network(backbone, separable, deepest)
+    network = _detectron2_network(backbone, separable, stride)
     recipe = _recipe(name, network, lr=1e-3, batch=32, input=input or InputContract())
     recipe.augmentation = RandomCrop((512, 1024), ShortEdge(EDGES, longest=4096))
     recipe.targets = PanopticTargets(sigma=10)
-    recipe.loss, recipe.decoder = CenterLoss(align_corners=False), CenterDecoder(align_corners=False)
+    recipe.loss = losses.CenterLoss(align_corners=False)
+    recipe.decoder = decode.CenterDecoder(align_corners=False)
     recipe.schedule = Poly(0.9, warmup=1 / 90, warmup_start=1e-3)
     return recipe
 
 
-def _detectron2_network(backbone: Backbone, separable: bool, deepest: int) -> PanopticDeepLabConfig:
+def _detectron2_network(
+    backbone: backbones.Backbone, separable: bool, stride: int
+) -> models.PanopticDeepLabConfig:
     """The network of the Detectron2 version: skip connections of both branches have equally many channels."""
 
-    def branch(width: int, hidden: int) -> DecoderBranch:
-        window = (512 // deepest, 1024 // deepest)
-        atrous = ASPPConfig(
-            ATROUS_RATES[deepest], dropout=0.1, pooled="bias", separable=separable, pooling_window=window
+    def branch(channels: int, hidden_channels: int) -> layers.DecoderBranch:
+        aspp = layers.ASPPConfig(
+            layers.ATROUS_RATES[stride],
+            dropout=0.1,
+            pooled="bias",
+            separable=separable,
+            pooling_window=(512 // stride, 1024 // stride),
         )
-        return DecoderBranch(atrous, (128, 64, 32) if deepest == 32 else (64, 32), width, hidden)
+        return layers.DecoderBranch(
+            aspp, (128, 64, 32) if stride == 32 else (64, 32), channels, hidden_channels
+        )
 
-    return PanopticDeepLabConfig(
+    return models.PanopticDeepLabConfig(
         backbone,
         branch(256, 256),
         branch(128, 32),
-        strides_to_4(3 if deepest == 32 else 2),
-        convs=ConvStack() if separable else plain(),
-        center_convs=plain(),
+        layers.strides_to_4(3 if stride == 32 else 2),
+        convs=layers.ConvStack() if separable else detectron2.two_dense_convs(),
+        center_convs=detectron2.two_dense_convs(),
         skip_first=True,
         align_corners=False,
     )
@@ -313,4 +315,4 @@ def _detectron2_network(backbone: Backbone, separable: bool, deepest: int) -> Pa
 def _only_classes(recipe: Recipe, *, align_corners: bool = False) -> None:
     """Make a recipe semantic: no instances in data, targets, loss and decoder."""
     recipe.data, recipe.targets, recipe.task = Cityscapes(), SemanticTargets(), "semantic"
-    recipe.loss, recipe.decoder = TopK(0.2, of="all", align_corners=align_corners), Argmax()
+    recipe.loss, recipe.decoder = losses.TopK(0.2, of="all", align_corners=align_corners), decode.Argmax()

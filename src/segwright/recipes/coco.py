@@ -10,16 +10,11 @@ Published scores are for val2017: PQ, SQ, RQ, then AP of boxes and AP of masks, 
 
 from __future__ import annotations
 
+from segwright import decode, losses, models
 from segwright.contracts import InputContract
-from segwright.data.augmentation.crop import RandomCrop
-from segwright.data.augmentation.scale import LongEdge, RoundToMultiple, ScaleRange, ShortEdge
-from segwright.data.datasets.coco_panoptic import CocoPanoptic
-from segwright.data.loading.targets import PanopticTargets
-from segwright.decode.panoptic import CenterDecoder
-from segwright.losses.center import CenterLoss
-from segwright.losses.mining import TopK
-from segwright.losses.pixel import CrossEntropy
-from segwright.models.panoptic_deeplab import PanopticDeepLabConfig
+from segwright.data.augmentation import LongEdge, RandomCrop, RoundToMultiple, ScaleRange, ShortEdge
+from segwright.data.datasets import CocoPanoptic
+from segwright.data.loading import PanopticTargets
 from segwright.recipe import Recipe
 from segwright.recipes import cityscapes_panoptic
 
@@ -70,24 +65,24 @@ def panoptic_deeplab_r50() -> Recipe:
     recipe.name, recipe.data = "coco.panoptic_deeplab_r50", CocoPanoptic()
     scale = ScaleRange(0.5, 1.5, step=0.1, base=RoundToMultiple(LongEdge(641), 32, plus=1))
     recipe.augmentation = RandomCrop((641, 641), scale, anchor="random")
-    recipe.loss = CenterLoss(CrossEntropy(align_corners=True, use_pixel_weights=True))
+    recipe.loss = losses.CenterLoss(losses.CrossEntropy(align_corners=True, use_pixel_weights=True))
     recipe.training.steps, recipe.training.batch = 600_000, 12
     return recipe
 
 
-def _detectron2(name: str, recipe: Recipe, deepest: int) -> Recipe:
+def _detectron2(name: str, recipe: Recipe, stride: int) -> Recipe:
     """Change a recipe for Cityscapes to the settings of Detectron2's recipes for COCO."""
     recipe.name, recipe.data = f"coco.{name}", CocoPanoptic()
     recipe.augmentation = RandomCrop((640, 640), ShortEdge(tuple(range(320, 961, 64)), longest=960))
     mean, std = recipe.input.mean, recipe.input.std
     recipe.input = InputContract(mean=mean, std=std, fill_value=mean, multiple=640)
     recipe.targets = PanopticTargets()
-    recipe.loss = CenterLoss(TopK(1.0, of="all", use_pixel_weights=True), align_corners=False)
-    recipe.decoder = CenterDecoder(nms_kernel=41, stuff_area=4096, align_corners=False)
+    recipe.loss = losses.CenterLoss(losses.TopK(1.0, of="all", use_pixel_weights=True), align_corners=False)
+    recipe.decoder = decode.CenterDecoder(nms_kernel=41, stuff_area=4096, align_corners=False)
     recipe.optim.lr = 5e-4
     recipe.training.steps, recipe.training.batch = 200_000, 64
     network = recipe.model
-    assert isinstance(network, PanopticDeepLabConfig) and network.instance is not None
+    assert isinstance(network, models.PanopticDeepLabConfig) and network.instance is not None
     for branch in (network.semantic, network.instance):
-        branch.aspp.pooling_window = (640 // deepest, 640 // deepest)
+        branch.aspp.pooling_window = (640 // stride, 640 // stride)
     return recipe

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
+from segwright import decode, losses, models
 from segwright.contracts import InputContract
-from segwright.data.augmentation.crop import Compose, CropStage, ProgressiveCrop
-from segwright.data.augmentation.mixing import PasteInstances
-from segwright.data.augmentation.photometric import ColorJitter
-from segwright.data.datasets.facade import Facade
-from segwright.data.loading.sampling import RareClassSampling
-from segwright.data.loading.targets import PanopticTargets
-from segwright.decode.panoptic import CenterDecoder
-from segwright.losses.center import CenterLoss
-from segwright.losses.pixel import CrossEntropy
-from segwright.models.small_panoptic_fpn import SmallPanopticFPNConfig
+from segwright.data.augmentation import ColorJitter, Compose, CropStage, PasteInstances, ProgressiveCrop
+from segwright.data.datasets import Facade
+from segwright.data.loading import PanopticTargets, RareClassSampling
 from segwright.recipe import Recipe, Training
-from segwright.training.optimizers import Muon
-from segwright.training.schedule import Cosine
+from segwright.training import Cosine, Muon
 
 # (fraction of the labeled pixels) ** -0.4 per class, scaled to a mean of 1 over these pixels.
 WEIGHTS = (0.63, 1.07, 1.68, 2.37, 3.01, 4.22, 2.11, 1.1, 2.28, 3.06)
@@ -49,10 +42,14 @@ def panoptic_quick() -> Recipe:
             Compose((ProgressiveCrop(stages, stretch=1.2), colors)), PASTED, probability=0.4
         ),
         input=InputContract(mean=(117.0,) * 3, std=(66.0,) * 3, fill_value=(117.0,) * 3, multiple=32),
-        model=SmallPanopticFPNConfig(foreground=True),
+        model=models.SmallPanopticFPNConfig(foreground=True),
         targets=PanopticTargets(sigma=4, small_area=1024),
-        loss=CenterLoss(CrossEntropy(WEIGHTS), center_weight=50.0, offset_weight=0.02, align_corners=False),
-        decoder=CenterDecoder(0.2, nms_kernel=9, stuff_area=1024, align_corners=False, class_aware=True),
+        loss=losses.CenterLoss(
+            losses.CrossEntropy(WEIGHTS), center_weight=50.0, offset_weight=0.02, align_corners=False
+        ),
+        decoder=decode.CenterDecoder(
+            0.2, nms_kernel=9, stuff_area=1024, align_corners=False, class_aware=True
+        ),
         schedule=Cosine(warmup=0.1),
         optim=Muon(lr=2e-3, weight_decay=0.02, momentum=0.95, betas=(0.9, 0.99)),
         training=Training(

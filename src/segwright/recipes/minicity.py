@@ -8,23 +8,24 @@ its baseline on test and of its final model on val; its variants have no scores 
 
 from __future__ import annotations
 
+from segwright import backbones, decode, losses, models
 from segwright.contracts import Loss
-from segwright.data.augmentation.crop import Augmentation, Compose, RandomCrop
-from segwright.data.augmentation.mixing import CopyBlob, CutMix
-from segwright.data.augmentation.photometric import ColorJitter
-from segwright.data.augmentation.scale import FixedSize, Scale, ScaleRange
-from segwright.data.datasets.minicity import MiniCity
-from segwright.decode.argmax import Argmax
-from segwright.losses.pixel import CrossEntropy, Focal
-from segwright.models.backbones.resnet import ResNetConfig
-from segwright.models.backbones.timm import TimmConfig
-from segwright.models.deeplab_v3 import DeepLabV3Config
-from segwright.models.layers.norm_config import Norm
-from segwright.models.unet import PlainUNetConfig
+from segwright.data.augmentation import (
+    Augmentation,
+    ColorJitter,
+    Compose,
+    CopyBlob,
+    CutMix,
+    FixedSize,
+    RandomCrop,
+    Scale,
+    ScaleRange,
+)
+from segwright.data.datasets import MiniCity
+from segwright.models import layers
 from segwright.recipe import Recipe, Training
 from segwright.recipes._upstream_bugs import LegacyTutorial
-from segwright.training.optimizers import SGD, AdamW
-from segwright.training.schedule import Cosine
+from segwright.training import SGD, AdamW, Cosine
 
 # Class weights of OCNet, in class order.
 WEIGHTS = (
@@ -90,7 +91,7 @@ def deeplabv3_r50_weighted() -> Recipe:
 
     segwright train minicity.deeplabv3_r50_weighted --data MINICITY
     """
-    return _recipe("deeplabv3_r50_weighted", loss=CrossEntropy(WEIGHTS, normalize_by_weights=True))
+    return _recipe("deeplabv3_r50_weighted", loss=losses.CrossEntropy(WEIGHTS, normalize_by_weights=True))
 
 
 def deeplabv3_r50_focal() -> Recipe:
@@ -98,7 +99,7 @@ def deeplabv3_r50_focal() -> Recipe:
 
     segwright train minicity.deeplabv3_r50_focal --data MINICITY
     """
-    return _recipe("deeplabv3_r50_focal", loss=Focal(2.0))
+    return _recipe("deeplabv3_r50_focal", loss=losses.Focal(2.0))
 
 
 def deeplabv3_r50_instance() -> Recipe:
@@ -106,7 +107,7 @@ def deeplabv3_r50_instance() -> Recipe:
 
     segwright train minicity.deeplabv3_r50_instance --data MINICITY
     """
-    return _recipe("deeplabv3_r50_instance", norm=Norm("instance"))
+    return _recipe("deeplabv3_r50_instance", norm=layers.Norm("instance"))
 
 
 def deeplabv3_r50_group() -> Recipe:
@@ -114,7 +115,7 @@ def deeplabv3_r50_group() -> Recipe:
 
     segwright train minicity.deeplabv3_r50_group --data MINICITY
     """
-    return _recipe("deeplabv3_r50_group", norm=Norm("group"))
+    return _recipe("deeplabv3_r50_group", norm=layers.Norm("group"))
 
 
 def deeplabv3_r50_evonorm() -> Recipe:
@@ -122,7 +123,7 @@ def deeplabv3_r50_evonorm() -> Recipe:
 
     segwright train minicity.deeplabv3_r50_evonorm --data MINICITY
     """
-    return _recipe("deeplabv3_r50_evonorm", norm=Norm("evonorm_s0"))
+    return _recipe("deeplabv3_r50_evonorm", norm=layers.Norm("evonorm_s0"))
 
 
 def deeplabv3_r50_evonorm_b0() -> Recipe:
@@ -132,7 +133,7 @@ def deeplabv3_r50_evonorm_b0() -> Recipe:
 
     Published: none; EvoNorm-B0 of the tutorial could not be built.
     """
-    return _recipe("deeplabv3_r50_evonorm_b0", norm=Norm("evonorm_b0"))
+    return _recipe("deeplabv3_r50_evonorm_b0", norm=layers.Norm("evonorm_b0"))
 
 
 def deeplabv3_r101() -> Recipe:
@@ -141,7 +142,7 @@ def deeplabv3_r101() -> Recipe:
     segwright train minicity.deeplabv3_r101 --data MINICITY
     """
     recipe = _recipe("deeplabv3_r101", augmentation=_crop((384, 768), base=FixedSize((512, 1024))))
-    recipe.model = DeepLabV3Config(ResNetConfig(101, output_stride=8))
+    recipe.model = models.DeepLabV3Config(backbones.ResNetConfig(101, output_stride=8))
     return recipe
 
 
@@ -153,7 +154,7 @@ def unet() -> Recipe:
     Published: none; the tutorial's code could not train it.
     """
     recipe = _recipe("unet")
-    recipe.model = PlainUNetConfig()
+    recipe.model = models.PlainUNetConfig()
     return recipe
 
 
@@ -163,7 +164,7 @@ def deeplabv3_timm() -> Recipe:
     segwright train minicity.deeplabv3_timm --data MINICITY
     """
     recipe = _recipe("deeplabv3_timm")
-    recipe.model = DeepLabV3Config(TimmConfig("resnet50d", output_stride=8))
+    recipe.model = models.DeepLabV3Config(backbones.TimmConfig("resnet50d", output_stride=8))
     recipe.optim = AdamW(lr=1e-3, weight_decay=0.05)
     recipe.training.ema = 0.999
     return recipe
@@ -181,17 +182,17 @@ def _recipe(
     *,
     augmentation: Augmentation | None = None,
     loss: Loss | None = None,
-    norm: Norm | None = None,
+    norm: layers.Norm | None = None,
     legacy: LegacyTutorial = NO_BUGS,
 ) -> Recipe:
-    norm = norm or Norm()
+    norm = norm or layers.Norm()
     return Recipe(
         name=f"minicity.{name}",
         data=MiniCity(),
         augmentation=augmentation or _crop(flip=legacy.flip_probability),
-        model=DeepLabV3Config(ResNetConfig(50, output_stride=8, norm=norm), norm=norm),
-        loss=loss or CrossEntropy(),
-        decoder=Argmax(),
+        model=models.DeepLabV3Config(backbones.ResNetConfig(50, output_stride=8, norm=norm), norm=norm),
+        loss=loss or losses.CrossEntropy(),
+        decoder=decode.Argmax(),
         schedule=Cosine(final=legacy.final_lr_factor),
         optim=SGD(lr=1e-2, weight_decay=1e-4, decay_norm_and_bias=True),
         training=Training(steps=5000, batch=8, evaluate_every=0.05, save_every=0.05),

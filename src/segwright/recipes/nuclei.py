@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
+from segwright import decode, losses, models
 from segwright.contracts import InputContract
-from segwright.data.augmentation.crop import Compose, CropStage, ProgressiveCrop
-from segwright.data.augmentation.photometric import ColorJitter
-from segwright.data.datasets.nuclei import Nuclei
-from segwright.data.loading.targets import PanopticTargets
-from segwright.decode.panoptic import CenterDecoder
-from segwright.losses.center import CenterLoss
-from segwright.losses.pixel import CrossEntropy
-from segwright.models.small_fpn import SmallFPNConfig
-from segwright.models.small_panoptic_fpn import SmallPanopticFPNConfig
+from segwright.data.augmentation import ColorJitter, Compose, CropStage, ProgressiveCrop
+from segwright.data.datasets import Nuclei
+from segwright.data.loading import PanopticTargets
 from segwright.recipe import Recipe, Training
-from segwright.training.optimizers import Muon
-from segwright.training.schedule import Cosine
+from segwright.training import Cosine, Muon
 
 
 def instance_quick() -> Recipe:
@@ -35,16 +29,22 @@ def instance_quick() -> Recipe:
         data=Nuclei(),
         augmentation=Compose((view, colors)),
         input=InputContract(mean=(1.25,) * 3, std=(1.0,) * 3, fill_value=(20.0,) * 3, log_scale=8.0),
-        model=SmallPanopticFPNConfig(
-            SmallFPNConfig(channels=(32, 64, 128, 192), depths=(1, 2, 2, 1)),
+        model=models.SmallPanopticFPNConfig(
+            models.SmallFPNConfig(channels=(32, 64, 128, 192), depths=(1, 2, 2, 1)),
             foreground=True,
             offset_scale=8.0,
         ),
         targets=PanopticTargets(sigma=3),
-        loss=CenterLoss(
-            CrossEntropy(), center_weight=20.0, offset_weight=0.1, foreground_weight=2.0, align_corners=False
+        loss=losses.CenterLoss(
+            losses.CrossEntropy(),
+            center_weight=20.0,
+            offset_weight=0.1,
+            foreground_weight=2.0,
+            align_corners=False,
         ),
-        decoder=CenterDecoder(threshold=0.15, nms_kernel=5, top_k=900, stuff_area=0, align_corners=False),
+        decoder=decode.CenterDecoder(
+            threshold=0.15, nms_kernel=5, top_k=900, stuff_area=0, align_corners=False
+        ),
         schedule=Cosine(warmup=0.1),
         optim=Muon(lr=2e-3, weight_decay=0.02, momentum=0.95, betas=(0.9, 0.99)),
         training=Training(

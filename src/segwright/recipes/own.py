@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
+from segwright import decode, losses, models
 from segwright.contracts import InputContract
-from segwright.data.augmentation.crop import Compose, CropStage, ProgressiveCrop
-from segwright.data.augmentation.photometric import ColorJitter
-from segwright.data.datasets.coco_instances import CocoInstances
-from segwright.data.datasets.folder import Folder
-from segwright.data.datasets.panoptic_folder import PanopticFolder
-from segwright.data.loading.targets import PanopticTargets
-from segwright.decode.argmax import Argmax
-from segwright.decode.panoptic import CenterDecoder
-from segwright.losses.center import CenterLoss
-from segwright.losses.combination import SumOfLosses
-from segwright.losses.pixel import CrossEntropy, Dice
-from segwright.models.small_fpn import SmallFPNConfig
-from segwright.models.small_panoptic_fpn import SmallPanopticFPNConfig
+from segwright.data.augmentation import ColorJitter, Compose, CropStage, ProgressiveCrop
+from segwright.data.datasets import CocoInstances, Folder, PanopticFolder
+from segwright.data.loading import PanopticTargets
 from segwright.recipe import Recipe, Training
-from segwright.training.optimizers import Muon
-from segwright.training.schedule import Cosine
+from segwright.training import Cosine, Muon
 
 
 def semantic() -> Recipe:
@@ -33,9 +23,9 @@ def semantic() -> Recipe:
         data=Folder(),
         augmentation=Compose((ProgressiveCrop(stages), colors)),
         input=InputContract(),
-        model=SmallFPNConfig(),
-        loss=SumOfLosses((CrossEntropy(), Dice(0.5))),
-        decoder=Argmax(),
+        model=models.SmallFPNConfig(),
+        loss=losses.SumOfLosses((losses.CrossEntropy(), losses.Dice(0.5))),
+        decoder=decode.Argmax(),
         schedule=Cosine(warmup=0.1),
         optim=Muon(lr=2e-3, weight_decay=0.02, momentum=0.95, betas=(0.9, 0.99)),
         training=Training(steps=3000, batch=4, ema=0.99),
@@ -50,10 +40,10 @@ def panoptic() -> Recipe:
     recipe = semantic()
     recipe.name, recipe.task = "own.panoptic", "panoptic"
     recipe.data = PanopticFolder()
-    recipe.model = SmallPanopticFPNConfig(foreground=True)
+    recipe.model = models.SmallPanopticFPNConfig(foreground=True)
     recipe.targets = PanopticTargets(sigma=6, small_area=1024)
-    recipe.loss = CenterLoss(CrossEntropy(), offset_weight=0.05, align_corners=False)
-    recipe.decoder = CenterDecoder(stuff_area=256, align_corners=False)
+    recipe.loss = losses.CenterLoss(losses.CrossEntropy(), offset_weight=0.05, align_corners=False)
+    recipe.decoder = decode.CenterDecoder(stuff_area=256, align_corners=False)
     return recipe
 
 
@@ -65,5 +55,5 @@ def instance() -> Recipe:
     recipe = panoptic()
     recipe.name, recipe.task = "own.instance", "instance"
     recipe.data = CocoInstances()
-    recipe.decoder = CenterDecoder(stuff_area=0, align_corners=False)
+    recipe.decoder = decode.CenterDecoder(stuff_area=0, align_corners=False)
     return recipe

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
+from segwright import decode, losses, models
 from segwright.contracts import InputContract
-from segwright.data.augmentation.crop import CropStage, ProgressiveCrop
-from segwright.data.datasets.one_vs_rest import OneVsRest
-from segwright.data.datasets.street import StreetScenes
-from segwright.decode.binary import Threshold
-from segwright.losses.binary import BinaryCrossEntropy, SigmoidDice
-from segwright.losses.combination import SumOfLosses
-from segwright.losses.lovasz import LovaszHinge
-from segwright.models.binary import BinaryConfig
-from segwright.models.small_fpn import SmallFPNConfig
+from segwright.data.augmentation import CropStage, ProgressiveCrop
+from segwright.data.datasets import OneVsRest, StreetScenes
 from segwright.recipe import Recipe, Training
-from segwright.training.optimizers import Muon
-from segwright.training.schedule import Cosine
+from segwright.training import Cosine, Muon
 
 
 def road() -> Recipe:
@@ -27,9 +20,9 @@ def road() -> Recipe:
         data=OneVsRest(StreetScenes(), "road"),
         augmentation=ProgressiveCrop((CropStage((96, 144), (0.95, 1.15)),)),
         input=InputContract(multiple=8),
-        model=BinaryConfig(_small()),
-        loss=SumOfLosses((BinaryCrossEntropy(), SigmoidDice(0.5))),
-        decoder=Threshold(),
+        model=models.BinaryConfig(_small()),
+        loss=losses.SumOfLosses((losses.BinaryCrossEntropy(), losses.SigmoidDice(0.5))),
+        decoder=decode.Threshold(),
         schedule=Cosine(warmup=0.1),
         optim=Muon(lr=3e-3, weight_decay=0.02, momentum=0.95),
         training=Training(steps=700, batch=4, ema=0.98, evaluate_every=0.25, save_every=0.25),
@@ -43,13 +36,13 @@ def street() -> Recipe:
     """
     recipe = road()
     recipe.name, recipe.data, recipe.model = "sigmoid.street", StreetScenes(), _small()
-    recipe.loss = SumOfLosses((BinaryCrossEntropy(), LovaszHinge(weight=0.2)))
-    recipe.decoder = Threshold((0.5,) * 5 + (0.35,) * 4)
+    recipe.loss = losses.SumOfLosses((losses.BinaryCrossEntropy(), losses.LovaszHinge(weight=0.2)))
+    recipe.decoder = decode.Threshold((0.5,) * 5 + (0.35,) * 4)
     recipe.training = Training(steps=1400, batch=4, ema=0.99, evaluate_every=0.25, save_every=0.25)
     return recipe
 
 
-def _small() -> SmallFPNConfig:
-    return SmallFPNConfig(
+def _small() -> models.SmallFPNConfig:
+    return models.SmallFPNConfig(
         channels=(32, 64, 96, 128), depths=(1, 1, 1, 1), stem_channels=24, decoder_channels=64
     )

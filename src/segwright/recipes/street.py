@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
+from segwright import decode, losses, models
 from segwright.contracts import InputContract
-from segwright.data.augmentation.crop import CropStage, ProgressiveCrop
-from segwright.data.datasets.street import StreetScenes
-from segwright.data.loading.targets import PanopticTargets
-from segwright.decode.argmax import Argmax
-from segwright.decode.panoptic import CenterDecoder
-from segwright.losses.center import CenterLoss
-from segwright.losses.pixel import CrossEntropy
-from segwright.models.small_fpn import SmallFPNConfig
-from segwright.models.small_panoptic_fpn import SmallPanopticFPNConfig
+from segwright.data.augmentation import CropStage, ProgressiveCrop
+from segwright.data.datasets import StreetScenes
+from segwright.data.loading import PanopticTargets
 from segwright.recipe import Recipe, Training
-from segwright.training.optimizers import Muon
-from segwright.training.schedule import Cosine
+from segwright.training import Cosine, Muon
 
 # (fraction of the pixels) ** -0.25 per class, scaled to a mean of 1 over these pixels.
 WEIGHTS = (0.87, 1.26, 0.86, 1.08, 1.15, 1.39, 1.47, 1.1, 1.32)
@@ -32,11 +26,11 @@ def quick() -> Recipe:
         data=StreetScenes(),
         augmentation=ProgressiveCrop((CropStage((96, 144), (0.95, 1.15)),)),
         input=InputContract(multiple=8),
-        model=SmallFPNConfig(
+        model=models.SmallFPNConfig(
             channels=(32, 64, 96, 128), depths=(1, 1, 1, 1), stem_channels=24, decoder_channels=64
         ),
-        loss=CrossEntropy(WEIGHTS),
-        decoder=Argmax(),
+        loss=losses.CrossEntropy(WEIGHTS),
+        decoder=decode.Argmax(),
         schedule=Cosine(warmup=0.1),
         optim=Muon(lr=3e-3, weight_decay=0.02, momentum=0.95),
         training=Training(
@@ -55,10 +49,11 @@ def panoptic_quick() -> Recipe:
     recipe = quick()
     recipe.name, recipe.task = "street.panoptic_quick", "panoptic"
     recipe.data = StreetScenes(panoptic=True)
-    recipe.model = SmallPanopticFPNConfig(
-        SmallFPNConfig(channels=(32, 64, 96, 128), depths=(1, 1, 1, 1), stem_channels=24), offset_scale=8.0
+    recipe.model = models.SmallPanopticFPNConfig(
+        models.SmallFPNConfig(channels=(32, 64, 96, 128), depths=(1, 1, 1, 1), stem_channels=24),
+        offset_scale=8.0,
     )
     recipe.targets = PanopticTargets(sigma=3, small_area=200)
-    recipe.loss = CenterLoss(CrossEntropy(WEIGHTS), offset_weight=0.1, align_corners=False)
-    recipe.decoder = CenterDecoder(threshold=0.15, nms_kernel=5, stuff_area=32, align_corners=False)
+    recipe.loss = losses.CenterLoss(losses.CrossEntropy(WEIGHTS), offset_weight=0.1, align_corners=False)
+    recipe.decoder = decode.CenterDecoder(threshold=0.15, nms_kernel=5, stuff_area=32, align_corners=False)
     return recipe

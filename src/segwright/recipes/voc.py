@@ -8,24 +8,15 @@ backbone starts from Caffe's COCO weights: ``segwright convert``, then ``--init 
 
 from __future__ import annotations
 
-from typing import Any
-
+from segwright import backbones, decode, losses, models
 from segwright.contracts import InputContract
-from segwright.data.augmentation.crop import RandomCrop
-from segwright.data.augmentation.scale import ScaleRange
-from segwright.data.datasets.voc import Voc
-from segwright.decode.argmax import Argmax
-from segwright.importers.description import caffe_contract
-from segwright.losses.pixel import CrossEntropy
-from segwright.models.backbones.vgg import VGGConfig
-from segwright.models.deeplab_v2 import DeepLabV2Config
-from segwright.models.fcn import FCNConfig
+from segwright.data.augmentation import RandomCrop, ScaleRange
+from segwright.data.datasets import Voc
+from segwright.importers.description import caffe_input
 from segwright.recipe import Recipe, Training
 from segwright.recipes import cityscapes
-from segwright.recipes._repeated_sgd import RepeatedSGD
 from segwright.recipes._upstream_bugs import LegacyDeepLabVoc
-from segwright.training.optimizers import SGD
-from segwright.training.schedule import MultiStep, Poly
+from segwright.training import SGD, MultiStep, Poly
 
 NO_BUGS = LegacyDeepLabVoc()
 
@@ -38,7 +29,10 @@ def deeplab_v2(legacy: LegacyDeepLabVoc = NO_BUGS) -> Recipe:
     Published: 74.0 % val mIoU, without CRF.
     """
     return _recipe(
-        "voc.deeplab_v2", DeepLabV2Config(align_corners=True), CrossEntropy(align_corners=True), legacy
+        "voc.deeplab_v2",
+        models.DeepLabV2Config(align_corners=True),
+        losses.CrossEntropy(align_corners=True),
+        legacy,
     )
 
 
@@ -61,8 +55,8 @@ def deeplab_v2_msc(legacy: LegacyDeepLabVoc = NO_BUGS) -> Recipe:
 
     Published: none (in progress).
     """
-    model = DeepLabV2Config(scales=(1.0, 0.75, 0.5), align_corners=True)
-    loss = CrossEntropy(align_corners=True, auxiliary_weight=1.0, auxiliary_at_output_resolution=True)
+    model = models.DeepLabV2Config(scales=(1.0, 0.75, 0.5), align_corners=True)
+    loss = losses.CrossEntropy(align_corners=True, auxiliary_weight=1.0, auxiliary_at_output_resolution=True)
     recipe = _recipe("voc.deeplab_v2_msc", model, loss, legacy)
     recipe.training.accumulate = 10
     return recipe
@@ -75,9 +69,9 @@ def deeplab_v2_refine(legacy: LegacyDeepLabVoc = NO_BUGS) -> Recipe:
 
     Published: none (76.32 % val mIoU was withdrawn).
     """
-    model = DeepLabV2Config(refinement=True, align_corners=True)
+    model = models.DeepLabV2Config(refinement=True, align_corners=True)
     return _recipe(
-        "voc.deeplab_v2_refine", model, CrossEntropy(align_corners=True, auxiliary_weight=1.0), legacy
+        "voc.deeplab_v2_refine", model, losses.CrossEntropy(align_corners=True, auxiliary_weight=1.0), legacy
     )
 
 
@@ -98,7 +92,10 @@ def vgg16_dilated() -> Recipe:
     segwright train voc.vgg16_dilated --data VOC --set model.backbone.weights=imagenet
     """
     recipe = _recipe(
-        "voc.vgg16_dilated", FCNConfig(VGGConfig(16, output_stride=8), dropout=0.5), CrossEntropy(), NO_BUGS
+        "voc.vgg16_dilated",
+        models.FCNConfig(backbones.VGGConfig(16, output_stride=8), dropout=0.5),
+        losses.CrossEntropy(),
+        NO_BUGS,
     )
     recipe.input, recipe.schedule = InputContract(multiple=1), MultiStep(at=(1 / 3, 2 / 3))
     recipe.optim = SGD(lr=1e-3, weight_decay=5e-4, head_lr_factor=10.0)
@@ -107,29 +104,26 @@ def vgg16_dilated() -> Recipe:
 
 
 def _recipe(
-    name: str, model: DeepLabV2Config | FCNConfig, loss: CrossEntropy, legacy: LegacyDeepLabVoc
+    name: str,
+    model: models.DeepLabV2Config | models.FCNConfig,
+    loss: losses.CrossEntropy,
+    legacy: LegacyDeepLabVoc,
 ) -> Recipe:
     return Recipe(
         name=name,
         data=Voc(masks="SegmentationClassAug"),
         augmentation=RandomCrop((321, 321), ScaleRange(0.5, 1.6, step=0.1)),
-        input=caffe_contract(),
+        input=caffe_input(),
         model=model,
         loss=loss,
-        decoder=Argmax(),
+        decoder=decode.Argmax(),
         schedule=Poly(0.9),
-        optim=_optim(legacy),
+        optim=legacy.optimizer(
+            lr=2.5e-4,
+            weight_decay=5e-4,
+            decay_norm_and_bias=True,
+            head_lr_factor=10.0,
+            freeze_norm_affine=True,
+        ),
         training=Training(steps=20_000, batch=10, evaluate_every=0.1, save_every=0.05),
     )
-
-
-def _optim(legacy: LegacyDeepLabVoc) -> SGD | RepeatedSGD:
-    settings: dict[str, Any] = {
-        "lr": 2.5e-4,
-        "weight_decay": 5e-4,
-        "decay_norm_and_bias": True,
-        "head_lr_factor": 10.0,
-        "freeze_norm_affine": True,
-    }
-    repeats = legacy.repeats()
-    return RepeatedSGD(**settings, repeats=repeats) if repeats else SGD(**settings)

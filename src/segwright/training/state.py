@@ -13,7 +13,7 @@ from segwright.contracts import Model
 from segwright.labels import LabelSpace
 from segwright.models.layers.inplace import recompute_activations
 from segwright.models.layers.norm_layers import synchronize_norms
-from segwright.models.weights.model_file import start_from
+from segwright.models.weights.model_file import Initialization, start_from
 from segwright.recipe import Recipe
 from segwright.training import checkpoint
 from segwright.training.ema import ExponentialMovingAverage
@@ -39,6 +39,7 @@ class State:
     seconds: float = 0.0  # spent in steps, with waiting for data, without evaluation
     losses: dict[str, float] = field(default_factory=dict)  # sums since the last log line
     losses_of: int = 0  # number of steps in these sums
+    initialization: Initialization | None = None  # what was copied from another model file, for the log
 
     @property
     def eval_model(self) -> Model:
@@ -58,8 +59,7 @@ def start(
     training, device = recipe.training, processes.device
     torch.manual_seed(training.seed)
     model = recipe.model.build(labels, recipe.input)
-    if init is not None:
-        start_from(model, init, skip_head=skip_head)
+    initialization = None if init is None else start_from(model, init, skip_head=skip_head)
     if processes.world > 1:
         synchronize_norms(model)
     recompute_activations(freeze(model, recipe.optim))
@@ -68,7 +68,8 @@ def start(
     network: Any = torch.compile(model) if training.compile else model
     scaler = torch.amp.GradScaler(device.type, enabled=precision_of(training.precision, device) == "fp16")
     ema = None if training.ema is None else ExponentialMovingAverage(model, training.ema)
-    return State(model, processes.parallel(network), build_optimizers(model, recipe.optim), scaler, ema)
+    optimizers = build_optimizers(model, recipe.optim)
+    return State(model, processes.parallel(network), optimizers, scaler, ema, initialization=initialization)
 
 
 def save(state: State, folder: Path, processes: Processes, *, keep: int) -> None:

@@ -59,6 +59,8 @@ def train(
             state = start(recipe, splits["train"].labels, processes, init=init or None, skip_head=skip_head)
             if restore(state, out / "checkpoints", processes):
                 log.say(f"resumed at step {state.step}")
+            elif state.initialization is not None:
+                log.say(state.initialization.message)
             log.forget_after(state.step)
             for parts, waited in remaining_batches(run, state, dataset):
                 began = time.perf_counter()

@@ -8,7 +8,7 @@ from typing import Any
 from segwright.data.reading.label_maps import write_png
 from segwright.samples import Dataset, Prediction, Sample
 from segwright.training.processes import Processes
-from segwright.visualization.label_maps import as_rgb, panels
+from segwright.visualization.label_maps import as_rgb, image_grid
 from segwright.visualization.segments import draw_prediction, draw_ground_truth
 
 KEPT = 12
@@ -40,6 +40,6 @@ class Visualizations:
             return
         rows = [self._rows[index] for index in sorted(self._rows)]
         titles = ["image", "truth", f"prediction, step {step}"]
-        write_png(folder / f"step-{step:08d}.png", panels(rows, titles))
+        write_png(folder / f"step-{step:08d}.png", image_grid(rows, titles))
         for old in sorted(folder.glob("step-*.png"))[2 : 2 - KEPT]:
             old.unlink()

@@ -1,4 +1,4 @@
-"""Pictures of objects: shades of segments, heat maps of centers, offsets as colors. All RGB uint8."""
+"""Drawings of segments, center heat maps and offsets. All are RGB uint8 [H, W, 3]."""
 
 from __future__ import annotations
 
@@ -11,110 +11,112 @@ from numpy.typing import NDArray
 
 from segwright.labels import LabelSpace
 from segwright.samples import CenterMaps, PredictedSegment, Prediction, Sample, Segment, index_of
-from segwright.visualization.label_maps import Picture, blend, colorize, overlay
+from segwright.visualization.label_maps import RGBImage, blend, colorize, overlay
 
 _MARK = (255, 255, 255)
-_RIM = (20, 22, 26)
-_GOLDEN = 0.618033988749895  # steps of this part of a range never meet again
+_MARK_BORDER = (20, 22, 26)
+_GOLDEN_RATIO = 0.618033988749895  # multiples of it, modulo 1, spread evenly and never repeat
 
 
-def draw_prediction(image: Picture, prediction: Prediction, labels: LabelSpace) -> Picture:
-    """The overlay of a prediction: its segments, or its classes where it has no segments."""
+def draw_prediction(image: RGBImage, prediction: Prediction, labels: LabelSpace) -> RGBImage:
+    """The image blended with the segments of a prediction, or with its classes if it has no segments."""
     if prediction.panoptic is None:
         return overlay(image, prediction.semantic, labels)
     return overlay_segments(image, prediction.panoptic, prediction.segments, labels)
 
 
-def colorize_prediction(prediction: Prediction, labels: LabelSpace) -> Picture:
-    """A prediction in flat colors, each object in its own shade."""
+def colorize_prediction(prediction: Prediction, labels: LabelSpace) -> RGBImage:
+    """The segments of a prediction in colors, each thing in its own shade, or its classes if it has no segments."""
     if prediction.panoptic is None:
         return colorize(prediction.semantic, labels)
-    return shades(prediction.panoptic, prediction.segments, labels)
+    return colorize_segments(prediction.panoptic, prediction.segments, labels)
 
 
-def draw_ground_truth(sample: Sample, labels: LabelSpace) -> Picture:
-    """The truth of a sample in colors, each object in its own shade."""
+def draw_ground_truth(sample: Sample, labels: LabelSpace) -> RGBImage:
+    """The ground truth of a sample in colors, each thing in its own shade."""
     if sample.segments is None:
         return colorize(sample.map, labels)
-    return shades(sample.map, sample.segments, labels)
+    return colorize_segments(sample.map, sample.segments, labels)
 
 
-def shades(ids: NDArray[Any], segments: Sequence[Segment | PredictedSegment], labels: LabelSpace) -> Picture:
-    """The map of ids [H, W] in colors [H, W, 3]: stuff in that of its class, each thing in a shade of it.
+def colorize_segments(
+    ids: NDArray[Any], segments: Sequence[Segment | PredictedSegment], labels: LabelSpace
+) -> RGBImage:
+    """A map of segment ids [H, W] in colors [H, W, 3]: stuff in the color of its class, each thing in a shade of it.
 
-    Pixels of no segment are black.
+    Pixels without a segment are black.
     """
     table = np.zeros((len(segments) + 1, 3), dtype=np.uint8)
-    things, seen = labels.thing_table(), dict.fromkeys(range(len(labels)), 0)
-    for place, segment in enumerate(segments):
+    things, counts = labels.thing_table(), dict.fromkeys(range(len(labels)), 0)
+    for index, segment in enumerate(segments):
         color = labels.colors[segment.class_index]
-        table[place] = _shade(color, seen[segment.class_index]) if things[segment.class_index] else color
-        seen[segment.class_index] += 1
+        table[index] = _shade(color, counts[segment.class_index]) if things[segment.class_index] else color
+        counts[segment.class_index] += 1
     return table[index_of(ids, [segment.id for segment in segments])]  # -1: the last row, black
 
 
 def overlay_segments(
-    image: Picture,
+    image: RGBImage,
     ids: NDArray[Any],
     segments: Sequence[Segment | PredictedSegment],
     labels: LabelSpace,
     *,
     alpha: float = 0.55,
-) -> Picture:
-    """The image [H, W, 3] under the shades of its segments, with dark borders between them."""
+) -> RGBImage:
+    """The image [H, W, 3] blended with the colors of its segments, with dark borders between them."""
     index = index_of(ids, [segment.id for segment in segments])
-    return blend(image, shades(ids, segments, labels), index, index < 0, alpha=alpha)
+    return blend(image, colorize_segments(ids, segments, labels), index, index < 0, alpha=alpha)
 
 
-def overlay_heatmap(image: Picture, center_maps: CenterMaps) -> Picture:
-    """The heat map of centers over the image, from blue to red, with a mark at each center found."""
+def overlay_heatmap(image: RGBImage, center_maps: CenterMaps) -> RGBImage:
+    """The image blended with the heat map of object centers, blue to red, and a mark at each predicted center."""
     heat = (center_maps.heatmap.clip(0, 1) * 255).astype(np.uint8)
     colors = cv2.applyColorMap(heat, cv2.COLORMAP_JET)[..., ::-1]
     weight = 0.25 + 0.5 * center_maps.heatmap.clip(0, 1)[..., None]
     return draw_centers((image * (1 - weight) + colors * weight).astype(np.uint8), center_maps)
 
 
-def draw_centers(picture: Picture, center_maps: CenterMaps) -> Picture:
-    """The picture with a white mark at each center found."""
-    marked: Picture = np.ascontiguousarray(picture).copy()
+def draw_centers(image: RGBImage, center_maps: CenterMaps) -> RGBImage:
+    """The image with a white mark at each predicted center."""
+    marked: RGBImage = np.ascontiguousarray(image).copy()
     radius = max(2, round(min(marked.shape[:2]) / 160))
     for y, x in center_maps.centers.tolist():
-        cv2.circle(marked, (x, y), radius + 1, _RIM, -1, cv2.LINE_AA)
+        cv2.circle(marked, (x, y), radius + 1, _MARK_BORDER, -1, cv2.LINE_AA)
         cv2.circle(marked, (x, y), radius, _MARK, -1, cv2.LINE_AA)
     return marked
 
 
-def colorize_offsets(offset: NDArray[Any], *, reach: float | None = None) -> Picture:
+def colorize_offsets(offset: NDArray[Any], *, max_length: float | None = None) -> RGBImage:
     """Offsets [2, H, W] (y, x) as colors [H, W, 3]: the hue is the direction, the saturation the length.
 
-    ``reach``: the length of full color, the 99th percentile unless given. White is no offset.
+    ``max_length`` in pixels has full saturation; default: the 99th percentile of the lengths. White is no offset.
     """
     y, x = offset.astype(np.float32)
     length = np.hypot(x, y)
-    full = reach or max(float(np.percentile(length, 99)), 1e-6)
+    full = max_length or max(float(np.percentile(length, 99)), 1e-6)
     hue = (np.degrees(np.arctan2(y, x)) % 360).astype(np.float32)
     color = np.stack([hue, (length / full).clip(0, 1), np.ones_like(hue)], -1)
     return np.asarray((cv2.cvtColor(color, cv2.COLOR_HSV2RGB) * 255).round(), dtype=np.uint8)
 
 
-VISUALIZATIONS: Mapping[str, Callable[[Picture, CenterMaps], Picture]] = {
+VISUALIZATIONS: Mapping[str, Callable[[RGBImage, CenterMaps], RGBImage]] = {
     "centers": draw_centers,
     "heatmap": overlay_heatmap,
     "offset": lambda _, center_maps: colorize_offsets(center_maps.offset),
 }
-"""Pictures of what objects were made of, by name."""
+"""Drawings of the maps from which segments were made, by name."""
 
 
 def _shade(color: Sequence[int], number: int) -> tuple[int, int, int]:
-    """A color near ``color``, another for each number: the first is the color itself."""
+    """A color similar to ``color``, different for each number; number 0 is the color itself."""
     if not number:
         return (color[0], color[1], color[2])
     pixel = np.array([[color]], dtype=np.float32) / 255
     hue, lightness, saturation = cv2.cvtColor(pixel, cv2.COLOR_RGB2HLS)[0, 0].tolist()
-    turn, lift = (number * _GOLDEN) % 1 - 0.5, (number * _GOLDEN**2) % 1 - 0.5
-    colorful = max(saturation, 0.35) if saturation > 0.1 else 0.08  # gray stays gray
-    own = [[(hue + 36 * turn) % 360, min(max(lightness + 0.3 * lift, 0.18), 0.85), colorful]]
+    turn, lift = (number * _GOLDEN_RATIO) % 1 - 0.5, (number * _GOLDEN_RATIO**2) % 1 - 0.5
+    saturated = max(saturation, 0.35) if saturation > 0.1 else 0.08  # gray stays gray
+    hls = [[(hue + 36 * turn) % 360, min(max(lightness + 0.3 * lift, 0.18), 0.85), saturated]]
     red, green, blue = (
-        cv2.cvtColor(np.array([own], dtype=np.float32), cv2.COLOR_HLS2RGB)[0, 0] * 255
+        cv2.cvtColor(np.array([hls], dtype=np.float32), cv2.COLOR_HLS2RGB)[0, 0] * 255
     ).round()
     return int(red), int(green), int(blue)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
 import pytest
@@ -15,8 +16,11 @@ from segwright.data.datasets.coco_panoptic import CocoPanoptic
 from segwright.data.datasets.facade import Facade
 from segwright.data.datasets.folder import Folder
 from segwright.data.datasets.panoptic_folder import PanopticFolder
+from segwright.data.formats.image_dataset import ImageDataset
 from segwright.data.reading.label_maps import pack_rgb, read_map, write_png
 from segwright.errors import UserError
+
+MapKind = Literal["semantic", "instance", "panoptic"]
 
 
 def test_polygons_become_maps_of_category_ids_that_open(tmp_path: Path) -> None:
@@ -60,17 +64,18 @@ def test_a_round_trip_through_coco_panoptic_keeps_every_segment(tmp_path: Path) 
     assert data.labels.names == ("road", "car", "person")
     assert data.labels.colors[0] == (1, 2, 3)
     by_name = {data[i].name: data[i] for i in range(3)}
-    found = {
+    segments = {
         name: [(s.class_index, s.crowd, int((sample.map == s.id).sum())) for s in sample.segments or ()]
         for name, sample in by_name.items()
     }
-    assert found["a"] == [(1, False, 27), (2, False, 9)]
-    assert found["ä b"] == [(1, True, 48), (0, False, 40)]  # both pieces of road are one segment
-    assert found["empty"] == []
-    told = {row["file_name"]: row["segments_info"] for row in read(done.written[0])["annotations"]}
-    assert [s["area"] for s in told["ä b.png"]] == [48, 40]
-    assert told["a.png"][1]["bbox"] == [3, 3, 3, 3]
-    assert all(data.problems(i) == [] for i in range(3))  # type: ignore[attr-defined]
+    assert segments["a"] == [(1, False, 27), (2, False, 9)]
+    assert segments["ä b"] == [(1, True, 48), (0, False, 40)]  # both pieces of road are one segment
+    assert segments["empty"] == []
+    infos = {row["file_name"]: row["segments_info"] for row in read(done.written[0])["annotations"]}
+    assert [s["area"] for s in infos["ä b.png"]] == [48, 40]
+    assert infos["a.png"][1]["bbox"] == [3, 3, 3, 3]
+    assert isinstance(data, ImageDataset)
+    assert all(data.problems(i) == [] for i in range(3))
 
 
 def test_the_real_facade_gives_its_own_panoptic_maps(shared: Path, tmp_path: Path) -> None:
@@ -85,18 +90,17 @@ def test_the_real_facade_gives_its_own_panoptic_maps(shared: Path, tmp_path: Pat
     assert same == [1.0] * len(same)
 
 
-def test_the_same_source_gives_the_same_bytes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("to", get_args(MapKind))
+def test_the_same_source_gives_the_same_bytes(tmp_path: Path, to: MapKind) -> None:
     root = instances(tmp_path)
-    for to in ("semantic", "instance", "panoptic"):
-        one = convert_coco(root / "instances.json", root / f"one {to}", to=to)  # type: ignore[arg-type]
-        convert_coco(root / "instances.json", root / f"two {to}", to=to)  # type: ignore[arg-type]
-        for path in (root / f"one {to}").rglob("*.*"):
-            assert (
-                path.read_bytes() == (root / f"two {to}" / path.relative_to(root / f"one {to}")).read_bytes()
-            )
-        with pytest.raises(UserError, match="exists already"):
-            convert_coco(root / "instances.json", root / f"one {to}", to=to)  # type: ignore[arg-type]
-        assert convert_coco(root / "instances.json", root / f"one {to}", to=to, force=True) == one  # type: ignore[arg-type]
+    first, second = root / f"first {to}", root / f"second {to}"
+    result = convert_coco(root / "instances.json", first, to=to)
+    convert_coco(root / "instances.json", second, to=to)
+    for path in first.rglob("*.*"):
+        assert path.read_bytes() == (second / path.relative_to(first)).read_bytes()
+    with pytest.raises(UserError, match="exists already"):
+        convert_coco(root / "instances.json", first, to=to)
+    assert convert_coco(root / "instances.json", first, to=to, force=True) == result
 
 
 def test_what_cannot_be_converted_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
@@ -149,12 +153,12 @@ def test_cityscapes_is_written_as_its_own_tool_does(tmp_path: Path, train_ids: b
     assert set(np.unique(raw).tolist()) == set(INSTANCES)
     ids = pack_rgb(read_map(out / title / values["annotations"][0]["file_name"], "rgb")[..., ::-1])
     assert (ids == np.where(np.isin(raw, (29000, 0)), 0, raw)).all()
-    told = values["annotations"][0]["segments_info"]
-    assert [s["id"] for s in told] == [7, 24, 26000, 26001]
+    infos = values["annotations"][0]["segments_info"]
+    assert [s["id"] for s in infos] == [7, 24, 26000, 26001]
     category = {7: 0, 24: 11, 26: 13} if train_ids else {7: 7, 24: 24, 26: 26}
-    assert [s["category_id"] for s in told] == [category[7], category[24], category[26], category[26]]
-    assert [s["iscrowd"] for s in told] == [0, 1, 0, 0]
-    for segment in told:
+    assert [s["category_id"] for s in infos] == [category[7], category[24], category[26], category[26]]
+    assert [s["iscrowd"] for s in infos] == [0, 1, 0, 0]
+    for segment in infos:
         mask = raw == segment["id"]
         rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
         box = [columns[0], rows[0], columns[-1] - columns[0] + 1, rows[-1] - rows[0] + 1]
@@ -163,9 +167,10 @@ def test_cityscapes_is_written_as_its_own_tool_does(tmp_path: Path, train_ids: b
 
 def test_converted_cityscapes_reads_as_the_instance_ids_do(tmp_path: Path) -> None:
     root = cityscapes(tmp_path, panoptic=False)
-    for kind, train_ids in (("panoptic", False), ("panoptic_train_ids", True)):
+    converted = Cityscapes(truth="panoptic"), Cityscapes(truth="panoptic_train_ids")
+    for config, train_ids in zip(converted, (False, True), strict=True):
         convert_cityscapes(root / "gtFine", root / "gtFine", "train", train_ids=train_ids)
-        data = Cityscapes(truth=kind).open(root, "train")  # type: ignore[arg-type]
+        data = config.open(root, "train")
         plain = Cityscapes(truth="instances").open(root, "train")
         for index in range(len(data)):
             assert (data[index].semantic() == plain[index].semantic()).all()

@@ -71,14 +71,14 @@ def test_what_is_there_is_replaced_only_by_force_and_alike(
     out.mkdir()
     convert_rgb(source, out, space)
     first = contents(out)
-    with pytest.raises(UserError, match=r"out: exists already; name another place, or .*--force"):
+    with pytest.raises(UserError, match=r"out: exists already; choose another path, or .*--force"):
         convert_rgb(source, out, space)
     write(out / "foreign.txt", "kept until the new maps are whole")
     convert_rgb(source, out, space, force=True)
     assert contents(out) == first
-    for place in (source, source / "inside"):
+    for folder in (source, source / "inside"):
         with pytest.raises(UserError, match="lies in the folder of the color maps"):
-            convert_rgb(source, place, space, force=True)
+            convert_rgb(source, folder, space, force=True)
 
 
 def test_an_unknown_color_is_named_and_nothing_is_written(
@@ -122,7 +122,7 @@ def test_what_fails_on_the_way_leaves_the_old_as_it_was(tmp_path: Path) -> None:
             write(part / "new.txt", "half")
             raise OSError(28, "No space left on device", str(part))
 
-    with pytest.raises(UserError, match=r"cannot be written .No space left on device.; free space"):
+    with pytest.raises(UserError, match=r"cannot be written .No space left on device.; free some space"):
         fail()
     assert contents(tmp_path) == {"out/old.txt": b"old"}
 
@@ -189,7 +189,7 @@ def test_the_size_comes_from_the_image_where_the_file_is_silent(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("spoil", "message"),
+    ("damage", "message"),
     [
         (lambda f: write(f / "a.json", "{"), r"a\.json: not JSON"),
         (lambda f: write(f / "a.json", "[]"), r"a\.json: not a labelme file .*remove it"),
@@ -202,10 +202,10 @@ def test_the_size_comes_from_the_image_where_the_file_is_silent(tmp_path: Path) 
     ],
 )  # fmt: skip
 def test_labelme_files_that_cannot_be_painted_are_refused_by_name(
-    tmp_path: Path, spoil: Callable[[Path], Any], message: str
+    tmp_path: Path, damage: Callable[[Path], Any], message: str
 ) -> None:
     labelme(tmp_path / "json/a.json", CAR_SHAPE)
-    spoil(tmp_path / "json")
+    damage(tmp_path / "json")
     with pytest.raises(UserError, match=message):
         convert_labelme(tmp_path / "json", tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -26,9 +26,9 @@ def test_the_150_classes_have_150_names(shared: Path) -> None:
         assert (CLASSES.names[int(index) - 1] in CLASSES.things) == (stuff == "0")
 
 
-@pytest.mark.parametrize("below", ["", "ADEChallengeData2016"])
-def test_the_layout_is_read_from_either_folder(tmp_path: Path, below: str) -> None:
-    root = trees.ade20k(tmp_path) / below
+@pytest.mark.parametrize("subfolder", ["", "ADEChallengeData2016"])
+def test_the_root_may_be_the_archive_folder_or_its_parent(tmp_path: Path, subfolder: str) -> None:
+    root = trees.ade20k(tmp_path) / subfolder
     assert [len(Ade20k().open(root, split)) for split in ("train", "val", "training", "test")] == [3, 2, 3, 1]
     sample = Ade20k().open(root, "train")[0]
     assert (sample.map == trees.stripes(255, 0, 58, 130, 149)).all()
@@ -36,23 +36,23 @@ def test_the_layout_is_read_from_either_folder(tmp_path: Path, below: str) -> No
     assert (Ade20k().open(root, "test")[0].map == 255).all()
 
 
-@pytest.mark.parametrize("below", ["", "ADEChallengeData2016"])
-def test_odgt_lists_choose_the_images(tmp_path: Path, below: str) -> None:
-    root = trees.ade20k(tmp_path) / below
+@pytest.mark.parametrize("subfolder", ["", "ADEChallengeData2016"])
+def test_odgt_lists_choose_the_images(tmp_path: Path, subfolder: str) -> None:
+    root = trees.ade20k(tmp_path) / subfolder
     trees.odgt(tmp_path / "lists" / "train.odgt", 2)
     data = Ade20k(lists=str(tmp_path / "lists" / "{split}.odgt")).open(root, "train")
     assert len(data) == 2
     assert (data[1].map == trees.stripes(255, 0, 58, 130, 149)).all()
     trees.odgt(tmp_path / "lists" / "test.odgt", 1, truth=False)
-    assert Ade20k(lists=str(tmp_path / "lists" / "{split}.odgt")).open(root, "test").truth is None
+    assert Ade20k(lists=str(tmp_path / "lists" / "{split}.odgt")).open(root, "test").ground_truth is None
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("", r"train\.odgt: an empty list"),
-        ("no json", r"train\.odgt: line 1 is no JSON object with 'fpath_img'.*write it again"),
-        ('{"fpath_img": 3}', r"train\.odgt: line 1 is no JSON object"),
+        ("no json", r"train\.odgt: line 1 is not a JSON object with 'fpath_img'.*create it again"),
+        ('{"fpath_img": 3}', r"train\.odgt: line 1 is not a JSON object"),
         (
             '{"fpath_img": "no.jpg"}',
             r"no\.jpg: no such file \(1 of the 1 images that .*train\.odgt names",
@@ -65,12 +65,12 @@ def test_a_bad_odgt_list_is_refused(tmp_path: Path, text: str, message: str) -> 
         Ade20k(lists="{split}.odgt").open(tmp_path, "train")
 
 
-def test_an_odgt_list_with_a_gap_in_its_truth_names_the_line(tmp_path: Path) -> None:
+def test_an_odgt_list_with_a_missing_map_names_the_line(tmp_path: Path) -> None:
     path = trees.odgt(trees.ade20k(tmp_path) / "train.odgt", 2)
     first, second = path.read_text().splitlines()
     without = json.dumps({"fpath_img": json.loads(second)["fpath_img"]})
     path.write_text(f"{first}\n{without}\n")
-    with pytest.raises(UserError, match=r"train\.odgt: line 2 has no 'fpath_segm'.*add it"):
+    with pytest.raises(UserError, match=r"train\.odgt: line 2 has no 'fpath_segm', but others have"):
         Ade20k(lists="{split}.odgt").open(tmp_path, "train")
 
 
@@ -97,7 +97,7 @@ def test_a_missing_map_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("split", ["train", "val"])
-def test_the_real_sample_opens_and_its_values_come_back(shared: Path, split: str) -> None:
+def test_raw_values_of_the_real_sample_are_restored(shared: Path, split: str) -> None:
     root = shared / "data" / "ade_sample" / "ADE20K_test_data"
     if not root.is_dir():
         pytest.skip(f"no ADE20K sample at {root}")

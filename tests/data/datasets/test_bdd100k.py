@@ -18,29 +18,29 @@ def test_the_panoptic_classes_are_30_of_stuff_and_10_of_things() -> None:
     assert PANOPTIC_CLASSES.raw_values[PANOPTIC_CLASSES.names.index("car")] == 35
 
 
-@pytest.mark.parametrize("below", ["", "bdd100k"])
-def test_masks_hold_the_19_classes(tmp_path: Path, below: str) -> None:
-    trees.bdd100k(tmp_path / below)
+@pytest.mark.parametrize("subfolder", ["", "bdd100k"])
+def test_masks_contain_the_19_classes(tmp_path: Path, subfolder: str) -> None:
+    trees.bdd100k(tmp_path / subfolder)
     for split in ("train", "val"):
         sample = Bdd100k().open(tmp_path, split)[0]
         assert (sample.map == trees.stripes(0, 10, 13, 11, 255)).all()
         assert (CLASSES.to_raw(sample.map) == sample.map).all()
 
 
-def test_bitmasks_hold_segments_with_crowds_and_ignored_ones(tmp_path: Path) -> None:
+def test_bitmasks_contain_segments_with_crowds_and_ignored_ones(tmp_path: Path) -> None:
     sample = Bdd100k(truth="pan_seg").open(trees.bdd100k(tmp_path), "train")[0]
     assert sample.segments is not None
-    found = [(PANOPTIC_CLASSES.names[s.class_index], s.crowd) for s in sample.segments]
-    assert sorted(found) == [("car", False), ("person", True), ("sky", False)]
+    segments = [(PANOPTIC_CLASSES.names[s.class_index], s.crowd) for s in sample.segments]
+    assert sorted(segments) == [("car", False), ("person", True), ("sky", False)]
     assert (PANOPTIC_CLASSES.to_raw(sample.semantic()) == trees.stripes(0, 30, 35, 31, 0)).all()
 
 
 @pytest.mark.parametrize("truth", ["sem_seg", "pan_seg"])
-def test_test_has_no_truth(tmp_path: Path, truth: str) -> None:
-    assert Bdd100k(truth=truth).open(trees.bdd100k(tmp_path), "test").truth is None
+def test_the_test_split_has_no_ground_truth(tmp_path: Path, truth: str) -> None:
+    assert Bdd100k(truth=truth).open(trees.bdd100k(tmp_path), "test").ground_truth is None
 
 
-def _spoiled(root: Path, what: str) -> None:
+def _damage(root: Path, damage: str) -> None:
     mask = root / "labels" / "sem_seg" / "masks" / "val" / "0a0a.png"
     bitmask = root / "labels" / "pan_seg" / "bitmasks" / "val" / "0a0a.png"
     {
@@ -49,11 +49,11 @@ def _spoiled(root: Path, what: str) -> None:
         "bitmask": bitmask.unlink,
         "category": lambda: Image.fromarray(np.full((*trees.SIZE, 4), (41, 0, 0, 1), np.uint8)).save(bitmask),
         "channels": lambda: write_png(bitmask, np.zeros((*trees.SIZE, 3), np.uint8)),
-    }[what]()
+    }[damage]()
 
 
 @pytest.mark.parametrize(
-    ("what", "truth", "message"),
+    ("damage", "truth", "message"),
     [
         ("mask", "sem_seg", r"masks/val/0a0a\.png: no such file.*add the sem_seg map"),
         ("value", "sem_seg", r"0a0a\.png: value 19 is not in label space 'bdd100k'"),
@@ -62,10 +62,10 @@ def _spoiled(root: Path, what: str) -> None:
         ("channels", "pan_seg", r"0a0a\.png: 3 channels; expected four channels.*check which kind"),
     ],
 )
-def test_damage_is_named_with_its_file_and_a_remedy(
-    tmp_path: Path, what: str, truth: str, message: str
+def test_a_damaged_file_is_reported_with_a_remedy(
+    tmp_path: Path, damage: str, truth: str, message: str
 ) -> None:
-    _spoiled(trees.bdd100k(tmp_path), what)
+    _damage(trees.bdd100k(tmp_path), damage)
     with pytest.raises(UserError, match=message):
         _ = Bdd100k(truth=truth).open(tmp_path, "val")[0]
 

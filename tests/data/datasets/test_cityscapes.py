@@ -21,12 +21,12 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return trees.cityscapes(tmp_path_factory.mktemp("cityscapes"))
 
 
-def things(sample: Sample) -> set[tuple[int, bool]]:
+def segments_of(sample: Sample) -> set[tuple[int, bool]]:
     assert sample.segments is not None
     return {(segment.class_index, segment.crowd) for segment in sample.segments}
 
 
-def test_the_label_space_is_that_of_the_benchmark() -> None:
+def test_the_classes_are_those_of_the_benchmark() -> None:
     assert len(CLASSES) == 19
     assert sorted({*CLASSES.raw_values, *CLASSES.ignored}) == list(range(35))
     assert CLASSES.raw_values[0] == 7 and CLASSES.raw_values[-1] == 33
@@ -36,7 +36,7 @@ def test_the_label_space_is_that_of_the_benchmark() -> None:
 
 @pytest.mark.parametrize("truth", ["ids", "train_ids", "instances", "panoptic", "panoptic_train_ids"])
 @pytest.mark.parametrize("split", ["train", "val"])
-def test_every_kind_of_file_gives_the_same_classes(root: Path, truth: str, split: str) -> None:
+def test_all_kinds_of_ground_truth_files_give_the_same_classes(root: Path, truth: str, split: str) -> None:
     data = Cityscapes(truth=truth).open(root, split)
     assert len(data) == 2 * len(trees.CITIES[split])
     assert (data[0].semantic() == EXPECTED).all()
@@ -49,7 +49,7 @@ def test_predictions_are_written_in_label_ids_with_void_0(root: Path) -> None:
 
 
 @pytest.mark.parametrize("truth", ["instances", "panoptic", "panoptic_train_ids"])
-def test_cars_are_apart_and_a_group_of_persons_is_a_crowd(root: Path, truth: str) -> None:
+def test_cars_are_separate_segments_and_a_group_of_persons_is_a_crowd(root: Path, truth: str) -> None:
     sample = Cityscapes(truth=truth).open(root, "val")[0]
     assert sample.segments is not None
     assert sorted((s.class_index, s.crowd) for s in sample.segments) == [
@@ -61,14 +61,14 @@ def test_cars_are_apart_and_a_group_of_persons_is_a_crowd(root: Path, truth: str
     assert set(np.unique(sample.map)) == {0, *(s.id for s in sample.segments)}
 
 
-def test_test_has_no_truth_whatever_its_files_say(root: Path) -> None:
+def test_the_test_split_has_no_ground_truth_although_it_has_files(root: Path) -> None:
     for truth in ("ids", "panoptic"):
-        assert Cityscapes(truth=truth).open(root, "test").truth is None
-    with pytest.raises(UserError, match=r"mixes test, which has no truth.*open it alone"):
+        assert Cityscapes(truth=truth).open(root, "test").ground_truth is None
+    with pytest.raises(UserError, match=r"combines test, which has no ground truth.*expected test alone"):
         Cityscapes().open(root, "train+test")
 
 
-def test_trainval_is_both_and_train_extra_is_coarse(root: Path) -> None:
+def test_splits_can_be_joined_and_train_extra_is_coarse(root: Path) -> None:
     assert len(Cityscapes(truth="instances").open(root, "trainval")) == 6
     both = Cityscapes().open(root, "train+train_extra")
     assert len(both) == 6
@@ -83,23 +83,23 @@ def line(split: str, city: str, folder: str = "gtFine") -> str:
     return f"leftImg8bit/{key}_leftImg8bit.png\t{folder}/{key}_{folder}_labelIds.png"
 
 
-def test_lists_name_fine_and_coarse_pairs_under_the_root(root: Path, tmp_path: Path) -> None:
+def test_lists_can_contain_fine_and_coarse_maps(root: Path, tmp_path: Path) -> None:
     lines = [line("train", "ulm"), line("train_extra", "bayreuth", "gtCoarse").replace("\t", " ")]
-    trees.write(tmp_path / "train.lst", "\n".join(lines))  # the last line without its end, as published
+    trees.write(tmp_path / "train.lst", "\n".join(lines))  # no newline at the end, as in the published lists
     lists = str(tmp_path / "{split}.lst")
     data = Cityscapes(lists=lists).open(root, "train")
     assert len(data) == 2
     assert (data[1].map == EXPECTED).all()
     with_instances = Cityscapes(lists=lists, truth="instances").open(root, "train")
-    assert things(with_instances[0]) == {(0, False), (11, True), (13, False)}
+    assert segments_of(with_instances[0]) == {(0, False), (11, True), (13, False)}
     trees.write(tmp_path / "test.lst", line("test", "berlin").split("\t")[0])
-    assert Cityscapes(lists=lists).open(root, "test").truth is None
+    assert Cityscapes(lists=lists).open(root, "test").ground_truth is None
 
 
 @pytest.mark.parametrize(
     ("text", "truth", "message"),
     [
-        ("\n", "ids", r"train\.lst: an empty list; expected one image a line"),
+        ("\n", "ids", r"train\.lst: an empty list; expected one image per line"),
         (
             "leftImg8bit/no.png\tgtFine/no.png",
             "ids",
@@ -110,7 +110,7 @@ def test_lists_name_fine_and_coarse_pairs_under_the_root(root: Path, tmp_path: P
             "ids",
             "some lines name a map.*split",
         ),
-        ("a b c", "ids", "3 columns; expected image and map, a tab between them"),
+        ("a b c", "ids", "3 columns; expected image and map, separated by a tab"),
         (
             line("train", "ulm").replace("labelIds", "color"),
             "ids",
@@ -119,20 +119,18 @@ def test_lists_name_fine_and_coarse_pairs_under_the_root(root: Path, tmp_path: P
         (line("train", "ulm"), "panoptic", "a list names maps.*set data.truth=instances"),
     ],
 )
-def test_a_bad_list_is_refused_with_its_name(
-    root: Path, tmp_path: Path, text: str, truth: str, message: str
-) -> None:
+def test_an_invalid_list_is_refused(root: Path, tmp_path: Path, text: str, truth: str, message: str) -> None:
     trees.write(tmp_path / "train.lst", text)
     with pytest.raises(UserError, match=message):
         Cityscapes(lists=str(tmp_path / "{split}.lst"), truth=truth).open(root, "train")
 
 
-def test_a_missing_list_says_where_it_was_expected(root: Path) -> None:
+def test_a_missing_list_is_reported_with_the_setting(root: Path) -> None:
     with pytest.raises(UserError, match=r"lists/val\.lst: no such list; .*data\.lists"):
         Cityscapes(lists="lists/{split}.lst").open(root, "val")
 
 
-def test_names_with_spaces_and_foreign_letters_are_read(tmp_path: Path) -> None:
+def test_names_with_spaces_and_umlauts_are_read(tmp_path: Path) -> None:
     key = "münchen süd_000000_000019"
     trees.photo(tmp_path / "leftImg8bit" / "val" / "münchen süd" / f"{key}_leftImg8bit.png")
     trees.label(tmp_path / "gtFine" / "val" / "münchen süd", f"{key}_gtFine")
@@ -152,25 +150,25 @@ def test_links_are_followed_and_a_loop_of_links_is_read_once(root: Path, tmp_pat
     assert len(Cityscapes().open(tmp_path, "val")) == 2
 
 
-def _spoiled(root: Path, what: str) -> None:
+def _damage(root: Path, damage: str) -> None:
     path = root / TRAIN_MAP
-    if what == "unknown id":
+    if damage == "unknown id":
         write_png(path, trees.stripes(7, 77))
-    elif what == "missing":
+    elif damage == "missing":
         path.unlink()
-    elif what == "color":
+    elif damage == "color":
         write_png(path, np.zeros((*trees.SIZE, 3), np.uint8))
-    elif what == "size":
+    elif damage == "size":
         write_png(path, np.full((5, 5), 7, np.uint8))
-    elif what == "link":
+    elif damage == "link":
         path.unlink()
         path.symlink_to(path.name)
-    elif what == "train ids as ids":
+    elif damage == "train ids as ids":
         write_png(path, trees.stripes(*trees.TRAIN_IDS))
 
 
 @pytest.mark.parametrize(
-    ("what", "message"),
+    ("damage", "message"),
     [
         ("unknown id", r"labelIds\.png: value 77 is not in label space 'cityscapes'.*correct the file"),
         ("missing", r"labelIds\.png: no such file \(missing for 1 of 4 images.*add the labelIds map"),
@@ -180,8 +178,8 @@ def _spoiled(root: Path, what: str) -> None:
         ("train ids as ids", r"labelIds\.png: value 255 is not in label space.*correct the file"),
     ],
 )
-def test_damage_is_named_with_its_file_and_a_remedy(tmp_path: Path, what: str, message: str) -> None:
-    _spoiled(trees.cityscapes(tmp_path, panoptic=False), what)
+def test_a_damaged_file_is_reported_with_a_remedy(tmp_path: Path, damage: str, message: str) -> None:
+    _damage(trees.cityscapes(tmp_path, panoptic=False), damage)
     with pytest.raises(UserError, match=message):
         _ = Cityscapes().open(tmp_path, "train")[0]
 
@@ -190,9 +188,7 @@ def test_label_ids_read_as_train_ids_are_refused(tmp_path: Path) -> None:
     trees.cityscapes(tmp_path, panoptic=False)
     name = TRAIN_MAP.replace("labelIds", "labelTrainIds")
     write_png(tmp_path / name, trees.stripes(7, 33))
-    with pytest.raises(
-        UserError, match=r"labelTrainIds\.png: unknown value 33; .*check which kind"
-    ):
+    with pytest.raises(UserError, match=r"labelTrainIds\.png: unknown value 33; .*check which kind"):
         _ = Cityscapes(truth="train_ids").open(tmp_path, "train")[0]
 
 
@@ -205,20 +201,20 @@ def test_an_unknown_class_of_an_instance_is_refused(tmp_path: Path) -> None:
         _ = Cityscapes(truth="instances").open(tmp_path, "train")[0]
 
 
-def test_a_folder_without_photographs_or_without_the_layout_is_named(tmp_path: Path) -> None:
+def test_a_folder_without_images_is_reported(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"leftImg8bit/train: no such folder.*check --data and the split"):
         Cityscapes().open(tmp_path, "train")
     trees.photo(tmp_path / "leftImg8bit" / "train" / "ulm" / "other.png")
     with pytest.raises(
-        UserError, match=r"train: holds no photographs; expected files that end in _leftImg8bit\.png"
+        UserError, match=r"train: contains no images; expected files that end in _leftImg8bit\.png"
     ):
         Cityscapes().open(tmp_path, "train")
 
 
-def test_missing_panoptic_files_say_how_to_make_them(tmp_path: Path) -> None:
+def test_missing_panoptic_files_are_reported_with_a_remedy(tmp_path: Path) -> None:
     trees.cityscapes(tmp_path, panoptic=False)
     with pytest.raises(
-        UserError, match=r"cityscapes_panoptic_val\.json: no such file.*createPanopticImgs.*instances"
+        UserError, match=r"cityscapes_panoptic_val\.json: does not exist.*createPanopticImgs.*instances"
     ):
         Cityscapes(truth="panoptic").open(tmp_path, "val")
     for split, coarse in (("trainval", False), ("train", True)):
@@ -226,26 +222,27 @@ def test_missing_panoptic_files_say_how_to_make_them(tmp_path: Path) -> None:
             Cityscapes(truth="panoptic", coarse=coarse).open(tmp_path, split)
 
 
-def test_panoptic_files_that_disagree_are_found(tmp_path: Path) -> None:
+def test_inconsistent_panoptic_files_are_reported(tmp_path: Path) -> None:
     source = trees.cityscapes(tmp_path) / "gtFine" / "cityscapes_panoptic_val.json"
-    about = json.loads(source.read_text())
-    about["annotations"][0]["segments_info"].pop()
-    source.write_text(json.dumps(about))
+    content = json.loads(source.read_text())
+    content["annotations"][0]["segments_info"].pop()
+    source.write_text(json.dumps(content))
     data = Cityscapes(truth="panoptic").open(tmp_path, "val")
-    assert any("id 26001 (1 ids) is not in" in found for found in data.problems(0))
-    about["annotations"][0]["segments_info"][0]["category_id"] = 99
-    source.write_text(json.dumps(about))
+    assert any("id 26001 (1 ids) is not in" in problem for problem in data.problems(0))
+    content["annotations"][0]["segments_info"][0]["category_id"] = 99
+    source.write_text(json.dumps(content))
     with pytest.raises(UserError, match=r"panoptic_val\.json: unknown value 99; .*check"):
         _ = Cityscapes(truth="panoptic").open(tmp_path, "val")[0]
-    about["annotations"].pop(0)
-    source.write_text(json.dumps(about))
+    content["annotations"].pop(0)
+    source.write_text(json.dumps(content))
     with pytest.raises(
-        UserError, match=r"has no annotation of image lindau_000000_000019 \(missing for 1 of 2 images.*remove"
+        UserError,
+        match=r"has no annotation of image lindau_000000_000019 \(missing for 1 of 2 images.*remove",
     ):
         Cityscapes(truth="panoptic").open(tmp_path, "val")
 
 
-def test_categories_are_understood_by_their_names_and_without_them_by_their_ids(tmp_path: Path) -> None:
+def test_categories_are_identified_by_names_or_else_by_ids(tmp_path: Path) -> None:
     folder = trees.cityscapes(tmp_path) / "gtFine"
     in_train_ids = folder / "cityscapes_panoptic_val_trainId.json"
     in_train_ids_without = json.dumps(json.loads(in_train_ids.read_text()) | {"categories": []})
@@ -257,13 +254,11 @@ def test_categories_are_understood_by_their_names_and_without_them_by_their_ids(
     assert (data[0].semantic() == EXPECTED).all()
     other = json.loads(in_train_ids_without) | {"categories": [{"id": 0, "name": "lane"}]}
     in_train_ids.write_text(json.dumps(other))
-    with pytest.raises(
-        UserError, match=r"val_trainId\.json: unknown category 'lane'; .*check which file"
-    ):
+    with pytest.raises(UserError, match=r"val_trainId\.json: unknown category 'lane'; .*check which file"):
         Cityscapes(truth="panoptic_train_ids").open(tmp_path, "val")
 
 
-def test_segment_ids_beyond_three_channels_are_refused(tmp_path: Path) -> None:
+def test_segment_ids_above_three_bytes_are_refused(tmp_path: Path) -> None:
     source = trees.cityscapes(tmp_path) / "gtFine" / "cityscapes_panoptic_val.json"
     source.write_text(source.read_text().replace('"id": 26001', '"id": 99999999'))
     with pytest.raises(UserError, match=r"panoptic_val\.json: .*segment id 99999999"):

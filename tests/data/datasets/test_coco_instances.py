@@ -28,9 +28,13 @@ def opened(root: Path, **fields: Any) -> ImageDataset:
 
 
 def test_the_classes_are_the_80_of_coco(shared: Path) -> None:
-    about = CocoAnnotations.read(shared / "data" / "coco100" / "instances_val2014_100.json")
-    found = about.label_space("coco", "instances")
-    assert (found.names, found.raw_values, found.things) == (CLASSES.names, CLASSES.raw_values, CLASSES.names)
+    annotations = CocoAnnotations.read(shared / "data" / "coco100" / "instances_val2014_100.json")
+    labels = annotations.label_space("coco", "instances")
+    assert (labels.names, labels.raw_values, labels.things) == (
+        CLASSES.names,
+        CLASSES.raw_values,
+        CLASSES.names,
+    )
     assert len(CLASSES) == 80
     assert CLASSES.colors[0] == (220, 20, 60)
 
@@ -39,16 +43,16 @@ def test_the_masks_of_the_real_annotations_are_those_of_pycocotools(shared: Path
     source = shared / "data" / "coco100" / "instances_val2014_100.json"
     values = read(source)
     for row in values["images"]:
-        (tmp_path / row["file_name"]).touch()  # only names are looked at
+        (tmp_path / row["file_name"]).touch()  # only the names are read
     data = open_instances(source, tmp_path)
     assert isinstance(data.ground_truth, CocoInstanceMasks)
-    of = {row["file_name"]: row for row in values["images"]}
+    row_of = {row["file_name"]: row for row in values["images"]}
     total = 0
     for index in range(0, len(data), 7):
-        row = of[data.images[index].name]
+        row = row_of[data.images[index].name]
         expected = [a for a in values["annotations"] if a["image_id"] == row["id"]]
-        for told, mask in zip(expected, data.ground_truth.masks(index), strict=True):
-            code = coder.frPyObjects(told["segmentation"], row["height"], row["width"])
+        for annotation, mask in zip(expected, data.ground_truth.masks(index), strict=True):
+            code = coder.frPyObjects(annotation["segmentation"], row["height"], row["width"])
             official = coder.decode(coder.merge(code) if isinstance(code, list) else code)
             assert (official == mask).all()
             total += 1
@@ -56,7 +60,7 @@ def test_the_masks_of_the_real_annotations_are_those_of_pycocotools(shared: Path
     assert sum(len(data.ground_truth.masks(i)) for i in range(len(data))) == 839
 
 
-def test_the_fruits_open_with_their_own_classes(shared: Path) -> None:
+def test_a_dataset_of_other_classes_opens(shared: Path) -> None:
     root = shared / "data" / "fruits"
     if not root.is_dir():
         pytest.skip(f"no fruits at {root}")
@@ -69,7 +73,7 @@ def test_the_fruits_open_with_their_own_classes(shared: Path) -> None:
     assert all(data.problems(i) == [] for i in range(18))
 
 
-def test_smaller_objects_lie_above_larger_ones_and_crowds_below(tmp_path: Path) -> None:
+def test_smaller_objects_cover_larger_ones_and_crowds(tmp_path: Path) -> None:
     data = opened(instances(tmp_path))
     first = data[0]
     assert [(s.id, s.class_index, s.crowd) for s in first.segments or ()] == [(1, 1, False), (2, 2, False)]
@@ -81,7 +85,7 @@ def test_smaller_objects_lie_above_larger_ones_and_crowds_below(tmp_path: Path) 
     assert (second.map[:, :4] == 1).all()
 
 
-def test_images_without_objects_are_left_out_or_kept(tmp_path: Path) -> None:
+def test_images_without_objects_are_optional(tmp_path: Path) -> None:
     root = instances(tmp_path)
     assert len(opened(root)) == 2
     data = opened(root, annotated_only=False)
@@ -90,7 +94,7 @@ def test_images_without_objects_are_left_out_or_kept(tmp_path: Path) -> None:
     assert not data[1].map.any()
 
 
-def test_sizes_that_the_file_does_not_say_come_from_the_images(tmp_path: Path) -> None:
+def test_missing_sizes_are_read_from_the_images(tmp_path: Path) -> None:
     root = instances(tmp_path)
     values = read(root / "instances.json")
     for row in values["images"]:
@@ -122,13 +126,13 @@ def test_categories_of_one_name_are_one_class(tmp_path: Path) -> None:
 
 
 def changed(**lists: Callable[[list[Any]], Any]) -> Callable[[Path], None]:
-    def spoil(root: Path) -> None:
+    def damage(root: Path) -> None:
         values = read(root / "instances.json")
         for name, change in lists.items():
             change(values[name])
         save(root / "instances.json", values)
 
-    return spoil
+    return damage
 
 
 def put(**fields: Any) -> Callable[[list[Any]], None]:
@@ -136,7 +140,7 @@ def put(**fields: Any) -> Callable[[list[Any]], None]:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "message"),
+    ("damage", "message"),
     [
         (changed(annotations=put(category_id=77)), r"instances\.json: .* image 10 has category 77.*; add the cat"),
         (changed(annotations=put(image_id=99)), r"json: annotation 1 is of image 99, which is not in 'images'; add"),
@@ -146,13 +150,11 @@ def put(**fields: Any) -> Callable[[list[Any]], None]:
         (changed(images=lambda rows: rows.append(image(13, "a.jpg"))), r"json: images 10 and 13 are both a\.jpg"),
         (changed(images=lambda rows: rows.append(image(10, "b.jpg"))), r"json: two images have id 10"),
         (lambda root: (root / "images/a.jpg").unlink(), r"a\.jpg: no such file \(1 of the 2 images .*; add"),
-        (lambda root: save(root / "instances.json", []), r"instances\.json: contains a list; .*a list of results is no"),
+        (lambda root: save(root / "instances.json", []), r"instances\.json: contains a list; .*list of results is no"),
     ],
 )  # fmt: skip
-def test_a_file_that_contradicts_itself_is_refused(
-    tmp_path: Path, spoil: Callable[[Path], Any], message: str
-) -> None:
-    spoil(instances(tmp_path))
+def test_an_inconsistent_file_is_refused(tmp_path: Path, damage: Callable[[Path], Any], message: str) -> None:
+    damage(instances(tmp_path))
     with pytest.raises(UserError, match=message):
         opened(tmp_path)
 
@@ -167,28 +169,28 @@ def test_a_file_that_contradicts_itself_is_refused(
         ([["a", 1, 2, 3, 4, 5]], "annotation 1 cannot be read"),
     ],
 )
-def test_a_segmentation_that_is_none_is_refused(tmp_path: Path, shape: Any, message: str) -> None:
+def test_an_invalid_segmentation_is_refused(tmp_path: Path, shape: Any, message: str) -> None:
     root = instances(tmp_path)
     changed(annotations=put(segmentation=shape))(root)
     with pytest.raises(UserError, match=rf"instances\.json: .*{message}"):
         _ = opened(root)[0]
 
 
-def test_a_polygon_of_two_points_has_no_pixel_and_is_complained_about(tmp_path: Path) -> None:
+def test_a_polygon_without_pixels_is_a_problem(tmp_path: Path) -> None:
     root = instances(tmp_path)
     changed(annotations=put(segmentation=[[1, 1, 5, 5]]))(root)
     (line,) = opened(root).problems(0)
     assert "instances.json: annotation 1 (1 of the image) has no pixel" in line and "remove it" in line
 
 
-def test_sizes_that_are_not_those_of_the_image_are_refused(tmp_path: Path) -> None:
+def test_sizes_that_differ_from_the_image_are_refused(tmp_path: Path) -> None:
     root = instances(tmp_path)
     changed(images=lambda rows: rows[1].update(width=40))(root)
     with pytest.raises(UserError, match=r"the ground truth is 40x12, its image .*a\.jpg is 16x12"):
         _ = opened(root)[0]
 
 
-def test_what_outlines_say_beyond_the_border_is_cut(tmp_path: Path) -> None:
+def test_polygons_are_clipped_at_the_border(tmp_path: Path) -> None:
     root = instances(tmp_path)
     changed(annotations=lambda rows: rows.append(outline(9, 12, 5, [[-9, -9, 99, -9, 99, 99, -9, 99]])))(root)
     empty = opened(root)[1]

@@ -30,7 +30,7 @@ def sample(shared: Path) -> Path:
 EXAMPLES = CocoPanoptic(json="panoptic_examples.json", maps="panoptic_examples", images="input_images")
 
 
-def test_the_table_is_the_published_one(shared: Path) -> None:
+def test_the_classes_are_the_published_ones(shared: Path) -> None:
     rows = json.loads((shared / "tables" / "coco_panoptic.json").read_text())
     assert [row["name"] for row in rows] == list(CLASSES.names)
     assert [tuple(row["color"]) for row in rows] == list(CLASSES.colors)
@@ -47,12 +47,12 @@ def test_ids_and_areas_of_real_maps_are_those_of_the_json_file(sample: Path) -> 
     assert data.labels is CLASSES
     assert [len(data[i].segments or ()) for i in range(2)] == [18, 32]
     for index in range(2):
-        found = data[index]
-        told = rows[data.files(index)[1].name]["segments_info"]
-        shown, areas = np.unique(found.map[found.map > 0], return_counts=True)
-        assert dict(zip(shown.tolist(), areas.tolist(), strict=True)) == {s["id"]: s["area"] for s in told}
-        assert [(s.id, CLASSES.raw_values[s.class_index], s.crowd) for s in found.segments or ()] == [
-            (s["id"], s["category_id"], bool(s["iscrowd"])) for s in told
+        one = data[index]
+        segments = rows[data.files(index)[1].name]["segments_info"]
+        ids, areas = np.unique(one.map[one.map > 0], return_counts=True)
+        assert dict(zip(ids.tolist(), areas.tolist(), strict=True)) == {s["id"]: s["area"] for s in segments}
+        assert [(s.id, CLASSES.raw_values[s.class_index], s.crowd) for s in one.segments or ()] == [
+            (s["id"], s["category_id"], bool(s["iscrowd"])) for s in segments
         ]
         assert data.problems(index) == []
     assert sum(s.crowd for i in range(2) for s in data[i].segments or ()) == 3
@@ -86,7 +86,7 @@ def test_train_ids_give_the_same_samples_as_ids(sample: Path, tmp_path: Path) ->
         assert all(other[i].segments == original[i].segments for i in range(2))
 
 
-def test_any_data_set_of_this_format_opens_with_its_own_classes(tmp_path: Path) -> None:
+def test_any_dataset_in_this_format_opens_with_its_own_classes(tmp_path: Path) -> None:
     data = CocoPanoptic().open(panoptic(tmp_path), "val")
     assert data.labels.names == ("road", "car", "person")
     assert data.labels.things == ("car", "person")
@@ -98,7 +98,7 @@ def test_any_data_set_of_this_format_opens_with_its_own_classes(tmp_path: Path) 
     assert (data[0].map == id_map((1, 4), (70000, 5), (300, 3))).all()
 
 
-def test_test_images_come_from_a_list_or_a_bare_folder_and_have_no_truth(tmp_path: Path) -> None:
+def test_test_images_come_from_a_list_or_a_folder_and_have_no_ground_truth(tmp_path: Path) -> None:
     panoptic(tmp_path)
     for name in ("b.jpg", "a.jpg"):
         photo(tmp_path / "test2017" / name)
@@ -112,25 +112,25 @@ def test_test_images_come_from_a_list_or_a_bare_folder_and_have_no_truth(tmp_pat
     assert [listed.files(i) for i in range(len(listed))] == [(tmp_path / "test2017/b.jpg",)]
 
 
-def test_images_alone_have_the_classes_of_coco(tmp_path: Path) -> None:
+def test_images_without_annotations_have_the_classes_of_coco(tmp_path: Path) -> None:
     photo(tmp_path / "test2017" / "a.jpg")
     assert CocoPanoptic().open(tmp_path, "test").labels is CLASSES
 
 
-def changed(**places: Any) -> Callable[[Path], None]:
+def changed(**values_at: Any) -> Callable[[Path], None]:
     """Sets values in the JSON file, at paths such as annotations__0__segments_info__1__id."""
 
-    def spoil(root: Path) -> None:
+    def damage(root: Path) -> None:
         values = read(root / JSON)
-        for place, value in places.items():
-            thing = values
-            *parents, last = [int(key) if key.isdigit() else key for key in place.split("__")]
+        for key_path, value in values_at.items():
+            container = values
+            *parents, last = [int(key) if key.isdigit() else key for key in key_path.split("__")]
             for key in parents:
-                thing = thing[key]
-            thing[last] = value
+                container = container[key]
+            container[last] = value
         save(root / JSON, values)
 
-    return spoil
+    return damage
 
 
 def text(value: str) -> Callable[[Path], None]:
@@ -138,7 +138,7 @@ def text(value: str) -> Callable[[Path], None]:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "message"),
+    ("damage", "message"),
     [
         (text("[]"), r"panoptic_val2017\.json: contains a list; expected COCO JSON"),
         (text("{"), r"panoptic_val2017\.json: not JSON .*; download or export it again"),
@@ -161,13 +161,11 @@ def text(value: str) -> Callable[[Path], None]:
         (changed(annotations__1__file_name="x.png"), r"y\.jpg: has the same map x\.png as x\.jpg"),
         (changed(annotations__1__file_name="z.png"), r"z\.png: no such file \(missing for 1 of 2 images"),
         (lambda root: shutil.rmtree(root / "val2017"), r"val2017: no such folder; expected the images .*data\.images"),
-        (lambda root: shutil.move(root / "val2017", root / "v") and (root / JSON).unlink(), r"no such file, and no "),
+        (lambda root: shutil.move(root / "val2017", root / "v") and (root / JSON).unlink(), r"no such file, nor a "),
     ],
 )  # fmt: skip
-def test_a_json_file_that_does_not_fit_is_refused_by_name(
-    tmp_path: Path, spoil: Callable[[Path], Any], message: str
-) -> None:
-    spoil(panoptic(tmp_path))
+def test_an_invalid_json_file_is_refused(tmp_path: Path, damage: Callable[[Path], Any], message: str) -> None:
+    damage(panoptic(tmp_path))
     with pytest.raises(UserError, match=message):
         CocoPanoptic().open(tmp_path, "val")
 
@@ -183,7 +181,7 @@ def test_maps_that_do_not_fit_their_image_are_refused(tmp_path: Path) -> None:
         _ = data[0]
 
 
-def test_ids_of_only_one_of_both_files_are_complained_about(tmp_path: Path) -> None:
+def test_ids_in_only_one_of_both_files_are_problems(tmp_path: Path) -> None:
     data = CocoPanoptic().open(panoptic(tmp_path), "val")
     path = data.files(0)[1]
     assert data.problems(0) == []
@@ -191,7 +189,7 @@ def test_ids_of_only_one_of_both_files_are_complained_about(tmp_path: Path) -> N
     png, listed = data.problems(0)
     assert "x.png: id 444 (1 ids) is not in panoptic_val2017.json" in png
     assert "panoptic_val2017.json: segment 300" in listed
-    assert "write both files again" in png and "write both files again" in listed
+    assert "write both again" in png and "write both again" in listed
 
 
 def test_names_with_spaces_and_umlauts_are_read(tmp_path: Path) -> None:

@@ -23,9 +23,9 @@ def root(shared: Path) -> Path:
 
 
 def test_the_classes_are_those_of_the_json_files(root: Path) -> None:
-    for kind in ("panoptic", "instances"):
-        found = CocoAnnotations.read(root / f"{kind}_val.json").label_space("facade", "panoptic")
-        assert found == CLASSES
+    for prefix in ("panoptic", "instances"):
+        labels = CocoAnnotations.read(root / f"{prefix}_val.json").label_space("facade", "panoptic")
+        assert labels == CLASSES
 
 
 def test_both_tasks_have_all_images_and_polygons(root: Path) -> None:
@@ -35,8 +35,8 @@ def test_both_tasks_have_all_images_and_polygons(root: Path) -> None:
         assert isinstance(panoptic, ImageDataset) and isinstance(instance, ImageDataset)
         assert len(panoptic) == len(instance) == images
         assert list(panoptic.images) == list(instance.images)
-        told = read(root / f"panoptic_{split}.json")["annotations"]
-        assert sum(len(row["segments_info"]) for row in told) == segments
+        rows = read(root / f"panoptic_{split}.json")["annotations"]
+        assert sum(len(row["segments_info"]) for row in rows) == segments
         assert isinstance(instance.ground_truth, CocoInstanceMasks)
         assert sum(instance.ground_truth.records[i].count('"category_id"') for i in range(images)) == polygons
 
@@ -58,16 +58,18 @@ def semantic(sample: Sample) -> np.ndarray:
 
 def test_ids_and_areas_are_those_of_the_json_file(root: Path) -> None:
     data = Facade().open(root, "val")
-    told = {row["file_name"]: row["segments_info"] for row in read(root / "panoptic_val.json")["annotations"]}
+    rows_of = {
+        row["file_name"]: row["segments_info"] for row in read(root / "panoptic_val.json")["annotations"]
+    }
     for index in range(0, len(data), 11):
         assert isinstance(data, ImageDataset)
-        shown, areas = np.unique(data[index].map, return_counts=True)
-        found = {i: a for i, a in zip(shown.tolist(), areas.tolist(), strict=True) if i}
-        assert found == {s["id"]: s["area"] for s in told[data.files(index)[1].name]}
+        ids, areas = np.unique(data[index].map, return_counts=True)
+        area_of = {i: a for i, a in zip(ids.tolist(), areas.tolist(), strict=True) if i}
+        assert area_of == {s["id"]: s["area"] for s in rows_of[data.files(index)[1].name]}
         assert data.problems(index) == []
 
 
-def test_images_alone_have_no_truth(tmp_path: Path) -> None:
+def test_images_without_annotations_have_no_ground_truth(tmp_path: Path) -> None:
     photo(tmp_path / "test" / "a.jpg")
     for task in ("panoptic", "instance"):
         data = Facade(task=task).open(tmp_path, "test")  # type: ignore[arg-type]

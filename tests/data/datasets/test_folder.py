@@ -20,24 +20,24 @@ LABEL_MAP = (
 )
 RAW = (0, 1, 2, 7, 8)
 CLASS = (255, 0, 1, 2, 2)
-SampleRef = Callable[[Path, str, str], tuple[Path, Path]]
+PathsOf = Callable[[Path, str, str], tuple[Path, Path]]
 
-LAYOUTS: dict[str, SampleRef] = {
-    "kind/split": lambda r, s, n: (r / "images" / s / n, r / "labels" / s / n),
-    "split/kind": lambda r, s, n: (r / s / "images" / n, r / s / "labels" / n),
+LAYOUTS: dict[str, PathsOf] = {
+    "folder/split": lambda r, s, n: (r / "images" / s / n, r / "labels" / s / n),
+    "split/folder": lambda r, s, n: (r / s / "images" / n, r / s / "labels" / n),
     "list": lambda r, s, n: (r / "images" / f"{s} {n}", r / "labels" / f"{s} {n}"),
 }
 
 
-def tree(root: Path, place: SampleRef = LAYOUTS["kind/split"], suffix: str = "") -> Path:
+def tree(root: Path, paths_of: PathsOf = LAYOUTS["folder/split"], suffix: str = "") -> Path:
     for split in ("train", "val"):
         for name in ("a", "sub ä/b"):
-            image, truth = place(root, split, name)
+            image, truth = paths_of(root, split, name)
             photo(image.with_name(image.name + ".jpg"))
             path = truth.with_name(truth.name + f"{suffix}.png")
             path.parent.mkdir(parents=True, exist_ok=True)
             write_png(path, stripes(*RAW))
-        if place is LAYOUTS["list"]:
+        if paths_of is LAYOUTS["list"]:
             write(root / f"{split}.txt", f"{split} a.jpg\n\nimages/{split} sub ä/b\n")
     write(root / "classes.yaml", LABEL_MAP)
     return root
@@ -61,22 +61,22 @@ def test_images_and_maps_are_found_in_the_usual_layouts(tmp_path: Path, layout: 
     assert len(opened(tmp_path, "val")) == 2
 
 
-def test_other_names_of_folders_and_a_suffix_are_settable(tmp_path: Path) -> None:
+def test_folder_names_and_a_suffix_can_be_set(tmp_path: Path) -> None:
     root = tree(tmp_path, lambda r, s, n: (r / "photos" / s / n, r / "truth" / s / n), suffix="_mask")
     data = opened(root, images="photos", maps="truth", suffix="_mask")
     assert data.files(0)[1].name == "a_mask.png"
-    with pytest.raises(UserError, match=r"a_m\.png: no such file.* one map \(STEM_m\.png\) for each image"):
+    with pytest.raises(UserError, match=r"a_m\.png: no such file.* one map \(STEM_m\.png\) per image"):
         opened(root, images="photos", maps="truth", suffix="_m")
 
 
-def test_maps_may_lie_among_the_images(tmp_path: Path) -> None:
+def test_images_and_maps_may_be_in_one_folder(tmp_path: Path) -> None:
     root = tree(tmp_path, lambda r, s, n: (r / "both" / s / n, r / "both" / s / n), suffix="_mask")
     data = opened(root, images="both", maps="both", suffix="_mask")
     assert len(data) == 2
     assert not data.unmatched_maps
 
 
-def test_images_of_one_name_in_two_folders_keep_their_folders_in_their_names(tmp_path: Path) -> None:
+def test_sample_names_contain_the_folder_if_file_names_repeat(tmp_path: Path) -> None:
     for folder in ("x", "y"):
         photo(tmp_path / "images/train" / folder / "1.jpg")
         write_png(tmp_path / "labels/train" / folder / "1.png", stripes(1))
@@ -84,12 +84,12 @@ def test_images_of_one_name_in_two_folders_keep_their_folders_in_their_names(tmp
     assert [opened(tmp_path)[i].name for i in range(2)] == ["x/1", "y/1"]
 
 
-def test_maps_without_an_image_are_left_over(tmp_path: Path) -> None:
+def test_maps_without_an_image_are_reported(tmp_path: Path) -> None:
     write_png(tree(tmp_path) / "labels/train/lost.png", stripes(1))
     assert [path.name for path in opened(tmp_path).unmatched_maps] == ["lost.png"]
 
 
-def test_palette_tiff_and_arrays_are_maps(tmp_path: Path) -> None:
+def test_palette_images_and_arrays_can_be_maps(tmp_path: Path) -> None:
     root = tree(tmp_path)
     path = root / "labels/train/a.png"
     palette_map(path, stripes(*RAW))
@@ -100,7 +100,8 @@ def test_palette_tiff_and_arrays_are_maps(tmp_path: Path) -> None:
     np.save(path.with_suffix(".npy"), stripes(*RAW))
     write_png(path, stripes(*RAW))
     with pytest.raises(
-        UserError, match=r"a\.png and a\.npy: two maps for one image; expected one|a\.npy and a\.png: two maps"
+        UserError,
+        match=r"a\.png and a\.npy: two maps for one image; expected one|a\.npy and a\.png: two maps",
     ):
         opened(root)
 
@@ -126,7 +127,7 @@ def test_many_bands_are_read_as_stored(tmp_path: Path) -> None:
     assert sample.image.dtype == np.uint16
 
 
-def test_a_split_without_maps_is_to_predict_only_unless_it_is_train(tmp_path: Path) -> None:
+def test_only_train_needs_maps(tmp_path: Path) -> None:
     root = tree(tmp_path)
     photo(root / "images/test/a.jpg")
     assert (opened(root, "test")[0].map == 255).all()
@@ -153,7 +154,7 @@ def test_a_split_without_maps_is_to_predict_only_unless_it_is_train(tmp_path: Pa
         ("label_map.yaml", "classes: [x, y]", ("x", "y"), (0, 1)),
     ],
 )
-def test_classes_are_taken_from_a_file_beside_the_maps(
+def test_classes_are_read_from_a_file_in_the_root(
     tmp_path: Path, name: str, text: str, names: tuple[str, ...], raw: tuple[int, ...]
 ) -> None:
     root = tree(tmp_path)
@@ -163,11 +164,11 @@ def test_classes_are_taken_from_a_file_beside_the_maps(
     assert (labels.names, labels.raw_values) == (names, raw)
 
 
-def test_classes_that_are_nowhere_are_asked_for_with_an_example(tmp_path: Path) -> None:
+def test_missing_classes_are_reported_with_an_example(tmp_path: Path) -> None:
     root = tree(tmp_path)
     (root / "classes.yaml").unlink()
     with pytest.raises(
-        UserError, match=r"its classes are unknown; .*classes: \{background: 0, .* data\.label_map"
+        UserError, match=r"the classes are unknown; .*classes: \{background: 0, .* data\.label_map"
     ) as caught:
         opened(root)
     example = str(caught.value).split('"')[1]
@@ -180,13 +181,13 @@ def test_a_label_map_describes_changes_or_replaces_the_classes(tmp_path: Path) -
     change = write(tmp_path / "change.yaml", "merge: {nature: [field, water]}\n")
     assert opened(root, label_map=str(change)).labels.names == ("nature", "house")
     (root / "classes.yaml").unlink()
-    whole = write(tmp_path / "whole.yaml", LABEL_MAP)
-    assert (opened(root, label_map=str(whole))[0].map == stripes(*CLASS)).all()
-    with pytest.raises(UserError, match="its classes are unknown"):
+    full = write(tmp_path / "full.yaml", LABEL_MAP)
+    assert (opened(root, label_map=str(full))[0].map == stripes(*CLASS)).all()
+    with pytest.raises(UserError, match="the classes are unknown"):
         opened(root, label_map=str(change))
 
 
-def test_a_mask_of_0_and_255_needs_no_word_about_ignored_values(tmp_path: Path) -> None:
+def test_255_can_be_a_class(tmp_path: Path) -> None:
     root = tree(tmp_path)
     for path in (root / "labels").rglob("*.png"):
         write_png(path, stripes(0, 255))
@@ -197,7 +198,7 @@ def test_a_mask_of_0_and_255_needs_no_word_about_ignored_values(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("classes: {a: 1, b: 2, a: 3}", r"not a label map that can be read .*'a' twice"),
+        ("classes: {a: 1, b: 2, a: 3}", r"not a label map that can be read .*'a' occurs twice"),
         ("classes: [a, b, a]", "names a class or a raw value twice; correct"),
         ("classes: {a: 1, b: 1}", "names a class or a raw value twice; correct"),
         ("classes: {a: 1}\nthings: [a]", "unknown field 'things'; expected classes, ignored, name"),
@@ -205,7 +206,10 @@ def test_a_mask_of_0_and_255_needs_no_word_about_ignored_values(tmp_path: Path) 
             "classes: {a: {raw: 1, colour: red}}",
             "class 'a' has no field 'colour'; expected raw, color, thing",
         ),
-        ("classes: {a: {raw: 1, color: red}}", "'red' is not a raw value; expected an integer from 0, or '#RRGGBB'"),
+        (
+            "classes: {a: {raw: 1, color: red}}",
+            "'red' is not a raw value; expected an integer from 0, or '#RRGGBB'",
+        ),
         ("classes: {a: {raw: 1, color: [1, 2]}}", r"\[1, 2\] is not a color; expected"),
         ("classes: {a: -1}", "-1 is not a raw value"),
         ("classes: 3", "'classes' is neither a mapping nor a list"),
@@ -214,7 +218,7 @@ def test_a_mask_of_0_and_255_needs_no_word_about_ignored_values(tmp_path: Path) 
         ("classes: {a: 1", "not a label map that can be read"),
     ],
 )
-def test_a_label_map_that_is_wrong_is_refused_by_name(tmp_path: Path, text: str, message: str) -> None:
+def test_an_invalid_label_map_is_refused(tmp_path: Path, text: str, message: str) -> None:
     root = tree(tmp_path)
     write(root / "classes.yaml", text)
     with pytest.raises(UserError, match=rf"classes\.yaml: .*{message}"):
@@ -224,7 +228,7 @@ def test_a_label_map_that_is_wrong_is_refused_by_name(tmp_path: Path, text: str,
 @pytest.mark.parametrize(
     ("text", "message"), [("{", "not JSON"), ("[]", "0 classes"), ('["a", "a"]', "twice"), ("3", "neither")]
 )
-def test_a_list_of_classes_that_is_wrong_is_refused_by_name(tmp_path: Path, text: str, message: str) -> None:
+def test_an_invalid_list_of_classes_is_refused(tmp_path: Path, text: str, message: str) -> None:
     root = tree(tmp_path)
     (root / "classes.yaml").unlink()
     write(root / "classes.json", text)
@@ -233,11 +237,14 @@ def test_a_list_of_classes_that_is_wrong_is_refused_by_name(tmp_path: Path, text
 
 
 @pytest.mark.parametrize(
-    ("spoil", "message"),
+    ("damage", "message"),
     [
         (lambda r: shutil.rmtree(r / "images"), r"no split 'train'; expected images/train/ or .*train\.txt"),
-        (lambda r: shutil.rmtree(r / "images/train/sub ä"), "left over"),
-        (lambda r: (r / "labels/train/a.png").unlink(), r"a\.png: no such file \(missing for 1 of 2 .*add the map"),
+        (lambda r: shutil.rmtree(r / "images/train/sub ä"), "unmatched"),
+        (
+            lambda r: (r / "labels/train/a.png").unlink(),
+            r"a\.png: no such file \(missing for 1 of 2 .*add the map",
+        ),
         (lambda r: photo(r / "images/train/a.png"), r"a\.png: has the same map a\.png as a\.jpg; remove one"),
         (
             lambda r: write_png(r / "labels/train/a.png", stripes(99)),
@@ -250,19 +257,19 @@ def test_a_list_of_classes_that_is_wrong_is_refused_by_name(tmp_path: Path, text
         ),
     ],
 )
-def test_what_does_not_fit_is_refused_by_name(
-    tmp_path: Path, spoil: Callable[[Path], Any], message: str
+def test_files_that_do_not_fit_are_refused(
+    tmp_path: Path, damage: Callable[[Path], Any], message: str
 ) -> None:
     root = tree(tmp_path)
-    spoil(root)
-    if message == "left over":
+    damage(root)
+    if message == "unmatched":
         assert len(opened(root).unmatched_maps) == 1
         return
     with pytest.raises(UserError, match=message):
         _ = opened(root)[0]
 
 
-def test_a_list_that_names_what_is_not_there_or_twice_is_refused(tmp_path: Path) -> None:
+def test_a_list_with_missing_or_repeated_images_is_refused(tmp_path: Path) -> None:
     root = tree(tmp_path, LAYOUTS["list"])
     write(root / "train.txt", "train a\nnothing.jpg\n")
     with pytest.raises(UserError, match=r"train\.txt: names 'nothing\.jpg', .* contains no such image"):
@@ -271,9 +278,7 @@ def test_a_list_that_names_what_is_not_there_or_twice_is_refused(tmp_path: Path)
     with pytest.raises(UserError, match=r"train\.txt: names train a\.jpg twice; .*remove one line"):
         opened(root)
     write(root / "train.txt", "images/val a.jpg labels/val a.png\n")
-    with pytest.raises(
-        UserError, match="names"
-    ):  # names with spaces and a second column cannot be told apart
+    with pytest.raises(UserError, match="names"):  # a second column is ambiguous if names contain spaces
         opened(root)
     write(root / "train.txt", json.dumps([]))
     with pytest.raises(UserError, match=r"train\.txt: names '\[\]'"):

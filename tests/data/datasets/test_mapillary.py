@@ -14,25 +14,25 @@ from segwright.errors import UserError
 TREES = [("v1.2", False), ("v1.2", True), ("v2.0", False)]
 
 
-@pytest.mark.parametrize(("version", "old"), TREES)
+@pytest.mark.parametrize(("version", "old_layout"), TREES)
 @pytest.mark.parametrize("truth", ["labels", "instances", "panoptic"])
-def test_all_layouts_and_kinds_give_the_same_classes(
-    tmp_path: Path, version: str, old: bool, truth: str
+def test_all_layouts_and_kinds_of_ground_truth_give_the_same_classes(
+    tmp_path: Path, version: str, old_layout: bool, truth: str
 ) -> None:
-    root = trees.mapillary(tmp_path, version=version, old=old)
+    root = trees.mapillary(tmp_path, version=version, old=old_layout)
     data = Mapillary(version=version, truth=truth).open(root, "val")
     assert data.labels.names == ("Bird", "Road")
     assert data.labels.things == ("Bird",)
     assert (data[0].semantic() == trees.stripes(0, 0, 1, 255, 255)).all()
 
 
-def test_what_is_not_evaluated_is_ignored_and_unlabeled_is_written_for_it(tmp_path: Path) -> None:
+def test_labels_that_are_not_evaluated_are_ignored_and_written_as_unlabeled(tmp_path: Path) -> None:
     data = Mapillary().open(trees.mapillary(tmp_path), "train")
     assert data.labels.ignored == (3, 2)
     assert (data.labels.to_raw(data[0].map) == trees.stripes(0, 0, 1, 3, 3)).all()
 
 
-def test_birds_are_apart_and_a_crowd_is_one(tmp_path: Path) -> None:
+def test_birds_are_separate_segments_and_a_crowd_is_one(tmp_path: Path) -> None:
     root = trees.mapillary(tmp_path)
     instances, panoptic = (
         Mapillary(truth=truth).open(root, "train")[0] for truth in ("instances", "panoptic")
@@ -42,11 +42,11 @@ def test_birds_are_apart_and_a_crowd_is_one(tmp_path: Path) -> None:
     assert [(s.id, s.crowd) for s in panoptic.segments] == [(70000, False), (2, True), (3, False)]
 
 
-def test_test_has_no_truth(tmp_path: Path) -> None:
-    assert Mapillary().open(trees.mapillary(tmp_path), "test").truth is None
+def test_the_test_split_has_no_ground_truth(tmp_path: Path) -> None:
+    assert Mapillary().open(trees.mapillary(tmp_path), "test").ground_truth is None
 
 
-def test_labels_that_read_the_same_go_by_their_full_names(tmp_path: Path) -> None:
+def test_ambiguous_readable_names_are_replaced_by_full_names(tmp_path: Path) -> None:
     config = trees.mapillary_config()
     config["labels"][1]["readable"] = "Bird"
     trees.write(trees.mapillary(tmp_path) / "config_v1.2.json", json.dumps(config))
@@ -75,7 +75,7 @@ def test_labels_that_read_the_same_go_by_their_full_names(tmp_path: Path) -> Non
             "training/v1.2/panoptic/panoptic_2018.json",
             '{"annotations": [{"image_id": "one"}], "categories": [{"id": 1, "name": "Bird"}]}',
             "panoptic",
-            r"panoptic_2018\.json: the annotation of image one has no 'segments_info'",
+            r"panoptic_2018\.json: the annotation of image one has no 'file_name'",
         ),
     ],
 )
@@ -86,7 +86,7 @@ def test_damaged_json_is_named(tmp_path: Path, name: str, text: str, truth: str,
 
 
 def test_missing_files_are_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"config_v2\.0\.json: no such file.*data\.version"):
+    with pytest.raises(UserError, match=r"config_v2\.0\.json: does not exist.*data\.version"):
         Mapillary(version="v2.0").open(trees.mapillary(tmp_path), "train")
     (tmp_path / "training" / "v1.2" / "labels" / "one.png").unlink()
     with pytest.raises(UserError, match=r"labels/one\.png: no such file.*add the labels map"):

@@ -31,9 +31,9 @@ def test_every_nucleus_of_the_real_images_is_counted(shared: Path) -> None:
 
 def tree(root: Path) -> Path:
     for split in ("train", "val"):
-        for name, kind in (("a", np.uint8), ("b", np.uint16)):
+        for name, dtype in (("a", np.uint8), ("b", np.uint16)):
             photo(root / split / "images" / f"{name}.png")
-            write_png(root / split / "instances" / f"{name}.png", stripes(0, 3, 200, kind=kind))
+            write_png(root / split / "instances" / f"{name}.png", stripes(0, 3, 200, kind=dtype))
     return root
 
 
@@ -48,16 +48,20 @@ def test_a_map_of_another_size_or_missing_is_refused(tmp_path: Path) -> None:
     data = Nuclei().open(tree(tmp_path), "train")
     path = data.files(0)[1]
     write_png(path, np.zeros((12, 10), np.uint8))
-    with pytest.raises(UserError, match=r"a\.png: the ground truth is 10x12, its image .* export one of them again"):
+    with pytest.raises(
+        UserError, match=r"a\.png: the ground truth is 10x12, its image .* export one of them again"
+    ):
         _ = data[0]
     path.unlink()
     with pytest.raises(UserError, match=r"a\.png: no such file.*add the map or remove the image"):
         Nuclei().open(tmp_path, "train")
 
 
-def test_a_split_without_maps_is_to_predict_only(tmp_path: Path) -> None:
+def test_only_train_needs_maps(tmp_path: Path) -> None:
     photo(tmp_path / "test" / "images" / "a.png")
     photo(tmp_path / "train" / "images" / "a.png")
     assert (Nuclei().open(tmp_path, "test")[0].map == 255).all()
-    with pytest.raises(UserError, match=r"instances: no such folder; expected maps of instance numbers"):
+    with pytest.raises(
+        UserError, match=r"instances: does not exist; expected a folder of maps of instance numbers"
+    ):
         Nuclei().open(tmp_path, "train")

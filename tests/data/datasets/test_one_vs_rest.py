@@ -13,7 +13,7 @@ from segwright.data.datasets.street import StreetScenes
 from segwright.errors import UserError
 
 
-def test_the_class_is_one_the_others_zero_and_what_is_ignored_stays_so() -> None:
+def test_the_class_becomes_1_other_classes_0_and_ignored_pixels_stay_ignored() -> None:
     plain, data = Blocks().open(None, "val"), OneVsRest(Blocks(), "blue").open(None, "val")
     assert len(data) == len(plain)
     assert data.labels.names == ("other", "blue")
@@ -33,6 +33,6 @@ def test_panoptic_samples_become_class_maps() -> None:
     assert ((car[1].map == 1) == (plain[1].map == 7)).all()
 
 
-def test_an_unknown_class_is_an_error_that_lists_them(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no class 'green'; there are dark, red, blue"):
+def test_an_unknown_class_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="unknown class 'green'; expected one of dark, red, blue"):
         OneVsRest(Blocks(), "green").open(tmp_path, "train")

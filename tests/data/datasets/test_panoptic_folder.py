@@ -33,7 +33,7 @@ def opened(root: Path, split: str = "train", **fields: Any) -> ImageDataset:
     return data
 
 
-def test_two_maps_make_segments_and_zero_is_a_group_of_things(tmp_path: Path) -> None:
+def test_two_maps_make_segments_and_instance_0_of_a_thing_is_a_crowd(tmp_path: Path) -> None:
     data = opened(tree(tmp_path))
     sample = data[0]
     assert [(s.class_index, s.crowd) for s in sample.segments or ()] == [
@@ -44,7 +44,7 @@ def test_two_maps_make_segments_and_zero_is_a_group_of_things(tmp_path: Path) ->
     assert data.problems(0) == []
 
 
-def test_instances_of_8_bits_and_names_with_a_suffix_are_fine(tmp_path: Path) -> None:
+def test_8_bit_instance_maps_with_a_suffix_are_read(tmp_path: Path) -> None:
     root = tree(tmp_path)
     for path in sorted((root / "instances").rglob("*.png")):
         write_png(path.with_name(f"{path.stem}_id.png"), stripes(0, 0, 1, 2, 3, 0))
@@ -52,7 +52,7 @@ def test_instances_of_8_bits_and_names_with_a_suffix_are_fine(tmp_path: Path) ->
     assert len(opened(root, instances_suffix="_id")[0].segments or ()) == 5
 
 
-def test_coco_panoptic_is_read_where_its_json_file_lies(tmp_path: Path) -> None:
+def test_coco_panoptic_is_read_if_its_json_file_exists(tmp_path: Path) -> None:
     panoptic(tmp_path / "coco")
     shutil.copytree(tmp_path / "coco/val2017", tmp_path / "mine/images/val")
     shutil.copytree(tmp_path / "coco/annotations/panoptic_val2017", tmp_path / "mine/panoptic_val")
@@ -69,7 +69,7 @@ def test_coco_panoptic_is_read_where_its_json_file_lies(tmp_path: Path) -> None:
         opened(tmp_path / "mine", "val", images="photos")
 
 
-def test_the_split_to_predict_has_no_maps(tmp_path: Path) -> None:
+def test_only_train_needs_maps(tmp_path: Path) -> None:
     root = tree(tmp_path)
     photo(root / "images/test/a.jpg")
     assert opened(root, "test")[0].segments is None
@@ -93,7 +93,7 @@ def test_an_instance_map_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"a\.png: 3 channels; expected one channel"):
         _ = opened(root)[0]
     path.unlink()
-    with pytest.raises(UserError, match=r"a\.png: no such file.*one instance map for each image"):
+    with pytest.raises(UserError, match=r"a\.png: no such file.*one instance map per image"):
         opened(root)
 
 
@@ -110,13 +110,13 @@ def test_an_instance_map_that_does_not_fit_is_refused(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_label_map_must_say_which_classes_are_things(tmp_path: Path, text: str, message: str) -> None:
+def test_a_label_map_must_define_things(tmp_path: Path, text: str, message: str) -> None:
     root = tree(tmp_path)
     write(root / "classes.yaml", text)
     with pytest.raises(UserError, match=message):
         opened(root)
 
 
-def test_maps_without_an_image_are_left_over(tmp_path: Path) -> None:
+def test_maps_without_an_image_are_reported(tmp_path: Path) -> None:
     (tree(tmp_path) / "images/train/a.jpg").unlink()
     assert [path.parent.parent.name for path in opened(tmp_path).unmatched_maps] == ["labels", "instances"]

@@ -18,7 +18,7 @@ def opened(split: str = "val", **options: object) -> Dataset:
     return StreetScenes(**options).open(None, split)  # type: ignore[arg-type]
 
 
-def test_it_is_a_data_set_of_the_promised_size() -> None:
+def test_it_is_a_dataset_of_the_given_size() -> None:
     data = opened("train", train=7, size=(64, 80))
     assert isinstance(data, Dataset)
     assert (len(data), len(opened("val", val=3))) == (7, 3)
@@ -38,14 +38,14 @@ def test_a_scene_is_a_function_of_seed_split_and_index() -> None:
     assert not np.array_equal(first[4].image, opened(seed=1)[4].image)
 
 
-def test_a_scene_does_not_depend_on_what_was_drawn_before() -> None:
+def test_a_scene_does_not_depend_on_earlier_reads() -> None:
     data = opened()
     forward = [data[i].image for i in range(3)]
     backward = [data[i].image for i in (2, 1, 0)][::-1]
     assert all(np.array_equal(a, b) for a, b in zip(forward, backward, strict=True))
 
 
-def test_the_number_of_images_changes_no_scene() -> None:
+def test_scenes_do_not_depend_on_the_number_of_images() -> None:
     assert np.array_equal(opened(val=10)[9].image, opened(val=99)[9].image)
 
 
@@ -61,10 +61,10 @@ def test_train_and_val_share_no_scene() -> None:
 def test_semantic_and_panoptic_maps_agree() -> None:
     semantic, panoptic = opened(), opened(panoptic=True)
     for index in range(12):
-        truth, segmented = semantic[index], panoptic[index]
-        assert np.array_equal(truth.image, segmented.image)
-        assert np.array_equal(truth.map, segmented.semantic())
-        assert truth.name == segmented.name
+        with_classes, with_segments = semantic[index], panoptic[index]
+        assert np.array_equal(with_classes.image, with_segments.image)
+        assert np.array_equal(with_classes.map, with_segments.semantic())
+        assert with_classes.name == with_segments.name
 
 
 def test_segments_are_exactly_the_ids_of_the_map() -> None:
@@ -86,13 +86,13 @@ def is_thing(data: Dataset, class_index: int) -> bool:
 def test_every_class_occurs_and_some_pixels_are_ignored() -> None:
     data = opened()
     pixels = np.concatenate([data[i].map.ravel() for i in range(25)])
-    share = np.bincount(pixels, minlength=256) / pixels.size
-    assert share[: len(data.labels)].min() > 0.005
-    assert 0.001 < share[IGNORED] < 0.1
+    fraction = np.bincount(pixels, minlength=256) / pixels.size
+    assert fraction[: len(data.labels)].min() > 0.005
+    assert 0.001 < fraction[IGNORED] < 0.1
     assert set(np.unique(pixels)) <= {*range(len(data.labels)), IGNORED}
 
 
-def test_things_come_several_to_an_image_and_some_are_crowds() -> None:
+def test_images_have_several_things_and_some_are_crowds() -> None:
     data = opened("train", panoptic=True)
     samples = [data[i] for i in range(60)]
     things = [[s for s in x.segments or () if is_thing(data, s.class_index)] for x in samples]
@@ -117,8 +117,8 @@ def test_an_opened_split_survives_pickling() -> None:
     assert np.array_equal(pickle.loads(content)[3].map, data[3].map)
 
 
-def test_an_unknown_split_is_refused_by_name() -> None:
-    with pytest.raises(UserError, match="'test'; expected train or val"):
+def test_an_unknown_split_is_refused() -> None:
+    with pytest.raises(UserError, match="unknown split 'test'; expected train or val"):
         StreetScenes().open(Path("anywhere"), "test")
 
 
@@ -128,7 +128,7 @@ def test_an_index_outside_the_split_is_refused(index: int) -> None:
         opened(val=60)[index]
 
 
-def test_a_color_classifier_stays_below_one_half() -> None:
+def test_color_and_position_are_not_enough_to_classify_pixels() -> None:
     train, val = opened("train"), opened("val", val=40)
     random = np.random.default_rng(0)
     drawn = [pixels(train[i], random.permutation(96 * 144)[:200]) for i in range(80)]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import cv2
@@ -11,6 +12,7 @@ from tests.data.formats.test_image_dataset import fake_camvid
 
 from segwright.data.datasets.camvid import CamVid
 from segwright.data.formats.cache import SampleCache
+from segwright.data.formats.image_dataset import ImageDataset
 from segwright.data.reading.label_maps import write_png
 from segwright.samples import Sample, Segment
 
@@ -82,7 +84,7 @@ def test_a_changed_file_or_label_map_is_not_served_from_the_store(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     config = CamVid(cache="disk")
     first = config.open(root, "train")
-    assert isinstance(first, CachedDataset)
+    assert isinstance(first, ImageDataset)
     before = first[0]
     assert (config.open(root, "train")[0].image == before.image).all()
     assert (
@@ -101,19 +103,20 @@ def test_a_changed_file_or_label_map_is_not_served_from_the_store(
 
 def test_memory_is_given_back_when_the_process_ends(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
-    queue = context.SimpleQueue()
-    process = context.Process(target=_tell_folder, args=(queue, str(fake_camvid(tmp_path))))
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_send_folder, args=(sender, str(fake_camvid(tmp_path))))
     process.start()
-    folder = Path(queue.get())
+    sender.close()  # so that receiving fails, rather than waits, if the process does
+    folder = Path(receiver.recv())
     process.join()
     assert process.exitcode == 0
     assert not folder.exists()
 
 
-def _tell_folder(queue: object, root: str) -> None:
+def _send_folder(sender: Connection, root: str) -> None:
     dataset = CamVid(cache="memory").open(Path(root), "train")
-    assert isinstance(dataset, CachedDataset)
+    assert isinstance(dataset, ImageDataset) and dataset.cache is not None
     first, again = dataset[0], dataset[0]
     assert (first.image == again.image).all()
-    assert len(list(dataset.store.folder.iterdir())) == 2
-    queue.put(str(dataset.store.folder))  # type: ignore[attr-defined]
+    assert len(list(dataset.cache.folder.iterdir())) == 2
+    sender.send(str(dataset.cache.folder))

@@ -47,8 +47,8 @@ def test_values_of_a_group_and_of_single_instances_are_told_apart(tmp_path: Path
     ids, segments = EncodedInstanceMaps(
         [tmp_path / "a.png"], ClassTimesDivisor(1000, plain_class_ids=True)
     ).read(0, SPACE)
-    found = {s.id - 1: (s.class_index, s.crowd) for s in segments}
-    assert found == {7: (0, False), 24: (1, True), 24001: (1, False), 26000: (2, False), 26001: (2, False)}
+    decoded = {s.id - 1: (s.class_index, s.crowd) for s in segments}
+    assert decoded == {7: (0, False), 24: (1, True), 24001: (1, False), 26000: (2, False), 26001: (2, False)}
     assert ((ids == 0) == (raw == 0)).all()
     assert ((ids - 1)[ids > 0] == raw[raw > 0]).all()
 
@@ -123,7 +123,7 @@ def test_a_segment_of_an_ignored_class_is_void(tmp_path: Path) -> None:
     assert segments == (Segment(6, 0),)
 
 
-def test_json_and_png_that_disagree_are_complained_of(tmp_path: Path) -> None:
+def test_json_and_png_that_disagree_are_reported(tmp_path: Path) -> None:
     truth = panoptic(tmp_path, np.array([[5, 6]]), [(5, 7, False), (8, 7, False), (8, 7, False)])
     only_png, only_json, twice = truth.problems(0, SPACE)
     assert "a.png: id 6 (1 ids) is not in panoptic.json" in only_png
@@ -135,8 +135,8 @@ def test_json_and_png_that_disagree_are_complained_of(tmp_path: Path) -> None:
 SQUARE = [[2.0, 2.0, 8.0, 2.0, 8.0, 8.0, 2.0, 8.0]]
 
 
-def polygons(*found: dict[str, object], size: tuple[int, int] = (10, 12)) -> CocoInstanceMasks:
-    return CocoInstanceMasks(CompactStrings([json.dumps([*size, list(found)])]), Path("instances.json"))
+def polygons(*annotations: dict[str, object], size: tuple[int, int] = (10, 12)) -> CocoInstanceMasks:
+    return CocoInstanceMasks(CompactStrings([json.dumps([*size, list(annotations)])]), Path("instances.json"))
 
 
 def entry(segmentation: object, category: int = 24, **more: object) -> dict[str, object]:
@@ -197,7 +197,7 @@ def test_a_segmentation_that_is_none_is_refused(segmentation: object) -> None:
         annotation_to_mask(segmentation, (10, 12), Path("instances.json"), 5)
 
 
-def test_a_polygon_of_two_points_is_complained_of() -> None:
+def test_a_polygon_of_two_points_is_reported() -> None:
     (line,) = polygons(entry([[1.0, 1.0, 5.0, 5.0]])).problems(0, SPACE)
     assert "annotation 5 (1 of the image) has no pixel" in line
 

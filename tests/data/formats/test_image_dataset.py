@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -73,7 +74,7 @@ def test_palette_maps_give_indices_and_16_bit_maps_their_values(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("spoil", "message"),
+    ("damage", "message"),
     [
         (
             lambda root: (root / "train" / "train_1.png").write_bytes(b"no image"),
@@ -103,9 +104,11 @@ def test_palette_maps_give_indices_and_16_bit_maps_their_values(tmp_path: Path) 
         ),
     ],
 )
-def test_what_would_spoil_a_training_is_found_before_it(tmp_path: Path, spoil, message: str) -> None:
+def test_what_would_spoil_a_training_is_found_before_it(
+    tmp_path: Path, damage: Callable[[Path], object], message: str
+) -> None:
     root = fake_camvid(tmp_path)
-    spoil(root)
+    damage(root)
     with pytest.raises(UserError, match=message):
         quick_check({split: CamVid().open(root, split) for split in ("train", "val")})
 

@@ -41,30 +41,30 @@ def coco100(shared: Path) -> Path:
         ("box", "bbox", (0.504581, 0.696973, 0.572982, 0.585626, 0.519400, 0.501398)),
     ],
 )
-def test_coco_scores_as_pycocotools_says(
+def test_coco_scores_equal_those_of_pycocotools(
     coco100: Path, kind: Any, results: str, figures: tuple[float, ...]
 ) -> None:
     truth = coco100 / "instances_val2014_100.json"
     prediction = coco100 / f"instances_val2014_fake{results}100_results.json"
-    found = score_instances(truth, prediction, kind=kind)
-    assert [found["all"][name] for name in NAMES] == pytest.approx(figures, abs=5e-7)
-    assert found["images"] == 100
+    result = score_instances(truth, prediction, kind=kind)
+    assert [result["all"][name] for name in NAMES] == pytest.approx(figures, abs=5e-7)
+    assert result["images"] == 100
     with contextlib.redirect_stdout(io.StringIO()):
         known = COCO(str(truth))
         evaluation = COCOeval(known, known.loadRes(str(prediction)), results)
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
-    assert [found["all"][name] for name in NAMES] == evaluation.stats[:6].tolist()
+    assert [result["all"][name] for name in NAMES] == evaluation.stats[:6].tolist()
     precision = evaluation.eval["precision"][:, :, :, 0, 2]
-    for place, category in enumerate(known.loadCats(known.getCatIds())):
-        own = precision[:, :, place]
+    for index, category in enumerate(known.loadCats(known.getCatIds())):
+        own = precision[:, :, index]
         wanted = own[own > -1].mean() if (own > -1).any() else math.nan
-        assert found["class"][category["name"]]["ap"] == pytest.approx(wanted, abs=0, nan_ok=True)
+        assert result["class"][category["name"]]["ap"] == pytest.approx(wanted, abs=0, nan_ok=True)
 
 
 def files(root: Path) -> tuple[Path, Path]:
-    """Two images; the square of the first is found, a crowd of the second, too."""
+    """Two images; the square in the first and a crowd in the second are predicted."""
     crowd = {"size": list(SIZE), "counts": [0, SIZE[0] * 4, SIZE[0] * (SIZE[1] - 4)]}
     truth = {
         "images": [image(10, "a.jpg"), image(11, "b.jpg")],
@@ -82,7 +82,7 @@ def files(root: Path) -> tuple[Path, Path]:
     return save(root / "truth.json", truth), save(root / "results.json", rows)
 
 
-def test_an_annotation_with_id_zero_can_be_found(tmp_path: Path) -> None:
+def test_an_annotation_with_id_zero_can_be_matched(tmp_path: Path) -> None:
     result = score_instances(*files(tmp_path))
     assert result["class"]["car"]["ap"] == pytest.approx(1)
     assert result["class"]["person"]["ap"] == 0
@@ -90,7 +90,7 @@ def test_an_annotation_with_id_zero_can_be_found(tmp_path: Path) -> None:
     assert score_instances(*files(tmp_path), kind="box")["class"]["car"]["ap"] == pytest.approx(1)
 
 
-def test_masks_are_measured_by_their_pixels_even_beside_a_box(tmp_path: Path) -> None:
+def test_the_area_of_a_mask_is_that_of_its_pixels_despite_a_box(tmp_path: Path) -> None:
     truth, results = files(tmp_path)
     rows = read(results)
     rows.append(rows[0] | {"segmentation": [[0, 0, 4, 0, 4, 4]], "bbox": [0, 0, 200, 200], "score": 0.95})
@@ -99,7 +99,7 @@ def test_masks_are_measured_by_their_pixels_even_beside_a_box(tmp_path: Path) ->
     assert result["all"]["ap_small"] == result["all"]["ap"]
 
 
-def test_no_result_at_all_is_zero(tmp_path: Path) -> None:
+def test_an_empty_results_file_scores_zero(tmp_path: Path) -> None:
     truth, results = files(tmp_path)
     assert score_instances(truth, save(results, []))["all"]["ap"] == 0
 
@@ -120,7 +120,7 @@ def put(**values: Any) -> Callable[[Path], object]:
     [
         (lambda root: (root / "results.json").unlink(), r"results\.json: cannot be read \(No such file"),
         (lambda root: (root / "results.json").write_text("[{"), r"results\.json: not JSON"),
-        (lambda root: save(root / "results.json", {}), r"results\.json: no list of objects"),
+        (lambda root: save(root / "results.json", {}), r"results\.json: does not contain a list of objects"),
         (lambda root: save(root / "truth.json", []), r"truth\.json: contains a list"),
         (put(image_id=12), r"results\.json: an annotation is of image 12, which is not among"),
         (put(image_id=[1]), r"results\.json: an annotation is of image \[1\]"),
@@ -161,16 +161,16 @@ def test_images_of_one_id_and_boxes_of_three_numbers_are_named(tmp_path: Path) -
         score_instances(save(truth, values), results)
 
 
-# Raw instance ids: road, groups of cars and riders, cars of many sizes, void, a caravan (not scored), a person.
+# Raw instance ids: road, groups of cars and riders, cars of several sizes, void, a caravan (not scored), a person.
 TRUTH = (7, 26, 25, 26000, 26001, 26002, 24001, 0, 4, 29001, 29, 33005)
 PREDICTED = (24, 25, 26, 33, 7)
 Images = list[tuple[str, np.ndarray, list[tuple[np.ndarray, int, float]]]]
 
 
 def cityscapes(root: Path, *, seed: int, caravans: bool = True) -> tuple[Path, Path, Images]:
-    """Rectangles as truth, and as predictions parts of them that may overlap."""
+    """Rectangles as ground truth; predictions are parts of them and may overlap."""
     random = np.random.default_rng(seed)
-    made: Images = []
+    images: Images = []
     for number in range(4):
         key = f"aachen_{number:06d}_000019"
         truth, masks = np.full((64, 96), 7, np.uint16), []
@@ -187,58 +187,58 @@ def cityscapes(root: Path, *, seed: int, caravans: bool = True) -> tuple[Path, P
                 masks.append((mask, label, float(random.integers(1, 8) / 8)))
         write_png(root / "gtFine" / "val" / "aachen" / f"{key}_gtFine_instanceIds.png", truth)
         lines = []
-        for place, (mask, label, score) in enumerate(masks):
-            write_png(root / "found" / "masks" / f"{key}_{place}.png", mask)
-            lines.append(f"masks/{key}_{place}.png {label} {score}\n")
+        for index, (mask, label, score) in enumerate(masks):
+            write_png(root / "found" / "masks" / f"{key}_{index}.png", mask)
+            lines.append(f"masks/{key}_{index}.png {label} {score}\n")
         (root / "found" / f"{key}_leftImg8bit.txt").write_text("".join(lines))
-        made.append((key, truth, masks))
-    return root / "gtFine" / "val", root / "found", made
+        images.append((key, truth, masks))
+    return root / "gtFine" / "val", root / "found", images
 
 
-def test_cityscapes_files_score_as_maps_do(tmp_path: Path) -> None:
-    truth, found, made = cityscapes(tmp_path, seed=1, caravans=False)
+def test_cityscapes_files_score_like_maps(tmp_path: Path) -> None:
+    truth, folder, images = cityscapes(tmp_path, seed=1, caravans=False)
     metric = CityscapesAP(CLASSES)
-    for key, raw, masks in made:
+    for key, raw, masks in images:
         path = truth / "aachen" / f"{key}_gtFine_instanceIds.png"
         ids, segments = EncodedInstanceMaps([path], ClassTimesDivisor(1000, plain_class_ids=True)).read(
             0, CLASSES
         )
         assert segments is not None
         prediction, predicted, kept = np.full(raw.shape, -1, np.int32), [], []
-        for place, (mask, label, score) in enumerate(masks):
-            prediction[mask > 0] = place  # the later hides the earlier
-            predicted.append(PredictedSegment(place, CLASSES.raw_values.index(label), 0, score))
-        for place, (_, label, score) in enumerate(masks):
-            name = f"masks/{key}_{place}.png"
-            write_png(found / name, (prediction == place).astype(np.uint8))
+        for index, (mask, label, score) in enumerate(masks):
+            prediction[mask > 0] = index  # the later one covers the earlier one
+            predicted.append(PredictedSegment(index, CLASSES.raw_values.index(label), 0, score))
+        for index, (_, label, score) in enumerate(masks):
+            name = f"masks/{key}_{index}.png"
+            write_png(folder / name, (prediction == index).astype(np.uint8))
             kept.append(f"{name} {label} {score}\n")
-        (found / f"{key}_leftImg8bit.txt").write_text("".join(kept))
+        (folder / f"{key}_leftImg8bit.txt").write_text("".join(kept))
         metric.add(prediction, predicted, ids, segments)
     wanted = metric.result()
-    result = score_cityscapes(truth, found)
+    result = score_cityscapes(truth, folder)
     assert result.pop("images") == 4
     assert repr(result) == repr(wanted)
     assert 0 < result["all"]["ap"] < 1
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2, 3])
-def test_cityscapes_scores_as_its_own_tool_says(
+def test_cityscapes_scores_equal_those_of_cityscapesscripts(
     tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("cityscapesscripts")
     if not hasattr(np, "in1d") or tuple(map(int, np.__version__.split(".")[:2])) >= (2, 3):
         pytest.skip("cityscapesscripts needs numpy < 2.3")
-    truth, found, made = cityscapes(tmp_path, seed=seed)
+    truth, folder, images = cityscapes(tmp_path, seed=seed)
     from cityscapesscripts.evaluation import evalInstanceLevelSemanticLabeling as tool
 
     monkeypatch.chdir(tmp_path)  # it writes matches.json here
-    settings = {"gtInstancesFile": str(tmp_path / "gt.json"), "predictionPath": str(found)}
+    settings = {"gtInstancesFile": str(tmp_path / "gt.json"), "predictionPath": str(folder)}
     for name, value in {**settings, "JSONOutput": False, "quiet": True}.items():
         monkeypatch.setattr(tool.args, name, value)
-    truths = [str(truth / "aachen" / f"{key}_gtFine_instanceIds.png") for key, *_ in made]
-    lists = [str(found / f"{key}_leftImg8bit.txt") for key, *_ in made]
+    truths = [str(truth / "aachen" / f"{key}_gtFine_instanceIds.png") for key, *_ in images]
+    lists = [str(folder / f"{key}_leftImg8bit.txt") for key, *_ in images]
     averages = tool.evaluateImgLists(lists, truths, tool.args)["averages"]
-    result = score_cityscapes(truth, found)
+    result = score_cityscapes(truth, folder)
     assert result["all"]["ap"] == averages["allAp"]
     assert result["all"]["ap50"] == averages["allAp50%"]
     for name, own in averages["classes"].items():
@@ -249,37 +249,40 @@ def test_cityscapes_scores_as_its_own_tool_says(
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda found: next(found.glob("*.txt")).unlink(), r"found: 0 lists aachen_00000\d_000019\*\.txt"),
-        (lambda found: (found / "aachen_000000_000019_b.txt").touch(), "found: 2 lists"),
-        (lambda found: next(found.glob("masks/aachen_000000*")).unlink(), "no such file; expected the mask"),
+        (lambda folder: next(folder.glob("*.txt")).unlink(), r"found: 0 lists aachen_00000\d_000019\*\.txt"),
+        (lambda folder: (folder / "aachen_000000_000019_b.txt").touch(), "found: 2 lists"),
         (
-            lambda found: write_png(next(found.glob("masks/aachen_000000*")), np.zeros((3, 3), np.uint8)),
+            lambda folder: next(folder.glob("masks/aachen_000000*")).unlink(),
+            "does not exist; expected the mask",
+        ),
+        (
+            lambda folder: write_png(next(folder.glob("masks/aachen_000000*")), np.zeros((3, 3), np.uint8)),
             "3x3; expected 96x64",
         ),
         (
-            lambda found: _append(found, "a.png 26"),
+            lambda folder: _append(folder, "a.png 26"),
             r"line \d+ is 'a\.png 26'; expected 'mask\.png label score'",
         ),
-        (lambda found: _append(found, "a.png 26 sure"), "expected 'mask.png label score'"),
-        (lambda found: _append(found, "a.png 26 nan"), "expected 'mask.png label score'"),
-        (lambda found: _append(found, "/a.png 26 1"), "with a path from the list"),
+        (lambda folder: _append(folder, "a.png 26 sure"), "expected 'mask.png label score'"),
+        (lambda folder: _append(folder, "a.png 26 nan"), "expected 'mask.png label score'"),
+        (lambda folder: _append(folder, "/a.png 26 1"), "with a path from the list"),
     ],
 )
 def test_what_is_wrong_with_files_of_cityscapes_is_named(
     tmp_path: Path, spoil: Callable[[Path], object], message: str
 ) -> None:
-    truth, found, _ = cityscapes(tmp_path, seed=0)
-    spoil(found)
+    truth, folder, _ = cityscapes(tmp_path, seed=0)
+    spoil(folder)
     with pytest.raises(UserError, match=message):
-        score_cityscapes(truth, found)
+        score_cityscapes(truth, folder)
 
 
-def _append(found: Path, line: str) -> None:
-    with (found / "aachen_000000_000019_leftImg8bit.txt").open("a") as file:
+def _append(folder: Path, line: str) -> None:
+    with (folder / "aachen_000000_000019_leftImg8bit.txt").open("a") as file:
         file.write(line)
 
 
-def test_a_folder_without_truth_is_named(tmp_path: Path) -> None:
+def test_a_folder_without_ground_truth_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no file \*_gtFine_instanceIds\.png"):
         score_cityscapes(tmp_path, tmp_path)
 

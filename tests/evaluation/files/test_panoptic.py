@@ -36,58 +36,58 @@ def side(root: Path, name: str, maps: dict[Any, tuple[np.ndarray, list[dict[str,
 
 
 def pair(root: Path) -> tuple[Path, Path]:
-    """Two images: one found exactly, of the other only the road."""
+    """Two images: one is predicted exactly, in the other only the road is."""
     segments = [segment(1, 1), segment(70000, 5, area=60), segment(300, 9, crowd=1, area=36)]
     truth = side(root, "truth", {7: (id_map(*COLUMNS), segments), 8: (id_map(*COLUMNS), segments)})
-    found = side(
+    prediction = side(
         root,
         "found",
         {
             8: (id_map((5, 4)), [segment(5, 1)]),
             7: (id_map(*COLUMNS), [*segments[:2], segment(300, 9)]),
-            9: (id_map((5, 4)), [segment(5, 1)]),  # of no true image
+            9: (id_map((5, 4)), [segment(5, 1)]),  # an image without ground truth
         },
     )
-    return truth, found
+    return truth, prediction
 
 
-def test_files_score_as_arrays_do(tmp_path: Path) -> None:
+def test_files_score_like_arrays(tmp_path: Path) -> None:
     result = score_panoptic(*pair(tmp_path))
     assert result["class"]["road"] == {"pq": 1.0, "sq": 1.0, "rq": 1.0}
     assert result["class"]["car"] == {"pq": 1 / 1.5, "sq": 1.0, "rq": 1 / 1.5}
-    assert math.isnan(result["class"]["person"]["pq"])  # a crowd, and what is found in it
+    assert math.isnan(result["class"]["person"]["pq"])  # a crowd, and a prediction inside it
     assert (result["all"]["n"], result["things"]["n"], result["stuff"]["n"]) == (2, 1, 1)
     assert result["images"] == 2
 
 
 def test_folders_may_be_named(tmp_path: Path) -> None:
-    truth, found = pair(tmp_path)
+    truth, prediction = pair(tmp_path)
     (tmp_path / "truth").rename(tmp_path / "maps")
     (tmp_path / "found").rename(tmp_path / "other")
-    named = score_panoptic(truth, found, truth_dir=tmp_path / "maps", prediction_dir=tmp_path / "other")
+    named = score_panoptic(truth, prediction, truth_dir=tmp_path / "maps", prediction_dir=tmp_path / "other")
     assert named["all"]["n"] == 2
 
 
-def test_stated_areas_of_the_truth_count_and_may_be_absent(tmp_path: Path) -> None:
-    truth, found = pair(tmp_path)
+def test_areas_in_the_json_file_count_and_may_be_missing(tmp_path: Path) -> None:
+    truth, prediction = pair(tmp_path)
     values = read(truth)
     values["annotations"][0]["segments_info"][0]["area"] = 96
     save(truth, values)
-    road = score_panoptic(truth, found)["class"]["road"]
-    assert road == {"pq": 0.5, "sq": 1.0, "rq": 0.5}  # IoU is 48 of 96: not above one half
+    road = score_panoptic(truth, prediction)["class"]["road"]
+    assert road == {"pq": 0.5, "sq": 1.0, "rq": 0.5}  # the IoU is 48 / 96, not above one half
     for row in values["annotations"]:
         for each in row["segments_info"]:
             del each["area"]
     save(truth, values)
-    assert score_panoptic(truth, found)["class"]["road"]["pq"] == 1
+    assert score_panoptic(truth, prediction)["class"]["road"]["pq"] == 1
 
 
 def test_classes_keep_the_order_of_the_file_and_may_share_a_name(tmp_path: Path) -> None:
-    truth, found = pair(tmp_path)
+    truth, prediction = pair(tmp_path)
     values = read(truth)
     values["categories"] = [*reversed(values["categories"]), {"id": 2, "name": "car", "isthing": 1}]
     save(truth, values)
-    assert list(score_panoptic(truth, found)["class"]) == ["person", "car (5)", "road", "car (2)"]
+    assert list(score_panoptic(truth, prediction)["class"]) == ["person", "car (5)", "road", "car (2)"]
 
 
 def changed(side: str, change: Callable[[Any], Any]) -> Callable[[Path], object]:
@@ -121,33 +121,33 @@ def rows(values: Any) -> Any:
         (changed("found", lambda v: rows(v).pop()), r"7\.png: the predicted map holds id 300, which is not among"),
         (changed("found", lambda v: rows(v).append(segment(1, 5))), r"annotation of image 7 .*segment 1 is listed tw"),
         (changed("found", lambda v: v["annotations"][0].pop("file_name")), r"image 8 has no 'file_name'"),
-        (lambda root: (root / "found" / "8.png").unlink(), r"8\.png: no such file, as for 1 of 4 maps"),
-        (lambda root: (root / "truth" / "7.png").unlink(), r"7\.png: no such file"),
-        (lambda root: write_png(root / "found" / "7.png", np.zeros((12, 16), np.uint8)), r"7\.png: no RGB PNG"),
-        (lambda root: write_png(root / "found" / "7.png", np.zeros((12, 9, 3), np.uint8)), r"7\.png: 9x12, its truth"),
-        (lambda root: (root / "found" / "7.png").write_bytes(b""), r"7\.png: no RGB PNG"),
+        (lambda root: (root / "found" / "8.png").unlink(), r"8\.png: does not exist, like 1 of 4 maps"),
+        (lambda root: (root / "truth" / "7.png").unlink(), r"7\.png: does not exist"),
+        (lambda root: write_png(root / "found" / "7.png", np.zeros((12, 16), np.uint8)), r"7\.png: is not an 8-bit"),
+        (lambda root: write_png(root / "found" / "7.png", np.zeros((12, 9, 3), np.uint8)), r"7\.png: 9x12, its ground"),
+        (lambda root: (root / "found" / "7.png").write_bytes(b""), r"7\.png: is not an 8-bit"),
     ],
 )  # fmt: skip
 def test_what_is_missing_or_does_not_fit_is_named(
     tmp_path: Path, spoil: Callable[[Path], object], message: str
 ) -> None:
-    truth, found = pair(tmp_path)
+    truth, prediction = pair(tmp_path)
     spoil(tmp_path)
     with pytest.raises(UserError, match=message) as caught:
-        score_panoptic(truth, found)
+        score_panoptic(truth, prediction)
     assert "\n" not in str(caught.value)
 
 
 def test_a_damaged_map_is_named(tmp_path: Path) -> None:
-    truth, found = pair(tmp_path)
+    truth, prediction = pair(tmp_path)
     path = tmp_path / "found" / "7.png"
     path.write_bytes(path.read_bytes()[:-30])
     with pytest.raises(UserError, match=r"7\.png: truncated"):
-        score_panoptic(truth, found)
+        score_panoptic(truth, prediction)
 
 
 def coco(shared: Path, root: Path, shift: tuple[int, int]) -> tuple[Path, Path]:
-    """The four images of COCO with their maps rolled as predictions."""
+    """The four COCO images; predictions are the true maps, shifted."""
     folder = shared / "data" / "coco_panoptic_sample"
     if not folder.is_dir():
         pytest.skip(f"no COCO panoptic sample at {folder}")
@@ -187,7 +187,7 @@ def coco(shared: Path, root: Path, shift: tuple[int, int]) -> tuple[Path, Path]:
         ((8, -12), (0.3169004838499833, 0.32541542324757994, 0.46774193548387094)),
     ],
 )
-def test_files_score_as_panopticapi_says(
+def test_files_score_as_with_panopticapi(
     shared: Path, tmp_path: Path, shift: tuple[int, int], figures: tuple[float, ...]
 ) -> None:
     result = score_panoptic(*coco(shared, tmp_path, shift))
@@ -213,44 +213,44 @@ def random_side(random: np.random.Generator, count: int) -> dict[Any, Any]:
     return maps
 
 
-def test_cores_change_no_bit(tmp_path: Path) -> None:
+def test_the_result_does_not_depend_on_the_number_of_cores(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     truth = random_side(random, 12)
-    found = {
+    prediction = {
         image: (np.where(random.random(ids.shape) < 0.9, ids, 0), [s | {"iscrowd": 0} for s in segments])
         for image, (ids, segments) in truth.items()
     }
-    result = score_panoptic(side(tmp_path, "truth", truth), side(tmp_path, "found", found))
+    result = score_panoptic(side(tmp_path, "truth", truth), side(tmp_path, "found", prediction))
     labels = LabelSpace("x", ("road", "car", "person"), ((0, 0, 0),) * 3, (1, 5, 9), things=("car", "person"))
-    alone = PanopticQuality(labels)
-    place = {1: 0, 5: 1, 9: 2}
+    metric = PanopticQuality(labels)
+    class_of = {1: 0, 5: 1, 9: 2}
     for image, (ids, segments) in truth.items():
-        listed = [Segment(s["id"], place[s["category_id"]]) for s in segments]
-        alone.add(found[image][0], listed, ids, listed)
-    assert json.dumps(result["class"]) == json.dumps(alone.result()["class"])
+        segment_list = [Segment(s["id"], class_of[s["category_id"]]) for s in segments]
+        metric.add(prediction[image][0], segment_list, ids, segment_list)
+    assert json.dumps(result["class"]) == json.dumps(metric.result()["class"])
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_another_evaluator_says_the_same(tmp_path: Path, seed: int) -> None:
+def test_another_evaluator_agrees(tmp_path: Path, seed: int) -> None:
     panoptic = pytest.importorskip("hotcoco.panoptic")
     random = np.random.default_rng(seed)
     truth = random_side(random, 10)
-    found = {}
+    prediction = {}
     for image, (ids, segments) in truth.items():
         shifted = np.roll(ids, random.integers(-4, 5, 2), (0, 1))
         shifted[random.random(ids.shape) < 0.05] = 0
-        listed = [dict(each) for each in segments if (shifted == each["id"]).any()]
-        for each in listed:
+        segment_list = [dict(row) for row in segments if (shifted == row["id"]).any()]
+        for row in segment_list:
             if random.random() < 0.1:
-                each["category_id"] = int(random.choice([1, 5, 9]))
-        found[image] = shifted, listed
-        for each in segments:
-            each["iscrowd"] = int(each["category_id"] != 1 and random.random() < 0.15)
-    paths = side(tmp_path, "truth", truth), side(tmp_path, "found", found)
+                row["category_id"] = int(random.choice([1, 5, 9]))
+        prediction[image] = shifted, segment_list
+        for row in segments:
+            row["iscrowd"] = int(row["category_id"] != 1 and random.random() < 0.15)
+    paths = side(tmp_path, "truth", truth), side(tmp_path, "found", prediction)
     evaluation = panoptic.PanopticEval(*paths, gt_folder=tmp_path / "truth", pred_folder=tmp_path / "found")
     evaluation.evaluate()
     wanted, result = evaluation.results(), score_panoptic(*paths)
-    # It adds the sums of images, panopticapi one by one: the last digit may differ.
+    # It adds up images first, panopticapi adds segment by segment: the last digit may differ.
     for group in ("all", "things", "stuff"):
         assert result[group] == pytest.approx(wanted[group.capitalize()], rel=1e-14)
     for category, name in ((1, "road"), (5, "car"), (9, "person")):

@@ -24,7 +24,7 @@ def folders(root: Path) -> tuple[Path, Path]:
     return root / "truth", root / "found"
 
 
-def test_maps_of_one_name_belong_together(tmp_path: Path) -> None:
+def test_maps_are_paired_by_name(tmp_path: Path) -> None:
     result = score_semantic(*folders(tmp_path), SPACE)
     assert result["confusion"] == [[1, 1, 0, 0], [0, 2, 0, 1], [0, 0, 0, 0]]  # the last column: no class
     assert result["class_iou"]["a"] == 1 / 2
@@ -32,16 +32,16 @@ def test_maps_of_one_name_belong_together(tmp_path: Path) -> None:
     assert result["images"] == 2
     for path in sorted((tmp_path / "found").rglob("*.png")):
         path.rename(tmp_path / "found" / f"{path.parent.name}.png")
-    with pytest.raises(UserError, match=r"1\.png: 0 predictions belong to it"):
+    with pytest.raises(UserError, match=r"1\.png: 0 predictions have this name"):
         score_semantic(tmp_path / "truth", tmp_path / "found", SPACE)
 
 
-def test_names_alone_suffice_where_folders_differ(tmp_path: Path) -> None:
+def test_names_are_enough_if_folders_differ(tmp_path: Path) -> None:
     write_png(tmp_path / "truth" / "city" / "a.png", np.array([[7, 8]], np.uint8))
     write_png(tmp_path / "found" / "a.png", np.array([[7, 8]], np.uint8))
     assert score_semantic(tmp_path / "truth", tmp_path / "found", SPACE)["miou"] == 1
     write_png(tmp_path / "found" / "other" / "a.png", np.array([[7, 8]], np.uint8))
-    with pytest.raises(UserError, match=r"a\.png: 2 predictions belong to it \("):
+    with pytest.raises(UserError, match=r"a\.png: 2 predictions have this name \("):
         score_semantic(tmp_path / "truth", tmp_path / "found", SPACE)
 
 
@@ -56,13 +56,13 @@ def test_label_ids_of_cityscapes_find_their_predictions(tmp_path: Path) -> None:
 
 
 def test_what_does_not_fit_is_named(tmp_path: Path) -> None:
-    truth, found = folders(tmp_path)
-    write_png(found / "y" / "1.png", np.array([[8, 8, 8]], np.uint8))
-    with pytest.raises(UserError, match=r"y/1\.png: 3x1, its truth .* is 2x1"):
-        score_semantic(truth, found, SPACE)
-    write_png(found / "y" / "1.png", np.array([[8, 99]], np.uint8))
+    truth, prediction = folders(tmp_path)
+    write_png(prediction / "y" / "1.png", np.array([[8, 8, 8]], np.uint8))
+    with pytest.raises(UserError, match=r"y/1\.png: 3x1, its ground truth .* is 2x1"):
+        score_semantic(truth, prediction, SPACE)
+    write_png(prediction / "y" / "1.png", np.array([[8, 99]], np.uint8))
     with pytest.raises(UserError, match=r"y/1\.png: value 99 is not in label space 'three'"):
-        score_semantic(truth, found, SPACE)
+        score_semantic(truth, prediction, SPACE)
     with pytest.raises(UserError, match="none: no such folder"):
         score_semantic(truth, tmp_path / "none", SPACE)
 
@@ -78,7 +78,7 @@ def test_camvid_scores_as_recorded(camvid: Path, tmp_path: Path) -> None:
     assert np.sum(result["confusion"]) == 17155529
 
 
-def test_the_semantic_evaluator_of_panoptic_deeplab_says_the_same(tmp_path: Path) -> None:
+def test_the_semantic_evaluator_of_panoptic_deeplab_agrees(tmp_path: Path) -> None:
     recorded, arrays = golden.metadata("s5_evaluators"), golden.arrays("s5_evaluators")
     count = recorded["semantic_num_classes"]
     for name in ("gt", "pred"):

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from segwright.models.backbones.hrnet import Exchange, HRNetConfig
+from segwright.models.backbones.hrnet import HighResolutionModule, HRNetConfig
 from segwright.models.layers.norm_config import Norm
 
 
@@ -35,7 +35,7 @@ def test_maps_equal_those_of_timm() -> None:
 def test_the_exchange_adds_every_branch_to_every_other() -> None:
     torch.manual_seed(0)
     for align_corners in (False, True):
-        module = Exchange((4, 8, 16), Norm(), align_corners=align_corners).eval()
+        module = HighResolutionModule((4, 8, 16), Norm(), align_corners=align_corners).eval()
         maps = [torch.randn(1, 4 * 2**i, s, s) for i, s in enumerate((17, 9, 5))]
         with torch.inference_mode():
             found = module(list(maps))

@@ -14,7 +14,7 @@ from segwright.models.backbones.hrnet import HRNetConfig
 from segwright.models.backbones.mnasnet import MNASNetConfig
 from segwright.models.backbones.mobilenet_v2 import MobileNetV2Config
 from segwright.models.backbones.resnet import ResNetConfig
-from segwright.models.backbones.timm import TimmBackbone, TimmConfig, backbone
+from segwright.models.backbones.timm import TimmBackbone, TimmConfig, timm_features
 from segwright.models.backbones.vgg import VGGConfig
 from segwright.models.backbones.xception import XceptionConfig
 from segwright.models.layers.features import Backbone
@@ -175,16 +175,18 @@ def test_pretrained_stems_are_averaged_or_tiled(tmp_path: Path) -> None:
 
 
 def test_an_unknown_backbone_names_its_neighbors() -> None:
-    with pytest.raises(UserError, match=r"backbone 'resnet19' is not known to timm; near it: .*resnet"):
-        backbone("resnet19")
-    with pytest.raises(ValueError, match=r"ResNet-20 is not known; expected one of 18, 34"):
+    with pytest.raises(UserError, match=r"timm has no network 'resnet19'; similar names: .*resnet"):
+        timm_features("resnet19")
+    with pytest.raises(ValueError, match=r"unknown depth: ResNet-20; expected one of 18, 34"):
         ResNetConfig(20).build(3)
 
 
 @pytest.mark.parametrize("config", [TimmConfig("resnet18"), ResNetConfig(18)])
 def test_missing_weights_say_where_to_put_them(config: TimmConfig | ResNetConfig, tmp_path: Path) -> None:
     config = type(config)(**{**fields(config), "weights": str(tmp_path / "none.pth")})
-    with pytest.raises(UserError, match=r"none\.pth: no such file; expected backbone weights for resnet18"):
+    with pytest.raises(
+        UserError, match=r"none\.pth: file does not exist; expected weights of the backbone resnet18"
+    ):
         config.build(3)
     config.weights = str(tmp_path)
     with pytest.raises(UserError, match=r"put resnet18\.safetensors or resnet18\.pth there"):
@@ -200,17 +202,18 @@ def test_without_network_the_error_says_what_to_do(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(timm, "create_model", unreachable)
     for config in (TimmConfig("resnet18", "imagenet"), ResNetConfig(18, "imagenet")):
         with pytest.raises(
-            UserError, match=r"\(hub not reachable\); without network put resnet18\.safetensors"
+            UserError, match=r"\(hub not reachable\); without a network, put resnet18\.safetensors"
         ):
             config.build(3)
-    with pytest.raises(UserError, match="timm has no weights of this layout"):
+    with pytest.raises(UserError, match="timm has no weights for this architecture"):
         ResNetConfig(18, "imagenet", stem="deep").build(3)
 
 
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     torch.save(ResNetConfig(18).build(3).state_dict(), tmp_path / "w.pth")
     with pytest.raises(
-        UserError, match=r"no fitting layer1\.0\.conv1\.weight.* and \d+ more; expected weights"
+        UserError,
+        match=r"layer1\.0\.conv1\.weight.* and \d+ more are missing or have another shape; expected weights",
     ):
         ResNetConfig(50, str(tmp_path / "w.pth")).build(3)
 
@@ -222,14 +225,14 @@ def test_weights_come_from_a_local_file(tmp_path: Path) -> None:
     source = timm.create_model("resnet18", num_classes=0)
     torch.save(source.state_dict(), tmp_path / "resnet18.pth")
     for place in (tmp_path, tmp_path / "resnet18.pth"):
-        loaded = backbone("resnet18", weights=str(place))
+        loaded = timm_features("resnet18", weights=str(place))
         assert torch.equal(loaded.state_dict()["conv1.weight"], source.state_dict()["conv1.weight"])
 
 
 @pytest.mark.parametrize("name", ["resnet18", "mobilenetv2_100"])
 def test_our_dilation_equals_the_one_timm_has(name: str) -> None:
     torch.manual_seed(0)
-    theirs, ours = backbone(name, output_stride=8), backbone(name)
+    theirs, ours = timm_features(name, output_stride=8), timm_features(name)
     ours.load_state_dict(theirs.state_dict())
     features = TimmBackbone(ours, 8)
     assert features.training  # trying it out left it as it was
@@ -242,5 +245,7 @@ def test_networks_without_dilation_of_their_own_are_dilated(stride: int) -> None
     network = TimmConfig("vgg11", output_stride=stride).build(3)  # type: ignore[arg-type]
     assert run(network, 3, 64, 96)[-1].shape[2:] == (64 // stride, 96 // stride)
     assert run(TimmConfig("vit_tiny_patch16_224").build(3), 3, 64, 96)[-1].shape[2:] == (4, 6)
-    with pytest.raises(UserError, match=rf"pvt_v2_b0 cannot have output stride {stride} \(it reduces by"):
+    with pytest.raises(
+        UserError, match=rf"pvt_v2_b0 does not support output stride {stride} \(it downsamples by"
+    ):
         TimmConfig("pvt_v2_b0", output_stride=stride).build(3)  # type: ignore[arg-type]

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from segwright.models.layers.conv import ClassifierHead, conv_norm, dropout, initialize, separable_conv
+from segwright.models.layers.conv import ClassifierHead, conv_norm, dropout_layer, initialize, separable_conv
 from segwright.models.layers.norm_config import Norm
 from segwright.models.layers.resize import upsample_concat
 
@@ -64,8 +64,8 @@ def test_a_scorer_is_hidden_layer_dropout_classifier() -> None:
 
 def test_dropout_of_maps_drops_maps() -> None:
     torch.manual_seed(0)
-    maps = dropout(0.5)(torch.ones(4, 16, 3, 3))
-    values = dropout(0.5, spatial_dropout=False)(torch.ones(4, 16, 3, 3))
+    maps = dropout_layer(0.5)(torch.ones(4, 16, 3, 3))
+    values = dropout_layer(0.5, spatial=False)(torch.ones(4, 16, 3, 3))
     assert set(maps.mean((2, 3)).unique().tolist()) == {0.0, 2.0}
     assert len(values.mean((2, 3)).unique()) > 2
 

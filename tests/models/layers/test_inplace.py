@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from segwright.models.layers import inplace
 from segwright.models.layers.inplace import recompute_activations
 from segwright.models.layers.norm_config import Activation, Norm
-from segwright.models.layers.norm_layers import synchronize_norms, norm_layer
+from segwright.models.layers.norm_layers import norm_layer, synchronize_norms
 
 KINDS: tuple[Activation, ...] = ("identity", "leaky_relu", "relu", "silu")
 

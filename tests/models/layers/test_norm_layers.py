@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from segwright.models.layers.norm_config import Norm
-from segwright.models.layers.norm_layers import freeze_norms, is_norm, synchronize_norms, norm_layer
+from segwright.models.layers.norm_layers import freeze_norms, is_norm, norm_layer, synchronize_norms
 
 KINDS = ("batch", "inplace", "instance", "group", "evonorm_s0", "evonorm_b0", "csail_syncbn", "none")
 BATCH = ["weight", "bias", "running_mean", "running_var", "num_batches_tracked"]

@@ -69,13 +69,13 @@ def test_the_head_enlarges_pooled_maps_after_their_convolution(align_corners: bo
 def test_pools_may_come_first() -> None:
     x = features()
     with torch.inference_mode():
-        last, first = pooling()(x), pooling(pools_first=True)(x)
+        last, first = pooling()(x), pooling(pooled_first=True)(x)
     torch.testing.assert_close([*last[1:], last[0]], first)
 
 
 def test_enlarging_first_is_another_network() -> None:
     x = features()
-    module, usual = pooling(resize_first=True), pooling()
+    module, usual = pooling(resize_before_conv=True), pooling()
     with torch.inference_mode():
         pools = [
             stage(resized(F.adaptive_avg_pool2d(x, grid), (13, 17), False))
@@ -103,14 +103,14 @@ def atrous(config: ASPPConfig) -> ASPP:
 SMALL = ASPPConfig(rates=(2, 3, 5), channels=4, out_channels=6)
 
 
-@pytest.mark.parametrize("pool_first", [False, True])
-def test_the_atrous_pyramid_is_its_branches_side_by_side(pool_first: bool) -> None:
-    module, x = atrous(replace(SMALL, pool_first=pool_first)), features()
+@pytest.mark.parametrize("pooled_first", [False, True])
+def test_the_atrous_pyramid_is_its_branches_side_by_side(pooled_first: bool) -> None:
+    module, x = atrous(replace(SMALL, pooled_first=pooled_first)), features()
     with torch.inference_mode():
         found = module(x)
         branches = [branch(x) for branch in module.branches]
         pooled = module.pooled(F.adaptive_avg_pool2d(x, 1)).expand(-1, -1, 13, 17)
-        order = [pooled, *branches] if pool_first else [*branches, pooled]
+        order = [pooled, *branches] if pooled_first else [*branches, pooled]
         torch.testing.assert_close(found, module.project(torch.cat(order, 1)))
     assert found.shape == (2, 6, 13, 17)
     dilations = [branch[0].dilation[0] for branch in module.branches]  # type: ignore[index]
@@ -137,9 +137,9 @@ def test_separable_branches_have_fewer_weights() -> None:
     assert dense - separable == 3 * (8 * 4 * 9 - (8 * 9 + 8 * 4) - 2 * 8)
 
 
-@pytest.mark.parametrize(("whole", "kind"), [(True, nn.Dropout2d), (False, nn.Dropout)])
-def test_dropout_is_of_maps_or_of_values(whole: bool, kind: type) -> None:
-    module = ASPP(replace(SMALL, whole_maps=whole, dropout=0.25), 8, NORM)
+@pytest.mark.parametrize(("spatial", "kind"), [(True, nn.Dropout2d), (False, nn.Dropout)])
+def test_dropout_is_of_maps_or_of_values(spatial: bool, kind: type) -> None:
+    module = ASPP(replace(SMALL, spatial_dropout=spatial, dropout=0.25), 8, NORM)
     assert type(module.dropout) is kind and module.dropout.p == 0.25
 
 

@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from segwright.models.layers.conv import conv_norm
 from segwright.models.layers.norm_config import Norm
-from segwright.models.layers.resize import upsample_concat_conv, upsample_concat
+from segwright.models.layers.resize import upsample_concat, upsample_concat_conv
 
 WIDTHS = (24, 40, 48, 32)
 

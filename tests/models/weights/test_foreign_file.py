@@ -9,16 +9,16 @@ import pytest
 import torch
 
 from segwright.errors import UserError
-from segwright.models.weights.foreign_file import read_pickle, read_tensors, unwrap
+from segwright.models.weights.foreign_file import read_pickle, read_tensors, unwrap_state_dict
 
 
 def test_checkpoints_are_unwrapped() -> None:
     inner = {"a.weight": torch.ones(1)}
     wrapped = {"model": {"state_dict": {"module.module.a.weight": inner["a.weight"]}}, "epoch": 1}
-    assert unwrap(wrapped, "file") == inner
-    assert unwrap({"a.weight": np.ones(1, np.float32)}, "file") == inner
-    with pytest.raises(UserError, match="file: no state dict in it"):
-        unwrap({"epoch": 3}, "file")
+    assert unwrap_state_dict(wrapped, "file") == inner
+    assert unwrap_state_dict({"a.weight": np.ones(1, np.float32)}, "file") == inner
+    with pytest.raises(UserError, match="file: contains no state dict"):
+        unwrap_state_dict({"epoch": 3}, "file")
 
 
 def test_pickled_code_is_refused(tmp_path: Path) -> None:
@@ -46,7 +46,7 @@ def test_scores_beside_the_weights_are_plain_data(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"none\.pth: no such file; expected weights"):
+    with pytest.raises(UserError, match=r"none\.pth: file does not exist; expected weights"):
         read_tensors(tmp_path / "none.pth")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from tests import small
 from segwright.contracts import InputContract
 from segwright.decode.panoptic import CenterDecoder
 from segwright.errors import UserError
+from segwright.labels import LabelSpace
 from segwright.models.backbones.resnet import ResNetConfig
 from segwright.models.fcn import FCNConfig
 from segwright.models.layers.norm_config import Norm
@@ -55,20 +58,86 @@ def test_starting_from_a_file_with_another_head(tmp_path: Path) -> None:
     other = config(24).build(small.LABELS, BGR)
     with pytest.raises(UserError, match=r"do not fit this model; --skip-head"):
         start_from(other, tmp_path / "m.safetensors")
-    left_out = start_from(other, tmp_path / "m.safetensors", skip_head=True)
-    assert left_out and all(name.startswith("head.") for name in left_out)
+    done = start_from(other, tmp_path / "m.safetensors", skip_head=True)
+    assert done.skipped and all(name.startswith("head.") for name in done.skipped)
+    assert {*done.copied, *done.skipped} == set(other.state_dict())
+    assert f"{len(done.copied)} tensors, {len(done.skipped)} skipped (head." in done.message
     tensors, _ = read_file(tmp_path / "m.safetensors")
     assert torch.equal(other.state_dict()["backbone.conv1.weight"], tensors["backbone.conv1.weight"])
-    assert start_from(config().build(small.LABELS, BGR), tmp_path / "m.safetensors") == []
+    same = start_from(config().build(small.LABELS, BGR), tmp_path / "m.safetensors")
+    assert (same.skipped, same.notes) == ((), ())
+    assert same.message == f"started from {tmp_path / 'm.safetensors'}: {len(tensors)} tensors"
+
+
+def test_starting_from_a_file_with_other_preprocessing_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    write_model(path, config().build(small.LABELS, BGR), config())
+    other = config().build(small.LABELS, replace(BGR, channels="RGB", mean=(0.0, 2.5, 3.5)))
+    before = copy.deepcopy(other.state_dict())
+    for skip_head in (False, True):
+        with pytest.raises(UserError) as caught:
+            start_from(other, path, skip_head=skip_head)
+        assert str(caught.value) == (
+            f"{path} was trained with input.channels BGR, input.mean [1.5,2.5,3.5]; the recipe has RGB, [0.0,2.5,3.5]; "
+            "add --set input.channels=BGR --set input.mean=[1.5,2.5,3.5]"
+        )
+    assert all(torch.equal(value, before[name]) for name, value in other.state_dict().items())
+    padded = config().build(small.LABELS, replace(BGR, multiple=32, fill_value=(0.0, 0.0, 0.0)))
+    assert start_from(padded, path).skipped == ()  # padding is not learned
+
+
+def test_weights_for_images_with_other_bands_are_a_matter_of_shapes(tmp_path: Path) -> None:
+    path, bands = tmp_path / "m.safetensors", (1.0,) * 4
+    write_model(path, config().build(small.LABELS, BGR), config())
+    other = config().build(small.LABELS, InputContract("bands", mean=bands, std=bands, fill_value=bands))
+    with pytest.raises(UserError, match=r"backbone\.conv1\.weight do not fit this model"):
+        start_from(other, path)
+    assert start_from(other, path, skip_head=True).skipped == ("backbone.conv1.weight",)
+
+
+def test_starting_from_a_file_with_other_classes_needs_skip_head(tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    write_model(path, config().build(small.LABELS, BGR), config())
+    cases = {
+        ("dark", "green", "blue"): "its classes differ: only in the file: red, only in the dataset: green",
+        ("dark", "red"): "its classes differ: only in the file: blue",
+        ("red", "dark", "blue"): "its classes are in another order than those of the dataset",
+    }
+    for names, difference in cases.items():
+        other = config().build(LabelSpace.of(*names), BGR)
+        with pytest.raises(UserError, match=f"{difference}; --skip-head starts from the weights that fit"):
+            start_from(other, path)
+        done = start_from(other, path, skip_head=True)
+        assert done.notes == (difference,) and difference in done.message
+        assert bool(done.skipped) == (len(names) != 3)
+
+
+def test_imported_weights_have_no_class_names_to_compare(tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    write_model(path, config().build(LabelSpace.of("class_0", "class_1", "class_2"), BGR), config())
+    assert start_from(config().build(small.LABELS, BGR), path).notes == ()
+    with pytest.raises(UserError, match="its classes differ: only in the file: class_0"):
+        start_from(config().build(LabelSpace.of("a", "b"), BGR), path)
+
+
+def test_plain_weights_say_nothing_about_preprocessing(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    model = config().build(small.LABELS, BGR)
+    save_file(
+        {name: value.clone() for name, value in model.state_dict().items()}, str(tmp_path / "w.safetensors")
+    )
+    done = start_from(config().build(small.LABELS, BGR), tmp_path / "w.safetensors")
+    assert done.notes == ("the file does not contain the preprocessing of its images",)
 
 
 def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
     from safetensors.torch import save_file
 
-    with pytest.raises(UserError, match=r"no such file; expected a \.safetensors model"):
+    with pytest.raises(UserError, match=r"file does not exist; expected a \.safetensors model"):
         read_model(tmp_path / "none.safetensors")
     (tmp_path / "text.safetensors").write_text("no tensors")
-    with pytest.raises(UserError, match="not a whole safetensors file"):
+    with pytest.raises(UserError, match="not a complete safetensors file"):
         read_model(tmp_path / "text.safetensors")
     save_file({"a": torch.zeros(1)}, str(tmp_path / "other.safetensors"))
     with pytest.raises(UserError, match="not a segwright model"):

@@ -130,9 +130,7 @@ class RandomCrop:
         if cropped > scaled:
             padding = int(random.integers(cropped - scaled + 1)) if self.anchor == "random" else 0
             return -padding * step
-        last = int(
-            side - cropped * step + 1e-6
-        )  # the last whole pixel at which the crop still fits into the image
+        last = int(side - cropped * step + 1e-6)  # the last whole pixel from which the crop fits
         if point is None:
             return float(random.integers(last + 1))
         return float(np.clip(np.rint(point - cropped * step * random.uniform(0.2, 0.8)), 0, last))

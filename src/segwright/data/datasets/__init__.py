@@ -1,58 +1,146 @@
-"""Data sets by name: the name of the file that describes one."""
+"""Datasets: one file per dataset. Each defines a config class; ``config.open(root, split)`` opens a split.
+
+- ``ade20k``: ``Ade20k``, 150 classes of indoor and outdoor scenes
+- ``bdd100k``: ``Bdd100k``, driving in the United States, semantic or panoptic
+- ``camvid``: ``CamVid``, a small dataset of street scenes
+- ``cityscapes``: ``Cityscapes``, street scenes of 50 cities, semantic, instance and panoptic
+- ``coco_instances``, ``coco_panoptic``, ``coco_stuff``: ``CocoInstances``, ``CocoPanoptic`` and ``CocoStuff``,
+  photographs of everyday scenes; also for other datasets in these formats
+- ``facade``: ``Facade``, building facades, panoptic or instance
+- ``kitti_step``: ``KittiStep``, drives with panoptic ground truth
+- ``mapillary``: ``Mapillary``, street scenes from all over the world
+- ``minicity``: ``MiniCity``, a subset of Cityscapes
+- ``nuclei``: ``Nuclei``, microscopy images of cell nuclei, instances
+- ``street``: ``StreetScenes``, generated street scenes that need no download (``_street_canvas`` draws them)
+- ``voc``: ``Voc``, Pascal VOC 2012
+
+Custom datasets:
+
+- ``folder``: ``Folder``, your own images with label maps
+- ``panoptic_folder``: ``PanopticFolder``, your own images with instances
+- ``arrays``: ``Pairs`` and ``PairDataset``, (image, mask) pairs of a plain dataset, for example of torch
+- ``one_vs_rest``: ``OneVsRest``, one class of any dataset against the rest
+
+``dataset_config("camvid")`` finds a dataset by name, the name of its file. A new file is found without further steps.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
 import importlib
-import inspect
 import pkgutil
 from collections.abc import Iterable
-from typing import Any
+from types import ModuleType
 
 from segwright.config import override
+from segwright.data.datasets.ade20k import Ade20k
+from segwright.data.datasets.arrays import PairDataset, Pairs
+from segwright.data.datasets.bdd100k import Bdd100k
+from segwright.data.datasets.camvid import CamVid
+from segwright.data.datasets.cityscapes import Cityscapes
+from segwright.data.datasets.coco_instances import CocoInstances
+from segwright.data.datasets.coco_panoptic import CocoPanoptic
+from segwright.data.datasets.coco_stuff import CocoStuff
+from segwright.data.datasets.facade import Facade
+from segwright.data.datasets.folder import Folder
+from segwright.data.datasets.kitti_step import KittiStep
+from segwright.data.datasets.mapillary import Mapillary
+from segwright.data.datasets.minicity import MiniCity
+from segwright.data.datasets.nuclei import Nuclei
+from segwright.data.datasets.one_vs_rest import OneVsRest
+from segwright.data.datasets.panoptic_folder import PanopticFolder
+from segwright.data.datasets.street import StreetScenes
+from segwright.data.datasets.voc import Voc
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
 from segwright.samples import DataConfig
 
+__all__ = [
+    "Ade20k",
+    "Bdd100k",
+    "CamVid",
+    "Cityscapes",
+    "CocoInstances",
+    "CocoPanoptic",
+    "CocoStuff",
+    "Facade",
+    "Folder",
+    "KittiStep",
+    "Mapillary",
+    "MiniCity",
+    "Nuclei",
+    "OneVsRest",
+    "PairDataset",
+    "Pairs",
+    "PanopticFolder",
+    "StreetScenes",
+    "Voc",
+    "dataset_config",
+    "dataset_labels",
+    "dataset_names",
+]
 
-def names() -> list[str]:
-    """The names of all data sets that are read."""
-    return sorted(
-        info.name
-        for info in pkgutil.iter_modules(__path__)
-        if not info.name.startswith("_") and info.name != "one_vs_rest"
+
+def dataset_names() -> list[str]:
+    """The names of all datasets that ``dataset_config`` finds, sorted."""
+    return sorted(_modules())
+
+
+def dataset_config(name: str, settings: Iterable[str] = ()) -> DataConfig:
+    """The config of the dataset called ``name`` with its defaults, changed by "field=value" texts.
+
+    ``UserError`` for an unknown name names the nearest one.
+    """
+    config = _config_class(_module(name))
+    assert config is not None
+    dataset = config()
+    # "data.field=value" is accepted, too: the error messages of a training name fields so.
+    override(dataset, (setting.removeprefix("data.") for setting in settings))
+    return dataset
+
+
+def dataset_labels(name: str) -> LabelSpace:
+    """The classes of the dataset called ``name`` (its ``CLASSES``); ``UserError`` if only its files define them."""
+    labels = getattr(_module(name), "CLASSES", None)
+    if not isinstance(labels, LabelSpace):
+        raise UserError(f"dataset {name!r} has no fixed classes; expected a label map FILE.yaml")
+    return labels
+
+
+def _module(name: str) -> ModuleType:
+    modules = _modules()
+    if name not in modules:
+        near = difflib.get_close_matches(name, modules, 1, cutoff=0.4)
+        hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(sorted(modules))}"
+        raise UserError(f"unknown dataset {name!r}; {hint}")
+    return modules[name]
+
+
+def _modules() -> dict[str, ModuleType]:
+    """The files of this folder that define a dataset, by name."""
+    names = [info.name for info in pkgutil.iter_modules(__path__) if not info.name.startswith("_")]
+    modules = {name: importlib.import_module(f"{__name__}.{name}") for name in names}
+    return {name: module for name, module in modules.items() if _config_class(module) is not None}
+
+
+def _config_class(module: ModuleType) -> type[DataConfig] | None:
+    """The only public dataclass of a file that opens splits and needs no arguments; None if there is none."""
+    classes = [
+        kind
+        for name, kind in vars(module).items()
+        if not name.startswith("_")
+        and isinstance(kind, type)
+        and kind.__module__ == module.__name__
+        and issubclass(kind, DataConfig)
+        and _has_defaults_only(kind)
+    ]
+    return classes[0] if len(classes) == 1 else None
+
+
+def _has_defaults_only(kind: type) -> bool:
+    return dataclasses.is_dataclass(kind) and all(
+        field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
+        for field in dataclasses.fields(kind)
+        if field.init
     )
-
-
-def find(name: str, settings: Iterable[str] = ()) -> DataConfig:
-    """The data set called NAME with its defaults, changed by ``field=value`` texts; ``UserError`` names the nearest."""
-    if name not in names():
-        near = difflib.get_close_matches(name, names(), 1, cutoff=0.4)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names())}"
-        raise UserError(f"no data set {name!r}; {hint}")
-    module = importlib.import_module(f"segwright.data.datasets.{name}")
-    (kind,) = (
-        found
-        for _, found in inspect.getmembers(module, inspect.isclass)
-        if found.__module__ == module.__name__ and dataclasses.is_dataclass(found) and _describes(found)
-    )
-    config: Any = kind()
-    override(
-        config, (setting.removeprefix("data.") for setting in settings)
-    )  # as messages of a training say it
-    return config  # type: ignore[no-any-return]
-
-
-def label_space(name: str) -> LabelSpace:
-    """The classes of the data set called NAME; ``UserError`` where its files alone know them."""
-    find(name)  # names the nearest
-    classes = getattr(importlib.import_module(f"segwright.data.datasets.{name}"), "CLASSES", None)
-    if classes is None:
-        raise UserError(f"data set {name!r} has no classes of its own; expected a label map FILE.yaml")
-    return classes  # type: ignore[no-any-return]
-
-
-def _describes(kind: type) -> bool:
-    """Whether a class is a description of a data set: it opens splits, and is not an opened one itself."""
-    return callable(getattr(kind, "open", None)) and not kind.__name__.startswith("_")

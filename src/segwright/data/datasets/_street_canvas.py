@@ -1,6 +1,6 @@
-"""A canvas for scenes made by code: one stroke writes image and segment ids, so they agree to the pixel.
+"""A canvas for generated scenes: each shape is drawn into the image and into the map of segment ids at once.
 
-World points are (right, up, ahead) in meters from the ground below a pinhole camera; colors are RGB 0..255.
+World points are (right, up, ahead) in meters, from the ground below a pinhole camera. Colors are RGB, 0..255.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 
 from segwright.samples import IGNORED, Segment
 
-Number = float | int  # spelled out for the checker of the tests, to which an int is no float
+Number = float | int  # the run-time type checker of the tests does not accept an int as a float
 Color = tuple[Number, Number, Number]
 Shape = Sequence[tuple[Number, Number]]
 
 VOID = 0
-"""The id of what no segment claims; 1 .. classes are the classes as stuff, higher ids are things."""
+"""The id of pixels of no segment. The ids 1 .. classes are the classes as stuff, higher ids are things."""
 
-# The sky on top and at the horizon, and how strong the sun is.
+# Color of the sky at the top and at the horizon, and strength of the sun.
 WEATHER: tuple[tuple[Color, Color, Number], ...] = (
     ((72, 132, 206), (196, 218, 234), 1.0), ((104, 158, 214), (226, 228, 222), 0.9),
     ((172, 176, 182), (206, 207, 210), 0.0), ((152, 158, 168), (190, 193, 198), 0.0),
@@ -32,7 +32,7 @@ _CIRCLE = tuple((cos(k * pi / 6), sin(k * pi / 6)) for k in range(12))
 
 
 class Palette:
-    """Colors of things, RGB; grays and browns occur in nearly all of them."""
+    """Colors of materials, RGB. Grays and browns occur in nearly all of them."""
 
     WALLS: tuple[Color, ...] = (
         (158, 88, 68), (208, 188, 152), (150, 150, 148), (98, 99, 104), (224, 221, 212), (126, 136, 120),
@@ -56,7 +56,7 @@ class Palette:
 
 
 class Canvas:
-    """``image`` uint8 [H, W, 3], ``ids`` uint8 [H, W], the camera, and the random numbers of one scene."""
+    """``image`` uint8 [H, W, 3], segment ``ids`` uint8 [H, W], the camera and the random generator of one scene."""
 
     def __init__(self, random: np.random.Generator, size: tuple[int, int], classes: int) -> None:
         self.random, self.classes, (self.height, self.width) = random, classes, size
@@ -64,7 +64,7 @@ class Canvas:
         self.ids: NDArray[np.uint8] = np.zeros(size, np.uint8)
         self.things: list[Segment] = []
         self.haze: Color = (200.0, 200.0, 200.0)
-        self.sun = 0.0  # its strength; negative on the left
+        self.sun = 0.0  # strength; negative if the sun is on the left
         self._numbers = _uniform(random)
         between = self.between
         self.focal, self.eye = self.width * between(0.82, 1.02), between(1.4, 1.9)
@@ -72,31 +72,31 @@ class Canvas:
         self.center, self.horizon = self.width * between(0.36, 0.64), self.height * between(0.4, 0.54)
 
     def between(self, low: Number, high: Number) -> Number:
-        """A random number from an interval."""
+        """A random number from ``low`` to ``high``."""
         return low + (high - low) * next(self._numbers)
 
     def chance(self, probability: Number) -> bool:
-        """True as often as the probability says."""
+        """True with the given probability."""
         return next(self._numbers) < probability
 
     def pick(self, colors: Sequence[Color], spread: Number = 12.0) -> Color:
-        """One of the colors, a little off."""
+        """A random one of the colors, with a random deviation of about ``spread``."""
         red, green, blue = colors[int(next(self._numbers) * len(colors))]
         light, warm = self.between(-2 * spread, 2 * spread), self.between(-spread, spread) / 2
         return red + light + warm, green + light, blue + light - warm
 
     def add(self, class_index: int, crowd: bool = False) -> int:
-        """The id of a new thing. A scene holds some thirty; uint8 has room for over two hundred."""
+        """The id of a new thing. A scene has about thirty; uint8 allows more than two hundred."""
         identity = self.classes + 1 + len(self.things)
         assert identity < 256
         self.things.append(Segment(identity, class_index, crowd))
         return identity
 
     def segments(self) -> tuple[Segment, ...]:
-        """The segments of which at least one pixel shows, by id."""
-        seen = np.bincount(self.ids.ravel(), minlength=256)
+        """The segments with at least one visible pixel, sorted by id."""
+        pixels = np.bincount(self.ids.ravel(), minlength=256)
         stuff = (Segment(index + 1, index) for index in range(self.classes))
-        return tuple(segment for segment in (*stuff, *self.things) if seen[segment.id])
+        return tuple(segment for segment in (*stuff, *self.things) if pixels[segment.id])
 
     def semantic(self) -> NDArray[np.uint8]:
         """Class index of every pixel, uint8 [H, W], 255 = ignored."""
@@ -107,23 +107,23 @@ class Canvas:
         return table[self.ids]
 
     def pixel(self, right: Number, up: Number, ahead: Number) -> tuple[int, int]:
-        """Where a world point shows: (x, y) in sixteenths of a pixel, as OpenCV wants it."""
+        """The image position (x, y) of a world point, in sixteenths of a pixel (fixed point, as OpenCV expects)."""
         scale = self.focal / ahead
         x = self.center + right * scale
         y = self.horizon + (self.eye - up) * scale + self.tilt * (x - self.width / 2)
         return int(16 * x), int(16 * y)
 
-    def sees(self, right: Number, ahead: Number, reach: Number) -> bool:
-        """Whether something that reaches so many meters to both sides can show."""
+    def is_visible(self, right: Number, ahead: Number, reach: Number) -> bool:
+        """Whether an object that extends ``reach`` meters to both sides can be in the image."""
         x, margin = self.pixel(right, 0, ahead)[0], 16 * reach * self.focal / ahead
         return -margin < x < 16 * self.width + margin
 
-    def thick(self, meters: Number, ahead: Number) -> Number:
-        """At least 1/25 of the width of the image: thinner things would be noise in the labels."""
+    def min_width(self, meters: Number, ahead: Number) -> Number:
+        """``meters``, or more if that is less than 1/25 of the image width: thinner objects would be label noise."""
         return max(meters, self.width / 25 * ahead / self.focal)
 
     def fade(self, color: Color, ahead: Number) -> Color:
-        """The color as it looks from afar: far things take the color of the haze."""
+        """The color at a distance of ``ahead`` meters: it approaches the color of the haze."""
         a, (red, green, blue) = 1 - exp(-ahead / 90), self.haze
         return (
             color[0] + a * (red - color[0]),
@@ -134,46 +134,49 @@ class Canvas:
     def floor(
         self, x: tuple[Number, Number], z: tuple[Number, Number], color: Color, identity: int | None = None
     ) -> None:
-        """A rectangle on the ground, (left, right) and (near, far); without an id the labels stay."""
+        """Draws a rectangle on the ground, ``x`` (left, right), ``z`` (near, far); without an id, ids do not change."""
         points = np.array(self.outline(x, z), np.int32)
         self._stroke(points, self.fade(color, z[0]), identity)
 
     def outline(self, x: tuple[Number, Number], z: tuple[Number, Number]) -> list[tuple[int, int]]:
-        """The pixels of the corners of a rectangle on the ground."""
+        """The image positions of the corners of a rectangle on the ground."""
         corners = ((x[0], z[0]), (x[1], z[0]), (x[1], z[1]), (x[0], z[1]))
         return [self.pixel(right, 0, ahead) for right, ahead in corners]
 
     def side(self, x: Number, shape: Shape, color: Color, identity: int | None = None) -> None:
-        """A convex shape of (ahead, up) in the upright plane along the street at ``x``."""
+        """Draws a convex shape of points (ahead, up) in the vertical plane at ``x``, parallel to the street."""
         points = np.array([self.pixel(x, up, ahead) for ahead, up in shape], np.int32)
         self._stroke(points, self.fade(color, shape[0][0]), identity)
 
-    def stand(self, right: Number, ahead: Number, identity: int) -> Callable[..., None]:
-        """A function that paints convex shapes of (right, up) that face the camera and stand there."""
-        # A partial, not a closure: the checker of the tests would decorate a closure anew at every call.
+    def painter(self, right: Number, ahead: Number, identity: int) -> Callable[..., None]:
+        """A function that draws convex shapes of points (right, up) in the plane at ``ahead`` that faces the camera."""
+        # A partial, not a closure: the type checker of the tests would decorate a closure again at every call.
         return partial(self._paint, (right, ahead), identity)
 
     def _paint(
-        self, place: tuple[Number, Number], identity: int, shape: Shape, color: Color, labeled: bool = True
+        self, position: tuple[Number, Number], identity: int, shape: Shape, color: Color, labeled: bool = True
     ) -> None:
-        scale, (x, y) = 16 * self.focal / place[1], self.pixel(place[0], 0, place[1])
+        scale, (x, y) = 16 * self.focal / position[1], self.pixel(position[0], 0, position[1])
         lean = scale * self.tilt
         points = [(int(x + u * scale), int(y - v * scale + u * lean)) for u, v in shape]
-        self._stroke(np.array(points, np.int32), self.fade(color, place[1]), identity if labeled else None)
+        self._stroke(np.array(points, np.int32), self.fade(color, position[1]), identity if labeled else None)
 
     def discs(
-        self, place: tuple[Number, Number], discs: list[tuple[Number, Number, Number, Color]], identity: int
+        self,
+        position: tuple[Number, Number],
+        discs: list[tuple[Number, Number, Number, Color]],
+        identity: int,
     ) -> None:
-        """Many discs (right, up, radius, color) that stand at a place (right, ahead), the last in front."""
-        scale, origin = 16 * self.focal / place[1], self.pixel(place[0], 0, place[1])
+        """Draws discs (right, up, radius, color) relative to a position (right, ahead), the last one in front."""
+        scale, origin = 16 * self.focal / position[1], self.pixel(position[0], 0, position[1])
         values = np.array([disc[:3] for disc in discs]) * scale
         centers = values[:, :2] * (1, -1) + origin + np.outer(values[:, 0], (0, self.tilt))
         rings = (centers[:, None] + values[:, 2, None, None] * np.array(_CIRCLE)).astype(np.int32)
         for ring, disc in zip(rings, discs, strict=True):
-            self._stroke(ring, self.fade(disc[3], place[1]), identity)
+            self._stroke(ring, self.fade(disc[3], position[1]), identity)
 
     def sky(self, identity: int) -> None:
-        """A gradient with clouds; sets ``haze`` and ``sun``, too."""
+        """Draws a gradient with clouds, and chooses ``haze`` and ``sun``."""
         top, low, sun = WEATHER[int(self.between(0, len(WEATHER)))]
         self.haze, self.sun = low, sun if self.chance(0.5) else -sun
         height, width = self.ids.shape
@@ -192,7 +195,7 @@ class Canvas:
             cv2.fillConvexPoly(self.ids, points, (identity,), cv2.LINE_8, 4)
 
     def hood(self) -> None:
-        """The hood of the car that carries the camera: ignored."""
+        """Draws the hood of the car with the camera: ignored pixels."""
         color, width, height = self.pick(Palette.PAINTS), self.width, self.height
         middle = (int(width * self.between(0.4, 0.6)), int(height * self.between(1.04, 1.08)))
         a, b = int(width * self.between(0.4, 0.62)), int(height * self.between(0.1, 0.17))
@@ -202,12 +205,12 @@ class Canvas:
             self.image, middle, (a * 3 // 4, b * 3 // 4), 0, 0, 360, shade(color, 1.15), -1, cv2.LINE_AA
         )
 
-    def develop(self, texture: NDArray[np.float32]) -> None:
-        """Coarse and fine texture (``texture`` [2, 256]: strength by id), light, a color cast, noise."""
+    def add_texture(self, strength: NDArray[np.float32]) -> None:
+        """Adds coarse and fine texture (``strength`` [2, 256], by id), uneven light, a color cast and noise."""
         random, size = self.random, (self.width, self.height)
         small = random.standard_normal((self.height // 3 + 1, self.width // 3 + 1), np.float32)
-        gain = 1 + cv2.resize(small, size) * cv2.LUT(self.ids, texture[0])
-        gain += _grain(random, self.ids.shape) * cv2.LUT(self.ids, texture[1])
+        gain = 1 + cv2.resize(small, size) * cv2.LUT(self.ids, strength[0])
+        gain += _grain(random, self.ids.shape) * cv2.LUT(self.ids, strength[1])
         lights = random.uniform(0.9, 1.1, (2, 3)) * self.between(0.86, 1.1)
         gain *= cv2.resize(lights.astype(np.float32), size)
         gains = cv2.merge([gain * np.float32(cast) for cast in random.uniform(0.94, 1.06, 3)])
@@ -217,22 +220,22 @@ class Canvas:
 
 
 def shade(color: Color, factor: Number) -> Color:
-    """The color, darker (below 1) or lighter."""
+    """The color, darker (``factor`` below 1) or lighter."""
     return color[0] * factor, color[1] * factor, color[2] * factor
 
 
 def steps(first: Number, last: Number, step: Number) -> list[Number]:
-    """Numbers from ``first`` up to ``last``."""
+    """Numbers from ``first`` to ``last`` at intervals of ``step``."""
     return [first + step * k for k in range(int((last - first) / step) + 1)] if last > first else []
 
 
 def span(left: Number, right: Number, low: Number, high: Number) -> list[tuple[Number, Number]]:
-    """The corners of an upright rectangle."""
+    """The corners of a vertical rectangle."""
     return [(left, low), (right, low), (right, high), (left, high)]
 
 
 def box(width: Number, low: Number, high: Number, middle: Number = 0.0) -> list[tuple[Number, Number]]:
-    """The corners of an upright rectangle around its middle."""
+    """The corners of a vertical rectangle that is centered at ``middle``."""
     return span(middle - width / 2, middle + width / 2, low, high)
 
 
@@ -242,12 +245,12 @@ def ring(x: Number, y: Number, width: Number, height: Number) -> list[tuple[Numb
 
 
 def _uniform(random: np.random.Generator) -> Iterator[Number]:
-    """Endless numbers in [0, 1), many at a time because one at a time is slow."""
+    """Endless random numbers in [0, 1), drawn in blocks because single draws are slow."""
     while True:
         yield from random.random(1024).tolist()
 
 
 def _grain(random: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """Even noise in [-2, 2), from raw bytes because that is fast."""
+    """Uniform noise in [-2, 2), made from raw bytes because that is fast."""
     noise = np.frombuffer(random.bytes(int(np.prod(shape))), np.int8).reshape(shape)
     return np.multiply(noise, 1 / 64, dtype=np.float32)

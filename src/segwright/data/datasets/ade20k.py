@@ -1,4 +1,4 @@
-"""ADE20K scene parsing: 150 classes in photographs of all kinds of places.
+"""ADE20K scene parsing: 150 classes in photographs of indoor and outdoor scenes.
 
 Zhou et al.: Scene Parsing through ADE20K Dataset, CVPR 2017. The photographs are for non-commercial research and
 education; the annotations are under the BSD 3-clause licence.
@@ -14,12 +14,19 @@ from typing import Any
 from segwright.data.formats.file_dataset import FileDataset
 from segwright.data.formats.ground_truth import ClassMaps
 from segwright.data.formats.image_dataset import ImageDataset
-from segwright.data.reading.file_lists import CompactPaths, require_files, list_images, read_lines, find_list_file, match_files
+from segwright.data.reading.file_lists import (
+    CompactPaths,
+    find_list_file,
+    list_images,
+    match_files,
+    read_lines,
+    require_files,
+)
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
 
-# Name and color of the classes 1 to 150 (see NOTICE). A class has the first of its names in objectInfo150, of
-# several words where the list tears them apart; so the two that begin with "screen" differ.
+# Name and color of the classes 1 to 150 (see NOTICE). The name is the first one in objectInfo150, with all its words,
+# so that "screen" and "screen door" differ.
 TABLE = """
 wall 787878, building B47878, sky 06E6E6, floor 503232, tree 04C803, ceiling 787850, road 8C8C8C,
 bed CC05FF, windowpane E6E6E6, grass 04FA07, cabinet E005FF, sidewalk EBFF07, person 96053D, earth 787846,
@@ -56,7 +63,7 @@ CLASSES = LabelSpace(
     colors=tuple((color >> 16, color >> 8 & 255, color & 255) for _, color in _ROWS),
     raw_values=tuple(range(1, len(_ROWS) + 1)),
     ignored=(0,),
-    things=tuple(name for place, (name, _) in enumerate(_ROWS, 1) if place not in _STUFF),
+    things=tuple(name for number, (name, _) in enumerate(_ROWS, 1) if number not in _STUFF),
 )
 _FOLDERS = {"train": "training", "val": "validation"}
 _ARCHIVE = "ADEChallengeData2016"
@@ -64,61 +71,67 @@ _ARCHIVE = "ADEChallengeData2016"
 
 @dataclass(slots=True)
 class Ade20k(FileDataset):
-    """ADE20K as downloaded: ``ADEChallengeData2016/{images,annotations}/{training,validation}/``.
+    """ADE20K as downloaded: ``ADEChallengeData2016/images/training/NAME.jpg``, ``.../annotations/training/NAME.png``.
 
-    The root is that folder or the one above. ``test`` are the images of ``release_test``, without truth.
-    ``lists``: .odgt files instead, with {split} in the name; each line is a JSON object whose ``fpath_img`` and
-    ``fpath_segm`` lie under the root.
+    The root is ``ADEChallengeData2016`` or the folder that contains it. The folders ``validation`` belong to the split
+    ``val``; the images of ``release_test`` are the split ``test``, without ground truth. ``lists``: read .odgt list
+    files instead, with {split} in the name. Each line of a list is a JSON object with ``fpath_img`` and
+    ``fpath_segm``, relative to the root.
     """
 
     lists: str | None = None
 
     def read(self, root: Path, split: str) -> ImageDataset:
-        """``train`` (or ``training``), ``val`` (or ``validation``) and ``test``."""
+        """``train`` (or ``training``), ``val`` (or ``validation``), or ``test``."""
         if self.lists is not None:
-            return _listed(root, find_list_file(self.lists, root, split))
+            return _open_list(root, find_list_file(self.lists, root, split))
         if split == "test":
             return ImageDataset(CLASSES, CompactPaths(_test_images(root)), None)
         folder = _FOLDERS.get(split, split)
-        home = ade20k_home(root)
-        images = list_images(home / "images" / folder)
-        maps = match_files(images, lambda image: home / "annotations" / folder / f"{image.stem}.png")
+        archive = ade20k_folder(root)
+        images = list_images(archive / "images" / folder)
+        maps = match_files(images, lambda image: archive / "annotations" / folder / f"{image.stem}.png")
         return ImageDataset(CLASSES, CompactPaths(images), ClassMaps(CompactPaths(maps)))
 
 
-def ade20k_home(root: Path) -> Path:
-    """The folder with ``images`` and ``annotations``: the root or the folder of the archive in it."""
+def ade20k_folder(root: Path) -> Path:
+    """The folder that contains ``images`` and ``annotations``: ``root`` or the folder of the archive inside it."""
     return root / _ARCHIVE if (root / _ARCHIVE).is_dir() else root
 
 
 def _test_images(root: Path) -> list[Path]:
-    places = [root / "release_test", root.parent / "release_test", ade20k_home(root) / "images" / "testing"]
-    return list_images(next((place for place in places if place.is_dir()), places[0]), recursive=True)
+    folders = [
+        root / "release_test",
+        root.parent / "release_test",
+        ade20k_folder(root) / "images" / "testing",
+    ]
+    return list_images(next((folder for folder in folders if folder.is_dir()), folders[0]), recursive=True)
 
 
-def _listed(root: Path, source: Path) -> ImageDataset:
-    rows = [_row(source, number, line) for number, line in enumerate(read_lines(source), 1)]
-    # Paths in the published lists begin with the folder of the archive, which may be the root itself.
-    base = next((place for place in (root, root.parent) if (place / rows[0]["fpath_img"]).is_file()), root)
-    images = require_files([base / row["fpath_img"] for row in rows], source)
-    named = [row.get("fpath_segm") for row in rows]
-    if not any(named):
+def _open_list(root: Path, list_file: Path) -> ImageDataset:
+    rows = [_parse_row(list_file, number, line) for number, line in enumerate(read_lines(list_file), 1)]
+    # Paths in the published lists start with the folder of the archive, which may be the root itself.
+    base = next((folder for folder in (root, root.parent) if (folder / rows[0]["fpath_img"]).is_file()), root)
+    images = require_files([base / row["fpath_img"] for row in rows], list_file)
+    maps = [row.get("fpath_segm") for row in rows]
+    if not any(maps):
         return ImageDataset(CLASSES, CompactPaths(images), None)
-    if not all(named):
+    if not all(maps):
         raise UserError(
-            f"{source}: line {named.index(None) + 1} has no 'fpath_segm' as others have; add it to all"
+            f"{list_file}: line {maps.index(None) + 1} has no 'fpath_segm', but others have; expected it in all lines"
         )
-    place = {image: base / str(name) for image, name in zip(images, named, strict=True)}
-    return ImageDataset(CLASSES, CompactPaths(images), ClassMaps(CompactPaths(match_files(images, place.__getitem__))))
+    map_of = {image: base / str(path) for image, path in zip(images, maps, strict=True)}
+    matched = CompactPaths(match_files(images, map_of.__getitem__))
+    return ImageDataset(CLASSES, CompactPaths(images), ClassMaps(matched))
 
 
-def _row(source: Path, number: int, line: str) -> dict[str, Any]:
+def _parse_row(list_file: Path, number: int, line: str) -> dict[str, Any]:
     try:
         row = json.loads(line)
     except ValueError:
         row = None
     if not isinstance(row, dict) or not isinstance(row.get("fpath_img"), str):
         raise UserError(
-            f"{source}: line {number} is no JSON object with 'fpath_img'; expected an .odgt list; write it again"
+            f"{list_file}: line {number} is not a JSON object with 'fpath_img'; expected an .odgt list; create it again"
         )
     return row

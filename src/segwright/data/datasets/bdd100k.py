@@ -1,4 +1,4 @@
-"""BDD100K: drives in the United States, 10,000 frames with 19 classes or, told apart, with 40.
+"""BDD100K: 10,000 frames of drives in the United States, semantic (19 classes) or panoptic (40 classes).
 
 Yu et al.: BDD100K: A Diverse Driving Dataset for Heterogeneous Multitask Learning, CVPR 2020. The data are under
 the BDD100K licence, for education, research and not-for-profit purposes.
@@ -43,22 +43,26 @@ PANOPTIC_CLASSES = LabelSpace(
 
 @dataclass(slots=True)
 class Bdd100k(FileDataset):
-    """BDD100K as downloaded: ``images/10k/{split}/*.jpg`` with ``labels/`` beside them; the root may be above.
+    """BDD100K as downloaded: ``images/10k/{split}/NAME.jpg`` and a folder ``labels`` next to ``images``.
 
-    ``truth``: ``sem_seg`` (``labels/sem_seg/masks/``, 19 classes) or ``pan_seg`` (``labels/pan_seg/bitmasks/``).
+    The root is the folder that contains ``images``, or its parent. ``truth``: which ground truth to read, ``sem_seg``
+    (``labels/sem_seg/masks/{split}/NAME.png``, 19 classes) or ``pan_seg``
+    (``labels/pan_seg/bitmasks/{split}/NAME.png``, 40 classes with instances).
     """
 
     truth: Literal["sem_seg", "pan_seg"] = "sem_seg"
 
     def read(self, root: Path, split: str) -> ImageDataset:
-        """``train`` or ``val``; ``test`` has no truth."""
-        home = root if (root / "images").is_dir() else root / "bdd100k"
-        images = list_images(home / "images" / "10k" / split)
+        """``train``, ``val``, or ``test``, which has no ground truth."""
+        base = root if (root / "images").is_dir() else root / "bdd100k"
+        images = list_images(base / "images" / "10k" / split)
         labels = CLASSES if self.truth == "sem_seg" else PANOPTIC_CLASSES
         if split == "test":
             return ImageDataset(labels, CompactPaths(images), None)
-        folder = home / "labels" / self.truth / ("masks" if self.truth == "sem_seg" else "bitmasks") / split
-        maps = CompactPaths(match_files(images, lambda image: folder / f"{image.stem}.png", kind=f"{self.truth} map"))
+        folder = base / "labels" / self.truth / ("masks" if self.truth == "sem_seg" else "bitmasks") / split
+        maps = CompactPaths(
+            match_files(images, lambda image: folder / f"{image.stem}.png", kind=f"{self.truth} map")
+        )
         return ImageDataset(
             labels,
             CompactPaths(images),

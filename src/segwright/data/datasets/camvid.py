@@ -13,7 +13,13 @@ from typing import Literal
 from segwright.data.formats.file_dataset import FileDataset
 from segwright.data.formats.ground_truth import ClassMaps
 from segwright.data.formats.image_dataset import ImageDataset
-from segwright.data.reading.file_lists import CompactPaths, list_images, unmatched_maps, read_lines, match_files
+from segwright.data.reading.file_lists import (
+    CompactPaths,
+    list_images,
+    match_files,
+    read_lines,
+    unmatched_maps,
+)
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
 
@@ -33,7 +39,7 @@ CLASSES = LabelSpace(
 )  # fmt: skip
 
 
-# The classes of the original recordings, whose maps show these colors; black is void.
+# The classes of the original recordings. Their maps are color images with these colors; black is void.
 _CLASSES_32 = (
     ("Animal", 64, 128, 64),
     ("Archway", 192, 0, 128),
@@ -80,43 +86,48 @@ CLASSES_32 = LabelSpace(
 
 @dataclass(slots=True)
 class CamVid(FileDataset):
-    """CamVid with 11 classes in the SegNet layout, or with the 32 of the original recordings.
+    """CamVid with 11 classes in the SegNet layout, or with the 32 classes of the original recordings.
 
-    11: ``train/`` and ``trainannot/`` side by side. 32: color maps ``LABELS/NAME_L.png`` beside the images
-    ``701_StillsRaw_full/NAME.png`` or ``images/``; a split is ``LIST.txt`` with one image name a line.
+    11 classes: images ``{split}/NAME.png`` and label maps ``{split}annot/NAME.png``. 32 classes: images
+    ``701_StillsRaw_full/NAME.png`` (or in ``images/``), color-coded maps ``LABELS/NAME_L.png``, and a list
+    ``{split}.txt`` with one image name per line.
 
-    Val is a single clip of seven seconds, so holding out a part of train is worth it: ``train_part`` keeps that
-    part (from, to) of train in the order of its file names, and the split ``held_out`` is the rest of it.
+    The split ``val`` is a single clip of seven seconds, so it may be better to hold out a part of ``train``:
+    ``train_part`` (start, end; fractions) keeps that part of ``train`` in the order of its file names, and the split
+    ``held_out`` contains the rest.
     """
 
     classes: Literal[11, 32] = 11
     train_part: tuple[float, float] = (0.0, 1.0)
 
     def read(self, root: Path, split: str) -> ImageDataset:
-        """Split ``train``, ``val``, ``test`` or ``held_out``; without a folder of maps there is no truth."""
+        """``train``, ``val``, ``test`` or ``held_out``; without a folder of label maps there is no ground truth."""
         folder = "train" if split == "held_out" else split
-        images = list_images(root / folder) if self.classes == 11 else _listed(root, folder)
+        images = list_images(root / folder) if self.classes == 11 else _listed_images(root, folder)
         if folder == "train":
             first, last = (round(bound * len(images)) for bound in self.train_part)
             images = images[first:last] if split == "train" else images[:first] + images[last:]
         if self.classes == 32:
             maps = match_files(images, lambda image: root / "LABELS" / f"{image.stem}_L.png")
             return ImageDataset(CLASSES_32, CompactPaths(images), ClassMaps(CompactPaths(maps)))
-        annotations = root / f"{folder}annot"
-        if not annotations.is_dir():
+        map_folder = root / f"{folder}annot"
+        if not map_folder.is_dir():
             return ImageDataset(CLASSES, CompactPaths(images), None)
-        maps = match_files(images, lambda image: annotations / f"{image.stem}.png")
-        used = (*maps, *(annotations / f"{image.stem}.png" for image in list_images(root / folder)))
+        maps = match_files(images, lambda image: map_folder / f"{image.stem}.png")
+        all_maps = (*maps, *(map_folder / f"{image.stem}.png" for image in list_images(root / folder)))
         return ImageDataset(
-            CLASSES, CompactPaths(images), ClassMaps(CompactPaths(maps)), unmatched_maps=unmatched_maps(annotations, used)
+            CLASSES,
+            CompactPaths(images),
+            ClassMaps(CompactPaths(maps)),
+            unmatched_maps=unmatched_maps(map_folder, all_maps),
         )
 
 
-def _listed(root: Path, split: str) -> list[Path]:
-    """The images that a list names, in the folder in which the recordings come."""
+def _listed_images(root: Path, split: str) -> list[Path]:
+    """The images of the original recordings that the list of a split names; all images if there is no list."""
     folder = next((root / name for name in ("701_StillsRaw_full", "images") if (root / name).is_dir()), None)
     if folder is None:
         raise UserError(f"{root}: no folder 701_StillsRaw_full or images; expected CamVid with 32 classes")
-    listed = root / f"{split}.txt"
-    names = read_lines(listed) if listed.is_file() else [path.name for path in list_images(folder)]
+    list_file = root / f"{split}.txt"
+    names = read_lines(list_file) if list_file.is_file() else [path.name for path in list_images(folder)]
     return [folder / f"{Path(name).stem}.png" for name in names]

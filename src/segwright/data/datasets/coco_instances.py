@@ -1,4 +1,4 @@
-"""COCO instances: photographs of everyday scenes with outlined objects of 80 classes.
+"""COCO instances: photographs of everyday scenes, with the outlines of objects of 80 classes.
 
 Lin et al.: Microsoft COCO: Common objects in context, ECCV 2014. The annotations are under CC BY 4.0, the
 photographs under the terms of their owners on Flickr.
@@ -10,7 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segwright.data.datasets.coco_panoptic import CLASSES as PANOPTIC_CLASSES
-from segwright.data.formats.coco import CocoAnnotations, SplitPaths, open_unlabeled_images, open_instances, split_path
+from segwright.data.formats.coco import (
+    CocoAnnotations,
+    SplitPaths,
+    open_instances,
+    open_unlabeled_images,
+    split_path,
+)
 from segwright.data.formats.file_dataset import FileDataset
 from segwright.data.formats.image_dataset import ImageDataset
 from segwright.labels import LabelSpace
@@ -28,12 +34,13 @@ CLASSES = LabelSpace(
 
 @dataclass(slots=True)
 class CocoInstances(FileDataset):
-    """COCO instances as downloaded, or any data set in this format.
+    """COCO instances as downloaded, or any dataset in this format.
 
-    ``annotations/instances_{split}2017.json`` and images in ``{split}2017/``; splits ``train`` and ``val``, and
-    without truth ``test`` and ``test-dev``. ``json`` and ``images`` say where they lie under the root, with
-    {split} in place of the split. ``annotated_only``: leave out images without any object. The classes are the
-    categories of the JSON file.
+    Expected are ``annotations/instances_{split}2017.json`` and the images in ``{split}2017/``. The splits are ``train``
+    and ``val``, and without ground truth ``test`` and ``test-dev`` (images listed in
+    ``annotations/image_info_{split}2017.json``). ``json``, ``images`` and ``test_json`` are these paths under the root,
+    with {split} for the split. ``annotated_only``: leave out images without objects. The classes are the categories of
+    the JSON file.
     """
 
     json: str = "annotations/instances_{split}2017.json"
@@ -42,19 +49,23 @@ class CocoInstances(FileDataset):
     annotated_only: bool = True
 
     def read(self, root: Path, split: str) -> ImageDataset:
-        """Split ``train`` or ``val``, or one without truth."""
-        source = split_path(root, self.json, split)
-        if not source.is_file():
-            return open_unlabeled_images(root, split, SplitPaths(self.images, self.json, self.test_json), _labels)
-        about = CocoAnnotations.read(source)
+        """``train``, ``val``, or a split without ground truth."""
+        json_file = split_path(root, self.json, split)
+        if not json_file.is_file():
+            return open_unlabeled_images(
+                root, split, SplitPaths(self.images, self.json, self.test_json), _labels
+            )
+        annotations = CocoAnnotations.read(json_file)
         images = split_path(root, self.images, split)
-        return open_instances(about, images, labels=_labels(about), annotated_only=self.annotated_only)
+        return open_instances(
+            annotations, images, labels=_labels(annotations), annotated_only=self.annotated_only
+        )
 
 
-def _labels(about: CocoAnnotations) -> LabelSpace:
-    """The categories of a file; COCO's own classes with their colors."""
-    if not about.categories:
+def _labels(annotations: CocoAnnotations) -> LabelSpace:
+    """The categories of a JSON file; classes with a name of COCO's have its color."""
+    if not annotations.categories:
         return CLASSES
     colors = dict(zip(CLASSES.names, CLASSES.colors, strict=True))
-    found = about.label_space(about.path.stem, "instances", colors)
-    return CLASSES if (found.names, found.raw_values) == (CLASSES.names, CLASSES.raw_values) else found
+    labels = annotations.label_space(annotations.path.stem, "instances", colors)
+    return CLASSES if (labels.names, labels.raw_values) == (CLASSES.names, CLASSES.raw_values) else labels

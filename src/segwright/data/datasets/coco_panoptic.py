@@ -1,4 +1,4 @@
-"""COCO panoptic: photographs of everyday scenes with 133 classes, 80 things and 53 of stuff.
+"""COCO panoptic: photographs of everyday scenes with 133 classes, 80 of things and 53 of stuff.
 
 Kirillov, He, Girshick, Rother, Dollar: Panoptic segmentation, CVPR 2019; Lin et al., ECCV 2014. The annotations are
 under CC BY 4.0, the photographs under the terms of their owners on Flickr.
@@ -9,7 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from segwright.data.formats.coco import CocoAnnotations, SplitPaths, open_unlabeled_images, open_panoptic, split_path
+from segwright.data.formats.coco import (
+    CocoAnnotations,
+    SplitPaths,
+    open_panoptic,
+    open_unlabeled_images,
+    split_path,
+)
 from segwright.data.formats.file_dataset import FileDataset
 from segwright.data.formats.image_dataset import ImageDataset
 from segwright.labels import LabelSpace
@@ -69,15 +75,15 @@ CLASSES = LabelSpace(
 
 @dataclass(slots=True)
 class CocoPanoptic(FileDataset):
-    """COCO panoptic as downloaded, or any data set in its format.
+    """COCO panoptic as downloaded, or any dataset in this format.
 
-    ``annotations/panoptic_{split}2017.json`` with the maps in ``annotations/panoptic_{split}2017/`` and the
-    images in ``{split}2017/``; splits ``train`` and ``val``, and without truth ``test`` and ``test-dev``
-    (``annotations/image_info_{split}2017.json``, else all images of the folder).
+    Expected are ``annotations/panoptic_{split}2017.json``, the maps in ``annotations/panoptic_{split}2017/`` and the
+    images in ``{split}2017/``. The splits are ``train`` and ``val``, and without ground truth ``test`` and ``test-dev``
+    (images listed in ``annotations/image_info_{split}2017.json``, otherwise all images of the folder).
 
-    ``json``, ``maps`` and ``images`` say where they lie under the root, with {split} in place of the split. The
-    classes are those of the JSON file where they are not COCO's own. ``train_ids``: the file counts its categories
-    from 0 (``panoptic_{split}2017_trainId.json``) and does not describe them.
+    ``json``, ``maps``, ``images`` and ``test_json`` are these paths under the root, with {split} for the split. If the
+    categories of the JSON file are not those of COCO, they are the classes. ``train_ids``: the categories of the file
+    are numbered from 0 and not described (``panoptic_{split}2017_trainId.json``).
     """
 
     json: str = "annotations/panoptic_{split}2017.json"
@@ -87,21 +93,25 @@ class CocoPanoptic(FileDataset):
     train_ids: bool = False
 
     def read(self, root: Path, split: str) -> ImageDataset:
-        """Split ``train`` or ``val``, or one without truth."""
-        source = split_path(root, self.json, split)
-        if not source.is_file():
-            return open_unlabeled_images(root, split, SplitPaths(self.images, self.json, self.test_json), _labels)
-        about = CocoAnnotations.read(source)
+        """``train``, ``val``, or a split without ground truth."""
+        json_file = split_path(root, self.json, split)
+        if not json_file.is_file():
+            return open_unlabeled_images(
+                root, split, SplitPaths(self.images, self.json, self.test_json), _labels
+            )
+        annotations = CocoAnnotations.read(json_file)
         return open_panoptic(
-            about,
+            annotations,
             split_path(root, self.maps, split),
             split_path(root, self.images, split),
-            labels=_labels(about),
+            labels=_labels(annotations),
             train_ids=self.train_ids,
         )
 
 
-def _labels(about: CocoAnnotations) -> LabelSpace:
-    """The 133 classes if a file names them, in whatever order and numbering, or none at all; else its own."""
-    names = {row.get("name") for row in about.categories}
-    return CLASSES if names in (set(), set(CLASSES.names)) else about.label_space(about.path.stem, "panoptic")
+def _labels(annotations: CocoAnnotations) -> LabelSpace:
+    """The 133 classes of COCO if the file lists them in any order, or lists no categories; else those of the file."""
+    names = {row.get("name") for row in annotations.categories}
+    if names in (set(), set(CLASSES.names)):
+        return CLASSES
+    return annotations.label_space(annotations.path.stem, "panoptic")

@@ -1,4 +1,4 @@
-"""COCO-Stuff: every pixel of the COCO photographs in 171 classes, 80 things and 91 of stuff.
+"""COCO-Stuff: the COCO photographs with a class for every pixel, 80 classes of things and 91 of stuff.
 
 Caesar, Uijlings, Ferrari: COCO-Stuff: Thing and stuff classes in context, CVPR 2018. The annotations are under
 CC BY 4.0, the photographs under the terms of their owners on Flickr.
@@ -14,7 +14,7 @@ from segwright.data.formats.coco import split_path
 from segwright.data.formats.file_dataset import FileDataset
 from segwright.data.formats.ground_truth import ClassMaps
 from segwright.data.formats.image_dataset import ImageDataset
-from segwright.data.reading.file_lists import CompactPaths, list_images, unmatched_maps, match_files
+from segwright.data.reading.file_lists import CompactPaths, list_images, match_files, unmatched_maps
 from segwright.errors import UserError
 from segwright.labels import LabelSpace, spread_colors
 
@@ -33,7 +33,7 @@ FIRST_STUFF = 92
 
 
 def _classes() -> LabelSpace:
-    """Things and colors are those of COCO panoptic; what it does not know has a color of its own."""
+    """Things and colors are those of COCO panoptic; classes that it does not contain get other colors."""
     known = dict(zip(PANOPTIC_CLASSES.names, PANOPTIC_CLASSES.colors, strict=True))
     things = PANOPTIC_CLASSES.things
     stuff = _STUFF.split()
@@ -55,23 +55,30 @@ CLASSES = _classes()
 
 @dataclass(slots=True)
 class CocoStuff(FileDataset):
-    """COCO-Stuff as downloaded: pixel maps of 164,000 images, splits ``train`` and ``val``.
+    """COCO-Stuff as downloaded: 164,000 images, splits ``train`` and ``val``.
 
-    Images in ``{split}2017/``, maps of category id - 1 in ``stuffthingmaps/{split}2017/``. ``images`` and ``maps``
-    say where they lie under the root, with {split} in place of the split. Without a folder of maps there is no
-    truth.
+    Expected are the images in ``{split}2017/`` and maps of category id - 1 in ``stuffthingmaps/{split}2017/``.
+    ``images`` and ``maps`` are these paths under the root, with {split} for the split. Without a folder of maps there
+    is no ground truth.
     """
 
     images: str = "{split}2017"
     maps: str = "stuffthingmaps/{split}2017"
 
     def read(self, root: Path, split: str) -> ImageDataset:
-        """All images of a split, each with its map."""
+        """All images of a split with their maps."""
         images = list_images(split_path(root, self.images, split))
         folder = split_path(root, self.maps, split)
         if not folder.is_dir():
             if split == "train":
-                raise UserError(f"{folder}: no such folder; expected the maps of COCO-Stuff; set data.maps")
+                raise UserError(
+                    f"{folder}: does not exist; expected the folder of the COCO-Stuff maps; set data.maps"
+                )
             return ImageDataset(CLASSES, CompactPaths(images), None)
         maps = match_files(images, lambda image: folder / f"{image.stem}.png")
-        return ImageDataset(CLASSES, CompactPaths(images), ClassMaps(CompactPaths(maps)), unmatched_maps=unmatched_maps(folder, maps))
+        return ImageDataset(
+            CLASSES,
+            CompactPaths(images),
+            ClassMaps(CompactPaths(maps)),
+            unmatched_maps=unmatched_maps(folder, maps),
+        )

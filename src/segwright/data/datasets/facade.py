@@ -1,7 +1,8 @@
-"""Facade: photographs of buildings, 512x512, with outlined parts of 10 classes, as instances and as panoptic maps.
+"""Facade: photographs of buildings, 512x512, with 10 classes of building parts and surroundings.
 
-Derived from the building facade segmentation set of a-hwang (Roboflow, 2023), under CC BY 4.0: polygons scaled with
-the images, split by series of photographs, panoptic maps painted from large to small.
+Derived from the building facade segmentation set of a-hwang (Roboflow, 2023), under CC BY 4.0. The polygons are scaled
+with the images, the splits keep series of photographs together, and the panoptic maps are painted from the largest
+object to the smallest.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from segwright.data.formats.coco import SplitPaths, open_unlabeled_images, open_instances, open_panoptic
+from segwright.data.formats.coco import SplitPaths, open_instances, open_panoptic, open_unlabeled_images
 from segwright.data.formats.file_dataset import FileDataset
 from segwright.data.formats.image_dataset import ImageDataset
 from segwright.labels import LabelSpace
@@ -35,20 +36,20 @@ CLASSES = LabelSpace(
 class Facade(FileDataset):
     """Facade, splits ``train`` and ``val``: images in ``{split}/``.
 
-    ``task`` "panoptic": ``panoptic_{split}.json`` and maps in ``panoptic_{split}/``; "instance": the polygons of
-    ``instances_{split}.json``, which overlap (windows in facades).
+    With ``task`` "panoptic", the ground truth is ``panoptic_{split}.json`` with maps in ``panoptic_{split}/``. With
+    "instance", it is the polygons in ``instances_{split}.json``, which overlap (windows inside facades).
     """
 
     task: Literal["panoptic", "instance"] = "panoptic"
 
     def read(self, root: Path, split: str) -> ImageDataset:
-        """A split; a folder of images alone has no truth."""
+        """``train`` or ``val``; a folder of images without a JSON file has no ground truth."""
         images = root / split
-        kind = "panoptic" if self.task == "panoptic" else "instances"
-        source = root / f"{kind}_{split}.json"
-        if not source.is_file():
-            json = f"{kind}_{{split}}.json"
+        prefix = "panoptic" if self.task == "panoptic" else "instances"
+        json_file = root / f"{prefix}_{split}.json"
+        if not json_file.is_file():
+            json = f"{prefix}_{{split}}.json"
             return open_unlabeled_images(root, split, SplitPaths("{split}", json, json), lambda _: CLASSES)
         if self.task == "panoptic":
-            return open_panoptic(source, root / f"panoptic_{split}", images, labels=CLASSES)
-        return open_instances(source, images, labels=CLASSES)
+            return open_panoptic(json_file, root / f"panoptic_{split}", images, labels=CLASSES)
+        return open_instances(json_file, images, labels=CLASSES)

@@ -1,4 +1,4 @@
-"""Folder: your own images with maps of classes, in any of the usual layouts."""
+"""A custom dataset: your own images with maps of class values, in any of the usual folder layouts."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from segwright.errors import UserError
 
 @dataclass(slots=True)
 class Folder(FileDataset):
-    """Images and, of the same names, maps of class values (docs/own-data.md).
+    """A custom dataset (docs/own-data.md): images, and maps of class values with the same file names.
 
-    ``images/SPLIT/`` and ``labels/SPLIT/``, or ``SPLIT/images/`` and ``SPLIT/labels/``, or ``images/`` and
-    ``labels/`` with a list ``SPLIT.txt``; folders inside them are read, too. ``images`` and ``maps`` name the two
-    folders, which may be one; ``suffix`` is what maps have behind the name of their image (``_mask``). Maps are
-    index or palette PNG, TIFF, .npy, or color-coded if the label map says so. The classes come from ``label_map``,
-    or from a classes.yaml, classes.json or labels.txt in the root. A split without maps has no truth.
+    Expected are ``images/SPLIT/`` and ``labels/SPLIT/``, or ``SPLIT/images/`` and ``SPLIT/labels/``, or ``images/`` and
+    ``labels/`` with a list ``SPLIT.txt``. Subfolders are read, too. ``images`` and ``maps`` are the names of the two
+    folders, which may be the same. ``suffix``: what the name of a map has in addition to that of its image, for
+    example ``_mask``. Maps are grayscale or palette PNG, TIFF or .npy files with one value per class, or color-coded
+    PNG files if the label map gives colors. The classes come from ``label_map``, or from a classes.yaml, classes.json
+    or labels.txt in the root. A split without maps has no ground truth.
     """
 
     images: str = "images"
@@ -30,7 +31,7 @@ class Folder(FileDataset):
     suffix: str = ""
 
     def read(self, root: Path, split: str) -> ImageDataset:
-        """A split; ``UserError`` names what is missing and shows how it should lie."""
+        """A split; ``UserError`` names what is missing and shows the expected layout."""
         layout = FolderLayout.find(
             root, split, self.images, map_suffix=self.suffix if self.maps == self.images else ""
         )
@@ -38,11 +39,13 @@ class Folder(FileDataset):
         maps = layout.maps(self.maps, self.suffix)
         if maps is None and split == "train":
             raise UserError(
-                f"{root}: no folder {self.maps!r} with the maps of split {split!r}; expected one beside "
+                f"{root}: no folder {self.maps!r} with the maps of split {split!r}; expected one next to "
                 f"{self.images!r}; set data.maps to its name"
             )
         images = CompactPaths(layout.images)
         if maps is None:
             return ImageDataset(labels, images, None, names=layout.names)
-        found, rest = maps
-        return ImageDataset(labels, images, ClassMaps(CompactPaths(found)), names=layout.names, unmatched_maps=rest)
+        matched, unmatched = maps
+        return ImageDataset(
+            labels, images, ClassMaps(CompactPaths(matched)), names=layout.names, unmatched_maps=unmatched
+        )

@@ -1,4 +1,4 @@
-"""KITTI-STEP: 21 drives with the 19 classes of Cityscapes, where only persons and cars are told apart.
+"""KITTI-STEP: 21 drives with the 19 classes of Cityscapes; only persons and cars are things.
 
 Weber et al.: STEP: Segmenting and Tracking Every Pixel, NeurIPS 2021. The data are under CC BY-NC-SA 3.0.
 """
@@ -26,24 +26,24 @@ _MAPS = ("panoptic_maps", "panoptic")
 
 @dataclass(slots=True)
 class KittiStep(FileDataset):
-    """KITTI-STEP: photographs ``images/SEQUENCE/FRAME.png``, maps ``read_panoptic_json/SEQUENCE/FRAME.png``.
+    """KITTI-STEP: images ``images/SEQUENCE/FRAME.png``, panoptic maps ``panoptic_maps/SEQUENCE/FRAME.png``.
 
-    Between the two names may stand ``train/`` or ``val/``; where it does not, the official lists tell the
-    sequences of a split. Photographs may lie as KITTI publishes them, in ``training/image_02/`` and
-    ``testing/image_02/``, maps in ``panoptic/``. An instance number belongs to a whole sequence.
+    Both folders may contain folders per split (``images/train/SEQUENCE/...``); otherwise the official list of sequences
+    defines the splits. The images may also be in the folders of KITTI, ``training/image_02/`` and
+    ``testing/image_02/``, and the maps in ``panoptic/``. An object has the same instance number in its entire sequence.
     """
 
     def read(self, root: Path, split: str) -> ImageDataset:
-        """``train`` or ``val``; ``test`` has no truth. Samples are called SEQUENCE_FRAME."""
+        """``train``, ``val``, or ``test``, which has no ground truth. Samples are named SEQUENCE_FRAME."""
         sequences = _sequences(root, split)
-        images = [image for folder in sequences for image in list_images(folder)]
+        images = [image for sequence in sequences for image in list_images(sequence)]
         names = CompactStrings(f"{image.parent.name}_{image.stem}" for image in images)
         if split == "test":
             return ImageDataset(CLASSES, CompactPaths(images), None, names=names)
-        home = next((root / name for name in _MAPS if (root / name).is_dir()), root / _MAPS[0])
-        home = home / split if (home / split).is_dir() else home
+        folder = next((root / name for name in _MAPS if (root / name).is_dir()), root / _MAPS[0])
+        folder = folder / split if (folder / split).is_dir() else folder
         maps = match_files(
-            images, lambda image: home / image.parent.name / f"{image.stem}.png", kind="panoptic map"
+            images, lambda image: folder / image.parent.name / f"{image.stem}.png", kind="panoptic map"
         )
         return ImageDataset(
             CLASSES, CompactPaths(images), EncodedInstanceMaps(CompactPaths(maps), ClassInRed()), names=names
@@ -51,25 +51,26 @@ class KittiStep(FileDataset):
 
 
 def _sequences(root: Path, split: str) -> list[Path]:
-    """The folders of photographs of a split."""
-    apart = [root / place / split for place in _IMAGES]
-    apart += [root / "testing" / "image_02"] if split == "test" else []
-    together = [root / place for place in _IMAGES] if split != "test" else []
-    folder = next((folder for folder in (*apart, *together) if folder.is_dir()), None)
+    """The folders of images of a split, one per sequence."""
+    split_folders = [root / name / split for name in _IMAGES]
+    split_folders += [root / "testing" / "image_02"] if split == "test" else []
+    common_folders = [root / name for name in _IMAGES] if split != "test" else []
+    folder = next((folder for folder in (*split_folders, *common_folders) if folder.is_dir()), None)
     if folder is None:
         raise UserError(
-            f"{root}: no folder images/ nor {apart[-1]}; expected KITTI-STEP; check --data and the split"
+            f"{root}: contains neither images/ nor {split_folders[-1]}; expected KITTI-STEP; check --data and the split"
         )
-    inside = sorted(path for path in folder.iterdir() if path.is_dir())
-    found = inside if folder in apart else [path for path in inside if _official(path, split)]
-    if not found:
+    sequences = sorted(path for path in folder.iterdir() if path.is_dir())
+    if folder not in split_folders:
+        sequences = [sequence for sequence in sequences if _is_in_split(sequence, split)]
+    if not sequences:
         raise UserError(
-            f"{folder}: holds no sequence of split {split!r}; expected folders such as "
+            f"{folder}: contains no sequence of split {split!r}; expected folders such as "
             f"{(VAL if split == 'val' else TRAIN)[0]:04}; check --data and the split"
         )
-    return found
+    return sequences
 
 
-def _official(folder: Path, split: str) -> bool:
-    of_split: Sequence[int] = {"train": TRAIN, "val": VAL}.get(split, ())
-    return folder.name.isdigit() and int(folder.name) in of_split
+def _is_in_split(sequence: Path, split: str) -> bool:
+    numbers: Sequence[int] = {"train": TRAIN, "val": VAL}.get(split, ())
+    return sequence.name.isdigit() and int(sequence.name) in numbers

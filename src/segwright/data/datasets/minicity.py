@@ -1,4 +1,4 @@
-"""MiniCity: a part of Cityscapes in flat folders, of the VIPriors challenge on learning from few images.
+"""MiniCity: a subset of Cityscapes in flat folders, from the VIPriors challenge for learning with few images.
 
 Bruintjes et al.: VIPriors 1: Visual inductive priors for data-efficient deep learning challenges, 2021. Licence
 and classes are those of Cityscapes.
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from segwright.data.datasets.cityscapes import open_parts
+from segwright.data.datasets.cityscapes import open_splits
 from segwright.data.formats.file_dataset import FileDataset
 from segwright.data.formats.image_dataset import ImageDataset
 
@@ -19,11 +19,11 @@ from segwright.data.formats.image_dataset import ImageDataset
 class MiniCity(FileDataset):
     """MiniCity as downloaded: ``leftImg8bit/{split}/NAME_leftImg8bit.png``, ``gtFine/{split}/NAME_gtFine_*.png``.
 
-    ``truth``: ``ids`` (labelIds) or ``instances`` (instanceIds).
+    ``truth``: which ground truth to read, ``ids`` (``*_labelIds.png``) or ``instances`` (``*_instanceIds.png``).
     """
 
     truth: Literal["ids", "instances"] = "ids"
 
     def read(self, root: Path, split: str) -> ImageDataset:
-        """``train``, ``val`` or ``trainval``; ``test`` has no truth."""
-        return open_parts(root, split, self.truth)
+        """``train``, ``val``, ``trainval``, or ``test``, which has no ground truth."""
+        return open_splits(root, split, self.truth)

@@ -1,7 +1,7 @@
-"""Nuclei: cell nuclei under the microscope, up to some hundreds in an image, all of one class.
+"""Nuclei: microscopy images of cell nuclei, up to several hundred per image, all of one class.
 
 The corrected training set of the 2018 Data Science Bowl (BBBC038v1; Caicedo et al., Nature Methods 2019), CC0, with
-the masks of an image merged into one map of instance numbers.
+the masks of each image merged into one map of instance numbers.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from segwright.data.formats.file_dataset import FileDataset
 from segwright.data.formats.ground_truth import EncodedInstanceMaps
 from segwright.data.formats.image_dataset import ImageDataset
 from segwright.data.formats.instance_encoding import InstancesOnly
-from segwright.data.reading.file_lists import CompactPaths, list_images, unmatched_maps, match_files
+from segwright.data.reading.file_lists import CompactPaths, list_images, match_files, unmatched_maps
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
 
@@ -31,17 +31,19 @@ CLASSES = LabelSpace(
 class Nuclei(FileDataset):
     """Nuclei, splits ``train`` and ``val``: ``{split}/images/NAME.png`` and ``{split}/instances/NAME.png``.
 
-    A map holds the number of the nucleus of each pixel, 8 or 16 bit, 0 where there is none. Without a folder of
-    maps there is no truth.
+    A map (8 or 16 bit) contains the number of the nucleus at each pixel, 0 for background. Without a folder
+    ``instances`` there is no ground truth.
     """
 
     def read(self, root: Path, split: str) -> ImageDataset:
-        """A split with the instances of each image."""
+        """``train`` or ``val``."""
         images = list_images(root / split / "images")
         folder = root / split / "instances"
         if not folder.is_dir():
             if split == "train":
-                raise UserError(f"{folder}: no such folder; expected maps of instance numbers; check --data")
+                raise UserError(
+                    f"{folder}: does not exist; expected a folder of maps of instance numbers; check --data"
+                )
             return ImageDataset(CLASSES, CompactPaths(images), None)
         maps = match_files(images, lambda image: folder / f"{image.stem}.png")
         return ImageDataset(

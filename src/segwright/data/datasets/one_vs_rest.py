@@ -1,4 +1,4 @@
-"""One class of a data set against the rest: any data as a question with yes and no."""
+"""One class of a dataset against the rest: binary segmentation with the data of any dataset."""
 
 from __future__ import annotations
 
@@ -14,44 +14,47 @@ from segwright.samples import IGNORED, DataConfig, Dataset, Sample
 
 @dataclass(slots=True)
 class OneVsRest:
-    """``data`` with two classes: 1 is the class called ``name``, 0 ("other") any other. What is ignored stays so."""
+    """``data`` as binary segmentation: class 1 is the class called ``name``, class 0 ("other") is every other class.
+
+    Ignored pixels stay ignored. What is expected on disk is that of ``data``.
+    """
 
     data: DataConfig
     name: str
 
     def open(self, root: Path | None, split: str) -> OneVsRestSplit:
-        """The split; ``UserError`` for a class that the data do not have."""
-        opened = self.data.open(root, split)
-        names = opened.labels.names
+        """The split; ``UserError`` for a class that the dataset does not have."""
+        dataset = self.data.open(root, split)
+        names = dataset.labels.names
         if self.name not in names:
-            raise UserError(f"data.name: no class {self.name!r}; there are {', '.join(names)}")
-        return OneVsRestSplit(opened, names.index(self.name))
+            raise UserError(f"data.name: unknown class {self.name!r}; expected one of {', '.join(names)}")
+        return OneVsRestSplit(dataset, names.index(self.name))
 
 
 @dataclass(slots=True)
 class OneVsRestSplit:
-    """An opened split, as class maps of 0, 1 and 255."""
+    """An opened split with class maps of 0, 1 and 255 (ignored); ``index`` is the class that becomes 1."""
 
     data: Dataset
     index: int
 
     @property
     def labels(self) -> LabelSpace:
-        """The two classes; raw values are the class indices."""
-        old = self.data.labels
-        names, colors = ("other", old.names[self.index]), ((0, 0, 0), old.colors[self.index])
-        return LabelSpace(f"{old.name}: {names[1]}", names, colors, (0, 1))
+        """The two classes; raw values are class indices."""
+        labels = self.data.labels
+        names, colors = ("other", labels.names[self.index]), ((0, 0, 0), labels.colors[self.index])
+        return LabelSpace(f"{labels.name}: {names[1]}", names, colors, (0, 1))
 
     def __len__(self) -> int:
         return len(self.data)
 
     def __getitem__(self, index: int) -> Sample:
-        """The sample with its class map; segments are left behind."""
+        """The sample with its binary class map, without segments."""
         sample = self.data[index]
         classes = sample.semantic()
-        answer = np.where(classes == IGNORED, classes, (classes == self.index).astype(np.uint8))
-        return replace(sample, map=answer, segments=None)
+        binary = np.where(classes == IGNORED, classes, (classes == self.index).astype(np.uint8))
+        return replace(sample, map=binary, segments=None)
 
     def files(self, index: int) -> tuple[Path, ...]:
-        """The files behind a sample."""
+        """The files of a sample."""
         return self.data.files(index)

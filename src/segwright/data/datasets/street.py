@@ -1,7 +1,7 @@
-"""Street scenes drawn by code: semantic and panoptic labels without a download, for the demo and for tests.
+"""Generated street scenes with semantic or panoptic ground truth, for the demo and for tests; nothing to download.
 
-Every scene is a small world in meters, seen through a pinhole camera and painted from far to near. Classes
-share their colors on purpose: only a model that reads shape and context does well.
+Every scene is a small 3-D world, projected by a pinhole camera and drawn from far to near. Different classes have
+similar colors on purpose, so that a model must use shape and context.
 """
 
 from __future__ import annotations
@@ -41,23 +41,29 @@ CLASSES = LabelSpace(
     things=("car", "person"),
 )  # fmt: skip
 SPLITS = ("train", "val")
-FAR = 70.0  # meters; what lies farther is backdrop
+FAR = 70.0  # meters; beyond it is only the backdrop
 
-# Ids on the canvas: the classes as stuff; things are given ids above them.
+# Ids on the canvas: the classes as stuff. Things get higher ids.
 ROAD, SIDEWALK, BUILDING, SKY, VEGETATION, POLE, SIGN, CAR, PERSON = range(1, 10)
-# Strength of coarse and of fine texture, by stuff id.
+# Strength of coarse and fine texture, by stuff id.
 TEXTURE = (
     (0.01, 0.01), (0.02, 0.035), (0.03, 0.02), (0.015, 0.015), (0, 0), (0.15, 0.09), (0.01, 0.01), (0, 0.01),
 )  # fmt: skip
-CURB = ((0.18, "tree"), (0.45, "lamp"), (0.75, "sign"), (0.82, "bin"))  # what stands there, and how often
+CURB = (
+    (0.18, "tree"),
+    (0.45, "lamp"),
+    (0.75, "sign"),
+    (0.82, "bin"),
+)  # objects along the curb: cumulative probability, kind
 
 
 @dataclass(slots=True)
 class StreetScenes:
-    """Generated street scenes: each is a function of (seed, split, index), made when it is asked for.
+    """Generated street scenes with 9 classes; nothing is expected on disk.
 
-    ``train`` and ``val`` are numbers of images, ``size`` is (height, width) in pixels. With ``panoptic`` the
-    samples carry segments (each car, each person, crowds, one segment a stuff class) instead of class maps.
+    Each scene is a function of (seed, split, index) and is generated when it is read. ``train`` and ``val`` are the
+    numbers of images, ``size`` is (height, width) in pixels. With ``panoptic`` the samples have segments (each car,
+    each person, crowds, one segment per stuff class) instead of class maps.
     """
 
     train: int = 2000
@@ -68,25 +74,25 @@ class StreetScenes:
 
     @property
     def labels(self) -> LabelSpace:
-        """The nine classes; cars and persons are things."""
+        """The 9 classes; cars and persons are things."""
         return CLASSES
 
     def open(self, root: Path | None, split: str) -> StreetSplit:
-        """Split ``train`` or ``val``; ``root`` is not looked at. ``UserError`` for any other split."""
+        """Split ``train`` or ``val``; ``root`` is not used. ``UserError`` for any other split."""
         if split not in SPLITS:
-            raise UserError(f"street: found split {split!r}; expected {' or '.join(SPLITS)}")
+            raise UserError(f"street: unknown split {split!r}; expected {' or '.join(SPLITS)}")
         count = self.train if split == "train" else self.val
         return StreetSplit(CLASSES, split, count, self.size, panoptic=self.panoptic, seed=self.seed)
 
 
 @dataclass(slots=True)
 class StreetSplit:
-    """One split of the generated scenes; holds their description alone, so it pickles in a few bytes."""
+    """One split of the generated scenes. It contains settings only, so it pickles to a few bytes."""
 
     labels: LabelSpace
     split: str
     count: int
-    size: tuple[int, int]
+    image_size: tuple[int, int]
     panoptic: bool = False
     seed: int = 0
 
@@ -94,28 +100,28 @@ class StreetSplit:
         return self.count
 
     def __getitem__(self, index: int) -> Sample:
-        """RGB uint8 [H, W, 3] with its class map uint8, or with segment ids int32 and their segments."""
+        """RGB uint8 [H, W, 3] with a class map uint8 [H, W], or with a map of segment ids int32 [H, W]."""
         if not 0 <= index < self.count:
-            raise IndexError(f"street {self.split} has {self.count} images; there is no image {index}")
-        scene = _Street(np.random.default_rng([self.seed, SPLITS.index(self.split), index]), self.size)
+            raise IndexError(f"street {self.split} has {self.count} images; index {index} is out of range")
+        scene = _Street(np.random.default_rng([self.seed, SPLITS.index(self.split), index]), self.image_size)
         name = f"street_{self.split}_{index:05d}"
         if self.panoptic:
             return Sample(scene.image, scene.ids.astype(np.int32), name, scene.segments())
         return Sample(scene.image, scene.semantic(), name)
 
     def files(self, index: int) -> tuple[Path, ...]:
-        """None: there are no files behind a generated scene."""
+        """An empty tuple: generated scenes have no files."""
         return ()
 
 
 class _Street(Canvas):
-    """One scene, painted as soon as it is made: what is far comes first."""
+    """One scene. The constructor draws it, from far to near."""
 
     def __init__(self, random: np.random.Generator, size: tuple[int, int]) -> None:
         super().__init__(random, size, len(CLASSES))
         between = self.between
-        self.edges = (-between(2.0, 5.5), between(1.9, 4.2))  # of the road
-        self.walks = (between(2.4, 4.5), between(2.4, 4.5))  # their widths
+        self.edges = (-between(2.0, 5.5), between(1.9, 4.2))  # left and right edge of the road
+        self.walks = (between(2.4, 4.5), between(2.4, 4.5))  # widths of the sidewalks
         self.crossing = between(9, 30) if self.chance(0.4) else 2 * FAR
         self.blocks: list[tuple[Number, Number, int]] = []  # near, far, side
         self.objects: list[tuple[Number, Number, str]] = []  # ahead, right, kind
@@ -127,18 +133,18 @@ class _Street(Canvas):
         for near, far, side in sorted(self.blocks, reverse=True):
             self.block(near, far, side)
         for ahead, right, kind in sorted(self.objects, reverse=True):
-            if self.sees(right, ahead, 5 if kind == "car" else 2.5):
+            if self.is_visible(right, ahead, 5 if kind == "car" else 2.5):
                 getattr(self, kind)(right, ahead)
         if self.chance(0.4):
             self.hood()
         strength = np.full((2, 256), 0.015, np.float32)
         strength[:, : len(TEXTURE)] = np.transpose(TEXTURE) * random.uniform(0.6, 1.4, len(TEXTURE))
-        self.develop(strength)
+        self.add_texture(strength)
 
-    # The plan.
+    # Layout of the scene.
 
     def plan(self) -> None:
-        """Where walls and objects stand."""
+        """Chooses the positions of blocks and objects."""
         between, chance = self.between, self.chance
         for side, edge, walk in ((-1, self.edges[0], self.walks[0]), (1, self.edges[1], self.walks[1])):
             near = between(1, 2)
@@ -163,31 +169,31 @@ class _Street(Canvas):
             self.objects += [(ahead + between(-1, 1), between(*self.edges), "person") for _ in range(2)]
 
     def cars(self, right: Number, density: Number) -> None:
-        """A lane of cars, none of them on the crossing."""
+        """Plans a lane of cars, none of them on the crossing."""
         ahead = self.between(4.5, 11)
         while ahead < 15:
             if self.chance(density) and not -1 < ahead - self.crossing < 8:
                 self.objects.append((ahead, right + self.between(-0.2, 0.2), "car"))
             ahead += self.between(5.5, 9)
 
-    # The ground and what stands beside the road.
+    # Backdrop, ground and blocks.
 
     def backdrop(self) -> None:
-        """Far houses and trees that close the view."""
+        """Draws distant houses and trees along the horizon."""
         trees, right = self.between(0, 1), -60.0
         while right < 60:
             wide, high = self.between(12, 26), self.between(6, 18)
             if self.chance(trees):
                 crown = ring(0, high * 0.35, wide * 0.7, high * 0.5)
-                self.stand(right + wide / 2, FAR, VEGETATION)(crown, self.pick(Palette.LEAVES))
+                self.painter(right + wide / 2, FAR, VEGETATION)(crown, self.pick(Palette.LEAVES))
             else:
-                self.stand(right + wide / 2, FAR, BUILDING)(
+                self.painter(right + wide / 2, FAR, BUILDING)(
                     box(wide, 0, high), shade(self.pick(Palette.WALLS), 0.75)
                 )
             right += wide
 
     def ground(self) -> None:
-        """Lawn, walks with curbs and seams, the road and its markings."""
+        """Draws the lawn, sidewalks with curbs and seams, the road and its markings."""
         between, floor, (left, right) = self.between, self.floor, self.edges
         asphalt, paving = self.pick(Palette.ASPHALT), self.pick(Palette.PAVING)
         crossing = (self.crossing, self.crossing + 6)
@@ -214,7 +220,7 @@ class _Street(Canvas):
                 floor((x, x + 0.5), (z, z + 2.6), Palette.WHITE)
 
     def shadows(self) -> None:
-        """Darken the ground where walls and objects keep the sun out, and below cars."""
+        """Darkens the ground in the shadows of blocks and objects, and below cars."""
         lit, toward = np.full(self.ids.shape, 255, np.uint8), 1 if self.sun > 0 else -1
         spots: list[tuple[Number, Number, Number, Number, int]] = [
             (x - 1.1, x + 1.1, z - 0.25, z + 4.2, 90) for z, x, kind in self.objects if kind == "car"
@@ -233,13 +239,13 @@ class _Street(Canvas):
         self.image = np.asarray(cv2.multiply(self.image, cv2.merge([lit] * 3), scale=1 / 255))
 
     def block(self, near: Number, far: Number, side: int) -> None:
-        """A house along the street, or a hedge with trees."""
+        """Draws a house along the street, or a hedge with trees."""
         between = self.between
         x = self.edges[side > 0] + side * (self.walks[side > 0] + between(0.3, 1.2))
         if self.chance(0.28):
             self.side(x, span(near, far, 0, between(0.6, 2.4)), self.pick(Palette.LEAVES), VEGETATION)
             while far > max(near, 3):
-                if self.sees(right := x + side * between(1.5, 5), far, 3):
+                if self.is_visible(right := x + side * between(1.5, 5), far, 3):
                     self.crown(right, far, between(2.5, 5.5), between(1.6, 3))
                 far -= between(2.5, 5)
             return
@@ -247,7 +253,7 @@ class _Street(Canvas):
         lit = 1 - 0.28 * self.sun * side
         face, trim = shade(color, lit), shade(color, lit * between(0.6, 1.25))
         gable = [(0.0, 0.0), (side * 30, 0), (side * 30, height), (0, height)]
-        self.stand(x, near, BUILDING)(gable, shade(color, 0.82))
+        self.painter(x, near, BUILDING)(gable, shade(color, 0.82))
         self.side(x, span(near, far, 0, height), face, BUILDING)
         if self.chance(0.6):
             self.side(x, span(near, far, 0, first), trim)
@@ -265,7 +271,7 @@ class _Street(Canvas):
             self.side(x, span(z, z + wide, 0.05, first - 0.7), door)
 
     def crown(self, right: Number, ahead: Number, middle: Number, radius: Number) -> None:
-        """Leaves around a height: lumps, dark at the bottom and light on top."""
+        """Draws leaves around the height ``middle``: discs, dark at the bottom and light at the top."""
         color = self.pick(Palette.LEAVES)
         lumps = [(0.0, middle, radius * 0.82, shade(color, 0.85))]
         for turn in (4.7, 3.6, 5.8, 2.9, 0.2, 2.1, 1.1):
@@ -274,18 +280,18 @@ class _Street(Canvas):
             lumps.append((out * cos(turn), middle + out * sin(turn), size, shade(color, tone)))
         self.discs((right, ahead), lumps, VEGETATION)
 
-    # Objects: each is called with where it stands.
+    # Objects: each method draws one at (right, ahead).
 
     def tree(self, right: Number, ahead: Number) -> None:
         middle, bark = self.between(3.4, 5), self.pick(((96, 74, 56), (116, 94, 72)))
-        self.stand(right, ahead, VEGETATION)(box(self.thick(0.45, ahead), 0, middle), bark)
+        self.painter(right, ahead, VEGETATION)(box(self.min_width(0.45, ahead), 0, middle), bark)
         self.crown(right, ahead, middle, self.between(1.2, 2.1))
 
     def lamp(self, right: Number, ahead: Number) -> None:
-        """A street lamp, most of them with an arm over the road."""
-        paint, color = self.stand(right, ahead, POLE), self.pick(Palette.METALS, 6)
+        """A street lamp, in most cases with an arm over the road."""
+        paint, color = self.painter(right, ahead, POLE), self.pick(Palette.METALS, 6)
         height = self.between(4, 7)
-        width, arm = self.thick(0.26, ahead), self.between(0.8, 1.8) * (-1 if right > 0 else 1)
+        width, arm = self.min_width(0.26, ahead), self.between(0.8, 1.8) * (-1 if right > 0 else 1)
         paint(box(width, 0, height), color)
         paint(box(width * 0.35, 0, height, -width * 0.25), shade(color, 1.3), False)
         if self.chance(0.7):
@@ -294,9 +300,9 @@ class _Street(Canvas):
 
     def sign(self, right: Number, ahead: Number) -> None:
         """A traffic sign or a traffic light, and its pole."""
-        middle, r = self.between(2.3, 3.4), self.thick(self.between(0.65, 0.95), ahead)
-        pole, paint = self.stand(right, ahead, POLE), self.stand(right, ahead, SIGN)
-        pole(box(self.thick(0.2, ahead), 0, middle), self.pick(Palette.METALS, 6))
+        middle, r = self.between(2.3, 3.4), self.min_width(self.between(0.65, 0.95), ahead)
+        pole, paint = self.painter(right, ahead, POLE), self.painter(right, ahead, SIGN)
+        pole(box(self.min_width(0.2, ahead), 0, middle), self.pick(Palette.METALS, 6))
         if self.chance(0.3):
             paint(box(r * 1.2, middle - r * 1.5, middle + r * 1.5), (38, 40, 42))
             on = int(self.between(0, 3))
@@ -316,9 +322,9 @@ class _Street(Canvas):
         paint(box(r * self.between(0.2, 0.9), middle - r * 0.2, middle + r * 0.2), rim, False)
 
     def bin(self, right: Number, ahead: Number) -> None:
-        """A bin that no class claims: ignored."""
+        """A bin. It belongs to no class: ignored pixels."""
         wide, high, color = self.between(0.5, 1.0), self.between(0.7, 1.4), self.pick(Palette.PAINTS)
-        paint = self.stand(right, ahead, VOID)
+        paint = self.painter(right, ahead, VOID)
         paint(box(wide, 0, high), color)
         paint(box(wide * 1.15, high * 0.85, high), shade(color, 1.25))
 
@@ -326,14 +332,14 @@ class _Street(Canvas):
         self.body(right, ahead, self.add(PERSON - 1))
 
     def crowd(self, right: Number, ahead: Number) -> None:
-        """Several persons whom nobody told apart: one segment."""
+        """Several persons as one crowd segment."""
         identity = self.add(PERSON - 1, crowd=True)
         for _ in range(int(self.between(4, 8))):
             self.body(right + self.between(-1, 1), ahead, identity)
 
     def body(self, right: Number, ahead: Number, identity: int) -> None:
-        """Legs, arms, coat, hair and face; drawn 1.8 units tall."""
-        size, paint = self.between(1.15, 1.4), self.stand(right, ahead, identity)
+        """A person: legs, arms, coat, hair and face."""
+        size, paint = self.between(1.15, 1.4), self.painter(right, ahead, identity)
         coat, trousers = self.pick(Palette.PAINTS), self.pick(Palette.PAINTS)
         step, swing, hem = self.between(0, 0.2), self.between(0.0, 0.12), self.between(0.5, 0.85)
         parts: list[tuple[Shape, Color]] = []
@@ -353,13 +359,13 @@ class _Street(Canvas):
             paint([(u * size, v * size) for u, v in shape], color)
 
     def car(self, right: Number, ahead: Number) -> None:
-        """A car from behind, or on the left side of the road from the front, with the flank that shows."""
+        """A car from behind, or from the front on the left side of the road, with its visible side."""
         identity, color = self.add(CAR - 1), self.pick(Palette.PAINTS, 16)
         w, roof, waist = self.between(0.85, 1.0), self.between(1.35, 2.1), self.between(0.82, 1.0)
         glass, t = self.pick((*Palette.GLASS, self.haze), 8), w * self.between(0.74, 0.95)
         if abs(right) > w:
             self.flank(right - (w if right > 0 else -w), ahead, (roof, waist), (color, glass), identity)
-        paint = self.stand(right, ahead, identity)
+        paint = self.painter(right, ahead, identity)
         for way in (-1, 1):
             paint(box(0.3, 0, 0.5, way * (w - 0.2)), Palette.DARK)
         low = waist - 0.1
@@ -381,7 +387,7 @@ class _Street(Canvas):
     def flank(
         self, x: Number, z: Number, heights: tuple[Number, Number], colors: tuple[Color, Color], identity: int
     ) -> None:
-        """The side of a car, four meters deep."""
+        """The side of a car, four meters long."""
         (roof, waist), flank = heights, shade(colors[0], 0.74)
         self.side(x, span(z, z + 4.1, 0.25, waist), flank, identity)
         self.side(x, [(z, waist), (z + 3.4, waist), (z + 2.5, roof), (z, roof)], flank, identity)

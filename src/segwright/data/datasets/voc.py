@@ -1,4 +1,4 @@
-"""Pascal VOC 2012: 20 kinds of objects and background, with the masks of SBD ("aug") if they are there.
+"""Pascal VOC 2012: 20 classes of objects and background; with the additional masks of SBD ("aug") if present.
 
 Everingham et al.: The Pascal Visual Object Classes Challenge, a Retrospective, IJCV 2015; Hariharan et al.: Semantic
 Contours from Inverse Detectors, ICCV 2011. The photographs are under the terms of their owners on Flickr.
@@ -13,7 +13,13 @@ from typing import Literal
 from segwright.data.formats.file_dataset import FileDataset
 from segwright.data.formats.ground_truth import ClassAndInstanceMaps, ClassMaps
 from segwright.data.formats.image_dataset import ImageDataset
-from segwright.data.reading.file_lists import CompactPaths, require_files, read_lines, find_list_file, match_files
+from segwright.data.reading.file_lists import (
+    CompactPaths,
+    find_list_file,
+    match_files,
+    read_lines,
+    require_files,
+)
 from segwright.errors import UserError
 from segwright.labels import LabelSpace, spread_colors
 
@@ -33,11 +39,12 @@ CLASSES = LabelSpace(
 
 @dataclass(slots=True)
 class Voc(FileDataset):
-    """VOC 2012 as downloaded; the root is ``VOC2012`` (with ``JPEGImages/``), or ``VOCdevkit``, or above it.
+    """VOC 2012 as downloaded: ``JPEGImages/``, ``SegmentationClass/`` and lists in ``ImageSets/Segmentation/``.
 
-    ``masks``: ``SegmentationClass``, or ``SegmentationClassAug``, whose ``train`` is the list ``train_aug``.
-    ``instances``: read ``SegmentationObject``, too. ``lists``: other lists of ids than
-    ``ImageSets/Segmentation/{split}.txt``, with {split} in the name.
+    The root is the folder ``VOC2012`` with these, its parent ``VOCdevkit``, or the parent of that. ``masks``: the
+    folder of masks. With ``SegmentationClassAug`` (VOC and SBD), the split ``train`` is the list ``train_aug.txt``.
+    ``instances``: read the instance masks of ``SegmentationObject``, too. ``lists``: read other lists of image ids,
+    with {split} in the name.
     """
 
     masks: Literal["SegmentationClass", "SegmentationClassAug"] = "SegmentationClass"
@@ -45,35 +52,38 @@ class Voc(FileDataset):
     lists: str | None = None
 
     def read(self, root: Path, split: str) -> ImageDataset:
-        """``train``, ``val``, ``trainval``, ``train_aug`` or any other list; ``test`` has no truth."""
-        home = voc_home(root)
-        names = find_list_file(self.lists or "ImageSets/Segmentation/{split}.txt", home, self._list(split))
-        # Some lists name files (/JPEGImages/ID.jpg /SegmentationClassAug/ID.png) rather than ids.
-        ids = [PurePosixPath(line.split()[0]).stem for line in read_lines(names)]
-        images = require_files([home / "JPEGImages" / f"{identity}.jpg" for identity in ids], names)
+        """``train``, ``val``, ``trainval``, ``train_aug`` or any other list, or ``test``, which has no ground truth."""
+        base = voc_folder(root)
+        list_file = find_list_file(
+            self.lists or "ImageSets/Segmentation/{split}.txt", base, self._list_name(split)
+        )
+        # Some lists contain files (/JPEGImages/ID.jpg /SegmentationClassAug/ID.png) instead of ids.
+        ids = [PurePosixPath(line.split()[0]).stem for line in read_lines(list_file)]
+        images = require_files([base / "JPEGImages" / f"{identity}.jpg" for identity in ids], list_file)
         if split == "test":
             return ImageDataset(CLASSES, CompactPaths(images), None)
         classes = CompactPaths(
-            match_files(images, lambda image: home / self.masks / f"{image.stem}.png", kind="class mask")
+            match_files(images, lambda image: base / self.masks / f"{image.stem}.png", kind="class mask")
         )
         if not self.instances:
             return ImageDataset(CLASSES, CompactPaths(images), ClassMaps(classes))
         objects = match_files(
-            images, lambda image: home / "SegmentationObject" / f"{image.stem}.png", kind="object mask"
+            images, lambda image: base / "SegmentationObject" / f"{image.stem}.png", kind="object mask"
         )
-        # Borders are 255 in both masks, so class 255 makes them void.
-        return ImageDataset(CLASSES, CompactPaths(images), ClassAndInstanceMaps(classes, CompactPaths(objects)))
+        # The borders of objects are 255 in both masks; class 255 makes them void.
+        return ImageDataset(
+            CLASSES, CompactPaths(images), ClassAndInstanceMaps(classes, CompactPaths(objects))
+        )
 
-    def _list(self, split: str) -> str:
+    def _list_name(self, split: str) -> str:
         return "train_aug" if split == "train" and self.masks == "SegmentationClassAug" else split
 
 
-def voc_home(root: Path) -> Path:
-    """The folder of VOC 2012; ``UserError`` if it is neither the root nor in it."""
-    places = [root, root / "VOC2012", root / "VOCdevkit" / "VOC2012"]
-    for place in places:
-        if (place / "JPEGImages").is_dir():
-            return place
+def voc_folder(root: Path) -> Path:
+    """The folder that contains ``JPEGImages``: ``root`` or a folder inside it; ``UserError`` if there is none."""
+    for folder in (root, root / "VOC2012", root / "VOCdevkit" / "VOC2012"):
+        if (folder / "JPEGImages").is_dir():
+            return folder
     raise UserError(
-        f"{root}: no folder JPEGImages, nor VOCdevkit/VOC2012; expected Pascal VOC 2012; check --data"
+        f"{root}: contains neither JPEGImages nor VOCdevkit/VOC2012; expected Pascal VOC 2012; check --data"
     )

@@ -48,12 +48,16 @@ class ImageDataset:
 
     def _describe_settings(self) -> str:
         truth = self.ground_truth
-        source: Path | None = getattr(
-            truth, "source", None
-        )  # a JSON file with the annotations of many images
+        # One JSON file may hold the annotations of many images.
+        source: Path | None = getattr(truth, "source", None)
         settings = [
-            *(self.labels.to_json(), self.bands, self.reduce, VERSION, type(truth).__name__),
-            *(repr(getattr(truth, "encoding", None)), repr(getattr(truth, "translate", None))),
+            self.labels.to_json(),
+            self.bands,
+            self.reduce,
+            VERSION,
+            type(truth).__name__,
+            repr(getattr(truth, "encoding", None)),
+            repr(getattr(truth, "translate", None)),
             None if source is None else [str(source.resolve()), source.stat().st_mtime_ns],
         ]
         return json.dumps(settings)

@@ -6,14 +6,14 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar, cast, runtime_checkable
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from segwright.contracts import Batch, InputContract
 from segwright.data.loading.targets import TargetGenerator
@@ -94,8 +94,8 @@ def load_batches(
     ``workers`` processes prepare batches in advance (0: the calling process makes them). ``pin`` puts them into
     page-locked memory for the GPU. A ``UserError`` raised in a worker reaches the caller with its own message.
     """
-    loader: DataLoader[Any] = DataLoader(
-        cast(Any, _BatchReader(dataset, collate)),
+    loader = DataLoader(
+        _BatchReader(dataset, collate),
         sampler=positions,  # read lazily: a list of all steps would be large
         batch_size=None,  # an item of the reader is a batch already
         collate_fn=_unchanged,
@@ -115,8 +115,8 @@ def _raise_user_errors(batches: Iterator[Collated | UserError]) -> Iterator[Coll
         yield batch
 
 
-@dataclass(frozen=True, slots=True)
-class _BatchReader(Generic[Item, Collated]):
+@dataclass(frozen=True)
+class _BatchReader(Dataset[Collated | UserError], Generic[Item, Collated]):
     """Reads one batch at a time; runs in a worker process."""
 
     dataset: Indexable[Item]
@@ -130,7 +130,7 @@ class _BatchReader(Generic[Item, Collated]):
             return error
 
 
-def _unchanged(batch: Any) -> Any:
+def _unchanged(batch: Item) -> Item:
     return batch
 
 

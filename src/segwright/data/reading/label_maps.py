@@ -61,7 +61,7 @@ def _read(path: Path) -> NDArray[Any]:
         reason = "truncated or damaged" if "cannot identify" in str(error) else str(error).splitlines()[0]
         reason = getattr(error, "strerror", None) or reason
         raise UserError(
-            f"{path}: not a label map that can be read ({reason}); copy it again or replace it"
+            f"{path}: not a map that can be read ({reason}); copy it again or replace it"
         ) from None
     if raw.dtype == bool:
         return raw.astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Scores of class maps in files: one folder of truth, one of predictions."""
+"""Scores of class maps in files: a folder of ground truth and a folder of predictions."""
 
 from __future__ import annotations
 
@@ -26,25 +26,27 @@ _CITYSCAPES = re.compile(r"_gt(Fine|Coarse)_labelIds\.png$")
 def score_semantic(truth: Path, prediction: Path, labels: LabelSpace) -> dict[str, Any]:
     """{miou, pixel_accuracy, class_accuracy, frequency_weighted_iou, class_iou, images, confusion} of two folders.
 
-    Maps hold the raw values of ``labels``. They belong together by their names without ending; where the truth is
-    ``*_gtFine_labelIds.png``, a prediction is ``CITY_SEQUENCE_FRAME*``, as cityscapesScripts reads it, and other files
-    of the truth are left alone. Ignored truth counts nowhere; an ignored value in a prediction is a miss.
-    ``UserError`` names what is missing or does not fit.
+    ``truth`` and ``prediction`` are folders of label maps in the raw values of ``labels``. A prediction has the name of
+    its ground truth, but its file ending may differ. If the ground truth is ``*_gtFine_labelIds.png``, predictions are
+    called ``CITY_SEQUENCE_FRAME*``, as cityscapesScripts expects, and other files of the ground truth are not used.
+    Pixels that are ignored in the ground truth do not count; an ignored value in a prediction is an error.
+
+    ``UserError`` names the file that is missing or does not fit.
     """
     pairs = _pairs(truth, prediction)
     maps = ClassMaps([path for pair in pairs for path in pair])
     metric = ConfusionMatrix(labels)
 
-    def count(place: int) -> NDArray[np.int64]:
-        real, _ = maps.read(2 * place, labels)
-        found, _ = maps.read(2 * place + 1, labels)
-        if real.shape != found.shape:
-            own, other = (f"{shape[1]}x{shape[0]}" for shape in (found.shape, real.shape))
+    def count(index: int) -> NDArray[np.int64]:
+        true_map, _ = maps.read(2 * index, labels)
+        predicted_map, _ = maps.read(2 * index + 1, labels)
+        if true_map.shape != predicted_map.shape:
+            size, expected = (f"{shape[1]}x{shape[0]}" for shape in (predicted_map.shape, true_map.shape))
             raise UserError(
-                f"{pairs[place][1]}: {own}, its truth {pairs[place][0]} is {other}; expected equal sizes; write the "
-                "prediction in the size of the truth"
+                f"{pairs[index][1]}: {size}, its ground truth {pairs[index][0]} is {expected}; expected equal sizes; "
+                "write the prediction in the size of the ground truth"
             )
-        return ConfusionMatrix(labels).add(found, real)
+        return ConfusionMatrix(labels).add(predicted_map, true_map)
 
     for counts in map_in_threads(count, range(len(pairs))):
         metric.combine(counts)
@@ -52,30 +54,32 @@ def score_semantic(truth: Path, prediction: Path, labels: LabelSpace) -> dict[st
 
 
 def _pairs(truth: Path, prediction: Path) -> list[tuple[Path, Path]]:
-    real = list_images(truth, recursive=True, extensions=_ENDINGS)
-    found = list_images(prediction, recursive=True, extensions=_ENDINGS)
-    cityscapes = [path for path in real if _CITYSCAPES.search(path.name)]
+    """The files of ground truth, each with its prediction."""
+    true_files = list_images(truth, recursive=True, extensions=_ENDINGS)
+    predicted_files = list_images(prediction, recursive=True, extensions=_ENDINGS)
+    cityscapes = [path for path in true_files if _CITYSCAPES.search(path.name)]
     if cityscapes:
-        keys = {path: _CITYSCAPES.sub("", path.name) for path in cityscapes}
+        prefixes = {path: _CITYSCAPES.sub("", path.name) for path in cityscapes}
         return [
-            (path, _only([f for f in found if f.name.startswith(key)], path)) for path, key in keys.items()
+            (path, _only([file for file in predicted_files if file.name.startswith(prefix)], path))
+            for path, prefix in prefixes.items()
         ]
     by_stem: dict[str, list[Path]] = defaultdict(list)
-    for path in found:
+    for path in predicted_files:
         by_stem[path.stem].append(path)
     pairs = []
-    for path in real:
-        here = prediction / path.relative_to(truth)
-        same = [each for each in by_stem[path.stem] if each.parent == here.parent]
-        pairs.append((path, _only(same or by_stem[path.stem], path)))
+    for path in true_files:
+        folder = (prediction / path.relative_to(truth)).parent
+        same_folder = [file for file in by_stem[path.stem] if file.parent == folder]
+        pairs.append((path, _only(same_folder or by_stem[path.stem], path)))
     return pairs
 
 
-def _only(found: Sequence[Path], truth: Path) -> Path:
-    if len(found) != 1:
-        listed = f" ({found[0]}, {found[1]})" if found else ""
+def _only(predictions: Sequence[Path], truth: Path) -> Path:
+    if len(predictions) != 1:
+        listed = f" ({predictions[0]}, {predictions[1]})" if predictions else ""
         raise UserError(
-            f"{truth}: {len(found)} predictions belong to it{listed}; expected one of the same name; add it, or remove "
-            "the others"
+            f"{truth}: {len(predictions)} predictions have this name{listed}; expected one; add it, or remove the "
+            "others"
         )
-    return found[0]
+    return predictions[0]

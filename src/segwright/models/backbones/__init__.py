@@ -1,0 +1,43 @@
+"""Backbones (encoders): normalized images to a list of feature maps, the finest first.
+
+A config with ``build(channels)`` describes a backbone. Its ``weights`` are None for random weights, "imagenet" for
+those that timm publishes (from its hub or cache), or the path of a file, or of a folder that contains a file named
+after the backbone.
+
+- ``timm``: ``TimmConfig``, any network of timm
+- ``resnet``: ResNet, ResNeXt and Wide-ResNet, dilated
+- ``hrnet``: HRNet
+- ``mobilenet_v2``, ``mnasnet``: MobileNetV2 and MNASNet
+- ``vgg``: VGG-16 and VGG-19
+- ``xception``: Xception-65
+
+The networks besides ``timm`` have the layout that published weights of other projects need.
+"""
+
+from segwright.models.backbones.hrnet import HRNet, HRNetConfig
+from segwright.models.backbones.mnasnet import MNASNet, MNASNetConfig
+from segwright.models.backbones.mobilenet_v2 import MobileNetV2, MobileNetV2Config
+from segwright.models.backbones.resnet import ResNet, ResNetConfig
+from segwright.models.backbones.timm import TimmBackbone, TimmConfig
+from segwright.models.backbones.vgg import VGG, VGGConfig
+from segwright.models.backbones.xception import Xception, XceptionConfig
+from segwright.models.layers.features import Backbone, Features
+
+__all__ = [
+    "VGG",
+    "Backbone",
+    "Features",
+    "HRNet",
+    "HRNetConfig",
+    "MNASNet",
+    "MNASNetConfig",
+    "MobileNetV2",
+    "MobileNetV2Config",
+    "ResNet",
+    "ResNetConfig",
+    "TimmBackbone",
+    "TimmConfig",
+    "VGGConfig",
+    "Xception",
+    "XceptionConfig",
+]

@@ -136,7 +136,7 @@ def _dilate_conv(conv: nn.Conv2d, input_stride: int, output_stride: int) -> None
     kernel_size, stride = conv.kernel_size[0], conv.stride[0]
     if stride > 1 and input_stride * stride > output_stride:
         if kernel_size % 2 == 0:
-            raise UserError(f"it downsamples by a {kernel_size}x{kernel_size} convolution")
+            raise UserError(f"it downsamples by a convolution of {kernel_size}x{kernel_size}")
         conv.stride = (1, 1)
     factor = max(input_stride // output_stride, 1)
     if factor > 1 and kernel_size > 1:

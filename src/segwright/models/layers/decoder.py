@@ -35,8 +35,8 @@ class ConvStack:
         """The convolutions; ``channels``: of the input and of each output."""
         if self.kernel_size % 2 == 0 or self.count < 1:
             raise UserError(
-                f"ConvStack has {self.count} convolutions, {self.kernel_size}x{self.kernel_size}; expected count of 1 "
-                "or more and an odd kernel_size"
+                f"ConvStack(kernel_size={self.kernel_size}, count={self.count}); expected an odd kernel_size and a "
+                "count of 1 or more"
             )
         conv = separable_conv if self.separable else conv_norm
         return nn.Sequential(*(conv(*pair, self.kernel_size, norm=norm) for pair in pairwise(channels)))

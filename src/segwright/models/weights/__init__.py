@@ -1,0 +1,32 @@
+"""Weights on disk: reading, writing, and starting from them.
+
+- ``model_file``: model files of segwright (.safetensors), and fine-tuning from one
+- ``foreign_file``: weight files of other projects
+- ``pretrained``: ImageNet weights of backbones
+- ``safe_pickle``: arrays in a pickle, read without running code
+"""
+
+from segwright.models.weights.foreign_file import read_pickle, read_tensors, unwrap_state_dict
+from segwright.models.weights.model_file import (
+    Initialization,
+    read_file,
+    read_model,
+    start_from,
+    write_model,
+)
+from segwright.models.weights.pretrained import find_weights, load_pretrained
+from segwright.models.weights.safe_pickle import read_arrays
+
+__all__ = [
+    "Initialization",
+    "find_weights",
+    "load_pretrained",
+    "read_arrays",
+    "read_file",
+    "read_model",
+    "read_pickle",
+    "read_tensors",
+    "start_from",
+    "unwrap_state_dict",
+    "write_model",
+]

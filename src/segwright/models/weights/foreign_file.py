@@ -1,9 +1,9 @@
-"""Files of weights as others write them: safetensors or PyTorch, wrapped and prefixed; never code."""
+"""Weight files of other projects: safetensors, PyTorch or Detectron2. Code inside of a file is never run."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,18 @@ from torch import Tensor
 from segwright.errors import UserError
 from segwright.models.weights.safe_pickle import read_arrays
 
-MAGIC = 0x1950A86A20F9469CFC6C.to_bytes(10, "little")  # at the beginning of what torch.save wrote before 1.6
+MAGIC = 0x1950A86A20F9469CFC6C.to_bytes(10, "little")  # in the first bytes of files that torch < 1.6 saved
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a weights file, without what wraps or prefixes them; pickled code is refused."""
+    """The state dict in a weight file, taken out of its wrappers; ``UserError`` for anything else.
+
+    See ``unwrap_state_dict``. A file that asks for code to be run is refused.
+    """
     if not path.is_file():
-        raise UserError(f"{path}: no such file; expected weights (.pth, .pth.tar, .pkl or .safetensors)")
+        raise UserError(
+            f"{path}: file does not exist; expected weights (.pth, .pth.tar, .pkl or .safetensors)"
+        )
     if path.suffix == ".safetensors":
         from safetensors import SafetensorError
         from safetensors.torch import load_file
@@ -28,55 +33,61 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         try:
             return dict(load_file(str(path)))
         except SafetensorError as error:
-            raise UserError(f"{path}: not a whole safetensors file ({error})") from None
-    return unwrap(read_arrays(path) if _is_plain_pickle(path) else read_pickle(path), str(path))
+            raise UserError(f"{path}: not a complete safetensors file ({error})") from None
+    checkpoint = read_arrays(path) if _is_plain_pickle(path) else read_pickle(path)
+    return unwrap_state_dict(checkpoint, str(path))
 
 
 def _is_plain_pickle(path: Path) -> bool:
-    """Whether a file is Detectron2's, and not PyTorch's under its ending: a ZIP archive, or a magic number first."""
+    """Whether a file is a pickle of Detectron2, and no file of PyTorch with the ending .pkl."""
     with path.open("rb") as file:
-        begin = file.read(32)
-    return path.suffix == ".pkl" and not begin.startswith(b"PK") and MAGIC not in begin
+        header = file.read(32)
+    return path.suffix == ".pkl" and not header.startswith(b"PK") and MAGIC not in header
 
 
 def read_pickle(path: Path) -> Any:
-    """What a PyTorch file holds, if that is plain data; ``UserError`` if it asks for code to be run."""
+    """The contents of a PyTorch file of tensors, numbers and text; ``UserError`` if it asks for code to be run."""
     import pickle
 
-    scalar = np.float64().__reduce__()[0]  # scores that lie beside the weights; numpy has moved this twice
-    places = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")
-    numbers: list[Any] = [np.dtype, *((scalar, place) for place in places)]
-    numbers += [type(np.dtype(kind)) for kind in "fdilq?"]
+    scalar = np.float64().__reduce__()[
+        0
+    ]  # files may contain scores as numpy numbers; numpy moved this function twice
+    names = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")
+    numbers: list[Any] = [np.dtype, *((scalar, name) for name in names)]
+    numbers += [type(np.dtype(code)) for code in "fdilq?"]
     try:
         with torch.serialization.safe_globals(numbers):
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        asked = re.search(r"GLOBAL (\S+)", str(error))
-        what = f"it asks for {asked[1]}" if asked else "it holds more than tensors"
-        raise UserError(f"{path}: refused to unpickle ({what}); expected a file of plain tensors") from None
-    except (
-        RuntimeError,
-        EOFError,
-        LookupError,
-        ValueError,
-    ) as error:  # the last two from what is no pickle at all
-        why = next(iter(str(error).splitlines()), type(error).__name__)
-        raise UserError(f"{path}: not a whole PyTorch file ({why})") from None
+        name = re.search(r"GLOBAL (\S+)", str(error))
+        reason = f"it asks for {name[1]}" if name else "it contains more than tensors"
+        raise UserError(f"{path}: refused to unpickle ({reason}); expected a file of plain tensors") from None
+    except (RuntimeError, EOFError, LookupError, ValueError) as error:  # the last two: the file is no pickle
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise UserError(f"{path}: not a complete PyTorch file ({reason})") from None
 
 
-def unwrap(thing: Any, where: str, prefixes: Sequence[str] = ("module.",)) -> dict[str, Tensor]:
-    """The state dict inside a checkpoint: out of its wrappers and without prefixes that all its keys share."""
-    while isinstance(thing, dict):
-        inner = next(
-            (k for k in ("state_dict", "model_state_dict", "model") if isinstance(thing.get(k), dict)), None
-        )
-        if inner is None:
+def unwrap_state_dict(
+    checkpoint: Any, where: str, prefixes: Sequence[str] = ("module.",)
+) -> dict[str, Tensor]:
+    """The state dict in ``checkpoint``: taken out of "state_dict", "model_state_dict" or "model"; arrays as tensors.
+
+    A prefix that all keys share is removed. ``UserError``, which starts with ``where``, if there is no state dict.
+    """
+    state = checkpoint
+    while isinstance(state, Mapping):
+        wrappers = ("state_dict", "model_state_dict", "model")
+        wrapper = next((name for name in wrappers if isinstance(state.get(name), Mapping)), None)
+        if wrapper is None:
             break
-        thing = thing[inner]
-    if isinstance(thing, dict):
-        thing = {key: torch.from_numpy(v) if isinstance(v, np.ndarray) else v for key, v in thing.items()}
-    if not isinstance(thing, dict) or not thing or not all(isinstance(v, Tensor) for v in thing.values()):
-        raise UserError(f"{where}: no state dict in it; expected tensors by name")
-    while shared := next((p for p in prefixes if all(key.startswith(p) for key in thing)), None):
-        thing = {key[len(shared) :]: value for key, value in thing.items()}
-    return dict(thing)
+        state = state[wrapper]
+    tensors: dict[str, Tensor] = {}
+    for key, value in state.items() if isinstance(state, Mapping) else ():
+        tensor = torch.from_numpy(value) if isinstance(value, np.ndarray) else value
+        if isinstance(key, str) and isinstance(tensor, Tensor):
+            tensors[key] = tensor
+    if not tensors or len(tensors) < len(state):
+        raise UserError(f"{where}: contains no state dict; expected tensors by name")
+    while shared := next((prefix for prefix in prefixes if all(k.startswith(prefix) for k in tensors)), None):
+        tensors = {key[len(shared) :]: value for key, value in tensors.items()}
+    return tensors

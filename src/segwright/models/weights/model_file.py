@@ -1,14 +1,16 @@
-"""Models on disk: safetensors that carry the description, labels and input contract they need to be rebuilt."""
+"""Model files: .safetensors with the weights, the config, the labels, the preprocessing and the decoder of a model."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from segwright.config import from_yaml, to_yaml
 from segwright.contracts import Decoder, InputContract, Model, ModelConfig
@@ -16,19 +18,20 @@ from segwright.errors import UserError
 from segwright.labels import LabelSpace
 
 FORMAT, VERSION = "segwright", 2
-"""Written into every file; a version that this one cannot read is refused by name."""
+"""Format and version in the metadata of every file; a file of another version is refused."""
 
 
 def write_model(
     path: Path, model: Model, config: ModelConfig, *, name: str = "", decoder: Decoder | None = None
 ) -> None:
-    """Write the weights of ``model`` and everything needed to rebuild and use it without its recipe.
+    """Write ``model`` to the file ``path``, with everything that ``read_model`` needs to rebuild it without its recipe.
 
-    ``decoder`` turns its outputs into predictions; without one the kind of output decides.
+    ``config``: that which built the model. ``name``: of the recipe. ``decoder``: stored with the model; None means the
+    default for its kind of output.
     """
     from safetensors.torch import save_file
 
-    about = {
+    metadata = {
         "format": FORMAT,
         "version": str(VERSION),
         "name": name,
@@ -38,28 +41,29 @@ def write_model(
         "input": json.dumps(dataclasses.asdict(model.input)),
     }
     tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
-    save_file(tensors, str(path), metadata=about)
+    save_file(tensors, str(path), metadata=metadata)
 
 
 def read_model(path: Path, device: torch.device | str = "cpu", *, code: Any = None) -> Model:
-    """The model in evaluation mode, with its ``labels``, ``input`` and ``decoder``."""
-    tensors, about = read_file(path)
-    _check_format(path, about)
-    config = from_yaml(about["model"], where=f"{path}, model", code=code)
-    labels = LabelSpace.from_json(json.loads(about["labels"]))
-    input = InputContract(**{k: _tuple(v) for k, v in json.loads(about["input"]).items()})
-    model: Model = config.build(labels, input)
+    """The model in a file, on ``device``, in evaluation mode, with its ``labels``, ``input`` and ``decoder``.
+
+    ``code``: the module that defines a network of your own. ``UserError`` if the file is no model of this version.
+    """
+    tensors, metadata = read_file(path)
+    _check_format(path, metadata)
+    config = from_yaml(metadata["model"], where=f"{path}, model", code=code)
+    model: Model = config.build(_labels_in(metadata), _input_in(metadata))
     model.load_state_dict(tensors)
-    decoder = about.get("decoder")
+    decoder = metadata.get("decoder")
     model.decoder = from_yaml(decoder, where=f"{path}, decoder", code=code) if decoder else None
     return model.to(device).eval()
 
 
 def _check_format(path: Path, metadata: dict[str, str]) -> None:
-    found, version = metadata.get("format", ""), metadata.get("version", "1")
-    if not found.startswith(FORMAT):
+    format, version = metadata.get("format", ""), metadata.get("version", "1")
+    if not format.startswith(FORMAT):
         raise UserError(
-            f"{path}: not a segwright model (format {found or None}); convert it with 'segwright convert'"
+            f"{path}: not a segwright model (format {format or None}); convert it with 'segwright convert'"
         )
     if version != str(VERSION):
         newer = version.isdigit() and int(version) > VERSION
@@ -70,49 +74,134 @@ def _check_format(path: Path, metadata: dict[str, str]) -> None:
 
 
 def read_file(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and metadata of a safetensors file; ``UserError`` if it is none."""
+    """Tensors and metadata of a safetensors file; ``UserError`` for any other file."""
     from safetensors import SafetensorError, safe_open
 
     if not path.is_file():
-        raise UserError(f"{path}: no such file; expected a .safetensors model or a run folder")
+        raise UserError(f"{path}: file does not exist; expected a .safetensors model or a run folder")
     try:
         with safe_open(str(path), framework="pt") as file:
             return {key: file.get_tensor(key) for key in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
     except SafetensorError as error:
         raise UserError(
-            f"{path}: not a whole safetensors file ({error}); expected a model of segwright"
+            f"{path}: not a complete safetensors file ({error}); expected a model of segwright"
         ) from None
 
 
-def start_from(model: nn.Module, path: Path, *, skip_head: bool = False) -> list[str]:
-    """Copy the weights of a model file into ``model``; with ``skip_head`` all that fit, else all.
+@dataclass(frozen=True, slots=True)
+class Initialization:
+    """What ``start_from`` did: the names of the tensors that it copied, and of those that it skipped.
 
-    The names left out come back; ``UserError`` lists the names that do not fit.
+    ``notes``: what the file does not say, or says otherwise than the model.
     """
-    tensors, _ = read_file(path)
+
+    path: Path
+    copied: tuple[str, ...]
+    skipped: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def message(self) -> str:
+        """One line for the log of a training."""
+        skipped = f", {len(self.skipped)} skipped ({_listed(self.skipped)})" if self.skipped else ""
+        return "; ".join([f"started from {self.path}: {len(self.copied)} tensors{skipped}", *self.notes])
+
+
+def start_from(model: Model, path: Path, *, skip_head: bool = False) -> Initialization:
+    """Copy the weights of a model file into ``model``, to fine-tune it; returns what was copied.
+
+    The file must have been trained with the preprocessing of ``model.input`` and with the class names of
+    ``model.labels``, and all its weights must fit. ``skip_head``: copy the weights that fit, for other classes as well.
+    ``UserError`` says what differs; ``model`` is then unchanged.
+    """
+    tensors, metadata = read_file(path)
+    notes = []
+    if "input" in metadata:
+        _check_input(path, _input_in(metadata), model.input)
+    else:
+        notes.append("the file does not contain the preprocessing of its images")
+    if difference := _class_difference(metadata, model.labels):
+        if not skip_head:
+            raise UserError(f"{path}: {difference}; --skip-head starts from the weights that fit")
+        notes.append(difference)
     own = model.state_dict()
-    unfit = [
-        k
-        for k in sorted({*own, *tensors})
-        if k not in own or k not in tensors or own[k].shape != tensors[k].shape
+    skipped = [
+        name
+        for name in sorted({*own, *tensors})
+        if name not in own or name not in tensors or own[name].shape != tensors[name].shape
     ]
-    if unfit and not skip_head:
-        listed = ", ".join(unfit[:6]) + (f" and {len(unfit) - 6} more" if len(unfit) > 6 else "")
+    if skipped and not skip_head:
         raise UserError(
-            f"{path}: {listed} do not fit this model; --skip-head starts from the weights that do"
+            f"{path}: {_listed(skipped)} do not fit this model; --skip-head starts from the weights that do"
         )
-    model.load_state_dict({k: v for k, v in tensors.items() if k not in unfit}, strict=False)
-    return unfit
+    copied = {name: value for name, value in tensors.items() if name not in skipped}
+    model.load_state_dict(copied, strict=False)
+    return Initialization(path, tuple(copied), tuple(skipped), tuple(notes))
+
+
+def _check_input(path: Path, trained: InputContract, current: InputContract) -> None:
+    """Refuse weights that were trained with other pixel values. Padding does not matter: it is not learned."""
+    if len(trained.mean) != len(current.mean):
+        return  # another number of bands: the first convolution does not fit
+    values = {
+        field.name: (getattr(trained, field.name), getattr(current, field.name))
+        for field in dataclasses.fields(InputContract)
+        if field.name not in ("fill_value", "multiple")
+    }
+    different = {name: pair for name, pair in values.items() if pair[0] != pair[1]}
+    if different:
+        found = ", ".join(f"input.{name} {_text(pair[0])}" for name, pair in different.items())
+        expected = ", ".join(_text(pair[1]) for pair in different.values())
+        remedy = " ".join(f"--set input.{name}={_text(pair[0])}" for name, pair in different.items())
+        raise UserError(f"{path} was trained with {found}; the recipe has {expected}; add {remedy}")
+
+
+def _class_difference(metadata: dict[str, str], current: LabelSpace) -> str | None:
+    """How the class names of the file differ from ``current``; None if they agree, or if the file has no names."""
+    if "labels" not in metadata:
+        return None
+    names = _labels_in(metadata).names
+    if names == current.names or _unnamed(names) == len(current):
+        return None
+    only_file = [name for name in names if name not in current.names]
+    only_current = [name for name in current.names if name not in names]
+    if not only_file and not only_current:
+        return "its classes are in another order than those of the dataset"
+    parts = [("only in the file: ", only_file), ("only in the dataset: ", only_current)]
+    return "its classes differ: " + ", ".join(text + _listed(classes) for text, classes in parts if classes)
+
+
+def _unnamed(names: Sequence[str]) -> int:
+    """The number of classes if they are called class_0, class_1 and so on (imported weights), else 0."""
+    return len(names) if all(name == f"class_{index}" for index, name in enumerate(names)) else 0
+
+
+def _listed(names: Sequence[str]) -> str:
+    """The first six names, and the number of the others."""
+    return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
+
+
+def _text(value: Any) -> str:
+    """A value as it is written after ``--set``."""
+    return f"[{','.join(map(str, value))}]" if isinstance(value, tuple) else str(value)
 
 
 def _without_weights(config: Any) -> Any:
-    """The description, also of a backbone inside, without the file it once started from."""
+    """The config, and the configs inside it, without the pretrained weights that the training started from."""
     changes = {
         field.name: None if field.name == "weights" else _without_weights(value)
         for field in dataclasses.fields(config)
         if field.name == "weights" or dataclasses.is_dataclass(value := getattr(config, field.name))
     }
     return dataclasses.replace(config, **changes)
+
+
+def _labels_in(metadata: dict[str, str]) -> LabelSpace:
+    return LabelSpace.from_json(json.loads(metadata["labels"]))
+
+
+def _input_in(metadata: dict[str, str]) -> InputContract:
+    return InputContract(**{name: _tuple(value) for name, value in json.loads(metadata["input"]).items()})
 
 
 def _tuple(value: Any) -> Any:

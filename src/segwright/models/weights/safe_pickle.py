@@ -1,4 +1,4 @@
-"""NumPy arrays in a plain pickle, as Detectron2 writes its models, read without running what the file asks for."""
+"""Read NumPy arrays from a pickle, the format of Detectron2's models, without running code that the file names."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ from numpy.typing import NDArray
 from segwright.errors import UserError
 
 NUMBERS = re.compile(r"[biuf][1248]")
-# What reading a cut or crafted file can end in.
+# The exceptions that a truncated or crafted file can cause.
 BROKEN = (
     pickle.UnpicklingError, struct.error, EOFError, ValueError, TypeError, LookupError, AttributeError, RecursionError,
 )  # fmt: skip
 
 
 def read_arrays(path: Path) -> Any:
-    """What the file holds: containers, text, numbers and arrays of numbers; ``UserError`` for anything else.
+    """The contents of the file: containers, text, numbers and arrays of numbers; ``UserError`` for anything else.
 
-    A pickle names functions and classes to be called. Here each name stands for a small one of our own, or for none.
+    A pickle names functions and classes to be called. Here the names that arrays need are bound to small replacements;
+    all other names are refused.
     """
     try:
         with path.open("rb") as file:
@@ -34,26 +35,28 @@ def read_arrays(path: Path) -> Any:
         raise UserError(f"{path}: {error}") from None
     except BROKEN as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{path}: not a whole pickle of arrays ({reason})") from None
+        raise UserError(f"{path}: not a complete pickle of arrays ({reason})") from None
 
 
 class _Reader(pickle.Unpickler):
-    """Knows the names that arrays are written with."""
+    """An unpickler that knows only the names that arrays need."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """What stands for a name."""
+        """The replacement for a name."""
         full = f"{module.replace('numpy._core', 'numpy.core')}.{name}"
         if full not in NAMES:
             raise UserError(f"refused to unpickle (it asks for {module}.{name}); expected arrays by name")
         return NAMES[full]
 
     def persistent_load(self, pid: Any) -> Any:
-        """Nothing lies outside of the file."""
-        raise UserError("refused to unpickle (it points out of the file); expected arrays by name")
+        """Refuse data outside of the file."""
+        raise UserError(
+            "refused to unpickle (it refers to data outside of the file); expected arrays by name"
+        )
 
 
-class _Kind:
-    """Stands for a dtype of plain numbers."""
+class _DType:
+    """The replacement for ``numpy.dtype``; plain numbers only."""
 
     def __init__(self, text: str, align: bool = False, copy: bool = False) -> None:
         if not NUMBERS.fullmatch(text):
@@ -65,27 +68,26 @@ class _Kind:
 
 
 class _Array:
-    """Stands for an array until its state is read."""
+    """The replacement for ``numpy.ndarray``."""
 
     def __init__(self, *_: Any) -> None:
         self.values: NDArray[Any] = np.empty(0)
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        _, shape, kind, by_columns, data = state
-        self.values = _array(data, kind, shape, "F" if by_columns else "C").values
+        _, shape, dtype, column_major, data = state
+        self.values = _array(data, dtype, shape, "F" if column_major else "C").values
 
 
-def _array(data: bytes | bytearray, kind: _Kind, shape: tuple[int, ...], order: str) -> _Array:
-    found = _Array()
-    native = np.frombuffer(data, kind.dtype).astype(
-        kind.dtype.newbyteorder("=")
-    )  # a copy: it can be written to
-    found.values = native.reshape(shape, order="F" if order == "F" else "C")
-    return found
+def _array(data: bytes | bytearray, dtype: _DType, shape: tuple[int, ...], order: str) -> _Array:
+    array = _Array()
+    native = dtype.dtype.newbyteorder("=")
+    copy = np.frombuffer(data, dtype.dtype).astype(native)  # frombuffer alone gives a read-only array
+    array.values = copy.reshape(shape, order="F" if order == "F" else "C")
+    return array
 
 
-def _scalar(kind: _Kind, data: bytes) -> Any:
-    return np.frombuffer(data, kind.dtype)[0]
+def _scalar(dtype: _DType, data: bytes) -> Any:
+    return np.frombuffer(data, dtype.dtype)[0]
 
 
 def _bytes(text: str, codec: str) -> bytes:
@@ -103,17 +105,17 @@ NAMES: dict[str, Callable[..., Any]] = {
     "numpy.core.multiarray.scalar": _scalar,
     "numpy.core.numeric._frombuffer": _array,
     "numpy.ndarray": _Array,
-    "numpy.dtype": _Kind,
+    "numpy.dtype": _DType,
     "_codecs.encode": _bytes,
     "__builtin__.bytes": _no_bytes,
     "collections.OrderedDict": OrderedDict,
 }
 
 
-def _plain(thing: Any) -> Any:
-    """The same with arrays in place of what stood for them."""
-    if isinstance(thing, dict):
-        return {key: _plain(value) for key, value in thing.items()}
-    if isinstance(thing, list | tuple):
-        return [_plain(value) for value in thing]
-    return thing.values if isinstance(thing, _Array) else thing
+def _plain(value: Any) -> Any:
+    """``value`` with NumPy arrays instead of their replacements."""
+    if isinstance(value, dict):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    return value.values if isinstance(value, _Array) else value

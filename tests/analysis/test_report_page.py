@@ -7,12 +7,12 @@ import cv2
 import numpy as np
 import pytest
 
-from segwright.analysis import page, plots, report
-from segwright.analysis.report import Case, Run, render
+from segwright.analysis import page, plots, report_page
+from segwright.analysis.report_page import Case, RunReport, render
 from segwright.labels import LabelSpace, spread_colors
 
 DASH = "\N{EN DASH}"
-COUNTS = [[60, 30, 10], [5, 40, 5], [0, 20, 30]]  # rows are truth; the sum is 200
+COUNTS = [[60, 30, 10], [5, 40, 5], [0, 20, 30]]  # rows are ground truth; the sum is 200
 
 
 def labels(*names: str) -> LabelSpace:
@@ -42,12 +42,12 @@ def full_run(folder=None, **values):
          "images_per_second": 50.0 + s % 3, "data_wait": 0.0, "seconds": 2.0 * s}
         for s in range(1, 101)
     ]  # fmt: skip
-    pictures = []
+    visualizations = []
     if folder:
-        pictures = [folder / f"step_{s}.png" for s in (1, 2)]
-        for path in pictures:
+        visualizations = [folder / f"step_{s}.png" for s in (1, 2)]
+        for path in visualizations:
             cv2.imwrite(str(path), np.full((30, 60, 3), 90, np.uint8))
-    known = {
+    fields = {
         "name": "a run",
         "labels": labels("sky", "road", "car"),
         "recipe_yaml": "model: fcn\n",
@@ -59,28 +59,28 @@ def full_run(folder=None, **values):
         "steps": steps,
         "evaluations": [{"step": s, "miou": s / 200, "pixel_accuracy": s / 150} for s in (50, 100)],
         "evaluation": evaluation(),
-        "pictures": pictures,
+        "visualizations": visualizations,
     }
-    return Run(**{**known, **values})
+    return RunReport(**{**fields, **values})
 
 
 @pytest.fixture
 def without_figures(monkeypatch):
-    """Figures cost most of the time and say nothing about tables and images."""
+    """Figures take most of the time and do not matter for tables and images."""
     for name in (
         "losses",
         "learning_rate",
         "throughput",
         "validation",
         "histogram",
-        "class_shares",
+        "class_fractions",
         "matrix",
     ):
         monkeypatch.setattr(plots, name, lambda *_: "")
 
 
 class Page(HTMLParser):
-    """What a page refers to, its open elements, and the text of the cells of its tables."""
+    """The references of a page, its open elements, and the text of the cells of its tables."""
 
     VOID = frozenset({"meta", "img", "br", "link", "input", "hr"})
 
@@ -136,8 +136,8 @@ def test_the_page_is_whole_and_refers_to_nothing_outside_itself(html):
 def test_every_anchor_and_every_id_has_its_partner(html):
     ids = re.findall(r'\bid="([^"]*)"', html)
     assert len(ids) == len(set(ids))
-    wanted = {reference[1:] for reference in Page(html).references if reference.startswith("#")}
-    assert wanted | set(re.findall(r"url\(#([^)]*)\)", html)) <= set(ids)
+    anchors = {reference[1:] for reference in Page(html).references if reference.startswith("#")}
+    assert anchors | set(re.findall(r"url\(#([^)]*)\)", html)) <= set(ids)
     sections = (
         "curves",
         "classes",
@@ -148,7 +148,7 @@ def test_every_anchor_and_every_id_has_its_partner(html):
         "recipe",
         "environment",
     )
-    assert wanted >= set(sections)
+    assert anchors >= set(sections)
 
 
 def test_the_same_run_gives_the_same_page():
@@ -204,20 +204,20 @@ def test_pixels_without_a_class_count_as_missed_and_are_told():
     page = Page(render(full_run(evaluation=evaluation(confusion=counts)), []))
     assert page.row("road")[1:4] == ["26.7", "40.0", "44.4"]
     assert page.row("road", 4) == ["road", "(no class)", "50.0", "50"]
-    assert "20.00% of the pixels were left without a class" in page.text
+    assert "20.00% of the pixels were predicted as no class" in page.text
 
 
 @pytest.mark.usefixtures("without_figures")
-def test_top_confusions_come_by_pixels_with_their_share_of_the_true_class():
-    found = report.top_confusions(np.array(COUNTS), labels("sky", "road", "car"))
-    assert [(m.truth, m.prediction, m.pixels, m.share) for m in found] == [
+def test_top_confusions_come_by_pixels_with_their_fraction_of_the_true_class():
+    confusions = report_page.top_confusions(np.array(COUNTS), labels("sky", "road", "car"))
+    assert [(m.truth, m.prediction, m.pixels, m.fraction) for m in confusions] == [
         ("sky", "road", 30, 0.3),
         ("car", "road", 20, 0.4),
         ("sky", "car", 10, 0.1),
         ("road", "sky", 5, 0.1),
         ("road", "car", 5, 0.1),
     ]
-    assert len(report.top_confusions(np.array(COUNTS), labels("sky", "road", "car"), most=2)) == 2
+    assert len(report_page.top_confusions(np.array(COUNTS), labels("sky", "road", "car"), limit=2)) == 2
     assert Page(render(full_run(), [])).row("sky", 4) == ["sky", "road", "30.0", "30"]
 
 
@@ -227,7 +227,7 @@ def test_a_matrix_of_another_data_set_is_refused():
 
 
 def test_key_figures_stand_at_the_top():
-    assert dict(report.key_figures(full_run())) == {
+    assert dict(report_page.key_figures(full_run())) == {
         "mIoU": "48.10", "Pixel accuracy": "65.00", "Class accuracy": "66.67",
         "Frequency-weighted IoU": "50.00",
         "Images": "1\u202f234", "Split": "val", "Steps": "100", "Training time": "3 min",
@@ -236,8 +236,8 @@ def test_key_figures_stand_at_the_top():
 
 def test_training_time_adds_up_over_restarts():
     clock = [10.0, 20.0, 30.0, 5.0, None, 15.0]
-    assert report.training_seconds([{"step": i, "seconds": s} for i, s in enumerate(clock)]) == 45
-    assert math.isnan(report.training_seconds([]))
+    assert report_page.training_seconds([{"step": i, "seconds": s} for i, s in enumerate(clock)]) == 45
+    assert math.isnan(report_page.training_seconds([]))
 
 
 @pytest.mark.parametrize(
@@ -264,21 +264,21 @@ def test_a_page_comes_without_any_of_its_parts(missing):
 
 
 def test_a_run_of_nothing_says_that_it_was_not_evaluated():
-    page = Page(render(Run(name="new", labels=labels("only")), []))
+    page = Page(render(RunReport(name="new", labels=labels("only")), []))
     assert "has not been evaluated" in page.text
     assert "svg" not in page.names
     assert "#images" not in page.references
 
 
 def test_one_class_is_enough():
-    run = Run(
+    run = RunReport(
         name="one",
         labels=labels("only"),
         evaluation={"miou": 1.0, "confusion": [[7]], "per_image": [{"miou": 1.0}]},
     )
     page = Page(render(run, []))
     assert page.row("only")[1:4] == ["100.0", "100.0", "100.0"]
-    assert "every pixel is right" in page.text
+    assert "every pixel is correct" in page.text
 
 
 def test_150_classes_have_a_matrix_without_numbers():
@@ -286,12 +286,12 @@ def test_150_classes_have_a_matrix_without_numbers():
     counts = np.full((150, 150), 3) + np.diag(np.full(150, 1000))
     counts[7, 9] = 500
     html = render(
-        Run(name="many", labels=labels(*names), evaluation=evaluation(confusion=counts.tolist())), []
+        RunReport(name="many", labels=labels(*names), evaluation=evaluation(confusion=counts.tolist())), []
     )
     page = Page(html)
     assert len(html) < 1_000_000
     assert page.row("class 7", 4)[:2] == ["class 7", "class 9"]
-    assert len([row for row in page.rows if len(row) == 4]) == 1 + report.MOST_CONFUSIONS
+    assert len([row for row in page.rows if len(row) == 4]) == 1 + report_page.MAX_CONFUSIONS
     drawing = plots.matrix(counts / counts.sum(), names, names, "title")
     assert drawing.count("<text") < 30
 
@@ -307,17 +307,20 @@ def test_cases_are_shown_worst_first_and_best_first():
 
 
 @pytest.mark.usefixtures("without_figures")
-def test_a_case_names_its_main_mistakes():
+def test_a_case_names_its_largest_confusions():
     truth = np.zeros((10, 10), dtype=np.uint8)
     truth[:5] = 255
     prediction = truth.copy()
     prediction[5:, :2], prediction[5, 9] = 1, 2
     view = Case("a", 0.5, 0.78, np.zeros((10, 10, 3), np.uint8), truth, prediction, "worst")
-    assert "mostly sky → road (20.0% of pixels), sky → car (2.0%)" in Page(render(full_run(), [view])).text
+    assert (
+        "largest confusions: sky → road (20.0% of pixels), sky → car (2.0%)"
+        in Page(render(full_run(), [view])).text
+    )
 
 
 def test_many_large_cases_stay_within_the_budget(monkeypatch):
-    monkeypatch.setattr(report, "IMAGE_BUDGET", 200_000)
+    monkeypatch.setattr(report_page, "IMAGE_BUDGET", 200_000)
     random = np.random.default_rng(0)
     image = random.integers(0, 255, (256, 512, 3)).astype(np.uint8)
     truth = np.zeros((256, 512), dtype=np.uint8)
@@ -326,9 +329,9 @@ def test_many_large_cases_stay_within_the_budget(monkeypatch):
 
 
 @pytest.mark.usefixtures("without_figures")
-def test_pictures_of_training_that_are_gone_are_left_out(tmp_path):
+def test_visualizations_that_were_deleted_are_left_out(tmp_path):
     run = full_run(tmp_path)
-    run.pictures[0].unlink()
+    run.visualizations[0].unlink()
     assert render(run, []).count("data:image/jpeg") == 1
 
 
@@ -353,7 +356,7 @@ def test_nothing_is_drawn_where_nothing_is_known(lines):
     for draw in (plots.losses, plots.learning_rate, plots.throughput, plots.validation):
         assert draw(lines) == ""
     assert plots.histogram(np.array([math.nan])) == ""
-    assert plots.class_shares(np.zeros(2), np.zeros(2), ["a", "b"]) == ""
+    assert plots.class_fractions(np.zeros(2), np.zeros(2), ["a", "b"]) == ""
 
 
 def test_a_single_step_is_drawn_as_a_point():
@@ -374,3 +377,21 @@ def test_smoothing_keeps_a_constant_and_starts_at_the_first_value():
     course = plots.smoothed(np.linspace(5, 1, 400))
     assert course[0] == 5
     assert (np.diff(course) < 0).all()
+
+
+@pytest.mark.usefixtures("without_figures")
+def test_metrics_of_the_recipe_have_a_table_of_their_own():
+    metrics = {"hausdorff": 12.5, "boundary": {"f1": 0.8125, "class": {"road": None}}, "worst": "car"}
+    named = metrics | {"metrics": list(metrics)}  # as in the files of evaluations
+    for values in ({"metrics": metrics}, named):
+        page = Page(render(full_run(evaluation=evaluation(**values), environment={}), []))
+        rows = dict(row for row in page.rows if len(row) == 2)
+        assert rows == {
+            "hausdorff": "12.5",
+            "worst": "car",
+            "boundary.f1": "81.25 %",
+            "boundary.class.road": DASH,
+        }
+    assert "Other metrics" in page.text
+    for nothing in ({}, {"metrics": []}, {"metrics": None}):
+        assert "Other metrics" not in Page(render(full_run(evaluation=evaluation(**nothing)), [])).text

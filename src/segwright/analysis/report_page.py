@@ -1,0 +1,407 @@
+"""The report of a run as one HTML page that works offline."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segwright.analysis import oracles, page, plots, segments
+from segwright.labels import LabelSpace
+from segwright.visualization import label_maps
+
+Values = NDArray[np.float64]
+
+MAX_CONFUSIONS = 15
+MAX_VISUALIZATIONS = 4
+IMAGE_BUDGET = 4_500_000  # characters of the images of all cases together
+LONGER_SIDES = (640, 480, 400, 320, 240, 160)  # the first one whose images fit the budget is taken
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Case:
+    """One image of the report: ``image`` RGB [H, W, 3], the maps class indices [H, W], scores 0..1.
+
+    ``truth`` is the ground truth. ``drawings``: captions and images that replace the drawings of the class maps, for
+    models that predict segments.
+    """
+
+    name: str
+    miou: float
+    pixel_accuracy: float
+    image: NDArray[np.uint8]
+    truth: NDArray[Any]
+    prediction: NDArray[Any]
+    group: Literal["worst", "best"]
+    pq: float = math.nan
+    drawings: Sequence[tuple[str, NDArray[np.uint8]]] = ()
+
+    @property
+    def score(self) -> float:
+        """The score by which cases are sorted: PQ of a model that predicts segments, else mIoU."""
+        return self.miou if math.isnan(self.pq) else self.pq
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RunReport:
+    """The content of a report; everything except ``name`` and ``labels`` may be empty.
+
+    ``steps`` are the lines of the training log; their ``seconds`` count from the start of the process that wrote them,
+    so they start again at 0 where a run was resumed. ``evaluations`` are the scores during training. ``evaluation`` is
+    the last one, as ``EvaluationResult.to_json`` returns it. ``visualizations``: images drawn during training, the
+    newest last. ``oracle``: scores with outputs replaced by the ground truth, as ``segwright evaluate --oracle-table``
+    writes them.
+    """
+
+    name: str
+    labels: LabelSpace
+    recipe_yaml: str = ""
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    steps: Sequence[Mapping[str, Any]] = ()
+    evaluations: Sequence[Mapping[str, Any]] = ()
+    evaluation: Mapping[str, Any] = field(default_factory=dict)
+    visualizations: Sequence[Path] = ()
+    oracle: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClassRow:
+    """A row of the table of classes: fractions 0..1; NaN where undefined.
+
+    ``truth`` and ``predicted`` are the fractions of pixels of the class in ground truth and prediction.
+    """
+
+    name: str
+    color: str
+    iou: float
+    recall: float
+    precision: float
+    truth: float
+    predicted: float
+
+
+@dataclass(frozen=True, slots=True)
+class Confusion:
+    """Pixels of one class that were predicted as another; ``fraction`` of the pixels of the true class."""
+
+    truth: str
+    prediction: str
+    truth_color: str
+    prediction_color: str
+    fraction: float
+    pixels: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _View:
+    """A case as the template shows it: images are (caption, data URI), confusions (truth, prediction, fraction)."""
+
+    case: Case
+    images: list[tuple[str, str]]
+    confusions: list[tuple[str, str, float]]
+
+
+def render(run: RunReport, cases: Sequence[Case]) -> str:
+    """The report as one HTML page: scores, curves, per-class IoU, confusion matrix, images, recipe, environment.
+
+    The page works offline: it contains its figures as SVG and its images as JPEG, resized to keep the file below about
+    6 MB. ``ValueError`` if the confusion matrix does not fit the labels.
+    """
+    counts = confusion_matrix(run)
+    return page.render(
+        "report.html",
+        run=run,
+        figures=key_figures(run),
+        curves=_curves(run),
+        classes=class_table(run, counts),
+        segments=segments.class_rows(run.evaluation, run.labels),
+        segment_totals=segments.totals(run.evaluation),
+        oracle=oracles.section(run.oracle),
+        mean_iou=page.number_of(run.evaluation.get("miou")),
+        mean_recall=page.number_of(run.evaluation.get("class_accuracy")),
+        matrices=_matrices(counts, run.labels),
+        matrix_legend=[
+            (fraction, round(fraction**plots.MATRIX_POWER, 3)) for fraction in (0.01, 0.05, 0.2, 0.5, 1.0)
+        ],
+        confusions=[] if counts is None else top_confusions(counts, run.labels),
+        unclassified=0.0 if counts is None else _ratio(counts[:, len(run.labels) :].sum(), counts.sum()),
+        distributions=_distributions(run, counts),
+        groups=_groups(cases, run.labels),
+        legend=_legend(cases, run.labels),
+        error_legend=_error_legend(),
+        metrics=metric_rows(run.evaluation),
+        visualizations=_visualizations(run.visualizations),
+        facts=list(_facts(run.environment)),
+    )
+
+
+def confusion_matrix(run: RunReport) -> NDArray[np.int64] | None:
+    """The confusion matrix [C, C + 1] of the last evaluation; None if it is missing or all zero.
+
+    Rows are ground truth, columns predictions; the last column counts pixels that were predicted as no class.
+    """
+    rows = run.evaluation.get("confusion")
+    if rows is None:
+        return None
+    counts, classes = np.array(rows, dtype=np.int64), len(run.labels)
+    if counts.shape not in {(classes, classes), (classes, classes + 1)}:
+        raise ValueError(
+            f"confusion matrix is {counts.shape}, label space {run.labels.name!r} has {classes} classes; "
+            f"expected {(classes, classes)} or {(classes, classes + 1)}; evaluate the run on its own dataset"
+        )
+    if counts.shape[1] == classes:
+        counts = np.pad(counts, ((0, 0), (0, 1)))
+    return counts if counts.any() else None
+
+
+def class_table(run: RunReport, counts: NDArray[np.int64] | None) -> list[ClassRow]:
+    """One row per class: its IoU as evaluated, the rest from the confusion matrix; NaN for an absent class."""
+    classes = len(run.labels)
+    unknown = np.full(classes, np.nan)
+    iou = recall = precision = truth_fraction = predicted_fraction = unknown
+    if counts is not None:
+        correct, truth, predicted = counts.diagonal(), counts.sum(1), counts[:, :classes].sum(0)
+        iou = _ratios(correct, truth + predicted - correct)
+        recall, precision = _ratios(correct, truth), _ratios(correct, predicted)
+        truth_fraction, predicted_fraction = (
+            _ratios(pixels, np.full(classes, counts.sum())) for pixels in (truth, predicted)
+        )
+    evaluated = run.evaluation.get("class_iou") or {}
+    return [
+        ClassRow(
+            name=name,
+            color=page.hex_of(run.labels.colors[index]),
+            iou=page.number_of(evaluated[name]) if name in evaluated else float(iou[index]),
+            recall=float(recall[index]),
+            precision=float(precision[index]),
+            truth=float(truth_fraction[index]),
+            predicted=float(predicted_fraction[index]),
+        )
+        for index, name in enumerate(run.labels.names)
+    ]
+
+
+def top_confusions(
+    counts: NDArray[np.int64], labels: LabelSpace, *, limit: int = MAX_CONFUSIONS
+) -> list[Confusion]:
+    """The largest off-diagonal entries of a confusion matrix [C, C or C + 1], at most ``limit``, by pixels."""
+    wrong = counts.copy()
+    np.fill_diagonal(wrong, 0)
+    names = [*labels.names, "(no class)"]
+    colors = [*(page.hex_of(color) for color in labels.colors), "transparent"]
+    largest = np.argsort(-wrong, axis=None, kind="stable")[:limit]
+    pairs = [divmod(int(position), wrong.shape[1]) for position in largest]
+    return [
+        Confusion(
+            truth=names[row],
+            prediction=names[column],
+            truth_color=colors[row],
+            prediction_color=colors[column],
+            fraction=_ratio(wrong[row, column], counts[row].sum()),
+            pixels=int(wrong[row, column]),
+        )
+        for row, column in pairs
+        if wrong[row, column] > 0
+    ]
+
+
+def metric_rows(evaluation: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The results of ``Recipe.metrics``, (dotted name, text); fractions 0..1 in percent, other numbers as they are."""
+    names = evaluation.get("metrics") or {}
+    results = names if isinstance(names, Mapping) else {name: evaluation.get(name) for name in names}
+    return list(_facts(results, text=_metric_text))
+
+
+def _metric_text(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{page.percent(value, 2)} %" if 0 <= value <= 1 else f"{value:.6g}"
+    return page.DASH if value is None else str(value)
+
+
+def key_figures(run: RunReport) -> list[tuple[str, str]]:
+    """The numbers at the top of the page: (title, value as text), scores first."""
+    evaluation = run.evaluation
+    scores = (
+        segments.KEY_FIGURES
+        if evaluation.get("panoptic")
+        else {
+            "mIoU": "miou",
+            "Pixel accuracy": "pixel_accuracy",
+            "Class accuracy": "class_accuracy",
+            "Frequency-weighted IoU": "frequency_weighted_iou",
+        }
+    )
+    last = max((int(line["step"]) for line in (*run.steps, *run.evaluations) if "step" in line), default=None)
+    return [
+        *((title, page.percent(evaluation.get(key), 2)) for title, key in scores.items()),
+        ("Images", page.count(evaluation.get("images"))),
+        ("Split", str(evaluation.get("split") or page.DASH)),
+        ("Steps", page.count(last)),
+        ("Training time", page.duration(training_seconds(run.steps))),
+    ]
+
+
+def training_seconds(steps: Sequence[Mapping[str, Any]]) -> float:
+    """Seconds of the run; the seconds of log lines start again at 0 where a run was resumed."""
+    total = previous = 0.0
+    for line in steps:
+        now = page.number_of(line.get("seconds"))
+        if math.isnan(now):
+            continue
+        total += now - previous if now >= previous else now
+        previous = now
+    return total if previous else math.nan
+
+
+def _curves(run: RunReport) -> list[Any]:
+    figures = (
+        plots.validation(run.evaluations),
+        plots.losses(run.steps),
+        plots.learning_rate(run.steps),
+        plots.throughput(run.steps),
+    )
+    return [page.markup(svg) for svg in figures if svg]
+
+
+def _matrices(counts: NDArray[np.int64] | None, labels: LabelSpace) -> list[Any]:
+    if counts is None:
+        return []
+    classes = len(labels)
+    used = counts if counts[:, classes:].any() else counts[:, :classes]
+    columns = [*labels.names, "(no class)"][: used.shape[1]]
+    normalizations = (
+        ("confusion matrix, % of each true class", used.sum(1, keepdims=True)),
+        ("confusion matrix, % of each predicted class", used.sum(0, keepdims=True)),
+    )
+    return [
+        page.markup(
+            plots.matrix(_ratios(used, np.broadcast_to(total, used.shape)), labels.names, columns, title)
+        )
+        for title, total in normalizations
+    ]
+
+
+def _distributions(run: RunReport, counts: NDArray[np.int64] | None) -> list[Any]:
+    """Figures: how scores are distributed over images, and pixels over classes."""
+    images = [page.number_of(image.get("miou")) for image in run.evaluation.get("per_image") or ()]
+    figures = [plots.histogram(np.array(images, dtype=np.float64))]
+    if counts is not None:
+        truth, predicted = counts.sum(1), counts[:, : len(run.labels)].sum(0)
+        total = counts.sum()
+        figures.append(plots.class_fractions(truth / total, predicted / total, run.labels.names))
+    return [page.markup(svg) for svg in figures if svg]
+
+
+def _groups(cases: Sequence[Case], labels: LabelSpace) -> list[tuple[str, list[_View]]]:
+    """Worst and best cases, each with its drawings as data URIs and its largest confusions."""
+    drawings = [
+        (
+            *(
+                case.drawings
+                or (
+                    ("image and prediction", label_maps.overlay(case.image, case.prediction, labels)),
+                    ("ground truth", label_maps.colorize(case.truth, labels)),
+                    ("prediction", label_maps.colorize(case.prediction, labels)),
+                )
+            ),
+            (
+                "class errors" if case.drawings else "errors",
+                label_maps.error_map(case.prediction, case.truth, labels),
+            ),
+        )
+        for case in cases
+    ]
+    encoded: list[list[tuple[str, str]]] = []
+    for side in LONGER_SIDES:
+        encoded = [
+            [(caption, label_maps.data_uri(drawing, side)) for caption, drawing in row] for row in drawings
+        ]
+        if sum(len(data) for row in encoded for _, data in row) <= IMAGE_BUDGET:
+            break
+    views = [
+        _View(case, row, _case_confusions(case, labels)) for case, row in zip(cases, encoded, strict=True)
+    ]
+    groups = []
+    for group, title, sign in (("worst", "Worst images", 1), ("best", "Best images", -1)):
+        members = [view for view in views if view.case.group == group]
+        members.sort(key=lambda view: (math.isnan(view.case.score), sign * view.case.score))
+        groups += [(title, members)] if members else []
+    return groups
+
+
+def _case_confusions(case: Case, labels: LabelSpace) -> list[tuple[str, str, float]]:
+    """The two largest confusions of one image: true class, predicted class, fraction of its scored pixels."""
+    classes = len(labels)
+    scored = (case.truth >= 0) & (case.truth < classes)
+    predicted = case.prediction[scored].astype(np.int64)
+    predicted = np.where((predicted >= 0) & (predicted < classes), predicted, classes)
+    pairs = case.truth[scored].astype(np.int64) * (classes + 1) + predicted
+    counts = np.bincount(pairs, minlength=classes * (classes + 1)).reshape(classes, classes + 1)
+    top = top_confusions(counts, labels, limit=2)
+    return [(confusion.truth, confusion.prediction, confusion.pixels / len(pairs)) for confusion in top]
+
+
+def _legend(cases: Sequence[Case], labels: LabelSpace) -> list[tuple[str, str]]:
+    """Color and name of the classes that occur in the cases."""
+    present = {
+        int(index)
+        for case in cases
+        for classes in (case.truth, case.prediction)
+        for index in np.unique(classes)
+    }
+    return [(page.hex_of(labels.colors[i]), labels.names[i]) for i in sorted(present) if 0 <= i < len(labels)]
+
+
+def _error_legend() -> list[tuple[str, str]]:
+    return [
+        (page.hex_of(label_maps.CORRECT), "correct"),
+        (page.hex_of(label_maps.NEAR_BORDER), "wrong, near a border of the ground truth"),
+        (page.hex_of(label_maps.WRONG), "wrong, elsewhere"),
+        (page.hex_of(label_maps.UNSCORED), "ignored (no ground truth)"),
+    ]
+
+
+def _visualizations(paths: Sequence[Path]) -> list[tuple[str, str]]:
+    """The newest images that can be read, as (name, data URI)."""
+    import cv2
+
+    images = []
+    for path in paths[-MAX_VISUALIZATIONS:]:
+        image = cv2.imread(str(path), cv2.IMREAD_COLOR) if path.is_file() else None
+        if image is not None:
+            rgb = np.ascontiguousarray(image[..., ::-1], dtype=np.uint8)
+            images.append((path.stem, label_maps.data_uri(rgb, 1280)))
+    return images
+
+
+def _fact_text(value: Any) -> str:
+    return page.DASH if value is None else str(value)
+
+
+def _facts(
+    values: Mapping[str, Any], path: str = "", *, text: Callable[[Any], str] = _fact_text
+) -> Iterator[tuple[str, str]]:
+    """Nested values as (dotted name, text); those that are not nested come first."""
+    for key, value in sorted(values.items(), key=lambda item: isinstance(item[1], Mapping)):
+        name = f"{path}.{key}" if path else str(key)
+        if isinstance(value, Mapping):
+            yield from _facts(value, name, text=text)
+        elif isinstance(value, list | tuple):
+            yield name, ", ".join(map(text, value)) or page.DASH
+        else:
+            yield name, text(value)
+
+
+def _ratio(part: Any, total: Any) -> float:
+    return float(part) / float(total) if total else math.nan
+
+
+def _ratios(part: NDArray[Any], total: NDArray[Any]) -> Values:
+    result: Values = np.full(part.shape, np.nan)
+    np.divide(part, total, out=result, where=total > 0)
+    return result
