@@ -62,7 +62,9 @@ def context(
 
     def other(number: int) -> tuple[Sample, AugmentationContext]:
         other_sample = partner or replace(sample(), map=np.full((90, 120), 2, np.uint8))
-        return other_sample, context(seed + 1000 + number, progress=progress, step=step, fill_value=fill_value)
+        return other_sample, context(
+            seed + 1000 + number, progress=progress, step=step, fill_value=fill_value
+        )
 
     return AugmentationContext(
         np.random.default_rng(seed),

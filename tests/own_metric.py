@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segwright.labels import LabelSpace
-from segwright.recipe import Recipe
 from segwright.samples import Prediction, Sample
+from segwright.training.recipe import Recipe
 from tests.small import Blocks  # noqa: F401 - the file of a recipe must contain all its classes
 from tests.small import recipe as small_recipe
 

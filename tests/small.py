@@ -14,9 +14,9 @@ from segwright.errors import UserError
 from segwright.labels import LabelSpace
 from segwright.losses.pixel import CrossEntropy
 from segwright.models.small_fpn import SmallFPNConfig
-from segwright.recipe import Recipe, Training
 from segwright.samples import Sample
 from segwright.training.optimizers import SGD, Muon
+from segwright.training.recipe import Recipe, Training
 from segwright.training.schedule import Poly
 
 LABELS = LabelSpace(

@@ -19,7 +19,7 @@ from segwright.data.datasets import Folder
 from segwright.decode.argmax import Argmax
 from segwright.losses.pixel import CrossEntropy
 from segwright.models.small_fpn import SmallFPNConfig
-from segwright.recipe import Recipe, Training
+from segwright.training.recipe import Recipe, Training
 from segwright.training.optimizers import AdamW
 from segwright.training.schedule import Poly
 

@@ -17,7 +17,7 @@ from segwright.data.augmentation.crop import Compose, CropStage, ProgressiveCrop
 from segwright.data.augmentation.photometric import ColorJitter
 from segwright.errors import UserError
 from segwright.losses.pixel import CrossEntropy
-from segwright.recipe import Training
+from segwright.training.recipe import Training
 from tests import small
 
 fractions = st.floats(0.001, 1.0)
@@ -120,7 +120,7 @@ def test_code_of_a_user_is_run_once(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("!Training [1]", "!Training has no fields"),
-        ("!segwright.recipe:Training {}", "too old to be read"),
+        ("!segwright.training.recipe:Training {}", "old version of segwright and cannot be read"),
         ("!RandomCorp {}", "no class 'RandomCorp'; did you mean !RandomCrop?"),
         ("!mine:Land {}", "name the file that defines it with --code FILE.py"),
         ("!CropStage {}", "CropStage cannot be built"),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import shlex
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import cv2
 import numpy as np
@@ -98,13 +100,17 @@ def test_the_changelog_knows_what_comes_next() -> None:
 def test_the_python_page_runs_from_top_to_bottom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(0)
-    names: dict[str, object] = {"__name__": "python_page"}
+    page = ModuleType("python_page")  # dataclasses look their module up
+    monkeypatch.setitem(sys.modules, page.__name__, page)
+    names = vars(page)
     for code in snippets(REPOSITORY / "docs" / "python.md"):
         exec(compile(code, "docs/python.md", "exec"), names)
     recipe = names["recipe"]
     assert isinstance(recipe, sw.Recipe)
     assert sw.check(recipe) == []
-    summary = sw.train(recipe.tiny(), out=tmp_path / "tiny", device="cpu")  # every setting of the page at once
+    summary = sw.train(
+        recipe.tiny(), out=tmp_path / "tiny", device="cpu"
+    )  # every setting of the page at once
     assert summary["finished"]
     assert "foreground_share" in summary
 

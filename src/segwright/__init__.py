@@ -69,18 +69,18 @@ if TYPE_CHECKING:
     from segwright.models.wrap import wrap as wrap
     from segwright.prediction.predict import load as load
     from segwright.prediction.predict import predict as predict
-    from segwright.recipe import Recipe as Recipe
-    from segwright.recipe import check as check
+    from segwright.training.recipe import Recipe as Recipe
+    from segwright.training.recipe_check import check as check
 
 # Everything is imported when it is first used: ``segwright --help`` must not wait for torch.
 _MODULES = {
     "InputContract": "contracts",
     "LabelSpace": "labels",
     "Model": "contracts",
-    "Recipe": "recipe",
+    "Recipe": "training.recipe",
     "RunError": "errors",
     "UserError": "errors",
-    "check": "recipe",
+    "check": "training.recipe_check",
     "evaluate": "evaluation.evaluate",
     "load": "prediction.predict",
     "predict": "prediction.predict",

@@ -7,7 +7,7 @@ from typing import Any
 
 from segwright.config import load_code
 from segwright.recipes import load_recipe
-from segwright.recipe import Recipe
+from segwright.training.recipe import Recipe
 from segwright.training.train import train as train_recipe
 
 
@@ -30,10 +30,10 @@ def train(
 ) -> dict[str, Any]:
     """Train a recipe, or resume the run in the folder ``out``; returns the summary of the run.
 
-    ``recipe``: a ``Recipe``, or what ``sw.recipe`` takes. ``data``: the root folder of the dataset; None for recipes that
-    need no files. ``out``: the run folder (default: runs/NAME). ``init``: a .safetensors model to start (fine-tune) from;
-    ``skip_head`` leaves out weights that do not fit. ``device``: "cpu", "cuda" or "cuda:N" (default: a GPU if there is
-    one). Raises ``UserError`` for wrong settings or data, ``RunError`` if the run fails.
+    ``recipe``: a ``Recipe``, or what ``sw.recipe`` takes. ``data``: the root folder of the dataset; None for recipes
+    that need no files. ``out``: the run folder (default: runs/NAME). ``init``: a .safetensors model to start
+    (fine-tune) from; ``skip_head`` leaves out weights that do not fit. ``device``: "cpu", "cuda" or "cuda:N" (default:
+    a GPU if there is one). Raises ``UserError`` for wrong settings or data, ``RunError`` if the run fails.
     """
     chosen = recipe if isinstance(recipe, Recipe) else load_recipe(str(recipe))
     folder = Path("runs") / chosen.name if out is None else Path(out)

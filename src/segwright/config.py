@@ -23,7 +23,7 @@ CODE_PREFIX = "code_"
 """A user's file ``mine.py`` is the module ``code_mine``: it cannot hide an installed package called ``mine``."""
 
 _PLACES = (
-    "recipe", "contracts", "data.augmentation", "data.datasets", "data.loading", "decode", "importers", "inference",
+    "contracts", "data.augmentation", "data.datasets", "data.loading", "decode", "importers", "inference",
     "labels", "losses", "metrics", "models", "models.backbones", "models.layers", "recipes", "training",
 )  # fmt: skip
 
@@ -88,7 +88,7 @@ def find_class(name: str, code: types.ModuleType | None, where: str) -> type:
     module, separator, class_name = name.rpartition(":")
     if module == "segwright" or module.startswith("segwright."):
         raise UserError(
-            f"{where}: !{name} was written by a version of segwright that is too old to be read; write the recipe again "
+            f"{where}: !{name} was written by an old version of segwright and cannot be read; write the recipe again "
             "with 'segwright recipe show', or train the model again"
         )
     if not separator:

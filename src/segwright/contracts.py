@@ -1,8 +1,8 @@
 """The data types that flow through training as tensors, in order: batch, model output, loss, prediction.
 
 A dataset returns a ``Sample`` (see ``samples``). The loader collates samples into a ``Batch``. A model turns the images
-of a batch into an output: ``PixelOutput`` or ``CenterOutput``. A loss compares the output with the targets of the batch. A
-decoder turns the output into one ``Prediction`` per image.
+of a batch into an output: ``PixelOutput`` or ``CenterOutput``. A loss compares the output with the targets of the
+batch. A decoder turns the output into one ``Prediction`` per image.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ class InputContract:
     log_scale: float = 0.0
 
     def normalize(self, images: Tensor) -> Float[Tensor, "images channels height width"]:
-        """(values - mean) / std as float32 [N, C, H, W], on the device of the images. ``channels`` "BGR" reverses RGB."""
+        """(values - mean) / std as float32 [N, C, H, W], on the images' device. ``channels`` "BGR" reverses RGB."""
         values = images.to(torch.float32, copy=True)
         if self.channels == "BGR":
             values = values.flip(1)
@@ -140,8 +140,8 @@ class PixelOutput:
 class CenterOutput:
     """Class logits, heat map of object centers, and offsets (y, x) to the center of the pixel's object.
 
-    All maps are at the model's output stride. Offsets are in pixels of these maps, so upsampling the maps by a factor also
-    multiplies the offsets by it. ``foreground``: one logit per pixel [N, 1, H, W], positive on things.
+    All maps are at the model's output stride. Offsets are in pixels of these maps, so upsampling the maps by a factor
+    also multiplies the offsets by it. ``foreground``: one logit per pixel [N, 1, H, W], positive on things.
     """
 
     semantic: Float[Tensor, "images classes height width"]
@@ -207,4 +207,4 @@ class Decoder(Protocol):
     def __call__(
         self, output: Any, sizes: tuple[tuple[int, int], ...], padded: tuple[int, int], labels: LabelSpace
     ) -> list[Prediction]:
-        """One prediction per image. ``sizes``: (height, width) of each image inside the padded input of size ``padded``."""
+        """One prediction per image. ``sizes``: (height, width) of each image; ``padded``: the size of the input."""

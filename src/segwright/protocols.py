@@ -12,8 +12,8 @@ from typing import Any, Union
 def mismatch(value: Any, expected: type) -> str | None:
     """Why ``value`` cannot stand where ``expected``, a class or a protocol, is asked for; None if it can.
 
-    All methods of a protocol must exist, take the same number of arguments, and take a first argument of a related type:
-    a loss and an augmentation are both called with two arguments, and one must not pass for the other.
+    All methods of a protocol must exist, take the same number of arguments, and take a first argument of a related
+    type: a loss and an augmentation are both called with two arguments, and one must not pass for the other.
     """
     article = "an" if expected.__name__[:1] in "AEIO" else "a"
     wanted = f"expected {article} {expected.__name__}"

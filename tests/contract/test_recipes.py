@@ -15,8 +15,8 @@ from tests.data.trees import photo
 
 import segwright
 from segwright.models.binary import BinaryConfig
-from segwright.recipe import walk
 from segwright.recipes import load_recipe, recipe_names
+from segwright.training.recipe import walk
 from segwright.training.train import train
 
 TREES = {

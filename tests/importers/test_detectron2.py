@@ -59,7 +59,7 @@ class Theirs:
         x = self.conv("backbone.stem.conv1", x, 64, 3, stride=2)
         x = self.conv("backbone.stem.conv2", x, 64, 3)
         x = F.max_pool2d(self.conv("backbone.stem.conv3", x, 128, 3), 3, 2, 1)
-        found = {}
+        maps = {}
         for stage, (count, width, stride) in enumerate(
             ((3, 64, 1), (4, 128, 2), (6, 256, 2), (3, 512, 1)), start=2
         ):
@@ -72,13 +72,13 @@ class Theirs:
                 if block == 0:
                     x = self.conv(f"{name}.shortcut", x, 4 * width, stride=step, act=False)
                 x = F.relu(x + inner)
-            found[f"res{stage}"] = x
-        return found
+            maps[f"res{stage}"] = x
+        return maps
 
     def pyramid(self, name: str, x: Tensor) -> Tensor:
         branches = [self.conv(f"{name}.convs.0", x, 256)]
-        for place, rate in enumerate((6, 12, 18), start=1):
-            branch = f"{name}.convs.{place}"
+        for index, rate in enumerate((6, 12, 18), start=1):
+            branch = f"{name}.convs.{index}"
             branches.append(
                 self.depthwise(branch, x, 256, 3, rate)
                 if self.separable
@@ -108,12 +108,12 @@ class Theirs:
         y = self.stack("sem_seg_head.head", y, (256, 256), separable=self.separable)
         semantic = self.conv("sem_seg_head.predictor", y, self.classes, norm=False, act=False)
         y = self.decoder("ins_embed_head", maps, 128)
-        found = [semantic]
+        outputs = [semantic]
         for score, channels, separable in (("center", 1, False), ("offset", 2, self.separable)):
             hidden = self.stack(f"ins_embed_head.{score}_head", y, (128, 32), separable=separable)
             predictor = f"ins_embed_head.{score}_predictor"
-            found.append(self.conv(predictor, hidden, channels, norm=False, act=False))
-        return found[0], found[1], found[2]
+            outputs.append(self.conv(predictor, hidden, channels, norm=False, act=False))
+        return outputs[0], outputs[1], outputs[2]
 
 
 @pytest.mark.parametrize("separable", [False, True])
@@ -134,8 +134,8 @@ def test_a_model_of_detectron2_gives_the_same(tmp_path: Path, separable: bool) -
         output = model(images)
     assert isinstance(output, CenterOutput)
     assert model.decoder == CenterDecoder(align_corners=False)  # type: ignore[comparison-overlap]
-    for found, each in zip((output.semantic, output.center, output.offset), wanted, strict=True):
-        torch.testing.assert_close(found, each, rtol=1e-4, atol=1e-5 * each.abs().max().item())
+    for actual, each in zip((output.semantic, output.center, output.offset), wanted, strict=True):
+        torch.testing.assert_close(actual, each, rtol=1e-4, atol=1e-5 * each.abs().max().item())
 
 
 def test_its_decoding_travels_with_the_model(tmp_path: Path) -> None:
@@ -165,18 +165,18 @@ def heads(backbone: Any, stages: tuple[str, ...], *, instance: bool = True) -> d
 
 def test_other_backbones_are_told_by_their_keys() -> None:
     name = "panoptic_deeplab_X_65_os16_mg124_poly_200k_bs64_crop_640_640_coco"
-    found: Any = describe(name, heads(XceptionConfig(), ("res5", "res3", "res2")))
-    assert found.config.backbone == XceptionConfig(output_stride=16)
-    assert found.config.skip_strides == (8, 4)
-    assert found.config.semantic.aspp.pooling_window == (40, 40)
-    assert (found.input.mean[0], found.input.multiple, found.classes) == (128.0, 640, 133)
-    assert found.decoder == CenterDecoder(nms_kernel=41, stuff_area=4096, align_corners=False)
+    described: Any = describe(name, heads(XceptionConfig(), ("res5", "res3", "res2")))
+    assert described.config.backbone == XceptionConfig(output_stride=16)
+    assert described.config.skip_strides == (8, 4)
+    assert described.config.semantic.aspp.pooling_window == (40, 40)
+    assert (described.input.mean[0], described.input.multiple, described.classes) == (128.0, 640, 133)
+    assert described.decoder == CenterDecoder(nms_kernel=41, stuff_area=4096, align_corners=False)
     name = "panoptic_deeplab_H_48_os16_mg124_poly_90k_bs32_crop_512_1024"
-    found = describe(name, heads(HRNetConfig(18), ("res5", "res4", "res3", "res2")))
-    assert found.config.backbone == HRNetConfig(18, align_corners=True)
-    assert found.config.skip_strides == (16, 8, 4)
-    assert found.config.instance.aspp.pooling_window == (16, 32)
-    assert found.input == InputContract()
+    described = describe(name, heads(HRNetConfig(18), ("res5", "res4", "res3", "res2")))
+    assert described.config.backbone == HRNetConfig(18, align_corners=True)
+    assert described.config.skip_strides == (16, 8, 4)
+    assert described.config.instance.aspp.pooling_window == (16, 32)
+    assert described.input == InputContract()
 
 
 def test_its_deeplabv3plus_is_the_semantic_branch() -> None:
@@ -190,5 +190,5 @@ def test_its_deeplabv3plus_is_the_semantic_branch() -> None:
 def test_an_unknown_backbone_is_refused() -> None:
     state = heads(XceptionConfig(), ("res5", "res2"))
     bare = {key: value for key, value in state.items() if not key.startswith("backbone.")}
-    with pytest.raises(UserError, match="a backbone of 0 blocks at stride 16; expected ResNet-50"):
+    with pytest.raises(UserError, match="Detectron2 file has 0 blocks at stride 16; expected ResNet-50"):
         describe("panoptic_deeplab_X_65", bare)

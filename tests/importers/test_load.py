@@ -32,7 +32,7 @@ ARCHITECTURES = {
 
 
 def unet_state(norm: Any = "batch") -> dict[str, Tensor]:
-    """A file of S4's UNet as published, three classes."""
+    """The state dict of the MiniCity tutorial's U-Net with three classes."""
     torch.manual_seed(0)
     model = PlainUNetConfig(norm=Norm(norm)).build(LabelSpace.of("a", "b", "c"), InputContract())
     places = {"0": "0", "1": "1", "2": "3", "3": "4"}
@@ -42,10 +42,10 @@ def unet_state(norm: Any = "batch") -> dict[str, Tensor]:
         if part == "head":
             state[f"outc.conv.{rest[0]}"] = value
             continue
-        level, place, leaf = rest
+        level, index, leaf = rest
         stem = {"up": f"up{int(level) + 1}.conv", "down": f"down{level}.mpconv.1"}[part]
         stem = "inc.conv" if (part, level) == ("down", "0") else stem
-        state[f"{stem}.conv.{places[place]}.{leaf}"] = value
+        state[f"{stem}.conv.{places[index]}.{leaf}"] = value
     return state
 
 
@@ -70,6 +70,16 @@ def test_every_form_of_file_gives_the_same(tmp_path: Path) -> None:
             assert torch.equal(
                 load([str(tmp_path / f"{number}.pth.tar")], "tutorial", "unet")(images).logits, wanted
             )
+
+
+def test_family_and_architecture_may_be_given_by_name(tmp_path: Path) -> None:
+    torch.save(unet_state(), tmp_path / "x.pth")
+    model = load(str(tmp_path / "x.pth"), family="tutorial", architecture="unet")
+    assert torch.equal(model.state_dict()["head.bias"], unet_state()["outc.conv.bias"])
+    written = convert(
+        tmp_path / "x.pth", family="tutorial", architecture="unet", out=tmp_path / "m.safetensors"
+    )
+    assert written.state_dict().keys() == read_model(tmp_path / "m.safetensors").state_dict().keys()
 
 
 @pytest.mark.parametrize("norm", ["batch", "evonorm_s0", "group", "instance"])
@@ -136,10 +146,10 @@ def test_what_does_not_fit_is_listed() -> None:
         (
             "detectron",
             "unet",
-            "segwright.importers has no architecture 'detectron'; expected one of toolbox, csail",
+            "unknown family 'detectron'; expected one of toolbox, csail",
         ),
-        ("tutorial", "vnet", "tutorial has no architecture 'vnet'; expected one of unet"),
-        ("torchvision", "fcn_resnet50", r"no classifier\.4\.bias among \d+ keys"),
+        ("tutorial", "vnet", "unknown tutorial architecture 'vnet'; expected one of unet"),
+        ("torchvision", "fcn_resnet50", r"the file has \d+ keys, but not classifier\.4\.bias; check"),
     ],
 )
 def test_wrong_names_are_refused(family: str, architecture: str, message: str) -> None:
@@ -149,18 +159,18 @@ def test_wrong_names_are_refused(family: str, architecture: str, message: str) -
 
 def test_a_wrong_class_count_or_option_or_number_of_files_is_refused() -> None:
     state = unet_state()
-    with pytest.raises(UserError, match="the file is of 3 classes; expected 20"):
+    with pytest.raises(UserError, match="the file has 3 classes; expected 20"):
         load(state, "tutorial", "unet", classes=20)
     with pytest.raises(
-        UserError, match="PlainUNetConfig has no option 'depth'; it has align_corners, norm, widths"
+        UserError, match="PlainUNetConfig has no option 'depth'; it has align_corners, channels, norm"
     ):
         load(state, "tutorial", "unet", depth=3)
-    with pytest.raises(UserError, match="1 files; expected 2: encoder, decoder"):
+    with pytest.raises(UserError, match="1 files of weights; expected 2: encoder, decoder"):
         load(state, "csail", "resnet18+c1")
     assert load(state, "tutorial", "unet", align_corners=False)
 
 
-def test_only_the_first_dozen_that_lack_are_listed() -> None:
+def test_only_the_first_dozen_missing_keys_are_listed() -> None:
     state = {k: v for k, v in unet_state().items() if not (k.startswith("up") and k.endswith(".weight"))}
     with pytest.raises(UserError, match=r"^tutorial unet: (up\d\.conv\S+ is missing(; )?){12} and 4 more$"):
         load(state, "tutorial", "unet")
@@ -200,7 +210,7 @@ def test_converting_names_the_classes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_csails_networks_have_the_ancestors_size(architecture: str) -> None:
+def test_csails_networks_have_the_size_of_the_original(architecture: str) -> None:
     from segwright.importers.csail import _decoder, _encoder
 
     encoder, decoder = architecture.split("+")
@@ -259,7 +269,7 @@ def test_the_command_line_sets_what_the_name_does_not_say(
     for wrong, message in (
         ("depth=3", "has no option 'depth'"),
         ("out=x", "--set out: not a field of the model config; use the option --out"),
-        ("align_corners=[1", "--set align_corners=[1: '[1' is no YAML; expected a value such as"),
+        ("align_corners=[1", "--set align_corners=[1: '[1' is not valid YAML; expected a value such as"),
         ("align_corners", "no '='; expected name=value"),
     ):
         assert main([*command, "--out", str(out), "--set", wrong]) == 2

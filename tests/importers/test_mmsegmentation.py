@@ -81,8 +81,8 @@ class Theirs:
         if "b" in self.backbone:
             x = self.conv("backbone.conv1", "backbone.bn1", x, 64, 7, stride=2)
         else:
-            for place, (width, stride) in enumerate(((32, 2), (32, 1), (64, 1))):
-                names = (f"backbone.stem.{3 * place}", f"backbone.stem.{3 * place + 1}")
+            for index, (width, stride) in enumerate(((32, 2), (32, 1), (64, 1))):
+                names = (f"backbone.stem.{3 * index}", f"backbone.stem.{3 * index + 1}")
                 x = self.conv(*names, x, width, 3, stride=stride)
         x = F.max_pool2d(x, 3, 2, 1)
         strides = self.options.get("strides", (1, 2, 1, 1))
@@ -120,8 +120,8 @@ class Theirs:
     def exchange(self, name: str, maps: list[Tensor], widths: list[int]) -> list[Tensor]:
         for branch, width in zip(range(len(maps)), widths, strict=False):
             for block in range(4):
-                place = f"{name}.branches.{branch}.{block}"
-                maps[branch] = self.block(place, maps[branch], width, deep=False)
+                block_name = f"{name}.branches.{branch}.{block}"
+                maps[branch] = self.block(block_name, maps[branch], width, deep=False)
         return [
             F.relu(sum((self.path(name, maps, widths, (i, j)) for j in range(len(maps))), torch.zeros(())))
             for i in range(len(maps))
@@ -149,24 +149,24 @@ class Theirs:
 
     def pyramid(self, x: Tensor) -> Tensor:
         pools = [F.adaptive_avg_pool2d(x, grid) for grid in (1, 2, 3, 6)]
-        found = [self.module(f"decode_head.psp_modules.{n}.1", p, self.width) for n, p in enumerate(pools)]
-        found = [x, *(self.resized(each, x) for each in found)]
-        return self.module("decode_head.bottleneck", torch.cat(found, 1), self.width, 3)
+        outputs = [self.module(f"decode_head.psp_modules.{n}.1", p, self.width) for n, p in enumerate(pools)]
+        outputs = [x, *(self.resized(each, x) for each in outputs)]
+        return self.module("decode_head.bottleneck", torch.cat(outputs, 1), self.width, 3)
 
     def pspnet(self, maps: list[Tensor]) -> Tensor:
         return self.scores("decode_head", self.pyramid(maps[-1]))
 
     def atrous(self, x: Tensor, *, separable: bool) -> Tensor:
         pooled = self.module("decode_head.image_pool.1", F.adaptive_avg_pool2d(x, 1), self.width)
-        found = [self.resized(pooled, x), self.module("decode_head.aspp_modules.0", x, self.width)]
-        for place, rate in enumerate(self.options.get("rates", (12, 24, 36)), start=1):
-            name = f"decode_head.aspp_modules.{place}"
-            found.append(
+        outputs = [self.resized(pooled, x), self.module("decode_head.aspp_modules.0", x, self.width)]
+        for index, rate in enumerate(self.options.get("rates", (12, 24, 36)), start=1):
+            name = f"decode_head.aspp_modules.{index}"
+            outputs.append(
                 self.separable(name, x, self.width, rate)
                 if separable
                 else self.module(name, x, self.width, 3, dilation=rate)
             )
-        return self.module("decode_head.bottleneck", torch.cat(found, 1), self.width, 3)
+        return self.module("decode_head.bottleneck", torch.cat(outputs, 1), self.width, 3)
 
     def deeplabv3(self, maps: list[Tensor]) -> Tensor:
         return self.scores("decode_head", self.atrous(maps[-1], separable=False))
@@ -174,8 +174,8 @@ class Theirs:
     def deeplabv3plus(self, maps: list[Tensor]) -> Tensor:
         low = self.module("decode_head.c1_bottleneck", maps[0], self.low)
         x = torch.cat([self.resized(self.atrous(maps[-1], separable=True), low), low], 1)
-        for place in (0, 1):
-            x = self.separable(f"decode_head.sep_bottleneck.{place}", x, self.width)
+        for index in (0, 1):
+            x = self.separable(f"decode_head.sep_bottleneck.{index}", x, self.width)
         return self.scores("decode_head", x)
 
     def upernet(self, maps: list[Tensor]) -> Tensor:
@@ -203,9 +203,9 @@ class Theirs:
         name = "decode_head.1.object_context_block"
         query, key = pixels, objects.mT[..., None]
         value = self.module(f"{name}.value_project", key, 256).flatten(2)
-        for place in (0, 1):
-            query = self.module(f"{name}.query_project.{place}", query, 256)
-            key = self.module(f"{name}.key_project.{place}", key, 256)
+        for index in (0, 1):
+            query = self.module(f"{name}.query_project.{index}", query, 256)
+            key = self.module(f"{name}.key_project.{index}", key, 256)
         weights = (query.flatten(2).mT @ key.flatten(2) / 16).softmax(2)
         context = (weights @ value.mT).mT.reshape(query.shape)
         context = self.module(f"{name}.out_project", context, 512)
@@ -215,8 +215,8 @@ class Theirs:
     def __call__(self, images: Tensor) -> tuple[Tensor, ...]:
         with torch.no_grad():
             if self.backbone.startswith("hr"):
-                found = self.head(self.hrnet(images))
-                return found if isinstance(found, tuple) else (found,)
+                outputs = self.head(self.hrnet(images))
+                return outputs if isinstance(outputs, tuple) else (outputs,)
             maps = self.resnet(images)
             main = self.head(maps)
             hidden = self.module("auxiliary_head.convs.0", maps[2], self.auxiliary, 3)
@@ -250,8 +250,8 @@ def test_scores_equal_those_of_mmsegmentation(name: str) -> None:
     for images in (even, odd):
         with torch.inference_mode():
             output = model(images)
-        for found, wanted in zip((output.logits, *output.auxiliary), network(images), strict=True):
-            torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5 * wanted.abs().max().item())
+        for actual, wanted in zip((output.logits, *output.auxiliary), network(images), strict=True):
+            torch.testing.assert_close(actual, wanted, rtol=1e-4, atol=1e-5 * wanted.abs().max().item())
 
 
 def state_of(head: str, backbone: str, **options: Any) -> dict[str, Tensor]:
@@ -295,8 +295,8 @@ def test_training_drops_whole_maps_before_the_classifier_alone(name: str) -> Non
     options = WHOLE if head == "upernet" else {}
     model = load(state_of(head, backbone, **options), "mmsegmentation", name)
     kinds = (torch.nn.Dropout, torch.nn.Dropout2d)
-    found = [(type(m), m.p) for m in model.head.modules() if isinstance(m, kinds)]  # type: ignore[union-attr]
-    assert [each for each in found if each[1]] == [(torch.nn.Dropout2d, 0.1)]
+    dropouts = [(type(m), m.p) for m in model.head.modules() if isinstance(m, kinds)]  # type: ignore[union-attr]
+    assert [(kind, p) for kind, p in dropouts if p] == [(torch.nn.Dropout2d, 0.1)]
 
 
 @pytest.mark.parametrize(
@@ -309,13 +309,17 @@ def test_training_drops_whole_maps_before_the_classifier_alone(name: str) -> Non
     ],
 )  # fmt: skip
 def test_other_networks_are_refused(name: str) -> None:
-    with pytest.raises(UserError, match=r"no architecture .* that is known here; expected the beginning"):
+    with pytest.raises(
+        UserError, match=r"unknown mmsegmentation architecture .*; expected the name of a config that starts"
+    ):
         describe(name, {})
 
 
 def test_a_file_of_another_head_is_refused() -> None:
     state = state_of("pspnet", "r18-d8")
-    with pytest.raises(UserError, match=r"no decode_head\.fpn_bottleneck\.conv\.weight among \d+ keys"):
+    with pytest.raises(
+        UserError, match=r"the file has \d+ keys, but not decode_head\.fpn_bottleneck\.conv\.weight"
+    ):
         load(state, "mmsegmentation", "upernet_r18")
     with pytest.raises(UserError, match=r"mmsegmentation pspnet_r50-d8: .* is missing|expected"):
         load(state, "mmsegmentation", "pspnet_r50-d8")

@@ -1,4 +1,4 @@
-"""S5's files: names of architectures, sizes, and every backbone through its keys."""
+"""Files of panoptic-deeplab: names of architectures, sizes, and the keys of every backbone."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def empty(config: Any, classes: int = 19) -> torch.nn.Module:
 
 
 def theirs(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The state of our module under the keys of S5."""
+    """The state of our module under the keys of panoptic-deeplab."""
     rules = (
         (r"head\.(\w+)\.decoder\.aspp\.pooled\.0", r"decoder.\1_decoder.aspp.convs.4.aspp_pooling.1"),
         (r"head\.(\w+)\.decoder\.aspp\.branches", r"decoder.\1_decoder.aspp.convs"),
@@ -64,16 +64,16 @@ def theirs(state: dict[str, Tensor]) -> dict[str, Tensor]:
         (r"head\.(\w+)\.scores\.(\w+)\.hidden\.0\.1\.1", r"decoder.\1_head.classifier.\2.0.0.2"),
         (r"head\.(\w+)\.scores\.(\w+)\.hidden\.0\.0", r"decoder.\1_head.classifier.\2.0.0.0"),
     )
-    found = {}
+    renamed = {}
     for key, value in state.items():
         named = next((re.sub(f"^{a}", b, key) for a, b in rules if re.match(a, key)), key)
-        found[named] = value
-    assert len(found) == len(state)
-    return found
+        renamed[named] = value
+    assert len(renamed) == len(state)
+    return renamed
 
 
 @pytest.mark.parametrize("name", SIZES)
-def test_networks_have_the_ancestors_size(name: str) -> None:
+def test_networks_have_the_size_of_the_original(name: str) -> None:
     model = empty(load_recipe(f"cityscapes_panoptic.{name}").model)
     count = sum(p.numel() for p in model.parameters())
     assert (round(count / 1e6, 3), len(model.state_dict())) == SIZES[name]
@@ -112,10 +112,10 @@ def test_keys_of_every_backbone_find_their_place(architecture: str) -> None:
     loaded = load(theirs(model.state_dict()), FAMILY, architecture, classes=3)
     images = torch.randn(1, 3, 33, 65)
     with torch.inference_mode():
-        found, wanted = loaded(images), model(images)
-    assert torch.equal(found.semantic, wanted.semantic)
-    assert torch.equal(found.offset, wanted.offset)
-    assert torch.isfinite(found.center).all()
+        actual, wanted = loaded(images), model(images)
+    assert torch.equal(actual.semantic, wanted.semantic)
+    assert torch.equal(actual.offset, wanted.offset)
+    assert torch.isfinite(actual.center).all()
 
 
 def test_the_semantic_branch_alone_loads() -> None:
@@ -127,15 +127,15 @@ def test_the_semantic_branch_alone_loads() -> None:
         assert torch.equal(loaded(images).logits, model(images).logits)
 
 
-def test_dilation_and_rates_are_told() -> None:
+def test_dilation_and_rates_are_described() -> None:
     config = load_recipe("cityscapes_panoptic.deeplab_r50_os32").model
     state = theirs(empty(config, 3).state_dict())
     named: Any = describe("panoptic_deeplab_R50_os16_cityscapes", state).config
-    told: Any = describe(
+    described: Any = describe(
         "panoptic_deeplab_R50_os32_x", state, dilation=(False, True, True), rates=(1, 2, 3)
     ).config
     assert (named.backbone.output_stride, named.semantic.aspp.rates) == (16, (6, 12, 18))
-    assert (told.backbone.output_stride, told.instance.aspp.rates) == (8, (1, 2, 3))
+    assert (described.backbone.output_stride, described.instance.aspp.rates) == (8, (1, 2, 3))
 
 
 @pytest.mark.parametrize("dilation", [(False, True), (False, True, False), (True, False, False)])
@@ -170,7 +170,7 @@ def test_semantic_networks_take_every_backbone() -> None:
     xception = describe("deeplabv3_xception65", state)
     assert xception.input == XCEPTION_INPUT and xception.classes == 4
     plus: Any = describe("deeplabv3plus_wide_resnet50_2", {"decoder.classifier.bias": torch.zeros(5)})
-    assert (plus.config.backbone.group_width, plus.config.backbone.output_stride, plus.classes) == (
+    assert (plus.config.backbone.width_per_group, plus.config.backbone.output_stride, plus.classes) == (
         128,
         16,
         5,
@@ -183,18 +183,18 @@ def test_semantic_networks_take_every_backbone() -> None:
     [
         (
             "panoptic_deeplab_R51_os32_cityscapes",
-            "has no architecture 'panoptic_deeplab_R51_os32_cityscapes'; expected",
+            "unknown panoptic-deeplab architecture 'panoptic_deeplab_R51_os32_cityscapes'; expected",
         ),
         (
             "deeplabv4_resnet50",
-            "has no architecture 'deeplabv4_resnet50'; expected the stem of a config file",
+            "architecture 'deeplabv4_resnet50'; expected the name of a config file",
         ),
         ("panoptic_deeplab_R50_os4_cityscapes", "output stride 4; expected one of 8, 16, 32"),
         (
             "panoptic_deeplab_R50_os32_cityscapes",
-            r"no decoder\.semantic_decoder\.\S+ among 1 keys; is it of another",
+            r"the file has 1 keys, but not decoder\.semantic_decoder\.\S+; check",
         ),
-        ("deeplabv3_resnet50", r"no decoder\.classifier\.3\.bias among 1 keys; is it of another"),
+        ("deeplabv3_resnet50", r"the file has 1 keys, but not decoder\.classifier\.3\.bias; check"),
     ],
 )
 def test_wrong_names_are_refused(architecture: str, message: str) -> None:

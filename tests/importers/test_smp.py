@@ -51,6 +51,6 @@ def test_files_of_older_versions_and_of_lightning_are_understood() -> None:
 
 def test_networks_that_are_not_ours_are_refused() -> None:
     with pytest.raises(
-        UserError, match=r"smp has no architecture 'unet_resnet18'; expected one of deeplabv3_"
+        UserError, match=r"unknown smp architecture 'unet_resnet18'; expected one of deeplabv3_"
     ):
         load(network("resnet18").state_dict(), "smp", "unet_resnet18")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -35,6 +37,18 @@ SMALL: dict[str, dict[str, Any]] = {
     "unet": {"backbone": "resnet18", "decoder_channels": (8, 8, 8, 8)},
     "upernet": {"backbone": "resnet18", "channels": 8, "pooled_channels": 8},
 }
+
+
+def test_the_package_imports_no_timm() -> None:
+    code = "import sys, segwright.models, segwright.importers; print('timm' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout == "False\n"
+
+
+def test_all_public_names_exist() -> None:
+    packages = (sw.models, sw.models.backbones, sw.models.layers, sw.models.weights, sw.importers)
+    for package in packages:
+        assert package.__doc__ and all(hasattr(package, name) for name in package.__all__)
 
 
 def test_all_networks_of_the_package_are_listed() -> None:
@@ -113,7 +127,7 @@ def test_weights_are_those_of_the_backbone(tmp_path: Any) -> None:
         ({"name": "unet", "classes": 0}, "classes is 0; expected the number of classes, 1 or more"),
         ({"name": "unet", "labels": "road"}, "labels is 'road'; expected a LabelSpace or a list"),
         ({"name": "unet", "labels": ["road", "road"]}, "labels: "),
-        ({"name": "pspnet", "classes": 2, "chanels": 8}, "PSPNetConfig has no field 'chanels'; did you mean 'channels'"),
+        ({"name": "fcn", "classes": 2, "drop_out": 0}, "FCNConfig has no field 'drop_out'; did you mean 'dropout'"),
         ({"name": "ddrnet", "classes": 2, "backbone": "resnet18"}, "DDRNetConfig has no backbone; remove backbone="),
         ({"name": "ddrnet", "classes": 2, "weights": "imagenet"}, "DDRNetConfig has no backbone; remove weights="),
         ({"name": "unet", "classes": 2, "backbone": "resnet19"}, "timm has no network 'resnet19'"),

@@ -44,6 +44,6 @@ def test_context_of_maps_of_any_size(size: tuple[int, int]) -> None:
     module = DAPPM(8, 4, 6, Norm()).eval()
     x = torch.randn(2, 8, *size)
     with torch.inference_mode():
-        found = module(x)
-    assert found.shape == (2, 6, *size)
-    assert (found >= 0).all()
+        actual = module(x)
+    assert actual.shape == (2, 6, *size)
+    assert (actual >= 0).all()

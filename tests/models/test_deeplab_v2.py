@@ -56,8 +56,8 @@ def test_a_refinement_block_follows_the_equations() -> None:
     features, scores = block(x)
     inner = F.relu(block.inner(x))
     assert torch.equal(scores, block.classifier(inner))
-    told = inner + F.relu(block.from_scores(scores))
-    torch.testing.assert_close(features, x + F.relu(block.back(told)))
+    refined = inner + F.relu(block.from_scores(scores))
+    torch.testing.assert_close(features, x + F.relu(block.back(refined)))
 
 
 def test_refinement_sums_both_scores_and_trains_what_it_uses() -> None:
@@ -83,15 +83,15 @@ def test_scales_are_fused_by_their_maximum(align_corners: bool) -> None:
         size = output.logits.shape[2:]
         wanted = []
         for scaled in ((65, 81), (49, 61), (33, 41)):
-            seen = images
+            resized = images
             if scaled != (65, 81):
-                seen = F.interpolate(images, scaled, mode="bilinear", align_corners=align_corners)
-            scores = model.head(model.backbone(seen)[-1]).logits
+                resized = F.interpolate(images, scaled, mode="bilinear", align_corners=align_corners)
+            scores = model.head(model.backbone(resized)[-1]).logits
             if scores.shape[2:] != size:
                 scores = F.interpolate(scores, size, mode="bilinear", align_corners=align_corners)
             wanted.append(scores)
-    for found, scores in zip(output.auxiliary, wanted, strict=True):
-        assert torch.equal(found, scores)
+    for actual, scores in zip(output.auxiliary, wanted, strict=True):
+        assert torch.equal(actual, scores)
     assert torch.equal(output.logits, torch.maximum(torch.maximum(*wanted[:2]), wanted[2]))
 
 

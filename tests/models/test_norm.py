@@ -46,8 +46,8 @@ def test_two_uneven_processes_equal_one_in_values_gradients_and_statistics(tmp_p
     model(together).square().sum().backward()
     results = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1)]
     torch.testing.assert_close(torch.cat([r[0] for r in results]), together.grad, rtol=1e-4, atol=1e-5)
-    for found, parameter in zip(results[0][1], model.parameters(), strict=True):
-        torch.testing.assert_close(found, parameter.grad, rtol=1e-4, atol=1e-4)
+    for actual, parameter in zip(results[0][1], model.parameters(), strict=True):
+        torch.testing.assert_close(actual, parameter.grad, rtol=1e-4, atol=1e-4)
     assert results[0][2].keys() == model.state_dict().keys()
     for name, value in model.state_dict().items():
         torch.testing.assert_close(results[0][2][name], value, rtol=1e-5, atol=1e-5)

@@ -43,10 +43,10 @@ def config(
     return PanopticDeepLabConfig(backbone, skip_strides=skip_strides, **(branches | fields))
 
 
-def build(given: PanopticDeepLabConfig, bands: int = 3) -> Any:
+def build(config: PanopticDeepLabConfig, bands: int = 3) -> Any:
     torch.manual_seed(0)
     values = (1.0,) * bands
-    return given.build(LABELS, InputContract(mean=values, std=values, fill_value=values))
+    return config.build(LABELS, InputContract(mean=values, std=values, fill_value=values))
 
 
 KINDS = {
@@ -76,7 +76,7 @@ def test_any_size_goes_through(name: str, size: tuple[int, int]) -> None:
         output = build(KINDS[name]).eval()(torch.randn(1, 3, *size))
     assert isinstance(output, CenterOutput)
     side = output.semantic.shape[2:]
-    assert all(abs(found - whole / 4) <= 1 for found, whole in zip(side, size, strict=True))
+    assert all(abs(actual - whole / 4) <= 1 for actual, whole in zip(side, size, strict=True))
     assert output.semantic.shape == (1, 3, *side)
     assert output.center.shape == (1, 1, *side)
     assert output.offset.shape == (1, 2, *side)
@@ -111,14 +111,14 @@ def test_the_foreground_head_is_a_score_of_its_own() -> None:
 
 
 def targets(height: int, width: int) -> Targets:
-    """One thing in the upper half, void below."""
+    """One object in the upper half, void below."""
     semantic = torch.full((1, height, width), 255)
     semantic[:, : height // 2] = 1
-    thing = (semantic == 1).to(torch.uint8)
+    things = (semantic == 1).to(torch.uint8)
     heat = torch.zeros(1, 1, height, width)
     heat[..., height // 4, width // 2] = 1
     offset = torch.zeros(1, 2, height, width)
-    return Targets(semantic, CenterTargets(heat, offset, thing, thing, thing, thing))
+    return Targets(semantic, CenterTargets(heat, offset, things, things, things, things))
 
 
 def test_the_foreground_head_learns_and_decides() -> None:
@@ -282,9 +282,9 @@ def test_first_weights_are_hes_or_of_one_deviation() -> None:
 
 @pytest.mark.parametrize("name", ["foreground", "detectron2", "one_map", "classes"])
 def test_to_disk_and_back(name: str, tmp_path: Path) -> None:
-    given = KINDS.get(name) or config(instance=None)
-    model = build(given).eval()
-    write_model(tmp_path / "m.safetensors", model, given)
+    described = KINDS.get(name) or config(instance=None)
+    model = build(described).eval()
+    write_model(tmp_path / "m.safetensors", model, described)
     again = read_model(tmp_path / "m.safetensors")
     images = torch.randn(1, 3, 64, 64)
     with torch.inference_mode():

@@ -14,7 +14,7 @@ SMALL = SmallFPNConfig(channels=(8, 8, 8, 8), depths=(1, 1, 1, 1), stem_channels
 
 @pytest.mark.parametrize("size", [(64, 96), (40, 56), (33, 47)])
 @pytest.mark.parametrize("foreground", [True, False])
-def test_every_head_speaks_at_half_the_resolution(size: tuple[int, int], foreground: bool) -> None:
+def test_every_output_has_half_the_resolution(size: tuple[int, int], foreground: bool) -> None:
     model = SmallPanopticFPNConfig(SMALL, branch_channels=8, foreground=foreground).build(
         LABELS, InputContract()
     )
@@ -28,7 +28,7 @@ def test_every_head_speaks_at_half_the_resolution(size: tuple[int, int], foregro
     assert (output.foreground is not None) == foreground
 
 
-def test_reach_is_the_unit_of_offsets() -> None:
+def test_offset_scale_is_the_unit_of_offsets() -> None:
     torch.manual_seed(0)
     near = (
         SmallPanopticFPNConfig(SMALL, branch_channels=8, offset_scale=1.0)

@@ -130,9 +130,7 @@ def test_models_are_loaded_by_path_code_and_family(model: Model, tmp_path: Path)
 def test_a_published_file_of_another_project_is_loaded(tmp_path: Path) -> None:
     theirs = segmentation.fcn_resnet50(weights=None, weights_backbone=None, num_classes=2, aux_loss=False)
     torch.save(theirs.state_dict(), tmp_path / "fcn.pth")
-    model = segwright.load(
-        tmp_path / "fcn.pth", family="torchvision", architecture="fcn_resnet50", classes=2
-    )
+    model = segwright.load(tmp_path / "fcn.pth", family="torchvision", architecture="fcn_resnet50", classes=2)
     (tmp_path / "fcn.pth").unlink()  # 130 MB, which pytest would keep
     assert segwright.predict(model, picture()).masks().shape == (2, 37, 53)
 

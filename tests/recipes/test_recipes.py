@@ -10,8 +10,8 @@ import pytest
 from segwright import recipes
 from segwright.data.datasets.camvid import CLASSES, CamVid
 from segwright.data.datasets.street import StreetScenes
-from segwright.recipe import walk
 from segwright.recipes import camvid, load_recipe, recipe_names, street
+from segwright.training.recipe import walk
 
 
 def pixel_fractions(maps: list[np.ndarray], classes: int) -> np.ndarray:

@@ -20,7 +20,6 @@ from segwright.data.augmentation.mixing import CopyBlob
 from segwright.data.loading.targets import PanopticTargets, SemanticTargets
 from segwright.decode.argmax import Argmax
 from segwright.losses.resolution import subsample
-from segwright.recipe import Recipe, walk
 from segwright.recipes import load_recipe
 from segwright.recipes._repeated_sgd import RepeatedSGD, RepeatedSGDOptimizer
 from segwright.recipes._upstream_bugs import (
@@ -32,6 +31,7 @@ from segwright.recipes._upstream_bugs import (
 from segwright.samples import PredictedSegment, Prediction, Sample
 from segwright.training.optimizers import SGD, Adam, AdamW
 from segwright.training.parameter_groups import build_optimizers, freeze
+from segwright.training.recipe import Recipe, walk
 
 REPRODUCED = (
     "ade20k.resnet50dilated_ppm_deepsup",

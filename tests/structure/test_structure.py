@@ -25,8 +25,8 @@ ORDER = (
     "data/reading", "data/augmentation", "data/formats", "data/loading", "data/datasets", "data/conversion", "data",
     "models/layers", "models/weights", "models/backbones", "models",
     "losses", "metrics", "decode", "inference", "visualization", "importers",
-    "recipe", "evaluation/files", "evaluation", "training", "recipes", "prediction", "analysis",
-    "demo", "cli", "__main__", "__init__",
+    "evaluation/files", "evaluation", "training", "recipes", "prediction", "analysis",
+    "api", "demo", "cli", "__main__", "__init__",
 )  # fmt: skip
 RANK = {name: rank for rank, name in enumerate(ORDER)}
 
@@ -40,7 +40,7 @@ def folder(path: Path) -> str:
 def folder_of(module: str) -> str | None:
     """The folder of a module of segwright, None for other packages."""
     path = SOURCE.joinpath(*module.split(".")[1:])
-    if module.split(".")[0] != "segwright":
+    if module.split(".", maxsplit=1)[0] != "segwright":
         return None
     if path.is_dir():
         return path.relative_to(SOURCE).as_posix() if path != SOURCE else None

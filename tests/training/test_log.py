@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from segwright.errors import UserError
-from segwright.recipe import Training
 from segwright.training.log import Log, StepTimer, read_lines
 from segwright.training.processes import Processes, choose_device, join
+from segwright.training.recipe import Training
 
 SINGLE_PROCESS = Processes(0, 1, torch.device("cpu"))
 OTHER = Processes(1, 1, torch.device("cpu"))

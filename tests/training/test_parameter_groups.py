@@ -16,7 +16,6 @@ from segwright.errors import UserError
 from segwright.labels import LabelSpace
 from segwright.models.layers.norm_config import Norm
 from segwright.models.layers.norm_layers import norm_layer
-from segwright.recipe import OptimizerConfig
 from segwright.training.ema import ExponentialMovingAverage
 from segwright.training.muon import MuonOptimizer, orthogonalize
 from segwright.training.optimizers import SGD, Adam, AdamW, Muon, OptimizerSettings
@@ -27,6 +26,7 @@ from segwright.training.parameter_groups import (
     set_learning_rate,
 )
 from segwright.training.processes import Processes
+from segwright.training.recipe import OptimizerConfig
 from segwright.training.schedule import Cosine, MultiStep, OneCycle, Poly
 from segwright.training.state import start
 from segwright.training.train import train

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from segwright.data.loading.batches import Collate
 from segwright.labels import LabelSpace
-from segwright.recipe import Recipe
 from segwright.samples import Dataset, Sample
 from segwright.training.loading import open_training_data
+from segwright.training.recipe import Recipe
 from segwright.visualization.label_maps import as_rgb, image_grid, overlay
 from segwright.visualization.segments import overlay_segments
 

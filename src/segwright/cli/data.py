@@ -12,8 +12,8 @@ from segwright.cli.options import add_code, add_data_root, add_json, add_set, ad
 
 if TYPE_CHECKING:
     from segwright.data.check import Findings
-    from segwright.recipe import Recipe
     from segwright.samples import DataConfig
+    from segwright.training.recipe import Recipe
 
 
 def add_verbs(verbs: Any) -> None:

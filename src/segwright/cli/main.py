@@ -27,8 +27,8 @@ from segwright.version import VERSION
 
 if TYPE_CHECKING:
     from segwright.evaluation.oracle import Oracle
-    from segwright.recipe import Recipe
     from segwright.samples import Dataset
+    from segwright.training.recipe import Recipe
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -66,10 +66,7 @@ def _exit_code(error: Exception) -> int | None:
 def _demo(options: argparse.Namespace) -> int:
     from segwright.demo import demo
 
-    summary = demo(Path(options.out), device=options.device)
-    print(f"report: {summary['report']}")
-    print(f"report: {summary['panoptic_report']}")
-    print(f"mIoU {summary['miou']:.2%}, PQ {summary['pq']:.2%} on {summary['images']} scenes")
+    demo(options.out, device=options.device)
     return 0
 
 

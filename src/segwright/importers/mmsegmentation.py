@@ -26,8 +26,8 @@ from segwright.models.pspnet import PSPNetConfig
 from segwright.models.upernet import UPerNetConfig
 from segwright.models.weights.pretrained import load_pretrained
 
-# The first parts of a config's name; the rest describes the training. "-d32" is not supported: its last stages have a
-# stride and dilation, too.
+# The first parts of a config's name; the rest describes the training. Not supported: "-d32", which has a stride and
+# dilation in the same stages.
 NAME = re.compile(
     r"(?:(?:fcn|pspnet|deeplabv3|deeplabv3plus)_r(?:18|50|101)b?-d8"
     r"|deeplabv3(?:plus)?_r101-d16-mg124|upernet_r(?:18|50|101)|(?:fcn|ocrnet)_hr(?:18|48))(?![A-Za-z0-9]|-d\d)"

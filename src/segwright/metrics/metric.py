@@ -1,21 +1,23 @@
 """The protocol of a metric in ``Recipe.metrics``. A metric of your own is one dataclass in one file.
 
-@dataclass
-class BoundaryRecall:
-    tolerance: int = 3                                 # a setting: part of the recipe
-    hits: int = field(default=0, init=False)           # counts: not part of it
-    total: int = field(default=0, init=False)
+For example::
 
-    def add(self, prediction, sample, labels):
-        hits, total = ...                              # compare prediction.semantic with sample.semantic()
-        self.hits, self.total = self.hits + hits, self.total + total
-        return {"boundary_recall": hits / total if total else math.nan}
+    @dataclass
+    class BoundaryRecall:
+        tolerance: int = 3                                 # a setting: part of the recipe
+        hits: int = field(default=0, init=False)           # counts: not part of it
+        total: int = field(default=0, init=False)
 
-    def combine(self, other):
-        self.hits, self.total = self.hits + other.hits, self.total + other.total
+        def add(self, prediction, sample, labels):
+            hits, total = ...                              # compare prediction.semantic with sample.semantic()
+            self.hits, self.total = self.hits + hits, self.total + total
+            return {"boundary_recall": hits / total if total else math.nan}
 
-    def result(self):
-        return {"boundary_recall": self.hits / self.total if self.total else math.nan}
+        def combine(self, other):
+            self.hits, self.total = self.hits + other.hits, self.total + other.total
+
+        def result(self):
+            return {"boundary_recall": self.hits / self.total if self.total else math.nan}
 """
 
 from __future__ import annotations

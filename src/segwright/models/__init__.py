@@ -20,6 +20,9 @@ returns a ``Model``.
 - ``backbones``: backbones (encoders), with ImageNet weights
 - ``layers``: norms, convolutions, pyramid pooling, decoders
 - ``weights``: model files, weight files of other projects, ImageNet weights
+
+Where the networks of other projects differ, docstrings name the project: "toolbox", "CSAIL", "Pytorch-Deeplab",
+"panoptic-deeplab" and so on. docs/published-weights.md introduces them.
 """
 
 from segwright.models import backbones, layers, weights

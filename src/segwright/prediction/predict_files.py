@@ -33,7 +33,8 @@ def predict_files(
     Writes ``index/`` (raw values of the dataset), ``color/`` and ``overlay/``, one PNG per image in each. A model that
     predicts segments also writes ``panoptic/`` and, at the end, ``panoptic.json`` (COCO). ``save`` adds formats of
     ``WRITERS`` and, for models that predict object centers, the drawings of ``VISUALIZATIONS``. ``ids``: a COCO file
-    with the ids of the images by file name. Without it the id of an image is its name, as a number if it has only digits.
+    with the ids of the images by file name. Without it the id of an image is its name, as a number if it has only
+    digits.
     """
     _check(out, save)
     paths, labels = find_images(sources), model.labels

@@ -34,7 +34,7 @@ from typing import Any
 
 from segwright.config import from_yaml, load_code
 from segwright.errors import UserError
-from segwright.recipe import Recipe
+from segwright.training.recipe import Recipe
 
 FILES = tuple(info.name for info in pkgutil.iter_modules(__path__) if not info.name.startswith("_"))
 

@@ -14,9 +14,9 @@ from segwright.data.augmentation import Blur, ColorJitter, Compose, RandomCrop, 
 from segwright.data.datasets import Ade20k
 from segwright.data.loading import AspectRatioGrouping, RepeatFactorSampling
 from segwright.models import layers
-from segwright.recipe import Recipe, Training
 from segwright.recipes._upstream_bugs import LegacyCsail
 from segwright.training import SGD, AdamW, Poly
+from segwright.training.recipe import Recipe, Training
 
 NORM, NO_BUGS = layers.Norm("csail_syncbn"), LegacyCsail()
 

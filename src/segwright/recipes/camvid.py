@@ -18,8 +18,8 @@ from segwright.data.augmentation import (
 )
 from segwright.data.datasets import CamVid
 from segwright.data.loading import ClassUniformSampling, RareClassSampling
-from segwright.recipe import Recipe, Training
 from segwright.training import SGD, AdamW, Cosine, Muon, OneCycle, Poly
+from segwright.training.recipe import Recipe, Training
 
 # 1 / sqrt(fraction of the training pixels) per class, scaled to a mean of 1 over these pixels.
 WEIGHTS = (0.88, 0.75, 3.63, 0.64, 1.7, 1.15, 3.32, 3.39, 1.49, 4.5, 6.66)

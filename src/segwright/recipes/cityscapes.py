@@ -15,8 +15,8 @@ from segwright.data.datasets import Cityscapes
 from segwright.data.loading import ClassUniformSampling
 from segwright.importers.description import caffe_input
 from segwright.models import layers
-from segwright.recipe import Recipe, Training
 from segwright.training import SGD, Poly
+from segwright.training.recipe import Recipe, Training
 
 BACKBONE_NORM, HEAD_NORM = (
     layers.Norm("inplace", activation="relu"),

@@ -22,9 +22,9 @@ from segwright.data.datasets import Cityscapes
 from segwright.data.loading import PanopticTargets, SemanticTargets
 from segwright.importers import detectron2, panoptic_deeplab
 from segwright.models import layers
-from segwright.recipe import Recipe, Training
 from segwright.recipes._upstream_bugs import LegacyPanopticDeepLab
 from segwright.training import SGD, Adam, Poly
+from segwright.training.recipe import Recipe, Training
 
 INPUT, XCEPTION_INPUT = panoptic_deeplab.INPUT, panoptic_deeplab.XCEPTION_INPUT
 NORM, XCEPTION_NORM = panoptic_deeplab.NORM, panoptic_deeplab.XCEPTION_NORM

@@ -15,8 +15,8 @@ from segwright.contracts import InputContract
 from segwright.data.augmentation import LongEdge, RandomCrop, RoundToMultiple, ScaleRange, ShortEdge
 from segwright.data.datasets import CocoPanoptic
 from segwright.data.loading import PanopticTargets
-from segwright.recipe import Recipe
 from segwright.recipes import cityscapes_panoptic
+from segwright.training.recipe import Recipe
 
 
 def panoptic_deeplab_r52() -> Recipe:

@@ -7,8 +7,8 @@ from segwright.contracts import InputContract
 from segwright.data.augmentation import ColorJitter, Compose, CropStage, PasteInstances, ProgressiveCrop
 from segwright.data.datasets import Facade
 from segwright.data.loading import PanopticTargets, RareClassSampling
-from segwright.recipe import Recipe, Training
 from segwright.training import Cosine, Muon
+from segwright.training.recipe import Recipe, Training
 
 # (fraction of the labeled pixels) ** -0.4 per class, scaled to a mean of 1 over these pixels.
 WEIGHTS = (0.63, 1.07, 1.68, 2.37, 3.01, 4.22, 2.11, 1.1, 2.28, 3.06)

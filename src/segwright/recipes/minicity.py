@@ -23,9 +23,9 @@ from segwright.data.augmentation import (
 )
 from segwright.data.datasets import MiniCity
 from segwright.models import layers
-from segwright.recipe import Recipe, Training
 from segwright.recipes._upstream_bugs import LegacyTutorial
 from segwright.training import SGD, AdamW, Cosine
+from segwright.training.recipe import Recipe, Training
 
 # Class weights of OCNet, in class order.
 WEIGHTS = (

@@ -7,8 +7,8 @@ from segwright.contracts import InputContract
 from segwright.data.augmentation import ColorJitter, Compose, CropStage, ProgressiveCrop
 from segwright.data.datasets import CocoInstances, Folder, PanopticFolder
 from segwright.data.loading import PanopticTargets
-from segwright.recipe import Recipe, Training
 from segwright.training import Cosine, Muon
+from segwright.training.recipe import Recipe, Training
 
 
 def semantic() -> Recipe:

@@ -6,8 +6,8 @@ from segwright import decode, losses, models
 from segwright.contracts import InputContract
 from segwright.data.augmentation import CropStage, ProgressiveCrop
 from segwright.data.datasets import OneVsRest, StreetScenes
-from segwright.recipe import Recipe, Training
 from segwright.training import Cosine, Muon
+from segwright.training.recipe import Recipe, Training
 
 
 def road() -> Recipe:

@@ -7,8 +7,8 @@ from segwright.contracts import InputContract
 from segwright.data.augmentation import CropStage, ProgressiveCrop
 from segwright.data.datasets import StreetScenes
 from segwright.data.loading import PanopticTargets
-from segwright.recipe import Recipe, Training
 from segwright.training import Cosine, Muon
+from segwright.training.recipe import Recipe, Training
 
 # (fraction of the pixels) ** -0.25 per class, scaled to a mean of 1 over these pixels.
 WEIGHTS = (0.87, 1.26, 0.86, 1.08, 1.15, 1.39, 1.47, 1.1, 1.32)

@@ -13,10 +13,10 @@ from segwright.contracts import InputContract
 from segwright.data.augmentation import RandomCrop, ScaleRange
 from segwright.data.datasets import Voc
 from segwright.importers.description import caffe_input
-from segwright.recipe import Recipe, Training
 from segwright.recipes import cityscapes
 from segwright.recipes._upstream_bugs import LegacyDeepLabVoc
 from segwright.training import SGD, MultiStep, Poly
+from segwright.training.recipe import Recipe, Training
 
 NO_BUGS = LegacyDeepLabVoc()
 

@@ -2,6 +2,8 @@
 
 train.py             ``train``: the loop, one function that reads from top to bottom
 loop.py              what happens in the loop: step, log, evaluate, stop early, summarize
+recipe.py            the typed description of a run: Recipe, Training, their protocols
+recipe_check.py      ``check``: the problems of a recipe, and the range of every number
 loading.py           the augmented data of a recipe, and the batches of each step
 step.py              one optimizer step
 state.py             what a step changes: model, optimizers, EMA, counters; start, save, restore
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
     from segwright.training.optimizers import AdamW as AdamW
     from segwright.training.optimizers import Muon as Muon
     from segwright.training.optimizers import OptimizerSettings as OptimizerSettings
+    from segwright.training.recipe import Recipe as Recipe
+    from segwright.training.recipe import Training as Training
+    from segwright.training.recipe_check import check as check
     from segwright.training.schedule import Cosine as Cosine
     from segwright.training.schedule import MultiStep as MultiStep
     from segwright.training.schedule import OneCycle as OneCycle
@@ -46,6 +51,9 @@ _FILES = {
     "OneCycle": "schedule",
     "OptimizerSettings": "optimizers",
     "Poly": "schedule",
+    "Recipe": "recipe",
+    "Training": "recipe",
+    "check": "recipe_check",
 }
 __all__ = list(_FILES)
 

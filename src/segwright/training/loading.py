@@ -11,9 +11,9 @@ from segwright.data.loading.batches import Collate, default_workers, load_batche
 from segwright.data.loading.sampling import positions
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
-from segwright.recipe import Recipe, walk
 from segwright.samples import Dataset
 from segwright.training.processes import Processes
+from segwright.training.recipe import Recipe, walk
 
 
 def open_training_data(recipe: Recipe, dataset: Dataset) -> AugmentedDataset:

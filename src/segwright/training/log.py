@@ -13,8 +13,8 @@ from typing import Any, TextIO
 
 from segwright.errors import UserError
 from segwright.files import nan_to_null, write_text
-from segwright.recipe import Training
 from segwright.training.processes import Processes
+from segwright.training.recipe import Training
 
 LINES = "log.jsonl"
 

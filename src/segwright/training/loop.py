@@ -18,12 +18,12 @@ from segwright.evaluation.evaluate import run_evaluation
 from segwright.evaluation.result import format_scores, headline_scores
 from segwright.files import atomic_write, read_json, write_json
 from segwright.models.weights.model_file import write_model
-from segwright.recipe import Recipe
 from segwright.samples import Dataset
 from segwright.training.loading import num_workers, step_batches
 from segwright.training.log import Log
 from segwright.training.precision import autocast
 from segwright.training.processes import Processes
+from segwright.training.recipe import Recipe
 from segwright.training.state import State
 from segwright.training.step import NonFiniteLoss, save_for_replay, take_step
 from segwright.training.visualizations import Visualizations
@@ -53,7 +53,7 @@ def remaining_batches(
         yield from step_batches(dataset, run.recipe, run.processes, first_step=state.step)
 
 
-def step(run: Run, state: State, parts: list[Batch], *, stop: bool) -> bool:
+def training_step(run: Run, state: State, parts: list[Batch], *, stop: bool) -> bool:
     """``take_step`` on the micro-batches ``parts``; whether any process wants to stop.
 
     Raises ``NonFiniteLoss`` (the batch is then saved in the run folder) or ``OutOfMemory``.
@@ -160,7 +160,7 @@ def write_summary(run: Run, state: State) -> dict[str, Any]:
 
 
 def is_due(run: Run, state: State, every: float) -> bool:
-    """Whether something that is done ``every`` so large a fraction of the training is due after this step."""
+    """Whether a task is due after this step; ``every`` is its period as a fraction of the training."""
     steps = run.recipe.training.steps
     return state.step % max(1, round(every * steps)) == 0 or state.step == steps
 

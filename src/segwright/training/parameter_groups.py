@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 
 from segwright.errors import UserError
 from segwright.models.layers.norm_layers import freeze_norms, is_norm
-from segwright.recipe import OptimizerConfig
+from segwright.training.recipe import OptimizerConfig
 
 SCORE_LAYERS = ("head", "auxiliary")
 """Prefixes of the names of layers that compute class scores."""
@@ -50,7 +50,7 @@ def parameter_groups(model: nn.Module, optim: OptimizerConfig) -> list[dict[str,
 
     Keys of a group: ``params``, a list of (name, parameter); ``lr``, and the same number as ``peak``; ``weight_decay``;
     ``hidden``: True for the weights between the first layer and the layers that compute class scores, None for all
-    if the model has no layers called ``head...`` or ``auxiliary...``, since then nobody can tell.
+    if the model has no layers called ``head...`` or ``auxiliary...``: the last layers are then unknown.
     """
     norms, hidden = norm_names(model), hidden_weights(model)
     groups: dict[tuple[Any, ...], list[tuple[str, nn.Parameter]]] = {}

@@ -4,60 +4,57 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import re
 import typing
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from segwright.contracts import CenterOutput, PixelOutput
 from segwright.protocols import members
-from segwright.recipe import Recipe
+from segwright.training.recipe import Recipe
 
-Rule = tuple[str, str]
-"""An interval, "[0, 1)" for example, and what the number is, for the message."""
 
-ANY: Rule = ("(-inf, inf)", "a finite number")
-COUNT: Rule = ("[1, 1e9]", "a whole number from 1")
-NATURAL: Rule = ("[0, 1e9]", "a whole number from 0")
-POSITIVE: Rule = ("(0, inf)", "a positive number")
-NOT_NEGATIVE: Rule = ("[0, inf)", "a number from 0")
-PROBABILITY: Rule = ("[0, 1]", "a number from 0 to 1")
-BELOW_ONE: Rule = ("[0, 1)", "a number from 0 to below 1")
-PART: Rule = ("(0, 1]", "a fraction of the training, 0 < x <= 1")
-DECAY: Rule = ("(0, 1)", "a decay, 0 < x < 1")
+@dataclass(frozen=True, slots=True)
+class Range:
+    """An interval of numbers, "[0, 1)" for example, and its name in messages."""
 
-RULES: dict[str, Rule] = {
-    # training
-    "steps": COUNT, "batch": COUNT, "accumulate": COUNT, "keep_checkpoints": COUNT, "seed": NATURAL, "workers": NATURAL,
-    "num_visualizations": NATURAL, "clip_norm": POSITIVE, "ema": DECAY, "log_every": PART, "evaluate_every": PART,
-    "save_every": PART, "patience": PART, "max_detections": COUNT,
-    # optimizer and schedule
-    "lr": POSITIVE, ".*decay": NOT_NEGATIVE, ".*_lr_factor": NOT_NEGATIVE, "momentum": BELOW_ONE, "betas": BELOW_ONE,
-    "Norm.momentum": PROBABILITY, "warmup": BELOW_ONE, "warmup_start": PROBABILITY, "power": POSITIVE, "ending": PROBABILITY,
-    "final": NOT_NEGATIVE, "MultiStep.at": PROBABILITY, "MultiStep.factor": POSITIVE, "OneCycle.(peak|start)": PROBABILITY,
-    # losses and targets
-    "weight": NOT_NEGATIVE, ".*_weights?": NOT_NEGATIVE, "label_smoothing": BELOW_ONE, "gamma": NOT_NEGATIVE,
-    "label_stride": COUNT, "downsampling": COUNT, "min_kept": NATURAL, "OHEM.threshold": PROBABILITY,
-    "fraction": ("(0, 1]", "a fraction, 0 < x <= 1"), "sigma": POSITIVE, "small_area": NATURAL, "stride": COUNT,
-    # decoders and inference
-    "threshold": PROBABILITY, "nms_kernel": COUNT, "top_k": COUNT, "stuff_area": NATURAL, "divisor": COUNT,
-    "max_self_offset": NOT_NEGATIVE, "scales": POSITIVE, "short_edges": COUNT, "max_long_edge": COUNT,
-    # data and augmentation
-    ".*probability": PROBABILITY, "flip": PROBABILITY, "train_part": PROBABILITY, "cache_gb": POSITIVE, "bands": COUNT,
-    "size": COUNT, "sizes": COUNT, "length": COUNT, "longest": COUNT, "scale": POSITIVE, "stretch": ("[1, inf)", "1 or more"),
-    "until": PART, "low": POSITIVE, "high": POSITIVE, "step": POSITIVE, "rotate": ("[0, 180]", "degrees from 0 to 180"),
-    "area": ("(0, 1]", "a fraction of the image, 0 < x <= 1"), "aspect": POSITIVE, "alpha": POSITIVE,
-    "(brightness|contrast|saturation|hue|cast)": PROBABILITY, "min_pixels": COUNT, "min_area": NATURAL,
-    "RepeatFactorSampling.threshold": ("(0, 1]", "a frequency, 0 < x <= 1"), "StreetScenes.(train|val)": COUNT,
-    # input
-    "std": POSITIVE, "multiple": COUNT, "log_scale": NOT_NEGATIVE, "plus": NATURAL, "fill_value": ANY, "mean": ANY,
-    # networks
-    "dropout": BELOW_ONE, "rates": COUNT, "pool_sizes": COUNT, "kernel_size": COUNT, "projection_kernel_size": COUNT,
-    ".*channels": NATURAL, "channels": COUNT, "depths": COUNT, "count": COUNT, "concat_convs": NATURAL, "groups": COUNT,
-    "width_per_group": COUNT, "upsample_factor": COUNT, "hidden_ratio": NOT_NEGATIVE, "eps": POSITIVE, "slope": NOT_NEGATIVE,
-    "initial_std": POSITIVE, "offset_scale": POSITIVE, "multi_grid": COUNT, "skip_strides": COUNT, "pooling_window": COUNT,
-}  # fmt: skip
-"""The range of every number of a recipe: by field, or by class and field. A later match wins over an earlier one."""
+    interval: str
+    meaning: str
+
+    def contains(self, number: float) -> bool:
+        """Whether the number lies in the interval; NaN and infinity never do."""
+        low, high = (float(text) for text in self.interval[1:-1].split(","))
+        above = number >= low if self.interval[0] == "[" else number > low
+        below = number <= high if self.interval[-1] == "]" else number < high
+        return math.isfinite(number) and above and below
+
+
+ANY = Range("(-inf, inf)", "a finite number")
+_FIELDS = {
+    Range("[1, 1e9]", "a whole number from 1"): """
+        steps batch accumulate keep_checkpoints max_detections label_stride downsampling stride nms_kernel top_k divisor
+        short_edges max_long_edge bands size sizes length longest min_pixels StreetScenes.train StreetScenes.val
+        multiple rates pool_sizes kernel_size projection_kernel_size channels depths count groups width_per_group upsample_factor
+        multi_grid skip_strides pooling_window""",
+    Range("[0, 1e9]", "a whole number from 0"): """
+        seed workers num_visualizations min_kept small_area stuff_area min_area plus concat_convs _channels""",
+    Range("(0, inf)", "a positive number"): """
+        lr clip_norm power MultiStep.factor sigma scales cache_gb scale low high step aspect alpha std eps initial_std
+        offset_scale""",
+    Range("[0, inf)", "a number from 0"): """
+        _decay _lr_factor final weight _weight _weights gamma max_self_offset log_scale hidden_ratio slope""",
+    Range("[1, inf)", "a number from 1"): "stretch",
+    Range("[0, 1]", "a number from 0 to 1"): """
+        probability _probability flip train_part threshold Norm.momentum warmup_start ending at OneCycle.peak
+        OneCycle.start brightness contrast saturation hue cast""",
+    Range("[0, 1)", "a number from 0 to below 1"): "momentum betas warmup label_smoothing dropout",
+    Range("(0, 1]", "a fraction, 0 < x <= 1"): """
+        fraction area until log_every evaluate_every save_every patience RepeatFactorSampling.threshold""",
+    Range("(0, 1)", "a decay, 0 < x < 1"): "ema",
+    Range("[0, 180]", "degrees from 0 to 180"): "rotate",
+}
+RANGES = {name: numbers for numbers, names in _FIELDS.items() for name in names.split()}
+"""The range of every number of a recipe, by "Class.field", by "field", or by the end of the field's name, "_weight"."""
 
 
 def check(recipe: Recipe) -> list[str]:
@@ -86,24 +83,25 @@ def parts(owner: Any, path: str = "") -> Iterator[tuple[str, Any]]:
             yield from parts(value, f"{path}.{field.name}" if path else field.name)
 
 
-def rule_of(owner: Any, field: str) -> Rule:
-    """The range of a numeric field."""
-    found = ANY
-    for pattern, rule in RULES.items():
-        name = f"{type(owner).__name__}.{field}" if "." in pattern.replace(".*", "") else field
-        if re.fullmatch(pattern, name):
-            found = rule
-    return found
+def range_of(owner: Any, field: str) -> Range:
+    """The range of a numeric field; any finite number if the table does not list the field."""
+    ending = next((name for name in RANGES if name.startswith("_") and field.endswith(name)), "")
+    names = (f"{type(owner).__name__}.{field}", field, ending)
+    return next((RANGES[name] for name in names if name in RANGES), ANY)
 
 
 def _problems(path: str, owner: Any) -> Iterator[str]:
     for field in dataclasses.fields(owner):
         value, name = getattr(owner, field.name, None), f"{path}.{field.name}" if path else field.name
         numbers = value if isinstance(value, tuple) else (value,)
-        interval, meaning = rule_of(owner, field.name)
+        allowed = range_of(owner, field.name)
         for number in numbers:
-            if isinstance(number, int | float) and not isinstance(number, bool) and not _inside(number, interval):
-                yield f"{name} is {_text(value)}; expected {meaning}"
+            if (
+                isinstance(number, int | float)
+                and not isinstance(number, bool)
+                and not allowed.contains(number)
+            ):
+                yield f"{name} is {_text(value)}; expected {allowed.meaning}"
                 break
         else:
             if field.name in ("scale", "area", "aspect", "Blur.sigma", "train_part") and _falls(value):
@@ -114,13 +112,6 @@ def _problems(path: str, owner: Any) -> Iterator[str]:
         yield f"{path}.low is {owner.low:g}, above {path}.high {owner.high:g}; expected the smaller number first"
     if getattr(owner, "nms_kernel", 1) % 2 == 0:
         yield f"{path}.nms_kernel is {owner.nms_kernel}; expected an odd number"
-
-
-def _inside(number: float, interval: str) -> bool:
-    low, high = (float(text) for text in interval[1:-1].split(","))
-    above = number >= low if interval[0] == "[" else number > low
-    below = number <= high if interval[-1] == "]" else number < high
-    return math.isfinite(number) and above and below
 
 
 def _falls(value: Any) -> bool:
@@ -143,7 +134,7 @@ def _kind_problems(recipe: Recipe) -> list[str]:
             given = " or ".join(sorted(kind.__name__ for kind in kinds))
             wanted = " or ".join(sorted(kind.__name__ for kind in accepted))
             problems.append(
-                f"{path}: {type(owner).__name__} takes a {wanted}, but model {type(recipe.model).__name__} gives a {given}; "
+                f"{path}: {type(owner).__name__} takes a {wanted}, but {type(recipe.model).__name__} gives a {given}; "
                 "expected a model and a loss or decoder of one kind"
             )
     return problems
@@ -155,7 +146,7 @@ def output_kinds(config: Any) -> set[type]:
     if inner is not None:
         return output_kinds(inner)
     networks = _hinted(type(config).build, "return") if hasattr(config, "build") else ()
-    return {kind for network in networks for kind in _hinted(network.forward, "return")}
+    return {kind for network in networks for kind in _hinted(getattr(network, "forward", None), "return")}
 
 
 def _hinted(function: Any, name: str) -> tuple[type, ...]:

@@ -16,9 +16,9 @@ import torch
 from segwright.config import to_yaml
 from segwright.errors import UserError
 from segwright.files import read_json, write_json, write_text
-from segwright.recipe import Recipe
 from segwright.samples import Dataset
 from segwright.training.processes import Processes
+from segwright.training.recipe import Recipe
 from segwright.version import VERSION
 
 # These change what a run costs or shows, never what it computes: they may differ when it is resumed.

@@ -14,12 +14,12 @@ from segwright.labels import LabelSpace
 from segwright.models.layers.inplace import recompute_activations
 from segwright.models.layers.norm_layers import synchronize_norms
 from segwright.models.weights.model_file import Initialization, start_from
-from segwright.recipe import Recipe
 from segwright.training import checkpoint
 from segwright.training.ema import ExponentialMovingAverage
 from segwright.training.parameter_groups import build_optimizers, freeze
 from segwright.training.precision import memory_format_of, precision_of
 from segwright.training.processes import Processes
+from segwright.training.recipe import Recipe
 
 _NUMBERS = ("best", "best_step", "seconds", "losses", "losses_of")
 

@@ -15,10 +15,10 @@ from torch.nn.parallel import DistributedDataParallel
 
 from segwright.contracts import Batch, CenterTargets, Loss, Targets
 from segwright.errors import RunError
-from segwright.recipe import Recipe
 from segwright.training.parameter_groups import clip_gradients, set_learning_rate
 from segwright.training.precision import autocast, memory_format_of
 from segwright.training.processes import Processes
+from segwright.training.recipe import Recipe
 from segwright.training.state import State
 
 

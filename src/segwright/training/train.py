@@ -9,7 +9,6 @@ from typing import Any
 from segwright.data.check import quick_check
 from segwright.errors import UserError
 from segwright.evaluation.evaluator import check_metrics
-from segwright.recipe import Recipe, check
 from segwright.training.loading import check_batch_size, open_training_data
 from segwright.training.log import Log
 from segwright.training.loop import (
@@ -19,10 +18,12 @@ from segwright.training.loop import (
     log_step,
     patience_is_over,
     remaining_batches,
-    step,
+    training_step,
     write_summary,
 )
 from segwright.training.processes import interrupts, join
+from segwright.training.recipe import Recipe
+from segwright.training.recipe_check import check
 from segwright.training.run_metadata import record
 from segwright.training.state import restore, save, start
 
@@ -64,7 +65,7 @@ def train(
             log.forget_after(state.step)
             for parts, waited in remaining_batches(run, state, dataset):
                 began = time.perf_counter()
-                stop = step(run, state, parts, stop=bool(interrupted))
+                stop = training_step(run, state, parts, stop=bool(interrupted))
                 seconds = time.perf_counter() - began + waited
                 state.seconds += seconds
                 log.timer.add(seconds, waited)

@@ -9,7 +9,7 @@ from segwright.data.reading.label_maps import write_png
 from segwright.samples import Dataset, Prediction, Sample
 from segwright.training.processes import Processes
 from segwright.visualization.label_maps import as_rgb, image_grid
-from segwright.visualization.segments import draw_prediction, draw_ground_truth
+from segwright.visualization.segments import draw_ground_truth, draw_prediction
 
 KEPT = 12
 """The number of files on disk: the first two, which show the start of the training, and the newest ones."""

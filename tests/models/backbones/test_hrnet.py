@@ -28,8 +28,8 @@ def test_maps_equal_those_of_timm() -> None:
     with torch.inference_mode():
         x = theirs.act1(theirs.bn1(theirs.conv1(images)))
         x = theirs.act2(theirs.bn2(theirs.conv2(x)))
-        for found, wanted in zip(ours(images), theirs.stages(x), strict=True):
-            torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5 * wanted.abs().max().item())
+        for actual, wanted in zip(ours(images), theirs.stages(x), strict=True):
+            torch.testing.assert_close(actual, wanted, rtol=1e-4, atol=1e-5 * wanted.abs().max().item())
 
 
 def test_the_exchange_adds_every_branch_to_every_other() -> None:
@@ -38,9 +38,9 @@ def test_the_exchange_adds_every_branch_to_every_other() -> None:
         module = HighResolutionModule((4, 8, 16), Norm(), align_corners=align_corners).eval()
         maps = [torch.randn(1, 4 * 2**i, s, s) for i, s in enumerate((17, 9, 5))]
         with torch.inference_mode():
-            found = module(list(maps))
+            actual = module(list(maps))
             inner = [branch(x) for branch, x in zip(module.branches, maps, strict=True)]
-            for end, result in enumerate(found):
+            for end, result in enumerate(actual):
                 total = torch.zeros_like(result)
                 for start, x in enumerate(inner):
                     path: Any = module.fuse_layers[end][start]  # type: ignore[index]
@@ -57,7 +57,7 @@ def test_widths_double(width: Any) -> None:
     with torch.device("meta"):
         network = HRNetConfig(width).build(3)
     assert network.channels == (width, 2 * width, 4 * width, 8 * width)
-    if width == 48:  # the ancestor's count
+    if width == 48:  # the number of the original
         assert round(sum(p.numel() for p in network.parameters()) / 1e6, 3) == 65.325
 
 

@@ -86,7 +86,7 @@ def test_multi_grid_multiplies_the_last_stage() -> None:
 
 
 def test_the_stride_is_where_it_should_be() -> None:
-    caffe, usual = (ResNetConfig(50, stride_on=place).build(3).layer2[0] for place in ("1x1", "3x3"))  # type: ignore[index, arg-type]
+    caffe, usual = (ResNetConfig(50, stride_on=kernel).build(3).layer2[0] for kernel in ("1x1", "3x3"))  # type: ignore[index, arg-type]
     assert (caffe.conv1.stride, caffe.conv2.stride) == ((2, 2), (1, 1))
     assert (usual.conv1.stride, usual.conv2.stride) == ((1, 1), (2, 2))
 
@@ -145,15 +145,15 @@ def test_maps_are_those_of_torchvision(name: str, config: Any, last: str, tmp_pa
     published = torchvision.models.get_model(name, weights=None).eval()
     torch.save(published.state_dict(), tmp_path / "w.pth")
     config.weights = str(tmp_path / "w.pth")
-    seen = []
-    published.get_submodule(last).register_forward_hook(lambda *call: seen.append(call[2]))
+    outputs = []
+    published.get_submodule(last).register_forward_hook(lambda *call: outputs.append(call[2]))
     images = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
         published(images)
-        assert torch.equal(config.build(3).eval()(images)[-1], seen[0])
+        assert torch.equal(config.build(3).eval()(images)[-1], outputs[0])
 
 
-def test_xception_has_as_many_weights_as_the_ancestors() -> None:
+def test_xception_has_as_many_weights_as_the_original() -> None:
     network = XceptionConfig().build(3)
     assert len(network.state_dict()) == 792
     assert sum(p.numel() for p in network.parameters()) == 37_867_312
@@ -224,8 +224,8 @@ def test_weights_come_from_a_local_file(tmp_path: Path) -> None:
     torch.manual_seed(1)
     source = timm.create_model("resnet18", num_classes=0)
     torch.save(source.state_dict(), tmp_path / "resnet18.pth")
-    for place in (tmp_path, tmp_path / "resnet18.pth"):
-        loaded = timm_features("resnet18", weights=str(place))
+    for weights in (tmp_path, tmp_path / "resnet18.pth"):
+        loaded = timm_features("resnet18", weights=str(weights))
         assert torch.equal(loaded.state_dict()["conv1.weight"], source.state_dict()["conv1.weight"])
 
 
@@ -236,8 +236,8 @@ def test_our_dilation_equals_the_one_timm_has(name: str) -> None:
     ours.load_state_dict(theirs.state_dict())
     features = TimmBackbone(ours, 8)
     assert features.training  # trying it out left it as it was
-    for found, wanted in zip(run(features, 3, 64, 64), run(theirs, 3, 64, 64), strict=True):
-        assert torch.equal(found, wanted)
+    for actual, wanted in zip(run(features, 3, 64, 64), run(theirs, 3, 64, 64), strict=True):
+        assert torch.equal(actual, wanted)
 
 
 @pytest.mark.parametrize("stride", [8, 16])
@@ -249,3 +249,62 @@ def test_networks_without_dilation_of_their_own_are_dilated(stride: int) -> None
         UserError, match=rf"pvt_v2_b0 does not support output stride {stride} \(it downsamples by"
     ):
         TimmConfig("pvt_v2_b0", output_stride=stride).build(3)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "stride", "accepted"),
+    [
+        ("resnet18", 16, {"output_stride"}),
+        ("resnet18", 32, set()),
+        ("vgg11", 16, set()),
+        ("vit_tiny_patch16_224", 32, {"dynamic_img_size"}),
+        ("hrnet_w18_small", 16, set()),  # refuses any output stride but 32, and names all options at once
+    ],
+)
+def test_networks_get_the_options_that_they_have(
+    name: str, stride: Any, accepted: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import timm
+
+    calls: list[set[str]] = []
+    create_model = timm.create_model
+
+    def recorded(*arguments: Any, **options: Any) -> nn.Module:
+        calls.append(options.keys() & {"output_stride", "dynamic_img_size", "strict_img_size"})
+        network: nn.Module = create_model(*arguments, **options)
+        return network
+
+    monkeypatch.setattr(timm, "create_model", recorded)
+    with torch.device("meta"):
+        network = TimmConfig(name).build(3)
+    assert min(network.strides) <= 16
+    calls.clear()
+    try:
+        TimmConfig(name, output_stride=stride).build(3)
+    except UserError:
+        assert name == "hrnet_w18_small"  # whose strides cannot be replaced by dilation
+    assert calls[-1] == accepted
+
+
+def test_an_error_inside_timm_is_not_retried(monkeypatch: pytest.MonkeyPatch) -> None:
+    import timm
+
+    calls = []
+
+    def broken(*_: object, **options: object) -> None:
+        calls.append(options)
+        raise TypeError("unsupported operand type(s) for +: 'int' and 'str'")
+
+    monkeypatch.setattr(timm, "create_model", broken)
+    with pytest.raises(TypeError, match="unsupported operand"):
+        TimmConfig("resnet18", output_stride=16).build(3)
+    assert len(calls) == 1
+
+    def failing(*_: object, **options: object) -> None:
+        calls.append(options)
+        raise AssertionError("the stem is broken")
+
+    monkeypatch.setattr(timm, "create_model", failing)
+    with pytest.raises(AssertionError, match="the stem is broken"):
+        TimmConfig("resnet18").build(3)
+    assert len(calls) == 2

@@ -27,8 +27,8 @@ def test_maps_equal_those_of_torchvision(name: str, kind: Any) -> None:
             if isinstance(layer, torch.nn.MaxPool2d):
                 wanted.append(x)
             x = layer(x.clone())
-        for found, each in zip(ours(images), wanted, strict=True):
-            torch.testing.assert_close(found, each)
+        for actual, each in zip(ours(images), wanted, strict=True):
+            torch.testing.assert_close(actual, each)
 
 
 @pytest.mark.parametrize("stride", [8, 16])

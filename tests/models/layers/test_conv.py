@@ -1,4 +1,4 @@
-"""Small parts: convolution with norm, separable convolution, scorers, their first weights."""
+"""Small parts: convolution with norm, separable convolution, classifier heads, their first weights."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_dropout_of_maps_drops_maps() -> None:
     assert len(values.mean((2, 3)).unique()) > 2
 
 
-def test_first_weights_keep_the_scale_and_classifiers_begin_undecided() -> None:
+def test_first_weights_keep_the_scale_and_those_of_classifiers_are_small() -> None:
     torch.manual_seed(0)
     scorer = ClassifierHead(256, 128, 10, norm=Norm("none"))
     initialize(scorer)
@@ -85,8 +85,8 @@ def test_first_weights_keep_the_scale_and_classifiers_begin_undecided() -> None:
 @pytest.mark.parametrize("align_corners", [False, True])
 def test_maps_side_by_side_have_the_size_of_the_first(align_corners: bool) -> None:
     maps = [torch.randn(1, c, s, s) for c, s in ((2, 9), (3, 5), (4, 3))]
-    found = upsample_concat(maps, align_corners=align_corners)
-    assert found.shape == (1, 9, 9, 9)
-    assert torch.equal(found[:, :2], maps[0])
+    actual = upsample_concat(maps, align_corners=align_corners)
+    assert actual.shape == (1, 9, 9, 9)
+    assert torch.equal(actual[:, :2], maps[0])
     wanted = F.interpolate(maps[2], (9, 9), mode="bilinear", align_corners=align_corners)
-    assert torch.equal(found[:, 5:], wanted)
+    assert torch.equal(actual[:, 5:], wanted)

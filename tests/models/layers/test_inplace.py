@@ -25,11 +25,11 @@ KINDS: tuple[Activation, ...] = ("identity", "leaky_relu", "relu", "silu")
 
 def layer(activation: Activation, channels: int = 4) -> nn.Module:
     torch.manual_seed(0)
-    made = norm_layer(Norm("inplace", activation), channels)
+    norm = norm_layer(Norm("inplace", activation), channels)
     with torch.no_grad():
-        made.weight.uniform_(-1.5, 1.5)
-        made.bias.normal_()
-    return made
+        norm.weight.uniform_(-1.5, 1.5)
+        norm.bias.normal_()
+    return norm
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -96,8 +96,8 @@ def test_in_bf16_it_is_as_exact_as_batch_norm_in_bf16(activation: Activation) ->
 
     exact = gradients(layer(activation).double(), torch.float64, lambda norm, x: plain(norm, x, activation))
     usual = gradients(layer(activation), torch.bfloat16, lambda norm, x: plain(norm, x, activation))
-    found = gradients(layer(activation), torch.bfloat16, lambda norm, x: norm(x))
-    for truth, other, ours in zip(exact, usual, found, strict=True):
+    actual = gradients(layer(activation), torch.bfloat16, lambda norm, x: norm(x))
+    for truth, other, ours in zip(exact, usual, actual, strict=True):
         assert (ours - truth).norm() <= 2 * (other - truth).norm() + 1e-3 * truth.norm()
 
 
@@ -261,7 +261,7 @@ def test_two_uneven_processes_equal_one(tmp_path: Path) -> None:
         scale = max(parameter.grad.abs().max().item() for parameter in net.parameters())
         for rank in (0, 1):
             gradients, state = torch.load(tmp_path / f"{kind}{rank}.pt", weights_only=True)
-            for found, parameter in zip(gradients, net.parameters(), strict=True):
-                torch.testing.assert_close(found, parameter.grad, rtol=1e-4, atol=1e-5 * scale)
+            for actual, parameter in zip(gradients, net.parameters(), strict=True):
+                torch.testing.assert_close(actual, parameter.grad, rtol=1e-4, atol=1e-5 * scale)
             for name, value in net.state_dict().items():
                 torch.testing.assert_close(state[name], value, rtol=1e-4, atol=1e-4)

@@ -22,7 +22,7 @@ KEYS = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_keys_are_those_of_the_ancestors(kind: str) -> None:
+def test_keys_are_those_of_published_files(kind: str) -> None:
     assert list(norm_layer(Norm(kind), 8).state_dict()) == KEYS[kind]
 
 

@@ -21,7 +21,7 @@ def features(channels: int = 8, height: int = 13, width: int = 17) -> Tensor:
     return torch.randn(2, channels, height, width, generator=torch.Generator().manual_seed(0))
 
 
-def lively(module: nn.Module) -> nn.Module:
+def with_statistics(module: nn.Module) -> nn.Module:
     """In evaluation mode, with running statistics that are not those of a fresh norm."""
     generator = torch.Generator().manual_seed(1)
     for name, buffer in module.named_buffers():
@@ -34,9 +34,9 @@ def lively(module: nn.Module) -> nn.Module:
 
 def pooling(**switches: bool) -> PyramidPooling:
     torch.manual_seed(0)
-    made = lively(PyramidPooling(8, 4, (1, 2, 3, 6), norm=NORM, **switches))
-    assert isinstance(made, PyramidPooling)
-    return made
+    module = with_statistics(PyramidPooling(8, 4, (1, 2, 3, 6), norm=NORM, **switches))
+    assert isinstance(module, PyramidPooling)
+    return module
 
 
 def resized(x: Tensor, size: tuple[int, int], align_corners: bool) -> Tensor:
@@ -44,23 +44,23 @@ def resized(x: Tensor, size: tuple[int, int], align_corners: bool) -> Tensor:
 
 
 @pytest.mark.parametrize("align_corners", [False, True])
-def test_pooled_maps_are_convolved_beside_the_features(align_corners: bool) -> None:
+def test_pooled_maps_are_convolved_and_listed_with_the_features(align_corners: bool) -> None:
     module, x = pooling(align_corners=align_corners), features()
     with torch.inference_mode():
-        found = module(x)
+        actual = module(x)
         pools = [
             stage(F.adaptive_avg_pool2d(x, grid))
             for grid, stage in zip((1, 2, 3, 6), module.stages, strict=True)
         ]
     assert module.channels == 24
-    torch.testing.assert_close(found, [x, *pools])
+    torch.testing.assert_close(actual, [x, *pools])
 
 
 @pytest.mark.parametrize("align_corners", [False, True])
 def test_the_head_enlarges_pooled_maps_after_their_convolution(align_corners: bool) -> None:
     config = PSPNetConfig(channels=4, align_corners=align_corners)
     torch.manual_seed(0)
-    head, x = lively(PSPNetHead(config, 8, 3)), features()
+    head, x = with_statistics(PSPNetHead(config, 8, 3)), features()
     with torch.inference_mode():
         large = [resized(each, (13, 17), align_corners) for each in head.pyramid(x)]
         torch.testing.assert_close(head([x]), head.classifier(head.bottleneck(torch.cat(large, 1))))
@@ -95,9 +95,9 @@ def test_pyramid_pooling_of_a_map_smaller_than_its_grid() -> None:
 
 def atrous(config: ASPPConfig) -> ASPP:
     torch.manual_seed(0)
-    made = lively(ASPP(config, 8, NORM))
-    assert isinstance(made, ASPP)
-    return made
+    module = with_statistics(ASPP(config, 8, NORM))
+    assert isinstance(module, ASPP)
+    return module
 
 
 SMALL = ASPPConfig(rates=(2, 3, 5), channels=4, out_channels=6)
@@ -107,12 +107,12 @@ SMALL = ASPPConfig(rates=(2, 3, 5), channels=4, out_channels=6)
 def test_the_atrous_pyramid_is_its_branches_side_by_side(pooled_first: bool) -> None:
     module, x = atrous(replace(SMALL, pooled_first=pooled_first)), features()
     with torch.inference_mode():
-        found = module(x)
+        actual = module(x)
         branches = [branch(x) for branch in module.branches]
         pooled = module.pooled(F.adaptive_avg_pool2d(x, 1)).expand(-1, -1, 13, 17)
         order = [pooled, *branches] if pooled_first else [*branches, pooled]
-        torch.testing.assert_close(found, module.project(torch.cat(order, 1)))
-    assert found.shape == (2, 6, 13, 17)
+        torch.testing.assert_close(actual, module.project(torch.cat(order, 1)))
+    assert actual.shape == (2, 6, 13, 17)
     dilations = [branch[0].dilation[0] for branch in module.branches]  # type: ignore[index]
     assert dilations == [1, 2, 3, 5]
 

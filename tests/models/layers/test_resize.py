@@ -41,11 +41,11 @@ def test_maps_convolved_together_are_the_convolution_of_the_enlarged_maps(
     maps = maps_of(size, parts)
     block = block_of(maps, kernel, bias=bias)
     expected = block(upsample_concat(maps, size, align_corners=align_corners))
-    found = upsample_concat_conv(block, maps, size, align_corners=align_corners)
-    torch.testing.assert_close(found, expected)
+    actual = upsample_concat_conv(block, maps, size, align_corners=align_corners)
+    torch.testing.assert_close(actual, expected)
     weight = torch.randn_like(expected)
     wanted = torch.autograd.grad((expected * weight).sum(), [*maps, block[0].weight])
-    got = torch.autograd.grad((found * weight).sum(), [*maps, block[0].weight])
+    got = torch.autograd.grad((actual * weight).sum(), [*maps, block[0].weight])
     torch.testing.assert_close(got, wanted)
 
 
@@ -65,8 +65,8 @@ def test_coarse_maps_cost_what_they_are_and_not_what_they_would_be() -> None:
 def test_the_sums_keep_the_precision_of_the_maps(dtype: torch.dtype) -> None:
     maps = [each.detach().to(dtype) for each in maps_of((16, 32), [(4, 8)])]
     block = block_of(maps, 3, bias=True).to(dtype)
-    found = upsample_concat_conv(block, maps, (16, 32))
-    assert found.dtype is dtype
+    actual = upsample_concat_conv(block, maps, (16, 32))
+    assert actual.dtype is dtype
     whole = [each.double() for each in maps]
     expected = block.double()(upsample_concat(whole, (16, 32)))
-    assert (found.double() - expected).abs().max() < 40 * torch.finfo(dtype).eps
+    assert (actual.double() - expected).abs().max() < 40 * torch.finfo(dtype).eps

@@ -38,7 +38,7 @@ class Danger:
         return (print, ("code has run",))
 
 
-def test_scores_beside_the_weights_are_plain_data(tmp_path: Path) -> None:
+def test_scores_in_a_checkpoint_are_plain_data(tmp_path: Path) -> None:
     scores = {"miou": [np.float64(0.5), np.float32(0.25), np.int64(3)], "best": np.float64(0.7)}
     torch.save({"state_dict": {"a": torch.ones(2)}, "metrics": scores}, tmp_path / "c.pth.tar")
     assert read_pickle(tmp_path / "c.pth.tar")["metrics"] == scores

@@ -38,9 +38,9 @@ def test_a_file_carries_everything_that_the_model_was(tmp_path: Path) -> None:
     assert again.input == BGR and again.labels == small.LABELS and not again.training
     images = torch.randn(1, 3, 65, 49)
     with torch.inference_mode():
-        wanted, found = model(images), again(images)
-    assert torch.equal(found.logits, wanted.logits)
-    assert torch.equal(found.auxiliary[0], wanted.auxiliary[0])
+        wanted, actual = model(images), again(images)
+    assert torch.equal(actual.logits, wanted.logits)
+    assert torch.equal(actual.auxiliary[0], wanted.auxiliary[0])
     tensors, about = read_file(tmp_path / "m.safetensors")
     assert about["name"] == "mine" and tensors.keys() == model.state_dict().keys()
 

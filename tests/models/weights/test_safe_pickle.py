@@ -1,4 +1,4 @@
-"""Arrays in a plain pickle: read, and nothing that the file asks for is run."""
+"""Arrays in a plain pickle: read, and novalue that the file asks for is run."""
 
 from __future__ import annotations
 
@@ -27,28 +27,28 @@ ARRAYS = {
 }
 
 
-def dumped(path: Path, thing: Any, protocol: int | None = None) -> Path:
-    path.write_bytes(pickle.dumps(thing, protocol=protocol))
+def dumped(path: Path, value: Any, protocol: int | None = None) -> Path:
+    path.write_bytes(pickle.dumps(value, protocol=protocol))
     return path
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 def test_arrays_come_back_in_every_protocol(tmp_path: Path, protocol: int) -> None:
-    thing = {"model": OrderedDict(ARRAYS), "__author__": "someone", "scores": [np.float64(0.5), (1, None)]}
-    found = read_arrays(dumped(tmp_path / "m.pkl", thing, protocol))
-    assert found["__author__"] == "someone"
-    assert found["scores"] == [0.5, [1, None]]
+    value = {"model": OrderedDict(ARRAYS), "__author__": "someone", "scores": [np.float64(0.5), (1, None)]}
+    actual = read_arrays(dumped(tmp_path / "m.pkl", value, protocol))
+    assert actual["__author__"] == "someone"
+    assert actual["scores"] == [0.5, [1, None]]
     for name, wanted in ARRAYS.items():
-        np.testing.assert_array_equal(found["model"][name], wanted, err_msg=name)
-        assert found["model"][name].dtype == wanted.dtype.newbyteorder("=")
-        assert found["model"][name].flags.writeable
+        np.testing.assert_array_equal(actual["model"][name], wanted, err_msg=name)
+        assert actual["model"][name].dtype == wanted.dtype.newbyteorder("=")
+        assert actual["model"][name].flags.writeable
 
 
 def test_a_model_of_detectron2_is_a_file_of_weights(tmp_path: Path) -> None:
     path = dumped(tmp_path / "m.pkl", {"model": ARRAYS, "__author__": "x", "matching_heuristics": True})
-    found = read_tensors(path)
-    assert torch.equal(found["single"], torch.arange(6.0).reshape(2, 3))
-    assert found["counter"] == 7
+    actual = read_tensors(path)
+    assert torch.equal(actual["single"], torch.arange(6.0).reshape(2, 3))
+    assert actual["counter"] == 7
 
 
 @pytest.mark.parametrize("new", [True, False])
@@ -58,7 +58,7 @@ def test_files_of_pytorch_may_be_called_pkl_too(tmp_path: Path, new: bool) -> No
 
 
 @pytest.mark.parametrize(
-    ("thing", "message"),
+    ("value", "message"),
     [
         ({"model": Danger()}, r"it asks for \w+\.print"),
         ({"model": np.array([Danger()], dtype=object)}, r"an array of 'O8'|it asks for"),
@@ -68,10 +68,10 @@ def test_files_of_pytorch_may_be_called_pkl_too(tmp_path: Path, new: bool) -> No
         ({"model": {1, 2}}, "no state dict"),
     ],
 )
-def test_anything_else_is_refused(
-    tmp_path: Path, thing: Any, message: str, capsys: pytest.CaptureFixture[str]
+def test_anyvalue_else_is_refused(
+    tmp_path: Path, value: Any, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = dumped(tmp_path / "m.pkl", thing)
+    path = dumped(tmp_path / "m.pkl", value)
     with pytest.raises(UserError, match=rf"m\.pkl: .*({message})") as caught:
         read_tensors(path)
     assert "\n" not in str(caught.value)
@@ -93,7 +93,7 @@ def test_half_a_file_is_named(tmp_path: Path) -> None:
         b"cnumpy\ndtype\n(S'f4'\ntR(I3\ntb.",  # half a dtype
         b"c_codecs\nencode\n(VYQ==\nVbase64\ntR.",  # another codec
         b"(lp0\ng0\na.",  # a list that holds itself
-        b"P1\n.",  # a thing that lies elsewhere
+        b"P1\n.",  # an object outside of the file
     ],
 )
 def test_crafted_files_are_refused(tmp_path: Path, code: bytes) -> None:

@@ -1,0 +1,27 @@
+"""Conversion of annotations: other formats to label maps, label maps to COCO panoptic.
+
+labelme_rgb.py   labelme polygons and RGB color masks to label maps
+coco.py          COCO files to label maps; Cityscapes to COCO panoptic
+"""
+
+from __future__ import annotations
+
+from segwright.data.conversion.coco import convert_cityscapes as convert_cityscapes
+from segwright.data.conversion.coco import convert_coco as convert_coco
+from segwright.data.conversion.coco import convert_coco_train_ids as convert_coco_train_ids
+from segwright.data.conversion.labelme_rgb import ConversionResult as ConversionResult
+from segwright.data.conversion.labelme_rgb import convert_labelme as convert_labelme
+from segwright.data.conversion.labelme_rgb import convert_rgb as convert_rgb
+from segwright.data.conversion.labelme_rgb import label_map_text as label_map_text
+from segwright.data.conversion.labelme_rgb import unique_stem as unique_stem
+
+__all__ = [
+    "ConversionResult",
+    "convert_cityscapes",
+    "convert_coco",
+    "convert_coco_train_ids",
+    "convert_labelme",
+    "convert_rgb",
+    "label_map_text",
+    "unique_stem",
+]

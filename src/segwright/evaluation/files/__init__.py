@@ -1,13 +1,22 @@
-"""Scores of prediction files in official formats, equal to those of the official tools.
+"""Official scores of prediction files, as the official tools compute them. No file here imports torch.
 
-semantic.py  mIoU of folders of class maps
-panoptic.py  panoptic quality of COCO panoptic files, as panopticapi computes it
-instance.py  average precision: COCO results as pycocotools, folders of Cityscapes as cityscapesScripts
+semantic.py   index maps: the pixel-level scores of cityscapesScripts
+panoptic.py   COCO panoptic files: PQ of panopticapi
+instance.py   COCO results: AP of pycocotools; Cityscapes instance folders: AP of cityscapesScripts
 """
 
 from __future__ import annotations
 
 from segwright.evaluation.files.instance import score_cityscapes as score_cityscapes
 from segwright.evaluation.files.instance import score_instances as score_instances
+from segwright.evaluation.files.panoptic import read_ids as read_ids
 from segwright.evaluation.files.panoptic import score_panoptic as score_panoptic
 from segwright.evaluation.files.semantic import score_semantic as score_semantic
+
+__all__ = [
+    "read_ids",
+    "score_cityscapes",
+    "score_instances",
+    "score_panoptic",
+    "score_semantic",
+]

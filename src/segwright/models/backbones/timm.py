@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -38,21 +37,23 @@ class TimmConfig:
             try:
                 network = timm_features(self.name, weights=self.weights, channels=channels, **options)
             except (TypeError, AssertionError, NotImplementedError) as error:
-                option = _refused(error, options)
-                if option is None:
+                refused = _refused(error, options)
+                if not refused:
                     raise
-                del options[option]
+                options = {name: value for name, value in options.items() if name not in refused}
             else:
                 return TimmBackbone(network, self.output_stride, name=self.name)
 
 
-def _refused(error: Exception, options: Collection[str]) -> str | None:
-    """The option that a network of timm does not have, or None if ``error`` is about something else."""
+def _refused(error: Exception, options: Collection[str]) -> list[str]:
+    """The options that a network of timm does not have; none of them if ``error`` is about something else."""
     if isinstance(error, TypeError):
-        unexpected = re.search(r"unexpected keyword argument '(\w+)'", str(error))
-        return unexpected[1] if unexpected and unexpected[1] in options else None
-    # Networks with a fixed output stride have the option all the same, and refuse any value but 32.
-    return "output_stride" if "output_stride" in options else None
+        message = str(error)
+        return [
+            name for name in options if "unexpected keyword argument" in message and f"'{name}'" in message
+        ]
+    # Networks with a fixed output stride also have this option, but refuse any value other than 32.
+    return ["output_stride"] if "output_stride" in options else []
 
 
 class TimmBackbone(Features):

@@ -158,6 +158,9 @@ class ActivationOnly(nn.Module):
         return activate(input, self.norm, residual, inplace=False)
 
 
+_SYNCHRONIZABLE = (SynchronizedBatchNorm2d, InPlaceNorm2d, DebiasedBatchNorm2d, EvoNormB0)
+
+
 def synchronize_norms(model: nn.Module) -> nn.Module:
     """Synchronize every batch norm of ``model`` over all processes, in place; the keys of the state dict stay."""
     for module in model.modules():
@@ -168,9 +171,6 @@ def synchronize_norms(model: nn.Module) -> nn.Module:
         elif isinstance(module, _SYNCHRONIZABLE):
             module.synchronized = True
     return model
-
-
-_SYNCHRONIZABLE = (SynchronizedBatchNorm2d, InPlaceNorm2d, DebiasedBatchNorm2d, EvoNormB0)
 
 
 def is_norm(module: nn.Module) -> bool:

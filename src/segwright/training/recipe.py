@@ -15,6 +15,7 @@ from segwright.data.loading.sampling import Sampling, ShuffledSampling
 from segwright.data.loading.targets import SemanticTargets, TargetGenerator
 from segwright.metrics.metric import Metric
 from segwright.samples import DataConfig
+from segwright.training.optimizers import AdamW
 
 
 @runtime_checkable
@@ -105,7 +106,7 @@ class Recipe:
     loss: Loss
     decoder: Decoder
     schedule: Schedule
-    optim: OptimizerConfig
+    optim: OptimizerConfig = field(default_factory=AdamW)
     training: Training = field(default_factory=Training)
     input: InputContract = field(default_factory=InputContract)
     targets: TargetGenerator = field(default_factory=SemanticTargets)
@@ -139,27 +140,3 @@ def walk(config: Any) -> list[Any]:
         return []
     values = [getattr(config, f.name) for f in dataclasses.fields(config)]
     return [config, *(inner for value in values for inner in walk(value))]
-
-
-def check(recipe: Recipe) -> list[str]:
-    """All problems of a recipe, found before data are opened or a model is built; an empty list if there is none."""
-    problems = []
-    t, o = recipe.training, recipe.optim
-    for name in ("steps", "batch", "accumulate", "keep_checkpoints"):
-        if getattr(t, name) < 1:
-            problems.append(f"training.{name} is {getattr(t, name)}; expected at least 1")
-    if t.accumulate >= 1 and t.batch % t.accumulate:
-        problems.append(f"training.batch {t.batch} is not a multiple of training.accumulate {t.accumulate}")
-    for name in ("log_every", "evaluate_every", "save_every", "patience"):
-        value = getattr(t, name)
-        if value is not None and not 0 < value <= 1:
-            problems.append(f"training.{name} is {value}; expected a fraction of the training, 0 < x <= 1")
-    if t.ema is not None and not 0 < t.ema < 1:
-        problems.append(f"training.ema is {t.ema}; expected a decay, 0 < x < 1")
-    if t.clip_norm is not None and t.clip_norm <= 0:
-        problems.append(f"training.clip_norm is {t.clip_norm}; expected a positive norm")
-    if o.lr <= 0:
-        problems.append(f"optim.lr is {o.lr}; expected a positive learning rate")
-    if len(recipe.input.mean) != len(recipe.input.std):
-        problems.append("input.mean and input.std differ in length; expected one value per channel")
-    return problems

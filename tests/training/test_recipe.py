@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests import small
 
 from segwright.config import from_yaml, load_code, override, to_yaml
 from segwright.errors import UserError
-from segwright.recipe import Recipe, check
 from segwright.recipes import load_recipe, recipe_names
-from tests import small
+from segwright.training.recipe import Recipe
+from segwright.training.recipe_check import check
 
 
 @pytest.mark.parametrize("name", recipe_names())
@@ -45,8 +46,8 @@ def test_other_classes_are_built_only_from_the_named_file() -> None:
         from_yaml("!os:system {command: 'echo'}")
     with pytest.raises(UserError, match="segwright has no class 'Path'"):
         from_yaml("!Path {}")
-    with pytest.raises(UserError, match="too old to be read"):
-        from_yaml("!segwright.recipe:Path {}")
+    with pytest.raises(UserError, match="old version of segwright and cannot be read"):
+        from_yaml("!segwright.training.recipe:Path {}")
 
 
 @pytest.mark.parametrize(
