@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 .PHONY: demo test install check bench docs gpu clean
 
 demo: $(VENV)/.demo
-	$(BIN)/segwright demo
+	@$(BIN)/segwright demo
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n auto --dist worksteal
@@ -27,6 +27,7 @@ gpu: $(VENV)/.dev
 install: $(VENV)/.dev
 
 $(VENV)/.demo: pyproject.toml
+	@echo "Installing segwright and PyTorch into $(VENV): once, a few minutes, depending on the network."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet -e .
 	touch $@

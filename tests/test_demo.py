@@ -12,6 +12,7 @@ import torch
 
 from segwright import demo as module
 from segwright.demo import PARTS, Part, Progress, clock, demo, last_step
+from segwright.recipes import street
 
 
 @pytest.mark.slow
@@ -40,8 +41,12 @@ def check_files(out: Path) -> None:
 def test_a_short_demo_prints_its_plan_each_part_and_what_comes_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(module, "SEMANTIC_STEPS", 2)
-    monkeypatch.setattr(module, "PANOPTIC_STEPS", 2)
+    for name in ("SEMANTIC_STEPS", "PANOPTIC_STEPS"):
+        monkeypatch.setattr(module, name, 2)
+    for name in ("quick", "panoptic_quick"):
+        recipe = getattr(street, name)().tiny()
+        recipe.data.train = recipe.data.val = 4
+        monkeypatch.setattr(street, name, lambda recipe=recipe: recipe)
     demo(tmp_path / "demo", device="cpu")
     check_files(tmp_path / "demo")
     printed = capsys.readouterr()

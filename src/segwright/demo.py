@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
+from io import TextIOBase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -51,9 +52,9 @@ Next, your own images, in ROOT/images/train, labels/train, images/val and labels
 def demo(out: Path | str, *, device: str | None = None, scenes: int = 4) -> dict[str, Any]:
     """Run the demo, print its progress, and write everything into the folder ``out``.
 
-    First a model for semantic segmentation is trained in ``out``, then a panoptic one in ``out/panoptic``, fine-tuned from
-    the first. Each predicts ``scenes`` validation images and writes a report. Returns the summary of the first, with
-    the scores ``pq``, ``sq``, ``rq``, ``ap`` and the report of the second (``panoptic_report``).
+    First a model for semantic segmentation is trained in ``out``, then it is fine-tuned for panoptic segmentation in
+    ``out/panoptic``. Each predicts ``scenes`` validation images and writes a report. Returns the summary of the first,
+    with the scores ``pq``, ``sq``, ``rq``, ``ap`` and the report of the second (``panoptic_report``).
     """
     folder = Path(out)
     progress = Progress(PARTS, sys.stdout)
@@ -129,7 +130,7 @@ class Progress:
 
     PLAIN_SECONDS = 20.0
 
-    def __init__(self, parts: Sequence[Part], stream: TextIO) -> None:
+    def __init__(self, parts: Sequence[Part], stream: TextIO | TextIOBase) -> None:
         self.parts, self.stream = parts, stream
         self.live = stream.isatty()
 

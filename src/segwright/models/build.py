@@ -81,7 +81,7 @@ def names() -> list[str]:
 
 def _config_classes() -> dict[str, Any]:
     """The configs that need no argument, by name: a new network is listed as soon as the package exports its config."""
-    import segwright.models as models  # the package itself, which imports this file
+    from segwright import models  # the package itself, which imports this file
 
     classes: dict[str, Any] = {}
     for name in models.__all__:
