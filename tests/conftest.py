@@ -1,4 +1,4 @@
-"""What tests share: the folder of real data, and a small run that trains in seconds."""
+"""Fixtures of all tests: the folder of real data, and one thread per process."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder with real data and golden fixtures (``SEGWRIGHT_SHARED``, default ``../shared``)."""
+    """The folder with photographs and published samples (``SEGWRIGHT_SHARED``, default ``../shared``)."""
     folder = Path(os.environ.get("SEGWRIGHT_SHARED", REPOSITORY.parent / "shared"))
     if not folder.is_dir():
         pytest.skip(f"no shared data at {folder}; set SEGWRIGHT_SHARED")

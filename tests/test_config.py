@@ -116,6 +116,13 @@ def test_code_of_a_user_is_run_once(tmp_path: Path) -> None:
         load_code(tmp_path / "none.py")
 
 
+def test_two_files_of_one_name_are_two_modules(tmp_path: Path) -> None:
+    for number in (1, 2):
+        (tmp_path / str(number)).mkdir()
+        (tmp_path / str(number) / "same_name.py").write_text(f"number = {number}\n")
+    assert [load_code(tmp_path / str(n) / "same_name.py").number for n in (1, 2)] == [1, 2]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -29,7 +29,8 @@ Packages
 Files
     contracts, samples      everything that flows: read these first
     labels                  the classes: names, colors, raw values
-    config, protocols       recipes as YAML and ``--set``; what fits where
+    config, field_values    recipes as YAML and ``--set``; the type of a field decides how its text is read
+    protocols               what fits where
     files, errors, parallel, version    JSON and atomic writing; the errors; work on all cores; the version
     api, demo               the functions above that take a recipe by name; ``segwright demo``
 """

@@ -12,12 +12,12 @@ import typing
 from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, Union
+from typing import Any
 
 import yaml
 
 from segwright.errors import UserError
-from segwright.protocols import mismatch
+from segwright.field_values import PlainReader, Unwritable, coerce, unwrapped, value_of
 
 CODE_PREFIX = "code_"
 """A user's file ``mine.py`` is the module ``code_mine``: it cannot hide an installed package called ``mine``."""
@@ -59,7 +59,7 @@ def to_yaml(config: Any) -> str:
 def from_yaml(text: str, *, where: str = "recipe", code: types.ModuleType | None = None) -> Any:
     """The dataclass that ``text`` describes. Only dataclasses of segwright, or of the module ``code``, are built."""
 
-    class Reader(yaml.SafeLoader):
+    class Reader(PlainReader):
         """A safe loader that knows our tags."""
 
     def build(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> Any:
@@ -76,7 +76,7 @@ def from_yaml(text: str, *, where: str = "recipe", code: types.ModuleType | None
 
     Reader.add_multi_constructor("!", build)
     try:
-        return yaml.load(text, Loader=Reader)
+        return unwrapped(yaml.load(text, Loader=Reader), where)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
@@ -133,9 +133,10 @@ def load_code(path: Path) -> types.ModuleType:
     if not path.is_file():
         raise UserError(f"{path}: does not exist; expected a file with Python code")
     name = f"{CODE_PREFIX}{path.stem}"
-    if name in sys.modules:
-        return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, path)
+    known = sys.modules.get(name)
+    if known is not None and known.__file__ == str(path.resolve()):
+        return known
+    spec = importlib.util.spec_from_file_location(name, path.resolve())
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses and pickle look their module up there
@@ -143,24 +144,10 @@ def load_code(path: Path) -> types.ModuleType:
     return module
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Unwritable:
-    """Stands in a recipe read from a file for an object that the file could not hold, such as a module of torch."""
-
-    text: str
-
-    def __call__(self, *_: Any) -> Any:
-        """``UserError``: the object exists only in the Python code that made it."""
-        raise UserError(
-            f"the recipe file holds only the text of {self.text}; put the object into a function or a dataclass of "
-            "your own file, and name the file with --code FILE.py"
-        )
-
-
 def _construct(kind: type, values: dict[Any, Any], where: str) -> Any:
     version = getattr(kind, "FORMAT", None)
     if version is not None:
-        _check_version(values.pop("format", version), version, where)
+        _check_version(unwrapped(values.pop("format", version), where), version, where)
     types_ = field_types(kind)
     for name in values:
         require_field(kind, str(name), where)
@@ -234,7 +221,7 @@ def override(config: Any, changes: Iterable[str]) -> None:
             owner = _inside(owner, name, change)
         kind = type(owner)
         require_field(kind, last, f"--set {change}")
-        value = coerce(_value(text, change), field_types(kind)[last], f"--set {change}")
+        value = coerce(value_of(text), field_types(kind)[last], f"--set {change}")
         if type(owner).__dataclass_params__.frozen:
             object.__setattr__(owner, last, value)
         else:
@@ -242,24 +229,14 @@ def override(config: Any, changes: Iterable[str]) -> None:
 
 
 def settings(changes: Iterable[str]) -> dict[str, Any]:
-    """The values of ``name=value`` texts by name, lists as tuples."""
+    """The values of ``name=value`` texts by name; ``coerce`` reads each by the type of its field."""
     values = {}
     for change in changes:
         name, separator, text = change.partition("=")
         if not separator:
             raise UserError(f"--set {change}: no '='; expected name=value, for example align_corners=true")
-        value = _value(text, change)
-        values[name] = tuple(value) if isinstance(value, list) else value
+        values[name] = value_of(text)
     return values
-
-
-def _value(text: str, change: str) -> Any:
-    try:
-        return yaml.safe_load(text) if text else ""
-    except yaml.YAMLError:
-        raise UserError(
-            f"--set {change}: {text!r} is not valid YAML; expected a value such as 3, [1, 2] or name"
-        ) from None
 
 
 def _inside(owner: Any, name: str, change: str) -> Any:
@@ -288,71 +265,6 @@ def require_field(kind: type, name: str, where: str) -> None:
 def field_types(kind: type) -> dict[str, Any]:
     """The annotated types of a dataclass's fields."""
     return typing.get_type_hints(kind)
-
-
-def coerce(value: Any, kind: Any, where: str) -> Any:
-    """``value`` (of YAML) as ``kind``: numbers from text such as 3e-4, tuples from lists, None where allowed.
-
-    An object must be of the dataclass, or implement the protocol, that the field asks for; else ``UserError``.
-    """
-    if isinstance(value, Unwritable):
-        return value
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if origin in (Union, types.UnionType):
-        return _coerce_union(value, arguments, where, kind)
-    if origin is Literal:
-        if value in arguments:
-            return value
-        near = difflib.get_close_matches(str(value), [str(a) for a in arguments], 1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise UserError(f"{where}: {value!r} is not one of {', '.join(map(str, arguments))}{hint}")
-    if origin is tuple:
-        return _coerce_tuple(value, arguments, where)
-    if kind in (bool, int, float, str, Path):
-        return _coerce_scalar(value, kind, where)
-    if kind is not Any and isinstance(kind, type) and (problem := mismatch(value, kind)):
-        raise UserError(f"{where}: {problem}")
-    return value
-
-
-def _coerce_union(value: Any, kinds: tuple[Any, ...], where: str, union: Any) -> Any:
-    if value is None and type(None) in kinds:
-        return None
-    errors = []
-    for kind in kinds:
-        if kind is not type(None):
-            try:
-                return coerce(value, kind, where)
-            except UserError as error:
-                errors.append(error)
-    raise errors[0] if errors else UserError(f"{where}: {value!r} is not {union}")
-
-
-def _coerce_tuple(value: Any, kinds: tuple[Any, ...], where: str) -> tuple[Any, ...]:
-    if not isinstance(value, list | tuple):
-        raise UserError(f"{where}: {value!r} is not a list; expected [a, b, ...]")
-    if len(kinds) == 2 and kinds[1] is Ellipsis:
-        return tuple(coerce(item, kinds[0], where) for item in value)
-    if len(value) != len(kinds):
-        raise UserError(f"{where}: {len(value)} values; expected {len(kinds)}")
-    return tuple(coerce(item, kind, where) for item, kind in zip(value, kinds, strict=True))
-
-
-def _coerce_scalar(value: Any, kind: type, where: str) -> Any:
-    if kind is float and isinstance(value, int | float | str) and not isinstance(value, bool):
-        try:
-            return float(value)
-        except ValueError:
-            pass
-    elif kind is str and isinstance(value, str | int | float):
-        return str(value)
-    elif kind is Path and isinstance(value, str):
-        return Path(value)
-    elif (kind is int and isinstance(value, int) and not isinstance(value, bool)) or (
-        kind is bool and isinstance(value, bool)
-    ):
-        return value
-    raise UserError(f"{where}: {value!r} is not of type {kind.__name__}")
 
 
 def _is_dataclass(kind: Any) -> bool:

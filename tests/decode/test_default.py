@@ -31,6 +31,13 @@ def test_the_default_decoder_follows_the_kind_of_output() -> None:
     assert (classes.semantic == objects.semantic).all()
 
 
+def test_one_channel_for_two_classes_is_a_binary_model() -> None:
+    logits = torch.tensor([[[[-2.0, 3.0]]]])
+    (prediction,) = DefaultDecoder()(PixelOutput(logits), ((1, 2),), (1, 2), LABELS)
+    assert prediction.semantic.tolist() == [[0, 1]]
+    assert prediction.binary_masks is not None
+
+
 def test_a_model_that_carries_a_decoder_is_decoded_by_it() -> None:
     assert decoder_of(Model(LABELS, InputContract())) == DefaultDecoder()
     decoder = CenterDecoder(threshold=0.3)

@@ -20,7 +20,8 @@ from segwright.errors import UserError
 from segwright.models.small_fpn import SmallFPNConfig
 from segwright.models.small_panoptic_fpn import SmallPanopticFPNConfig
 from segwright.models.weights.model_file import read_model, write_model
-from segwright.prediction.predict_files import find_images, predict_files
+from segwright.prediction.inputs import find_images
+from segwright.prediction.predict_files import predict_files
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from segwright.contracts import CenterOutput, Decoder, Model, Output
 from segwright.decode.argmax import Argmax
+from segwright.decode.binary import Threshold
 from segwright.decode.panoptic import CenterDecoder
 from segwright.labels import LabelSpace
 from segwright.samples import Prediction
@@ -14,9 +15,13 @@ from segwright.samples import Prediction
 
 @dataclass(slots=True)
 class DefaultDecoder:
-    """The decoder of models without one: ``pixels`` decodes ``PixelOutput``, ``centers`` decodes ``CenterOutput``."""
+    """The decoder of models without one: ``pixels`` decodes ``PixelOutput``, ``centers`` decodes ``CenterOutput``.
+
+    ``binary`` decodes a ``PixelOutput`` of one channel for two classes.
+    """
 
     pixels: Argmax = field(default_factory=Argmax)
+    binary: Threshold = field(default_factory=Threshold)
     centers: CenterDecoder = field(default_factory=CenterDecoder)
 
     def __call__(
@@ -27,9 +32,13 @@ class DefaultDecoder:
         labels: LabelSpace,
     ) -> list[Prediction]:
         """One prediction per image."""
+        return self.chosen(output, labels)(output, sizes, padded, labels)
+
+    def chosen(self, output: Output, labels: LabelSpace) -> Decoder:
+        """The decoder for this kind of output."""
         if isinstance(output, CenterOutput):
-            return self.centers(output, sizes, padded, labels)
-        return self.pixels(output, sizes, padded, labels)
+            return self.centers
+        return self.binary if output.logits.shape[1] == 1 and len(labels) == 2 else self.pixels
 
 
 def decoder_of(model: Model) -> Decoder:

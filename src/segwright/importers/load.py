@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from segwright.config import field_types
 from segwright.contracts import Model, ModelConfig
 from segwright.errors import UserError
+from segwright.field_values import coerce
 from segwright.importers import (
     csail,
     deeplab_voc,
@@ -87,7 +90,12 @@ def _imported(
 ) -> tuple[Model, ModelConfig]:
     project = look_up(family, FAMILIES, "family")
     state = _joined(files, project.parts, project.prefixes)
-    own_options = {name: options[name] for name in project.options if name in options}
+    hints = typing.get_type_hints(project.describe)
+    own_options = {
+        name: coerce(options[name], hints.get(name, Any), f"option {name}")
+        for name in project.options
+        if name in options
+    }
     description = project.describe(architecture, state, **own_options)
     if classes is not None and classes != description.classes:
         raise UserError(f"{architecture}: the file has {description.classes} classes; expected {classes}")
@@ -132,7 +140,12 @@ def _with_fields(config: ModelConfig, values: Mapping[str, Any]) -> ModelConfig:
         raise UserError(
             f"{type(config).__name__} has no option {unknown[0]!r}; it has {', '.join(sorted(names))}"
         )
-    return dataclasses.replace(config, **values)
+    types = field_types(type(config))
+    fields = {name: coerce(value, types[name], f"option {name}") for name, value in values.items()}
+    try:
+        return dataclasses.replace(config, **fields)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{type(config).__name__} cannot be built ({error})") from None
 
 
 def _load_state(model: Model, state: State, renames: Renames, where: str) -> None:

@@ -172,9 +172,7 @@ class _Fusion:
 def _decoder(model: Model, output: Output) -> Decoder:
     """The decoder that reads ``output``: the innermost one of those that the model carries."""
     decoder = inner_decoder(decoder_of(model))
-    if isinstance(decoder, DefaultDecoder):
-        return decoder.centers if isinstance(output, CenterOutput) else decoder.pixels
-    return decoder
+    return decoder.chosen(output, model.labels) if isinstance(decoder, DefaultDecoder) else decoder
 
 
 def _resized_output(output: Output, size: Sequence[int], *, align_corners: bool) -> Output:

@@ -3,14 +3,16 @@
 - ``predict``: ``load`` a model, ``predict`` images from Python
 - ``image_prediction``: ``ImagePrediction``, the result for one image: maps, masks, polygons, areas, a drawing
 - ``image_arrays``: the kinds of images that ``predict`` takes: paths, arrays, PIL images, tensors
+- ``inputs``: the images to predict, and the names of their outputs
 - ``predict_files``: predicts files; writes PNG images and official formats
 - ``writers``: one writer per official format: COCO panoptic, COCO instances, Cityscapes, class maps
 """
 
 from segwright.prediction.image_arrays import ImageSource
 from segwright.prediction.image_prediction import ImagePrediction
+from segwright.prediction.inputs import find_images
 from segwright.prediction.predict import load, predict
-from segwright.prediction.predict_files import find_images, predict_files
+from segwright.prediction.predict_files import predict_files
 from segwright.prediction.writers import (
     WRITERS,
     CityscapesWriter,

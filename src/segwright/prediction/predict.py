@@ -99,13 +99,15 @@ def predict(
     name = Path(image).stem if isinstance(image, str | Path) else "image"
     images, sizes = pad_and_stack([array], model.input)
     was_training = model.training
-    model.eval()
+    if was_training:
+        model.eval()
     try:
         with torch.inference_mode():
             output, padded = inference(model, images.to(_device(model)), sizes)
             (prediction,) = (decoder or decoder_of(model))(output, sizes, padded, model.labels)
     finally:
-        model.train(was_training)
+        if was_training:
+            model.train()
     return ImagePrediction(prediction, array, model.labels, name)
 
 

@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterable, Iterator
-from glob import glob
 from pathlib import Path
 
+import torch
+
 from segwright.contracts import Model
-from segwright.data.reading.file_lists import IMAGE_EXTENSIONS
 from segwright.data.reading.label_maps import write_png
 from segwright.decode.default import decoder_of, with_center_maps
 from segwright.errors import UserError
 from segwright.inference.single_pass import SINGLE_PASS, InferenceMode
 from segwright.prediction.image_prediction import ImagePrediction
+from segwright.prediction.inputs import InputImage, named_images
 from segwright.prediction.predict import predict
-from segwright.prediction.writers import WRITERS, PredictionWriter, image_id, image_ids_from
+from segwright.prediction.writers import (
+    WITH_IMAGE_IDS,
+    WITH_SEGMENTS,
+    WRITERS,
+    PredictionWriter,
+    image_ids,
+    image_ids_from,
+)
 from segwright.visualization.label_maps import as_rgb
 from segwright.visualization.segments import VISUALIZATIONS, colorize_prediction
+
+_KINDS = ("index", "color", "overlay")
+_SKIPPED = (UserError, OSError, MemoryError, torch.cuda.OutOfMemoryError)
+"""What is wrong with one image or its files does not stop the others."""
 
 
 def predict_files(
@@ -32,48 +45,52 @@ def predict_files(
 
     Writes ``index/`` (raw values of the dataset), ``color/`` and ``overlay/``, one PNG per image in each. A model that
     predicts segments also writes ``panoptic/`` and, at the end, ``panoptic.json`` (COCO). ``save`` adds formats of
-    ``WRITERS`` and, for models that predict object centers, the drawings of ``VISUALIZATIONS``. ``ids``: a COCO file
-    with the ids of the images by file name. Without it the id of an image is its name, as a number if it has only
-    digits.
+    ``WRITERS`` and, for models that predict object centers, the drawings of ``VISUALIZATIONS``.
+
+    Folders are read with their subfolders, and an output keeps the folders below its source. ``ids``: a COCO file with
+    the ids of the images by file name. Without it the id of an image is its name, as a number if it has only digits;
+    where two images would have one id, all ids are the names with their folders.
+
+    ``UserError``, before anything is computed, if two images would have one name or one id, if ``ids`` lacks an image,
+    or if an output would replace an image. An image that cannot be read, predicted or written is skipped.
     """
     _check(out, save)
-    paths, labels = find_images(sources), model.labels
-    id_of = image_id if ids is None else image_ids_from(ids)
+    images = named_images(sources, out, (*_KINDS, *WRITERS, *VISUALIZATIONS))
+    id_of = image_ids([image.name for image in images]) if ids is None else image_ids_from(ids, images)
     writers: dict[str, PredictionWriter] = {
-        name: WRITERS[name](out, labels, id_of) for name in WRITERS if name in save
+        name: WRITERS[name](out, model.labels, id_of.__getitem__) for name in WRITERS if name in save
     }
-    decoder = with_center_maps(decoder_of(model)) if set(save) & set(VISUALIZATIONS) else None
-    for path, name in zip(paths, _output_names(paths), strict=True):
-        try:
-            prediction = predict(model, path, decoder=decoder, inference=inference)
-        except UserError as error:
-            yield path, str(error)
-            continue
-        if prediction.panoptic is not None and "panoptic" not in writers:
-            writers["panoptic"] = WRITERS["panoptic"](out, labels, id_of)
-        _write_images(out, name, prediction, save)
-        for writer in writers.values():
-            writer.add(name, prediction.prediction)
-        yield path, None
     for writer in writers.values():
-        writer.close()
+        writer.check([image.name for image in images])
+    decoder = with_center_maps(decoder_of(model)) if set(save) & set(VISUALIZATIONS) else None
+    done, completed = 0, False
+    try:
+        for image in images:
+            try:
+                prediction = predict(model, image.path, decoder=decoder, inference=inference)
+            except _SKIPPED as error:
+                yield image.path, _reason(error)
+                continue
+            if not done:
+                _check_formats(prediction, save, ids)
+                if prediction.panoptic is not None and "panoptic" not in writers:
+                    writers["panoptic"] = WRITERS["panoptic"](out, model.labels, id_of.__getitem__)
+            problem = _write(out, image, prediction, save, writers)
+            done += problem is None
+            yield image.path, problem
+        completed = True
+    finally:
+        if completed or done:  # after an interruption: what was predicted so far is not lost
+            for writer in writers.values():
+                writer.close()
 
 
-def find_images(sources: Iterable[str]) -> list[Path]:
-    """The image files of paths, folders and globs, each once; ``UserError`` for a source without an image."""
-    files: dict[Path, None] = {}
-    for source in sources:
-        path = Path(source)
-        if path.is_dir():
-            matches = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_EXTENSIONS)
-        elif path.is_file():
-            matches = [path]
-        else:
-            matches = sorted(Path(p) for p in glob(source, recursive=True) if Path(p).is_file())
-        if not matches:
-            raise UserError(f"{source}: contains no image; expected an image, a folder of images or a glob")
-        files |= dict.fromkeys(matches)
-    return list(files)
+def _reason(error: BaseException) -> str:
+    if isinstance(error, OSError):
+        return f"cannot be written ({error.strerror or error})"
+    if isinstance(error, UserError):
+        return str(error)
+    return "too large for the memory; use a smaller image, or fewer --scales"
 
 
 def _check(out: Path, save: Collection[str]) -> None:
@@ -82,27 +99,63 @@ def _check(out: Path, save: Collection[str]) -> None:
     known = (*WRITERS, *VISUALIZATIONS)
     if unknown := sorted(set(save) - set(known)):
         raise UserError(f"--save {unknown[0]}: unknown format; expected one of {', '.join(known)}")
+    parent = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
+    if not os.access(parent, os.W_OK):
+        raise UserError(f"{out}: no permission to write there; choose another --out")
 
 
-def _output_names(paths: list[Path]) -> list[str]:
-    """The stem of each file; files of one stem (a.jpg, a.png) keep their extensions apart."""
-    stems = [path.stem for path in paths]
-    return [path.stem if stems.count(path.stem) == 1 else f"{path.stem}_{path.suffix[1:]}" for path in paths]
+def _check_formats(prediction: ImagePrediction, save: Collection[str], ids: Path | None) -> None:
+    """``UserError`` for a format that the model cannot fill, or ids that no format needs."""
+    if prediction.panoptic is None and (wrong := [name for name in WITH_SEGMENTS if name in save]):
+        raise UserError(
+            f"--save {wrong[0]}: the model predicts only classes; expected segments; save semantic maps, or use a "
+            "panoptic or instance model"
+        )
+    if prediction.prediction.center_maps is None and (wrong := [k for k in VISUALIZATIONS if k in save]):
+        raise UserError(
+            f"--save {wrong[0]}: the model predicts only classes; expected one that predicts objects"
+        )
+    if ids is not None and prediction.panoptic is None and not set(save) & set(WITH_IMAGE_IDS):
+        raise UserError(
+            f"--ids {ids}: has no effect, since the model predicts only classes; remove it (only "
+            f"{' and '.join(WITH_IMAGE_IDS)} files contain ids)"
+        )
+
+
+def _write(
+    out: Path,
+    image: InputImage,
+    prediction: ImagePrediction,
+    save: Collection[str],
+    writers: dict[str, PredictionWriter],
+) -> str | None:
+    """Write all outputs of an image; the reason if that failed: then none of them is left."""
+    try:
+        _write_images(out, image.name, prediction, save)
+        for writer in writers.values():
+            writer.add(image.name, prediction.prediction)
+    except _SKIPPED as error:
+        for kind in (*_KINDS, *VISUALIZATIONS):
+            _remove(out / kind / f"{image.name}.png")
+        for writer in writers.values():
+            writer.discard(image.name)
+        return _reason(error)
+    return None
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:  # a name that is too long, for example, has no file
+        pass
 
 
 def _write_images(out: Path, name: str, prediction: ImagePrediction, save: Collection[str]) -> None:
-    labels, image, center_maps = (
-        prediction.labels,
-        as_rgb(prediction.image),
-        prediction.prediction.center_maps,
-    )
+    labels, image = prediction.labels, as_rgb(prediction.image)
     write_png(out / "index" / f"{name}.png", labels.to_raw(prediction.semantic))
     write_png(out / "color" / f"{name}.png", colorize_prediction(prediction.prediction, labels))
     write_png(out / "overlay" / f"{name}.png", prediction.draw())
+    center_maps = prediction.prediction.center_maps
     for kind in VISUALIZATIONS:
-        if kind in save:
-            if center_maps is None:
-                raise UserError(
-                    f"--save {kind}: the model predicts only classes; expected one that predicts objects"
-                )
+        if kind in save and center_maps is not None:
             write_png(out / kind / f"{name}.png", VISUALIZATIONS[kind](image, center_maps))

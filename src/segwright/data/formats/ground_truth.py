@@ -161,11 +161,12 @@ class CocoPanopticMaps:
         classes = _to_classes(values, labels, self.source)
         if (classes == IGNORED).any():
             ids[np.isin(ids, rows[classes == IGNORED, 0])] = 0
-        return ids, tuple(
+        segments = [
             Segment(int(segment_id), int(class_index), bool(crowd))
             for (segment_id, _, crowd), class_index in zip(rows, classes, strict=True)
             if class_index != IGNORED
-        )
+        ]
+        return one_segment_per_stuff_class(ids, segments, labels)
 
     def _ids(self, index: int) -> NDArray[np.int32]:
         raw = read_map(self.paths[index], "rgb")
@@ -221,8 +222,34 @@ def segments_from_ids(
         else:
             ids = np.where(np.isin(ids, occurring[~kept]), 0, ids).astype(np.int32)
     crowds = is_group & labels.thing_table()[classes]
-    segments = zip(occurring[kept].tolist(), classes[kept].tolist(), crowds[kept].tolist(), strict=True)
-    return ids, tuple(Segment(*segment) for segment in segments)
+    rows = zip(occurring[kept].tolist(), classes[kept].tolist(), crowds[kept].tolist(), strict=True)
+    return one_segment_per_stuff_class(ids, [Segment(*row) for row in rows], labels)
+
+
+def one_segment_per_stuff_class(
+    ids: NDArray[np.int32], segments: Sequence[Segment], labels: LabelSpace
+) -> tuple[NDArray[np.int32], tuple[Segment, ...]]:
+    """The map of ids and its segments, with all segments of a stuff class combined into the first of them.
+
+    Stuff has no instances: numbers that the files give to its parts have no meaning.
+    """
+    things = labels.thing_table()
+    first_of_class: dict[int, Segment] = {}
+    combined = dict[int, int]()  # id -> id of the first segment of its class
+    kept = []
+    for segment in segments:
+        first = segment
+        if not things[segment.class_index]:
+            first = first_of_class.setdefault(segment.class_index, segment)
+        if first is segment:
+            kept.append(segment)
+        elif first.id != segment.id:
+            combined[segment.id] = first.id
+    if combined:
+        occurring, index = np.unique(ids, return_inverse=True)
+        table = np.array([combined.get(value, value) for value in occurring.tolist()], dtype=np.int32)
+        ids = table[index].reshape(ids.shape)
+    return ids, tuple(kept)
 
 
 @dataclass(slots=True)
@@ -254,7 +281,7 @@ class CocoInstanceMasks:
                 ids[ids == i + 1] = 0
             elif i + 1 in visible:
                 segments.append(Segment(i + 1, class_index, bool(row.get("iscrowd"))))
-        return ids, tuple(segments)
+        return one_segment_per_stuff_class(ids, segments, labels)
 
     def masks(self, index: int) -> list[NDArray[np.bool_]]:
         """The mask of each annotation, bool [H, W], overlaps included."""
@@ -276,17 +303,13 @@ class CocoInstanceMasks:
         return (self.source,)
 
     def problems(self, index: int, labels: LabelSpace) -> list[str]:
-        """Annotations without a pixel."""
-        _, annotations = self._record(index)
-        empty = [
-            row.get("id") for row, mask in zip(annotations, self.masks(index), strict=True) if not mask.any()
-        ]
-        if not empty:
-            return []
-        return [
-            f"{self.source}: annotation {empty[0]} ({len(empty)} of the image) has no pixel; expected an area; "
-            "remove it"
-        ]
+        """No problems: ``read`` checks everything, and leaves out annotations without a pixel."""
+        return []
+
+    def empty_annotations(self, index: int) -> list[Any]:
+        """The ids of the annotations whose outlines cover no pixel; ``read`` leaves them out."""
+        rows = zip(self._record(index)[1], self.masks(index), strict=True)
+        return [row.get("id") for row, mask in rows if not mask.any()]
 
     def size(self, index: int) -> tuple[int, int]:
         """(height, width) of the image that was annotated."""

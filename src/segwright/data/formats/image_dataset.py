@@ -13,8 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segwright.data.formats.cache import SampleCache, sample_key
-from segwright.data.formats.ground_truth import CocoInstanceMasks, GroundTruth
+from segwright.data.formats.ground_truth import (
+    ClassAndInstanceMaps,
+    ClassMaps,
+    CocoInstanceMasks,
+    GroundTruth,
+)
 from segwright.data.reading.images import apply_orientation, image_size, orientation, read_bands, read_image
+from segwright.data.reading.label_maps import read_map, unique_values
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
 from segwright.samples import IGNORED, Sample
@@ -29,7 +35,7 @@ class ImageDataset:
     with that many bands, as stored. ``reduce`` 2, 4 or 8 reads images and label maps at 1/2, 1/4 or 1/8 of their
     size. ``names``: the names of the samples, needed where several images have one file name. ``unmatched_maps``:
     label maps without an image; either the images are a subset, or an image is missing. ``cache`` keeps decoded
-    samples.
+    samples. ``notes``: what a user should know about the split, one line each (images that are left out).
     """
 
     labels: LabelSpace
@@ -40,6 +46,7 @@ class ImageDataset:
     names: Sequence[str] | None = None
     unmatched_maps: Sequence[Path] = ()
     cache: SampleCache | None = None
+    notes: Sequence[str] = ()
     _settings: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -135,6 +142,18 @@ class ImageDataset:
         if not isinstance(truth, CocoInstanceMasks) or truth.size(index) != self.size(index):
             return None
         return truth.annotations(index)
+
+    def empty_annotations(self, index: int) -> list[Any]:
+        """The ids of annotations of a sample that cover no pixel and are left out."""
+        truth = self.ground_truth
+        return truth.empty_annotations(index) if isinstance(truth, CocoInstanceMasks) else []
+
+    def raw_values(self, index: int) -> set[int] | None:
+        """The values in the class map of a sample as stored; None if its ground truth is not a map of classes."""
+        truth = self.ground_truth
+        if not isinstance(truth, ClassMaps | ClassAndInstanceMaps) or self.labels.coding == "rgb":
+            return None
+        return set(unique_values(read_map(truth.files(index)[0])).tolist())
 
     def overlapped_pixels(self, index: int) -> tuple[int, int]:
         """(mask pixels that the label map loses where masks overlap, all mask pixels); (0, 0) without masks."""

@@ -1,0 +1,186 @@
+"""Reading TIFF files with their values as stored, in any layout, with tifffile."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segwright.data.reading.limits import refuse_decompression_bomb
+from segwright.errors import UserError
+
+_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two: BigTIFF
+_ALPHA = (1, 2)  # values of the tag ExtraSamples: associated and unassociated alpha
+_REDUCED_OR_MASK = 0b101  # bits of the tag NewSubfileType: thumbnails and overviews, transparency masks
+_LOSSY = ("JPEG", "OJPEG", "WEBP", "JETRAW", "JPEGXR", "JPEG_LOSSY", "ALT_JPEG")
+# Without a handler, Python prints tifffile's messages about unusual tags to the console.
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
+
+
+@dataclass(frozen=True, slots=True)
+class TiffImage:
+    """The pixels of a TIFF, and what its tags say about them.
+
+    ``values``: [H, W, bands] as stored, not yet rotated. ``orientation``: 1 (upright) to 8. ``photometric``: minisblack,
+    miniswhite, rgb, palette, separated (CMYK), ... ``bits``: bits per value. ``has_alpha``: the last band is alpha.
+    ``pages``: the number of pages that are stacked in ``values``. ``lossy``: the compression changes values.
+    ``colormap``: the colors of a palette image, uint8 [colors, 3].
+    """
+
+    values: NDArray[Any]
+    orientation: int
+    photometric: str
+    bits: int
+    has_alpha: bool
+    pages: int
+    lossy: bool
+    colormap: NDArray[np.uint8] | None
+
+
+def is_tiff(start: bytes) -> bool:
+    """Whether the first bytes of a file are those of a TIFF, whatever its name."""
+    return start[:4] in _SIGNATURES
+
+
+def read_tiff(path: Path) -> TiffImage:
+    """The image in a TIFF: its first page, or all pages as bands if each has one band and the same size.
+
+    Overviews, thumbnails and transparency masks are skipped. ``UserError`` for a damaged or truncated file, and for
+    pages that do not form one image.
+    """
+    with _opened(path) as file:
+        pages = _pages(file)
+        first = pages[0]
+        refuse_decompression_bomb(path, first.imagewidth * len(pages), first.imagelength)
+        _refuse_truncated(path, pages)
+        if len(pages) > 1:
+            _require_bands(path, pages)
+        # One thread: loader processes are many already.
+        values = np.concatenate([_page_values(page, path) for page in pages], axis=2)
+        if _bands_are_last(file, pages):
+            values = values.transpose(2, 0, 1)
+        compression = first.compression.name
+        is_rgb_jpeg = first.photometric.name == "YCBCR" and compression in ("JPEG", "ALT_JPEG")
+        return TiffImage(
+            values,
+            _orientation(first),
+            "rgb" if is_rgb_jpeg else first.photometric.name.lower(),
+            int(first.bitspersample),
+            _has_alpha(first),
+            len(pages),
+            compression in _LOSSY,
+            _colormap(first),
+        )
+
+
+def tiff_size(path: Path) -> tuple[int, int]:
+    """(height, width) of the upright image in a TIFF, from its tags."""
+    with _opened(path) as file:
+        pages = _pages(file)
+        first = pages[0]
+        height, width = int(first.imagelength), int(first.imagewidth)
+        if _bands_are_last(file, pages):
+            height, width = len(pages), height
+        return (width, height) if _orientation(first) >= 5 else (height, width)
+
+
+def tiff_orientation(path: Path) -> int:
+    """The orientation of a TIFF, 1 (upright) to 8."""
+    with _opened(path) as file:
+        return _orientation(_pages(file)[0])
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    import tifffile  # a third of a second; most datasets have no TIFF
+
+    try:
+        with tifffile.TiffFile(path) as file:
+            yield file
+    except UserError:
+        raise
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot be read ({error.strerror or error}); expected a TIFF; check the file"
+        ) from None
+    except Exception as error:  # a damaged file can raise nearly any exception in the reader and its decoders
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(
+            f"{path}: not a TIFF that can be decoded ({reason}); save it uncompressed, or as .npy"
+        ) from None
+
+
+def _pages(file: Any) -> list[Any]:
+    pages = list(file.pages)
+    return [page for page in pages if not int(page.subfiletype) & _REDUCED_OR_MASK] or pages[:1]
+
+
+def _require_bands(path: Path, pages: list[Any]) -> None:
+    shapes = {(page.imagelength, page.imagewidth, page.dtype) for page in pages}
+    if len(shapes) > 1 or any(page.samplesperpixel > 1 for page in pages):
+        kind = "different shapes" if len(shapes) > 1 else f"{pages[0].samplesperpixel} bands each"
+        raise UserError(
+            f"{path}: {len(pages)} pages of {kind}; expected one page, or one band per page; save the image as .npy"
+        )
+
+
+def _refuse_truncated(path: Path, pages: list[Any]) -> None:
+    size = path.stat().st_size
+    for page in pages:
+        ends = zip(page.dataoffsets, page.databytecounts, strict=False)
+        if not page.dataoffsets or max(offset + count for offset, count in ends) > size:
+            raise UserError(
+                f"{path}: truncated (the end of the file is missing); copy it again or remove it"
+            )
+
+
+def _page_values(page: Any, path: Path) -> NDArray[Any]:
+    """The values of a page, [H, W, bands]."""
+    if page.dtype is None:
+        raise UserError(
+            f"{path}: values of {page.bitspersample} bits and sample format {page.sampleformat}; expected integers "
+            "or floats of 8, 16 or 32 bits; convert the file"
+        )
+    if page.imagedepth > 1:
+        raise UserError(
+            f"{path}: a volume of {page.imagedepth} slices; expected one image; save each slice as a file"
+        )
+    values = np.asarray(page.asarray(maxworkers=1))
+    height, width = page.imagelength, page.imagewidth
+    if page.planarconfig == 2 and page.samplesperpixel > 1:  # one plane after the other
+        return values.reshape(-1, height, width).transpose(1, 2, 0)
+    return values.reshape(height, width, -1)
+
+
+def _bands_are_last(file: Any, pages: list[Any]) -> bool:
+    """Whether tifffile wrote an array [H, W, bands] as H pages of W x bands, as it does unless told otherwise."""
+    if len(pages) < 2 or not file.is_shaped:
+        return False
+    shape = file.series[0].shape
+    return len(shape) == 3 and shape[0] == len(pages) and shape[2] < min(shape[:2])
+
+
+def _orientation(page: Any) -> int:
+    tag = page.tags.get(274)
+    value = int(tag.value) if tag is not None else 1
+    return value if 1 <= value <= 8 else 1
+
+
+def _has_alpha(page: Any) -> bool:
+    extra = tuple(page.extrasamples)
+    if not extra:  # some writers leave the tag out
+        return page.photometric.name == "RGB" and page.samplesperpixel == 4
+    return int(extra[-1]) in _ALPHA
+
+
+def _colormap(page: Any) -> NDArray[np.uint8] | None:
+    if page.colormap is None:
+        return None
+    colors = np.asarray(page.colormap).T
+    return (colors >> 8 if colors.max(initial=0) > 255 else colors).astype(np.uint8)

@@ -1,0 +1,133 @@
+"""The images to predict and the names of their outputs, settled and checked before the first image is computed."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from glob import glob
+from pathlib import Path
+
+from segwright.data.reading.file_lists import IMAGE_EXTENSIONS, list_images
+from segwright.errors import UserError
+
+
+@dataclass(frozen=True, slots=True)
+class InputImage:
+    """An image to predict.
+
+    ``name`` is the name of its outputs: without extension, and with the folders below the source, joined by "/".
+    """
+
+    path: Path
+    name: str
+
+
+def find_images(sources: Iterable[str], *, out: Path | None = None) -> list[Path]:
+    """The image files of paths, folders and globs, each once; ``UserError`` for a source without an image.
+
+    Folders are read with their subfolders, without ``out``, the folder of the outputs, if it lies inside.
+    """
+    return list(_folder_of_images(sources, out))
+
+
+def named_images(sources: Iterable[str], out: Path, kinds: Sequence[str]) -> list[InputImage]:
+    """The images of ``sources``, each with a name of its own for its outputs ``out/KIND/NAME.png``.
+
+    The name is the path below the source. If two images would have one name, all names start at the folder that
+    contains all images; if two still differ only in their extensions, these become a part of the name. ``UserError``
+    if two images have one name all the same, or if an output would replace an image.
+    """
+    folder_of = _folder_of_images(sources, out)
+    paths = list(folder_of)
+    names = _names(paths, lambda path: folder_of[path])
+    if _repeated(names):
+        common = _common_folder(paths)
+        names = _names(paths, lambda _: common)
+    if repeated := _repeated(names):
+        first, second, *_ = (path for path, name in zip(paths, names, strict=True) if name == repeated[0])
+        raise UserError(f"{first} and {second}: both outputs would be called {repeated[0]}; rename an image")
+    _check_apart(paths, out, kinds)
+    return [InputImage(path, name) for path, name in zip(paths, names, strict=True)]
+
+
+def _folder_of_images(sources: Iterable[str], out: Path | None) -> dict[Path, Path]:
+    """Image -> the folder that its name is relative to, each file once."""
+    folder_of: dict[Path, Path] = {}
+    known: set[str] = set()
+    for source in sources:
+        path = Path(source)
+        if path.is_dir():
+            matches = [image for image in _images_in(path) if not _is_output(image, path, out)]
+        elif path.is_file():
+            matches = [path]
+        else:
+            matches = [p for p in map(Path, sorted(glob(source, recursive=True))) if _is_image_file(p)]
+        if not matches:
+            raise UserError(f"{source}: contains no image; expected an image, a folder of images or a glob")
+        for match in matches:
+            if (absolute := os.path.abspath(match)) not in known:
+                known.add(absolute)
+                folder_of[match] = path if path.is_dir() else match.parent
+    return folder_of
+
+
+def _images_in(folder: Path) -> list[Path]:
+    try:
+        return list_images(folder, recursive=True)
+    except UserError:
+        return []
+
+
+def _is_image_file(path: Path) -> bool:
+    return path.is_file() and path.suffix.lower() in IMAGE_EXTENSIONS
+
+
+def _is_output(image: Path, source: Path, out: Path | None) -> bool:
+    """Whether ``out`` lies inside of the folder ``source``, and the image inside of ``out``."""
+    if out is None:
+        return False
+    folder = out.absolute()
+    return source.absolute() in folder.parents and folder in image.absolute().parents
+
+
+def _names(paths: Sequence[Path], folder_of: Callable[[Path], Path]) -> list[str]:
+    """The path of each image relative to its folder, without extension unless only that makes it unique."""
+    relative = [Path(os.path.relpath(path, folder_of(path))) for path in paths]
+    count = Counter(path.with_suffix("") for path in relative)
+    return [
+        (
+            path.with_suffix("")
+            if count[path.with_suffix("")] == 1
+            else path.with_name(f"{path.stem}_{path.suffix[1:]}")
+        ).as_posix()
+        for path in relative
+    ]
+
+
+def _repeated(names: Iterable[str]) -> list[str]:
+    # Names that differ only in case are one file on Windows and macOS.
+    return [name for name, count in Counter(map(os.path.normcase, names)).items() if count > 1]
+
+
+def _common_folder(paths: Sequence[Path]) -> Path:
+    try:
+        return Path(os.path.commonpath([path.absolute().parent for path in paths]))
+    except ValueError:  # several drives
+        raise UserError(
+            "the images are on several drives and have equal names; predict them one drive at a time"
+        ) from None
+
+
+def _check_apart(paths: Sequence[Path], out: Path, kinds: Sequence[str]) -> None:
+    """``UserError`` if an image lies in a folder of outputs."""
+    folders = [(out / kind).resolve() for kind in kinds]
+    for path in paths:
+        parents = path.resolve().parents
+        for folder in folders:
+            if folder in parents:
+                raise UserError(
+                    f"{path}: lies in {folder}, where outputs are written; choose another --out, or name the images "
+                    "without the outputs of an earlier run"
+                )
