@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,10 +22,13 @@ class LabelSpace:
     ``also`` lists further raw values: (raw value, class index). ``ignored`` lists the raw values of ignored pixels;
     the first one is written where a prediction has no class. Any other raw value is an error. ``things`` names the
     classes that have instances. ``coding`` "rgb": label maps are color images, and a raw value is
-    65536 R + 256 G + B.
+    65536 R + 256 G + B. ``category_ids``: the id of each class in the dataset's official files in COCO format, if it
+    is not the raw value. ``average_precision``: the rules of the dataset's own benchmark for instances.
 
     ``LabelSpace.of("road", "car")`` is a label space from class names alone.
     """
+
+    MAX_CLASSES: ClassVar[int] = MAX_CLASSES
 
     name: str
     names: tuple[str, ...]
@@ -35,17 +38,25 @@ class LabelSpace:
     things: tuple[str, ...] = ()
     also: tuple[tuple[int, int], ...] = ()
     coding: Literal["index", "rgb"] = "index"
+    category_ids: tuple[int, ...] = ()
+    average_precision: Literal["coco", "cityscapes"] = "coco"
 
     def __post_init__(self) -> None:
         """``ValueError`` for a label space that contradicts itself."""
         count = len(self.names)
-        if not 0 < count <= MAX_CLASSES:
-            raise ValueError(f"label space {self.name!r} has {count} classes; expected 1 to {MAX_CLASSES}")
+        if not 0 < count <= self.MAX_CLASSES:
+            raise ValueError(
+                f"label space {self.name!r} has {count} classes; expected 1 to {self.MAX_CLASSES}"
+            )
         if len(self.colors) != count or len(self.raw_values) != count:
             raise ValueError(f"label space {self.name!r}: names, colors and raw values differ in number")
         raw = [*self.raw_values, *(value for value, _ in self.also), *self.ignored]
         if len(set(raw)) != len(raw) or len(set(self.names)) != count:
             raise ValueError(f"label space {self.name!r} names a class or a raw value twice")
+        if self.category_ids and len(set(self.category_ids)) != len(self.category_ids):
+            raise ValueError(f"label space {self.name!r} names a category id twice")
+        if self.category_ids and len(self.category_ids) != count:
+            raise ValueError(f"label space {self.name!r}: names and category ids differ in number")
         unknown = set(self.things) - set(self.names)
         if unknown:
             raise ValueError(f"label space {self.name!r}: things {sorted(unknown)} are not among its classes")
@@ -89,6 +100,10 @@ class LabelSpace:
             raise ValueError(self._describe_unknown(np.setdiff1d(raw, np.flatnonzero(table >= 0))))
         return np.asarray(classes, dtype=np.uint8)
 
+    def known_values(self) -> frozenset[int]:
+        """The raw values of all classes and of ignored pixels."""
+        return frozenset((*self.raw_values, *self.ignored, *(raw for raw, _ in self.also)))
+
     def _describe_unknown(self, values: NDArray[Any]) -> str:
         listed = ", ".join(str(v) for v in values[:8]) + (", ..." if len(values) > 8 else "")
         if self.coding == "rgb":
@@ -120,8 +135,12 @@ class LabelSpace:
         return table
 
     def thing_table(self) -> NDArray[np.bool_]:
-        """Whether each class index is a thing, bool [256]; indices without a class are not."""
+        """Whether each class index is a thing, bool [at least 256]; indices without a class are not."""
         return self._thing_table
+
+    def coco_ids(self) -> tuple[int, ...]:
+        """The id of each class in files in COCO format: ``category_ids``, or else the raw values."""
+        return self.category_ids or self.raw_values
 
     def thing_indices(self) -> tuple[int, ...]:
         """The class indices of things."""
@@ -129,8 +148,8 @@ class LabelSpace:
 
     @cached_property
     def _thing_table(self) -> NDArray[np.bool_]:
-        table = np.zeros(256, dtype=bool)
-        table[: len(self)] = [name in self.things for name in self.names]
+        table, things = np.zeros(max(256, len(self)), dtype=bool), frozenset(self.things)
+        table[: len(self)] = [name in things for name in self.names]
         return table
 
     def remap(
@@ -221,6 +240,7 @@ class LabelSpace:
             names=tuple(names),
             colors=tuple(self.colors[first[name]] for name in names),
             raw_values=values,
+            category_ids=tuple(self.category_ids[first[name]] for name in names) if self.category_ids else (),
             ignored=(*self.ignored, *(value for value, name in raw if name in drop)),
             things=tuple(name for name in names if (name, True) in is_thing),
             also=tuple(
@@ -243,7 +263,13 @@ class LabelSpace:
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON values, for files that store the label space."""
-        return asdict(self)
+        values = asdict(self)
+        # Older versions do not know these fields; most label spaces do not need them.
+        if not self.category_ids:
+            del values["category_ids"]
+        if self.average_precision == "coco":
+            del values["average_precision"]
+        return values
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> LabelSpace:
@@ -268,7 +294,7 @@ def _pairs(classes: Any) -> list[tuple[Any, Any]]:
     """(name, entry) of the classes of a label map, which are a mapping or a list of names."""
     if isinstance(classes, Mapping):
         return list(classes.items())
-    if isinstance(classes, list) and all(isinstance(name, str) for name in classes):
+    if isinstance(classes, list) and all(type(name) in (str, int) for name in classes):
         return [(name, None) for name in classes]
     raise ValueError(
         "'classes' is neither a mapping nor a list of names; expected 'road: 7' or 'road: {raw: 7}'"

@@ -7,8 +7,9 @@ import cv2
 import numpy as np
 import pytest
 
-from segwright.analysis import page, plots, report_page
-from segwright.analysis.report_page import Case, RunReport, render
+from segwright.analysis import confusions, page, plots, report_cases, report_page
+from segwright.analysis.report_cases import Case
+from segwright.analysis.report_page import RunReport, render
 from segwright.labels import LabelSpace, spread_colors
 
 DASH = "\N{EN DASH}"
@@ -209,15 +210,15 @@ def test_pixels_without_a_class_count_as_missed_and_are_told():
 
 @pytest.mark.usefixtures("without_figures")
 def test_top_confusions_come_by_pixels_with_their_fraction_of_the_true_class():
-    confusions = report_page.top_confusions(np.array(COUNTS), labels("sky", "road", "car"))
-    assert [(m.truth, m.prediction, m.pixels, m.fraction) for m in confusions] == [
+    largest = confusions.top_confusions(np.array(COUNTS), labels("sky", "road", "car"))
+    assert [(m.truth, m.prediction, m.pixels, m.fraction) for m in largest] == [
         ("sky", "road", 30, 0.3),
         ("car", "road", 20, 0.4),
         ("sky", "car", 10, 0.1),
         ("road", "sky", 5, 0.1),
         ("road", "car", 5, 0.1),
     ]
-    assert len(report_page.top_confusions(np.array(COUNTS), labels("sky", "road", "car"), limit=2)) == 2
+    assert len(confusions.top_confusions(np.array(COUNTS), labels("sky", "road", "car"), limit=2)) == 2
     assert Page(render(full_run(), [])).row("sky", 4) == ["sky", "road", "30.0", "30"]
 
 
@@ -291,7 +292,7 @@ def test_150_classes_have_a_matrix_without_numbers():
     page = Page(html)
     assert len(html) < 1_000_000
     assert page.row("class 7", 4)[:2] == ["class 7", "class 9"]
-    assert len([row for row in page.rows if len(row) == 4]) == 1 + report_page.MAX_CONFUSIONS
+    assert len([row for row in page.rows if len(row) == 4]) == 1 + confusions.MAX_CONFUSIONS
     drawing = plots.matrix(counts / counts.sum(), names, names, "title")
     assert drawing.count("<text") < 30
 
@@ -320,7 +321,7 @@ def test_a_case_names_its_largest_confusions():
 
 
 def test_many_large_cases_stay_within_the_budget(monkeypatch):
-    monkeypatch.setattr(report_page, "IMAGE_BUDGET", 200_000)
+    monkeypatch.setattr(report_cases, "IMAGE_BUDGET", 200_000)
     random = np.random.default_rng(0)
     image = random.integers(0, 255, (256, 512, 3)).astype(np.uint8)
     truth = np.zeros((256, 512), dtype=np.uint8)

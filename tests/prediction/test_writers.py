@@ -21,14 +21,13 @@ from segwright.labels import LabelSpace
 from segwright.metrics.average_precision import AveragePrecision
 from segwright.metrics.cityscapes_ap import CityscapesAP
 from segwright.metrics.panoptic_quality import PanopticQuality
+from segwright.prediction.image_ids import image_id, image_ids_from
 from segwright.prediction.writers import (
     WRITERS,
     CityscapesWriter,
     InstanceWriter,
     PanopticWriter,
     SemanticWriter,
-    image_id,
-    image_ids_from,
 )
 from segwright.samples import PredictedSegment, Prediction, Segment
 

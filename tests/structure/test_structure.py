@@ -140,6 +140,11 @@ def test_no_file_is_a_bag() -> None:
     assert not bags & {path.stem for path in FILES}
 
 
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_other_projects_are_called_by_their_names(path: Path) -> None:
+    assert not re.findall(r"\bS[1-5]\b", path.read_text(encoding="utf-8"))
+
+
 def test_public_names_are_there() -> None:
     for name in segwright.__all__:
         assert getattr(segwright, name) is not None

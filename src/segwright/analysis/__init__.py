@@ -1,7 +1,9 @@
 """Analysis: the report of a run, statistics of a dataset, contact sheets. All pages are HTML files that work offline.
 
 - ``run_report``: ``report`` reads a run folder and writes its report.html
-- ``report_page``: the page of a run: ``RunReport`` and ``Case`` in, HTML out
+- ``report_page``: the page of a run, rendered from a ``RunReport`` and its cases
+- ``report_cases``: its images, the worst and best ones: ``Case``
+- ``confusions``: its table of the largest confusions
 - ``segments``: its section about panoptic quality and average precision
 - ``oracles``: its section about an oracle study
 - ``statistics``: ``dataset_statistics`` of a split: pixels per class, image sizes, mean and std, class weights
@@ -19,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from segwright.analysis.contact_sheet import data_sheet as data_sheet
     from segwright.analysis.contact_sheet import training_sheet as training_sheet
-    from segwright.analysis.report_page import Case as Case
+    from segwright.analysis.report_cases import Case as Case
     from segwright.analysis.report_page import RunReport as RunReport
     from segwright.analysis.run_report import report as report
     from segwright.analysis.statistics import SplitStatistics as SplitStatistics
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
 # Imported at first use: ``segwright data stats`` must not wait for torch.
 _MODULES = {
-    "Case": "report_page",
+    "Case": "report_cases",
     "RunReport": "report_page",
     "SplitStatistics": "statistics",
     "data_sheet": "contact_sheet",

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segwright.data.loading.batches import Collate
+from segwright.errors import UserError
+from segwright.files import check_writable
 from segwright.labels import LabelSpace
 from segwright.samples import Dataset, Sample
 from segwright.training.loading import open_training_data
@@ -17,6 +19,7 @@ from segwright.visualization.label_maps import as_rgb, image_grid, overlay
 from segwright.visualization.segments import overlay_segments
 
 COLUMNS = 4
+EXTENSIONS = (".png", ".jpg", ".jpeg")
 
 
 def training_sheet(
@@ -56,6 +59,17 @@ def sheet(tiles: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
     """One image of all tiles, in rows of ``COLUMNS``."""
     lines = [list(tiles[first : first + COLUMNS]) for first in range(0, len(tiles), COLUMNS)]
     return image_grid(lines, width=320)
+
+
+def check_sheet(path: Path) -> None:
+    """``UserError`` for a path that ``write_sheet`` could not write, before the images are read."""
+    check_writable(path)
+    if path.suffix.lower() not in EXTENSIONS:
+        raise UserError(
+            f"{path}: the ending {path.suffix!r} is unknown; expected {', '.join(EXTENSIONS)}; choose another name"
+            if path.suffix
+            else f"{path}: has no ending; expected {', '.join(EXTENSIONS)}; choose another name"
+        )
 
 
 def write_sheet(path: Path, image: NDArray[np.uint8]) -> None:

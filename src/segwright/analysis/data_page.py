@@ -81,7 +81,14 @@ def key_figures(statistics: SplitStatistics) -> list[tuple[str, str]]:
 
 
 def _listed(values: NDArray[np.float64]) -> str:
-    return " ".join(f"{value:.1f}" for value in values[:4]) + (" ..." if len(values) > 4 else "")
+    """The values as a list that a recipe takes (``--set input.mean=[...]``), with five significant digits."""
+    return "[" + ", ".join(_significant(float(value)) for value in values) + "]"
+
+
+def _significant(value: float) -> str:
+    """Five significant digits, at least the whole number, without an exponent: YAML 1.1 takes 1e-05 for text."""
+    digits = max(5, len(str(int(abs(value)))))
+    return np.format_float_positional(value, precision=digits, unique=False, fractional=False, trim="0")
 
 
 def _figures(statistics: SplitStatistics) -> list[str]:

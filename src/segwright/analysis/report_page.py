@@ -6,45 +6,18 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from segwright.analysis import oracles, page, plots, segments
+from segwright.analysis.confusions import ratio, ratios, top_confusions
+from segwright.analysis.report_cases import Case, case_groups, class_legend, error_legend
 from segwright.labels import LabelSpace
 from segwright.visualization import label_maps
 
-Values = NDArray[np.float64]
-
-MAX_CONFUSIONS = 15
 MAX_VISUALIZATIONS = 4
-IMAGE_BUDGET = 4_500_000  # characters of the images of all cases together
-LONGER_SIDES = (640, 480, 400, 320, 240, 160)  # the first one whose images fit the budget is taken
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Case:
-    """One image of the report: ``image`` RGB [H, W, 3], the maps class indices [H, W], scores 0..1.
-
-    ``truth`` is the ground truth. ``drawings``: captions and images that replace the drawings of the class maps, for
-    models that predict segments.
-    """
-
-    name: str
-    miou: float
-    pixel_accuracy: float
-    image: NDArray[np.uint8]
-    truth: NDArray[Any]
-    prediction: NDArray[Any]
-    group: Literal["worst", "best"]
-    pq: float = math.nan
-    drawings: Sequence[tuple[str, NDArray[np.uint8]]] = ()
-
-    @property
-    def score(self) -> float:
-        """The score by which cases are sorted: PQ of a model that predicts segments, else mIoU."""
-        return self.miou if math.isnan(self.pq) else self.pq
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,27 +58,6 @@ class ClassRow:
     predicted: float
 
 
-@dataclass(frozen=True, slots=True)
-class Confusion:
-    """Pixels of one class that were predicted as another; ``fraction`` of the pixels of the true class."""
-
-    truth: str
-    prediction: str
-    truth_color: str
-    prediction_color: str
-    fraction: float
-    pixels: int
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _View:
-    """A case as the template shows it: images are (caption, data URI), confusions (truth, prediction, fraction)."""
-
-    case: Case
-    images: list[tuple[str, str]]
-    confusions: list[tuple[str, str, float]]
-
-
 def render(run: RunReport, cases: Sequence[Case]) -> str:
     """The report as one HTML page: scores, curves, per-class IoU, confusion matrix, images, recipe, environment.
 
@@ -129,11 +81,11 @@ def render(run: RunReport, cases: Sequence[Case]) -> str:
             (fraction, round(fraction**plots.MATRIX_POWER, 3)) for fraction in (0.01, 0.05, 0.2, 0.5, 1.0)
         ],
         confusions=[] if counts is None else top_confusions(counts, run.labels),
-        unclassified=0.0 if counts is None else _ratio(counts[:, len(run.labels) :].sum(), counts.sum()),
+        unclassified=0.0 if counts is None else ratio(counts[:, len(run.labels) :].sum(), counts.sum()),
         distributions=_distributions(run, counts),
-        groups=_groups(cases, run.labels),
-        legend=_legend(cases, run.labels),
-        error_legend=_error_legend(),
+        groups=case_groups(cases, run.labels),
+        legend=class_legend(cases, run.labels),
+        error_legend=error_legend(),
         metrics=metric_rows(run.evaluation),
         visualizations=_visualizations(run.visualizations),
         facts=list(_facts(run.environment)),
@@ -166,10 +118,10 @@ def class_table(run: RunReport, counts: NDArray[np.int64] | None) -> list[ClassR
     iou = recall = precision = truth_fraction = predicted_fraction = unknown
     if counts is not None:
         correct, truth, predicted = counts.diagonal(), counts.sum(1), counts[:, :classes].sum(0)
-        iou = _ratios(correct, truth + predicted - correct)
-        recall, precision = _ratios(correct, truth), _ratios(correct, predicted)
+        iou = ratios(correct, truth + predicted - correct)
+        recall, precision = ratios(correct, truth), ratios(correct, predicted)
         truth_fraction, predicted_fraction = (
-            _ratios(pixels, np.full(classes, counts.sum())) for pixels in (truth, predicted)
+            ratios(pixels, np.full(classes, counts.sum())) for pixels in (truth, predicted)
         )
     evaluated = run.evaluation.get("class_iou") or {}
     return [
@@ -183,30 +135,6 @@ def class_table(run: RunReport, counts: NDArray[np.int64] | None) -> list[ClassR
             predicted=float(predicted_fraction[index]),
         )
         for index, name in enumerate(run.labels.names)
-    ]
-
-
-def top_confusions(
-    counts: NDArray[np.int64], labels: LabelSpace, *, limit: int = MAX_CONFUSIONS
-) -> list[Confusion]:
-    """The largest off-diagonal entries of a confusion matrix [C, C or C + 1], at most ``limit``, by pixels."""
-    wrong = counts.copy()
-    np.fill_diagonal(wrong, 0)
-    names = [*labels.names, "(no class)"]
-    colors = [*(page.hex_of(color) for color in labels.colors), "transparent"]
-    largest = np.argsort(-wrong, axis=None, kind="stable")[:limit]
-    pairs = [divmod(int(position), wrong.shape[1]) for position in largest]
-    return [
-        Confusion(
-            truth=names[row],
-            prediction=names[column],
-            truth_color=colors[row],
-            prediction_color=colors[column],
-            fraction=_ratio(wrong[row, column], counts[row].sum()),
-            pixels=int(wrong[row, column]),
-        )
-        for row, column in pairs
-        if wrong[row, column] > 0
     ]
 
 
@@ -280,7 +208,7 @@ def _matrices(counts: NDArray[np.int64] | None, labels: LabelSpace) -> list[Any]
     )
     return [
         page.markup(
-            plots.matrix(_ratios(used, np.broadcast_to(total, used.shape)), labels.names, columns, title)
+            plots.matrix(ratios(used, np.broadcast_to(total, used.shape)), labels.names, columns, title)
         )
         for title, total in normalizations
     ]
@@ -295,75 +223,6 @@ def _distributions(run: RunReport, counts: NDArray[np.int64] | None) -> list[Any
         total = counts.sum()
         figures.append(plots.class_fractions(truth / total, predicted / total, run.labels.names))
     return [page.markup(svg) for svg in figures if svg]
-
-
-def _groups(cases: Sequence[Case], labels: LabelSpace) -> list[tuple[str, list[_View]]]:
-    """Worst and best cases, each with its drawings as data URIs and its largest confusions."""
-    drawings = [
-        (
-            *(
-                case.drawings
-                or (
-                    ("image and prediction", label_maps.overlay(case.image, case.prediction, labels)),
-                    ("ground truth", label_maps.colorize(case.truth, labels)),
-                    ("prediction", label_maps.colorize(case.prediction, labels)),
-                )
-            ),
-            (
-                "class errors" if case.drawings else "errors",
-                label_maps.error_map(case.prediction, case.truth, labels),
-            ),
-        )
-        for case in cases
-    ]
-    encoded: list[list[tuple[str, str]]] = []
-    for side in LONGER_SIDES:
-        encoded = [
-            [(caption, label_maps.data_uri(drawing, side)) for caption, drawing in row] for row in drawings
-        ]
-        if sum(len(data) for row in encoded for _, data in row) <= IMAGE_BUDGET:
-            break
-    views = [
-        _View(case, row, _case_confusions(case, labels)) for case, row in zip(cases, encoded, strict=True)
-    ]
-    groups = []
-    for group, title, sign in (("worst", "Worst images", 1), ("best", "Best images", -1)):
-        members = [view for view in views if view.case.group == group]
-        members.sort(key=lambda view: (math.isnan(view.case.score), sign * view.case.score))
-        groups += [(title, members)] if members else []
-    return groups
-
-
-def _case_confusions(case: Case, labels: LabelSpace) -> list[tuple[str, str, float]]:
-    """The two largest confusions of one image: true class, predicted class, fraction of its scored pixels."""
-    classes = len(labels)
-    scored = (case.truth >= 0) & (case.truth < classes)
-    predicted = case.prediction[scored].astype(np.int64)
-    predicted = np.where((predicted >= 0) & (predicted < classes), predicted, classes)
-    pairs = case.truth[scored].astype(np.int64) * (classes + 1) + predicted
-    counts = np.bincount(pairs, minlength=classes * (classes + 1)).reshape(classes, classes + 1)
-    top = top_confusions(counts, labels, limit=2)
-    return [(confusion.truth, confusion.prediction, confusion.pixels / len(pairs)) for confusion in top]
-
-
-def _legend(cases: Sequence[Case], labels: LabelSpace) -> list[tuple[str, str]]:
-    """Color and name of the classes that occur in the cases."""
-    present = {
-        int(index)
-        for case in cases
-        for classes in (case.truth, case.prediction)
-        for index in np.unique(classes)
-    }
-    return [(page.hex_of(labels.colors[i]), labels.names[i]) for i in sorted(present) if 0 <= i < len(labels)]
-
-
-def _error_legend() -> list[tuple[str, str]]:
-    return [
-        (page.hex_of(label_maps.CORRECT), "correct"),
-        (page.hex_of(label_maps.NEAR_BORDER), "wrong, near a border of the ground truth"),
-        (page.hex_of(label_maps.WRONG), "wrong, elsewhere"),
-        (page.hex_of(label_maps.UNSCORED), "ignored (no ground truth)"),
-    ]
 
 
 def _visualizations(paths: Sequence[Path]) -> list[tuple[str, str]]:
@@ -395,13 +254,3 @@ def _facts(
             yield name, ", ".join(map(text, value)) or page.DASH
         else:
             yield name, text(value)
-
-
-def _ratio(part: Any, total: Any) -> float:
-    return float(part) / float(total) if total else math.nan
-
-
-def _ratios(part: NDArray[Any], total: NDArray[Any]) -> Values:
-    result: Values = np.full(part.shape, np.nan)
-    np.divide(part, total, out=result, where=total > 0)
-    return result

@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from segwright.analysis import segments
-from segwright.analysis.report_page import Case, RunReport, render
+from segwright.analysis.report_cases import Case
+from segwright.analysis.report_page import RunReport, render
 from segwright.config import from_yaml, load_code
 from segwright.decode.default import decoder_of, with_center_maps
 from segwright.errors import UserError
 from segwright.files import read_json
 from segwright.labels import LabelSpace
-from segwright.models.weights.model_file import read_model
+from segwright.models.weights.model_file import BEST, read_model
 from segwright.prediction.predict import predict
 from segwright.samples import Dataset
 from segwright.training.log import read_lines
-from segwright.training.loop import BEST
 from segwright.visualization.label_maps import as_rgb
 
 

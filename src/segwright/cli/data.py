@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segwright.cli.options import add_code, add_data_root, add_json, add_set, add_verb
+from segwright.cli.options import add_code, add_data_root, add_json, add_set, add_verb, refuse_options
 
 if TYPE_CHECKING:
     from segwright.data.check import Findings
@@ -40,8 +40,8 @@ def add_verbs(verbs: Any) -> None:
     text = "PNG or JPEG file to write (default: %(default)s)"
     show.add_argument("--out", type=Path, default=Path("sheet.png"), help=text)
     show.add_argument("--count", type=int, default=12, help="number of images (default: %(default)s)")
-    text = "training progress 0..1 for scheduled augmentation (default: 0)"
-    show.add_argument("--progress", type=float, default=0.0, help=text)
+    text = "for a recipe: training progress 0..1 for scheduled augmentation (default: 0)"
+    show.add_argument("--progress", type=float, help=text)
 
     text = "show what to download and where to put it; with --data, verify that it is complete"
     get = add_verb(verbs, "get", _get, text, "segwright data get cityscapes --data CITYSCAPES")
@@ -151,17 +151,19 @@ def _stats(options: argparse.Namespace) -> int:
 
 
 def _show(options: argparse.Namespace) -> int:
-    from segwright.analysis.contact_sheet import data_sheet, training_sheet, write_sheet
+    from segwright.analysis.contact_sheet import check_sheet, data_sheet, training_sheet, write_sheet
     from segwright.errors import UserError
 
-    if options.count < 1 or not 0 <= options.progress <= 1:
+    if options.count < 1 or not 0 <= (options.progress or 0) <= 1:
         raise UserError("data show: expected --count of at least 1 and --progress from 0 to 1")
+    check_sheet(options.out)
     config, recipe = _resolve(options)
     dataset = config.open(options.data, options.split)
     if recipe is None:
+        refuse_options(options, "progress", reason="on a dataset, which has no augmentation")
         picture = data_sheet(dataset, count=options.count)
     else:
-        picture = training_sheet(recipe, dataset, count=options.count, progress=options.progress)
+        picture = training_sheet(recipe, dataset, count=options.count, progress=options.progress or 0.0)
     write_sheet(options.out, picture)
     print(f"sheet: {options.out}")
     return 0
@@ -189,8 +191,10 @@ class _ProgressBar:
         return self._advance
 
     def _advance(self, split: str, done: int, total: int) -> None:
+        from rich.markup import escape
+
         if split not in self._tasks:
-            self._tasks[split] = self._bar.add_task(split, total=total)
+            self._tasks[split] = self._bar.add_task(escape(split), total=total)
         self._bar.update(self._tasks[split], completed=done)
 
     def __exit__(self, *_: object) -> None:
@@ -210,6 +214,14 @@ def _get(options: argparse.Namespace) -> int:
     return 2 if problems else 0
 
 
+_OPTIONS_OF_FORMAT = {
+    "rgb": ("labels",),
+    "coco": ("to",),
+    "labelme": ("names",),
+    "cityscapes-panoptic": ("split", "train_ids"),
+}
+
+
 def _add_convert(parser: argparse.ArgumentParser) -> None:
     formats = ("rgb", "coco", "labelme", "cityscapes-panoptic", "coco-panoptic-trainid")
     parser.add_argument("format", choices=formats, help="source format: " + ", ".join(formats))
@@ -218,12 +230,12 @@ def _add_convert(parser: argparse.ArgumentParser) -> None:
     text = "rgb: label map file with the color of each class"
     parser.add_argument("--labels", type=Path, metavar="FILE.yaml", help=text)
     tasks = ("semantic", "instance", "panoptic")
-    text = "coco: kind of maps to write (default: %(default)s)"
-    parser.add_argument("--to", choices=tasks, default="panoptic", help=text)
+    text = "coco: kind of maps to write (default: panoptic)"
+    parser.add_argument("--to", choices=tasks, help=text)
     text = "labelme: the classes, in order (default: all, alphabetically)"
     parser.add_argument("--names", nargs="+", metavar="CLASS", help=text)
-    text = "cityscapes-panoptic: split (default: %(default)s)"
-    parser.add_argument("--split", default="train", help=text)
+    text = "cityscapes-panoptic: split (default: train)"
+    parser.add_argument("--split", help=text)
     text = "cityscapes-panoptic: write train ids (0 to 18) as categories"
     parser.add_argument("--train-ids", action="store_true", help=text)
     parser.add_argument("--force", action="store_true", help="replace existing files")
@@ -235,6 +247,9 @@ def _convert(options: argparse.Namespace) -> int:
     from segwright.errors import UserError
 
     source, out, force = options.source, options.out, options.force
+    used = _OPTIONS_OF_FORMAT.get(options.format, ())
+    unused = [name for names in _OPTIONS_OF_FORMAT.values() for name in names if name not in used]
+    refuse_options(options, *unused, reason=f"on the format {options.format}")
     if options.format == "rgb":
         if options.labels is None:
             raise UserError(
@@ -242,14 +257,16 @@ def _convert(options: argparse.Namespace) -> int:
             )
         result = labelme_rgb.convert_rgb(source, out, apply_label_map(options.labels, None), force=force)
     elif options.format == "coco":
-        result = coco.convert_coco(source, out, to=options.to, force=force)
+        result = coco.convert_coco(source, out, to=options.to or "panoptic", force=force)
     elif options.format == "labelme":
         result = labelme_rgb.convert_labelme(source, out, names=options.names, force=force)
     elif options.format == "cityscapes-panoptic":
-        split, train_ids = options.split, options.train_ids
+        split, train_ids = options.split or "train", options.train_ids
         result = coco.convert_cityscapes(source, out, split, train_ids=train_ids, force=force)
     else:
         result = coco.convert_coco_train_ids(source, out, force=force)
+    for line in result.warnings:
+        print(f"warning: {line}", file=sys.stderr)
     segments = f", {result.segments} segments" if result.segments else ""
     print(f"{result.maps} maps{segments}: {', '.join(map(str, result.written))}")
     return 0

@@ -22,6 +22,7 @@ from segwright.cli.options import (
     add_verb_group,
     inference_from_options,
     labels_from_option,
+    refuse_options,
 )
 from segwright.version import VERSION
 
@@ -109,6 +110,8 @@ def _evaluate(options: argparse.Namespace) -> int:
     inference, oracle = inference_from_options(options), _oracle(options)
     model = load(options.model, device=choose_device(options.device), code=options.code)
     recipe, dataset = _open_dataset(options)
+    if not len(dataset) or dataset[0].segments is None:
+        refuse_options(options, "max_detections", reason="without ground truth of objects")
     detections = options.max_detections or recipe.max_detections
     settings = {"inference": inference, "max_detections": detections, "metrics": recipe.metrics}
     result, table = _scored(model, dataset, oracle, table=options.oracle_table, settings=settings)
@@ -116,6 +119,8 @@ def _evaluate(options: argparse.Namespace) -> int:
         raise UserError(
             f"split {options.split!r}: no ground truth to evaluate on; 'segwright predict' writes predictions"
         )
+    if result.average_precision is None:
+        refuse_options(options, "max_detections", reason="on a model that predicts only classes")
     metadata = {name: getattr(options, name) for name in ("split", "scales", "flip", "fuse")}
     parts = ({"oracle": list(oracle.parts)} if oracle else {}) | ({"oracle_table": table} if table else {})
     values = {"model": str(options.model), **metadata, **parts, **result.to_json()}
@@ -163,6 +168,9 @@ def _predict(options: argparse.Namespace) -> int:
         f"{done} predicted into {out}: {', '.join(sorted(path.name for path in out.glob('*')))}"
         + (f"; {skipped} skipped" if skipped else "")
     )
+    if "instances" in save and (out / "instances.json").read_text(encoding="utf-8") == "[]":
+        text = "no object was found in any image; pycocotools cannot load such an empty list of results"
+        print(f"segwright: {out / 'instances.json'}: {text}", file=sys.stderr)
     return 1 if skipped else 0
 
 
@@ -176,11 +184,13 @@ def _report(options: argparse.Namespace) -> int:
 def _convert(options: argparse.Namespace) -> int:
     from segwright.config import settings
     from segwright.errors import UserError
+    from segwright.files import check_writable
     from segwright.importers import convert
 
     labels = None if options.labels is None else labels_from_option(options.labels)
     if options.out.suffix != ".safetensors":
         raise UserError(f"{options.out}: expected a name that ends in .safetensors")
+    check_writable(options.out)
     fields = settings(options.set)
     if wrong := sorted({"files", "family", "architecture", "labels", "out"} & fields.keys()):
         raise UserError(f"--set {wrong[0]}: not a field of the model config; use the option --{wrong[0]}")
@@ -271,7 +281,7 @@ def _add_train(verbs: Any) -> None:
     train.add_argument("recipe", help="NAME, FILE.yaml or FILE.py:function")
     add_data_root(train)
     train.add_argument("--out", type=Path, metavar="RUN", help="run folder (default: runs/NAME)")
-    text = "fine-tune: start from the weights of this .safetensors model"
+    text = "fine-tune: start from the weights of this .safetensors model or run folder"
     train.add_argument("--init", type=Path, metavar="WEIGHTS", help=text)
     text = "with --init: skip weights that do not fit, such as a head for other classes"
     train.add_argument("--skip-head", action="store_true", help=text)

@@ -76,24 +76,41 @@ def add_inference(parser: argparse.ArgumentParser) -> None:
     text = (
         "how class scores of several passes are fused: mean of the probabilities, mean of the logits, or the "
     )
-    text += "largest logit (default: %(default)s)"
-    modes = ("probabilities", "logits", "max")
-    parser.add_argument("--fuse", choices=modes, default=modes[0], help=text)
+    text += "largest logit (default: probabilities)"
+    parser.add_argument("--fuse", choices=("probabilities", "logits", "max"), help=text)
 
 
 def labels_from_option(text: str) -> LabelSpace:
-    """The label space of ``--labels``: that of a dataset, by name, or one from a label map FILE.yaml."""
+    """The label space of ``--labels``: that of a dataset, by name, or one from a file.
+
+    The file is a label map FILE.yaml, or the config of Mapillary Vistas, FILE.json.
+    """
     from segwright.data.datasets import dataset_labels
+    from segwright.data.datasets.mapillary import mapillary_labels, read_config
     from segwright.data.formats.file_dataset import apply_label_map
 
+    if text.endswith(".json"):
+        return mapillary_labels(Path(text).stem, read_config(Path(text)))
     return apply_label_map(Path(text), None) if text.endswith((".yaml", ".yml")) else dataset_labels(text)
 
 
 def inference_from_options(options: argparse.Namespace) -> Any:
-    """The inference mode of ``--scales``, ``--flip`` and ``--fuse``."""
+    """The inference mode of ``--scales``, ``--flip`` and ``--fuse``; ``UserError`` for ``--fuse`` with one pass."""
     from segwright.inference.single_pass import SINGLE_PASS
     from segwright.inference.test_time_augmentation import TestTimeAugmentation
 
     if options.scales == [1.0] and not options.flip:
+        refuse_options(options, "fuse", reason="without --scales or --flip, as there is only one pass")
+        options.fuse = "probabilities"
         return SINGLE_PASS
+    options.fuse = options.fuse or "probabilities"
     return TestTimeAugmentation(tuple(options.scales), flip=options.flip, fuse=options.fuse)
+
+
+def refuse_options(options: argparse.Namespace, *names: str, reason: str) -> None:
+    """``UserError`` if one of these options was given: it would have no effect, for this ``reason``."""
+    from segwright.errors import UserError
+
+    for name in names:
+        if getattr(options, name) not in (None, False):
+            raise UserError(f"--{name.replace('_', '-')} has no effect {reason}; remove it")

@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from segwright.cli.options import add_json, add_labels, add_verb
+from segwright.cli.options import add_json, add_labels, add_verb, refuse_options
 
 
 def add_verbs(verbs: Any) -> None:
@@ -32,10 +32,10 @@ def add_verbs(verbs: Any) -> None:
     example = "segwright score instance --truth instances_val.json --prediction predictions/instances.json"
     instance = add_verb(verbs, "instance", _instance, text, example)
     _add_files(instance, "COCO JSON, or a folder in Cityscapes format")
-    text = "compare instance masks or bounding boxes (default: %(default)s)"
-    instance.add_argument("--kind", choices=("mask", "box"), default="mask", help=text)
-    text = "max. detections per image and class for AP (default: %(default)s)"
-    instance.add_argument("--max-detections", type=int, default=100, metavar="N", help=text)
+    text = "COCO JSON: compare instance masks or bounding boxes (default: mask)"
+    instance.add_argument("--kind", choices=("mask", "box"), help=text)
+    text = "COCO JSON: max. detections per image and class for AP (default: 100)"
+    instance.add_argument("--max-detections", type=int, metavar="N", help=text)
 
 
 def _add_files(parser: argparse.ArgumentParser, what: str) -> None:
@@ -78,13 +78,18 @@ def _instance(options: argparse.Namespace) -> int:
     from segwright.files import check_writable
 
     check_writable(options.json)
-    if options.max_detections < 1:
+    if options.max_detections is not None and options.max_detections < 1:
         raise UserError(f"--max-detections {options.max_detections}: expected at least 1")
     if options.truth.is_dir():
+        reason = "on folders of Cityscapes, which have rules of their own"
+        refuse_options(options, "kind", "max_detections", reason=reason)
         scores = score_cityscapes(options.truth, options.prediction)
     else:
         scores = score_instances(
-            options.truth, options.prediction, kind=options.kind, max_detections=options.max_detections
+            options.truth,
+            options.prediction,
+            kind=options.kind or "mask",
+            max_detections=options.max_detections or 100,
         )
     totals = {
         f"AP{name.removeprefix('ap')}".replace("_", " "): value

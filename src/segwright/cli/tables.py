@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.text import Text
 
 Cell = str | float | None
 """A text, or a fraction 0..1 that is printed in percent; None and NaN are printed as "-"."""
@@ -19,8 +22,12 @@ def print_table(
     """
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(*columns, title=title, title_justify="left")
+    # As Text: names with brackets are not markup.
+    table = Table(title=Text(title), title_justify="left")
+    for column in columns:
+        table.add_column(Text(column))
     for rows in sections:
         table.add_section()
         for row in rows:
@@ -28,20 +35,23 @@ def print_table(
     console = Console()
     console.print(table)
     for line in footer:
-        console.print(line, highlight=False)
+        console.print(Text(line))
 
 
 def print_scores(values: Mapping[str, Any]) -> None:
     """Print the scores of an evaluation (the content of its JSON file): a row per class, then the totals.
 
-    The columns are IoU and, with panoptic scores, PQ, SQ and RQ, and AP for things.
+    The columns are IoU and, with panoptic scores, PQ, SQ and RQ, and AP for things, by the rules of COCO and, if the
+    dataset has rules of its own, by these.
     """
     from segwright.evaluation.result import format_scores, headline_scores
 
     panoptic, precision = values.get("panoptic"), values.get("average_precision")
+    cityscapes = values.get("cityscapes_average_precision")
     columns = ["class", "IoU %"]
     columns += ["PQ %", "SQ %", "RQ %"] if panoptic else []
-    columns += ["AP %", "AP50 %"] if precision else []
+    if precision:
+        columns += ["COCO AP %", "COCO AP50 %", "Cityscapes AP %"] if cityscapes else ["AP %", "AP50 %"]
     rows = []
     for name, iou in values["class_iou"].items():
         row = [name, iou]
@@ -49,6 +59,8 @@ def print_scores(values: Mapping[str, Any]) -> None:
             row += [panoptic["class"][name][key] for key in ("pq", "sq", "rq")]
         if precision:
             row += [precision["class"].get(name, {}).get(key) for key in ("ap", "ap50")]
+        if precision and cityscapes:
+            row.append(cityscapes["class"].get(name, {}).get("ap"))
         rows.append(row)
     footer = [format_scores(headline_scores(values))]
     if panoptic:
@@ -87,12 +99,11 @@ def percent(value: float | None, unit: str = "") -> str:
     return "-" if value is None or math.isnan(value) else f"{100 * value:.2f}{unit}"
 
 
-def _text(cell: Cell) -> str:
-    from rich.markup import escape
+def _text(cell: Cell) -> Text:
+    from rich.text import Text
 
     if isinstance(cell, str):
-        return escape(cell)
+        return Text(cell)
     if cell is None or math.isnan(cell):
-        return percent(cell)
-    color = "red" if cell < 0.3 else "yellow" if cell < 0.6 else "green"
-    return f"[{color}]{percent(cell)}[/]"
+        return Text(percent(cell))
+    return Text(percent(cell), style="red" if cell < 0.3 else "yellow" if cell < 0.6 else "green")

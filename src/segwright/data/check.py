@@ -34,8 +34,18 @@ class FileBacked(Protocol):
     def unmatched_maps(self) -> Sequence[Path]:
         """Label maps without an image."""
 
+    @property
+    def notes(self) -> Sequence[str]:
+        """What a user should know about the split, one line each."""
+
     def problems(self, index: int) -> list[str]:
         """Problems of a sample, one line each."""
+
+    def empty_annotations(self, index: int) -> list[Any]:
+        """The ids of annotations of a sample that cover no pixel and are left out."""
+
+    def raw_values(self, index: int) -> set[int] | None:
+        """The values in the class map of a sample as stored; None if its ground truth is not a map of classes."""
 
     def overlapped_pixels(self, index: int) -> tuple[int, int]:
         """(mask pixels that the label map loses where masks overlap, all mask pixels) of a sample."""
@@ -46,7 +56,8 @@ class ImageInspection:
     """The result of inspecting one sample: errors, pixels per class index [256], and facts about its files.
 
     ``size``: (height, width), None if the sample cannot be read. ``rotated``: the image has an EXIF orientation.
-    ``depth``: the data type of the image.
+    ``depth``: the data type of the image. ``empty``: ids of annotations that cover no pixel. ``segmented``: the sample
+    has segments, so it can be trained with a single class.
     """
 
     errors: list[str] = field(default_factory=list)
@@ -55,14 +66,16 @@ class ImageInspection:
     rotated: bool = False
     depth: str = ""
     overlapped_pixels: tuple[int, int] = (0, 0)
+    empty: list[Any] = field(default_factory=list)
+    segmented: bool = False
 
 
 @dataclass(slots=True)
 class Findings:
     """The result of checking one split.
 
-    Errors would break or spoil a training; warnings may be intended. ``pixels`` and ``images_with`` count pixels and
-    images per class index [256]; ``sizes`` counts images per (height, width).
+    Errors are certain, and would break or spoil a training; warnings may be intended. ``pixels`` and ``images_with``
+    count pixels and images per class index [256]; ``sizes`` counts images per (height, width).
     """
 
     split: str
@@ -95,12 +108,15 @@ class Findings:
         }
 
 
-def quick_check(splits: Mapping[str, Dataset]) -> None:
-    """Refuse data that would break or spoil a training; it reads a few samples of each split.
+def quick_check(splits: Mapping[str, Dataset]) -> list[str]:
+    """Refuse data that would break or spoil a training; it reads a few samples of each split. Returns warnings.
 
     ``UserError`` for the first error, with the name of the file: an empty split, an unreadable file, unequal sizes,
     values outside the label space, label maps in which every pixel is ignored, an image that occurs in two splits.
+    The rules are those of ``full_check``: what only the samples suggest is checked in the other maps, too, until one
+    of them shows that it is not so.
     """
+    warnings = []
     for split, dataset in splits.items():
         if not len(dataset):
             raise UserError(f"{split}: no images; expected at least one; check --data and the split")
@@ -108,8 +124,10 @@ def quick_check(splits: Mapping[str, Dataset]) -> None:
         findings = _summarize(split, dataset, ((index, inspect_sample(dataset, index)) for index in indices))
         if findings.errors:
             raise UserError(findings.errors[0])
+        warnings += findings.warnings
     if shared := shared_images(splits):
         raise UserError(shared[0])
+    return warnings
 
 
 def full_check(
@@ -141,9 +159,11 @@ def inspect_sample(dataset: Dataset, index: int) -> ImageInspection:
         if isinstance(dataset, FileBacked):
             result.errors += dataset.problems(index)
             result.overlapped_pixels = dataset.overlapped_pixels(index)
+            result.empty = dataset.empty_annotations(index)
     except UserError as error:
         result.errors.append(str(error.args[0]))
         return result
+    result.segmented = sample.segments is not None
     result.pixels = np.bincount(sample.semantic().ravel(), minlength=256)
     result.size, result.depth = (sample.image.shape[0], sample.image.shape[1]), str(sample.image.dtype)
     files = dataset.files(index)
@@ -166,14 +186,17 @@ def _inspect_all(
 def _summarize(split: str, dataset: Dataset, inspections: Iterable[tuple[int, ImageInspection]]) -> Findings:
     """The inspections of a split combined, with the errors that only all of them together reveal."""
     findings = Findings(split, dataset.labels, len(dataset))
-    rotated: list[Path] = []
+    special: dict[str, list[str]] = {"ignored": [], "objectless": [], "rotated": [], "empty": []}
     first_of_depth: dict[str, int] = {}
-    read = 0
+    segmented = False
+    inspected = read = 0
     for index, inspection in inspections:
+        inspected += 1
         findings.errors += inspection.errors
         if inspection.size is None:
             continue
         read += 1
+        segmented |= inspection.segmented
         findings.pixels += inspection.pixels
         findings.images_with += inspection.pixels > 0
         findings.sizes[inspection.size] = findings.sizes.get(inspection.size, 0) + 1
@@ -182,49 +205,110 @@ def _summarize(split: str, dataset: Dataset, inspections: Iterable[tuple[int, Im
         findings.overlapped_pixels = (overlapped + more_overlapped, total + more_total)
         first_of_depth.setdefault(inspection.depth, index)
         if inspection.rotated:
-            rotated.append(dataset.files(index)[0])
+            special["rotated"].append(_name(dataset, index, 0))
         if not inspection.pixels[:IGNORED].any():
-            findings.warnings.append(
-                f"{_name(dataset, index)}: ignored everywhere; training learns nothing from it"
-            )
+            kind, which = ("objectless", 0) if inspection.segmented else ("ignored", -1)
+            special[kind].append(_name(dataset, index, which))
+        special["empty"] += [f"{_name(dataset, index)}: annotation {i}" for i in inspection.empty]
     if not len(dataset):
         findings.errors.append(f"{split}: no images; expected at least one; check --data and the split")
+    if inspected == len(dataset):  # in a few samples, their numbers mean nothing
+        findings.warnings += _describe_special(**special)
+    if isinstance(dataset, FileBacked):
+        findings.warnings += dataset.notes
     if read:
-        findings.errors += _check_values(findings, dataset, read)
+        _check_values(findings, dataset, segmented=segmented, complete=inspected == len(dataset))
     if len(first_of_depth) > 1:
         depths = ", ".join(
             f"{depth} (first: {_name(dataset, index, 0)})" for depth, index in first_of_depth.items()
         )
         findings.errors.append(f"{split}: images are {depths}; expected one depth; convert the others")
-    if rotated:
-        findings.warnings.append(
-            f"{rotated[0]}: has an EXIF orientation ({len(rotated)} such images); a map with the size of the rotated "
-            "image is used as it is, a map with the size of the stored image is rotated like the image"
-        )
     return findings
 
 
-def _check_values(findings: Findings, dataset: Dataset, read: int) -> list[str]:
-    """Errors in the values of all label maps together; a split without ground truth gets a warning instead."""
+def _describe_special(
+    ignored: list[str], objectless: list[str], rotated: list[str], empty: list[str]
+) -> list[str]:
+    """One warning per kind of sample that may be intended, with the first of them and their number."""
+    warnings = []
+    if ignored:
+        count = f" ({len(ignored)} such images)" if len(ignored) > 1 else ""
+        warnings.append(f"{ignored[0]}: ignored everywhere{count}; training learns nothing from it")
+    if objectless:
+        warnings.append(f"{objectless[0]}: has no segment ({len(objectless)} such images)")
+    if empty:
+        warnings.append(f"{empty[0]} covers no pixel ({len(empty)} such annotations); left out")
+    if rotated:
+        warnings.append(
+            f"{rotated[0]}: has an EXIF orientation ({len(rotated)} such images); a map with the size of the rotated "
+            "image is used as it is, a map with the size of the stored image is rotated like the image"
+        )
+    return warnings
+
+
+def _check_values(findings: Findings, dataset: Dataset, *, segmented: bool, complete: bool) -> None:
+    """Add what the values of all label maps together show; a split without ground truth gets only a warning.
+
+    ``complete``: every sample was inspected. If not, what the inspected ones suggest is checked in the others.
+    """
     occurring = np.flatnonzero(findings.pixels[:IGNORED])
-    split, first = findings.split, _name(dataset, 0)
+    split, labels, first = findings.split, dataset.labels, _name(dataset, 0)
     if not len(occurring):
         if len(dataset.files(0)) < 2:  # images without label maps
             findings.warnings = [
                 f"{split}: has no ground truth; it can be predicted, but not trained on or scored"
             ]
-            return []
-        return [
-            f"{split}: all {read} checked maps are ignored everywhere (first: {first}); expected class values; check "
-            "the label space"
-        ]
-    only_one_class = len(occurring) == 1 and len(dataset.labels) > 1
-    if only_one_class and findings.pixels[IGNORED] and 255 in dataset.labels.ignored:
-        return [
-            f"{split}: all {read} checked maps contain only class {dataset.labels.names[occurring[0]]!r} and ignored "
-            f"pixels (first: {first}); if it is a 0/255 mask, name raw value 255 in a label map"
-        ]
-    return []
+        elif complete or _all_ignored(dataset):
+            findings.errors.append(
+                f"{split}: all {len(dataset)} checked maps are ignored everywhere (first: {first}); expected class "
+                "values; check the label space"
+            )
+        return
+    if len(labels) == 1 and not segmented:
+        findings.warnings.append(
+            f"{split}: there is nothing to tell apart: {labels.names[0]!r} is the only class and other pixels are "
+            "ignored, so every score is 100 %; give them a class of their own"
+        )
+    elif len(occurring) == 1 and _is_mask(findings, dataset):
+        # Such a training learns nothing. Another split may be small and lack the other classes.
+        (findings.errors if split == "train" else findings.warnings).append(
+            f"{split}: all {len(dataset)} checked maps have only the values 0 (class {labels.names[occurring[0]]!r}) "
+            f"and 255 (ignored) (first: {first}); if it is a 0/255 mask, name raw value 255 in a label map"
+        )
+
+
+def _all_ignored(dataset: Dataset) -> bool:
+    """Whether every pixel of every sample is ignored; it reads samples until one of them has a class."""
+    inspections = (inspect_sample(dataset, index) for index in range(len(dataset)))
+    return not any(inspection.pixels[:IGNORED].any() for inspection in inspections)
+
+
+def _is_mask(findings: Findings, dataset: Dataset) -> bool:
+    """Whether the class maps of all samples, as stored, have the values 0 and 255 alone, and 255 is ignored.
+
+    It reads maps until one of them has another value.
+    """
+    labels = dataset.labels
+    if len(labels) < 2 or not findings.pixels[IGNORED] or 255 not in labels.ignored:
+        return False
+    occurring: set[int] = set()
+    for index in range(len(dataset)):
+        try:
+            values = _raw_values(dataset, index)
+        except UserError:  # a damaged file; its inspection lists the error
+            continue
+        if values is None or not values <= {0, 255}:
+            return False
+        occurring |= values
+    return occurring == {0, 255}
+
+
+def _raw_values(dataset: Dataset, index: int) -> set[int] | None:
+    """The values in the class map of a sample as stored; None if its ground truth is not a map of classes."""
+    if isinstance(dataset, FileBacked):
+        return dataset.raw_values(index)
+    sample = dataset[index]
+    return None if sample.segments is not None else set(np.unique(sample.map).tolist())
 
 
 def _warn_of_absent_classes(results: Sequence[Findings]) -> None:

@@ -15,6 +15,7 @@ from segwright.evaluation.result import RESERVED, TITLES, EvaluationResult
 from segwright.labels import LabelSpace
 from segwright.metrics.average_precision import AveragePrecision
 from segwright.metrics.binary import BinaryConfusion
+from segwright.metrics.cityscapes_ap import CityscapesAP
 from segwright.metrics.confusion import ConfusionMatrix, semantic_scores
 from segwright.metrics.metric import Metric
 from segwright.metrics.panoptic_quality import PanopticQuality, panoptic_scores
@@ -66,8 +67,9 @@ SINGLE_PROCESS = SingleProcess()
 class Evaluator:
     """Counts predictions: pixels by class always; segments, objects, foreground and binary masks where there are any.
 
-    ``max_detections``: how many objects per image, those of the highest scores, average precision counts. ``metrics``:
-    further metrics; the evaluator counts in copies of them.
+    ``max_detections``: how many objects per image, those of the highest scores, average precision counts. A dataset
+    whose benchmark has the rules of Cityscapes (``LabelSpace.average_precision``) also gets average precision by them.
+    ``metrics``: further metrics; the evaluator counts in copies of them.
     """
 
     labels: LabelSpace
@@ -76,6 +78,7 @@ class Evaluator:
     confusion: ConfusionMatrix = field(init=False)
     panoptic_quality: PanopticQuality = field(init=False)
     average_precision: AveragePrecision = field(init=False)
+    cityscapes_ap: CityscapesAP = field(init=False)
     foreground: ConfusionMatrix = field(init=False)
     binary_scores: BinaryConfusion = field(init=False)
     panoptic_images: int = field(default=0, init=False)
@@ -88,6 +91,7 @@ class Evaluator:
         self.confusion = ConfusionMatrix(self.labels)
         self.panoptic_quality = PanopticQuality(self.labels)
         self.average_precision = AveragePrecision(self.labels, max_detections=self.max_detections)
+        self.cityscapes_ap = CityscapesAP(self.labels)
         self.foreground = ConfusionMatrix(FOREGROUND)
         self.binary_scores = BinaryConfusion(self.labels)
 
@@ -137,7 +141,12 @@ class Evaluator:
             self.average_precision.add(*predicted, *truth, image=index)
         else:
             self.average_precision.add_with_annotations(*predicted, annotations, image=index)
+        if self._has_cityscapes_rules():
+            self.cityscapes_ap.add(*predicted, *truth)
         return float(panoptic_scores(counts, self.labels)["all"]["pq"])
+
+    def _has_cityscapes_rules(self) -> bool:
+        return self.labels.average_precision == "cityscapes"
 
     def combine(self, group: ProcessGroup) -> None:
         """Add the counts of all processes; afterwards every process has those of the whole split."""
@@ -148,6 +157,10 @@ class Evaluator:
         self.average_precision = AveragePrecision(self.labels, max_detections=self.max_detections)
         for state in states:
             self.average_precision.combine(state)
+        overlaps = group.gather(self.cityscapes_ap.state)
+        self.cityscapes_ap = CityscapesAP(self.labels)
+        for part in overlaps:
+            self.cityscapes_ap.combine(part)
         rows = [row for part in group.gather(self.per_image) for row in part]
         self.per_image = sorted(rows, key=lambda row: int(row["index"]))
         self.metrics, *others = group.gather(self.metrics)
@@ -168,6 +181,8 @@ class Evaluator:
         if self.panoptic_images:
             result.panoptic = self.panoptic_quality.result()
             result.average_precision = self.average_precision.result()
+            if self._has_cityscapes_rules():
+                result.cityscapes_average_precision = self.cityscapes_ap.result()
         if self.foreground.counts.any():
             result.foreground = self.foreground.result().class_iou
         if self.binary_scores.counts.any():

@@ -19,10 +19,13 @@ MONITOR = {"semantic": "miou", "instance": "ap", "panoptic": "pq"}
 """The score that selects the best model of a task, unless ``Recipe.monitor`` names another one."""
 
 TITLES = {
-    "pq": "PQ", "sq": "SQ", "rq": "RQ", "ap": "AP", "ap50": "AP50", "foreground_iou": "foreground IoU", "f1": "F1",
+    "pq": "PQ", "sq": "SQ", "rq": "RQ", "ap": "AP", "ap50": "AP50", "cityscapes_ap": "Cityscapes AP",
+    "foreground_iou": "foreground IoU", "f1": "F1",
     "miou": "mIoU", "pixel_accuracy": "pixel accuracy", "class_accuracy": "class accuracy",
 }  # fmt: skip
 """The built-in headline scores and how they are written, the most telling ones first."""
+
+_BESIDE_CITYSCAPES = {"ap": "COCO AP", "ap50": "COCO AP50"}  # where there are two kinds of AP, each is named
 
 _TEXT_LEAVES_OUT = ("class_accuracy",)
 
@@ -35,8 +38,10 @@ class EvaluationResult:
     column holds pixels that were predicted as no class. ``per_image``: ``index``, ``name`` and scores of each image.
 
     None unless dataset and model have such data: ``panoptic`` {all | things | stuff: {pq, sq, rq, n}, class: {name:
-    {pq, sq, rq}}}; ``average_precision`` of the masks of things, {all: {ap, ap50, ...}, class: {name: ...}};
-    ``foreground``, the class IoU of a foreground head; ``binary_scores``, IoU and F1 of each channel of a sigmoid head.
+    {pq, sq, rq}}}; ``average_precision`` of the masks of things by the rules of COCO, {all: {ap, ap50, ...}, class:
+    {name: ...}}; ``cityscapes_average_precision``, the same by the rules of Cityscapes, if those are the rules of the
+    dataset's benchmark; ``foreground``, the class IoU of a foreground head; ``binary_scores``, IoU and F1 of each
+    channel of a sigmoid head.
 
     ``metrics``: the results of ``Recipe.metrics`` by name, those of all metrics together.
     """
@@ -47,6 +52,7 @@ class EvaluationResult:
     per_image: list[dict[str, Any]] = field(default_factory=list)
     panoptic: dict[str, Any] | None = None
     average_precision: dict[str, Any] | None = None
+    cityscapes_average_precision: dict[str, Any] | None = None
     foreground: dict[str, float] | None = None
     binary_scores: dict[str, Any] | None = None
     metrics: dict[str, Any] = field(default_factory=dict)
@@ -58,6 +64,8 @@ class EvaluationResult:
             summary |= {name: self.panoptic["all"][name] for name in ("pq", "sq", "rq")}
         if self.average_precision is not None:
             summary |= {name: self.average_precision["all"][name] for name in ("ap", "ap50")}
+        if self.cityscapes_average_precision is not None:
+            summary["cityscapes_ap"] = self.cityscapes_average_precision["all"]["ap"]
         if self.foreground is not None:
             summary["foreground_iou"] = self.foreground["thing"]
         if self.binary_scores is not None:
@@ -81,6 +89,7 @@ class EvaluationResult:
         parts = {
             "panoptic": self.panoptic,
             "average_precision": self.average_precision,
+            "cityscapes_average_precision": self.cityscapes_average_precision,
             "foreground": self.foreground,
             "binary_scores": self.binary_scores,
         }
@@ -100,7 +109,8 @@ class EvaluationResult:
 
 RESERVED = frozenset(
     {
-        *TITLES, *Scores.__dataclass_fields__, "panoptic", "average_precision", "foreground", "binary_scores",
+        *TITLES, *Scores.__dataclass_fields__, "panoptic", "average_precision",
+        "cityscapes_average_precision", "foreground", "binary_scores",
         "metrics", "images", "confusion", "per_image", "labels",
         "index", "name",  # of an image
         "model", "split", "scales", "flip", "fuse", "oracle", "oracle_table",  # written by ``segwright evaluate``
@@ -121,8 +131,9 @@ def format_scores(scores: Mapping[str, float | None]) -> str:
     """Headline scores in one line, in percent; undefined ones are left out. A score without a title has its name."""
     names = [*(name for name in TITLES if name in scores), *(name for name in scores if name not in TITLES)]
     values = {name: scores[name] for name in names if name not in _TEXT_LEAVES_OUT}
+    titles = TITLES | (_BESIDE_CITYSCAPES if "cityscapes_ap" in scores else {})
     return ", ".join(
-        f"{TITLES.get(name, name)} {value:.2%}"
+        f"{titles.get(name, name)} {value:.2%}"
         for name, value in values.items()
         if value is not None and not math.isnan(value)
     )

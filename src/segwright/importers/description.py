@@ -38,13 +38,15 @@ class Family:
 
     ``describe(architecture, state, **options)`` gives the description of a file. ``parts``: the names of the files that
     make up a model. ``prefixes``: of keys, to be removed. ``options``: the arguments of ``load`` that are passed to
-    ``describe``; all others set fields of the config.
+    ``describe``; all others set fields of the config. ``threshold``: the probability above which a network with
+    a single output channel predicts class 1.
     """
 
     describe: Callable[..., Description]
     parts: tuple[str, ...] = ("model",)
     prefixes: tuple[str, ...] = ("module.",)
     options: tuple[str, ...] = ()
+    threshold: float = 0.5
 
 
 CAFFE_MEAN = (104.00698793, 116.66876762, 122.67891434)  # blue, green, red

@@ -5,7 +5,10 @@ from __future__ import annotations
 import dataclasses
 import re
 import typing
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +17,10 @@ from torch import Tensor
 
 from segwright.config import field_types
 from segwright.contracts import Model, ModelConfig
+from segwright.decode.binary import Threshold
 from segwright.errors import UserError
-from segwright.field_values import coerce
+from segwright.field_values import Plain, coerce
+from segwright.files import atomic_write, check_writable
 from segwright.importers import (
     csail,
     deeplab_voc,
@@ -28,6 +33,7 @@ from segwright.importers import (
 )
 from segwright.importers.description import Family, Renames, State, look_up
 from segwright.labels import LabelSpace
+from segwright.models.binary import BinaryConfig
 from segwright.models.weights.foreign_file import read_tensors, unwrap_state_dict
 from segwright.models.weights.model_file import write_model
 
@@ -46,6 +52,9 @@ IGNORED_KEYS = re.compile(
     r".*\._tmp_running_(mean|var)|.*\._running_iter|((encoder|backbone)\.)?fc\.(weight|bias)|pixel_(mean|std)"
 )
 
+WRAPPERS = ("model", "module", "net", "network")
+"""What training scripts call the attribute that holds the network."""
+
 Files = str | Path | Mapping[str, Any] | Sequence[str | Path | Mapping[str, Any]]
 
 
@@ -59,10 +68,11 @@ def load(
     docs/published-weights.md lists them. ``classes``: the number of classes that the file must have. ``options`` set
     fields of the model's config, for files that were trained with other settings.
 
-    The classes are called ``class_0``, ``class_1`` and so on. ``UserError`` for an unknown architecture, for files
-    that are no weights, and for keys that are unknown, missing or have another shape.
+    The classes are called ``class_0``, ``class_1`` and so on. A file with one output channel becomes a binary model of
+    two classes: class 1 where the probability exceeds the threshold of the project. ``UserError`` for an unknown
+    architecture, for files that are no weights, and for keys that are unknown, missing or have another shape.
     """
-    return _imported(files, family, architecture, classes, options)[0]
+    return _imported(files, _Request(family, architecture, classes, options))[0]
 
 
 def convert(
@@ -78,35 +88,95 @@ def convert(
 
     The arguments are those of ``load``; ``labels`` names the classes. Returns the model.
     """
-    model, config = _imported(files, family, architecture, len(labels) if labels else None, options)
+    check_writable(Path(out))
+    model, config = _imported(files, _Request(family, architecture, len(labels) if labels else None, options))
     if labels:
         model.labels = labels
-    write_model(Path(out), model, config, name=f"{family} {architecture}", decoder=model.decoder)
+    atomic_write(
+        Path(out),
+        lambda path: write_model(path, model, config, name=f"{family} {architecture}", decoder=model.decoder),
+    )
     return model
 
 
-def _imported(
-    files: Files, family: str, architecture: str, classes: int | None, options: Mapping[str, Any]
-) -> tuple[Model, ModelConfig]:
-    project = look_up(family, FAMILIES, "family")
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """The arguments of ``load`` without the files."""
+
+    family: str
+    architecture: str
+    classes: int | None
+    options: Mapping[str, Any]
+
+
+def _imported(files: Files, request: _Request) -> tuple[Model, ModelConfig]:
+    project = look_up(request.family, FAMILIES, "family")
     state = _joined(files, project.parts, project.prefixes)
+    try:
+        return _built(state, project, request)
+    except UserError as error:
+        prefixes = _shared_prefixes(state)
+        models = {}
+        for prefix in prefixes:
+            inner = {
+                key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)
+            }
+            with suppress(UserError, LookupError):
+                models[prefix] = _built(inner, project, request)
+        if len(models) == 1:
+            return next(iter(models.values()))
+        if models:
+            raise UserError(
+                f"the file contains several networks ({', '.join(models)}); expected one; save that one alone"
+            ) from None
+        wrapper = next((p for p in reversed(prefixes) if {*p.split(".")[:-1]} <= {*WRAPPERS}), None)
+        note = f"; most of its keys start with {wrapper!r}" if wrapper else ""
+        raise UserError(f"{error}{note}") from None
+
+
+def _shared_prefixes(state: State) -> list[str]:
+    """Prefixes that many keys share: the network may be inside a module with tensors of its own.
+
+    Lightning writes such files: "model.backbone.conv1.weight" next to "loss.weight".
+    """
+    counts: Counter[str] = Counter()
+    for key in state:
+        parts = key.split(".")
+        counts.update(".".join(parts[:length]) + "." for length in range(1, min(4, len(parts))))
+    return [prefix for prefix, count in counts.items() if 4 * count >= len(state)]
+
+
+def _built(state: State, project: Family, request: _Request) -> tuple[Model, ModelConfig]:
+    architecture, options = request.architecture, request.options
     hints = typing.get_type_hints(project.describe)
     own_options = {
-        name: coerce(options[name], hints.get(name, Any), f"option {name}")
+        name: coerce(options[name], hints.get(name, Any), _option(name, options[name]))
         for name in project.options
         if name in options
     }
     description = project.describe(architecture, state, **own_options)
-    if classes is not None and classes != description.classes:
-        raise UserError(f"{architecture}: the file has {description.classes} classes; expected {classes}")
     fields = {name: value for name, value in options.items() if name not in own_options}
-    config = _with_fields(description.config, fields)
-    names = (f"class_{index}" for index in range(description.classes))
+    config, decoder, classes = (
+        _with_fields(description.config, fields),
+        description.decoder,
+        description.classes,
+    )
+    if classes == 1 and decoder is None:
+        config, decoder, classes = BinaryConfig(config), Threshold(project.threshold), 2
+    if request.classes is not None and request.classes != classes:
+        one = " (one output channel)" if description.classes == 1 else ""
+        raise UserError(f"{architecture}: the file has {classes} classes{one}; expected {request.classes}")
+    names = (f"class_{index}" for index in range(classes))
     with torch.device("meta"):  # skips the initialization, as all weights are replaced
         model = config.build(LabelSpace.of(*names, name=architecture), description.input)
-    _load_state(model, state, description.renames, f"{family} {architecture}")
-    model.decoder = description.decoder
+    _load_state(model, state, description.renames, f"{request.family} {architecture}")
+    model.decoder = decoder
     return model.eval(), config
+
+
+def _option(name: str, value: Any) -> str:
+    """The option as it was given, for messages."""
+    return f"--set {name}={value}" if isinstance(value, Plain) else f"option {name}"
 
 
 def _joined(files: Files, parts: Sequence[str], prefixes: Sequence[str]) -> dict[str, Tensor]:
@@ -141,7 +211,7 @@ def _with_fields(config: ModelConfig, values: Mapping[str, Any]) -> ModelConfig:
             f"{type(config).__name__} has no option {unknown[0]!r}; it has {', '.join(sorted(names))}"
         )
     types = field_types(type(config))
-    fields = {name: coerce(value, types[name], f"option {name}") for name, value in values.items()}
+    fields = {name: coerce(value, types[name], _option(name, value)) for name, value in values.items()}
     try:
         return dataclasses.replace(config, **fields)
     except (TypeError, ValueError) as error:

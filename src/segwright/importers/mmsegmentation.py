@@ -276,4 +276,4 @@ HEADS: dict[str, Callable[..., tuple[ModelConfig, Renames]]] = {
     "upernet": _upernet,
     "ocrnet": _ocrnet,
 }
-FAMILY = Family(describe)
+FAMILY = Family(describe, threshold=0.3)  # its default for a single output channel

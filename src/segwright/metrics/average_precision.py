@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from segwright.data.formats.coco_rows import is_area
 from segwright.data.reading.rle import RLE, annotation_to_rle, encode_masks
 from segwright.labels import LabelSpace
 from segwright.metrics.arrays import Array, check_equal_sizes, to_numpy
@@ -207,12 +208,19 @@ def instances_from_coco(
     rows = list(rows)
     classes = labels.to_classes(np.array([row["category_id"] for row in rows], dtype=np.int64))
     known = [(row, int(c)) for row, c in zip(rows, classes, strict=True) if c != IGNORED]
-    masks = [annotation_to_rle(row["segmentation"], size) for row, _ in known]
+    return instances_of_classes(known, size)
+
+
+def instances_of_classes(
+    rows: Sequence[tuple[Mapping[str, Any], int]], size: tuple[int, int]
+) -> list[Instance]:
+    """The instances of pairs (COCO annotation, class index) in an image of ``size`` (height, width)."""
+    masks = [annotation_to_rle(row["segmentation"], size) for row, _ in rows]
     instances = []
-    for (row, class_index), (mask, box, area) in zip(known, _measured(masks), strict=True):
-        x, y, width, height = row.get("bbox", box)
+    for (row, class_index), (mask, box, area) in zip(rows, _measured(masks), strict=True):
+        x, y, width, height = row.get("bbox") or box
         crowd, score = bool(row.get("iscrowd", 0)), row.get("score", 1.0)
-        stated_area = row.get("area", area)
+        stated_area = row["area"] if is_area(row.get("area")) else area
         instances.append(Instance(class_index, mask, (x, y, width, height), stated_area, crowd, score))
     return instances
 

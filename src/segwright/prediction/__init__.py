@@ -4,6 +4,7 @@
 - ``image_prediction``: ``ImagePrediction``, the result for one image: maps, masks, polygons, areas, a drawing
 - ``image_arrays``: the kinds of images that ``predict`` takes: paths, arrays, PIL images, tensors
 - ``inputs``: the images to predict, and the names of their outputs
+- ``image_ids``: the ids of images in official files
 - ``predict_files``: predicts files; writes PNG images and official formats
 - ``writers``: one writer per official format: COCO panoptic, COCO instances, Cityscapes, class maps
 """

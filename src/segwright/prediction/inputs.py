@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
 
-from segwright.data.reading.file_lists import IMAGE_EXTENSIONS, list_images
+from segwright.data.reading.file_lists import list_images
 from segwright.errors import UserError
 
 
@@ -57,31 +57,29 @@ def _folder_of_images(sources: Iterable[str], out: Path | None) -> dict[Path, Pa
     folder_of: dict[Path, Path] = {}
     known: set[str] = set()
     for source in sources:
-        path = Path(source)
-        if path.is_dir():
-            matches = [image for image in _images_in(path) if not _is_output(image, path, out)]
-        elif path.is_file():
-            matches = [path]
-        else:
-            matches = [p for p in map(Path, sorted(glob(source, recursive=True))) if _is_image_file(p)]
-        if not matches:
+        exists = Path(source).exists()
+        matches = (
+            [Path(source)] if exists else [Path(match) for match in sorted(glob(source, recursive=True))]
+        )
+        pairs = [pair for match in matches for pair in _images_of(match, out)]
+        if not pairs:
             raise UserError(f"{source}: contains no image; expected an image, a folder of images or a glob")
-        for match in matches:
-            if (absolute := os.path.abspath(match)) not in known:
+        for image, folder in pairs:
+            if (absolute := os.path.abspath(image)) not in known:
                 known.add(absolute)
-                folder_of[match] = path if path.is_dir() else match.parent
+                folder_of[image] = folder
     return folder_of
 
 
-def _images_in(folder: Path) -> list[Path]:
+def _images_of(path: Path, out: Path | None) -> list[tuple[Path, Path]]:
+    """(image, folder) of a file, or of the images of a folder and of its subfolders."""
+    if not path.is_dir():
+        return [(path, path.parent)]
     try:
-        return list_images(folder, recursive=True)
-    except UserError:
+        images = list_images(path, recursive=True)
+    except UserError:  # no image
         return []
-
-
-def _is_image_file(path: Path) -> bool:
-    return path.is_file() and path.suffix.lower() in IMAGE_EXTENSIONS
+    return [(image, path) for image in images if not _is_output(image, path, out)]
 
 
 def _is_output(image: Path, source: Path, out: Path | None) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -13,6 +14,7 @@ from segwright.data.reading.label_maps import write_png
 from segwright.decode.default import decoder_of, with_center_maps
 from segwright.errors import UserError
 from segwright.inference.single_pass import SINGLE_PASS, InferenceMode
+from segwright.prediction.image_ids import image_ids, image_ids_in
 from segwright.prediction.image_prediction import ImagePrediction
 from segwright.prediction.inputs import InputImage, named_images
 from segwright.prediction.predict import predict
@@ -21,8 +23,6 @@ from segwright.prediction.writers import (
     WITH_SEGMENTS,
     WRITERS,
     PredictionWriter,
-    image_ids,
-    image_ids_from,
 )
 from segwright.visualization.label_maps import as_rgb
 from segwright.visualization.segments import VISUALIZATIONS, colorize_prediction
@@ -56,7 +56,7 @@ def predict_files(
     """
     _check(out, save)
     images = named_images(sources, out, (*_KINDS, *WRITERS, *VISUALIZATIONS))
-    id_of = image_ids([image.name for image in images]) if ids is None else image_ids_from(ids, images)
+    id_of = image_ids([image.name for image in images]) if ids is None else image_ids_in(ids, images)
     writers: dict[str, PredictionWriter] = {
         name: WRITERS[name](out, model.labels, id_of.__getitem__) for name in WRITERS if name in save
     }
@@ -136,18 +136,12 @@ def _write(
             writer.add(image.name, prediction.prediction)
     except _SKIPPED as error:
         for kind in (*_KINDS, *VISUALIZATIONS):
-            _remove(out / kind / f"{image.name}.png")
+            with suppress(OSError):  # a name that is too long, for example, has no file
+                (out / kind / f"{image.name}.png").unlink(missing_ok=True)
         for writer in writers.values():
             writer.discard(image.name)
         return _reason(error)
     return None
-
-
-def _remove(path: Path) -> None:
-    try:
-        path.unlink(missing_ok=True)
-    except OSError:  # a name that is too long, for example, has no file
-        pass
 
 
 def _write_images(out: Path, name: str, prediction: ImagePrediction, save: Collection[str]) -> None:

@@ -6,26 +6,26 @@ unless an exception was raised. JSON files are written by ``close``, completely 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from math import isnan
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.data.formats.coco import MAX_SEGMENT_ID, CocoAnnotations
+from segwright.data.formats.coco_rows import MAX_SEGMENT_ID
 from segwright.data.reading.label_maps import write_png
 from segwright.data.reading.rle import encode_masks
 from segwright.errors import UserError
 from segwright.files import atomic_outputs, write_json
 from segwright.labels import LabelSpace
+from segwright.prediction.image_ids import ImageId, image_id
 from segwright.samples import PredictedSegment, Prediction
 
 _Writer = TypeVar("_Writer", bound="PredictionWriter")
-ImageId = Callable[[str], Any]
-"""Returns the id of an image in the ground truth, given its name."""
 
 
 class PredictionWriter:
@@ -33,9 +33,15 @@ class PredictionWriter:
 
     __slots__ = ()
 
+    def check(self, names: Iterable[str]) -> None:
+        """``UserError`` if the format cannot hold images of these names; called before the first is added."""
+
     def add(self, name: str, prediction: Prediction) -> None:
-        """Add one image; ``name`` is its file name without extension."""
+        """Add one image; ``name`` is its file name without extension, with its folders where it has any."""
         raise NotImplementedError
+
+    def discard(self, name: str) -> None:
+        """Forget an image, with its files: some of its outputs could not be written."""
 
     def close(self) -> None:
         """Write the files that cover all images."""
@@ -50,35 +56,12 @@ class PredictionWriter:
             self.close()
 
 
-def image_id(name: str) -> int | str:
-    """The id of an image in official ground truth: COCO's number, Cityscapes' CITY_SEQUENCE_FRAME, else the name."""
-    stem = name.removesuffix("_leftImg8bit")
-    return int(stem) if stem.isascii() and stem.isdigit() else stem
-
-
-def image_ids_from(source: Path) -> ImageId:
-    """The ids of images in a COCO JSON file, by file name without extension; ``UserError`` for an unknown name."""
-    coco = CocoAnnotations.read(source)
-    rows, key = (coco.images, "id") if coco.images else (coco.annotations, "image_id")
-    pairs = coco.parse_rows(lambda row: (PurePosixPath(str(row["file_name"])).stem, row[key]), rows, "image")
-    ids = dict(pairs)
-
-    def id_of(name: str) -> Any:
-        if name not in ids:
-            raise UserError(
-                f"{source}: contains no image {name}; expected the ground truth of the predicted images"
-            )
-        return ids[name]
-
-    return id_of
-
-
 @dataclass(slots=True)
 class PanopticWriter(PredictionWriter):
     """COCO panoptic, as panopticapi reads it: ``panoptic.json``, and ``panoptic/NAME.png`` of ids R + 256 G + 65536 B.
 
-    A written id is the id of the prediction plus one (class * divisor + instance + 1); 0 is void. Category ids are the
-    raw values of the label space. ``image_id`` returns the id of an image, given its name.
+    A written id is the id of the prediction plus one (class * divisor + instance + 1); 0 is void. Category ids are
+    those of the label space (``LabelSpace.coco_ids``). ``image_id`` returns the id of an image, given its name.
     """
 
     out: Path
@@ -96,25 +79,31 @@ class PanopticWriter(PredictionWriter):
         identity = self.image_id(name)
         if identity in self.rows:
             raise UserError(f"{name}: a second image with id {identity}; expected one prediction per image")
+        segments = [self._row(segment) for segment in prediction.segments]
         low_bytes = np.ascontiguousarray(ids, dtype="<i4").view(np.uint8).reshape(*ids.shape, 4)
         write_png(self.out / "panoptic" / f"{name}.png", np.ascontiguousarray(low_bytes[..., :3]))
         self.rows[identity] = {
             "image_id": identity,
             "file_name": f"{name}.png",
-            "segments_info": [self._row(segment) for segment in prediction.segments],
+            "segments_info": segments,
         }
 
+    def discard(self, name: str) -> None:
+        """Forget an image and remove its map."""
+        self.rows.pop(self.image_id(name), None)
+        _remove(self.out / "panoptic" / f"{name}.png")
+
     def _row(self, segment: PredictedSegment) -> dict[str, Any]:
-        category = self.labels.raw_values[segment.class_index]
+        category = self.labels.coco_ids()[segment.class_index]
         row = {"id": segment.id + 1, "category_id": category, "area": segment.area, "iscrowd": 0}
         return row if isnan(segment.score) else row | {"score": segment.score}
 
     def close(self) -> None:
         """Write the JSON file."""
         categories = [
-            {"id": raw, "name": name, "color": list(color), "isthing": int(name in self.labels.things)}
-            for raw, name, color in zip(
-                self.labels.raw_values, self.labels.names, self.labels.colors, strict=True
+            {"id": category, "name": name, "color": list(color), "isthing": int(name in self.labels.things)}
+            for category, name, color in zip(
+                self.labels.coco_ids(), self.labels.names, self.labels.colors, strict=True
             )
         ]
         values = {"annotations": list(self.rows.values()), "categories": categories}
@@ -123,30 +112,40 @@ class PanopticWriter(PredictionWriter):
 
 @dataclass(slots=True)
 class InstanceWriter(PredictionWriter):
-    """COCO instance results, as pycocotools loads them: ``instances.json`` with one RLE mask per thing."""
+    """COCO instance results, as pycocotools loads them: ``instances.json`` with one RLE mask per thing.
+
+    Without any thing the file is an empty list. This is what the format says, but pycocotools cannot load it.
+    """
 
     out: Path
     labels: LabelSpace
     image_id: ImageId = image_id
-    rows: list[dict[str, Any]] = field(init=False, default_factory=list)
+    rows: dict[Any, list[dict[str, Any]]] = field(init=False, default_factory=dict)
 
     def add(self, name: str, prediction: Prediction) -> None:
         """Keep the things of an image; ``UserError`` for a prediction without segments, or a thing without score."""
         ids, identity = _panoptic(name, prediction), self.image_id(name)
         things = list(_things(name, prediction, self.labels))
-        for segment, rle in zip(things, encode_masks(ids, [s.id for s in things]), strict=True):
-            self.rows.append(
-                {
-                    "image_id": identity,
-                    "category_id": self.labels.raw_values[segment.class_index],
-                    "segmentation": {"size": list(ids.shape), "counts": rle["counts"].decode()},
-                    "score": segment.score,
-                }
-            )
+        if identity in self.rows:
+            raise UserError(f"{name}: a second image with id {identity}; expected one prediction per image")
+        self.rows[identity] = [
+            {
+                "image_id": identity,
+                "category_id": self.labels.coco_ids()[segment.class_index],
+                "segmentation": {"size": list(ids.shape), "counts": rle["counts"].decode()},
+                "score": segment.score,
+            }
+            for segment, rle in zip(things, encode_masks(ids, [s.id for s in things]), strict=True)
+        ]
+
+    def discard(self, name: str) -> None:
+        """Forget an image."""
+        self.rows.pop(self.image_id(name), None)
 
     def close(self) -> None:
         """Write the JSON file."""
-        write_json(self.out / "instances.json", self.rows, indent=None)
+        rows = [row for rows in self.rows.values() for row in rows]
+        write_json(self.out / "instances.json", rows, indent=None)
 
 
 @dataclass(slots=True)
@@ -154,26 +153,36 @@ class CityscapesWriter(PredictionWriter):
     """Instances as cityscapesScripts reads them, in ``cityscapes/``.
 
     Each image has a file ``NAME.txt`` with one line per thing, ``masks/NAME_NUMBER.png LABEL SCORE``, and these masks,
-    255 inside. Labels are the raw values of the label space.
+    255 inside, in a folder ``masks`` next to it. Labels are the raw values of the label space.
     """
 
     out: Path
     labels: LabelSpace
 
+    def check(self, names: Iterable[str]) -> None:
+        """``UserError`` for a name with a space: the lines of the format are separated by spaces."""
+        for name in names:
+            if any(character.isspace() for character in name.rpartition("/")[2]):
+                raise UserError(
+                    f"{name}: contains a space, which the Cityscapes format does not allow; rename the image"
+                )
+
     def add(self, name: str, prediction: Prediction) -> None:
         """Write the masks of an image, then its list."""
-        if " " in name:
-            raise UserError(
-                f"{name}: contains a space, which the Cityscapes format does not allow; rename the image"
-            )
+        self.check((name,))
         ids, lines = _panoptic(name, prediction), []
-        folder = self.out / "cityscapes"
-        for number, segment in enumerate(_things(name, prediction, self.labels)):
-            mask = f"masks/{name}_{number}.png"
-            write_png(folder / mask, (ids == segment.id).view(np.uint8) * np.uint8(255))
+        things = list(_things(name, prediction, self.labels))
+        source = self.out / "cityscapes" / f"{name}.txt"
+        for number, segment in enumerate(things):
+            mask = f"masks/{source.stem}_{number}.png"
+            write_png(source.parent / mask, (ids == segment.id).view(np.uint8) * np.uint8(255))
             lines.append(f"{mask} {self.labels.raw_values[segment.class_index]} {segment.score!r}\n")
-        with atomic_outputs((folder / f"{name}.txt",), force=True) as (part,):
+        with atomic_outputs((source,), force=True) as (part,):
             part.write_text("".join(lines), encoding="utf-8")
+
+    def discard(self, name: str) -> None:
+        """Remove the list of an image."""
+        _remove(self.out / "cityscapes" / f"{name}.txt")
 
 
 @dataclass(slots=True)
@@ -187,6 +196,10 @@ class SemanticWriter(PredictionWriter):
         """Write the map of an image."""
         write_png(self.out / "semantic" / f"{name}.png", self.labels.to_raw(prediction.semantic))
 
+    def discard(self, name: str) -> None:
+        """Remove the map of an image."""
+        _remove(self.out / "semantic" / f"{name}.png")
+
 
 WRITERS: Mapping[str, Callable[[Path, LabelSpace, ImageId], PredictionWriter]] = {
     "panoptic": PanopticWriter,
@@ -195,6 +208,17 @@ WRITERS: Mapping[str, Callable[[Path, LabelSpace, ImageId], PredictionWriter]] =
     "semantic": lambda out, labels, _: SemanticWriter(out, labels),
 }
 """Formats by name; all of them can be written into one folder."""
+
+WITH_SEGMENTS = ("panoptic", "instances", "cityscapes")
+"""The formats that need a model that predicts segments."""
+
+WITH_IMAGE_IDS = ("panoptic", "instances")
+"""The formats that contain ids of images."""
+
+
+def _remove(path: Path) -> None:
+    with suppress(OSError):  # a name that is too long, for example, has no file
+        path.unlink(missing_ok=True)
 
 
 def _panoptic(name: str, prediction: Prediction) -> NDArray[np.int32]:

@@ -70,7 +70,7 @@ class Log:
         self._write_own(text)
         if self.main:
             if self._bar is not None:
-                self._bar.console.print(text, highlight=False)
+                self._bar.console.print(text, highlight=False, markup=False)
             else:
                 print(text, file=sys.stderr, flush=True)
 
@@ -215,7 +215,8 @@ def _progress_bar(steps: int) -> Any:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    columns = (TextColumn("{task.completed}/{task.total}"), BarColumn(), TextColumn("{task.description}"))
+    description = TextColumn("{task.description}", markup=False)
+    columns = (TextColumn("{task.completed}/{task.total}"), BarColumn(), description)
     bar = Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True))
     bar.add_task("starting", total=steps)
     bar.start()

@@ -17,7 +17,7 @@ from segwright.errors import RunError
 from segwright.evaluation.evaluate import run_evaluation
 from segwright.evaluation.result import format_scores, headline_scores
 from segwright.files import atomic_write, read_json, write_json
-from segwright.models.weights.model_file import write_model
+from segwright.models.weights.model_file import BEST, write_model
 from segwright.samples import Dataset
 from segwright.training.loading import num_workers, step_batches
 from segwright.training.log import Log
@@ -27,8 +27,6 @@ from segwright.training.recipe import Recipe
 from segwright.training.state import State
 from segwright.training.step import NonFiniteLoss, save_for_replay, take_step
 from segwright.training.visualizations import Visualizations
-
-BEST = "best.safetensors"
 
 
 class OutOfMemory(RunError):

@@ -39,8 +39,9 @@ def train(
 ) -> dict[str, Any]:
     """Train a recipe, or resume the training in the run folder ``out``; the summary that is also in ``summary.json``.
 
-    ``data``: the folder of the dataset, None if it is generated. ``init``: a model file to fine-tune; ``skip_head``
-    leaves out its weights that do not fit. ``device``: "cpu", "cuda" or "cuda:N", by default a GPU if there is one.
+    ``data``: the folder of the dataset, None if it is generated. ``init``: a model file or a run folder to fine-tune;
+    ``skip_head`` leaves out its weights that do not fit. ``device``: "cpu", "cuda" or "cuda:N", by default a GPU if
+    there is one.
 
     Raises ``UserError`` for wrong settings or data; ``NonFiniteLoss``, ``OutOfMemory`` or ``CheckpointError`` if the
     run fails. After SIGTERM or SIGINT it saves everything and returns early, with ``finished`` false in the summary.
@@ -48,14 +49,18 @@ def train(
     if problems := check(recipe):
         raise UserError("; ".join(problems))
     check_metrics(recipe.metrics, recipe.monitor)
+    if skip_head and init is None:
+        raise UserError("--skip-head has no effect without --init; name the model to start from with --init")
     root, out, init = data and Path(data), Path(out), init and Path(init)
     splits = {name: recipe.data.open(root or None, name) for name in ("train", "val")}
-    quick_check(splits)
+    warnings = quick_check(splits)
     dataset = open_training_data(recipe, splits["train"])
     with join(device) as processes, interrupts() as interrupted:
         check_batch_size(recipe, processes)
         record(recipe, root or None, out, splits, processes)
         with Log(out, recipe.training, processes) as log:
+            for line in warnings:
+                log.say(f"warning: {line}")
             run = Run(recipe, out, processes, log)
             state = start(recipe, splits["train"].labels, processes, init=init or None, skip_head=skip_head)
             if restore(state, out / "checkpoints", processes):

@@ -16,7 +16,7 @@ from tests import small
 from torch.utils.data import TensorDataset
 
 from segwright.config import to_yaml
-from segwright.data.datasets.arrays import ImageMaskPairs, PairDataset, Pairs
+from segwright.data.datasets.arrays import ImageMaskPairs, PairDataset, MapStyleDataset
 from segwright.errors import UserError
 from segwright.evaluation.evaluate import evaluate
 from segwright.files import read_json
@@ -141,7 +141,7 @@ def tensors(split: str) -> TensorDataset:
 
 def test_a_recipe_trains_and_evaluates_on_datasets_of_torch(tmp_path: Path) -> None:
     recipe = small.recipe()
-    recipe.data = Pairs(train=tensors("train"), val=tensors("val"), labels=LABELS)
+    recipe.data = MapStyleDataset(train=tensors("train"), val=tensors("val"), labels=LABELS)
     assert isinstance(recipe.data, DataConfig)
     recipe.training = replace(recipe.training, steps=2)
     summary = train(recipe, None, tmp_path / "pairs")
@@ -155,7 +155,7 @@ def test_a_recipe_trains_and_evaluates_on_datasets_of_torch(tmp_path: Path) -> N
 
 
 def test_a_recipe_with_pairs_is_written_the_same_way_in_every_run() -> None:
-    texts = {to_yaml(Pairs(tensors("train"), [(IMAGE, MASK)] * 2, LABELS)) for _ in range(2)}
+    texts = {to_yaml(MapStyleDataset(tensors("train"), [(IMAGE, MASK)] * 2, LABELS)) for _ in range(2)}
     (text,) = texts
     assert "train: !unwritable 'TensorDataset of 13 pairs'" in text
     assert "val: !unwritable 'list of 2 pairs'" in text
@@ -164,21 +164,21 @@ def test_a_recipe_with_pairs_is_written_the_same_way_in_every_run() -> None:
 def test_a_run_on_pairs_can_be_resumed(tmp_path: Path) -> None:
     for _ in range(2):
         recipe = small.recipe()
-        recipe.data = Pairs(train=tensors("train"), val=tensors("val"), labels=LABELS)
+        recipe.data = MapStyleDataset(train=tensors("train"), val=tensors("val"), labels=LABELS)
         recipe.training = replace(recipe.training, steps=1)
         assert train(recipe, None, tmp_path)["finished"]
 
 
 def test_a_model_can_be_evaluated_on_pairs() -> None:
     model = small.recipe().model.build(LABELS, small.recipe().input)
-    pairs = Pairs(tensors("train"), tensors("val"), LABELS).open(None, "val")
+    pairs = MapStyleDataset(tensors("train"), tensors("val"), LABELS).open(None, "val")
     plain = small.Blocks().open(None, "val")
     results = [evaluate(model, data) for data in (pairs, plain)]
     assert results[0].summary() == results[1].summary()
 
 
 def test_splits_are_named() -> None:
-    data = Pairs([(IMAGE, MASK)], [(IMAGE, MASK)] * 2, LABELS)
+    data = MapStyleDataset([(IMAGE, MASK)], [(IMAGE, MASK)] * 2, LABELS)
     assert [len(data.open(None, split)) for split in ("train", "val")] == [1, 2]
     with pytest.raises(UserError, match="no split 'test' of pairs; expected train or val"):
         data.open(None, "test")

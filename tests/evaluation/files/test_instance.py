@@ -122,17 +122,17 @@ def put(**values: Any) -> Callable[[Path], object]:
         (lambda root: (root / "results.json").write_text("[{"), r"results\.json: not JSON"),
         (lambda root: save(root / "results.json", {}), r"results\.json: does not contain a list of objects"),
         (lambda root: save(root / "truth.json", []), r"truth\.json: contains a list"),
-        (put(image_id=12), r"results\.json: an annotation is of image 12, which is not among"),
-        (put(image_id=[1]), r"results\.json: an annotation is of image \[1\]"),
+        (put(image_id=12), r"results\.json: annotation number 1 is of image 12, which is not among"),
+        (put(image_id=[1]), r"results\.json: annotation number 1 is of image \[1\]"),
         (
             put(category_id=77),
-            r"results\.json: an annotation of image 10 cannot be read \(value 77 is not in label",
+            r"results\.json: annotation number 1 of image 10 cannot be read \(category 77 is not among",
         ),
-        (put(category_id=0), r"value 0 is not in label space"),
-        (put(category_id=...), r"an annotation of image 10 has no 'category_id'"),
+        (put(category_id=0), r"category 0 is not among the categories of the ground truth"),
+        (put(category_id=...), r"annotation number 1 of image 10 has no 'category_id'"),
         (
             put(score=...),
-            r"an annotation of image 10 has no 'score'; expected category_id, segmentation and score",
+            r"annotation number 1 of image 10 has no 'score'; expected category_id, segmentation .* and score",
         ),
         (put(score=float("nan")), r"score nan"),
         (put(score="high"), r"image 10 cannot be read"),
@@ -153,7 +153,7 @@ def test_what_is_missing_or_does_not_fit_is_named(
 def test_images_of_one_id_and_boxes_of_three_numbers_are_named(tmp_path: Path) -> None:
     truth, results = files(tmp_path)
     put(bbox=[1, 2, 3])(tmp_path)
-    with pytest.raises(UserError, match="an annotation of image 10 cannot be read"):
+    with pytest.raises(UserError, match="annotation number 1 of image 10 cannot be read"):
         score_instances(truth, results, kind="box")
     values = read(truth)
     values["images"].append(values["images"][0])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,13 +12,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.data.conversion.labelme_rgb import ConversionResult, label_map_text, unique_stem
-from segwright.data.formats.coco import (
-    MAX_SEGMENT_ID,
-    CocoAnnotations,
-    annotation_record,
-    annotations_by_image,
-)
+from segwright.data.conversion.labelme_rgb import ConversionResult, label_map_text, left_out, unique_stem
+from segwright.data.formats.coco import MAX_CATEGORY_ID, CocoAnnotations, annotations_by_image
+from segwright.data.formats.coco_rows import MAX_SEGMENT_ID, annotation_record
 from segwright.data.formats.ground_truth import CocoInstanceMasks, LabelMap
 from segwright.data.reading.file_lists import CompactStrings
 from segwright.data.reading.images import image_size
@@ -60,9 +56,10 @@ def convert_coco(
     they are unlabeled rather than background, name their value under ``ignored`` instead.
     """
     annotated = _AnnotatedImages.read(source)
+    warnings = annotated.check_empty()
     if to == "panoptic":
-        return _to_panoptic(annotated, out, force)
-    void = annotated.labels.ignored[0] if annotated.labels.ignored else 255
+        return replace(_to_panoptic(annotated, out, force), warnings=warnings)
+    void = annotated.labels.ignored[0]
     with atomic_outputs((out,), force=force) as (part,):
 
         def write(index: int) -> int:
@@ -82,7 +79,7 @@ def convert_coco(
         total = sum(map_in_threads(write, range(len(annotated.stems))))
         text = label_map_text(annotated.labels, background=void)
         (part / "label_map.yaml").write_text(text, encoding="utf-8")
-    return ConversionResult((out,), len(annotated.stems), total)
+    return ConversionResult((out,), len(annotated.stems), total, warnings)
 
 
 @dataclass(slots=True)
@@ -119,12 +116,24 @@ class _AnnotatedImages:
             {"id": i, "file_name": names[i], "height": sizes[i][0], "width": sizes[i][1]} for i in names
         ]
         labels = coco.label_space(source.stem, "instances")
+        if not labels.ignored:  # pixels outside of all objects need a value of their own
+            free = next(value for value in range(MAX_CATEGORY_ID + 1) if value not in labels.known_values())
+            labels = replace(labels, ignored=(free,))
         return cls(source, labels, CocoInstanceMasks(records, source), stems, images)
 
+    def check_empty(self) -> tuple[str, ...]:
+        """The warning of annotations that cover no pixel; ``UserError`` if no annotation covers one."""
+        indices = range(len(self.stems))
+        empty = [i for ids in map_in_threads(self.ground_truth.empty_annotations, indices) for i in ids]
+        if empty and len(empty) == sum(len(self.ground_truth.annotations(index)) for index in indices):
+            raise UserError(
+                f"{self.source}: annotation {empty[0]} (and each of the {len(empty)}) has no pixel; expected "
+                "outlines in pixels; export it again"
+            )
+        return left_out([f"{self.source}: annotation {i}" for i in empty], "annotations")
+
     def label_map(self, index: int) -> LabelMap:
-        """The map of ids and its segments; ``UserError`` for annotations that the map would lose."""
-        if problems := self.ground_truth.problems(index, self.labels):
-            raise UserError(problems[0])
+        """The map of ids and its segments."""
         return self.ground_truth.read(index, self.labels)
 
 
@@ -153,7 +162,7 @@ def _to_panoptic(annotated: _AnnotatedImages, out: Path, force: bool) -> Convers
         for segment in segments or ():
             if not things[segment.class_index]:
                 table[segment.id] = first_of_class.setdefault(segment.class_index, segment.id)
-            category = labels.raw_values[segment.class_index]
+            category = labels.coco_ids()[segment.class_index]
             fields.setdefault(
                 int(table[segment.id]), {"category_id": category, "iscrowd": int(segment.crowd)}
             )
@@ -161,7 +170,7 @@ def _to_panoptic(annotated: _AnnotatedImages, out: Path, force: bool) -> Convers
 
     categories = [
         {"id": raw, "name": name, "color": list(color), "isthing": int(name in labels.things)}
-        for raw, name, color in zip(labels.raw_values, labels.names, labels.colors, strict=True)
+        for raw, name, color in zip(labels.coco_ids(), labels.names, labels.colors, strict=True)
     ]
     image_ids = [row["id"] for row in annotated.images]
     target = _PanopticTarget(out, title, annotated.images, categories)

@@ -10,7 +10,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import hypot
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 import numpy as np
@@ -19,8 +19,9 @@ from PIL import Image, ImageDraw
 
 from segwright.data.formats.folder_layout import MAP_EXTENSIONS
 from segwright.data.reading.file_lists import list_images
-from segwright.data.reading.images import image_size, refuse_decompression_bomb
+from segwright.data.reading.images import image_size
 from segwright.data.reading.label_maps import pack_rgb, read_map, unique_values, unpack_rgb, write_png
+from segwright.data.reading.limits import refuse_decompression_bomb
 from segwright.errors import UserError
 from segwright.files import atomic_outputs
 from segwright.labels import LabelSpace, spread_colors
@@ -30,26 +31,41 @@ from segwright.samples import IGNORED
 
 @dataclass(frozen=True, slots=True)
 class ConversionResult:
-    """What a conversion wrote: the files or folders, and the number of maps and of segments (or instances) in them."""
+    """What a conversion wrote: the files or folders, and the number of maps and of segments (or instances) in them.
+
+    ``warnings``: what was left out, one line each.
+    """
 
     written: tuple[Path, ...]
     maps: int
     segments: int = 0
+    warnings: tuple[str, ...] = ()
+
+
+BACKGROUND = "background"
+"""The name of the class of pixels outside of all objects."""
 
 
 def label_map_text(labels: LabelSpace, *, background: int | None = None) -> str:
     """The YAML of a label map for maps that ``labels.to_raw`` wrote.
 
-    ``background``: the raw value of an additional first class of that name.
+    ``background``: the raw value of pixels outside of all objects. They are a first class of the name "background"; if
+    ``labels`` has a class of this name, both are that class, and it is stuff.
     """
     import yaml
 
     classes: dict[str, Any] = {}
     if background is not None:
-        classes["background"] = {"raw": background, "color": "#000000"}
-    for name, raw, color in zip(labels.names, labels.raw_values, labels.colors, strict=True):
+        classes[BACKGROUND] = {"raw": background, "color": "#000000"}
+    for index, (name, raw, color) in enumerate(
+        zip(labels.names, labels.raw_values, labels.colors, strict=True)
+    ):
+        raws = [raw, *(value for value, class_index in labels.also if class_index == index)]
+        if name in classes:  # the label "background"
+            classes[name]["raw"] = [background, *raws]
+            continue
         red, green, blue = color
-        classes[name] = {"raw": raw, "color": f"#{red:02x}{green:02x}{blue:02x}"}
+        classes[name] = {"raw": raws if len(raws) > 1 else raw, "color": f"#{red:02x}{green:02x}{blue:02x}"}
         if name in labels.things:
             classes[name]["thing"] = True
     ignored = [value for value in labels.ignored if value != background]
@@ -62,8 +78,8 @@ def unique_stem(name: str, *, taken: dict[str, str], source: Path) -> str:
 
     ``UserError`` if another image has the same stem, or the path leaves the folder.
     """
-    stem = str(Path(name).with_suffix(""))
-    if Path(stem).is_absolute() or ".." in Path(stem).parts:
+    stem = str(Path(name.replace("\\", "/")).with_suffix(""))
+    if Path(stem).is_absolute() or PureWindowsPath(stem).drive or ".." in Path(stem).parts:
         raise UserError(
             f"{source}: names the image {name!r}; expected a name below the folder of images; correct it"
         )
@@ -141,9 +157,10 @@ def convert_labelme(
     """The labelme JSON files of a folder -> ``out``/labels (class values) and ``out``/instances (numbers from 1).
 
     The class values count from 1 in the order of ``names``, or of all labels, sorted; 0 is background. The label
-    ``__ignore__`` becomes 255. Later shapes cover earlier ones, as labelme shows them. Shapes with the same label and
-    group id are one instance. ``out``/label_map.yaml describes the maps and declares every class a thing; correct it
-    for stuff. Polygons, rectangles and circles are converted; ``UserError`` names the file for any other shape.
+    ``__ignore__`` becomes 255, and "background" is one class with the pixels outside of all shapes. Later shapes cover
+    earlier ones, as labelme shows them. Shapes with the same label and group id are one instance.
+    ``out``/label_map.yaml describes the maps and declares every class a thing; correct it for stuff. Polygons,
+    rectangles and circles are converted; ``UserError`` names the file for any other shape.
     """
     files = list_images(source, recursive=True, extensions=(".json",))
     shapes_of_files = [_read_shapes(path) for path in files]
@@ -168,18 +185,27 @@ def convert_labelme(
         tuple(classes),
         spread_colors(len(classes)),
         tuple(values[name] for name in classes),
-        things=tuple(classes),
+        things=tuple(name for name in classes if name != BACKGROUND),
     )
     total = 0
+    empty: list[str] = []
     with atomic_outputs((out,), force=force) as (part,):
         for path, shapes in zip(files, shapes_of_files, strict=True):
-            class_map, instance_map = _paint(path, shapes, values)
+            class_map, instance_map, without_pixel = _paint(path, shapes, values)
+            empty += [f"{path}: shape {index} ({shapes[index][0]})" for index in without_pixel]
             name = path.relative_to(source).with_suffix(".png")
             write_png(part / "labels" / name, class_map)
             write_png(part / "instances" / name, instance_map)
             total += len(unique_values(instance_map)) - int((instance_map == 0).any())
         (part / "label_map.yaml").write_text(label_map_text(labels, background=0), encoding="utf-8")
-    return ConversionResult((out,), len(files), total)
+    return ConversionResult((out,), len(files), total, left_out(empty, "shapes"))
+
+
+def left_out(empty: Sequence[str], what: str) -> tuple[str, ...]:
+    """The warning of annotations without a pixel, of which ``empty`` describes each; none if there are none."""
+    if not empty:
+        return ()
+    return (f"{empty[0]} covers no pixel ({len(empty)} such {what}); left out",)
 
 
 _Shape = tuple[str, str, list[tuple[float, float]], Any]  # label, kind, points, group id
@@ -241,8 +267,11 @@ def _read_size(path: Path) -> tuple[int, int]:
 
 def _paint(
     path: Path, shapes: Sequence[_Shape], values: dict[str, int]
-) -> tuple[NDArray[np.uint8], NDArray[np.uint16]]:
-    """The class map and the instance map of a labelme file; later shapes cover earlier ones."""
+) -> tuple[NDArray[np.uint8], NDArray[np.uint16], list[int]]:
+    """The class map and the instance map of a labelme file, and the indices of shapes that cover no pixel.
+
+    Later shapes cover earlier ones.
+    """
     height, width = _read_size(path)
     refuse_decompression_bomb(path, width, height)
     limit = 2 * max(height, width)
@@ -255,13 +284,17 @@ def _paint(
     class_map = np.zeros((height, width), dtype=np.uint8)
     instance_map = np.zeros((height, width), dtype=np.uint16)
     numbers: dict[Any, int] = {}
+    without_pixel: list[int] = []
     for index, (label, kind, points, group) in enumerate(shapes):
         mask = _draw_shape(kind, points, (height, width))
+        if not mask.any():
+            without_pixel.append(index)
+            continue
         instance = index if group is None else (label, group)
-        has_instances = values[label] not in (0, IGNORED)
+        has_instances = values[label] not in (0, IGNORED) and label != BACKGROUND
         class_map[mask] = values[label]
         instance_map[mask] = numbers.setdefault(instance, len(numbers) + 1) if has_instances else 0
-    return class_map, instance_map
+    return class_map, instance_map, without_pixel
 
 
 def _draw_shape(kind: str, points: Sequence[tuple[float, float]], size: tuple[int, int]) -> NDArray[np.bool_]:

@@ -18,7 +18,7 @@ Custom datasets:
 
 - ``folder``: ``Folder``, your own images with label maps
 - ``panoptic_folder``: ``PanopticFolder``, your own images with instances
-- ``arrays``: ``Pairs`` and ``PairDataset``, (image, mask) pairs of a plain dataset, for example of torch
+- ``arrays``: ``MapStyleDataset`` and ``PairDataset``, (image, mask) pairs of a plain dataset, for example of torch
 - ``one_vs_rest``: ``OneVsRest``, one class of any dataset against the rest
 
 ``dataset_config("camvid")`` finds a dataset by name, the name of its file. A new file is found without further steps.
@@ -30,12 +30,13 @@ import dataclasses
 import difflib
 import importlib
 import pkgutil
+import re
 from collections.abc import Iterable
 from types import ModuleType
 
 from segwright.config import override
 from segwright.data.datasets.ade20k import Ade20k
-from segwright.data.datasets.arrays import PairDataset, Pairs
+from segwright.data.datasets.arrays import MapStyleDataset, PairDataset
 from segwright.data.datasets.bdd100k import Bdd100k
 from segwright.data.datasets.camvid import CamVid
 from segwright.data.datasets.cityscapes import Cityscapes
@@ -67,12 +68,12 @@ __all__ = [
     "Facade",
     "Folder",
     "KittiStep",
+    "MapStyleDataset",
     "Mapillary",
     "MiniCity",
     "Nuclei",
     "OneVsRest",
     "PairDataset",
-    "Pairs",
     "PanopticFolder",
     "StreetScenes",
     "Voc",
@@ -101,11 +102,31 @@ def dataset_config(name: str, settings: Iterable[str] = ()) -> DataConfig:
 
 
 def dataset_labels(name: str) -> LabelSpace:
-    """The classes of the dataset called ``name`` (its ``CLASSES``); ``UserError`` if only its files define them."""
-    labels = getattr(_module(name), "CLASSES", None)
-    if not isinstance(labels, LabelSpace):
+    """The classes of the dataset called ``name``, or the label space of that name.
+
+    Some datasets have files in several label spaces: "cityscapes" has label ids, "cityscapes_train_ids" train ids.
+    ``UserError`` for an unknown name, and for a dataset whose classes only its files define.
+    """
+    modules = _modules()
+    spaces = {
+        space.name: space
+        for module in modules.values()
+        for space in vars(module).values()
+        if isinstance(space, LabelSpace)
+    }
+    spaces |= {
+        title: module.CLASSES
+        for title, module in modules.items()
+        if isinstance(getattr(module, "CLASSES", None), LabelSpace)
+    }
+    wanted = re.sub(r"[ -]", "_", name.strip().lower())
+    if wanted in spaces:
+        return spaces[wanted]
+    if wanted in modules:
         raise UserError(f"dataset {name!r} has no fixed classes; expected a label map FILE.yaml")
-    return labels
+    near = difflib.get_close_matches(wanted, spaces, 1, cutoff=0.4)
+    hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(sorted(spaces))}"
+    raise UserError(f"unknown dataset {name!r}; {hint}")
 
 
 def _module(name: str) -> ModuleType:

@@ -40,7 +40,7 @@ class _Tensor(Protocol):
 
 @dataclass(slots=True)
 class PairDataset:
-    """An opened dataset of (image, mask) pairs, which ``sw.evaluate`` and ``sw.train`` (through ``Pairs``) accept.
+    """An opened dataset of (image, mask) pairs, which ``sw.evaluate`` and ``sw.train`` (through ``MapStyleDataset``) accept.
 
     Images are arrays [H, W, C], tensors [C, H, W] or PIL images. With 3 channels they are RGB: uint8, or floats from
     0 to 1, which become uint8 0..255 (torchvision's ``ToTensor`` is reversed exactly). Normalization is part of the
@@ -86,7 +86,7 @@ class PairDataset:
 
 
 @dataclass(slots=True)
-class Pairs:
+class MapStyleDataset:
     """Datasets of (image, mask) pairs as the ``data`` of a recipe made in Python; see ``PairDataset`` for their form.
 
     ``sw.train(recipe, out=...)`` needs no data folder then. A recipe file cannot hold these objects, so such a recipe

@@ -15,9 +15,11 @@ from segwright.data.formats.ground_truth import ClassMaps
 from segwright.data.formats.image_dataset import ImageDataset
 from segwright.data.reading.file_lists import (
     CompactPaths,
+    ListedImages,
     list_images,
     match_files,
     read_lines,
+    require_files,
     unmatched_maps,
 )
 from segwright.errors import UserError
@@ -129,5 +131,12 @@ def _listed_images(root: Path, split: str) -> list[Path]:
     if folder is None:
         raise UserError(f"{root}: no folder 701_StillsRaw_full or images; expected CamVid with 32 classes")
     list_file = root / f"{split}.txt"
-    names = read_lines(list_file) if list_file.is_file() else [path.name for path in list_images(folder)]
-    return [folder / f"{Path(name).stem}.png" for name in names]
+    if not list_file.is_file():
+        return list_images(folder)
+    listed = ListedImages(folder, root)
+    # Published lists contain the path of another computer: only the name counts.
+    images = [
+        listed.find(line) or listed.find(Path(line).name) or folder / f"{Path(line).stem}.png"
+        for line in read_lines(list_file)
+    ]
+    return require_files(images, list_file)

@@ -45,6 +45,7 @@ CLASSES = LabelSpace(
     # Labels that are annotated but not evaluated. 34 is the license plate, -1, as some tools write it.
     ignored=(0, 1, 2, 3, 4, 5, 6, 9, 10, 14, 15, 16, 18, 29, 30, 34),
     things=("person", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle"),
+    average_precision="cityscapes",
 )
 TRAIN_ID_CLASSES = replace(
     CLASSES, name="cityscapes_train_ids", raw_values=tuple(range(len(CLASSES))), ignored=(255,)
@@ -56,6 +57,7 @@ FROM_TRAIN_IDS = dict(enumerate(CLASSES.raw_values)) | {255: CLASSES.ignored[0]}
 TruthFiles = Literal["ids", "train_ids", "instances", "panoptic", "panoptic_train_ids"]
 _ENDINGS = {"ids": "labelIds", "train_ids": "labelTrainIds", "instances": "instanceIds"}
 _IMAGE_ENDING = "_leftImg8bit.png"
+_FILE_KIND = re.compile(r"_(leftImg8bit|gt(Fine|Coarse)_[A-Za-z0-9]+)$")
 
 
 @dataclass(slots=True)
@@ -136,6 +138,14 @@ def split_images(root: Path, split: str) -> list[Path]:
             f"{folder}: contains no images; expected files that end in {_IMAGE_ENDING}; check --data"
         )
     return images
+
+
+def frame_name(stem: str) -> str:
+    """CITY_SEQUENCE_FRAME, which the names of all files of a frame share, from one of them, without its extension.
+
+    Other names stay as they are. createPanopticImgs names images ``*_gtFine_leftImg8bit.png`` in its JSON file.
+    """
+    return _FILE_KIND.sub("", stem)
 
 
 def _frame(image: Path) -> str:

@@ -39,8 +39,8 @@ class CocoInstances(FileDataset):
     Expected are ``annotations/instances_{split}2017.json`` and the images in ``{split}2017/``. The splits are ``train``
     and ``val``, and without ground truth ``test`` and ``test-dev`` (images listed in
     ``annotations/image_info_{split}2017.json``). ``json``, ``images`` and ``test_json`` are these paths under the root,
-    with {split} for the split. ``annotated_only``: leave out images without objects. The classes are the categories of
-    the JSON file.
+    with {split} for the split. ``annotated_only``: training leaves out images without objects; every other split has
+    all images. The classes are the categories of the JSON file.
     """
 
     json: str = "annotations/instances_{split}2017.json"
@@ -58,7 +58,10 @@ class CocoInstances(FileDataset):
         annotations = CocoAnnotations.read(json_file)
         images = split_path(root, self.images, split)
         return open_instances(
-            annotations, images, labels=_labels(annotations), annotated_only=self.annotated_only
+            annotations,
+            images,
+            labels=_labels(annotations),
+            annotated_only=self.annotated_only and split == "train",
         )
 
 

@@ -52,4 +52,4 @@ class Facade(FileDataset):
             return open_unlabeled_images(root, split, SplitPaths("{split}", json, json), lambda _: CLASSES)
         if self.task == "panoptic":
             return open_panoptic(json_file, root / f"panoptic_{split}", images, labels=CLASSES)
-        return open_instances(json_file, images, labels=CLASSES)
+        return open_instances(json_file, images, labels=CLASSES, annotated_only=split == "train")

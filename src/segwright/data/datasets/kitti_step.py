@@ -14,10 +14,16 @@ from segwright.data.formats.file_dataset import FileDataset
 from segwright.data.formats.ground_truth import EncodedInstanceMaps
 from segwright.data.formats.image_dataset import ImageDataset
 from segwright.data.formats.instance_encoding import ClassInRed
-from segwright.data.reading.file_lists import CompactPaths, CompactStrings, list_images, match_files
+from segwright.data.reading.file_lists import (
+    CompactPaths,
+    CompactStrings,
+    is_hidden,
+    list_images,
+    match_files,
+)
 from segwright.errors import UserError
 
-CLASSES = replace(TRAIN_ID_CLASSES, name="kitti_step", things=("person", "car"))
+CLASSES = replace(TRAIN_ID_CLASSES, name="kitti_step", things=("person", "car"), average_precision="coco")
 VAL = (2, 6, 7, 8, 10, 13, 14, 16, 18)
 TRAIN = tuple(number for number in range(21) if number not in VAL)
 _IMAGES = ("images", "training/image_02", "image_02")
@@ -60,7 +66,7 @@ def _sequences(root: Path, split: str) -> list[Path]:
         raise UserError(
             f"{root}: contains neither images/ nor {split_folders[-1]}; expected KITTI-STEP; check --data and the split"
         )
-    sequences = sorted(path for path in folder.iterdir() if path.is_dir())
+    sequences = sorted(path for path in folder.iterdir() if path.is_dir() and not is_hidden(path.name))
     if folder not in split_folders:
         sequences = [sequence for sequence in sequences if _is_in_split(sequence, split)]
     if not sequences:

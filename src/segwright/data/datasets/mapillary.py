@@ -1,7 +1,8 @@
 """Mapillary Vistas: street scenes from all over the world, 66 labels in version 1.2, 124 in version 2.0.
 
 Neuhold et al.: The Mapillary Vistas Dataset for Semantic Understanding of Street Scenes, ICCV 2017. The data are
-for non-commercial use and may not be passed on, so the classes are read from the config file in the archive.
+for non-commercial use and may not be passed on. The dataset is read with the classes of the config file in its
+archive; ``CLASSES`` has the names of version 1.2 for prediction files that are scored without the archive.
 """
 
 from __future__ import annotations
@@ -22,6 +23,23 @@ from segwright.labels import LabelSpace
 
 _FOLDERS = {"train": "training", "val": "validation", "test": "testing"}
 _PANOPTIC = {"v1.2": "panoptic_2018.json", "v2.0": "panoptic_2020.json"}
+_FIRST_CATEGORY = 1  # the official panoptic files number the labels from 1, the label maps from 0
+# Name and color of the labels of version 1.2 in their order (see NOTICE); "*": a thing. The last one is not evaluated.
+TABLE = """
+Bird A52A2A*, Ground Animal 00C000*, Curb C4C4C4, Fence BE9999, Guard Rail B4A5B4, Barrier 5A7896,
+Wall 66669C, Bike Lane 8040FF, Crosswalk - Plain 8C8CC8*, Curb Cut AAAAAA, Parking FAAAA0,
+Pedestrian Area 606060, Rail Track E6968C, Road 804080, Service Lane 6E6E6E, Sidewalk F423E8,
+Bridge 966464, Building 464646, Tunnel 96785A, Person DC143C*, Bicyclist FF0000*, Motorcyclist FF0064*,
+Other Rider FF00C8*, Lane Marking - Crosswalk C88080*, Lane Marking - General FFFFFF, Mountain 40AA40,
+Sand E6A032, Sky 4682B4, Snow BEFFFF, Terrain 98FB98, Vegetation 6B8E23, Water 00AA1E, Banner FFFF80*,
+Bench FA001E*, Bike Rack 648CB4*, Billboard DCDCDC*, Catch Basin DC8080*, CCTV Camera DE2828*,
+Fire Hydrant 64AA1E*, Junction Box 282828*, Mailbox 212121*, Manhole 6480A0*, Phone Booth 8E0000*,
+Pothole 466496, Street Light D2AA64*, Pole 999999*, Traffic Sign Frame 808080*, Utility Pole 000050*,
+Traffic Light FAAA1E*, Traffic Sign (Back) C0C0C0*, Traffic Sign (Front) DCDC00*, Trash Can 8C8C14*,
+Bicycle 770B20*, Boat 9600FF*, Bus 003C64*, Car 00008E*, Caravan 00005A*, Motorcycle 0000E6*,
+On Rails 005064, Other Vehicle 804040*, Trailer 00006E*, Truck 000046*, Wheeled Slow 0000C0*,
+Car Mount 202020, Ego Vehicle 780A0A, Unlabeled 000000
+"""
 _Label = tuple[str, str, tuple[int, int, int], bool, bool]  # readable name, name, color, evaluated, thing
 
 
@@ -88,6 +106,7 @@ def mapillary_labels(name: str, rows: list[_Label]) -> LabelSpace:
         # The last label, "Unlabeled", comes first: it is written where a prediction is void.
         ignored=tuple(value for value in reversed(range(len(rows))) if value not in evaluated) or (255,),
         things=tuple(titles[value] for value in evaluated if rows[value][4]),
+        category_ids=tuple(value + _FIRST_CATEGORY for value in evaluated),
     )
 
 
@@ -103,6 +122,18 @@ def _label(row: Any) -> _Label:
     )
 
 
+def _table_rows() -> list[_Label]:
+    rows: list[_Label] = []
+    for entry in TABLE.replace("\n", " ").split(","):
+        title, _, color = entry.strip().rstrip("*").rpartition(" ")
+        rgb = int(color[:2], 16), int(color[2:4], 16), int(color[4:], 16)
+        rows.append((title, title, rgb, title != "Unlabeled", entry.endswith("*")))
+    return rows
+
+
+CLASSES = mapillary_labels("mapillary_v1.2", _table_rows())
+
+
 def _config(root: Path, version: str) -> Path:
     paths = [root / f"config_{version}.json", *([root / "config.json"] if version == "v1.2" else [])]
     for path in paths:
@@ -116,9 +147,9 @@ def _config(root: Path, version: str) -> Path:
 
 def _panoptic(folder: Path, version: str, images: list[Path], rows: list[_Label]) -> CocoPanopticMaps:
     json_file = folder / _PANOPTIC[version]
-    # The categories in the file are numbered from 1 and have the names of the config.
+    # The categories of the file have the names of the config.
     values = {title: value for value, row in enumerate(rows) for title in row[:2]}
-    translate = {value + 1: value for value in range(len(rows))}
+    translate = {value + _FIRST_CATEGORY: value for value in range(len(rows))}
     return read_panoptic_json(
         json_file, folder, images, key=lambda image: image.stem, values=values, translate=translate
     )

@@ -7,7 +7,7 @@ Contours from Inverse Detectors, ICCV 2011. The photographs are under the terms 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Literal
 
 from segwright.data.formats.file_dataset import FileDataset
@@ -15,6 +15,7 @@ from segwright.data.formats.ground_truth import ClassAndInstanceMaps, ClassMaps
 from segwright.data.formats.image_dataset import ImageDataset
 from segwright.data.reading.file_lists import (
     CompactPaths,
+    ListedImages,
     find_list_file,
     match_files,
     read_lines,
@@ -58,8 +59,11 @@ class Voc(FileDataset):
             self.lists or "ImageSets/Segmentation/{split}.txt", base, self._list_name(split)
         )
         # Some lists contain files (/JPEGImages/ID.jpg /SegmentationClassAug/ID.png) instead of ids.
-        ids = [PurePosixPath(line.split()[0]).stem for line in read_lines(list_file)]
-        images = require_files([base / "JPEGImages" / f"{identity}.jpg" for identity in ids], list_file)
+        folder = base / "JPEGImages"
+        listed = ListedImages(folder, base)
+        images = require_files(
+            [listed.find(line) or folder / f"{line}.jpg" for line in read_lines(list_file)], list_file
+        )
         if split == "test":
             return ImageDataset(CLASSES, CompactPaths(images), None)
         classes = CompactPaths(

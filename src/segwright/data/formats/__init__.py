@@ -8,6 +8,7 @@ instance_encoding.py   how a pixel value encodes class and instance
 folder_layout.py       folders of images and label maps: which files make a split
 class_files.py         classes.yaml, classes.json, labels.txt
 coco.py                COCO instances and panoptic: JSON files and their splits
+coco_rows.py           the rows of these files: images, annotations, categories, segments
 panoptic_json.py       the segments of COCO panoptic files
 """
 
@@ -18,13 +19,13 @@ from segwright.data.formats.cache import sample_key as sample_key
 from segwright.data.formats.class_files import read_label_space as read_label_space
 from segwright.data.formats.coco import CocoAnnotations as CocoAnnotations
 from segwright.data.formats.coco import SplitPaths as SplitPaths
-from segwright.data.formats.coco import annotation_record as annotation_record
 from segwright.data.formats.coco import annotations_by_image as annotations_by_image
 from segwright.data.formats.coco import open_instances as open_instances
 from segwright.data.formats.coco import open_panoptic as open_panoptic
 from segwright.data.formats.coco import open_unlabeled_images as open_unlabeled_images
-from segwright.data.formats.coco import parse_segments as parse_segments
 from segwright.data.formats.coco import split_path as split_path
+from segwright.data.formats.coco_rows import annotation_record as annotation_record
+from segwright.data.formats.coco_rows import parse_segments as parse_segments
 from segwright.data.formats.file_dataset import FileDataset as FileDataset
 from segwright.data.formats.file_dataset import apply_label_map as apply_label_map
 from segwright.data.formats.file_dataset import read_label_map as read_label_map

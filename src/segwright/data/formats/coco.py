@@ -12,6 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, TypeVar
 
+from segwright.data.formats.coco_rows import (
+    Row,
+    annotation_record,
+    parse_annotation,
+    parse_category,
+    parse_image,
+    parse_segments,
+    posix_name,
+)
 from segwright.data.formats.ground_truth import CocoInstanceMasks, CocoPanopticMaps, SegmentTable
 from segwright.data.formats.image_dataset import ImageDataset
 from segwright.data.reading.file_lists import (
@@ -21,16 +30,12 @@ from segwright.data.reading.file_lists import (
     list_images,
     match_files,
 )
-from segwright.data.reading.images import image_size
 from segwright.errors import UserError
 from segwright.labels import LabelSpace, spread_colors
 
 MAX_CATEGORY_ID = 0xFFFF  # predictions are written in 16 bits
-MAX_SEGMENT_ID = 0xFFFFFF  # three channels of a PNG
 
-Row = Mapping[str, Any]
 _Parsed = TypeVar("_Parsed")
-_KEPT_FIELDS = ("id", "category_id", "iscrowd", "segmentation", "area")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +98,7 @@ class CocoAnnotations:
         Categories with the same name are one class. Instance files need no ``isthing``: without it a category is a
         thing. A color comes from the file, else from ``colors`` by class name, else from ``spread_colors``.
         """
-        rows = sorted(self.parse_rows(_parse_category, self.categories, "category"), key=lambda row: row[0])
+        rows = sorted(self.parse_rows(parse_category, self.categories, "category"), key=lambda row: row[0])
         if not rows:
             raise UserError(f"{self.path}: has no 'categories'; expected id and name of each class; add them")
         classes: dict[str, list[int]] = {}
@@ -135,7 +140,7 @@ class CocoAnnotations:
         """Image id -> file name; ``UserError`` if an id or a file name occurs twice."""
         names: dict[Any, str] = {}
         id_of_name: dict[str, Any] = {}
-        for image_id, name in self.parse_rows(_parse_image, self.images, "image"):
+        for image_id, name in self.parse_rows(parse_image, self.images, "image"):
             if image_id in names:
                 raise UserError(
                     f"{self.path}: two images have id {image_id}; expected unique ids; correct one of them"
@@ -150,7 +155,7 @@ class CocoAnnotations:
 
     def check_categories(self, used: Iterable[tuple[Any, int]]) -> None:
         """``UserError`` for the first (image id, category id) whose category is not in the file's categories."""
-        known = {category for category, *_ in self.parse_rows(_parse_category, self.categories, "category")}
+        known = {category for category, *_ in self.parse_rows(parse_category, self.categories, "category")}
         for image_id, category in used:
             if category not in known:
                 raise UserError(
@@ -250,7 +255,7 @@ def open_instances(
     images: Path,
     *,
     labels: LabelSpace | None = None,
-    annotated_only: bool = True,
+    annotated_only: bool = False,
 ) -> ImageDataset:
     """COCO instances: polygons or run lengths in a JSON file, and the folder of its images.
 
@@ -266,13 +271,15 @@ def open_instances(
         raise UserError(
             f"{source}: no image has an annotation; expected some in 'annotations'; export it again"
         )
+    left_out = f"{source}: {len(names) - len(kept)} of {len(names)} images have no object and are left out"
+    notes = (f"{left_out}; annotated_only=false keeps them",) if len(kept) < len(names) else ()
     paths = _image_paths(source, images, [names[image_id] for image_id in kept])
     sizes = {row["id"]: (row.get("height"), row.get("width")) for row in coco.images}
     records = CompactStrings(
         annotation_record(sizes[image_id], annotations_of.get(image_id, []), path)
         for image_id, path in zip(kept, paths, strict=True)
     )
-    return ImageDataset(space, CompactPaths(paths), CocoInstanceMasks(records, source))
+    return ImageDataset(space, CompactPaths(paths), CocoInstanceMasks(records, source), notes=notes)
 
 
 def annotations_by_image(coco: CocoAnnotations) -> tuple[dict[Any, str], dict[Any, list[dict[str, Any]]]]:
@@ -281,55 +288,17 @@ def annotations_by_image(coco: CocoAnnotations) -> tuple[dict[Any, str], dict[An
         raise UserError(f"{coco.path}: has no 'categories'; expected id and name of each class; add them")
     names = dict(sorted(coco.file_names().items(), key=lambda item: item[1]))
     annotations_of: dict[Any, list[dict[str, Any]]] = {}
-    for image_id, category, row in coco.parse_rows(_parse_annotation, coco.annotations, "annotation"):
+    for image_id, row in coco.parse_rows(parse_annotation, coco.annotations, "annotation"):
         if image_id not in names:
             raise UserError(
                 f"{coco.path}: annotation {row.get('id')} is of image {image_id}, which is not in 'images'; add the "
                 "image or remove the annotation"
             )
-        kept = {key: row[key] for key in _KEPT_FIELDS if key in row} | {"category_id": category}
-        annotations_of.setdefault(image_id, []).append(kept)
+        annotations_of.setdefault(image_id, []).append(row)
     coco.check_categories(
         (image_id, row["category_id"]) for image_id, rows in annotations_of.items() for row in rows
     )
     return names, annotations_of
-
-
-def annotation_record(size: tuple[Any, Any], annotations: list[dict[str, Any]], image: Path) -> str:
-    """The record of ``CocoInstanceMasks`` for an image: height, width and annotations as JSON text.
-
-    If ``size`` (height, width) is incomplete, it is read from the image file.
-    """
-    height, width = size if all(isinstance(side, int) for side in size) else image_size(image)
-    return json.dumps([height, width, annotations], separators=(",", ":"))
-
-
-def parse_segments(row: Row) -> list[tuple[int, int, bool]]:
-    """(segment id, category id, crowd) of each segment of a panoptic annotation; ``ValueError`` for a wrong id."""
-    segments = [
-        (int(segment["id"]), int(segment["category_id"]), bool(segment.get("iscrowd", 0)))
-        for segment in row["segments_info"]
-    ]
-    invalid = [segment_id for segment_id, *_ in segments if not 0 < segment_id <= MAX_SEGMENT_ID]
-    if invalid:
-        raise ValueError(f"segment id {invalid[0]}; expected 1..{MAX_SEGMENT_ID}, 0 is void")
-    return segments
-
-
-def _parse_category(row: Row) -> tuple[int, str, bool | None, tuple[int, int, int] | None]:
-    thing, color = row.get("isthing"), row.get("color")
-    rgb = None if color is None else tuple(int(value) for value in color)
-    if rgb is not None and (len(rgb) != 3 or not all(0 <= value <= 255 for value in rgb)):
-        raise ValueError(f"color {color}")
-    return int(row["id"]), str(row["name"]), None if thing is None else bool(thing), rgb
-
-
-def _parse_image(row: Row) -> tuple[Any, str]:
-    return row["id"], str(row["file_name"])
-
-
-def _parse_annotation(row: Row) -> tuple[Any, int, Row]:
-    return row["image_id"], int(row["category_id"]), row
 
 
 def _sorted_annotations(coco: CocoAnnotations) -> list[Row]:
@@ -351,7 +320,7 @@ def _sorted_annotations(coco: CocoAnnotations) -> list[Row]:
 
 def _map_name(row: Row, image: str | None) -> str:
     if "file_name" in row:
-        return str(row["file_name"])
+        return posix_name(row["file_name"])
     return f"{PurePosixPath(image or str(row['image_id'])).stem}.png"
 
 
@@ -359,9 +328,11 @@ def _translation(coco: CocoAnnotations, labels: LabelSpace, train_ids: bool) -> 
     """Category id of the file -> raw value of the label space; None if they are the same."""
     raw_values = dict(zip(labels.names, labels.raw_values, strict=True))
     if not coco.categories:
-        return dict(enumerate(labels.raw_values)) if train_ids else None
+        if train_ids:
+            return dict(enumerate(labels.raw_values))
+        return dict(zip(labels.category_ids, labels.raw_values, strict=True)) if labels.category_ids else None
     translate = {}
-    for category, name, *_ in coco.parse_rows(_parse_category, coco.categories, "category"):
+    for category, name, *_ in coco.parse_rows(parse_category, coco.categories, "category"):
         if name not in raw_values:
             raise UserError(
                 f"{coco.path}: category {name!r} is not in label space {labels.name!r}; rename it, or read the file "
@@ -376,6 +347,14 @@ def _image_paths(source: Path, folder: Path, names: Sequence[str], *, exact: boo
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; expected the images of {source.name}; set data.images")
     paths = [folder / name if exact else _with_any_extension(folder, name) for name in names]
+    if not all(path.is_file() for path in paths):
+        # Some tools write the folder of the images into their names, too.
+        base_names = [path.name for path in paths]
+        if len(set(base_names)) == len(paths):
+            paths = [
+                path if path.is_file() or not (folder / path.name).is_file() else folder / path.name
+                for path in paths
+            ]
     missing = [path for path in paths if not path.is_file()]
     if missing:
         raise UserError(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from segwright.data.formats.cache import SampleCache
 from segwright.data.formats.image_dataset import ImageDataset
@@ -67,7 +68,9 @@ def read_label_map(path: Path) -> Mapping[str, object]:
             return super().construct_mapping(node, deep)
 
     try:
-        values = yaml.load(path.read_text(encoding="utf-8-sig"), Loader=UniqueKeyLoader)
+        text = path.read_text(encoding="utf-8-sig")
+        _check_names(path, yaml.compose(text, Loader=yaml.SafeLoader))
+        values = yaml.load(text, Loader=UniqueKeyLoader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         reason = getattr(error, "strerror", None) or getattr(error, "problem", None) or error
         raise UserError(
@@ -78,6 +81,34 @@ def read_label_map(path: Path) -> Mapping[str, object]:
             f"{path}: not a label map; expected 'classes:', or 'merge:', 'drop:', 'rename:'; correct the file"
         )
     return values
+
+
+def _check_names(path: Path, root: Any) -> None:
+    """``UserError`` for a class name that YAML takes for something else than text, such as no, on, null or 1e3.
+
+    ``root``: the YAML node of the label map. A number as it would be printed, 7 but not 007, is a name.
+    """
+    names: list[Any] = []
+    for key, value in root.value if getattr(root, "id", None) == "mapping" else ():
+        if key.value not in ("classes", "merge", "drop", "rename"):
+            continue
+        if value.id == "sequence":
+            names += value.value
+        for name, entry in value.value if value.id == "mapping" else ():
+            names.append(name)
+            if key.value == "merge" and entry.id == "sequence":
+                names += entry.value
+            elif key.value == "rename":
+                names.append(entry)
+    for node in names:
+        if node.id != "scalar" or node.tag == "tag:yaml.org,2002:str":
+            continue
+        if node.tag != "tag:yaml.org,2002:int" or not re.fullmatch("0|-?[1-9][0-9]*", node.value):
+            kind = node.tag.rpartition(":")[2]
+            raise UserError(
+                f"{path}: line {node.start_mark.line + 1}: YAML takes the class name {node.value or 'of no text'} for "
+                f"a value of type {kind}; expected text; quote it: '{node.value}'"
+            )
 
 
 def apply_label_map(path: Path, labels: LabelSpace | None) -> LabelSpace:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segwright.data.reading.file_lists import (
-    IMAGE_EXTENSIONS,
     CompactStrings,
+    ListedImages,
     list_images,
     match_files,
     read_lines,
@@ -102,11 +102,10 @@ def _read_list(list_file: Path, root: Path, folder: Path) -> list[Path]:
     Names are relative to ``folder`` or ``root``, with or without extension. A line may name the label map as well,
     after the image; it is ignored.
     """
+    listed = ListedImages(folder, root)
     images = []
     for line in read_lines(list_file):
-        candidates = [line, *line.split()[:1]]  # a name may contain spaces
-        matches = (_find_image(name, root, folder) for name in candidates)
-        image = next((path for path in matches if path is not None), None)
+        image = listed.find(line)
         if image is None:
             raise UserError(
                 f"{list_file}: names {line!r}, but {folder} contains no such image; expected one image name per line; "
@@ -119,11 +118,3 @@ def _read_list(list_file: Path, root: Path, folder: Path) -> list[Path]:
             f"{list_file}: names {repeated.name} twice; expected each image once; remove one line"
         )
     return sorted(images)
-
-
-def _find_image(name: str, root: Path, folder: Path) -> Path | None:
-    for path in (folder / name, root / name.lstrip("/")):
-        for candidate in (path, *(path.with_name(path.name + extension) for extension in IMAGE_EXTENSIONS)):
-            if candidate.is_file() and candidate.is_relative_to(folder):
-                return candidate
-    return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -234,21 +234,28 @@ def one_segment_per_stuff_class(
     Stuff has no instances: numbers that the files give to its parts have no meaning.
     """
     things = labels.thing_table()
-    first_of_class: dict[int, Segment] = {}
-    combined = dict[int, int]()  # id -> id of the first segment of its class
-    kept = []
+    parts: dict[int, list[Segment]] = {}  # the segments of each stuff class
     for segment in segments:
-        first = segment
         if not things[segment.class_index]:
-            first = first_of_class.setdefault(segment.class_index, segment)
-        if first is segment:
-            kept.append(segment)
-        elif first.id != segment.id:
-            combined[segment.id] = first.id
-    if combined:
+            parts.setdefault(segment.class_index, []).append(segment)
+    if all(len(same) == 1 for same in parts.values()):
+        return ids, tuple(segments)
+    first_id = {segment.id: same[0].id for same in parts.values() for segment in same}
+    if (largest := int(ids.max())) < 1 << 24:  # a table is faster, as long as it is small
+        table = np.arange(max(largest, *first_id) + 1, dtype=np.int32)
+        table[list(first_id)] = list(first_id.values())
+        ids = table[ids]
+    else:
         occurring, index = np.unique(ids, return_inverse=True)
-        table = np.array([combined.get(value, value) for value in occurring.tolist()], dtype=np.int32)
-        ids = table[index].reshape(ids.shape)
+        combined = np.array([first_id.get(value, value) for value in occurring.tolist()], dtype=np.int32)
+        ids = combined[index].reshape(ids.shape)
+    # Stuff is a crowd only if all of its parts are.
+    stuff = {same[0].id: replace(same[0], crowd=all(part.crowd for part in same)) for same in parts.values()}
+    kept = [
+        stuff.get(segment.id, segment)
+        for segment in segments
+        if first_id.get(segment.id, segment.id) == segment.id
+    ]
     return ids, tuple(kept)
 
 
@@ -350,7 +357,7 @@ def _to_classes(values: NDArray[Any], labels: LabelSpace, path: Path) -> NDArray
 def _likely_cause(values: NDArray[Any], labels: LabelSpace) -> str:
     """The usual cause of such values, and the remedy."""
     occurring = set(unique_values(values).tolist())
-    known = {*labels.raw_values, *labels.ignored, *(raw for raw, _ in labels.also)}
+    known = labels.known_values()
     if len(occurring) == 2 and occurring <= {0, 255} and 255 not in known:
         return "; the map is a 0/255 mask: divide it by 255, or name raw value 255 in a label map"
     if labels.coding == "index" and occurring - known == {len(labels)} and 0 in known:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from segwright.data.formats.coco import CocoAnnotations, parse_segments
+from segwright.data.formats.coco import CocoAnnotations
+from segwright.data.formats.coco_rows import parse_segments
 from segwright.data.formats.ground_truth import CocoPanopticMaps, SegmentTable
 from segwright.data.reading.file_lists import CompactPaths, match_files
 from segwright.errors import UserError

@@ -3,14 +3,19 @@
 file_lists.py   the images of a folder, the label maps that belong to them, list files; compact lists of paths
 images.py       photographs and images of several bands, their size, their EXIF orientation
 label_maps.py   label maps of any format, RGB codes, PNG output
+limits.py       the largest image that is read
 rle.py          run-length masks, as pycocotools encodes them
+tiff.py         TIFF files in any layout, with their values as stored
 """
 
 from __future__ import annotations
 
 from segwright.data.reading.file_lists import CompactPaths as CompactPaths
 from segwright.data.reading.file_lists import CompactStrings as CompactStrings
+from segwright.data.reading.file_lists import ListedImages as ListedImages
 from segwright.data.reading.file_lists import find_list_file as find_list_file
+from segwright.data.reading.file_lists import has_hidden_part as has_hidden_part
+from segwright.data.reading.file_lists import is_hidden as is_hidden
 from segwright.data.reading.file_lists import list_images as list_images
 from segwright.data.reading.file_lists import match_files as match_files
 from segwright.data.reading.file_lists import read_lines as read_lines
@@ -21,12 +26,12 @@ from segwright.data.reading.images import image_size as image_size
 from segwright.data.reading.images import orientation as orientation
 from segwright.data.reading.images import read_bands as read_bands
 from segwright.data.reading.images import read_image as read_image
-from segwright.data.reading.images import refuse_decompression_bomb as refuse_decompression_bomb
 from segwright.data.reading.label_maps import pack_rgb as pack_rgb
 from segwright.data.reading.label_maps import read_map as read_map
 from segwright.data.reading.label_maps import unique_values as unique_values
 from segwright.data.reading.label_maps import unpack_rgb as unpack_rgb
 from segwright.data.reading.label_maps import write_png as write_png
+from segwright.data.reading.limits import refuse_decompression_bomb as refuse_decompression_bomb
 from segwright.data.reading.rle import annotation_to_rle as annotation_to_rle
 from segwright.data.reading.rle import decode_mask as decode_mask
 from segwright.data.reading.rle import encode_masks as encode_masks
@@ -35,12 +40,15 @@ from segwright.data.reading.rle import run_starts as run_starts
 __all__ = [
     "CompactPaths",
     "CompactStrings",
+    "ListedImages",
     "annotation_to_rle",
     "apply_orientation",
     "decode_mask",
     "encode_masks",
     "find_list_file",
+    "has_hidden_part",
     "image_size",
+    "is_hidden",
     "list_images",
     "match_files",
     "orientation",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import overload
@@ -12,6 +14,11 @@ import numpy as np
 from segwright.errors import UserError
 
 IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".npy")
+_SYSTEM_NAMES = frozenset({
+    "__macosx", "__pycache__", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r",
+    "@eadir", "@recycle", "@recently-snapshot", "@tmp", "#recycle", "#snapshot",
+    "$recycle.bin", "system volume information", "lost+found",
+})  # fmt: skip
 
 
 class CompactStrings(Sequence[str]):
@@ -68,13 +75,27 @@ class CompactPaths(Sequence[Path]):
         return CompactPaths(self._strings[index]) if isinstance(index, slice) else Path(self._strings[index])
 
 
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder of this name is hidden, or made by an operating system, a NAS or a tool.
+
+    Such files are copies, thumbnails and settings, never data: ``._photo.jpg`` and ``__MACOSX`` of macOS,
+    ``.ipynb_checkpoints`` of Jupyter, ``@eaDir`` of Synology, ``Thumbs.db`` of Windows, and the like.
+    """
+    return name.startswith(".") or name.lower() in _SYSTEM_NAMES
+
+
+def has_hidden_part(path: Path, folder: Path) -> bool:
+    """Whether a path below ``folder`` is hidden, or lies in a hidden folder below it (see ``is_hidden``)."""
+    return any(is_hidden(part) for part in path.relative_to(folder).parts)
+
+
 def list_images(
     folder: Path, *, recursive: bool = False, extensions: Sequence[str] = IMAGE_EXTENSIONS
 ) -> list[Path]:
     """The image files of a folder, sorted by path; with ``recursive`` those of its subfolders as well.
 
-    Hidden files are skipped, and a folder that links to a folder above it is read once. ``UserError`` if the folder
-    does not exist or contains no image.
+    Hidden and system files and folders are skipped (see ``is_hidden``), and a folder that links to a folder above it
+    is read once. ``UserError`` if the folder does not exist or contains no image.
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; expected a folder of images; check --data and the split")
@@ -89,8 +110,7 @@ def list_images(
 
 
 def _entries(folder: Path) -> Iterator[Path]:
-    # A hidden file is never an image: some file systems add one (._photo.jpg) for each image.
-    return (Path(e.path) for e in os.scandir(folder) if not e.name.startswith(".") and not e.is_dir())
+    return (Path(e.path) for e in os.scandir(folder) if not is_hidden(e.name) and not e.is_dir())
 
 
 def _walk(folder: Path) -> Iterator[Path]:
@@ -101,7 +121,8 @@ def _walk(folder: Path) -> Iterator[Path]:
             subfolders.clear()
             continue
         visited.add(real_path)
-        yield from (Path(parent, name) for name in names if not name.startswith("."))
+        subfolders[:] = [name for name in subfolders if not is_hidden(name)]
+        yield from (Path(parent, name) for name in names if not is_hidden(name))
 
 
 def match_files(
@@ -112,7 +133,7 @@ def match_files(
     ``path_of`` gives the path for an image; ``kind`` names these files in messages. ``UserError`` names the first
     file that does not exist, or two images that share one file.
     """
-    paths = tuple(path_of(image) for image in images)
+    paths = tuple(_existing(path_of(image)) for image in images)
     missing = [index for index, path in enumerate(paths) if not path.is_file()]
     if missing:
         first = missing[0]
@@ -140,7 +161,8 @@ def unmatched_maps(folder: Path, used: Iterable[Path]) -> tuple[Path, ...]:
 def read_lines(path: Path) -> list[str]:
     """The lines of a list file, stripped, without blank ones; ``UserError`` if it is unreadable or empty."""
     try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+        # Not splitlines: a name may contain other characters that it takes for the end of a line.
+        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").split("\n")]
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(
             f"{path}: not a list that can be read ({_reason(error)}); expected a text file with one entry per line; "
@@ -169,13 +191,70 @@ def find_list_file(pattern: str, root: Path, split: str) -> Path:
 
 def require_files(paths: Sequence[Path], source: Path) -> list[Path]:
     """``paths``, the images that the list file ``source`` names; ``UserError`` for the first that does not exist."""
+    paths = [_existing(path) for path in paths]
     missing = [path for path in paths if not path.is_file()]
     if missing:
         raise UserError(
             f"{missing[0]}: no such file ({len(missing)} of the {len(paths)} images that {source} names are missing); "
             "add the images, remove them from the list, or check --data"
         )
-    return list(paths)
+    return paths
+
+
+def _existing(path: Path) -> Path:
+    """The path, or the same with its extension in upper or lower case if only that file exists."""
+    if path.is_file():
+        return path
+    others = (path.with_suffix(path.suffix.upper()), path.with_suffix(path.suffix.lower()))
+    return next((other for other in others if other.is_file()), path)
+
+
+class ListedImages:
+    """The images of a folder, found by the names in a list file.
+
+    A name is relative to ``folder`` or to ``root``, with or without extension; it may contain dots and spaces. Upper
+    and lower case of the extension are not distinguished, nor are / and \\.
+    """
+
+    def __init__(self, folder: Path, root: Path) -> None:
+        self.folder, self.root = folder, root
+        images = list_images(folder, recursive=True)
+        images.sort(key=lambda path: IMAGE_EXTENSIONS.index(path.suffix.lower()))
+        self._images: dict[str, Path] = {}
+        stems = [str(image.relative_to(folder).with_suffix("")) for image in images]
+        for strip in (False, True):  # the lines of a list are read without spaces at their ends
+            for image, stem in zip(images, stems, strict=True):
+                for name in (f"{stem}{image.suffix.lower()}", stem):
+                    self._images.setdefault(_normalized(name.strip() if strip else name), image)
+
+    def find(self, line: str) -> Path | None:
+        """The image that a line names. The line may name the label map as well, after the image, or have VOC's flag."""
+        columns = [line, *line.split("\t")[:1]]
+        for gap in reversed(list(re.finditer(r"[\s,;]+", line))):
+            rest = line[gap.end() :]
+            if "/" in rest or rest.lower().endswith(IMAGE_EXTENSIONS) or re.search(r"( -1|  [01])$", line):
+                columns.append(line[: gap.start()])
+        found = (self._find(name) for name in dict.fromkeys(columns))
+        return next((path for path in found if path is not None), None)
+
+    def _find(self, name: str) -> Path | None:
+        for spelling in dict.fromkeys((name, name.replace("\\", "/"))):
+            for base in (self.folder / spelling, self.root / spelling.lstrip("/")):
+                relative = Path(os.path.relpath(base, self.folder))
+                if relative.parts[:1] == ("..",):
+                    continue
+                if (self.folder / relative).is_file():
+                    return self.folder / relative
+                if (extension := relative.suffix.lower()) in IMAGE_EXTENSIONS:
+                    relative = relative.with_suffix(extension)
+                if image := self._images.get(_normalized(str(relative))):
+                    return image
+        return None
+
+
+def _normalized(name: str) -> str:
+    # macOS writes an accent as a character of its own.
+    return unicodedata.normalize("NFC", name)
 
 
 def _reason(error: Exception) -> str:

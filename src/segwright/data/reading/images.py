@@ -11,10 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from segwright.data.reading.limits import refuse_decompression_bomb
+from segwright.data.reading.tiff import TiffImage, is_tiff, read_tiff, tiff_orientation, tiff_size
 from segwright.errors import UserError
-
-MAX_PIXELS = 2**28
-"""Larger images are refused (16384 x 16384): a small file can claim a size that exhausts the memory."""
 
 _REDUCED = {
     1: cv2.IMREAD_COLOR,
@@ -28,52 +27,70 @@ _ORIENTATION_TAG = 0x0112  # of EXIF
 
 
 def read_image(path: Path, *, reduce: int = 1) -> NDArray[np.uint8]:
-    """An RGB image, uint8 [H, W, 3], with its EXIF orientation applied.
+    """An RGB image, uint8 [H, W, 3], with the orientation of its EXIF or TIFF tag applied.
 
-    ``reduce`` 2, 4 or 8 reads the image at 1/2, 1/4 or 1/8 of its size; a JPEG is decoded directly at that size.
-    ``UserError`` for a file that is no image, truncated, or too large.
+    Gray becomes RGB, an alpha channel is left out, palette and CMYK images are converted. ``reduce`` 2, 4 or 8 reads
+    the image at 1/2, 1/4 or 1/8 of its size; a JPEG is decoded directly at that size. ``UserError`` for a file that is
+    no image, truncated, or too large, and for an image of another depth or with other bands, which ``read_bands``
+    reads.
     """
+    if path.suffix.lower() == ".npy":
+        return _reduced(_rgb_of_array(_read_npy(path), path), reduce)
     data = _read_bytes(path)
-    image: NDArray[np.uint8] = _decode(data, _REDUCED[reduce], path)
+    start = data[:32].tobytes()
+    if is_tiff(start):
+        tiff = read_tiff(path)
+        return _reduced(apply_orientation(_rgb_of_tiff(tiff, data, path), tiff.orientation), reduce)
+    _refuse_other_depth(start, path)
+    is_jpeg = start.startswith(_JPEG)
+    image: NDArray[np.uint8] = _decode(data, _REDUCED[reduce if is_jpeg else 1], path)
     cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
-    return image
+    return image if is_jpeg else _reduced(image, reduce)
 
 
 def read_bands(path: Path, bands: int) -> NDArray[Any]:
-    """An image with any number of bands, [H, W, bands], as stored: uint8, uint16 or float32.
+    """An image with any number of bands, upright, [H, W, bands], with its values as stored.
 
-    Reads .npy ([H, W, C] or [H, W]), TIFF (bands interleaved, or one band per page) and every format of OpenCV.
-    The bands keep the order of the file. ``UserError`` for another number of bands, another type, NaN or infinity.
+    uint8, uint16 or float32; signed, 32-bit and 64-bit values become float32 if it holds them exactly. Reads .npy
+    ([H, W, C] or [H, W]), TIFF in every layout (see ``read_tiff``) and every format of OpenCV. The bands keep the order
+    of the file. ``UserError`` for another number of bands, another type, NaN or infinity.
     """
-    if path.suffix.lower() == ".npy":
-        image = _read_npy(path)
-    elif path.suffix.lower() in (".tif", ".tiff"):
-        image = _read_tiff(path)
-    else:
-        image = _decode(_read_bytes(path), cv2.IMREAD_UNCHANGED, path)
-        if image.ndim == 3 and image.shape[2] >= 3:
-            image = image[..., [2, 1, 0, *range(3, image.shape[2])]]
-    image = image[..., None] if image.ndim == 2 else image
+    image = read_unchanged(path)
     if image.ndim != 3 or image.shape[2] != bands:
         raise UserError(
             f"{path}: shape {image.shape}; expected [height, width, {bands}]; set data.bands to the number of bands"
         )
-    if image.dtype == np.float64:
-        image = image.astype(np.float32)
-    if image.dtype not in (np.uint8, np.uint16, np.float32):
-        raise UserError(
-            f"{path}: values are {image.dtype}; expected uint8, uint16 or float32; convert the file"
-        )
-    if image.dtype == np.float32 and not np.isfinite(image).all():
-        raise UserError(f"{path}: contains NaN or infinite values; expected finite values; replace them")
-    return np.ascontiguousarray(image)
+    return np.ascontiguousarray(_as_network_type(image, path))
+
+
+def read_unchanged(path: Path) -> NDArray[Any]:
+    """The values of an image file, .npy or TIFF, upright, [H, W, channels], in the type of the file."""
+    if path.suffix.lower() == ".npy":
+        image = _read_npy(path)
+    else:
+        data = _read_bytes(path)
+        if is_tiff(data[:4].tobytes()):
+            tiff = read_tiff(path)
+            image = apply_orientation(tiff.values, tiff.orientation)
+        else:
+            image = _decode(data, cv2.IMREAD_UNCHANGED, path)
+            if image.ndim == 3 and image.shape[2] >= 3:
+                image = image[..., [2, 1, 0, *range(3, image.shape[2])]]
+            image = apply_orientation(image, orientation(path))
+    return image[..., None] if image.ndim == 2 else image
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """(height, width) after the EXIF orientation, read from the header of the file."""
+    """(height, width) of the upright image, read from the header of the file."""
     if path.suffix.lower() == ".npy":
         shape = _read_npy(path, memory_map=True).shape
+        if len(shape) not in (2, 3):
+            raise UserError(
+                f"{path}: shape {shape}; expected [height, width, bands]; save one image per file"
+            )
         return int(shape[0]), int(shape[1])
+    if is_tiff(_read_start(path)):
+        return tiff_size(path)
     try:
         with Image.open(path) as image:
             width, height = image.size
@@ -85,7 +102,9 @@ def image_size(path: Path) -> tuple[int, int]:
 
 
 def orientation(path: Path) -> int:
-    """The EXIF orientation of an image file, 1 (upright) to 8; 1 for a file without it."""
+    """The orientation of an image file (EXIF, or the tag of a TIFF), 1 (upright) to 8; 1 for a file without it."""
+    if is_tiff(_read_start(path)):
+        return tiff_orientation(path)
     try:
         with Image.open(path) as image:
             return int(image.getexif().get(_ORIENTATION_TAG, 1))
@@ -116,6 +135,89 @@ def _read_bytes(path: Path) -> NDArray[np.uint8]:
     return data
 
 
+def _read_start(path: Path) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read(4)
+    except OSError:  # reading the image says what is wrong
+        return b""
+
+
+def _reduced(image: NDArray[np.uint8], reduce: int) -> NDArray[np.uint8]:
+    if reduce == 1:
+        return image
+    height, width = (-(-side // reduce) for side in image.shape[:2])
+    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _rgb_of_tiff(tiff: TiffImage, data: NDArray[np.uint8], path: Path) -> NDArray[np.uint8]:
+    """The photograph in a TIFF, RGB [H, W, 3], not yet rotated."""
+    values, bands = tiff.values, tiff.values.shape[2]
+    if tiff.pages > 1:
+        raise UserError(
+            f"{path}: {bands} pages or bands; expected one RGB image; set data.bands={bands} to use all, or save one "
+            "image per file"
+        )
+    if tiff.photometric == "palette" and tiff.colormap is not None and values.dtype == np.uint8:
+        return np.asarray(tiff.colormap[np.minimum(values[..., 0], len(tiff.colormap) - 1)])
+    if values.dtype == bool or tiff.bits < 8:
+        values = (values.astype(np.uint16) * 255 // ((1 << tiff.bits) - 1)).astype(np.uint8)
+    if tiff.photometric not in ("minisblack", "miniswhite", "rgb", "cfa", "transparency_mask"):
+        # CMYK and other color spaces: OpenCV converts them.
+        return cv2.cvtColor(
+            _decode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION, path), cv2.COLOR_BGR2RGB
+        ).astype(np.uint8)
+    if tiff.photometric == "miniswhite" and bands - tiff.has_alpha == 1 and values.dtype == np.uint8:
+        values = 255 - values
+    return _rgb_of_array(values, path, has_alpha=tiff.has_alpha)
+
+
+def _rgb_of_array(values: NDArray[Any], path: Path, *, has_alpha: bool = False) -> NDArray[np.uint8]:
+    """RGB [H, W, 3] of 8-bit values with 1 or 3 bands and alpha; ``UserError`` names the bands and depth of others."""
+    values = values[..., None] if values.ndim == 2 else values
+    bands = values.shape[-1]
+    if values.ndim != 3 or values.dtype != np.uint8 or bands - has_alpha not in (1, 3):
+        raise UserError(
+            f"{path}: {bands} bands of {values.dtype}; expected an RGB image of 8 bits; set data.bands={bands} to use "
+            "the values as stored, or convert the image to 8-bit RGB"
+        )
+    image = values[..., :3] if bands >= 3 else values[..., :1].repeat(3, axis=2)
+    return np.ascontiguousarray(image)
+
+
+def _refuse_other_depth(start: bytes, path: Path) -> None:
+    """``UserError`` for a PNG of 16 bits: OpenCV would drop the lower 8 bits without a word."""
+    if start.startswith(_PNG) and len(start) > 25 and start[24] == 16:
+        bands = {0: 1, 2: 3, 4: 4, 6: 4}.get(start[25], 3)  # OpenCV reads gray with alpha as four bands
+        raise UserError(
+            f"{path}: {bands} bands of uint16; expected an RGB image of 8 bits; set data.bands={bands} to use the "
+            "values as stored, or convert the image to 8-bit RGB"
+        )
+
+
+def _as_network_type(image: NDArray[Any], path: Path) -> NDArray[Any]:
+    """uint8, uint16 or float32 values; ``UserError`` where that would change them, and for NaN or infinity."""
+    if image.dtype == bool:
+        image = image.astype(np.uint8)
+    elif image.dtype in (np.int8, np.int16, np.int32, np.uint32, np.float16, np.float64):
+        converted = image.astype(np.float32)
+        if image.dtype.kind in "iu" and (converted.astype(np.float64) != image).any():
+            raise UserError(
+                f"{path}: values are {image.dtype} beyond 2^24, which float32 does not hold; expected uint8, uint16 or "
+                "float32; convert the file"
+            )
+        image = converted
+    if image.dtype not in (np.uint8, np.uint16, np.float32):
+        raise UserError(
+            f"{path}: values are {image.dtype}; expected uint8, uint16 or float32; convert the file"
+        )
+    if image.dtype == np.float32:
+        image = image.astype(np.float32, copy=False)  # the byte order of this machine
+        if not np.isfinite(image).all():
+            raise UserError(f"{path}: contains NaN or infinite values; expected finite values; replace them")
+    return image.astype(image.dtype.newbyteorder("="), copy=False)
+
+
 def _decode(data: NDArray[np.uint8], flags: int, path: Path) -> NDArray[Any]:
     head = data[:24].tobytes()
     if head.startswith(_PNG) and len(head) == 24:
@@ -131,14 +233,6 @@ def _decode(data: NDArray[np.uint8], flags: int, path: Path) -> NDArray[Any]:
     if image is None:
         raise UserError(f"{path}: not an image that can be decoded; copy it again, convert it, or remove it")
     return np.asarray(image)
-
-
-def refuse_decompression_bomb(path: Path, width: int, height: int) -> None:
-    """``UserError`` for an image of more than ``MAX_PIXELS`` pixels."""
-    if width * height > MAX_PIXELS:
-        raise UserError(
-            f"{path}: header reports {width}x{height} pixels; expected at most {MAX_PIXELS:,} in all; remove the file"
-        )
 
 
 def _is_truncated(data: bytes) -> bool:
@@ -161,23 +255,3 @@ def _read_npy(path: Path, *, memory_map: bool = False) -> NDArray[Any]:
         raise UserError(
             f"{path}: not an array that can be read ({error}); save it again with numpy.save"
         ) from None
-
-
-def _read_tiff(path: Path) -> NDArray[Any]:
-    """A TIFF with its bands interleaved in one page, [H, W, C] or [H, W], or with one band per page."""
-    data = _read_bytes(path)
-    try:
-        success, pages = cv2.imdecodemulti(data, cv2.IMREAD_UNCHANGED)
-    except cv2.error:
-        success, pages = False, ()
-    if not success or not pages:
-        raise UserError(f"{path}: not a TIFF that can be decoded; save it uncompressed, or as .npy")
-    if len(pages) == 1:
-        image = np.asarray(pages[0])
-        is_bgr = image.ndim == 3 and image.shape[2] in (3, 4)  # OpenCV turns RGB(A) into BGR(A)
-        return image[..., [2, 1, 0, *range(3, image.shape[2])]] if is_bgr else image
-    if len({page.shape for page in pages}) > 1 or pages[0].ndim != 2:
-        raise UserError(
-            f"{path}: {len(pages)} pages of different shapes; expected one band per page; save the image as .npy"
-        )
-    return np.stack(pages, axis=-1)

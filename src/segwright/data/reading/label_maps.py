@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from segwright.data.reading.images import refuse_decompression_bomb
+from segwright.data.reading.images import apply_orientation, read_unchanged
+from segwright.data.reading.limits import refuse_decompression_bomb
+from segwright.data.reading.tiff import is_tiff, read_tiff
 from segwright.errors import UserError
 
 Channels = Literal["index", "rgb", "rgba"]
@@ -20,15 +22,19 @@ _EXPECTED: dict[Channels, str] = {
     "rgb": "three channels (an RGB PNG)",
     "rgba": "four channels (an RGBA PNG)",
 }
+_MAX_VALUE = 2**31 - 2  # segment ids are int32, and some are the value plus one
 
 
 def read_map(path: Path, channels: Channels = "index") -> NDArray[Any]:
-    """The raw values of a label map, with its EXIF orientation applied.
+    """The raw values of a label map, with the orientation of its EXIF or TIFF tag applied.
 
-    "index": [H, W] uint8 or uint16 of a grayscale, 16-bit or palette file (the palette indices); "rgb" and
-    "rgba": uint8 [H, W, 3 or 4]. ``UserError`` for a file with another number of channels, or an unreadable one.
+    "index": [H, W] of a grayscale, palette (the palette indices), 16-bit or other integer file: uint8, uint16, or int32
+    for any other type. Floats are read if all of them are whole numbers, as GIS tools write them. "rgb" and "rgba":
+    uint8 [H, W, 3 or 4]. ``UserError`` for a file with another number of channels, or an unreadable one.
     """
     raw = _read_npy(path) if path.suffix.lower() == ".npy" else _read(path)
+    if raw.ndim == 3 and raw.shape[2] == 1:
+        raw = raw[..., 0]
     count = 1 if raw.ndim == 2 else raw.shape[2]
     if channels == "rgb" and count == 4:
         raw, count = raw[..., :3], 3  # some tools add an opaque alpha channel
@@ -39,6 +45,9 @@ def read_map(path: Path, channels: Channels = "index") -> NDArray[Any]:
             else "check which kind of map this dataset expects"
         )
         raise UserError(f"{path}: {count} channels; expected {_EXPECTED[channels]}; {remedy}")
+    raw = _whole_numbers(raw, path)
+    if channels != "index" and raw.dtype != np.uint8:
+        raise UserError(f"{path}: colors of {raw.dtype}; expected 8 bits per channel; convert the map")
     return raw
 
 
@@ -48,28 +57,83 @@ def _read(path: Path) -> NDArray[Any]:
             raise UserError(
                 f"{path}: an empty file (0 bytes); expected a label map; copy it again, or remove it and its image"
             )
+        with path.open("rb") as file:
+            start = file.read(32)
+        if is_tiff(start):
+            return _read_tiff(path)
+        if start[12:16] == b"IHDR" and len(start) > 25 and start[24] == 16 and start[25] != 0:
+            return _read_deep_png(path, has_gray=start[25] == 4)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit applies
             with Image.open(path) as image:
                 refuse_decompression_bomb(path, *image.size)
                 if image.format == "JPEG":
-                    raise UserError(
-                        f"{path}: a map stored as JPEG, which changes its values; expected PNG; export it again"
-                    )
+                    raise _lossy(path, "JPEG")
                 raw = np.array(ImageOps.exif_transpose(image) if image.info.get("exif") else image)
-    except (OSError, UnidentifiedImageError, SyntaxError, Image.DecompressionBombError) as error:
-        reason = "truncated or damaged" if "cannot identify" in str(error) else str(error).splitlines()[0]
+    except (OSError, UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        if isinstance(error, UserError):
+            raise
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = "truncated or damaged" if "cannot identify" in reason else reason
         reason = getattr(error, "strerror", None) or reason
         raise UserError(
             f"{path}: not a map that can be read ({reason}); copy it again or replace it"
         ) from None
-    if raw.dtype == bool:
-        return raw.astype(np.uint8)
     if raw.ndim == 3 and raw.shape[2] == 2:  # gray with alpha
         return raw[..., 0]
-    if raw.dtype == np.float32:
-        raise UserError(f"{path}: values are float32; expected integers; save it as an 8- or 16-bit PNG")
     return raw
+
+
+def _read_deep_png(path: Path, *, has_gray: bool) -> NDArray[Any]:
+    """A PNG of 16 bits with several channels, of which Pillow drops the lower 8 bits."""
+    raw = read_unchanged(path)
+    return raw[..., 0] if has_gray else raw  # OpenCV turns gray with alpha into four channels
+
+
+def _read_tiff(path: Path) -> NDArray[Any]:
+    tiff = read_tiff(path)
+    values = tiff.values
+    if tiff.lossy:
+        raise _lossy(path, "JPEG in TIFF")
+    if tiff.pages > 1:
+        raise UserError(
+            f"{path}: {tiff.pages} pages; expected one map of class values; save the classes as one page"
+        )
+    if tiff.bits == 1 and tiff.photometric == "miniswhite":  # white, the foreground of a mask, is stored as 0
+        values = values == 0
+    if values.shape[2] == 2 and tiff.has_alpha:
+        values = values[..., :1]
+    return apply_orientation(values, tiff.orientation)
+
+
+def _lossy(path: Path, kind: str) -> UserError:
+    return UserError(
+        f"{path}: a map stored as {kind}, which changes its values; expected PNG; export it again"
+    )
+
+
+def _whole_numbers(raw: NDArray[Any], path: Path) -> NDArray[Any]:
+    """The values as uint8, uint16 or int32; ``UserError`` names the type where that would change them."""
+    if raw.dtype == bool:
+        return raw.astype(np.uint8)
+    if raw.dtype in (np.uint8, np.uint16):
+        return raw.astype(raw.dtype.newbyteorder("="), copy=False)
+    if raw.dtype.kind == "f":
+        with np.errstate(invalid="ignore"):
+            fractions = raw[~(np.isfinite(raw) & (raw == np.rint(raw)))]
+        if fractions.size:
+            raise UserError(
+                f"{path}: values are {raw.dtype}, such as {fractions.flat[0]:g}; expected whole numbers, one value per "
+                "class; save it as an 8- or 16-bit PNG"
+            )
+    elif raw.dtype.kind not in "iu":
+        raise UserError(f"{path}: values are {raw.dtype}; expected integers; save it as an 8- or 16-bit PNG")
+    low, high = (raw.min().item(), raw.max().item()) if raw.size else (0, 0)
+    if low < -_MAX_VALUE or high > _MAX_VALUE:
+        raise UserError(
+            f"{path}: values are {raw.dtype} from {low:g} to {high:g}; expected at most {_MAX_VALUE}; renumber them"
+        )
+    return raw.astype(np.int32)
 
 
 def _read_npy(path: Path) -> NDArray[Any]:
@@ -79,7 +143,7 @@ def _read_npy(path: Path) -> NDArray[Any]:
         raise UserError(
             f"{path}: not an array that can be read ({error}); save it again with numpy.save"
         ) from None
-    if raw.dtype.kind not in "ui" or raw.ndim not in (2, 3):
+    if raw.dtype.kind not in "uifb" or raw.ndim not in (2, 3):
         raise UserError(
             f"{path}: {raw.dtype} {raw.shape}; expected integers [height, width]; save the class values alone"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
 from itertools import pairwise
@@ -64,14 +65,22 @@ def annotation_to_rle(segmentation: Any, size: tuple[int, int]) -> RLE:
     (height, width): pycocotools would read and write beyond the mask.
     """
     if not isinstance(segmentation, dict):
-        return _fill_polygons([polygon for polygon in segmentation if len(polygon) >= 6], size)
+        polygons = _polygons(segmentation)
+        return _fill_polygons([polygon for polygon in polygons if len(polygon) >= 6], size)
     counts = segmentation["counts"]
+    if isinstance(counts, list) and not all(_is_number(run) and run == int(run) for run in counts):
+        raise ValueError("its counts are not whole numbers")
     runs = np.array(counts, dtype=np.int64) if isinstance(counts, list) else _decompress(counts)
     if tuple(segmentation["size"]) != size:
         raise ValueError(f"its size is {segmentation['size']}, the image {list(size)}")
     if runs.ndim != 1 or (runs < 0).any() or int(runs.sum()) != size[0] * size[1]:
         raise ValueError(f"its runs sum to {int(runs.sum())}, the image has {size[0] * size[1]} pixels")
     return _compress([runs], size)[0]
+
+
+def is_outline(segmentation: Any) -> bool:
+    """Whether a segmentation is RLE, or polygons of which at least one has three points or more."""
+    return isinstance(segmentation, dict) or any(len(polygon) >= 6 for polygon in _polygons(segmentation))
 
 
 def decode_mask(rle: RLE) -> NDArray[np.bool_]:
@@ -92,6 +101,23 @@ def _compress(runs_of_masks: list[NDArray[np.int64]], size: tuple[int, int]) -> 
     uncompressed = [{"size": size, "counts": runs} for runs in runs_of_masks]
     rles: list[RLE] = mask_api.frPyObjects(uncompressed, *size)
     return rles
+
+
+def _polygons(segmentation: Any) -> list[list[float]]:
+    """The polygons of a segmentation; ``ValueError`` if it is no list of lists of coordinates in pairs."""
+    if not isinstance(segmentation, list):
+        raise ValueError(f"a {type(segmentation).__name__} is neither polygons nor RLE")
+    for polygon in segmentation:
+        if not isinstance(polygon, list):
+            found = "RLE" if isinstance(polygon, dict) else f"a {type(polygon).__name__}"
+            raise ValueError(f"a list of {found} is neither polygons nor RLE")
+        if len(polygon) % 2 or not all(map(_is_number, polygon)):
+            raise ValueError("a polygon is not a list of numbers x, y, x, y, ...")
+    return segmentation
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _fill_polygons(polygons: list[Any], size: tuple[int, int]) -> RLE:

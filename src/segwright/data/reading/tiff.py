@@ -27,9 +27,9 @@ logging.getLogger("tifffile").addHandler(logging.NullHandler())
 class TiffImage:
     """The pixels of a TIFF, and what its tags say about them.
 
-    ``values``: [H, W, bands] as stored, not yet rotated. ``orientation``: 1 (upright) to 8. ``photometric``: minisblack,
-    miniswhite, rgb, palette, separated (CMYK), ... ``bits``: bits per value. ``has_alpha``: the last band is alpha.
-    ``pages``: the number of pages that are stacked in ``values``. ``lossy``: the compression changes values.
+    ``values``: [H, W, bands] as stored, not yet rotated. ``orientation``: 1 (upright) to 8. ``photometric``:
+    minisblack, miniswhite, rgb, palette, separated (CMYK), ... ``bits``: bits per value. ``has_alpha``: the last band
+    is alpha. ``pages``: the number of pages that are stacked in ``values``. ``lossy``: the compression changes values.
     ``colormap``: the colors of a palette image, uint8 [colors, 3].
     """
 
@@ -135,9 +135,7 @@ def _refuse_truncated(path: Path, pages: list[Any]) -> None:
     for page in pages:
         ends = zip(page.dataoffsets, page.databytecounts, strict=False)
         if not page.dataoffsets or max(offset + count for offset, count in ends) > size:
-            raise UserError(
-                f"{path}: truncated (the end of the file is missing); copy it again or remove it"
-            )
+            raise UserError(f"{path}: truncated (the end of the file is missing); copy it again or remove it")
 
 
 def _page_values(page: Any, path: Path) -> NDArray[Any]:
@@ -154,7 +152,7 @@ def _page_values(page: Any, path: Path) -> NDArray[Any]:
     values = np.asarray(page.asarray(maxworkers=1))
     height, width = page.imagelength, page.imagewidth
     if page.planarconfig == 2 and page.samplesperpixel > 1:  # one plane after the other
-        return values.reshape(-1, height, width).transpose(1, 2, 0)
+        return np.moveaxis(values.reshape(-1, height, width), 0, 2)
     return values.reshape(height, width, -1)
 
 
@@ -162,7 +160,7 @@ def _bands_are_last(file: Any, pages: list[Any]) -> bool:
     """Whether tifffile wrote an array [H, W, bands] as H pages of W x bands, as it does unless told otherwise."""
     if len(pages) < 2 or not file.is_shaped:
         return False
-    shape = file.series[0].shape
+    shape: tuple[int, ...] = file.series[0].shape
     return len(shape) == 3 and shape[0] == len(pages) and shape[2] < min(shape[:2])
 
 
@@ -175,7 +173,7 @@ def _orientation(page: Any) -> int:
 def _has_alpha(page: Any) -> bool:
     extra = tuple(page.extrasamples)
     if not extra:  # some writers leave the tag out
-        return page.photometric.name == "RGB" and page.samplesperpixel == 4
+        return bool(page.photometric.name == "RGB" and page.samplesperpixel == 4)
     return int(extra[-1]) in _ALPHA
 
 
@@ -183,4 +181,4 @@ def _colormap(page: Any) -> NDArray[np.uint8] | None:
     if page.colormap is None:
         return None
     colors = np.asarray(page.colormap).T
-    return (colors >> 8 if colors.max(initial=0) > 255 else colors).astype(np.uint8)
+    return np.asarray(colors >> 8 if colors.max(initial=0) > 255 else colors, np.uint8)

@@ -1,8 +1,9 @@
 """Official scores of prediction files, as the official tools compute them. No file here imports torch.
 
-semantic.py   index maps: the pixel-level scores of cityscapesScripts
-panoptic.py   COCO panoptic files: PQ of panopticapi
-instance.py   COCO results: AP of pycocotools; Cityscapes instance folders: AP of cityscapesScripts
+categories.py  the categories of COCO files
+semantic.py    index maps: the pixel-level scores of cityscapesScripts
+panoptic.py    COCO panoptic files: PQ of panopticapi
+instance.py    COCO results: AP of pycocotools; Cityscapes instance folders: AP of cityscapesScripts
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ import math
 import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,13 @@ from numpy.typing import NDArray
 
 from segwright.data.datasets.cityscapes import CLASSES
 from segwright.data.formats.coco import CocoAnnotations
+from segwright.data.formats.coco_rows import is_area
 from segwright.data.reading.label_maps import read_map
+from segwright.data.reading.rle import is_outline
 from segwright.errors import UserError
+from segwright.evaluation.files.categories import file_classes
 from segwright.labels import LabelSpace
-from segwright.metrics.average_precision import AveragePrecision, Instance, IouType, instances_from_coco
+from segwright.metrics.average_precision import AveragePrecision, Instance, IouType, instances_of_classes
 from segwright.metrics.cityscapes_ap import CityscapesAP, InstanceOverlaps
 from segwright.parallel import map_in_threads
 
@@ -39,14 +42,13 @@ def score_instances(
     mask is its number of pixels, also if the file gives a box. ``UserError`` names what is missing or does not fit.
     """
     annotations = CocoAnnotations.read(truth)
-    space = annotations.label_space(truth.stem, "instances")
-    labels = replace(space, things=space.names, ignored=())
+    labels, classes = file_classes(annotations, things_only=True)
     sizes = _sizes(annotations, kind)
     true_rows = _by_image(annotations.annotations, sizes, truth)
     predicted_rows = _by_image(_results(prediction), sizes, prediction)
     metric = AveragePrecision(labels, iou_type=kind, max_detections=max_detections)
-    true_file = _File(truth, labels, kind, is_prediction=False)
-    predicted_file = _File(prediction, labels, kind, is_prediction=True)
+    true_file = _File(truth, classes, kind, is_prediction=False)
+    predicted_file = _File(prediction, classes, kind, is_prediction=True)
     for index, (image, size) in enumerate(sizes.items()):
         predicted = predicted_file.instances(predicted_rows[image], size)
         metric.add_instances(predicted, true_file.instances(true_rows[image], size), image=index)
@@ -81,17 +83,25 @@ def _results(path: Path) -> Sequence[Row]:
     return rows
 
 
-def _by_image(rows: Sequence[Row], sizes: Mapping[Any, Size], source: Path) -> dict[Any, list[Row]]:
-    by_image: dict[Any, list[Row]] = defaultdict(list)
-    for row in rows:
+_NumberedRow = tuple[int, Row]  # the number of the row in its list, from 1
+
+
+def _by_image(rows: Sequence[Row], sizes: Mapping[Any, Size], source: Path) -> dict[Any, list[_NumberedRow]]:
+    by_image: dict[Any, list[_NumberedRow]] = defaultdict(list)
+    for number, row in enumerate(rows, 1):
         image = row.get("image_id")
         if isinstance(image, list | dict) or image not in sizes:
             raise UserError(
-                f"{source}: an annotation is of image {image}, which is not among the 'images' of the ground truth; "
-                "check that both files belong together"
+                f"{source}: {_name(number, row)} is of image {image}, which is not among the 'images' of the ground "
+                "truth; check that both files belong together"
             )
-        by_image[image].append(row)
+        by_image[image].append((number, row))
     return by_image
+
+
+def _name(number: int, row: Row) -> str:
+    """How messages call a row: results have no id."""
+    return f"annotation {row['id']}" if "id" in row else f"annotation number {number}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,22 +109,22 @@ class _File:
     """Reads instances from the rows of one file. ``is_prediction``: rows are results, with a score."""
 
     source: Path
-    labels: LabelSpace
+    classes: Mapping[int, int]
     kind: IouType
     is_prediction: bool
 
-    def instances(self, rows: Sequence[Row], size: Size) -> list[Instance]:
+    def instances(self, rows: Sequence[_NumberedRow], size: Size) -> list[Instance]:
         """The instances of an image; ``UserError`` for the first row that cannot be read."""
         instances: list[Instance] = []
-        for row in rows:
+        for number, row in rows:
             try:
                 instances += self._instance(row, size)
             except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
                 problem = f"has no {error}" if isinstance(error, KeyError) else f"cannot be read ({error})"
-                fields = "segmentation" if self.kind == "mask" else "bbox"
+                fields = "segmentation (polygons [[x, y, ...]] or RLE)" if self.kind == "mask" else "bbox"
                 fields += " and score" if self.is_prediction else ""
                 raise UserError(
-                    f"{self.source}: an annotation of image {row['image_id']} {problem}; expected category_id, "
+                    f"{self.source}: {_name(number, row)} of image {row['image_id']} {problem}; expected category_id, "
                     f"{fields} of each; correct it"
                 ) from None
         return instances
@@ -122,22 +132,25 @@ class _File:
     def _instance(self, row: Row, size: Size) -> list[Instance]:
         if self.is_prediction and not np.isfinite(row["score"]):
             raise ValueError(f"score {row['score']}")
+        category = row["category_id"]
+        if isinstance(category, list | dict) or category not in self.classes:
+            raise ValueError(f"category {category} is not among the categories of the ground truth")
+        class_index = self.classes[category]
         if self.kind == "mask":
+            if not is_outline(row["segmentation"]):
+                raise ValueError("its segmentation has no polygon of three or more points")
             # Box and area of a result are not read but computed from its mask, as pycocotools does.
-            names = (
-                "category_id",
-                "segmentation",
-                *(("score",) if self.is_prediction else ("iscrowd", "area")),
-            )
-            return instances_from_coco(
-                [{name: row[name] for name in names if name in row}], size, self.labels
-            )
-        (class_index,) = self.labels.to_classes(np.array([row["category_id"]], dtype=np.int64)).tolist()
+            names = ("segmentation", *(("score",) if self.is_prediction else ("iscrowd", "area")))
+            kept = {name: row[name] for name in names if name in row}
+            return instances_of_classes([(kept, class_index)], size)
         x, y, width, height = (float(side) for side in row["bbox"])
+        if not all(map(math.isfinite, (x, y, width, height))):
+            raise ValueError(f"bbox {row['bbox']}")
         box, area = (x, y, width, height), width * height
         if self.is_prediction:
             return [Instance(class_index, None, box, area, score=row["score"])]
-        return [Instance(class_index, None, box, row.get("area", area), bool(row.get("iscrowd", 0)))]
+        stated_area = row["area"] if is_area(row.get("area")) else area
+        return [Instance(class_index, None, box, stated_area, bool(row.get("iscrowd", 0)))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,11 +206,23 @@ def _overlaps(truth: Path, source: Path, labels: LabelSpace) -> InstanceOverlaps
     things = {
         value: index for index, value in enumerate(labels.raw_values) if labels.names[index] in labels.things
     }
+    known = {-1, *labels.raw_values, *labels.ignored}
     area = np.bincount(raw.reshape(-1))
+    if unknown := [i for i in np.flatnonzero(area).tolist() if _label(i) not in known]:
+        raise UserError(
+            f"{truth}: contains id {unknown[0]}, and {_label(unknown[0])} is no label of {labels.name}; expected "
+            "instance ids of Cityscapes"
+        )
     ids = np.array([i for i in np.flatnonzero(area).tolist() if _label(i) in things], dtype=np.int64)
     # For cityscapesScripts, void are the groups of classes that are not scored, but not their single instances.
     void = [value for value in labels.ignored if value < min(len(area), _GROUP)]
-    lines = [line for line in _lines(source) if line.label in things]
+    lines = _lines(source)
+    if wrong := [line for line in lines if line.label not in known]:
+        raise UserError(
+            f"{source}: {wrong[0].mask.name} has label {wrong[0].label}, which is no label of {labels.name}; expected "
+            "label ids, such as 26 for car; write it again"
+        )
+    lines = [line for line in lines if line.label in things]
     pixels = [_pixels_by_id(line.mask, raw, len(area)) for line in lines]
     table = np.array(pixels, dtype=np.int64).reshape(-1, len(area))
     return InstanceOverlaps(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from segwright.data.formats.coco import CocoAnnotations
 from segwright.data.reading.images import read_image
 from segwright.errors import UserError
-from segwright.labels import LabelSpace, spread_colors
+from segwright.evaluation.files.categories import check_same_categories, file_classes
 from segwright.metrics.panoptic_quality import PanopticQuality, SegmentMatches
 from segwright.parallel import map_in_threads
 from segwright.samples import Segment
@@ -43,10 +43,12 @@ def score_panoptic(
     ground truth, so the result is exactly that of one process. Predictions for images without ground truth do not
     count.
 
-    ``UserError`` names the file that is missing or does not fit.
+    ``UserError`` names the file that is missing or does not fit. If both files name their categories, the names must
+    be the same.
     """
     true_annotations, predicted_annotations = CocoAnnotations.read(truth), CocoAnnotations.read(prediction)
-    labels, classes = _labels(true_annotations)
+    labels, classes = file_classes(true_annotations, things_only=False)
+    check_same_categories(true_annotations, predicted_annotations)
     true_maps = _maps(true_annotations, truth_dir or truth.with_suffix(""), classes)
     predicted_maps = _maps(predicted_annotations, prediction_dir or prediction.with_suffix(""), classes)
     missing = [image for image in true_maps if image not in predicted_maps]
@@ -66,41 +68,6 @@ def score_panoptic(
     for matches in map_in_threads(compare, pairs):
         metric.add_matches(matches)
     return metric.result() | {"images": len(pairs)}
-
-
-def _labels(annotations: CocoAnnotations) -> tuple[LabelSpace, dict[int, int]]:
-    """The label space of the categories in the order of the file, as panopticapi sums them; category id -> class."""
-    rows = annotations.parse_rows(
-        lambda row: (int(row["id"]), str(row["name"]), bool(row["isthing"])),
-        annotations.categories,
-        "category",
-    )
-    if not rows:
-        raise UserError(
-            f"{annotations.path}: has no 'categories'; expected id, name and isthing of each class; add them"
-        )
-    classes = {category_id: index for index, (category_id, *_) in enumerate(rows)}
-    if len(classes) < len(rows):
-        raise UserError(f"{annotations.path}: 'categories' contains an id twice; number them from 1")
-    names = [name for _, name, _ in rows]
-    # Each category is a class of its own, even if two have the same name.
-    names = [
-        name if names.count(name) == 1 else f"{name} ({category_id})"
-        for name, (category_id, *_) in zip(names, rows, strict=True)
-    ]
-    things = tuple(name for name, (_, _, is_thing) in zip(names, rows, strict=True) if is_thing)
-    try:
-        space = LabelSpace(
-            annotations.path.stem,
-            tuple(names),
-            spread_colors(len(rows)),
-            tuple(range(len(rows))),
-            ignored=(),
-            things=things,
-        )
-    except ValueError as error:
-        raise UserError(f"{annotations.path}: {error}; merge or remove categories") from None
-    return space, classes
 
 
 def _maps(annotations: CocoAnnotations, folder: Path, classes: Mapping[int, int]) -> dict[Any, _Map]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,8 @@ from segwright.errors import UserError
 from segwright.models.weights.safe_pickle import read_arrays
 
 MAGIC = 0x1950A86A20F9469CFC6C.to_bytes(10, "little")  # in the first bytes of files that torch < 1.6 saved
+
+COMPILED = re.compile(r"(?:(?<=\.)|^)_orig_mod\.")
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -46,14 +50,18 @@ def _is_plain_pickle(path: Path) -> bool:
 
 
 def read_pickle(path: Path) -> Any:
-    """The contents of a PyTorch file of tensors, numbers and text; ``UserError`` if it asks for code to be run."""
+    """The contents of a PyTorch file of tensors, numbers and text; ``UserError`` if it asks for code to be run.
+
+    One class is allowed: ``argparse.Namespace``, a bag of values, in which torchvision's training script keeps its
+    options.
+    """
     import pickle
 
     scalar = np.float64().__reduce__()[
         0
     ]  # files may contain scores as numpy numbers; numpy moved this function twice
     names = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")
-    numbers: list[Any] = [np.dtype, *((scalar, name) for name in names)]
+    numbers: list[Any] = [argparse.Namespace, np.dtype, *((scalar, name) for name in names)]
     numbers += [type(np.dtype(code)) for code in "fdilq?"]
     try:
         with torch.serialization.safe_globals(numbers):
@@ -72,7 +80,8 @@ def unwrap_state_dict(
 ) -> dict[str, Tensor]:
     """The state dict in ``checkpoint``: taken out of "state_dict", "model_state_dict" or "model"; arrays as tensors.
 
-    A prefix that all keys share is removed. ``UserError``, which starts with ``where``, if there is no state dict.
+    A prefix that all keys share is removed, and "_orig_mod.", which torch.compile puts before the names of a module.
+    ``UserError``, which starts with ``where``, if there is no state dict.
     """
     state = checkpoint
     while isinstance(state, Mapping):
@@ -82,12 +91,28 @@ def unwrap_state_dict(
             break
         state = state[wrapper]
     tensors: dict[str, Tensor] = {}
+    other = 0
     for key, value in state.items() if isinstance(state, Mapping) else ():
         tensor = torch.from_numpy(value) if isinstance(value, np.ndarray) else value
         if isinstance(key, str) and isinstance(tensor, Tensor):
-            tensors[key] = tensor
-    if not tensors or len(tensors) < len(state):
+            tensors[COMPILED.sub("", key)] = tensor
+        elif not str(key).endswith("_extra_state"):  # of modules that keep more than tensors
+            other += 1
+    if not tensors or other:
         raise UserError(f"{where}: contains no state dict; expected tensors by name")
     while shared := next((prefix for prefix in prefixes if all(k.startswith(prefix) for k in tensors)), None):
         tensors = {key[len(shared) :]: value for key, value in tensors.items()}
     return tensors
+
+
+def wrapper_prefixes(names: Iterable[str], wanted: Iterable[str]) -> list[str]:
+    """The prefixes under which ``names`` contains the most of ``wanted``, for example "model." in files of Lightning.
+
+    Such a file has other tensors beside those of the network. Empty if no prefix leads to any of them.
+    """
+    present = frozenset(names)
+    keys = [*wanted]
+    endings = {f".{key}": len(key) for key in keys[:1] + keys[-1:]}
+    prefixes = {name[:-length] for name in present for end, length in endings.items() if name.endswith(end)}
+    hits = Counter({prefix: sum(prefix + key in present for key in keys) for prefix in prefixes})
+    return sorted(prefix for prefix, count in hits.items() if count == max(hits.values()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from segwright.contracts import Decoder, InputContract, Model, ModelConfig
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
 
+BEST = "best.safetensors"
+"""The name of the best model in a run folder."""
 FORMAT, VERSION = "segwright", 2
 """Format and version in the metadata of every file; a file of another version is refused."""
 
@@ -27,8 +29,9 @@ def write_model(
     """Write ``model`` to the file ``path``, with everything that ``read_model`` needs to rebuild it without its recipe.
 
     ``config``: that which built the model. ``name``: of the recipe. ``decoder``: stored with the model; None means the
-    default for its kind of output.
+    default for its kind of output. ``OSError`` if the file cannot be written.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     metadata = {
@@ -41,7 +44,10 @@ def write_model(
         "input": json.dumps(dataclasses.asdict(model.input)),
     }
     tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
-    save_file(tensors, str(path), metadata=metadata)
+    try:
+        save_file(tensors, str(path), metadata=metadata)
+    except SafetensorError as error:
+        raise OSError(str(error)) from None
 
 
 def read_model(path: Path, device: torch.device | str = "cpu", *, code: Any = None) -> Model:
@@ -57,6 +63,17 @@ def read_model(path: Path, device: torch.device | str = "cpu", *, code: Any = No
     decoder = metadata.get("decoder")
     model.decoder = from_yaml(decoder, where=f"{path}, decoder", code=code) if decoder else None
     return model.to(device).eval()
+
+
+def find_model(path: Path) -> Path:
+    """The model file ``path``; that of the best step if it is a run folder."""
+    if not path.is_dir():
+        if path.is_file() and path.suffix in (".pth", ".pt", ".tar", ".pkl", ".bin", ".ckpt"):
+            raise UserError(f"{path}: not a .safetensors file; convert it with 'segwright convert'")
+        return path
+    if not (path / BEST).is_file():
+        raise UserError(f"{path}: contains no {BEST}; expected a run that was evaluated once")
+    return path / BEST
 
 
 def _check_format(path: Path, metadata: dict[str, str]) -> None:
@@ -92,28 +109,34 @@ def read_file(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 class Initialization:
     """What ``start_from`` did: the names of the tensors that it copied, and of those that it skipped.
 
-    ``notes``: what the file does not say, or says otherwise than the model.
+    ``notes``: what the file does not say, or says otherwise than the model. ``fraction``: how many of the model's
+    parameters were copied, 0..1.
     """
 
     path: Path
     copied: tuple[str, ...]
     skipped: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    fraction: float = 1.0
 
     @property
     def message(self) -> str:
         """One line for the log of a training."""
         skipped = f", {len(self.skipped)} skipped ({_listed(self.skipped)})" if self.skipped else ""
+        if self.skipped:
+            skipped += f", {self.fraction:.1%} of the model's parameters"
         return "; ".join([f"started from {self.path}: {len(self.copied)} tensors{skipped}", *self.notes])
 
 
 def start_from(model: Model, path: Path, *, skip_head: bool = False) -> Initialization:
-    """Copy the weights of a model file into ``model``, to fine-tune it; returns what was copied.
+    """Copy the weights of a model file or a run folder into ``model``, to fine-tune it; returns what was copied.
 
     The file must have been trained with the preprocessing of ``model.input`` and with the class names of
-    ``model.labels``, and all its weights must fit. ``skip_head``: copy the weights that fit, for other classes as well.
-    ``UserError`` says what differs; ``model`` is then unchanged.
+    ``model.labels``, and all its weights must fit. ``skip_head``: copy the weights that fit, for other classes as well;
+    they must be the backbone, or at least half of the parameters. ``UserError`` says what differs; ``model`` is then
+    unchanged.
     """
+    path = find_model(path)
     tensors, metadata = read_file(path)
     notes = []
     if "input" in metadata:
@@ -135,8 +158,24 @@ def start_from(model: Model, path: Path, *, skip_head: bool = False) -> Initiali
             f"{path}: {_listed(skipped)} do not fit this model; --skip-head starts from the weights that do"
         )
     copied = {name: value for name, value in tensors.items() if name not in skipped}
+    fraction = _copied_fraction(path, model, copied)
     model.load_state_dict(copied, strict=False)
-    return Initialization(path, tuple(copied), tuple(skipped), tuple(notes))
+    return Initialization(path, tuple(copied), tuple(skipped), tuple(notes), fraction)
+
+
+def _copied_fraction(path: Path, model: Model, copied: Mapping[str, Tensor]) -> float:
+    """The fraction of the parameters that ``copied`` contains; ``UserError`` if the rest is more than a head."""
+    sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
+    fraction = sum(size for name, size in sizes.items() if name in copied) / max(1, sum(sizes.values()))
+    backbone = [name for name in sizes if name.startswith("backbone.")]
+    if fraction < 0.5 and not (backbone and all(name in copied for name in backbone)):
+        left = [name for name in sizes if name not in copied]
+        raise UserError(
+            f"{path}: only {len(sizes) - len(left)} of the {len(sizes)} weights of the model are in the file and fit, "
+            f"{fraction:.0%} of its parameters ({_listed(left)} do not); --skip-head is for a model with another head; "
+            "expected the same network, or the same backbone"
+        )
+    return fraction
 
 
 def _check_input(path: Path, trained: InputContract, current: InputContract) -> None:

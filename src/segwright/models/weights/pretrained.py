@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from segwright.errors import UserError
-from segwright.models.weights.foreign_file import read_tensors
+from segwright.models.weights.foreign_file import read_tensors, wrapper_prefixes
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", "-imagenet.pth", ".pth.tar")
 
@@ -16,13 +16,15 @@ def load_pretrained(network: nn.Module, weights: str | None, name: str) -> None:
     """Copy ImageNet weights into ``network``, in place; weights of a classifier are ignored.
 
     ``weights``: None for none, "imagenet" for those that timm publishes under ``name``, else a file or a folder (see
-    ``find_weights``). The first convolution is adapted to the bands of the images. ``UserError`` lists weights of the
-    network that the file lacks or has in another shape.
+    ``find_weights``). A prefix before all names of the network ("model.", "encoder.") is removed. The first convolution
+    is adapted to the bands of the images. ``UserError`` lists weights of the network that the file lacks or has in
+    another shape.
     """
     if weights is None:
         return
     tensors = _published(name) if weights == "imagenet" else read_tensors(find_weights(weights, name))
     own = network.state_dict()
+    tensors = _without_wrapper(tensors, list(own), weights)
     first = next(key for key, value in own.items() if value.ndim == 4)
     if first in tensors and tensors[first].shape != own[first].shape:
         from timm.models import adapt_input_conv
@@ -40,6 +42,21 @@ def load_pretrained(network: nn.Module, weights: str | None, name: str) -> None:
             f"{weights}: {', '.join(missing[:5])}{more} are missing or have another shape; expected weights of {name}"
         )
     network.load_state_dict({key: value for key, value in tensors.items() if key in own}, strict=False)
+
+
+def _without_wrapper(tensors: dict[str, Tensor], own: list[str], weights: str) -> dict[str, Tensor]:
+    """The tensors of the backbone by its own names, from a file that has them inside a larger module."""
+    if own[0] in tensors:
+        return tensors
+    prefixes = wrapper_prefixes(tensors, own)
+    if len(prefixes) > 1:
+        raise UserError(
+            f"{weights}: contains several networks ({', '.join(prefixes)}); expected one; save that one alone"
+        )
+    if not prefixes:
+        return tensors
+    (prefix,) = prefixes
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
 
 
 def find_weights(weights: str, name: str) -> Path:
