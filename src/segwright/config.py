@@ -1,4 +1,4 @@
-"""Recipes as text: YAML whose tags are public class names, and ``--set a.b=c``. The dataclasses' types check both."""
+"""Recipes as text: YAML whose tags are class names, and ``--set a.b=c``. Both are checked against the fields' types."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import difflib
 import importlib
 import pkgutil
 import re
+import sys
 import types
 import typing
 from collections.abc import Callable, Iterable
@@ -18,9 +19,7 @@ import yaml
 
 from segwright.errors import UserError
 from segwright.field_values import PlainReader, Unwritable, coerce, unwrapped, value_of
-
-CODE_PREFIX = "code_"
-"""A user's file ``mine.py`` is the module ``code_mine``: it cannot hide an installed package called ``mine``."""
+from segwright.parallel import CODE_PREFIX, import_file
 
 _PLACES = (
     "contracts", "data.augmentation", "data.datasets", "data.loading", "decode", "importers", "inference",
@@ -84,7 +83,7 @@ def from_yaml(text: str, *, where: str = "recipe", code: types.ModuleType | None
 
 
 def find_class(name: str, code: types.ModuleType | None, where: str) -> type:
-    """The dataclass that the tag ``name`` stands for; ``UserError`` for anything but ours and the user's own."""
+    """The dataclass that the tag ``name`` stands for; ``UserError`` if it is neither in segwright nor in ``code``."""
     module, separator, class_name = name.rpartition(":")
     if module == "segwright" or module.startswith("segwright."):
         raise UserError(
@@ -105,7 +104,7 @@ def find_class(name: str, code: types.ModuleType | None, where: str) -> type:
 
 
 def find_function(name: str, code: types.ModuleType | None, where: str) -> Callable[..., Any]:
-    """The function ``FILE:NAME`` of the user's file."""
+    """The function of the user's file that ``FILE:NAME`` names."""
     function = _of_code(name.rpartition(":")[2], name, code, where)
     if not callable(function):
         raise UserError(f"{where}: {name} is not a function")
@@ -127,21 +126,13 @@ def _of_code(attribute: str, name: str, code: types.ModuleType | None, where: st
 
 def load_code(path: Path) -> types.ModuleType:
     """The module of a user's own file, run once."""
-    import importlib.util
-    import sys
-
     if not path.is_file():
         raise UserError(f"{path}: does not exist; expected a file with Python code")
-    name = f"{CODE_PREFIX}{path.stem}"
+    name, path = f"{CODE_PREFIX}{path.stem}", path.resolve()
     known = sys.modules.get(name)
-    if known is not None and known.__file__ == str(path.resolve()):
+    if known is not None and known.__file__ and Path(known.__file__) == path:
         return known
-    spec = importlib.util.spec_from_file_location(name, path.resolve())
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses and pickle look their module up there
-    spec.loader.exec_module(module)
-    return module
+    return import_file(name, path)
 
 
 def _construct(kind: type, values: dict[Any, Any], where: str) -> Any:
@@ -169,7 +160,7 @@ class _Dumper(yaml.SafeDumper):
     """Writes dataclasses as tagged mappings and tuples as lists."""
 
     def ignore_aliases(self, data: Any) -> bool:
-        """Write everything out: a reader should not have to follow anchors."""
+        """Write repeated objects in full each time, so that nobody has to follow YAML anchors."""
         return True
 
 
@@ -191,7 +182,7 @@ def _represent(dumper: yaml.SafeDumper, data: Any) -> yaml.Node:
 
 
 def tag_of(kind: Any) -> str:
-    """The name of a class or function in files: its own name in segwright, else ``FILE:NAME``."""
+    """The name of a class or function in YAML: its plain name if it is part of segwright, else ``FILE:NAME``."""
     module, name = kind.__module__, kind.__qualname__
     if module.partition(".")[0] == "segwright":
         return str(name)

@@ -23,7 +23,7 @@ class CenterTargets:
     """Training targets of a ``CenterOutput``, in addition to the class map.
 
     ``center``: the heat map of object centers, 0..1. ``offset``: (y, x) from each pixel to the center of its object,
-    in pixels. The weights scale each pixel's contribution to a loss term: float32, or uint8 if all are integers.
+    in pixels. The weights scale each pixel's contribution to a loss term (float32, or uint8 if all weights are integers).
     ``foreground``: 1 on things, 0 on stuff and void, 255 on padding.
     """
 
@@ -35,11 +35,11 @@ class CenterTargets:
     foreground: UInt8[Tensor, "images height width"]
 
     def pin_memory(self) -> CenterTargets:
-        """The same in page-locked memory."""
+        """A copy in page-locked (pinned) memory."""
         return CenterTargets(*(getattr(self, name).pin_memory() for name in self.__slots__))
 
     def to(self, device: torch.device) -> CenterTargets:
-        """The same on a device. Weights become float32 after the copy, because uint8 is cheaper to copy."""
+        """A copy on a device. Weights become float32 after the transfer, because uint8 is cheaper to transfer."""
 
         def move(values: Tensor) -> Tensor:
             return values.to(device, non_blocking=True)
@@ -62,18 +62,21 @@ class Targets:
     centers: CenterTargets | None = None
 
     def pin_memory(self) -> Targets:
-        """The same in page-locked memory, from which a GPU can copy asynchronously."""
+        """A copy in page-locked (pinned) memory, from which a GPU can copy asynchronously."""
         return Targets(self.semantic.pin_memory(), self.centers and self.centers.pin_memory())
 
     def to(self, device: torch.device) -> Targets:
-        """The same on a device. Class indices become int64 after the copy, because uint8 is cheaper to copy."""
+        """A copy on a device. Class indices become int64 after the transfer, because uint8 is cheaper to transfer."""
         centers = self.centers and self.centers.to(device)
         return Targets(self.semantic.to(device, non_blocking=True).long(), centers)
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Images and targets of one step, or of one micro-batch. Pixels outside ``sizes`` (height, width) are padding."""
+    """Images and targets of one step, or of one micro-batch (part of a step in gradient accumulation).
+
+    ``sizes``: the (height, width) of each image; pixels to the right of it and below it are padding.
+    """
 
     images: (
         UInt8[Tensor, "images channels height width"]
@@ -85,23 +88,23 @@ class Batch:
     names: tuple[str, ...]
 
     def pin_memory(self) -> Batch:
-        """The same in page-locked memory."""
+        """A copy in page-locked (pinned) memory."""
         return Batch(self.images.pin_memory(), self.sizes, self.targets.pin_memory(), self.names)
 
     def to(self, device: torch.device) -> Batch:
-        """The same on a device; the copy is asynchronous if the memory is page-locked."""
+        """A copy on a device; the transfer is asynchronous if the memory is page-locked."""
         images = self.images.to(device, non_blocking=True)
         return Batch(images, self.sizes, self.targets.to(device), self.names)
 
 
 @dataclass(frozen=True, slots=True)
 class InputContract:
-    """The preprocessing that a model expects. The model owns it, and it is saved with the weights.
+    """The preprocessing that a model expects. It belongs to the model and is saved with the weights.
 
     ``channels``: channel order. ``mean`` and ``std``: per channel, in units of the image files (0..255 for 8 bits).
     ``fill_value``: the padding color, in the same units. ``multiple``: height and width are padded to a multiple of it.
     ``log_scale`` above 0 replaces each value v by log(1 + v / log_scale) before mean and std are applied. This helps if
-    exposures differ by powers of two and dark images have few gray levels.
+    some images are many times darker than others.
     """
 
     channels: Literal["RGB", "BGR", "bands"] = "RGB"
@@ -151,13 +154,13 @@ class CenterOutput:
 
 
 Output = PixelOutput | CenterOutput
-"""What a model returns: one type per kind of model, independent of the architecture."""
+"""What a model returns: ``PixelOutput`` for semantic, ``CenterOutput`` for panoptic and instance segmentation."""
 
 
 class Model(nn.Module):
     """A network with everything needed to use it: its classes, its preprocessing, and its decoder.
 
-    ``decoder`` turns outputs into predictions; None means the default for the kind of output (``decode.default``).
+    ``decoder`` turns outputs into predictions; None means the default for this type of output (``decode.default``).
     """
 
     labels: LabelSpace
@@ -194,7 +197,7 @@ class Loss(Protocol):
     """
 
     def __call__(self, output: Any, targets: Targets) -> dict[str, Tensor]:
-        """The weighted sum of each loss term, by name."""
+        """Each loss term by name: its sum over all pixels, times the weight of the term."""
 
     def counts(self, targets: Targets) -> dict[str, Tensor]:
         """The denominator of each loss term, from the targets alone."""
@@ -207,4 +210,4 @@ class Decoder(Protocol):
     def __call__(
         self, output: Any, sizes: tuple[tuple[int, int], ...], padded: tuple[int, int], labels: LabelSpace
     ) -> list[Prediction]:
-        """One prediction per image. ``sizes``: (height, width) of each image; ``padded``: the size of the input."""
+        """One prediction per image. ``sizes``: (height, width) of each image; ``padded``: that of the padded input."""

@@ -18,7 +18,7 @@ from segwright.files import write_json
 if TYPE_CHECKING:
     from segwright.training.recipe import Recipe
 
-SEMANTIC_STEPS, PANOPTIC_STEPS = 800, 500
+SEMANTIC_STEPS, PANOPTIC_STEPS = 800, 300
 
 
 @dataclass(frozen=True, slots=True)

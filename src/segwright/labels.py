@@ -16,7 +16,7 @@ MAX_CLASSES = 255  # class indices are uint8, and 255 is the ignore index
 
 @dataclass(frozen=True)
 class LabelSpace:
-    """The classes of a dataset, in the order of their class indices. The dataset owns it; everything else uses it.
+    """The classes of a dataset, in the order of their class indices. It belongs to the dataset.
 
     ``raw_values[i]`` is the value of class i in the files of the dataset, and the value that is written for it.
     ``also`` lists further raw values: (raw value, class index). ``ignored`` lists the raw values of ignored pixels;
@@ -115,8 +115,8 @@ class LabelSpace:
     def to_raw(self, classes: NDArray[Any]) -> NDArray[Any]:
         """The raw values of a map of class indices, as the dataset's benchmark expects them.
 
-        uint8 or uint16 [H, W]; with ``coding`` "rgb" uint8 [H, W, 3]. Other indices than those of classes become the
-        first ignored value.
+        uint8 or uint16 [H, W]; with ``coding`` "rgb" uint8 [H, W, 3]. Indices without a class become the first
+        ignored value.
         """
         void = self.ignored[0] if self.ignored else 0 if self.coding == "rgb" else 255
         if self.coding == "rgb":
@@ -191,7 +191,7 @@ class LabelSpace:
         """The label space that a label map defines with ``classes``, ``ignored`` and ``name``.
 
         ``classes`` maps each name to its raw value, or to {raw, color, thing}. Raw values are integers, or "#RRGGBB"
-        for color-coded maps; several in a list. Without one, the raw value is the index of the class. ``ValueError``
+        for color-coded maps, or a list of several. Without a raw value, it is the index of the class. ``ValueError``
         or ``KeyError`` for anything else.
         """
         entries = [

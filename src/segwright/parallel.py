@@ -1,17 +1,104 @@
-"""Apply a function to many items on all cores: in threads if it releases the interpreter lock, else in processes."""
+"""Work on all cores: in threads if it releases the interpreter lock, else in processes; how processes are started."""
 
 from __future__ import annotations
 
+import importlib.util
 import multiprocessing
+import multiprocessing.connection
 import os
+import pickle
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import islice
-from typing import Any, TypeVar
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Generic, TypeVar
+
+from segwright.errors import UserError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Value = TypeVar("Value")
+
+CODE_PREFIX = "code_"
+"""A user's file ``mine.py`` is the module ``code_mine``: it cannot hide an installed package called ``mine``."""
+START_METHOD = "SEGWRIGHT_START_METHOD"
+"""The environment variable that sets how worker processes are started: "fork", "spawn" or "forkserver"."""
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+def start_method() -> str | None:
+    """How worker processes are started; None: the default of the system.
+
+    Linux forks: a forked worker starts at once and knows the classes of the user's own files.
+    """
+    return os.environ.get(START_METHOD) or ("fork" if sys.platform == "linux" else None)
+
+
+def import_file(name: str, path: Path) -> ModuleType:
+    """The Python file ``path``, run as the module ``name``."""
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses and pickle look their module up there
+    spec.loader.exec_module(module)
+    return module
+
+
+@dataclass(frozen=True)
+class Portable(Generic[Value]):
+    """A value that a spawned process can read, also if its class is defined in a file that the user named."""
+
+    value: Value
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """The user's files first, then the value."""
+        files = {
+            name: module.__file__
+            for name, module in [*sys.modules.items()]
+            if name.startswith(CODE_PREFIX) and getattr(module, "__file__", None)
+        }
+        try:
+            return _restored, (files, pickle.dumps(self.value))
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            raise UserError(
+                f"worker processes cannot be started ({error}); define classes and functions at the top level of a "
+                "file, or use no worker processes (training.workers=0)"
+            ) from None
+
+
+def _restored(files: dict[str, str], data: bytes) -> Portable[Any]:
+    for name, path in files.items():
+        if name not in sys.modules:
+            import_file(name, Path(path))
+    return Portable(pickle.loads(data))
+
+
+@contextmanager
+def signals_blocked() -> Iterator[None]:
+    """SIGTERM and SIGINT wait until the end of the block; processes that are started in it keep them blocked."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def ignore_signals() -> None:
+    """In a worker: leave SIGTERM and SIGINT, which reach the whole process group, to the parent; it ends its workers.
+
+    Else a worker would die first, and the parent could not finish its step and save.
+    """
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def available_cores() -> int:
@@ -34,9 +121,8 @@ def map_in_processes(
     if not workers:
         yield from map(work, items)
         return
-    # A forked process starts at once and knows the classes of the user's own files. Elsewhere: the default method.
-    context = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
-    pool = ProcessPoolExecutor(workers, context, _start_worker, (work,))
+    context = multiprocessing.get_context(start_method())
+    pool = ProcessPoolExecutor(workers, context, _start_worker, (Portable(work),))
     yield from _in_order(pool, _call, items, ahead=2 * workers)
 
 
@@ -46,7 +132,8 @@ def _in_order(
     remaining = iter(items)
     with pool:
         try:
-            running = [pool.submit(work, item) for item in islice(remaining, ahead)]
+            with signals_blocked():
+                running = [pool.submit(work, item) for item in islice(remaining, ahead)]
             while running:
                 yield running.pop(0).result()
                 running.extend(pool.submit(work, item) for item in islice(remaining, 1))
@@ -57,12 +144,21 @@ def _in_order(
 _work: Callable[[Any], Any]
 
 
-def _start_worker(work: Callable[[Any], Any]) -> None:
+def _start_worker(work: Portable[Callable[[Any], Any]]) -> None:
     import cv2
 
     global _work  # noqa: PLW0603 - a worker process has one task
-    _work = work
+    _work = work.value
+    ignore_signals()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     cv2.setNumThreads(0)  # the processes are the parallelism; threads inside them would compete for the cores
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    multiprocessing.connection.wait([parent.sentinel])
+    os._exit(1)
 
 
 def _call(item: Any) -> Any:

@@ -1,7 +1,7 @@
 """The data of one image, as NumPy arrays: the sample that a dataset gives, and the prediction that a decoder gives.
 
-``contracts`` has the batches, model outputs and losses that follow. This file does not import torch, so that commands
-which only read files (scoring, checking a dataset) start fast.
+The later data types (batch, model output, loss) are in ``contracts``. This file does not import torch, so that
+commands which only read files (scoring, checking a dataset) start fast.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ class Sample:
     """An image with its ground truth, which is exactly one integer map.
 
     ``image`` [H, W, C]: uint8, uint16 or float32; RGB, or the bands of a multi-band dataset. ``map`` [H, W]: class
-    indices (uint8, 255 = ignored) without ``segments``; segment ids (int32, 0 = void) with them.
+    indices (uint8, 255 = ignored) if ``segments`` is None; otherwise the ids of these segments (int32). Id 0 is void:
+    pixels without ground truth, which become 255 in ``semantic()``.
     """
 
     image: NDArray[Any]
@@ -47,7 +48,7 @@ class Sample:
     segments: tuple[Segment, ...] | None = None
 
     def semantic(self) -> NDArray[np.uint8]:
-        """The class index of every pixel, uint8 [H, W], 255 = ignored; crowds have their class."""
+        """The class index of every pixel, uint8 [H, W], 255 = ignored. Crowds are included."""
         if self.segments is None:
             return self.map
         ids = np.array([0, *(s.id for s in self.segments)], dtype=np.int64)
@@ -85,9 +86,9 @@ class Dataset(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class AugmentationContext:
-    """What an augmentation knows about a sample besides its pixels, and its only source of randomness.
+    """The second argument of an augmentation: all that it knows besides the sample, and its only source of randomness.
 
-    The training reads samples in one endless order; ``random`` is seeded with (seed, position in that order).
+    Training reads samples in one endless sequence; ``random`` is seeded with (seed, position in this sequence).
     ``progress``: training progress from 0 to 1, equal for all images of one step. ``fill_value``: the value of pixels
     outside of the image. ``target_class``: a class index that the crop should contain, or None. ``partner(k)`` gives
     the k-th other sample to mix with, and its own context. ``shared`` is seeded with (seed, step), so it gives the
@@ -118,7 +119,7 @@ class PredictedSegment:
 
 @dataclass(frozen=True, slots=True)
 class CenterMaps:
-    """The model outputs from which the instances of a prediction were grouped, in the size of the image.
+    """The model outputs from which a decoder grouped pixels into instances, at the size of the image.
 
     ``centers``: (y, x) of the detected object centers, int64 [K, 2], in row-major order. ``heatmap``: the heat map of
     object centers. ``offset``: (y, x) from each pixel to the center of its object, in pixels.
@@ -135,9 +136,8 @@ class Prediction:
 
     ``semantic`` [H, W]: class indices, 255 where the prediction has no class. ``panoptic`` [H, W]: class index *
     divisor + instance number, instances from 1 and stuff 0; -1 = void. ``segments``: those of ``panoptic``.
-    ``foreground`` [H, W]: the pixels of things, of a model with a foreground head; ``semantic`` has no thing class
-    elsewhere.
-    ``binary_masks`` [channels, H, W]: the mask of each channel of a sigmoid head.
+    ``foreground`` [H, W]: True on pixels of things; only for models with a foreground head. On all other pixels
+    ``semantic`` has no thing class. ``binary_masks`` [channels, H, W]: the mask of each channel of a sigmoid head.
     """
 
     semantic: NDArray[Any]

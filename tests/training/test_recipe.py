@@ -8,7 +8,9 @@ import pytest
 from tests import small
 
 from segwright.config import from_yaml, load_code, override, to_yaml
+from segwright.decode import Argmax, CenterDecoder
 from segwright.errors import UserError
+from segwright.losses import CenterLoss, CrossEntropy
 from segwright.recipes import load_recipe, recipe_names
 from segwright.training.recipe import Recipe
 from segwright.training.recipe_check import check
@@ -121,3 +123,33 @@ def test_check_reports_all_problems_together() -> None:
     problems = check(recipe)
     assert len(problems) == 4
     assert any("training.evaluate_every is 0.0" in problem for problem in problems)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("decoder", "Argmax", "decoder: 'Argmax' is text; expected a Decoder"),
+        ("loss", Argmax(), "loss: Argmax is another kind of object; expected a Loss"),
+        ("augmentation", None, "augmentation: NoneType has no method __call__; expected an Augmentation"),
+        (
+            "loss",
+            CenterLoss(CrossEntropy()),
+            "loss: CenterLoss takes a CenterOutput, but SmallFPNConfig gives a PixelOutput",
+        ),
+        (
+            "decoder",
+            CenterDecoder(),
+            "decoder: CenterDecoder takes a CenterOutput, but SmallFPNConfig gives a PixelOutput",
+        ),
+        ("task", "everything", "task: 'everything' is not one of semantic, instance, panoptic"),
+        ("metrics", (Argmax(),), "metrics: Argmax has no method add; expected a Metric"),
+    ],
+)
+def test_an_object_that_does_not_fit_is_a_problem_of_a_recipe_made_in_python(
+    field: str, value: object, message: str
+) -> None:
+    recipe = small.recipe()
+    setattr(recipe, field, value)
+    (problem,) = check(recipe)
+    assert problem.startswith(message)
+    assert "\n" not in problem

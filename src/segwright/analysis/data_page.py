@@ -87,6 +87,8 @@ def _listed(values: NDArray[np.float64]) -> str:
 
 def _significant(value: float) -> str:
     """Five significant digits, at least the whole number, without an exponent: YAML 1.1 takes 1e-05 for text."""
+    if not np.isfinite(value):
+        return str(value)
     digits = max(5, len(str(int(abs(value)))))
     return np.format_float_positional(value, precision=digits, unique=False, fractional=False, trim="0")
 

@@ -130,7 +130,9 @@ class SplitStatistics:
     def std(self) -> Values:
         """Standard deviation of each channel over all pixels, in units of the files."""
         assert self.counts.squares is not None
-        return np.sqrt(np.maximum(self.counts.squares / self.counts.image_pixels - self.mean**2, 0))
+        squares = self.counts.squares / self.counts.image_pixels
+        variance = squares - self.mean**2
+        return np.sqrt(np.where(variance > 1e-14 * squares, variance, 0))  # less is rounding of a constant
 
     def weights(self) -> dict[str, Values]:
         """Class weights [C] against class imbalance, by three rules; a class without pixels gets 0.

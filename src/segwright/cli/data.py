@@ -140,8 +140,18 @@ def _stats(options: argparse.Namespace) -> int:
             + [f"{weight:.3f}" for weight in row.weights]
             for row in data_page.rows(values)
         ]
-        figures = "   ".join(f"{name} {value}" for name, value in data_page.key_figures(values))
-        print_table(columns, rows, title=values.split, footer=[figures])
+        figures = data_page.key_figures(values)
+        numbers = ("mean", "standard deviation")
+        line = "   ".join(f"{name} {value}" for name, value in figures if name not in numbers)
+        print_table(columns, rows, title=values.split, footer=[line])
+        for name, value in figures:  # on lines of their own, unbroken: they can be pasted into input
+            if name in numbers:
+                print(f"{name} {value}")
+        constant = [str(band) for band, std in enumerate(values.std) if not std]
+        if constant:
+            print(
+                f"warning: band {', '.join(constant)} (counted from 0) is constant; input.std expects values above 0"
+            )
     if options.json:
         write_json(options.json, {values.split: values.to_json() for values in splits})
     if options.html:

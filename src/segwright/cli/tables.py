@@ -35,7 +35,7 @@ def print_table(
     console = Console()
     console.print(table)
     for line in footer:
-        console.print(Text(line))
+        console.print(Text(line), soft_wrap=True)
 
 
 def print_scores(values: Mapping[str, Any]) -> None:

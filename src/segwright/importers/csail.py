@@ -1,4 +1,4 @@
-"""CSAIL's semantic-segmentation-pytorch: encoder and decoder files, also of its older versions."""
+"""Importer of CSAIL's semantic-segmentation-pytorch: encoder and decoder files, also of its older versions."""
 
 from __future__ import annotations
 

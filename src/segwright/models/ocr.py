@@ -19,9 +19,10 @@ from segwright.models.layers.resize import upsample_concat_conv
 
 @dataclass(slots=True)
 class OCRConfig:
-    """Uses the backbone's four deepest feature maps, at the size of the finest of them.
+    """OCRNet on the backbone's four deepest feature maps, resized to the finest of them.
 
-    ``channels``: of pixel features and object vectors. ``key_channels``: of query, key and value of the attention.
+    ``channels``: channels of the pixel features and of the vector per class. ``key_channels``: channels of query, key
+    and value in the attention.
     """
 
     backbone: Backbone = field(default_factory=HRNetConfig)
@@ -39,7 +40,8 @@ class OCRConfig:
 class OCR(Model):
     """Logits at the stride of the finest feature map used.
 
-    The auxiliary logits are the coarse regions of the classes. The network needs them, so evaluation returns them too.
+    The auxiliary logits are a first, coarse segmentation, from which the network computes one vector per class. So they
+    are computed in evaluation, too.
     """
 
     def __init__(
@@ -89,7 +91,7 @@ class ObjectAttention(nn.Module):
     def forward(
         self, pixels: Float[Tensor, "images c h w"], objects: Float[Tensor, "images c classes 1"]
     ) -> Float[Tensor, "images c h w"]:
-        """For each pixel the weighted mean of the object vectors."""
+        """For each pixel the weighted mean of the vectors of all classes."""
         query, key, value = self.query(pixels), self.key(objects).flatten(2), self.value(objects).flatten(2)
         weights = (torch.einsum("nchw,nck->nkhw", query, key) * self.scale).softmax(1)
         context: Tensor = self.out(torch.einsum("nkhw,nck->nchw", weights, value))

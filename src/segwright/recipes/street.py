@@ -32,9 +32,9 @@ def quick() -> Recipe:
         loss=losses.CrossEntropy(WEIGHTS),
         decoder=decode.Argmax(),
         schedule=Cosine(warmup=0.1),
-        optim=Muon(lr=3e-3, weight_decay=0.02, momentum=0.95),
+        optim=Muon(lr=0.012, weight_decay=0.02, momentum=0.95),
         training=Training(
-            steps=1400, batch=4, ema=0.99, channels_last=True, evaluate_every=0.25, save_every=0.25
+            steps=800, batch=4, ema=0.99, channels_last=True, evaluate_every=0.25, save_every=0.25
         ),
     )
 
@@ -53,7 +53,7 @@ def panoptic_quick() -> Recipe:
         models.SmallFPNConfig(channels=(32, 64, 96, 128), depths=(1, 1, 1, 1), stem_channels=24),
         offset_scale=8.0,
     )
-    recipe.targets = PanopticTargets(sigma=3, small_area=200)
+    recipe.targets, recipe.training.steps = PanopticTargets(sigma=3, small_area=200), 1000
     recipe.loss = losses.CenterLoss(losses.CrossEntropy(WEIGHTS), offset_weight=0.1, align_corners=False)
     recipe.decoder = decode.CenterDecoder(threshold=0.15, nms_kernel=5, stuff_area=32, align_corners=False)
     return recipe

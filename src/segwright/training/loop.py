@@ -46,13 +46,13 @@ class Run:
 def remaining_batches(
     run: Run, state: State, dataset: AugmentedDataset
 ) -> Iterator[tuple[list[Batch], float]]:
-    """For each step that is left: its micro-batches, and the seconds spent waiting for them."""
+    """For each remaining step: its micro-batches, and the seconds spent waiting for them."""
     if not is_finished(run, state):
         yield from step_batches(dataset, run.recipe, run.processes, first_step=state.step)
 
 
 def training_step(run: Run, state: State, parts: list[Batch], *, stop: bool) -> bool:
-    """``take_step`` on the micro-batches ``parts``; whether any process wants to stop.
+    """Take one optimizer step on the micro-batches ``parts``; returns whether any process wants to stop.
 
     Raises ``NonFiniteLoss`` (the batch is then saved in the run folder) or ``OutOfMemory``.
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -90,12 +91,18 @@ def join(device: str | None = None) -> Iterator[Processes]:
 
 @contextmanager
 def interrupts() -> Iterator[list[int]]:
-    """A list of the SIGTERM and SIGINT signals received so far; a second SIGINT raises ``KeyboardInterrupt``."""
+    """A list of the SIGTERM and SIGINT signals received so far; a later SIGINT raises ``KeyboardInterrupt``.
+
+    Those of the first two seconds count as one: torchrun and timeout send a signal that the group received once more.
+    """
     received: list[int] = []
+    first = float("inf")
 
     def receive(number: int, _: Any) -> None:
-        if number == signal.SIGINT and number in received:
+        nonlocal first
+        if number == signal.SIGINT and time.monotonic() > first + 2:
             raise KeyboardInterrupt
+        first = min(first, time.monotonic())
         received.append(number)
 
     before = {}

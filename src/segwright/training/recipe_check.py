@@ -9,7 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from segwright.config import field_types
 from segwright.contracts import CenterOutput, PixelOutput
+from segwright.errors import UserError
+from segwright.field_values import coerce
 from segwright.protocols import members
 from segwright.training.recipe import Recipe
 
@@ -34,7 +37,8 @@ _FIELDS = {
     Range("[1, 1e9]", "a whole number from 1"): """
         steps batch accumulate keep_checkpoints max_detections label_stride downsampling stride nms_kernel top_k divisor
         short_edges max_long_edge bands size sizes length longest min_pixels StreetScenes.train StreetScenes.val
-        multiple rates pool_sizes kernel_size projection_kernel_size channels depths count groups width_per_group upsample_factor
+        multiple rates pool_sizes kernel_size projection_kernel_size channels depths count groups width_per_group
+        upsample_factor
         multi_grid skip_strides pooling_window""",
     Range("[0, 1e9]", "a whole number from 0"): """
         seed workers num_visualizations min_kept small_area stuff_area min_area plus concat_convs _channels""",
@@ -59,6 +63,8 @@ RANGES = {name: numbers for numbers, names in _FIELDS.items() for name in names.
 
 def check(recipe: Recipe) -> list[str]:
     """All problems of a recipe, before anything is opened or built; an empty list means that it can run."""
+    if problems := [problem for path, owner in parts(recipe) for problem in _type_problems(path, owner)]:
+        return problems  # ranges of values of another type mean nothing
     problems = [problem for path, owner in parts(recipe) for problem in _problems(path, owner)]
     training = recipe.training
     if training.accumulate >= 1 and training.batch % training.accumulate:
@@ -88,6 +94,20 @@ def range_of(owner: Any, field: str) -> Range:
     ending = next((name for name in RANGES if name.startswith("_") and field.endswith(name)), "")
     names = (f"{type(owner).__name__}.{field}", field, ending)
     return next((RANGES[name] for name in names if name in RANGES), ANY)
+
+
+def _type_problems(path: str, owner: Any) -> Iterator[str]:
+    """Fields that hold another type than their annotation says: text where a decoder belongs, for example."""
+    try:
+        kinds = field_types(type(owner))
+    except (NameError, TypeError):  # a class of the user's own, with names that exist for type checkers only
+        return
+    for field in dataclasses.fields(owner):
+        if field.init:
+            try:
+                coerce(getattr(owner, field.name), kinds[field.name], f"{path}.{field.name}".lstrip("."))
+            except UserError as error:
+                yield str(error)
 
 
 def _problems(path: str, owner: Any) -> Iterator[str]:

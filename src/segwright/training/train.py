@@ -37,7 +37,7 @@ def train(
     skip_head: bool = False,
     device: str | None = None,
 ) -> dict[str, Any]:
-    """Train a recipe, or resume the training in the run folder ``out``; the summary that is also in ``summary.json``.
+    """Train a recipe, or resume the training in the run folder ``out``; returns what ``summary.json`` contains.
 
     ``data``: the folder of the dataset, None if it is generated. ``init``: a model file or a run folder to fine-tune;
     ``skip_head`` leaves out its weights that do not fit. ``device``: "cpu", "cuda" or "cuda:N", by default a GPU if

@@ -16,7 +16,7 @@ from tests import small
 from torch.utils.data import TensorDataset
 
 from segwright.config import to_yaml
-from segwright.data.datasets.arrays import ImageMaskPairs, PairDataset, MapStyleDataset
+from segwright.data.datasets.arrays import ImageMaskPairs, MapStyleDataset, PairDataset
 from segwright.errors import UserError
 from segwright.evaluation.evaluate import evaluate
 from segwright.files import read_json

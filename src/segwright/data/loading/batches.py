@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
@@ -19,6 +18,7 @@ from segwright.contracts import Batch, InputContract
 from segwright.data.loading.targets import TargetGenerator
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
+from segwright.parallel import Portable, ignore_signals, signals_blocked, start_method
 from segwright.samples import Sample
 
 Item = TypeVar("Item")
@@ -95,17 +95,18 @@ def load_batches(
     page-locked memory for the GPU. A ``UserError`` raised in a worker reaches the caller with its own message.
     """
     loader = DataLoader(
-        _BatchReader(dataset, collate),
+        _BatchReader(Portable((dataset, collate))),
         sampler=positions,  # read lazily: a list of all steps would be large
         batch_size=None,  # an item of the reader is a batch already
         collate_fn=_unchanged,
         num_workers=workers,
         pin_memory=pin,
         worker_init_fn=_start_worker,
-        # A forked worker starts at once and knows classes from the user's own files. Other systems use their default.
-        multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
+        multiprocessing_context=start_method() if workers else None,
     )
-    return _raise_user_errors(iter(loader))
+    with signals_blocked():
+        batches = iter(loader)
+    return _raise_user_errors(batches)
 
 
 def _raise_user_errors(batches: Iterator[Collated | UserError]) -> Iterator[Collated]:
@@ -119,13 +120,13 @@ def _raise_user_errors(batches: Iterator[Collated | UserError]) -> Iterator[Coll
 class _BatchReader(Dataset[Collated | UserError], Generic[Item, Collated]):
     """Reads one batch at a time; runs in a worker process."""
 
-    dataset: Indexable[Item]
-    collate: Callable[[Sequence[Item]], Collated]
+    parts: Portable[tuple[Indexable[Item], Callable[[Sequence[Item]], Collated]]]
 
     def __getitem__(self, positions: list[int]) -> Collated | UserError:
+        dataset, collate = self.parts.value
         # Returned, not raised: torch would wrap an exception of a worker in another one with a traceback as its text.
         try:
-            return self.collate([self.dataset[position] for position in positions])
+            return collate([dataset[position] for position in positions])
         except UserError as error:
             return error
 
@@ -145,4 +146,5 @@ def default_workers(device: torch.device, processes: int = 1) -> int:
 def _start_worker(_: int) -> None:
     # One thread each: the workers are the parallelism, and threads inside them would compete for the same cores.
     torch.set_num_threads(1)
+    ignore_signals()
     cv2.setNumThreads(0)
