@@ -23,12 +23,12 @@ lists all of them. To change one, set single fields with `--set`, or write it to
 
 ```
 segwright train camvid.quick --data CAMVID --set optim.lr=1e-3 training.steps=2000
-segwright recipe show camvid.quick    # > mine.yaml
+segwright recipe show camvid.quick | tee mine.yaml
 segwright train mine.yaml --data CAMVID --out runs/mine
 ```
 
-"Published" are the scores that the authors of the settings report; the projects are those of
-[published-weights.md](published-weights.md). "Measured" are the scores that segwright reached, with details in
+The column "published" has the scores that the authors of the settings report; [published-weights.md](published-weights.md)
+lists their projects. The column "measured" has the scores that segwright reached, with details in
 [results.md](../benchmarks/results.md). An empty cell means that there is no such score yet.
 """
 

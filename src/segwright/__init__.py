@@ -4,8 +4,8 @@ What users call
     recipe, train           a training run by name, changed in Python if you like
     load, predict           a trained model on images
     evaluate, report        scores of a model on a dataset; one offline HTML page about a run
-    check                   the problems of a recipe before it runs
-    wrap                    anyone's module as a model that can be evaluated and used for prediction
+    check                   lists the problems of a recipe before it runs
+    wrap                    any PyTorch module as a model that can be evaluated and used for prediction
     LabelSpace, InputContract, Model, Recipe, UserError, RunError
 
 Packages
@@ -22,16 +22,18 @@ Packages
     prediction      prediction on files, writers of official formats
     visualization   drawings of label maps and segments
     analysis        reports and dataset statistics
-    importers       published files of other projects
+    importers       published weights of other projects
     recipes         complete training runs, by name
     cli             the command line
 
 Files
-    contracts, samples      everything that flows: read these first
+    contracts, samples      the data types: sample, batch, output, loss, prediction; read these first
     labels                  the classes: names, colors, raw values
     config, field_values    recipes as YAML and ``--set``; the type of a field decides how its text is read
-    protocols               what fits where
-    files, errors, parallel, version    JSON and atomic writing; the errors; work on all cores; the version
+    protocols               checks that an object (a loss, a model, ...) fits the field of a recipe
+    files                   reading and writing JSON and text files, atomically
+    errors, version         ``UserError`` and ``RunError``; the version number
+    parallel                processes many items on all CPU cores
     api, demo               the functions above that take a recipe by name; ``segwright demo``
 """
 

@@ -23,8 +23,8 @@ class CenterTargets:
     """Training targets of a ``CenterOutput``, in addition to the class map.
 
     ``center``: the heat map of object centers, 0..1. ``offset``: (y, x) from each pixel to the center of its object,
-    in pixels. The weights scale each pixel's contribution to a loss term (float32, or uint8 if all weights are integers).
-    ``foreground``: 1 on things, 0 on stuff and void, 255 on padding.
+    in pixels. The weights scale each pixel's contribution to a loss term; they are uint8 if all of them are integers,
+    else float32. ``foreground``: 1 on things, 0 on stuff and void, 255 on padding.
     """
 
     center: Float[Tensor, "images 1 height width"]

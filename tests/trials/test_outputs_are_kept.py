@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 from dataclasses import replace
@@ -15,7 +16,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests import small
 
-import segwright.prediction.predict_files as predict_files_module
 from segwright.cli.main import main
 from segwright.contracts import InputContract, Model
 from segwright.data.datasets.mapillary import CLASSES as VISTAS
@@ -206,7 +206,7 @@ def test_ids_that_do_not_fit_are_refused_before_the_first_image(
 def test_ids_without_effect_are_refused(semantic: Model, tmp_path: Path) -> None:
     image = photograph(tmp_path / "a.png")
     source = coco_file(tmp_path / "truth.json", [(1, "a.png")])
-    with pytest.raises(UserError, match="--ids .* has no effect"):
+    with pytest.raises(UserError, match=r"--ids .* has no effect"):
         run(semantic, [image], tmp_path / "out", ids=source)
 
 
@@ -239,14 +239,15 @@ def test_an_interruption_keeps_what_was_predicted(
     panoptic: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     images = [photograph(tmp_path / "in" / f"{number}.png") for number in range(3)]
-    original = predict_files_module.predict
+    module = importlib.import_module("segwright.prediction.predict_files")
+    original = module.predict
 
     def interrupted(model: Model, image: Path, **options: Any) -> Any:
         if image == images[2]:
             raise KeyboardInterrupt
         return original(model, image, **options)
 
-    monkeypatch.setattr(predict_files_module, "predict", interrupted)
+    monkeypatch.setattr(module, "predict", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run(panoptic, images, tmp_path / "out")
     rows = json.loads((tmp_path / "out" / "panoptic.json").read_text())["annotations"]

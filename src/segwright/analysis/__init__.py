@@ -4,10 +4,10 @@
 - ``report_page``: the page of a run, rendered from a ``RunReport`` and its cases
 - ``report_cases``: its images, the worst and best ones: ``Case``
 - ``confusions``: its table of the largest confusions
-- ``segments``: its section about panoptic quality and average precision
-- ``oracles``: its section about an oracle study
+- ``segments``: the section of that page about panoptic quality and average precision
+- ``oracles``: its section about the oracle study (``evaluation.oracle_study``)
 - ``statistics``: ``dataset_statistics`` of a split: pixels per class, image sizes, mean and std, class weights
-- ``data_page``: the page about these statistics
+- ``data_page``: the HTML page with these statistics
 - ``contact_sheet``: ``data_sheet`` and ``training_sheet``, images of a dataset or a training with their ground truth
 - ``plots``: the figures of all pages, as SVG
 - ``page``: rendering of the HTML templates, numbers as text

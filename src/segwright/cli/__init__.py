@@ -1,4 +1,4 @@
-"""The command line: one verb, one function. Everything heavy is imported inside the function that needs it.
+"""The command line: one function per verb. Slow imports are inside the function that needs them, so help is fast.
 
 main.py     entry point, exit codes, and the verbs demo, train, evaluate, predict, report, convert, recipe
 data.py     the verbs under ``segwright data``

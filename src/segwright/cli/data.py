@@ -12,7 +12,7 @@ from segwright.cli.options import add_code, add_data_root, add_json, add_set, ad
 
 if TYPE_CHECKING:
     from segwright.data.check import Findings
-    from segwright.samples import DataConfig
+    from segwright.samples import DataConfig, Dataset
     from segwright.training.recipe import Recipe
 
 
@@ -40,21 +40,21 @@ def add_verbs(verbs: Any) -> None:
     text = "PNG or JPEG file to write (default: %(default)s)"
     show.add_argument("--out", type=Path, default=Path("sheet.png"), help=text)
     show.add_argument("--count", type=int, default=12, help="number of images (default: %(default)s)")
-    text = "for a recipe: training progress 0..1 for scheduled augmentation (default: 0)"
+    text = "for a recipe: training progress 0..1, for augmentation that changes with it (default: 0)"
     show.add_argument("--progress", type=float, help=text)
 
     text = "show what to download and where to put it; with --data, verify that it is complete"
     get = add_verb(verbs, "get", _get, text, "segwright data get cityscapes --data CITYSCAPES")
-    get.add_argument("name", help="cityscapes, ade20k, voc or coco")
+    get.add_argument("name", help="dataset: cityscapes, ade20k, voc or coco")
     get.add_argument("--data", type=Path, metavar="ROOT", help="dataset root folder to verify")
 
-    text = "convert annotations of other formats to label maps"
+    text = "convert annotations: other formats to label maps, or to COCO panoptic"
     example = "segwright data convert coco instances.json --out maps"
     _add_convert(add_verb(verbs, "convert", _convert, text, example))
 
 
 def _add_dataset(parser: argparse.ArgumentParser) -> None:
-    text = "dataset (camvid) or recipe (camvid.quick)"
+    text = "dataset (camvid), or recipe (camvid.quick, FILE.yaml or FILE.py:function)"
     parser.add_argument("data_name", metavar="DATASET|RECIPE", help=text)
     add_data_root(parser)
     add_set(parser, "dataset or recipe")
@@ -87,7 +87,7 @@ def _check(options: argparse.Namespace) -> int:
     from segwright.files import check_writable, write_json
 
     check_writable(options.json)
-    config, _ = _resolve(options)
+    config, recipe = _resolve(options)
     splits, refused = {}, {}
     for split in options.split:
         try:
@@ -96,6 +96,8 @@ def _check(options: argparse.Namespace) -> int:
             refused[split] = str(error)
     with _ProgressBar() as progress:
         findings = full_check(splits, workers=_workers(options), progress=progress)
+    if recipe is not None:
+        _check_recipe(recipe, splits, findings)
     for split, text in refused.items():
         print(f"{split}: error: {text}", file=sys.stderr)
     for finding in findings:
@@ -104,6 +106,24 @@ def _check(options: argparse.Namespace) -> int:
         values = {finding.split: finding.to_json() for finding in findings}
         write_json(options.json, values | {split: {"errors": [text]} for split, text in refused.items()})
     return 2 if refused or any(finding.errors for finding in findings) else 0
+
+
+def _check_recipe(recipe: Recipe, splits: dict[str, Dataset], findings: list[Findings]) -> None:
+    """Add to the findings of the split train what a training with the recipe would refuse."""
+    from segwright.errors import UserError
+    from segwright.training.loading import open_training_data
+    from segwright.training.recipe_check import check
+
+    for finding in findings:
+        if finding.split != "train" or finding.errors:
+            continue
+        finding.errors += check(recipe)
+        if finding.errors:
+            continue
+        try:
+            open_training_data(recipe, splits["train"])
+        except UserError as error:
+            finding.errors.append(str(error))
 
 
 def _print_findings(findings: Findings) -> None:
@@ -234,7 +254,7 @@ _OPTIONS_OF_FORMAT = {
 
 def _add_convert(parser: argparse.ArgumentParser) -> None:
     formats = ("rgb", "coco", "labelme", "cityscapes-panoptic", "coco-panoptic-trainid")
-    parser.add_argument("format", choices=formats, help="source format: " + ", ".join(formats))
+    parser.add_argument("format", choices=formats, help="source format; docs/own-data.md explains them")
     parser.add_argument("source", type=Path, help="source folder or JSON file; it is not changed")
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     text = "rgb: label map file with the color of each class"
@@ -242,7 +262,7 @@ def _add_convert(parser: argparse.ArgumentParser) -> None:
     tasks = ("semantic", "instance", "panoptic")
     text = "coco: kind of maps to write (default: panoptic)"
     parser.add_argument("--to", choices=tasks, help=text)
-    text = "labelme: the classes, in order (default: all, alphabetically)"
+    text = "labelme: class names in the order of their values (default: all, alphabetically)"
     parser.add_argument("--names", nargs="+", metavar="CLASS", help=text)
     text = "cityscapes-panoptic: split (default: train)"
     parser.add_argument("--split", help=text)

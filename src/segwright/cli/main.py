@@ -299,15 +299,15 @@ def _add_evaluate(verbs: Any) -> None:
     evaluate.add_argument("model", type=Path, help="run folder or .safetensors file")
     add_data_root(evaluate, "the run's")
     evaluate.add_argument("--split", default="val", help="split to evaluate on (default: %(default)s)")
-    text = "recipe that names the dataset, for a model file outside a run folder (default: the run's)"
+    text = "recipe with the dataset, needed for a model file outside a run folder (default: the run's)"
     evaluate.add_argument("--recipe", help=text)
     add_json(evaluate)
     text = "max. detections per image for AP (default: the recipe's)"
     evaluate.add_argument("--max-detections", type=int, metavar="N", help=text)
     oracles = evaluate.add_mutually_exclusive_group()
-    text = "replace these outputs with ground truth (oracle): semantic, foreground, center, offset"
+    text = "replace parts of a panoptic model's output with ground truth: semantic, foreground, center, offset"
     oracles.add_argument("--oracle", metavar="A,B", help=text)
-    text = "oracle study: evaluate with every combination of replaced outputs"
+    text = "evaluate with every combination of --oracle, to find the part to improve"
     oracles.add_argument("--oracle-table", action="store_true", help=text)
     add_inference(evaluate)
     add_code(evaluate)
@@ -319,10 +319,10 @@ def _add_predict(verbs: Any) -> None:
     predict = add_verb(verbs, "predict", _predict, "predict images", example)
     predict.add_argument("model", type=Path, help="run folder or .safetensors file")
     predict.add_argument("images", nargs="+", help="images, folders or globs")
-    text = "output folder for label maps (index), color maps, overlays and panoptic files"
+    text = "output folder for label maps (index/), color maps, overlays and, of panoptic models, COCO files"
     predict.add_argument("--out", type=Path, required=True, metavar="DIR", help=text)
     text = (
-        "further output: instances, cityscapes, semantic (official file formats); centers, heatmap, offset "
+        "further output: instances, cityscapes, semantic (official file formats), centers, heatmap, offset "
     )
     text += "(visualizations)"
     predict.add_argument("--save", nargs="+", default=[], metavar="A,B", help=text)
@@ -350,9 +350,9 @@ def _add_convert(verbs: Any) -> None:
     convert.add_argument("files", nargs="+", type=Path, help="weight file, or encoder file and decoder file")
     text = "project of the file: toolbox, csail, deeplab-voc, tutorial, torchvision, ..."
     convert.add_argument("--family", required=True, help=text)
-    text = "architecture, as the project names it: docs/published-weights.md"
+    text = "architecture, in the words of the project; docs/published-weights.md lists them"
     convert.add_argument("--architecture", required=True, help=text)
-    text = "fields of the model config that the architecture leaves open: dilation=[false,true,true]"
+    text = "set fields of the model config, for example dilation=[false,true,true]"
     convert.add_argument("--set", nargs="+", action="extend", default=[], metavar="a=b", help=text)
     add_labels(convert, "class_0, class_1, ...")
     text = "model file to write"
@@ -362,10 +362,10 @@ def _add_convert(verbs: Any) -> None:
 def _add_verb_groups(verbs: Any) -> None:
     from segwright.cli import data, score
 
-    data.add_verbs(add_verb_group(verbs, "data", "validate, measure, view and convert datasets"))
-    score.add_verbs(add_verb_group(verbs, "score", "official scores of predictions in official file formats"))
+    data.add_verbs(add_verb_group(verbs, "data", "validate, count, draw and convert datasets; what to download"))
+    score.add_verbs(add_verb_group(verbs, "score", "score prediction files of any program, as the official tools do"))
 
-    recipe = add_verb_group(verbs, "recipe", "list and show recipes")
+    recipe = add_verb_group(verbs, "recipe", "list and show recipes (complete training runs)")
     add_verb(recipe, "list", _recipe_list, "list all built-in recipes", "segwright recipe list")
     example = "segwright recipe show camvid.quick > mine.yaml"
     show = add_verb(recipe, "show", _recipe_show, "print a recipe as YAML", example)

@@ -34,7 +34,7 @@ def add_verb_group(verbs: Any, name: str, text: str) -> Any:
 
 def add_code(parser: argparse.ArgumentParser) -> None:
     """``--code``, for verbs that build objects from a recipe or a model file."""
-    text = "Python file with your own classes, which recipes and model files may then name"
+    text = "Python file that defines classes of your own, if the recipe or the model file uses any"
     parser.add_argument("--code", type=Path, metavar="FILE.py", help=text)
 
 
@@ -53,7 +53,7 @@ def add_data_root(parser: argparse.ArgumentParser, default: str | None = None) -
 
 def add_labels(parser: argparse.ArgumentParser, default: str | None = None) -> None:
     """``--labels``, required unless ``default`` says what its absence means."""
-    text = "class names: a dataset name or a label map file" + (f" (default: {default})" if default else "")
+    text = "classes and values: a dataset name or a label map file" + (f" (default: {default})" if default else "")
     parser.add_argument("--labels", required=default is None, metavar="NAME|FILE.yaml", help=text)
 
 
@@ -74,7 +74,7 @@ def add_inference(parser: argparse.ArgumentParser) -> None:
     text = "average with the horizontally flipped image (test-time augmentation)"
     parser.add_argument("--flip", action="store_true", help=text)
     text = (
-        "how class scores of several passes are fused: mean of the probabilities, mean of the logits, or the "
+        "how the class scores of all scales and flips are fused: mean of the probabilities, mean of the logits, or the "
     )
     text += "largest logit (default: probabilities)"
     parser.add_argument("--fuse", choices=("probabilities", "logits", "max"), help=text)

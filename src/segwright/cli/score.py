@@ -1,6 +1,6 @@
 """The verbs under ``segwright score``: semantic, panoptic, instance.
 
-Each reads prediction and ground truth in an official file format and computes the official scores.
+Each reads predictions and ground truth from files in an official format, and computes the scores of the official tool.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def add_verbs(verbs: Any) -> None:
     panoptic = add_verb(verbs, "panoptic", _panoptic, text, example)
     _add_files(panoptic, "COCO panoptic JSON")
     for side in ("truth", "prediction"):
-        text = f"folder of its PNG maps (default: the --{side} path without .json)"
+        text = f"folder of the PNG maps of --{side} (default: its path without .json)"
         panoptic.add_argument(f"--{side}-dir", type=Path, metavar="DIR", help=text)
 
     text = "average precision: COCO files as pycocotools computes it, folders as cityscapesScripts does"

@@ -1,7 +1,7 @@
 """Decoders (post-processing): from the output of a model to one prediction per image.
 
-A decoder is a dataclass that a model carries. It is called with the output, the sizes of the images, the size of the
-padded inputs, and the label space.
+A decoder is a dataclass; it is a field of the recipe and is saved with the model. It is called with the output, the
+sizes of the images, the size of the padded inputs, and the label space.
 
 - ``argmax``: ``Argmax``, the class with the highest logit (semantic segmentation)
 - ``binary``: ``Threshold``, sigmoid heads (binary and multi-label segmentation)

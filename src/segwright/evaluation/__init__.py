@@ -3,7 +3,7 @@
 evaluate.py        ``evaluate``: runs a model on a dataset and returns an ``EvaluationResult``
 inference_loop.py  runs a model on every image of a split
 evaluator.py       ``Evaluator``: counts predictions image by image, combines processes, makes the result
-result.py          ``EvaluationResult``: scores and confusion matrix; headline scores as text
+result.py          ``EvaluationResult``: scores and confusion matrix; the text that is printed
 oracle.py          ``Oracle``: outputs of a panoptic model replaced by the ground truth
 oracle_study.py    the scores with every combination of replaced outputs
 files/             scores of prediction files in official formats; does not need PyTorch

@@ -1,4 +1,6 @@
-"""Published weights of other projects as models of segwright that give the same numbers; docs/published-weights.md.
+"""Published weights of other projects as models of segwright, with the same outputs (docs/published-weights.md).
+
+There is one file per project. It defines ``FAMILY``, which ``load`` lists in its table ``FAMILIES``.
 
 load                files of a project -> model; ``convert`` writes it as a model file
 description         what an importer returns: config, input, renamed keys

@@ -1,13 +1,13 @@
-"""Losses: what compares the output of a model with the target.
+"""Losses: they compare the output of a model with the ground truth.
 
-Each loss is a dataclass. A recipe holds one; the training loop calls it. In a training loop of your own use ``mean``::
+Each loss is a dataclass. A recipe contains one; the training loop calls it. In a loop of your own use ``mean``::
 
     loss = CrossEntropy(class_weights=(1.0, 2.0, 5.0))
     loss.mean(logits, target).backward()  # logits [N, C, h, w], target [N, H, W] with 255 = ignored
 
 - ``pixel``: ``CrossEntropy``, ``Focal``, ``BoundaryCrossEntropy``, ``Dice``
 - ``mining``: losses of the hardest pixels, ``OHEM`` and ``TopK``
-- ``lovasz``: surrogates of the IoU, ``LovaszSoftmax`` and ``LovaszHinge``
+- ``lovasz``: losses that approximate the IoU, ``LovaszSoftmax`` and ``LovaszHinge``
 - ``binary``: sigmoid heads (binary and multi-label segmentation), ``BinaryCrossEntropy`` and ``SigmoidDice``
 - ``center``: ``CenterLoss`` of Panoptic-DeepLab
 - ``combination``: ``SumOfLosses``, and ``AuxiliaryLoss`` for deep supervision

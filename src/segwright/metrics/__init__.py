@@ -1,4 +1,4 @@
-"""Metrics: count over images, then take ratios once. Nothing here imports torch.
+"""Metrics: they add counts over all images and divide once, at the end. Nothing here imports torch.
 
 ``add`` counts one image (or a batch), ``combine`` adds the counts of another process or file, ``result`` gives the
 scores, all fractions 0..1. In a loop of your own::
@@ -13,7 +13,7 @@ scores, all fractions 0..1. In a loop of your own::
 - ``average_precision``: ``AveragePrecision`` of masks or boxes as pycocotools computes it
 - ``cityscapes_ap``: ``CityscapesAP`` as cityscapesScripts computes it
 - ``metric``: ``Metric``, the protocol of a metric of your own in ``Recipe.metrics``
-- ``arrays``: what all of them share
+- ``arrays``: conversion of maps to NumPy, adding of counts, ratios: what all metrics use
 """
 
 from segwright.metrics.average_precision import AveragePrecision

@@ -6,7 +6,8 @@
 - ``inputs``: the images to predict, and the names of their outputs
 - ``image_ids``: the ids of images in official files
 - ``predict_files``: predicts files; writes PNG images and official formats
-- ``writers``: one writer per official format: COCO panoptic, COCO instances, Cityscapes, class maps
+- ``writers``: one writer per official file format: COCO panoptic, COCO instances, Cityscapes, class maps; a new format
+  goes here
 """
 
 from segwright.prediction.image_arrays import ImageSource

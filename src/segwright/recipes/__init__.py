@@ -15,7 +15,7 @@ sigmoid.py              generated street scenes with sigmoid outputs: binary and
 street.py               generated street scenes: the recipes of ``segwright demo``
 voc.py                  Pascal VOC 2012: the models of Pytorch-Deeplab, and VGG-16
 
-_upstream_bugs.py       bugs of other projects that their published scores contain; off by default
+_upstream_bugs.py       bugs of other projects that affect their published scores; off by default
 _repeated_sgd.py        the optimizer that one of these bugs needs
 """
 

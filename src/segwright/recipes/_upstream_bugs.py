@@ -1,7 +1,7 @@
-"""Bugs of other projects that their published scores contain, kept for reproduction. All are off by default.
+"""Bugs of other projects that affect their published scores, kept for reproduction. All are off by default.
 
-The modules of segwright have neutral switches only. Which project had which bug is said here, in one dataclass per
-project. Recipes with a published score take it as their argument, and recipes named ``..._legacy`` switch it on.
+There is one dataclass per project, with one field per bug. A recipe with a published score takes this dataclass as its
+argument; recipes named ``..._legacy`` switch the bugs on. Elsewhere in segwright the bugs are ordinary options.
 
 Not reproduced: the MiniCity tutorial resized images with Lanczos filters, and may have started from ImageNet weights
 that torchvision 0.5 downloaded without being asked (``--set model.backbone.weights=FILE`` does the same). The toolbox

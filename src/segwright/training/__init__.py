@@ -6,9 +6,9 @@ recipe.py            the typed description of a run: Recipe, Training, their pro
 recipe_check.py      ``check``: the problems of a recipe, and the range of every number
 loading.py           the augmented data of a recipe, and the batches of each step
 step.py              one optimizer step
-state.py             what a step changes: model, optimizers, EMA, counters; start, save, restore
+state.py             the state of a training: model, optimizers, EMA, counters; start, save, restore
 checkpoint.py        checkpoint files
-optimizers.py        SGD, Adam, AdamW, Muon: configs for ``Recipe.optim``
+optimizers.py        SGD, Adam, AdamW, Muon: configs for ``Recipe.optim``; their base class for one of your own
 parameter_groups.py  frozen parameters; learning rate and weight decay of each kind of parameter
 muon.py              the Muon optimizer
 schedule.py          learning rate schedules: Poly, Cosine, MultiStep, OneCycle

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import sys
 import time
 from datetime import datetime
@@ -185,7 +186,9 @@ class _MLflow:
         self.mlflow.start_run(run_name=folder.name)
 
     def add(self, kind: str, step: int, values: dict[str, float]) -> None:
-        self.mlflow.log_metrics({f"{kind}/{name}": value for name, value in values.items()}, step=step)
+        # MLflow refuses other characters, such as the brackets of a class name.
+        names = {name: re.sub(r"[^\w\-. /]", "_", f"{kind}/{name}") for name in values}
+        self.mlflow.log_metrics({names[name]: value for name, value in values.items()}, step=step)
 
     def close(self) -> None:
         self.mlflow.end_run()

@@ -8,7 +8,7 @@ recipe holds one, usually a ``Compose`` of several.
   ``RoundToMultiple``
 - ``photometric``: changes of pixel values, ``ColorJitter``, ``Blur`` and ``Erase``
 - ``mixing``: pixels of a second sample, ``CutMix``, ``ClassMix``, ``PasteClasses``, ``PasteInstances`` and ``CopyBlob``
-- ``geometry``: ``Window``, the one resampling behind all crops; ``ignore_region`` and ``drop_empty_segments`` for
+- ``geometry``: ``Window``, the resampling that all crops use; ``ignore_region`` and ``drop_empty_segments`` for
   augmentations of your own
 """
 

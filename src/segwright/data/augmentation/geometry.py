@@ -88,19 +88,22 @@ class Window:
         """The image [height, width, C] as one affine warp; at the border of the image, it blends with the padding."""
         step_y, step_x = (source / output for source, output in zip(self.source_size, self.size, strict=True))
         if max(step_y, step_x) > 2:  # bilinear interpolation would skip pixels
-            shrunk = cv2.resize(image, None, fx=1 / step_x, fy=1 / step_y, interpolation=cv2.INTER_AREA)
+            width, height = round(image.shape[1] / step_x), round(image.shape[0] / step_y)
+            # OpenCV refuses a side that rounds to 0; with factors, the step is not rounded.
+            size = None if width and height else (max(1, width), max(1, height))
+            shrunk = cv2.resize(image, size, fx=1 / step_x, fy=1 / step_y, interpolation=cv2.INTER_AREA)
             shrunk = shrunk.reshape(*shrunk.shape[:2], -1)
             step = (image.shape[0] / shrunk.shape[0], image.shape[1] / shrunk.shape[1])
             corner = (self.corner[0] / step[0], self.corner[1] / step[1])
             return replace(self, corner=corner, source_size=self.size).warp_image(shrunk)
-        flags, size, bands = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, self.size[::-1], image.shape[2]
+        flags, output_size, bands = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, self.size[::-1], image.shape[2]
         # OpenCV takes at most four border values, and interpolates two channels with less precision.
         at_once = bands if bands in (1, 3, 4) else 1
         warped = [
             cv2.warpAffine(
                 image[..., first : first + at_once],
                 self._matrix(),
-                size,
+                output_size,
                 flags=flags,
                 borderValue=self.fill_value[first : first + at_once],
             ).reshape(*self.size, -1)

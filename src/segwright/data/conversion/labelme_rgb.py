@@ -7,6 +7,7 @@ the source, and writes the same bytes for the same source. The conversions of CO
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import hypot
@@ -70,7 +71,9 @@ def label_map_text(labels: LabelSpace, *, background: int | None = None) -> str:
             classes[name]["thing"] = True
     ignored = [value for value in labels.ignored if value != background]
     values = {"name": labels.name, "classes": classes, "ignored": ignored}
-    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+    # Unicode as it is, except line breaks of Unicode: YAML would read them as spaces.
+    readable = not re.search("[\x85\u2028\u2029]", "".join((labels.name, *labels.names)))
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=readable)
 
 
 def unique_stem(name: str, *, taken: dict[str, str], source: Path) -> str:
@@ -164,8 +167,8 @@ def convert_labelme(
     """
     files = list_images(source, recursive=True, extensions=(".json",))
     shapes_of_files = [_read_shapes(path) for path in files]
-    occurring = {label for shapes in shapes_of_files for label, *_ in shapes} - {"__ignore__"}
     special = ("__ignore__", "_background_")
+    occurring = {label for shapes in shapes_of_files for label, *_ in shapes} - {*special}
     classes = [name for name in names if name not in special] if names else sorted(occurring)
     if not 0 < len(classes) < IGNORED:
         raise UserError(f"{source}: {len(classes)} labels; expected 1 to {IGNORED - 1}; check the files")

@@ -21,7 +21,7 @@ Custom datasets:
 - ``arrays``: ``MapStyleDataset`` and ``PairDataset``, (image, mask) pairs of a plain dataset, for example of torch
 - ``one_vs_rest``: ``OneVsRest``, one class of any dataset against the rest
 
-``dataset_config("camvid")`` finds a dataset by name, the name of its file. A new file is found without further steps.
+``dataset_config("camvid")`` finds a dataset by the name of its file, so a new file needs no registration.
 """
 
 from __future__ import annotations

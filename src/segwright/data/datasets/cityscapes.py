@@ -69,9 +69,9 @@ class Cityscapes(FileDataset):
     and folders in ``gtFine/`` that createPanopticImgs of cityscapesScripts writes. Predictions are always written in
     label ids.
 
-    ``coarse``: read ``gtCoarse/``, the only ground truth of the split ``train_extra``. ``lists``: the name of list files
-    to read instead of the folders, with {split} in it. Each line contains the paths of an image and of its labelIds map under the root,
-    separated by a tab, or the path of an image only.
+    ``coarse``: read ``gtCoarse/``, the only ground truth of the split ``train_extra``. ``lists``: the name of list
+    files to read instead of the folders, with {split} in it. Each line contains the path of an image and the path of
+    its labelIds map under the root, separated by a tab, or the path of an image only.
     """
 
     truth: TruthFiles = "ids"

@@ -3,7 +3,7 @@
 file_dataset.py        FileDataset, the base class of datasets in files, and label map files
 image_dataset.py       ImageDataset: images with their ground truth, an opened split
 cache.py               decoded samples in memory or on disk
-ground_truth.py        class maps, instance maps, panoptic maps, COCO masks
+ground_truth.py        GroundTruth, the protocol of a ground truth format; class, instance and panoptic maps, COCO masks
 instance_encoding.py   how a pixel value encodes class and instance
 folder_layout.py       folders of images and label maps: which files make a split
 class_files.py         classes.yaml, classes.json, labels.txt

@@ -247,7 +247,9 @@ def open_panoptic(
     translate = None if labels is None else _translation(coco, labels, train_ids)
     space = coco.label_space(source.stem, "panoptic") if labels is None else labels
     truth = CocoPanopticMaps(CompactPaths(map_paths), SegmentTable(segments), source, translate)
-    return ImageDataset(space, CompactPaths(image_paths), truth)
+    missing = len(names) - len(rows)
+    left_out = f"{source}: {missing} of {len(names)} images have no annotation and are left out"
+    return ImageDataset(space, CompactPaths(image_paths), truth, notes=(left_out,) if missing > 0 else ())
 
 
 def open_instances(

@@ -26,7 +26,7 @@ def annotation_record(size: tuple[Any, Any], annotations: list[dict[str, Any]], 
 def parse_segments(row: Row) -> list[tuple[int, int, bool]]:
     """(segment id, category id, crowd) of each segment of a panoptic annotation; ``ValueError`` for a wrong id."""
     segments = [
-        (int(segment["id"]), int(segment["category_id"]), bool(segment.get("iscrowd", 0)))
+        (int(segment["id"]), int(segment["category_id"]), parse_flag(segment.get("iscrowd")))
         for segment in row["segments_info"]
     ]
     invalid = [segment_id for segment_id, *_ in segments if not 0 < segment_id <= MAX_SEGMENT_ID]
@@ -41,7 +41,7 @@ def parse_category(row: Row) -> tuple[int, str, bool | None, tuple[int, int, int
     rgb = None if color is None else tuple(int(value) for value in color)
     if rgb is not None and (len(rgb) != 3 or not all(0 <= value <= 255 for value in rgb)):
         raise ValueError(f"color {color}")
-    return int(row["id"]), str(row["name"]), None if thing is None else bool(thing), rgb
+    return int(row["id"]), str(row["name"]), None if thing is None else parse_flag(thing), rgb
 
 
 def parse_image(row: Row) -> tuple[Any, str]:
@@ -52,6 +52,8 @@ def parse_image(row: Row) -> tuple[Any, str]:
 def parse_annotation(row: Row) -> tuple[Any, dict[str, Any]]:
     """(image id, the fields that are used) of an annotation; ``area`` only where the file states a number."""
     kept = {key: row[key] for key in ("id", "iscrowd", "segmentation", "area") if key in row}
+    if "iscrowd" in row:
+        kept["iscrowd"] = int(parse_flag(row["iscrowd"]))
     if not is_area(row.get("area")):
         kept.pop("area", None)  # it is measured from the mask
     return row["image_id"], kept | {"category_id": int(row["category_id"])}
@@ -60,6 +62,14 @@ def parse_annotation(row: Row) -> tuple[Any, dict[str, Any]]:
 def is_area(value: object) -> bool:
     """Whether ``value`` states an area: a finite number of at least 0, rather than null, text or nothing."""
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf")
+
+
+def parse_flag(value: Any) -> bool:
+    """Whether a flag (0 or 1, also as text; null is 0) is set; ``ValueError`` for anything else."""
+    number = 0 if value is None else int(value)
+    if number not in (0, 1):
+        raise ValueError(f"{value!r}, expected 0 or 1")
+    return bool(number)
 
 
 def posix_name(name: object) -> str:

@@ -3,7 +3,7 @@
 - ``sampling``: the order of the samples, ``ShuffledSampling``, ``RareClassSampling``, ``ClassUniformSampling``,
   ``RepeatFactorSampling`` and ``AspectRatioGrouping``
 - ``augmented_samples``: ``AugmentedDataset``, the augmented sample at each position of that order
-- ``targets``: what losses compare outputs with, ``SemanticTargets`` and ``PanopticTargets``
+- ``targets``: the ground truth in the form that losses need, ``SemanticTargets`` and ``PanopticTargets``
 - ``batches``: padding, stacking and worker processes, ``Collate``, ``stack_images`` and ``load_batches``
 
 The names are imported on first use, because targets and batches import torch.

@@ -2,7 +2,7 @@
 
 file_lists.py   the images of a folder, the label maps that belong to them, list files; compact lists of paths
 images.py       photographs and images of several bands, their size, their EXIF orientation
-label_maps.py   label maps of any format, RGB codes, PNG output
+label_maps.py   label maps in PNG, TIFF or .npy; colors as numbers; PNG output
 limits.py       the largest image that is read
 rle.py          run-length masks, as pycocotools encodes them
 tiff.py         TIFF files in any layout, with their values as stored

@@ -94,7 +94,7 @@ def image_size(path: Path) -> tuple[int, int]:
     try:
         with Image.open(path) as image:
             width, height = image.size
-            exif_orientation = image.getexif().get(_ORIENTATION_TAG, 1)
+            exif_orientation = _exif_orientation(image, path)
     except (OSError, UnidentifiedImageError, SyntaxError, ValueError):
         height, width = read_image(path).shape[:2]  # raises a UserError that says what is wrong with the file
         return height, width
@@ -107,7 +107,7 @@ def orientation(path: Path) -> int:
         return tiff_orientation(path)
     try:
         with Image.open(path) as image:
-            return int(image.getexif().get(_ORIENTATION_TAG, 1))
+            return _exif_orientation(image, path)
     except (OSError, UnidentifiedImageError, SyntaxError, ValueError):
         return 1
 
@@ -133,6 +133,32 @@ def _read_bytes(path: Path) -> NDArray[np.uint8]:
     if not data.size:
         raise UserError(f"{path}: an empty file (0 bytes); expected an image; copy it again or remove it")
     return data
+
+
+def _exif_orientation(image: Image.Image, path: Path) -> int:
+    """The orientation in the EXIF data, as OpenCV applies it: not that of XMP, which Pillow's ``getexif`` adds."""
+    # Pillow finds EXIF behind the pixels of a PNG only by decoding them.
+    data = _png_exif(path) if image.format == "PNG" else image.info.get("exif")
+    if not data:
+        return 1
+    exif = Image.Exif()
+    try:
+        exif.load(data)
+        value = exif.get(_ORIENTATION_TAG, 1)
+    except (SyntaxError, ValueError, struct.error, TypeError):  # damaged EXIF data
+        return 1
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _png_exif(path: Path) -> bytes | None:
+    with open(path, "rb") as file:
+        file.seek(len(_PNG))
+        while len(start := file.read(8)) == 8:
+            length = int.from_bytes(start[:4], "big")
+            if start[4:] == b"eXIf":
+                return file.read(length)
+            file.seek(length + 4, 1)  # and its checksum
+    return None
 
 
 def _read_start(path: Path) -> bytes:

@@ -70,6 +70,8 @@ def annotation_to_rle(segmentation: Any, size: tuple[int, int]) -> RLE:
     counts = segmentation["counts"]
     if isinstance(counts, list) and not all(_is_number(run) and run == int(run) for run in counts):
         raise ValueError("its counts are not whole numbers")
+    if not isinstance(counts, list | str | bytes):
+        raise ValueError(f"its counts are a {type(counts).__name__}")
     runs = np.array(counts, dtype=np.int64) if isinstance(counts, list) else _decompress(counts)
     if tuple(segmentation["size"]) != size:
         raise ValueError(f"its size is {segmentation['size']}, the image {list(size)}")

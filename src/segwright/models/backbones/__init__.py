@@ -11,7 +11,8 @@ after the backbone.
 - ``vgg``: VGG-16 and VGG-19
 - ``xception``: Xception-65
 
-The networks besides ``timm`` have the layout that published weights of other projects need.
+The networks besides ``timm`` exist because published weights of other projects need their exact layout. A backbone of
+your own is a config with ``build(channels)`` that returns ``Features`` (``models.layers.features``).
 """
 
 from segwright.models.backbones.hrnet import HRNet, HRNetConfig

@@ -1,12 +1,12 @@
 """Layers that networks share.
 
-- ``features``: ``Features`` and ``Backbone``, what a backbone returns and how one is described
+- ``features``: ``Features`` and ``Backbone``, the base class of backbones and the protocol of their configs
 - ``norm_config``: ``Norm``, the config of a norm and its activation; batch statistics over all processes
 - ``norm_layers``: the norm layers; synchronizing them over processes, freezing them
 - ``inplace``: InPlace-ABN, batch norm that needs less memory in training
 - ``debiased``: the synchronized batch norm of CSAIL
 - ``evonorm``: EvoNorm
-- ``conv``: convolution with norm and activation, the classifier head, first weights
+- ``conv``: convolution with norm and activation, the classifier head, initial weights
 - ``atrous``: dilated convolutions that skip the padding
 - ``aspp``: atrous spatial pyramid pooling
 - ``ppm``: pyramid pooling

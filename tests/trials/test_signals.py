@@ -1,0 +1,100 @@
+"""A signal that reaches the whole process group (timeout, scancel, systemd, Ctrl-C) ends a training that is saved."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests import small
+
+from segwright.data.loading.batches import load_batches
+from segwright.parallel import map_in_processes
+from segwright.training.processes import interrupts
+
+RECIPE = f"{Path(small.__file__)}:recipe"
+CHANGES = ("training.steps=100000", "training.workers=1", "training.save_every=0.00003",
+           "training.evaluate_every=1.0", "training.log_every=0.001")  # fmt: skip
+
+
+def start(out: Path, world: int) -> list[subprocess.Popen[str]]:
+    """A training of ``world`` processes with a worker each; every one leads a process group of its own."""
+    command = [sys.executable, "-m", "segwright", "train", RECIPE, "--out", str(out), "--device", "cpu"]
+    command += ["--set", *CHANGES]
+    running = []
+    for rank in range(world):
+        names = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": world, "MASTER_PORT": 29531 + os.getpid() % 999}
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1"}
+        if world > 1:
+            environment |= {name: str(value) for name, value in names.items()}
+        running.append(
+            subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                             text=True, start_new_session=True)
+        )  # fmt: skip
+    return running
+
+
+@pytest.mark.parametrize(("number", "world", "times"), [(signal.SIGTERM, 1, 1), (signal.SIGINT, 2, 2)])
+def test_a_signal_to_the_whole_group_saves_the_run_and_exits_with_zero(
+    tmp_path: Path, number: signal.Signals, world: int, times: int
+) -> None:
+    running = start(tmp_path, world)
+    until = time.monotonic() + 90
+    while not [*tmp_path.glob("checkpoints/step-*.pt")]:
+        assert time.monotonic() < until and all(process.poll() is None for process in running)
+        time.sleep(0.01)
+    for _ in range(times):  # torchrun sends a signal on to processes that the terminal has told already
+        for process in running:
+            os.killpg(process.pid, number)
+        time.sleep(0.02)
+    for process in running:
+        text, _ = process.communicate(timeout=90)
+        assert process.returncode == 0, text
+        assert "Traceback" not in text
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert not summary["finished"]
+    assert sorted(tmp_path.glob("checkpoints/step-*.pt"))[-1].stem == f"step-{summary['step']:08d}"
+
+
+def signal_own_process(number: int) -> int:
+    os.kill(os.getpid(), number)
+    return os.getpid()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_workers_leave_signals_to_the_parent(
+    number: int, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if method == "spawn" and number == signal.SIGINT:
+        pytest.skip("the same code as for SIGTERM; a spawned process takes seconds to start")
+    monkeypatch.setenv("SEGWRIGHT_START_METHOD", method)
+    results = map_in_processes(signal_own_process, [number] * 3, workers=1)
+    assert len({*results} | {os.getpid()}) == 2
+    numbers = [[number]] * 3
+    batches: Iterator[list[int]] = load_batches(Signals(), numbers, list, workers=1)
+    assert len({pid for batch in batches for pid in batch} | {os.getpid()}) == 2
+
+
+class Signals:
+    def __getitem__(self, index: int) -> int:
+        return signal_own_process(index)
+
+
+def test_a_second_ctrl_c_ends_at_once_but_not_one_that_was_sent_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    with interrupts() as received:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGTERM)
+        assert received == [signal.SIGINT, signal.SIGINT, signal.SIGTERM]
+        now[0] += 3
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
