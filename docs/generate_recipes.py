@@ -27,9 +27,10 @@ segwright recipe show camvid.quick | tee mine.yaml
 segwright train mine.yaml --data CAMVID --out runs/mine
 ```
 
-The column "published" has the scores that the authors of the settings report; [published-weights.md](published-weights.md)
-lists their projects. The column "measured" has the scores that segwright reached, with details in
-[results.md](../benchmarks/results.md). An empty cell means that there is no such score yet.
+The column "published" has the scores that the authors of the settings report;
+[published-weights.md](published-weights.md) lists their projects. The column "measured"
+has the scores that segwright reached, with details in [results.md](../benchmarks/results.md). An empty cell means that
+there is no such score yet.
 """
 
 UPSTREAM_EXAMPLE = """\

@@ -149,6 +149,7 @@ def test_yaml_that_means_nothing_says_where(text: str, message: str) -> None:
         ("decoder=!CrossEntropy {}", "CrossEntropy is another kind of object; expected a Decoder"),
         ("augmentation=!CrossEntropy {}", "CrossEntropy is another kind of object; expected an Augmentation"),
         ("loss=!ColorJitter {}", "ColorJitter has no method counts; expected a Loss"),
+        ("optim=!TimmConfig {}", "TimmConfig has no field lr; expected an OptimizerConfig"),
         ("schedule=!Argmax {}", "Argmax is another kind of object; expected a Schedule"),
         ("data=!SmallFPNConfig {}", "SmallFPNConfig has no method open; expected a DataConfig"),
         ("model=!CamVid {}", "CamVid has no method build; expected a ModelConfig"),

@@ -30,10 +30,10 @@ class Part:
 
 
 PARTS = (
-    Part("train a small network for semantic segmentation", 60),
-    Part("predict new scenes, write the report", 8),
-    Part("fine-tune it for panoptic segmentation", 50),
-    Part("predict new scenes, write the report", 10),
+    Part("train a small network for semantic segmentation", 65),
+    Part("predict new scenes, write the report", 5),
+    Part("fine-tune it for panoptic segmentation", 30),
+    Part("predict new scenes, write the report", 5),
 )
 
 NEXT_STEPS = """\
@@ -143,7 +143,7 @@ class Progress:
         total = sum(part.seconds for part in self.parts)
         self.print(
             "segwright demo: trains and evaluates two small models on generated street scenes. No download, no GPU.\n"
-            f"On two CPU cores it takes about {clock(total)} minutes:\n"
+            f"On two CPU cores this takes about {clock(total)} minutes:\n"
         )
         for number, part in enumerate(self.parts, start=1):
             self.print(f"  {number}  about {clock(part.seconds)}  {part.title}")

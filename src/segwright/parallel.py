@@ -26,7 +26,7 @@ Result = TypeVar("Result")
 Value = TypeVar("Value")
 
 CODE_PREFIX = "code_"
-"""A user's file ``mine.py`` is the module ``code_mine``: it cannot hide an installed package called ``mine``."""
+"""A user's file ``mine.py`` is imported as ``code_mine``, so that it does not shadow an installed package ``mine``."""
 START_METHOD = "SEGWRIGHT_START_METHOD"
 """The environment variable that sets how worker processes are started: "fork", "spawn" or "forkserver"."""
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)

@@ -25,6 +25,9 @@ def mismatch(value: Any, expected: type) -> str | None:
             if isinstance(value, expected)
             else f"{type(value).__name__} is another kind of object; {wanted}"
         )
+    for name in vars(expected).get("__annotations__", {}):
+        if not hasattr(value, name):
+            return f"{type(value).__name__} has no field {name}; {wanted}"
     for name, method in protocol_methods(expected).items():
         own = getattr(value, name, None)
         if not callable(own) or (name == "__call__" and not callable(value)):

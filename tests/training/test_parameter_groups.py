@@ -263,3 +263,9 @@ def test_training_with_an_in_place_norm_saves_memory_automatically() -> None:
     single = Processes(0, 1, torch.device("cpu"))
     assert start(recipe, small.LABELS, single).model._forward_hooks
     assert not start(small.recipe(), small.LABELS, single).model._forward_hooks
+
+
+def test_a_learning_rate_of_a_backbone_that_does_not_exist_is_refused() -> None:
+    model = small.recipe().model.build(small.LABELS, InputContract())
+    with pytest.raises(UserError, match="but SmallFPN has no backbone; expected 1"):
+        parameter_groups(model, SGD(backbone_lr_factor=0.1))

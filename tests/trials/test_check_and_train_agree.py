@@ -161,7 +161,6 @@ def test_training_says_the_warnings_of_the_check(tmp_path: Path, capsys: Any) ->
     [
         (["input.mean=[1]", "input.std=[1]", "input.fill_value=[1]"], "images have 3 channels"),
         (["training.seed=-1"], "training.seed"),
-        (["sampling=!RareClassSampling {classes: [boat]}"], "unknown class 'boat'"),
     ],
 )
 def test_the_check_of_a_recipe_says_what_its_training_refuses(

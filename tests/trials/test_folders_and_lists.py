@@ -65,8 +65,9 @@ def test_copies_in_system_folders_are_in_no_dataset(tmp_path: Path, name: str) -
     dataset = Folder().open(tmp_path, "train")
     assert [path.name for path in dataset.images] == ["train0.png", "train1.png", "train2.png"]
     assert not dataset.unmatched_maps
-    found = find_images([str(tmp_path / "images")])
-    assert sorted(path.name for path in found) == [f"{s}{i}.png" for s in ("train", "val") for i in range(3)]
+    expected = [f"{split}{index}.png" for split in ("train", "val") for index in range(3)]
+    for source in (tmp_path / "images", tmp_path / "images" / "**" / "*.png"):
+        assert sorted(path.name for path in find_images([str(source)])) == expected
 
 
 def test_hidden_means_below_the_folder_that_is_read(tmp_path: Path) -> None:

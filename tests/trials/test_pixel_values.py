@@ -335,3 +335,17 @@ def test_a_damaged_tiff_ends_in_one_line(tmp_path: Path) -> None:
                     read(path)
                 except UserError as error:
                     assert "\n" not in str(error)
+
+
+def test_damaged_exif_data_and_the_orientation_of_xmp_do_not_turn_an_image(tmp_path: Path) -> None:
+    flat = pixels(3, "uint8")
+    xmp = b'<x:xmpmeta><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+    Image.fromarray(flat).save(tmp_path / "a.jpg", xmp=xmp)
+    with_orientation(tmp_path / "b.jpg", flat, 6)
+    data = (tmp_path / "b.jpg").read_bytes()
+    # The number of values of the tag is far beyond the end of the data.
+    (tmp_path / "b.jpg").write_bytes(
+        data.replace(b"\x01\x12\x00\x03\x00\x00\x00\x01", b"\x01\x12\x00\x03\x00\xff\x00\x01")
+    )
+    assert image_size(tmp_path / "a.jpg") == read_image(tmp_path / "a.jpg").shape[:2] == (HEIGHT, WIDTH)
+    assert image_size(tmp_path / "b.jpg") == (HEIGHT, WIDTH)  # and no warning, which would be an error here

@@ -12,7 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as coder
 
+from segwright.analysis.report_page import RunReport, key_figures
 from segwright.cli.main import main
+from segwright.cli.tables import print_scores
 from segwright.data.datasets import dataset_labels, dataset_names
 from segwright.data.datasets.bdd100k import CLASSES as BDD100K
 from segwright.data.datasets.cityscapes import CLASSES, TRAIN_ID_CLASSES
@@ -86,7 +88,9 @@ def test_an_outline_that_is_none_is_refused_with_the_id_of_its_annotation(
     if side == "found":
         (row,) = json.loads(prediction.read_text())
         prediction.write_text(json.dumps([row | {"segmentation": segmentation}]))
-    with pytest.raises(UserError, match=r"annotation (41|number 1) of image 1 (cannot be read|has no)") as caught:
+    with pytest.raises(
+        UserError, match=r"annotation (41|number 1) of image 1 (cannot be read|has no)"
+    ) as caught:
         score_instances(truth, prediction)
     assert "\n" not in str(caught.value)
     assert score_instances(truth, prediction, kind="box")["all"]["ap"] == pytest.approx(1)
@@ -337,6 +341,37 @@ def test_an_evaluation_by_two_rules_names_both() -> None:
     text = format_scores(headline_scores(values))
     assert f"COCO AP {values['ap']:.2%}" in text
     assert f"Cityscapes AP {values['cityscapes_ap']:.2%}" in text
+    titles = [title for title, _ in key_figures(RunReport("run", CLASSES, evaluation=values))]
+    assert titles[:3] == ["PQ", "COCO AP", "Cityscapes AP"]
+
+
+def test_a_table_by_two_rules_names_both(capsys: pytest.CaptureFixture[str]) -> None:
+    evaluator = Evaluator(CLASSES)
+    evaluator.add(*scene(CLASSES))
+    values = evaluator.result().to_json()
+    print_scores(values)
+    printed = capsys.readouterr().out
+    assert f"COCO AP {values['ap']:.2%}" in printed
+    assert f"Cityscapes AP {values['cityscapes_ap']:.2%}" in printed
+
+
+def test_two_processes_count_both_aps_as_one_does() -> None:
+    single, first, second = (Evaluator(CLASSES) for _ in range(3))
+    for index, evaluator in enumerate((first, second)):
+        evaluator.add(*scene(CLASSES), index=index)
+        single.add(*scene(CLASSES), index=index)
+    first.cityscapes_ap.combine(second.cityscapes_ap.state)
+    assert repr(first.cityscapes_ap.result()) == repr(single.cityscapes_ap.result())
+
+
+def test_names_of_lists_are_no_patterns_and_may_have_backslashes(tmp_path: Path) -> None:
+    truth, prediction = cityscapes(tmp_path)
+    (truth / "aachen_0_1_gtFine_instanceIds.png").rename(truth / "img[3]_gtFine_instanceIds.png")
+    (prediction / "masks").mkdir()
+    (prediction / "m.png").rename(prediction / "masks" / "m.png")
+    (prediction / "aachen_0_1.txt").unlink()
+    (prediction / "img[3]_pred.txt").write_text("masks\\m.png 26 0.5\n")
+    assert score_cityscapes(truth, prediction)["class"]["car"]["ap"] == 1
 
 
 @pytest.mark.parametrize("labels", [KITTI_STEP, BDD100K])

@@ -29,7 +29,12 @@ def start(out: Path, world: int) -> list[subprocess.Popen[str]]:
     command += ["--set", *CHANGES]
     running = []
     for rank in range(world):
-        names = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": world, "MASTER_PORT": 29531 + os.getpid() % 999}
+        names = {
+            "RANK": rank,
+            "LOCAL_RANK": rank,
+            "WORLD_SIZE": world,
+            "MASTER_PORT": 29531 + os.getpid() % 999,
+        }
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1"}
         if world > 1:
             environment |= {name: str(value) for name, value in names.items()}
@@ -40,7 +45,10 @@ def start(out: Path, world: int) -> list[subprocess.Popen[str]]:
     return running
 
 
-@pytest.mark.parametrize(("number", "world", "times"), [(signal.SIGTERM, 1, 1), (signal.SIGINT, 2, 2)])
+@pytest.mark.parametrize(
+    ("number", "world", "times"),
+    [(signal.SIGTERM, 1, 1), pytest.param(signal.SIGINT, 2, 2, marks=pytest.mark.slow)],
+)
 def test_a_signal_to_the_whole_group_saves_the_run_and_exits_with_zero(
     tmp_path: Path, number: signal.Signals, world: int, times: int
 ) -> None:
@@ -67,13 +75,17 @@ def signal_own_process(number: int) -> int:
     return os.getpid()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.parametrize(
+    ("number", "method"),
+    [
+        (signal.SIGTERM, "fork"),
+        (signal.SIGINT, "fork"),
+        pytest.param(signal.SIGTERM, "spawn", marks=pytest.mark.slow),
+    ],
+)
 def test_workers_leave_signals_to_the_parent(
     number: int, method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if method == "spawn" and number == signal.SIGINT:
-        pytest.skip("the same code as for SIGTERM; a spawned process takes seconds to start")
     monkeypatch.setenv("SEGWRIGHT_START_METHOD", method)
     results = map_in_processes(signal_own_process, [number] * 3, workers=1)
     assert len({*results} | {os.getpid()}) == 2
@@ -87,7 +99,9 @@ class Signals:
         return signal_own_process(index)
 
 
-def test_a_second_ctrl_c_ends_at_once_but_not_one_that_was_sent_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_ctrl_c_ends_at_once_but_not_one_that_was_sent_twice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     now = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     with interrupts() as received:

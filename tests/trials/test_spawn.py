@@ -75,13 +75,21 @@ def test_two_files_of_one_name_are_two_modules(tmp_path: Path) -> None:
     for folder, number in (("a", 1), ("b", 2)):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "own_number.py").write_text(f"NUMBER = {number}\n")
-        assert load_code(tmp_path / folder / "own_number.py").NUMBER == number
+        assert number == load_code(tmp_path / folder / "own_number.py").NUMBER
     assert load_code(tmp_path / "b" / "own_number.py") is load_code(tmp_path / "b" / "own_number.py")
 
 
 @pytest.mark.slow
 def test_a_training_with_spawned_workers(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "segwright", "train", f"{Path(small.__file__)}:recipe", "--device", "cpu"]
+    command = [
+        sys.executable,
+        "-m",
+        "segwright",
+        "train",
+        f"{Path(small.__file__)}:recipe",
+        "--device",
+        "cpu",
+    ]
     command += ["--out", str(tmp_path), "--set", "training.workers=1", "training.steps=2"]
     done = subprocess.run(
         command, env={"SEGWRIGHT_START_METHOD": "spawn"}, capture_output=True, text=True, check=False

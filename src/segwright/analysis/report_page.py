@@ -155,7 +155,7 @@ def key_figures(run: RunReport) -> list[tuple[str, str]]:
     """The numbers at the top of the page: (title, value as text), scores first."""
     evaluation = run.evaluation
     scores = (
-        segments.KEY_FIGURES
+        segments.key_figures(evaluation)
         if evaluation.get("panoptic")
         else {
             "mIoU": "miou",

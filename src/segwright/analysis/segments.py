@@ -20,6 +20,14 @@ from segwright.visualization.segments import (
 )
 
 KEY_FIGURES = {"PQ": "pq", "AP": "ap", "mIoU": "miou", "Pixel accuracy": "pixel_accuracy"}
+_KEY_FIGURES_OF_CITYSCAPES = {
+    "PQ": "pq", "COCO AP": "ap", "Cityscapes AP": "cityscapes_ap", "mIoU": "miou", "Pixel accuracy": "pixel_accuracy",
+}  # fmt: skip
+
+
+def key_figures(evaluation: Mapping[str, Any]) -> Mapping[str, str]:
+    """Title -> name of the most important scores; AP by the rules of COCO and, if there are others, by these."""
+    return _KEY_FIGURES_OF_CITYSCAPES if "cityscapes_ap" in evaluation else KEY_FIGURES
 
 
 @dataclass(frozen=True, slots=True)

@@ -150,7 +150,7 @@ def _scored(
 
 def _predict(options: argparse.Namespace) -> int:
     from segwright.prediction.predict import load
-    from segwright.prediction.predict_files import predict_files
+    from segwright.prediction.predict_files import OUTPUTS, predict_files
     from segwright.training.processes import choose_device
 
     inference = inference_from_options(options)
@@ -163,9 +163,10 @@ def _predict(options: argparse.Namespace) -> int:
             done += 1
         else:
             skipped += 1
-            print(f"segwright: skipped {path}: {problem}", file=sys.stderr)
+            print(f"segwright: skipped {path}: {problem.removeprefix(f'{path}: ')}", file=sys.stderr)
+    outputs = [path for path in out.glob("*") if path.stem in OUTPUTS]
     print(
-        f"{done} predicted into {out}: {', '.join(sorted(path.name for path in out.glob('*')))}"
+        f"{done} predicted into {out}: {', '.join(sorted(path.name for path in outputs))}"
         + (f"; {skipped} skipped" if skipped else "")
     )
     if "instances" in save and (out / "instances.json").read_text(encoding="utf-8") == "[]":
@@ -305,7 +306,9 @@ def _add_evaluate(verbs: Any) -> None:
     text = "max. detections per image for AP (default: the recipe's)"
     evaluate.add_argument("--max-detections", type=int, metavar="N", help=text)
     oracles = evaluate.add_mutually_exclusive_group()
-    text = "replace parts of a panoptic model's output with ground truth: semantic, foreground, center, offset"
+    text = (
+        "replace parts of a panoptic model's output with ground truth: semantic, foreground, center, offset"
+    )
     oracles.add_argument("--oracle", metavar="A,B", help=text)
     text = "evaluate with every combination of --oracle, to find the part to improve"
     oracles.add_argument("--oracle-table", action="store_true", help=text)
@@ -362,8 +365,12 @@ def _add_convert(verbs: Any) -> None:
 def _add_verb_groups(verbs: Any) -> None:
     from segwright.cli import data, score
 
-    data.add_verbs(add_verb_group(verbs, "data", "validate, count, draw and convert datasets; what to download"))
-    score.add_verbs(add_verb_group(verbs, "score", "score prediction files of any program, as the official tools do"))
+    data.add_verbs(
+        add_verb_group(verbs, "data", "validate, count, draw and convert datasets; what to download")
+    )
+    score.add_verbs(
+        add_verb_group(verbs, "score", "score prediction files of any program, as the official tools do")
+    )
 
     recipe = add_verb_group(verbs, "recipe", "list and show recipes (complete training runs)")
     add_verb(recipe, "list", _recipe_list, "list all built-in recipes", "segwright recipe list")

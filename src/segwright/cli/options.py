@@ -53,7 +53,9 @@ def add_data_root(parser: argparse.ArgumentParser, default: str | None = None) -
 
 def add_labels(parser: argparse.ArgumentParser, default: str | None = None) -> None:
     """``--labels``, required unless ``default`` says what its absence means."""
-    text = "classes and values: a dataset name or a label map file" + (f" (default: {default})" if default else "")
+    text = "classes and values: a dataset name or a label map file" + (
+        f" (default: {default})" if default else ""
+    )
     parser.add_argument("--labels", required=default is None, metavar="NAME|FILE.yaml", help=text)
 
 
@@ -73,9 +75,7 @@ def add_inference(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scales", type=float, nargs="+", default=[1.0], metavar="S", help=text)
     text = "average with the horizontally flipped image (test-time augmentation)"
     parser.add_argument("--flip", action="store_true", help=text)
-    text = (
-        "how the class scores of all scales and flips are fused: mean of the probabilities, mean of the logits, or the "
-    )
+    text = "how the class scores of all scales and flips are fused: mean of the probabilities, mean of logits, or the "
     text += "largest logit (default: probabilities)"
     parser.add_argument("--fuse", choices=("probabilities", "logits", "max"), help=text)
 

@@ -157,10 +157,11 @@ class Evaluator:
         self.average_precision = AveragePrecision(self.labels, max_detections=self.max_detections)
         for state in states:
             self.average_precision.combine(state)
-        overlaps = group.gather(self.cityscapes_ap.state)
-        self.cityscapes_ap = CityscapesAP(self.labels)
-        for part in overlaps:
-            self.cityscapes_ap.combine(part)
+        if self._has_cityscapes_rules():
+            overlaps = group.gather(self.cityscapes_ap.state)
+            self.cityscapes_ap = CityscapesAP(self.labels)
+            for part in overlaps:
+                self.cityscapes_ap.combine(part)
         rows = [row for part in group.gather(self.per_image) for row in part]
         self.per_image = sorted(rows, key=lambda row: int(row["index"]))
         self.metrics, *others = group.gather(self.metrics)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
 
-from segwright.data.reading.file_lists import list_images
+from segwright.data.reading.file_lists import is_hidden, list_images
 from segwright.errors import UserError
 
 
@@ -59,7 +59,11 @@ def _folder_of_images(sources: Iterable[str], out: Path | None) -> dict[Path, Pa
     for source in sources:
         exists = Path(source).exists()
         matches = (
-            [Path(source)] if exists else [Path(match) for match in sorted(glob(source, recursive=True))]
+            [Path(source)]
+            if exists
+            else [
+                Path(match) for match in sorted(glob(source, recursive=True)) if not _is_hidden(match, source)
+            ]
         )
         pairs = [pair for match in matches for pair in _images_of(match, out)]
         if not pairs:
@@ -69,6 +73,12 @@ def _folder_of_images(sources: Iterable[str], out: Path | None) -> dict[Path, Pa
                 known.add(absolute)
                 folder_of[image] = folder
     return folder_of
+
+
+def _is_hidden(match: str, pattern: str) -> bool:
+    """Whether a match lies in a hidden or system folder that the pattern does not name."""
+    named = Path(pattern).parts
+    return any(is_hidden(part) and part not in (*named, "..") for part in Path(match).parts)
 
 
 def _images_of(path: Path, out: Path | None) -> list[tuple[Path, Path]]:

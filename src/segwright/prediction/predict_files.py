@@ -28,6 +28,9 @@ from segwright.visualization.label_maps import as_rgb
 from segwright.visualization.segments import VISUALIZATIONS, colorize_prediction
 
 _KINDS = ("index", "color", "overlay")
+OUTPUTS = (*_KINDS, *WRITERS, *VISUALIZATIONS)
+"""The names of all outputs: a folder each, or a JSON file, or both."""
+
 _SKIPPED = (UserError, OSError, MemoryError, torch.cuda.OutOfMemoryError)
 """What is wrong with one image or its files does not stop the others."""
 
@@ -55,13 +58,14 @@ def predict_files(
     or if an output would replace an image. An image that cannot be read, predicted or written is skipped.
     """
     _check(out, save)
-    images = named_images(sources, out, (*_KINDS, *WRITERS, *VISUALIZATIONS))
+    images = named_images(sources, out, OUTPUTS)
     id_of = image_ids([image.name for image in images]) if ids is None else image_ids_in(ids, images)
     writers: dict[str, PredictionWriter] = {
         name: WRITERS[name](out, model.labels, id_of.__getitem__) for name in WRITERS if name in save
     }
     for writer in writers.values():
         writer.check([image.name for image in images])
+    _make_folder(out)
     decoder = with_center_maps(decoder_of(model)) if set(save) & set(VISUALIZATIONS) else None
     done, completed = 0, False
     try:
@@ -99,8 +103,14 @@ def _check(out: Path, save: Collection[str]) -> None:
     known = (*WRITERS, *VISUALIZATIONS)
     if unknown := sorted(set(save) - set(known)):
         raise UserError(f"--save {unknown[0]}: unknown format; expected one of {', '.join(known)}")
-    parent = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
-    if not os.access(parent, os.W_OK):
+
+
+def _make_folder(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{out}: cannot be created ({error.strerror}); choose another --out") from None
+    if not os.access(out, os.W_OK):
         raise UserError(f"{out}: no permission to write there; choose another --out")
 
 

@@ -102,7 +102,7 @@ class LegacyTutorial:
 class LegacyPanopticDeepLab:
     """Bugs of panoptic-deeplab.
 
-    ``crowd_centers``: crowd segments of things are trained with a center, a peak in the heatmap and offsets. Here
+    ``crowd_centers``: crowd segments of things are trained with a center, a heat map peak and offsets. Here
     ``PanopticTargets`` has ``crowd_centers`` on.
 
     ``void_is_road``: pixels without a predicted class are written and scored as class 0, which is "road" in

@@ -1,13 +1,13 @@
 """Cityscapes, 8 thing classes and 11 stuff classes: Panoptic-DeepLab (Cheng et al. 2020), as in panoptic-deeplab.
 
 Adam without weight decay and polynomial decay (power 0.9) over 90,000 steps. Random scale and horizontal flip are the
-only augmentation. The semantic loss is the mean over the hardest 20 % of the pixels; the loss of the center heatmap is
+only augmentation. The semantic loss is the mean over the hardest 20 % of the pixels; the loss of the heat map is
 weighted by 200, that of the offsets by 0.01. The project's own code uses learning rate 5e-5 and 8 crops of 1025x2049,
 padded on all four sides. Its Detectron2 version (``deeplab_d2_...``) uses learning rate 1e-3 and 32 crops of 512x1024.
 ImageNet weights for the backbone: ``--set model.backbone.weights=FILE``. Training times were not published.
 
 Published scores are for val at a single scale: PQ, SQ, RQ and AP in percent, then mIoU. Where there are two values of
-AP, the first ranks segments by class score, the second by class score times heatmap score. ``data.truth=panoptic``
+AP, the first ranks segments by class score, the second by class score times heat map. ``data.truth=panoptic``
 trains on the files of createPanopticImgs, which contain the same segments.
 """
 

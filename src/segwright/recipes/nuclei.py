@@ -17,7 +17,7 @@ def instance_quick() -> Recipe:
     segwright train nuclei.instance_quick --data NUCLEI --out runs/nuclei
 
     Pixels outside of nuclei are void in this dataset, so the foreground head separates nuclei from background. Centers
-    and offsets separate nuclei from each other. Nuclei are small and dense, so the peaks of the heatmap are narrow.
+    and offsets separate nuclei from each other. Nuclei are small and dense, so heat map peaks are narrow.
     Exposures differ by a factor of twenty, so the model gets the logarithm of the gray values.
 
     Measured: 78.8 % AP50, 49.1 % AP.

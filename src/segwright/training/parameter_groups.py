@@ -52,6 +52,13 @@ def parameter_groups(model: nn.Module, optim: OptimizerConfig) -> list[dict[str,
     ``hidden``: True for the weights between the first layer and the layers that compute class scores, None for all
     if the model has no layers called ``head...`` or ``auxiliary...``: the last layers are then unknown.
     """
+    if optim.backbone_lr_factor != 1 and not any(
+        n.startswith("backbone.") for n, _ in model.named_parameters()
+    ):
+        raise UserError(
+            f"optim.backbone_lr_factor is {optim.backbone_lr_factor}, but {type(model).__name__} has no backbone; "
+            "expected 1, or a model with a backbone"
+        )
     norms, hidden = norm_names(model), hidden_weights(model)
     groups: dict[tuple[Any, ...], list[tuple[str, nn.Parameter]]] = {}
     for name, parameter in model.named_parameters():

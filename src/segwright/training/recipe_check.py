@@ -35,19 +35,24 @@ class Range:
 ANY = Range("(-inf, inf)", "a finite number")
 _FIELDS = {
     Range("[1, 1e9]", "a whole number from 1"): """
-        steps batch accumulate keep_checkpoints max_detections label_stride downsampling stride nms_kernel top_k divisor
-        short_edges max_long_edge bands size sizes length longest min_pixels StreetScenes.train StreetScenes.val
-        multiple rates pool_sizes kernel_size projection_kernel_size channels depths count groups width_per_group
-        upsample_factor
-        multi_grid skip_strides pooling_window""",
+        steps batch accumulate keep_checkpoints max_detections min_pixels StreetScenes.train StreetScenes.val top_k""",
+    Range("[1, 65536]", "a whole number from 1 to 65536"): """
+        label_stride downsampling stride nms_kernel divisor short_edges max_long_edge bands size sizes length longest
+        multiple rates pool_sizes channels groups width_per_group skip_strides pooling_window
+        stem_channels decoder_channels branch_channels pooled_channels key_channels low_level_channels skip_channels
+        out_channels context_channels DDRNetConfig.hidden_channels""",
+    Range("[1, 1000]", "a whole number from 1 to 1000"): """
+        kernel_size projection_kernel_size depths count multi_grid""",
+    Range("[1, 64]", "a whole number from 1 to 64"): "upsample_factor",
+    Range("(0, 100]", "a factor above 0, at most 100"): "scale scales aspect",
     Range("[0, 1e9]", "a whole number from 0"): """
         seed workers num_visualizations min_kept small_area stuff_area min_area plus concat_convs _channels""",
     Range("(0, inf)", "a positive number"): """
-        lr clip_norm power MultiStep.factor sigma scales cache_gb scale low high step aspect alpha std eps initial_std
+        lr clip_norm power MultiStep.factor sigma cache_gb low high step alpha std eps initial_std
         offset_scale""",
     Range("[0, inf)", "a number from 0"): """
         _decay _lr_factor final weight _weight _weights gamma max_self_offset log_scale hidden_ratio slope""",
-    Range("[1, inf)", "a number from 1"): "stretch",
+    Range("[1, 100]", "a number from 1 to 100"): "stretch",
     Range("[0, 1]", "a number from 0 to 1"): """
         probability _probability flip train_part threshold Norm.momentum warmup_start ending at OneCycle.peak
         OneCycle.start brightness contrast saturation hue cast""",
@@ -113,7 +118,7 @@ def _type_problems(path: str, owner: Any) -> Iterator[str]:
 def _problems(path: str, owner: Any) -> Iterator[str]:
     for field in dataclasses.fields(owner):
         value, name = getattr(owner, field.name, None), f"{path}.{field.name}" if path else field.name
-        numbers = value if isinstance(value, tuple) else (value,)
+        numbers = _flat(value)
         allowed = range_of(owner, field.name)
         for number in numbers:
             if (
@@ -132,6 +137,15 @@ def _problems(path: str, owner: Any) -> Iterator[str]:
         yield f"{path}.low is {owner.low:g}, above {path}.high {owner.high:g}; expected the smaller number first"
     if getattr(owner, "nms_kernel", 1) % 2 == 0:
         yield f"{path}.nms_kernel is {owner.nms_kernel}; expected an odd number"
+
+
+def _flat(value: Any) -> Iterator[Any]:
+    """The value, or the items of a tuple and of the tuples in it."""
+    if isinstance(value, tuple):
+        for item in value:
+            yield from _flat(item)
+    else:
+        yield value
 
 
 def _falls(value: Any) -> bool:

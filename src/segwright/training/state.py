@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ import torch
 from torch import nn
 
 from segwright.contracts import Model
+from segwright.errors import UserError
 from segwright.labels import LabelSpace
 from segwright.models.layers.inplace import recompute_activations
 from segwright.models.layers.norm_layers import synchronize_norms
@@ -58,7 +61,8 @@ def start(
     """Model and optimizer at step 0: a function of the seed (and of the weights in ``init``)."""
     training, device = recipe.training, processes.device
     torch.manual_seed(training.seed)
-    model = recipe.model.build(labels, recipe.input)
+    with _explained(recipe.model, "model"):
+        model = recipe.model.build(labels, recipe.input)
     initialization = None if init is None else start_from(model, init, skip_head=skip_head)
     if processes.world > 1:
         synchronize_norms(model)
@@ -68,8 +72,25 @@ def start(
     network: Any = torch.compile(model) if training.compile else model
     scaler = torch.amp.GradScaler(device.type, enabled=precision_of(training.precision, device) == "fp16")
     ema = None if training.ema is None else ExponentialMovingAverage(model, training.ema)
-    optimizers = build_optimizers(model, recipe.optim)
+    with _explained(recipe.optim, "optim"):
+        optimizers = build_optimizers(model, recipe.optim)
     return State(model, processes.parallel(network), optimizers, scaler, ema, initialization=initialization)
+
+
+@contextmanager
+def _explained(config: Any, name: str) -> Iterator[None]:
+    """Errors while a config of segwright is built are those of its settings; a class of the user keeps its own."""
+    try:
+        yield
+    except UserError:
+        raise
+    except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        if isinstance(error, torch.OutOfMemoryError) or not type(config).__module__.startswith("segwright."):
+            raise
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(
+            f"{name}: {type(config).__name__} cannot be built with these settings ({reason}); --debug shows where"
+        ) from error
 
 
 def save(state: State, folder: Path, processes: Processes, *, keep: int) -> None:

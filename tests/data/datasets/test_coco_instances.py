@@ -109,7 +109,7 @@ def test_the_layout_of_the_download_opens(tmp_path: Path) -> None:
     (tmp_path / "annotations").mkdir()
     shutil.copy(root / "instances.json", tmp_path / "annotations" / "instances_val2017.json")
     photo(tmp_path / "test2017" / "t.jpg")
-    assert len(CocoInstances().open(tmp_path, "val")) == 2
+    assert len(CocoInstances().open(tmp_path, "val")) == 3  # also the image without objects
     test = CocoInstances().open(tmp_path, "test-dev")
     assert (test[0].map == 255).all()
     assert test.labels.names == ("road", "car", "person")

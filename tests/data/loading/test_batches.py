@@ -16,6 +16,7 @@ from segwright.data.loading.batches import Collate, load_batches, pad_and_stack,
 from segwright.data.loading.targets import SemanticTargets
 from segwright.data.reading.file_lists import CompactPaths
 from segwright.errors import UserError
+from segwright.parallel import start_method
 from segwright.samples import IGNORED, Sample
 
 
@@ -130,7 +131,9 @@ def private_memory() -> int:
     return sum(int(line.split()[1]) for line in lines if line.startswith("Private_"))
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.skipif(
+    sys.platform != "linux" or start_method() != "fork", reason="reads /proc; only fork shares memory"
+)
 def test_workers_do_not_copy_a_list_by_reading_it() -> None:
     names = [f"/data/images/train/{number:012d}.jpg" for number in range(100_000)]
 

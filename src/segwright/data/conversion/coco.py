@@ -16,7 +16,7 @@ from segwright.data.conversion.labelme_rgb import ConversionResult, label_map_te
 from segwright.data.formats.coco import MAX_CATEGORY_ID, CocoAnnotations, annotations_by_image
 from segwright.data.formats.coco_rows import MAX_SEGMENT_ID, annotation_record
 from segwright.data.formats.ground_truth import CocoInstanceMasks, LabelMap
-from segwright.data.reading.file_lists import CompactStrings
+from segwright.data.reading.file_lists import CompactStrings, has_hidden_part
 from segwright.data.reading.images import image_size
 from segwright.data.reading.label_maps import read_map, unique_values, write_png
 from segwright.errors import UserError
@@ -252,7 +252,8 @@ def convert_cityscapes(
 
     annotations = source / "gtFine" if (source / "gtFine").is_dir() else source
     folder = annotations / split
-    files = sorted([*folder.glob("*/*_instanceIds.png"), *folder.glob("*_instanceIds.png")])
+    found = [*folder.glob("*/*_instanceIds.png"), *folder.glob("*_instanceIds.png")]
+    files = sorted(path for path in found if not has_hidden_part(path, folder))
     if not files:
         raise UserError(
             f"{folder}: no file *_instanceIds.png; expected gtFine of Cityscapes; check the folder and the split"

@@ -47,6 +47,7 @@ def _classes() -> LabelSpace:
         raw_values=tuple(identity - 1 for identity in ids),
         ignored=(255,),
         things=things,
+        category_ids=ids,
     )
 
 

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from segwright.data.datasets.cityscapes import CLASSES as CLASSES
+from segwright.data.datasets.cityscapes import CLASSES as CITYSCAPES_CLASSES
 from segwright.data.datasets.cityscapes import open_splits
 from segwright.data.formats.file_dataset import FileDataset
 from segwright.data.formats.image_dataset import ImageDataset
+
+CLASSES = CITYSCAPES_CLASSES
 
 
 @dataclass(slots=True)

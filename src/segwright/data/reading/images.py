@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import struct
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +27,7 @@ _REDUCED = {
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8"
 _ORIENTATION_TAG = 0x0112  # of EXIF
+_UNREADABLE = (OSError, UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
 def read_image(path: Path, *, reduce: int = 1) -> NDArray[np.uint8]:
@@ -92,13 +96,13 @@ def image_size(path: Path) -> tuple[int, int]:
     if is_tiff(_read_start(path)):
         return tiff_size(path)
     try:
-        with Image.open(path) as image:
+        with _opened_header(path) as image:
             width, height = image.size
-            exif_orientation = _exif_orientation(image, path)
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError):
+            rotation = exif_orientation(image, path)
+    except _UNREADABLE:
         height, width = read_image(path).shape[:2]  # raises a UserError that says what is wrong with the file
         return height, width
-    return (width, height) if exif_orientation >= 5 else (height, width)
+    return (width, height) if rotation >= 5 else (height, width)
 
 
 def orientation(path: Path) -> int:
@@ -106,9 +110,9 @@ def orientation(path: Path) -> int:
     if is_tiff(_read_start(path)):
         return tiff_orientation(path)
     try:
-        with Image.open(path) as image:
-            return _exif_orientation(image, path)
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError):
+        with _opened_header(path) as image:
+            return exif_orientation(image, path)
+    except _UNREADABLE:
         return 1
 
 
@@ -135,7 +139,15 @@ def _read_bytes(path: Path) -> NDArray[np.uint8]:
     return data
 
 
-def _exif_orientation(image: Image.Image, path: Path) -> int:
+@contextmanager
+def _opened_header(path: Path) -> Iterator[Image.Image]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of Pillow, about damaged EXIF data: the pixels may be right
+        with Image.open(path) as image:
+            yield image
+
+
+def exif_orientation(image: Image.Image, path: Path) -> int:
     """The orientation in the EXIF data, as OpenCV applies it: not that of XMP, which Pillow's ``getexif`` adds."""
     # Pillow finds EXIF behind the pixels of a PNG only by decoding them.
     data = _png_exif(path) if image.format == "PNG" else image.info.get("exif")
@@ -145,7 +157,7 @@ def _exif_orientation(image: Image.Image, path: Path) -> int:
     try:
         exif.load(data)
         value = exif.get(_ORIENTATION_TAG, 1)
-    except (SyntaxError, ValueError, struct.error, TypeError):  # damaged EXIF data
+    except (SyntaxError, ValueError, struct.error, TypeError, OSError):  # damaged EXIF data
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
@@ -277,7 +289,7 @@ def _is_truncated(data: bytes) -> bool:
 def _read_npy(path: Path, *, memory_map: bool = False) -> NDArray[Any]:
     try:
         return np.asarray(np.load(path, mmap_mode="r" if memory_map else None, allow_pickle=False))
-    except (OSError, ValueError, EOFError) as error:
+    except Exception as error:  # a damaged header can raise nearly any exception in its parser
         raise UserError(
             f"{path}: not an array that can be read ({error}); save it again with numpy.save"
         ) from None

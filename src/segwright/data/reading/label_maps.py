@@ -9,9 +9,9 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
-from segwright.data.reading.images import apply_orientation, read_unchanged
+from segwright.data.reading.images import apply_orientation, exif_orientation, read_unchanged
 from segwright.data.reading.limits import refuse_decompression_bomb
 from segwright.data.reading.tiff import is_tiff, read_tiff
 from segwright.errors import UserError
@@ -64,12 +64,13 @@ def _read(path: Path) -> NDArray[Any]:
         if start[12:16] == b"IHDR" and len(start) > 25 and start[24] == 16 and start[25] != 0:
             return _read_deep_png(path, has_gray=start[25] == 4)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit applies
+            warnings.simplefilter("ignore")  # of Pillow, about large images and damaged EXIF data
             with Image.open(path) as image:
                 refuse_decompression_bomb(path, *image.size)
                 if image.format == "JPEG":
                     raise _lossy(path, "JPEG")
-                raw = np.array(ImageOps.exif_transpose(image) if image.info.get("exif") else image)
+                rotation = exif_orientation(image, path)
+                raw = np.array(image) if rotation == 1 else apply_orientation(np.array(image), rotation)
     except (OSError, UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         if isinstance(error, UserError):
             raise
@@ -139,7 +140,7 @@ def _whole_numbers(raw: NDArray[Any], path: Path) -> NDArray[Any]:
 def _read_npy(path: Path) -> NDArray[Any]:
     try:
         raw = np.asarray(np.load(path, allow_pickle=False))
-    except (OSError, ValueError, EOFError) as error:
+    except Exception as error:  # a damaged header can raise nearly any exception in its parser
         raise UserError(
             f"{path}: not an array that can be read ({error}); save it again with numpy.save"
         ) from None

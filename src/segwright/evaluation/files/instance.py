@@ -8,7 +8,6 @@ import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,8 @@ from numpy.typing import NDArray
 
 from segwright.data.datasets.cityscapes import CLASSES
 from segwright.data.formats.coco import CocoAnnotations
-from segwright.data.formats.coco_rows import is_area
+from segwright.data.formats.coco_rows import is_area, posix_name
+from segwright.data.reading.file_lists import has_hidden_part
 from segwright.data.reading.label_maps import read_map
 from segwright.data.reading.rle import is_outline
 from segwright.errors import UserError
@@ -169,7 +169,7 @@ def score_cityscapes(truth: Path, prediction: Path, *, labels: LabelSpace = CLAS
     ``CITY_SEQUENCE_FRAME*.txt`` for each of them, with lines "mask.png label score". ``UserError`` names the file that
     is missing or does not fit.
     """
-    maps = sorted(path for path in truth.rglob(f"*{_TRUTH}"))
+    maps = sorted(path for path in truth.rglob(f"*{_TRUTH}") if not has_hidden_part(path, truth))
     if not maps:
         raise UserError(f"{truth}: no file *{_TRUTH}; expected instance ids of Cityscapes; check the folder")
     lists = [
@@ -190,12 +190,12 @@ def score_cityscapes(truth: Path, prediction: Path, *, labels: LabelSpace = CLAS
 
 
 def _list_of(truth: Path, folder: Path, lists: Sequence[Path]) -> Path:
-    pattern = f"{truth.name.removesuffix(_TRUTH)}*.txt"
-    matches = [path for path in lists if fnmatch(path.name, pattern)]
+    prefix = truth.name.removesuffix(_TRUTH)
+    matches = [path for path in lists if path.name.startswith(prefix)]
     if len(matches) != 1:
         raise UserError(
-            f"{folder}: {len(matches)} lists {pattern} for {truth.name}; expected one; predict the image, or remove "
-            "the others"
+            f"{folder}: {len(matches)} lists {prefix}*.txt for {truth.name}; expected one; predict the image, or "
+            "remove the others"
         )
     return matches[0]
 
@@ -259,7 +259,7 @@ def _lines(source: Path) -> list[_PredictionLine]:
     by_mask: dict[Path, _PredictionLine] = {}
     for number, line in enumerate(source.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
         try:
-            name, label, score = line.split(" ")
+            name, label, score = posix_name(line).split(" ")
             prediction = _PredictionLine(source.parent / name, int(float(label)), float(score))
             if Path(name).is_absolute() or not math.isfinite(prediction.score):
                 raise ValueError

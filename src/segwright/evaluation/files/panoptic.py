@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segwright.data.formats.coco import CocoAnnotations
+from segwright.data.formats.coco_rows import posix_name
 from segwright.data.reading.images import read_image
 from segwright.errors import UserError
 from segwright.evaluation.files.categories import check_same_categories, file_classes
@@ -102,7 +103,7 @@ def _entry(row: Mapping[str, Any]) -> tuple[Any, str, list[tuple[int, int, bool]
     if len(set(ids)) < len(ids):
         raise ValueError(f"segment {next(i for i in ids if ids.count(i) > 1)} is listed twice")
     hash(row["image_id"])  # a list or a dict is no id
-    return row["image_id"], str(row["file_name"]), segments, areas
+    return row["image_id"], posix_name(row["file_name"]), segments, areas
 
 
 def _check_files(paths: Sequence[Path]) -> None:
