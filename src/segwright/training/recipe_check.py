@@ -44,9 +44,10 @@ _FIELDS = {
     Range("[1, 1000]", "a whole number from 1 to 1000"): """
         kernel_size projection_kernel_size depths count multi_grid""",
     Range("[1, 64]", "a whole number from 1 to 64"): "upsample_factor",
+    Range("[0, 256]", "a whole number from 0 to 256"): "workers",
     Range("(0, 100]", "a factor above 0, at most 100"): "scale scales aspect",
     Range("[0, 1e9]", "a whole number from 0"): """
-        seed workers num_visualizations min_kept small_area stuff_area min_area plus concat_convs _channels""",
+        seed num_visualizations min_kept small_area stuff_area min_area plus concat_convs _channels""",
     Range("(0, inf)", "a positive number"): """
         lr clip_norm power MultiStep.factor sigma cache_gb low high step alpha std eps initial_std
         offset_scale""",
