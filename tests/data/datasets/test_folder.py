@@ -280,7 +280,7 @@ def test_a_list_with_missing_or_repeated_images_is_refused(tmp_path: Path) -> No
     write(root / "train.txt", "images/val a.jpg labels/val a.png\n")
     assert [path.name for path in opened(root).images] == ["val a.jpg"]  # the map is named by its image
     write(root / "train.txt", "images/val b.jpg labels/val b.png\n")
-    with pytest.raises(UserError, match="names 'images/val b.jpg labels/val b.png'"):
+    with pytest.raises(UserError, match=r"names .images/val b\.jpg labels/val b\.png."):
         opened(root)
     write(root / "train.txt", json.dumps([]))
     with pytest.raises(UserError, match=r"train\.txt: names '\[\]'"):

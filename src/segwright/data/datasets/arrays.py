@@ -40,7 +40,7 @@ class _Tensor(Protocol):
 
 @dataclass(slots=True)
 class PairDataset:
-    """An opened dataset of (image, mask) pairs, which ``sw.evaluate`` and ``sw.train`` (through ``MapStyleDataset``) accept.
+    """An opened dataset of (image, mask) pairs. ``sw.evaluate`` takes it; for training see ``MapStyleDataset``.
 
     Images are arrays [H, W, C], tensors [C, H, W] or PIL images. With 3 channels they are RGB: uint8, or floats from
     0 to 1, which become uint8 0..255 (torchvision's ``ToTensor`` is reversed exactly). Normalization is part of the
