@@ -141,3 +141,10 @@ def test_every_verb_shows_an_example() -> None:
             [sys.executable, "-m", "segwright", *verb, "--help"], capture_output=True, text=True, check=True
         )
         assert f"example: segwright {' '.join(verb)}" in " ".join(done.stdout.split())
+
+
+def test_a_reader_that_stops_early_is_no_error() -> None:
+    command = f"{sys.executable} -m segwright recipe list | head -1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
+    assert len(done.stdout.splitlines()) == 1
+    assert not done.stderr

@@ -39,7 +39,7 @@ class Visualizations:
         if not self._rows:
             return
         rows = [self._rows[index] for index in sorted(self._rows)]
-        titles = ["image", "truth", f"prediction, step {step}"]
+        titles = ["image", "ground truth", f"prediction, step {step}"]
         write_png(folder / f"step-{step:08d}.png", image_grid(rows, titles))
         for old in sorted(folder.glob("step-*.png"))[2 : 2 - KEPT]:
             old.unlink()
