@@ -149,6 +149,8 @@ def _coerce_tuple(value: Any, kinds: tuple[Any, ...], where: str) -> tuple[Any, 
 
 
 def _coerce_scalar(value: Any, kind: type, where: str) -> Any:
+    if isinstance(value, Plain) and value.value is None and not value.text:
+        raise UserError(f"{where}: has no value; expected one after the colon, or '' for an empty text")
     if isinstance(value, Plain) and kind in (str, Path):
         value = value.as_text()
     elif isinstance(value, Plain):

@@ -251,3 +251,9 @@ def test_any_number_is_named_by_check_or_trains(seed: int = 1) -> None:
 def test_any_number_of_any_recipe_is_named_by_check_or_trains(seed: int) -> None:
     torch.set_num_threads(1)
     try_numbers(FAST, seed, 40)
+
+
+def test_an_empty_field_of_a_recipe_file_is_an_error_and_an_empty_text_is_one() -> None:
+    with pytest.raises(UserError, match=r"Folder\.maps: has no value; expected one after the colon"):
+        from_yaml("!Folder\nmaps:\n")
+    assert from_yaml("!Folder\nmaps: ''\n").maps == ""
