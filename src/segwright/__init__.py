@@ -34,6 +34,7 @@ Files
     files                   reading and writing JSON and text files, atomically
     errors, version         ``UserError`` and ``RunError``; the version number
     parallel                processes many items on all CPU cores
+    lazy                    names of a package that are imported on first use
     api, demo               the functions above that take a recipe by name; ``segwright demo``
 """
 

@@ -21,7 +21,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 # Who may import whom: a folder (or a file of the top level) imports only from those above it in this list.
 ORDER = (
-    "version", "errors", "protocols", "parallel", "labels", "files", "samples", "contracts", "field_values",
+    "version", "lazy", "errors", "protocols", "parallel", "labels", "files", "samples", "contracts", "field_values",
     "config",
     "data/reading", "data/augmentation", "data/formats", "data/loading", "data/datasets", "data/conversion", "data",
     "models/layers", "models/weights", "models/backbones", "models",

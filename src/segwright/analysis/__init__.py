@@ -15,8 +15,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from segwright.lazy import lazy_names
 
 if TYPE_CHECKING:
     from segwright.analysis.contact_sheet import data_sheet as data_sheet
@@ -37,14 +38,5 @@ _MODULES = {
     "report": "run_report",
     "training_sheet": "contact_sheet",
 }
-__all__ = [*_MODULES]  # noqa: PLE0604 - the names are strings
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module 'segwright.analysis' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"segwright.analysis.{_MODULES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__all__ = list(_MODULES)
+__getattr__, __dir__ = lazy_names(__name__, _MODULES)

@@ -13,8 +13,9 @@ files/             scores of prediction files in official formats; does not need
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from segwright.lazy import lazy_names
 
 if TYPE_CHECKING:
     from segwright.evaluation.evaluator import Evaluator as Evaluator
@@ -35,14 +36,4 @@ _FILES = {
     "score_semantic": "files.semantic",
 }
 __all__ = list(_FILES)
-
-
-def __getattr__(name: str) -> Any:
-    """Imported when it is first used: scoring files must not wait for torch."""
-    if name in _FILES:
-        return getattr(importlib.import_module(f"segwright.evaluation.{_FILES[name]}"), name)
-    raise AttributeError(f"module 'segwright.evaluation' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(__name__, _FILES)

@@ -24,8 +24,9 @@ visualizations.py    drawings of validation images during training
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from segwright.lazy import lazy_names
 
 if TYPE_CHECKING:
     from segwright.training.optimizers import SGD as SGD
@@ -56,14 +57,4 @@ _FILES = {
     "check": "recipe_check",
 }
 __all__ = list(_FILES)
-
-
-def __getattr__(name: str) -> Any:
-    """Imported when it is first used, so that a recipe does not wait for the training loop."""
-    if name in _FILES:
-        return getattr(importlib.import_module(f"segwright.training.{_FILES[name]}"), name)
-    raise AttributeError(f"module 'segwright.training' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(__name__, _FILES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
@@ -132,11 +133,18 @@ class Recipe:
         return small
 
 
+def parts(config: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """The dataclass and all dataclasses inside it, outermost first, each with its path: "loss.terms.0"."""
+    if isinstance(config, tuple | list):
+        for index, item in enumerate(config):
+            yield from parts(item, f"{path}.{index}")
+    elif dataclasses.is_dataclass(config) and not isinstance(config, type):
+        yield path, config
+        for field_ in dataclasses.fields(config):
+            value = getattr(config, field_.name, None)
+            yield from parts(value, f"{path}.{field_.name}" if path else field_.name)
+
+
 def walk(config: Any) -> list[Any]:
     """The dataclass and all dataclasses inside it, outermost first."""
-    if isinstance(config, tuple | list):
-        return [inner for item in config for inner in walk(item)]
-    if not dataclasses.is_dataclass(config):
-        return []
-    values = [getattr(config, f.name) for f in dataclasses.fields(config)]
-    return [config, *(inner for value in values for inner in walk(value))]
+    return [inner for _, inner in parts(config)]

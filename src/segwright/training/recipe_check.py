@@ -14,7 +14,7 @@ from segwright.contracts import CenterOutput, PixelOutput
 from segwright.errors import UserError
 from segwright.field_values import coerce
 from segwright.protocols import members
-from segwright.training.recipe import Recipe
+from segwright.training.recipe import Recipe, parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,18 +81,6 @@ def check(recipe: Recipe) -> list[str]:
         if len(getattr(recipe.input, name)) != len(recipe.input.mean):
             problems.append(f"input.mean and input.{name} differ in length; expected one value per channel")
     return problems + _kind_problems(recipe)
-
-
-def parts(owner: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """The dataclass and all dataclasses inside it, each with its path: "loss.terms.0"."""
-    if isinstance(owner, tuple | list):
-        for index, item in enumerate(owner):
-            yield from parts(item, f"{path}.{index}")
-    elif dataclasses.is_dataclass(owner) and not isinstance(owner, type):
-        yield path, owner
-        for field in dataclasses.fields(owner):
-            value = getattr(owner, field.name, None)
-            yield from parts(value, f"{path}.{field.name}" if path else field.name)
 
 
 def range_of(owner: Any, field: str) -> Range:

@@ -11,8 +11,9 @@ The names are imported on first use, because targets and batches import torch.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from segwright.lazy import lazy_names
 
 if TYPE_CHECKING:
     from segwright.data.loading.augmented_samples import AugmentedDataset as AugmentedDataset
@@ -61,13 +62,4 @@ _MODULES = {
     "stack_images": "batches",
 }
 __all__ = list(_MODULES)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module 'segwright.data.loading' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"segwright.data.loading.{_MODULES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_names(__name__, _MODULES)

@@ -157,7 +157,7 @@ def _page_values(page: Any, path: Path) -> NDArray[Any]:
 
 
 def _bands_are_last(file: Any, pages: list[Any]) -> bool:
-    """Whether tifffile wrote an array [H, W, bands] as H pages of W x bands, as it does unless told otherwise."""
+    """Whether the file holds an array [H, W, bands] as H pages of W x bands: the default of ``tifffile.imwrite``."""
     if len(pages) < 2 or not file.is_shaped:
         return False
     shape: tuple[int, ...] = file.series[0].shape
