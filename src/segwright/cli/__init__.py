@@ -1,8 +1,11 @@
 """The command line: one function per verb. Slow imports are inside the function that needs them, so help is fast.
 
-main.py     entry point, exit codes, and the verbs demo, train, evaluate, predict, report, convert, recipe
-data.py     the verbs under ``segwright data``
-score.py    the verbs under ``segwright score``
-options.py  options that several verbs share
-tables.py   tables of numbers on the console
+main.py       entry point, exit codes, and the verbs demo, train, report, convert, recipe
+evaluate.py   the verb evaluate
+predict.py    the verb predict
+data.py       the verbs under ``segwright data``
+score.py      the verbs under ``segwright score``
+inference.py  options that say how a model is run: --scales, --flip, ...
+options.py    other options that several verbs share
+tables.py     tables of numbers on the console
 """

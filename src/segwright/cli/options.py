@@ -69,17 +69,6 @@ def add_device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", help="cpu, cuda or cuda:N (default: a GPU if there is one)")
 
 
-def add_inference(parser: argparse.ArgumentParser) -> None:
-    """``--scales``, ``--flip`` and ``--fuse``: test-time augmentation."""
-    text = "multi-scale inference: scale factors (default: 1)"
-    parser.add_argument("--scales", type=float, nargs="+", default=[1.0], metavar="S", help=text)
-    text = "average with the horizontally flipped image (test-time augmentation)"
-    parser.add_argument("--flip", action="store_true", help=text)
-    text = "how the class scores of all scales and flips are fused: mean of the probabilities, mean of logits, or the "
-    text += "largest logit (default: probabilities)"
-    parser.add_argument("--fuse", choices=("probabilities", "logits", "max"), help=text)
-
-
 def labels_from_option(text: str) -> LabelSpace:
     """The label space of ``--labels``: that of a dataset, by name, or one from a file.
 
@@ -92,19 +81,6 @@ def labels_from_option(text: str) -> LabelSpace:
     if text.endswith(".json"):
         return mapillary_labels(Path(text).stem, read_config(Path(text)))
     return apply_label_map(Path(text), None) if text.endswith((".yaml", ".yml")) else dataset_labels(text)
-
-
-def inference_from_options(options: argparse.Namespace) -> Any:
-    """The inference mode of ``--scales``, ``--flip`` and ``--fuse``; ``UserError`` for ``--fuse`` with one pass."""
-    from segwright.inference.single_pass import SINGLE_PASS
-    from segwright.inference.test_time_augmentation import TestTimeAugmentation
-
-    if options.scales == [1.0] and not options.flip:
-        refuse_options(options, "fuse", reason="without --scales or --flip, as there is only one pass")
-        options.fuse = "probabilities"
-        return SINGLE_PASS
-    options.fuse = options.fuse or "probabilities"
-    return TestTimeAugmentation(tuple(options.scales), flip=options.flip, fuse=options.fuse)
 
 
 def refuse_options(options: argparse.Namespace, *names: str, reason: str) -> None:
