@@ -11,12 +11,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segwright.config import coerce, field_types, from_yaml, load_code, override, public_classes, to_yaml
+from segwright.config import coerce, field_types, from_yaml, load_code, override, to_yaml
 from segwright.contracts import InputContract
 from segwright.data.augmentation.crop import Compose, CropStage, ProgressiveCrop
 from segwright.data.augmentation.photometric import ColorJitter
 from segwright.errors import UserError
 from segwright.losses.pixel import CrossEntropy
+from segwright.models.backbones import TimmConfig
+from segwright.models.unet import UNetConfig
+from segwright.named_objects import public_classes
+from segwright.training.optimizers import AdamW
 from segwright.training.recipe import Training
 from tests import small
 
@@ -155,7 +159,8 @@ def test_yaml_that_means_nothing_says_where(text: str, message: str) -> None:
         ("model=!CamVid {}", "CamVid has no method build; expected a ModelConfig"),
         ("model=!ResNetConfig {}", "ResNetConfig is another kind of object; expected a ModelConfig"),
         ("sampling=!CamVid {}", "CamVid is another kind of object; expected a Sampling"),
-        ("decoder=Argmax", "'Argmax' is text; expected a Decoder"),
+        ("decoder=CrossEntropy", "CrossEntropy is another kind of object; expected a Decoder"),
+        ("decoder=Argmix", "'Argmix' is no Decoder; did you mean argmax?"),
         ("training=!Argmax {}", "Argmax is another kind of object; expected a Training"),
         ("loss=[1, 2]", "[1, 2] is a list; expected a Loss"),
     ],
@@ -217,3 +222,32 @@ def test_functions_of_a_users_file_are_written_by_name_and_other_objects_as_text
     assert to_yaml(read) == text
     with pytest.raises(UserError, match="the recipe file holds only the text of <object"):
         read.function(1)
+
+
+def test_a_name_stands_for_an_object() -> None:
+    recipe = small.recipe()
+    override(recipe, ["model=unet", "model.backbone=convnext_atto", "optim=adamw", "optim.lr=0.5"])
+    assert recipe.model == UNetConfig(TimmConfig("convnext_atto"))
+    assert recipe.optim == AdamW(lr=0.5)
+
+
+def test_another_backbone_keeps_the_pretrained_weights_and_the_output_stride() -> None:
+    recipe = small.recipe()
+    recipe.model = UNetConfig(TimmConfig("resnet18", "imagenet", output_stride=16))
+    override(recipe, ["model.backbone=resnet34"])
+    assert recipe.model == UNetConfig(TimmConfig("resnet34", "imagenet", output_stride=16))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("steps=100", "did you mean training.steps"),
+        ("batch_size=4", r"did you mean training.batch\?"),
+        ("learning_rate=1", r"did you mean optim.lr\?"),
+        ("model=unnet", "'unnet' is no ModelConfig; did you mean unet?"),
+        ("model=BinaryConfig", "BinaryConfig needs model"),
+    ],
+)
+def test_a_setting_without_its_path_or_with_a_wrong_name_gets_a_hint(change: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        override(small.recipe(), [change])

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import importlib
-import pkgutil
 import re
 import sys
 import types
 import typing
-from collections.abc import Callable, Iterable
-from functools import cache
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,32 +16,8 @@ import yaml
 
 from segwright.errors import UserError
 from segwright.field_values import PlainReader, Unwritable, coerce, unwrapped, value_of
+from segwright.named_objects import object_named, public_classes
 from segwright.parallel import CODE_PREFIX, import_file
-
-_PLACES = (
-    "contracts", "data.augmentation", "data.datasets", "data.loading", "decode", "importers", "inference",
-    "labels", "losses", "metrics", "models", "models.backbones", "models.layers", "recipes", "training",
-)  # fmt: skip
-
-
-@cache
-def public_classes() -> dict[str, type]:
-    """The dataclasses of segwright that a recipe or a model file may name, by their name."""
-    classes: dict[str, type] = {}
-    for place in _PLACES:
-        package = importlib.import_module(f"segwright.{place}")
-        names = [
-            info.name for info in pkgutil.iter_modules(getattr(package, "__path__", ())) if not info.ispkg
-        ]
-        modules = [importlib.import_module(f"{package.__name__}.{name}") for name in names] or [package]
-        for module in modules:
-            for name, kind in vars(module).items():
-                own = getattr(kind, "__module__", None) == module.__name__
-                if own and not name.startswith("_") and _is_dataclass(kind):
-                    if name in classes:
-                        raise AssertionError(f"two public classes are named {name}: {classes[name]}, {kind}")
-                    classes[name] = kind
-    return classes
 
 
 def to_yaml(config: Any) -> str:
@@ -142,7 +115,9 @@ def _construct(kind: type, values: dict[Any, Any], where: str) -> Any:
     types_ = field_types(kind)
     for name in values:
         require_field(kind, str(name), where)
-    arguments = {n: coerce(v, types_[n], f"{where}, {kind.__name__}.{n}") for n, v in values.items()}
+    arguments = {
+        n: coerce(v, types_[n], f"{where}, {kind.__name__}.{n}", object_named) for n, v in values.items()
+    }
     try:
         return kind(**arguments)
     except (TypeError, ValueError) as error:
@@ -201,22 +176,56 @@ _Dumper.add_representer(tuple, _represent_tuple)
 
 
 def override(config: Any, changes: Iterable[str]) -> None:
-    """Set fields of ``config`` in place from ``path=value`` texts; ``UserError`` names the nearest field."""
+    """Set fields of ``config`` in place from ``path=value`` texts; ``UserError`` names the nearest field.
+
+    A name stands for an object: "model=unet" for ``UNetConfig()``, "model.backbone=convnext_tiny" for a network of timm
+    (``object_named``). It keeps the pretrained weights and the output stride of the object that it replaces.
+    """
     for change in changes:
         path, separator, text = change.partition("=")
         if not separator:
             raise UserError(f"--set {change}: no '='; expected a.b=value, for example optim.lr=3e-4")
         *parents, last = path.split(".")
+        _suggest_nested_field(config, path, change)
         owner = config
         for name in parents:
             owner = _inside(owner, name, change)
         kind = type(owner)
         require_field(kind, last, f"--set {change}")
-        value = coerce(value_of(text), field_types(kind)[last], f"--set {change}")
+        value = coerce(value_of(text), field_types(kind)[last], f"--set {change}", object_named)
+        if dataclasses.is_dataclass(value):
+            _inherit(value, getattr(owner, last))
         if type(owner).__dataclass_params__.frozen:
             object.__setattr__(owner, last, value)
         else:
             setattr(owner, last, value)
+
+
+def _inherit(value: Any, earlier: Any) -> None:
+    """Keep the pretrained weights and the output stride of the object ``earlier`` that ``value`` replaces."""
+    for name in ("weights", "output_stride"):
+        if hasattr(value, name) and hasattr(earlier, name):
+            setattr(value, name, getattr(earlier, name))
+
+
+SYNONYMS = {"batch_size": "batch", "learning_rate": "lr", "num_epochs": "epochs", "max_epochs": "epochs"}
+"""Names of settings in other projects: the error for one of them names the field of a recipe."""
+
+
+def _suggest_nested_field(config: Any, path: str, change: str) -> None:
+    """``UserError`` with the paths of the fields called ``path`` inside ``config``, unless it has one itself."""
+    name = SYNONYMS.get(path, path)
+    own = [field.name for field in dataclasses.fields(config)]
+    if "." in path or path in own:
+        return
+    nested = [
+        f"{parent}.{name}"
+        for parent, part in parts(config)
+        if parent and any(field.name == name for field in dataclasses.fields(part))
+    ]
+    nested.sort(key=lambda field: not field.startswith(("training.", "optim.")))
+    if nested:
+        raise UserError(f"--set {change}: did you mean {' or '.join(nested[:3])}?")
 
 
 def settings(changes: Iterable[str]) -> dict[str, Any]:
@@ -260,3 +269,20 @@ def field_types(kind: type) -> dict[str, Any]:
 
 def _is_dataclass(kind: Any) -> bool:
     return isinstance(kind, type) and dataclasses.is_dataclass(kind)
+
+
+def parts(config: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """The dataclass and all dataclasses inside it, outermost first, each with its path: "loss.terms.0"."""
+    if isinstance(config, tuple | list):
+        for index, item in enumerate(config):
+            yield from parts(item, f"{path}.{index}")
+    elif dataclasses.is_dataclass(config) and not isinstance(config, type):
+        yield path, config
+        for field_ in dataclasses.fields(config):
+            value = getattr(config, field_.name, None)
+            yield from parts(value, f"{path}.{field_.name}" if path else field_.name)
+
+
+def walk(config: Any) -> list[Any]:
+    """The dataclass and all dataclasses inside it, outermost first."""
+    return [inner for _, inner in parts(config)]

@@ -6,6 +6,7 @@ import dataclasses
 import difflib
 import types
 import typing
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, Union
 
@@ -84,17 +85,22 @@ def value_of(text: str) -> Plain:
     return Plain(text, value.value if isinstance(value, Plain) else value)
 
 
-def coerce(value: Any, kind: Any, where: str) -> Any:
+ByName = Callable[[str, type, str], Any]
+"""The object that a name stands for, for a field of this type; the last argument begins the message of an error."""
+
+
+def coerce(value: Any, kind: Any, where: str, by_name: ByName | None = None) -> Any:
     """``value`` (of YAML) as ``kind``: the type of the field decides, so that the folder 007 stays "007".
 
     Numbers may be text such as 3e-4, tuples lists, and None is kept where it is allowed. An object must be of the
-    dataclass, or implement the protocol, that the field asks for; else ``UserError``.
+    dataclass, or implement the protocol, that the field asks for; else ``UserError``. ``by_name`` builds the object
+    where a name stands in its place.
     """
     if isinstance(value, Unwritable):
         return value
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin in (Union, types.UnionType):
-        return _coerce_union(value, arguments, where, kind)
+        return _coerce_union(value, arguments, where, kind, by_name)
     if kind in (bool, int, float, str, Path):
         return _coerce_scalar(value, kind, where)
     value = unwrapped(value, where, deep=origin is not tuple)
@@ -105,7 +111,9 @@ def coerce(value: Any, kind: Any, where: str) -> Any:
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise UserError(f"{where}: {value!r} is not one of {', '.join(map(str, arguments))}{hint}")
     if origin is tuple:
-        return _coerce_tuple(value, arguments, where)
+        return _coerce_tuple(value, arguments, where, by_name)
+    if by_name is not None and isinstance(value, str) and kind is not Any and isinstance(kind, type):
+        value = by_name(value, kind, where)
     if kind is not Any and isinstance(kind, type) and (problem := mismatch(value, kind)):
         raise UserError(f"{where}: {problem}")
     return value
@@ -124,7 +132,7 @@ def unwrapped(value: Any, where: str, *, deep: bool = True) -> Any:
     return value
 
 
-def _coerce_union(value: Any, kinds: tuple[Any, ...], where: str, union: Any) -> Any:
+def _coerce_union(value: Any, kinds: tuple[Any, ...], where: str, union: Any, by_name: ByName | None) -> Any:
     plain = value.value if isinstance(value, Plain) else value
     if plain is None and type(None) in kinds:
         return None
@@ -132,20 +140,20 @@ def _coerce_union(value: Any, kinds: tuple[Any, ...], where: str, union: Any) ->
     for kind in sorted(kinds, key=lambda kind: kind is str):  # text fits everything, so it comes last
         if kind is not type(None):
             try:
-                return coerce(value, kind, where)
+                return coerce(value, kind, where, by_name)
             except UserError as error:
                 errors.append(error)
     raise errors[0] if errors else UserError(f"{where}: {value!r} is not {union}")
 
 
-def _coerce_tuple(value: Any, kinds: tuple[Any, ...], where: str) -> tuple[Any, ...]:
+def _coerce_tuple(value: Any, kinds: tuple[Any, ...], where: str, by_name: ByName | None) -> tuple[Any, ...]:
     if not isinstance(value, list | tuple):
         raise UserError(f"{where}: {unwrapped(value, where)!r} is not a list; expected [a, b, ...]")
     if len(kinds) == 2 and kinds[1] is Ellipsis:
-        return tuple(coerce(item, kinds[0], where) for item in value)
+        return tuple(coerce(item, kinds[0], where, by_name) for item in value)
     if len(value) != len(kinds):
         raise UserError(f"{where}: {len(value)} values; expected {len(kinds)}")
-    return tuple(coerce(item, kind, where) for item, kind in zip(value, kinds, strict=True))
+    return tuple(coerce(item, kind, where, by_name) for item, kind in zip(value, kinds, strict=True))
 
 
 def _coerce_scalar(value: Any, kind: type, where: str) -> Any:

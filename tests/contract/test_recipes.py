@@ -14,9 +14,9 @@ from tests.data.formats.test_image_dataset import fake_camvid
 from tests.data.trees import photo
 
 import segwright
+from segwright.config import walk
 from segwright.models.binary import BinaryConfig
 from segwright.recipes import load_recipe, recipe_names
-from segwright.training.recipe import walk
 from segwright.training.train import train
 
 TREES = {

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from segwright import recipes
+from segwright.config import walk
 from segwright.data.datasets.camvid import CLASSES, CamVid
 from segwright.data.datasets.street import StreetScenes
 from segwright.recipes import camvid, load_recipe, recipe_names, street
-from segwright.training.recipe import walk
 
 
 def pixel_fractions(maps: list[np.ndarray], classes: int) -> np.ndarray:

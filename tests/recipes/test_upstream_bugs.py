@@ -14,6 +14,7 @@ from tests.golden import recorded as golden
 from tests.small import LABELS
 from torch import nn
 
+from segwright.config import walk
 from segwright.contracts import InputContract
 from segwright.data.augmentation.crop import RandomCrop
 from segwright.data.augmentation.mixing import CopyBlob
@@ -31,7 +32,7 @@ from segwright.recipes._upstream_bugs import (
 from segwright.samples import PredictedSegment, Prediction, Sample
 from segwright.training.optimizers import SGD, Adam, AdamW
 from segwright.training.parameter_groups import build_optimizers, freeze
-from segwright.training.recipe import Recipe, walk
+from segwright.training.recipe import Recipe
 
 REPRODUCED = (
     "ade20k.resnet50dilated_ppm_deepsup",

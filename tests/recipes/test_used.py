@@ -11,9 +11,9 @@ from typing import get_args
 
 import pytest
 
+from segwright.config import walk
 from segwright.models.layers.norm_config import Norm, NormKind
 from segwright.recipes import load_recipe, recipe_names
-from segwright.training.recipe import walk
 
 # Folders and files, and how to recognize a class that a recipe can hold: a method, and an argument of it.
 INTERFACES = {

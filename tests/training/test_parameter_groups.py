@@ -14,8 +14,10 @@ from torch import nn
 from segwright.contracts import InputContract, Model
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
+from segwright.models.backbones import TimmConfig
 from segwright.models.layers.norm_config import Norm
 from segwright.models.layers.norm_layers import norm_layer
+from segwright.models.unet import UNetConfig
 from segwright.training.ema import ExponentialMovingAverage
 from segwright.training.muon import MuonOptimizer, orthogonalize
 from segwright.training.optimizers import SGD, Adam, AdamW, Muon, OptimizerSettings
@@ -52,6 +54,19 @@ def test_warm_up_rises_linearly_to_the_schedule(kind: type) -> None:
     expected = 1.0 if without is None else without(0.05)
     assert schedule(0.05) == pytest.approx(0.6 * expected)
     assert schedule(0.0) == pytest.approx(0.2)
+
+
+def test_layer_decay_lowers_the_learning_rate_from_the_head_to_the_stem() -> None:
+    model = UNetConfig(TimmConfig("resnet18")).build(LabelSpace.of("a", "b"), InputContract())
+    rates = {
+        name: group["peak"]
+        for group in parameter_groups(model, AdamW(lr=1.0, layer_decay=0.5))
+        for name, _ in group["params"]
+    }
+    assert {rates[name] for name in rates if not name.startswith("backbone.")} == {1.0}
+    stages = ("layer4.1.conv2", "layer4.0.downsample.0", "layer4.0.conv1", "layer3.1.conv1", "conv1")
+    found = [rates[f"backbone.network.{name}.weight"] for name in stages]
+    assert found == [0.5, 0.25, 0.25, 0.125, 0.5**9]
 
 
 def test_head_gets_its_factor_and_norms_and_biases_no_decay() -> None:

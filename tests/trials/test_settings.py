@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests import small
 
-from segwright.config import from_yaml, override, to_yaml
+from segwright.config import from_yaml, override, parts, to_yaml, walk
 from segwright.data.check import quick_check
 from segwright.data.datasets import StreetScenes
 from segwright.data.loading.sampling import ShuffledSampling
@@ -22,8 +22,8 @@ from segwright.errors import RunError, UserError
 from segwright.recipes import load_recipe
 from segwright.training.loading import check_batch_size, open_training_data, step_batches
 from segwright.training.processes import Processes
-from segwright.training.recipe import Recipe, walk
-from segwright.training.recipe_check import check, parts
+from segwright.training.recipe import Recipe
+from segwright.training.recipe_check import check
 from segwright.training.state import start
 from segwright.training.step import take_step
 

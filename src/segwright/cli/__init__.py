@@ -3,6 +3,7 @@
 main.py       entry point, exit codes, and the verbs demo, train, report, convert, recipe
 evaluate.py   the verb evaluate
 predict.py    the verb predict
+models.py     the verb models
 data.py       the verbs under ``segwright data``
 score.py      the verbs under ``segwright score``
 inference.py  options that say how a model is run: --scales, --flip, ...

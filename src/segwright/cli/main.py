@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from segwright.cli import evaluate, predict
+from segwright.cli import evaluate, models, predict
 from segwright.cli.options import (
     Verb,
     add_code,
@@ -152,6 +152,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_train(verbs)
     evaluate.add(verbs)
     predict.add(verbs)
+    models.add(verbs)
     _add_report(verbs)
     _add_convert(verbs)
     _add_verb_groups(verbs)

@@ -4,6 +4,7 @@
 contains a config, such as ``DeepLabV3PlusConfig(ResNetConfig(50))``: a dataclass with ``build(labels, input)``, which
 returns a ``Model``.
 
+- ``catalog``: the networks and backbones that a recipe can name
 - ``build``: ``build``, networks by name, and ``names()``, the list of them
 - ``wrap``: ``wrap``, any PyTorch module as a ``Model`` for evaluation and prediction
 - ``binary``: ``BinaryConfig``, any network with one logit per pixel for two classes

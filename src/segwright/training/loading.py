@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
+from segwright.config import walk
 from segwright.contracts import Batch
 from segwright.data.loading.augmented_samples import AugmentedDataset
 from segwright.data.loading.batches import Collate, default_workers, load_batches
@@ -13,7 +14,7 @@ from segwright.errors import UserError
 from segwright.labels import LabelSpace
 from segwright.samples import Dataset
 from segwright.training.processes import Processes
-from segwright.training.recipe import Recipe, walk
+from segwright.training.recipe import Recipe
 
 
 def open_training_data(recipe: Recipe, dataset: Dataset) -> AugmentedDataset:

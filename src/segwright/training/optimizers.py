@@ -29,7 +29,9 @@ class OptimizerSettings:
 
     ``lr`` is the peak learning rate; the schedule multiplies it. ``head_lr_factor`` multiplies it for all parameters
     outside the backbone (10 in Pytorch-Deeplab), ``backbone_lr_factor`` for those of the backbone, ``bias_lr_factor``
-    for biases outside norms (2 in detectron2's older recipes, on which panoptic-deeplab is built).
+    for biases outside norms (2 in detectron2's older recipes, on which panoptic-deeplab is built). With
+    ``layer_decay`` below 1, the learning rate of the backbone's last block is multiplied by it, that of the block
+    before by its square, and so on (layer-wise learning rate decay, for fine-tuning; 0.8 in EoMT).
 
     ``weight_decay`` holds for weights. Norms and biases have none, unless ``decay_norm_and_bias`` is set (toolbox,
     Pytorch-Deeplab) or they have values of their own in ``norm_decay`` and ``bias_decay`` (panoptic-deeplab).
@@ -44,6 +46,7 @@ class OptimizerSettings:
     head_lr_factor: float = 1.0
     backbone_lr_factor: float = 1.0
     bias_lr_factor: float = 1.0
+    layer_decay: float = 1.0
     decay_norm_and_bias: bool = False
     norm_decay: float | None = None
     bias_decay: float | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -15,6 +16,10 @@ from segwright.training.recipe import OptimizerConfig
 
 SCORE_LAYERS = ("head", "auxiliary")
 """Prefixes of the names of layers that compute class scores."""
+
+
+BLOCK = re.compile(r"(?:[^.]*[^.\d][^.]*\.)+?\d+(?:\.(?:blocks\.|layers\.)?\d+(?=\.))*")
+"""The part of a parameter's name that names its block."""
 
 
 def freeze(model: nn.Module, optim: OptimizerConfig) -> nn.Module:
@@ -52,14 +57,15 @@ def parameter_groups(model: nn.Module, optim: OptimizerConfig) -> list[dict[str,
     ``hidden``: True for the weights between the first layer and the layers that compute class scores, None for all
     if the model has no layers called ``head...`` or ``auxiliary...``: the last layers are then unknown.
     """
-    if optim.backbone_lr_factor != 1 and not any(
-        n.startswith("backbone.") for n, _ in model.named_parameters()
-    ):
-        raise UserError(
-            f"optim.backbone_lr_factor is {optim.backbone_lr_factor}, but {type(model).__name__} has no backbone; "
-            "expected 1, or a model with a backbone"
-        )
+    for field in ("backbone_lr_factor", "layer_decay"):
+        value = getattr(optim, field)
+        if value != 1 and not any(name.startswith("backbone.") for name, _ in model.named_parameters()):
+            raise UserError(
+                f"optim.{field} is {value}, but {type(model).__name__} has no backbone; expected 1, or a model with a "
+                "backbone"
+            )
     norms, hidden = norm_names(model), hidden_weights(model)
+    depths = depths_below_head(model) if optim.layer_decay != 1 else {}
     groups: dict[tuple[Any, ...], list[tuple[str, nn.Parameter]]] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
@@ -72,6 +78,7 @@ def parameter_groups(model: nn.Module, optim: OptimizerConfig) -> list[dict[str,
             decays = optim.decay_norm_and_bias
             decay = own_decay if own_decay is not None else (optim.weight_decay if decays else 0.0)
             factor = optim.bias_lr_factor if is_bias else 1.0
+        factor *= optim.layer_decay ** depths.get(name, 0)
         key = (in_head, decays, decay, factor, None if hidden is None else name in hidden)
         groups.setdefault(key, []).append((name, parameter))
     has_backbone = any(not in_head for in_head, *_ in groups)
@@ -87,6 +94,24 @@ def parameter_groups(model: nn.Module, optim: OptimizerConfig) -> list[dict[str,
             groups.items(), key=lambda item: item[0]
         )
     ]
+
+
+def depths_below_head(model: nn.Module) -> dict[str, int]:
+    """How many blocks lie between each parameter of the backbone and the head; 1 in the last block.
+
+    A block is "layer1.0" of a ResNet, "stages.2.blocks.0" of a ConvNeXt, "blocks.3" of a transformer. Parameters before
+    the first block, the stem or the position embedding, are a block of their own.
+    """
+    blocks: dict[str, int] = {}
+    numbers: dict[str, int] = {}
+    for name, _ in model.named_parameters():
+        if name.startswith("backbone."):
+            match = BLOCK.match(name)
+            block = match.group() if match else ""
+            if match is None and blocks.keys() - {""}:  # a norm after the last block
+                block = next(reversed(blocks))
+            numbers[name] = blocks.setdefault(block, len(blocks))
+    return {name: len(blocks) - number for name, number in numbers.items()}
 
 
 def hidden_weights(model: nn.Module) -> set[str] | None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from torch.optim import Optimizer
 
+from segwright.config import walk
 from segwright.contracts import Decoder, InputContract, Loss, ModelConfig
 from segwright.data.augmentation.crop import Augmentation
 from segwright.data.loading.sampling import Sampling, ShuffledSampling
@@ -40,6 +40,7 @@ class OptimizerConfig(Protocol):
     head_lr_factor: float
     backbone_lr_factor: float
     bias_lr_factor: float
+    layer_decay: float
     decay_norm_and_bias: bool
     norm_decay: float | None
     bias_decay: float | None
@@ -131,20 +132,3 @@ class Recipe:
                 elif isinstance(length, int):
                     setattr(config, name, min(64, length))
         return small
-
-
-def parts(config: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """The dataclass and all dataclasses inside it, outermost first, each with its path: "loss.terms.0"."""
-    if isinstance(config, tuple | list):
-        for index, item in enumerate(config):
-            yield from parts(item, f"{path}.{index}")
-    elif dataclasses.is_dataclass(config) and not isinstance(config, type):
-        yield path, config
-        for field_ in dataclasses.fields(config):
-            value = getattr(config, field_.name, None)
-            yield from parts(value, f"{path}.{field_.name}" if path else field_.name)
-
-
-def walk(config: Any) -> list[Any]:
-    """The dataclass and all dataclasses inside it, outermost first."""
-    return [inner for _, inner in parts(config)]

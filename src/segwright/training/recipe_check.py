@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from segwright.config import field_types
+from segwright.config import field_types, parts
 from segwright.contracts import CenterOutput, PixelOutput
 from segwright.errors import UserError
 from segwright.field_values import coerce
 from segwright.protocols import members
-from segwright.training.recipe import Recipe, parts
+from segwright.training.recipe import Recipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,7 @@ _FIELDS = {
     Range("(0, 1]", "a fraction, 0 < x <= 1"): """
         fraction area until log_every evaluate_every save_every patience RepeatFactorSampling.threshold""",
     Range("(0, 1)", "a decay, 0 < x < 1"): "ema",
+    Range("(0, 1]", "a factor, 0 < x <= 1"): "layer_decay",
     Range("[0, 180]", "degrees from 0 to 180"): "rotate",
 }
 RANGES = {name: numbers for numbers, names in _FIELDS.items() for name in names.split()}

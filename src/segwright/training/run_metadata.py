@@ -14,8 +14,10 @@ from typing import Any
 import torch
 
 from segwright.config import to_yaml
+from segwright.contracts import Model
 from segwright.errors import UserError
 from segwright.files import read_json, write_json, write_text
+from segwright.models.weights.pretrained import pretrained_records
 from segwright.samples import Dataset
 from segwright.training.processes import Processes
 from segwright.training.recipe import Recipe
@@ -54,6 +56,13 @@ def record(
     if processes.main:
         write_text(out / "recipe.yaml", text)
         write_json(out / "run.json", metadata)
+
+
+def record_weights(out: Path, model: Model, processes: Processes) -> None:
+    """Add the sources of pretrained weights to ``run.json``."""
+    records = pretrained_records(model)
+    if processes.main and records:
+        write_json(out / "run.json", (read_json(out / "run.json") or {}) | {"pretrained": records})
 
 
 def fingerprint(dataset: Dataset) -> dict[str, Any]:

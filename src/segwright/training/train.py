@@ -21,10 +21,11 @@ from segwright.training.loop import (
     training_step,
     write_summary,
 )
+from segwright.training.plan import plan
 from segwright.training.processes import interrupts, join
 from segwright.training.recipe import Recipe
 from segwright.training.recipe_check import check
-from segwright.training.run_metadata import record
+from segwright.training.run_metadata import record, record_weights
 from segwright.training.state import restore, save, start
 
 
@@ -53,20 +54,18 @@ def train(
         raise UserError("--skip-head has no effect without --init; name the model to start from with --init")
     root, out, init = data and Path(data), Path(out), init and Path(init)
     splits = {name: recipe.data.open(root or None, name) for name in ("train", "val")}
-    warnings = quick_check(splits)
+    warnings = [f"warning: {line}" for line in quick_check(splits)]
     dataset = open_training_data(recipe, splits["train"])
     with join(device) as processes, interrupts() as interrupted:
         check_batch_size(recipe, processes)
         record(recipe, root or None, out, splits, processes)
         with Log(out, recipe.training, processes) as log:
-            for line in warnings:
-                log.say(f"warning: {line}")
             run = Run(recipe, out, processes, log)
             state = start(recipe, splits["train"].labels, processes, init=init or None, skip_head=skip_head)
-            if restore(state, out / "checkpoints", processes):
-                log.say(f"resumed at step {state.step}")
-            elif state.initialization is not None:
-                log.say(state.initialization.message)
+            restore(state, out / "checkpoints", processes)
+            record_weights(out, state.model, processes)
+            for line in [*warnings, *plan(run, state, splits)]:
+                log.say(line)
             log.forget_after(state.step)
             for parts, waited in remaining_batches(run, state, dataset):
                 began = time.perf_counter()

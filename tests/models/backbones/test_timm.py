@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from segwright.models.backbones.vgg import VGGConfig
 from segwright.models.backbones.xception import XceptionConfig
 from segwright.models.layers.features import Backbone
 from segwright.models.layers.norm_config import Norm
+from segwright.models.weights import find_weights
 
 OURS: dict[str, Backbone] = {
     "resnet18": ResNetConfig(18),
@@ -194,15 +196,14 @@ def test_missing_weights_say_where_to_put_them(config: TimmConfig | ResNetConfig
 
 
 def test_without_network_the_error_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    import timm
-
     def unreachable(*_: object, **__: object) -> None:
         raise OSError("hub not reachable\nand a long story")
 
-    monkeypatch.setattr(timm, "create_model", unreachable)
+    monkeypatch.setattr(socket, "create_connection", unreachable)
     for config in (TimmConfig("resnet18", "imagenet"), ResNetConfig(18, "imagenet")):
         with pytest.raises(
-            UserError, match=r"\(hub not reachable\); without a network, put resnet18\.safetensors"
+            UserError,
+            match=r"\(hub not reachable\); without a network: pip .* resnet18\.safetensors\); or .*weights=null",
         ):
             config.build(3)
     with pytest.raises(UserError, match="timm has no weights for this architecture"):
@@ -225,7 +226,7 @@ def test_weights_come_from_a_local_file(tmp_path: Path) -> None:
     source = timm.create_model("resnet18", num_classes=0)
     torch.save(source.state_dict(), tmp_path / "resnet18.pth")
     for weights in (tmp_path, tmp_path / "resnet18.pth"):
-        loaded = timm_features("resnet18", weights=str(weights))
+        loaded = timm_features("resnet18", file=find_weights(str(weights), "resnet18"))
         assert torch.equal(loaded.state_dict()["conv1.weight"], source.state_dict()["conv1.weight"])
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -12,7 +13,8 @@ from torch import Tensor, nn
 
 from segwright.errors import UserError
 from segwright.models.layers.features import Features
-from segwright.models.weights.pretrained import find_weights, unreachable
+from segwright.models.weights.pretrained import check_loaded, source_record, timm_weights
+from segwright.models.weights.sources import WeightFile, find_weights, quiet_libraries
 
 
 @dataclass(slots=True)
@@ -23,26 +25,33 @@ class TimmConfig:
     see ``segwright.models.backbones``.
     """
 
+    NAMED_BY: ClassVar[str] = "name"  # where a backbone is expected, a name alone stands for this class
+
     name: str = "resnet50"
     weights: str | None = None
     output_stride: Literal[8, 16, 32] = 32
 
     def build(self, channels: int) -> TimmBackbone:
         """The network for images of ``channels`` bands; ``UserError`` for a name that timm does not know."""
+        check_name(self.name)
+        file = None if self.weights is None else find_weights(self.weights, self.name)
         # Options of some networks: dilation, and (transformers) images of any size.
         options: dict[str, Any] = {"dynamic_img_size": True, "strict_img_size": False}
         if self.output_stride != 32:
             options["output_stride"] = self.output_stride
         while True:
             try:
-                network = timm_features(self.name, weights=self.weights, channels=channels, **options)
+                network = timm_features(self.name, file=file, channels=channels, **options)
             except (TypeError, AssertionError, NotImplementedError) as error:
                 refused = _refused(error, options)
                 if not refused:
                     raise
                 options = {name: value for name, value in options.items() if name not in refused}
             else:
-                return TimmBackbone(network, self.output_stride, name=self.name)
+                backbone = TimmBackbone(network, self.output_stride, name=self.name)
+                if file is not None:
+                    backbone.pretrained = source_record(file, self.name)
+                return backbone
 
 
 def _refused(error: Exception, options: Collection[str]) -> list[str]:
@@ -60,8 +69,12 @@ class TimmBackbone(Features):
     """The feature maps of a timm network as [N, C, h, w], with strides up to ``output_stride``."""
 
     def __init__(self, network: nn.Module, output_stride: int = 32, *, name: str = "network") -> None:
+        from timm.layers.patch_embed import PatchEmbed  # of transformers without convolutions
+
         super().__init__()
-        self.network = network
+        self.network, self.name = network, name
+        patch_sizes: list[Any] = [m.patch_size for m in network.modules() if isinstance(m, PatchEmbed)]
+        self.patch_size: tuple[int, int] = _pair(patch_sizes[0]) if patch_sizes else (1, 1)
         info: Any = network.feature_info
         self.channels = tuple(info.channels())
         if max(info.reduction()) > output_stride:
@@ -76,7 +89,13 @@ class TimmBackbone(Features):
         self.strides = tuple(min(stride, output_stride) for stride in info.reduction())
 
     def forward(self, images: Float[Tensor, "images channels height width"]) -> list[Tensor]:
-        """The feature maps, the finest first."""
+        """The feature maps, the finest first; ``UserError`` if the patches of a transformer do not fit the images."""
+        if images.shape[2] % self.patch_size[0] or images.shape[3] % self.patch_size[1]:
+            size, patch = ("x".join(map(str, sizes)) for sizes in (images.shape[2:], self.patch_size))
+            raise UserError(
+                f"images of {size} pixels for {self.name}, whose patches are {patch}; expected multiples of them; add "
+                f"--set input.multiple={self.patch_size[0]}, and choose the crop size accordingly"
+            )
         maps: list[Tensor] = list(self.network(images))
         return [
             x if x.shape[1] == count else x.permute(0, 3, 1, 2)
@@ -84,26 +103,40 @@ class TimmBackbone(Features):
         ]
 
 
-def timm_features(name: str, *, weights: str | None = None, channels: int = 3, **options: Any) -> nn.Module:
-    """A timm network that returns a list of feature maps; its ``feature_info`` has their channels and strides.
-
-    ``channels``: bands of the images. ``options`` are passed to ``timm.create_model``.
-    """
+def check_name(name: str) -> None:
+    """``UserError`` with similar names for a network that timm does not know."""
     import timm
 
     if not timm.is_model(name):
-        similar = timm.list_models(f"*{name[:6]}*")[:5]
-        hint = f"similar names: {', '.join(similar)}" if similar else "see timm.list_models()"
+        similar = difflib.get_close_matches(name, timm.list_models(), 5, cutoff=0.6)
+        hint = f"similar names: {', '.join(similar)}" if similar else "'segwright models' lists the names"
         raise UserError(f"timm has no network {name!r}; {hint}")
-    if weights not in (None, "imagenet"):
-        assert weights is not None
-        options["pretrained_cfg_overlay"] = {"file": str(find_weights(weights, name))}
+
+
+def timm_features(
+    name: str, *, file: WeightFile | None = None, channels: int = 3, **options: Any
+) -> nn.Module:
+    """A timm network that returns a list of feature maps; its ``feature_info`` has their channels and strides.
+
+    ``file``: its pretrained weights. ``channels``: bands of the images. ``options`` are passed to
+    ``timm.create_model``. ``UserError`` for an unknown name, or a file of another network.
+    """
+    import timm
+
+    check_name(name)
+    options |= {"features_only": True, "in_chans": channels}
+    if file is None:
+        network: nn.Module = timm.create_model(name, **options)
+        return network
+    tensors = timm_weights(file, name)
+    overlay = {"state_dict": dict(tensors)}  # timm removes the classifier from it
     try:
-        network: nn.Module = timm.create_model(
-            name, pretrained=weights is not None, features_only=True, in_chans=channels, **options
-        )
-    except OSError as error:
-        raise unreachable(name, error) from None
+        with quiet_libraries():
+            network = timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay, **options)
+    except (RuntimeError, ValueError, KeyError) as error:
+        reason = " ".join(str(error).split("\n\t")[1:2]) or str(error).splitlines()[0]
+        raise UserError(f"{file.path}: does not fit ({reason.strip()}); expected weights of {name}") from None
+    check_loaded(network, tensors, file, name)
     return network
 
 
@@ -152,6 +185,10 @@ def _keep_size(pooling: nn.MaxPool2d | nn.AvgPool2d, input_stride: int, output_s
         if kernel_size % 2 == 0:  # the next larger window keeps the size, as in DeepLab's VGG
             pooling.kernel_size, pooling.padding = kernel_size + 1, kernel_size // 2
         pooling.stride = 1
+
+
+def _pair(value: int | tuple[int, ...]) -> tuple[int, int]:
+    return (value[0], value[-1]) if isinstance(value, tuple) else (value, value)
 
 
 def _first(value: int | tuple[int, ...]) -> int:

@@ -2,7 +2,8 @@
 
 - ``model_file``: model files of segwright (.safetensors), and fine-tuning from one
 - ``foreign_file``: weight files of other projects
-- ``pretrained``: ImageNet weights of backbones
+- ``sources``: where pretrained weights lie: files, folders, installed packages, timm's hub
+- ``pretrained``: pretrained weights of backbones, and the record of where they came from
 - ``safe_pickle``: arrays in a pickle, read without running code
 """
 
@@ -14,13 +15,16 @@ from segwright.models.weights.model_file import (
     start_from,
     write_model,
 )
-from segwright.models.weights.pretrained import find_weights, load_pretrained
+from segwright.models.weights.pretrained import load_pretrained, pretrained_records
 from segwright.models.weights.safe_pickle import read_arrays
+from segwright.models.weights.sources import WeightFile, find_weights
 
 __all__ = [
     "Initialization",
+    "WeightFile",
     "find_weights",
     "load_pretrained",
+    "pretrained_records",
     "read_arrays",
     "read_file",
     "read_model",

@@ -16,6 +16,8 @@ from segwright.config import from_yaml, to_yaml
 from segwright.contracts import Decoder, InputContract, Model, ModelConfig
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
+from segwright.models.layers.features import Features
+from segwright.models.weights.pretrained import pretrained_records
 
 BEST = "best.safetensors"
 """The name of the best model in a run folder."""
@@ -42,6 +44,7 @@ def write_model(
         "decoder": "" if decoder is None else to_yaml(decoder),
         "labels": json.dumps(model.labels.to_json()),
         "input": json.dumps(dataclasses.asdict(model.input)),
+        "pretrained": json.dumps(pretrained_records(model)),
     }
     tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
     try:
@@ -62,7 +65,15 @@ def read_model(path: Path, device: torch.device | str = "cpu", *, code: Any = No
     model.load_state_dict(tensors)
     decoder = metadata.get("decoder")
     model.decoder = from_yaml(decoder, where=f"{path}, decoder", code=code) if decoder else None
+    _set_records(model, metadata)
     return model.to(device).eval()
+
+
+def _set_records(model: Model, metadata: Mapping[str, str]) -> None:
+    """Keep at the backbones of ``model`` where the weights in a file first came from."""
+    backbones = [module for module in model.modules() if isinstance(module, Features)]
+    for backbone, record in zip(backbones, json.loads(metadata.get("pretrained", "[]")), strict=False):
+        backbone.pretrained = record
 
 
 def find_model(path: Path) -> Path:
@@ -160,6 +171,7 @@ def start_from(model: Model, path: Path, *, skip_head: bool = False) -> Initiali
     copied = {name: value for name, value in tensors.items() if name not in skipped}
     fraction = _copied_fraction(path, model, copied)
     model.load_state_dict(copied, strict=False)
+    _set_records(model, metadata)
     return Initialization(path, tuple(copied), tuple(skipped), tuple(notes), fraction)
 
 

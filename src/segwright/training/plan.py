@@ -1,0 +1,68 @@
+"""What a training is about to do, in a few lines: told before the first step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from math import isclose
+
+from torch import nn
+
+from segwright.models.weights.pretrained import pretrained_records
+from segwright.samples import Dataset
+from segwright.training.loop import Run
+from segwright.training.precision import precision_of
+from segwright.training.recipe import Recipe
+from segwright.training.state import State
+
+
+def plan(run: Run, state: State, splits: Mapping[str, Dataset]) -> Iterator[str]:
+    """Lines about data, network, weights, device, length, and where to follow the training."""
+    recipe, processes, model = run.recipe, run.processes, state.model
+    training, labels = recipe.training, splits["train"].labels
+    images = ", ".join(f"{len(dataset)} {name}" for name, dataset in splits.items())
+    yield f"data: {images} images, {len(labels)} classes ({_shortened(labels.names)})"
+    millions = sum(parameter.numel() for parameter in model.parameters()) / 1e6
+    frozen = sum(p.numel() for p in model.parameters() if not p.requires_grad) / 1e6
+    part = f", {frozen:.2f} M of them frozen" if frozen else ""
+    yield f"network: {type(recipe.model).__name__}, {millions:.2f} M parameters{part}, task {recipe.task}"
+    yield from _weights(recipe, model)
+    device = f"{processes.device} x {processes.world}" if processes.world > 1 else str(processes.device)
+    epochs = training.steps * training.batch / len(splits["train"])
+    yield (
+        f"training: {training.steps} steps of {training.batch} images, {epochs:.3g} epochs, on {device}, "
+        f"{precision_of(training.precision, processes.device)}"
+    )
+    yield f"logs: {run.out / 'logs'}; curves: tensorboard --logdir {run.out}"
+    if state.step:
+        yield f"resumed at step {state.step}"
+    elif state.initialization is not None:
+        yield state.initialization.message
+
+
+def _weights(recipe: Recipe, model: nn.Module) -> Iterator[str]:
+    """Where the weights of the backbone come from, and a warning if the images are normalized in another way."""
+    records = pretrained_records(model)
+    if not records:
+        yield "weights: random, no pretrained backbone"
+    for record in records:
+        licensed = f", license {record['license']}" if record.get("license") else ""
+        yield f"weights: {record['backbone']} pretrained, from {record['source']}{licensed}"
+        for name in ("mean", "std"):
+            own, theirs = getattr(recipe.input, name), record.get(name)
+            if theirs and len(own) == len(theirs) and not _close(own, theirs):
+                yield (
+                    f"warning: input.{name} is {_text(own)}; the weights of {record['backbone']} were trained with "
+                    f"{_text(theirs)}: --set input.{name}={_text(theirs)}"
+                )
+
+
+def _close(first: tuple[float, ...], second: list[float]) -> bool:
+    return all(isclose(a, b, rel_tol=0.05, abs_tol=1) for a, b in zip(first, second, strict=True))
+
+
+def _text(values: tuple[float, ...] | list[float]) -> str:
+    return f"[{','.join(f'{value:g}' for value in values)}]"
+
+
+def _shortened(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:6]) + (f", ... {names[-1]}" if len(names) > 6 else "")
