@@ -56,6 +56,11 @@ class OptimizerConfig(Protocol):
 class Training:
     """Length, batch size, precision, and how often to log, evaluate and save.
 
+    The length is ``steps``, unless ``epochs`` or ``minutes`` is given. One epoch is as many images as the training
+    split has. ``minutes`` counts from the start of the training to the end of the last evaluation: before the first
+    step a short trial measures the pace of this machine. The number of steps is then fixed and recorded in
+    ``run.json``.
+
     ``batch`` is the batch size of one optimizer step, over all processes and ``accumulate`` micro-batches.
     ``precision`` "auto" is bf16 (mixed precision) where the hardware computes in bf16, else fp32. ``clip_norm`` limits
     the norm of the gradients. ``ema`` is the decay of an exponential moving average of the weights; the averaged
@@ -70,6 +75,8 @@ class Training:
     """
 
     steps: int = 1000
+    epochs: float | None = None
+    minutes: float | None = None
     batch: int = 8
     seed: int = 0
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"

@@ -49,7 +49,7 @@ _FIELDS = {
     Range("[0, 1e9]", "a whole number from 0"): """
         seed num_visualizations min_kept small_area stuff_area min_area plus concat_convs _channels""",
     Range("(0, inf)", "a positive number"): """
-        lr clip_norm power MultiStep.factor sigma cache_gb low high step alpha std eps initial_std
+        epochs minutes lr clip_norm power MultiStep.factor sigma cache_gb low high step alpha std eps initial_std
         offset_scale""",
     Range("[0, inf)", "a number from 0"): """
         _decay _lr_factor final weight _weight _weights gamma max_self_offset log_scale hidden_ratio slope""",
@@ -78,6 +78,8 @@ def check(recipe: Recipe) -> list[str]:
         problems.append(
             f"training.batch {training.batch} is not a multiple of training.accumulate {training.accumulate}"
         )
+    if training.epochs is not None and training.minutes is not None:
+        problems.append("training.epochs and training.minutes are both given; expected one of them")
     for name in ("std", "fill_value"):
         if len(getattr(recipe.input, name)) != len(recipe.input.mean):
             problems.append(f"input.mean and input.{name} differ in length; expected one value per channel")

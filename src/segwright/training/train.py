@@ -9,6 +9,7 @@ from typing import Any
 from segwright.data.check import quick_check
 from segwright.errors import UserError
 from segwright.evaluation.evaluator import check_metrics
+from segwright.training.length import with_steps
 from segwright.training.loading import check_batch_size, open_training_data
 from segwright.training.log import Log
 from segwright.training.loop import (
@@ -47,6 +48,7 @@ def train(
     Raises ``UserError`` for wrong settings or data; ``NonFiniteLoss``, ``OutOfMemory`` or ``CheckpointError`` if the
     run fails. After SIGTERM or SIGINT it saves everything and returns early, with ``finished`` false in the summary.
     """
+    began = time.perf_counter()
     if problems := check(recipe):
         raise UserError("; ".join(problems))
     check_metrics(recipe.metrics, recipe.monitor)
@@ -59,6 +61,8 @@ def train(
     with join(device) as processes, interrupts() as interrupted:
         check_batch_size(recipe, processes)
         record(recipe, root or None, out, splits, processes)
+        recipe = with_steps(recipe, splits, out, processes, began=began)
+        dataset.steps = recipe.training.steps
         with Log(out, recipe.training, processes) as log:
             run = Run(recipe, out, processes, log)
             state = start(recipe, splits["train"].labels, processes, init=init or None, skip_head=skip_head)
@@ -68,9 +72,9 @@ def train(
                 log.say(line)
             log.forget_after(state.step)
             for parts, waited in remaining_batches(run, state, dataset):
-                began = time.perf_counter()
+                step_began = time.perf_counter()
                 stop = training_step(run, state, parts, stop=bool(interrupted))
-                seconds = time.perf_counter() - began + waited
+                seconds = time.perf_counter() - step_began + waited
                 state.seconds += seconds
                 log.timer.add(seconds, waited)
                 log_step(run, state)

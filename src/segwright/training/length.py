@@ -1,0 +1,153 @@
+"""The number of steps of a training, from ``training.epochs`` or ``training.minutes``; fixed when a run starts."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+from segwright.contracts import Model
+from segwright.errors import UserError
+from segwright.evaluation.evaluate import run_evaluation
+from segwright.files import read_json, write_json
+from segwright.labels import LabelSpace
+from segwright.samples import Dataset, Sample
+from segwright.training.loading import num_workers, open_training_data, step_batches
+from segwright.training.precision import autocast
+from segwright.training.processes import Processes
+from segwright.training.recipe import Recipe
+from segwright.training.state import start
+from segwright.training.step import take_step
+
+TRIAL_STEPS = 24
+WARM_UP_STEPS = 4  # the first steps also start the loader and fill caches
+TRIAL_SHARE = 0.1  # of the minutes: a slow machine tries fewer steps
+
+
+def with_steps(
+    recipe: Recipe, splits: Mapping[str, Dataset], out: Path, processes: Processes, *, began: float
+) -> Recipe:
+    """The recipe with ``training.steps`` for its epochs or minutes; the same recipe if it has neither.
+
+    ``began``: the ``time.perf_counter()`` from which the minutes count. The steps are written to ``run.json``, and a
+    resumed run takes them from there, so that it equals an uninterrupted one.
+    """
+    training = recipe.training
+    if training.epochs is None and training.minutes is None:
+        return recipe
+    metadata: dict[str, Any] = read_json(out / "run.json") or {}
+    steps = metadata.get("steps")
+    if steps is None:
+        if training.epochs is not None:
+            steps = max(1, round(training.epochs * len(splits["train"]) / training.batch))
+        else:
+            pace = measure_pace(recipe, splits, processes)
+            own = _steps_in(recipe, pace, time.perf_counter() - began)
+            steps = processes.gather(own)[0]
+            metadata["pace"] = dataclasses.asdict(pace)
+        if processes.main:
+            write_json(out / "run.json", metadata | {"steps": steps})
+    longer = copy.copy(recipe)
+    longer.training = dataclasses.replace(training, steps=steps)
+    return longer
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Measured seconds: of the start of a training, of a step, and of an evaluation of the validation split."""
+
+    start: float
+    step: float
+    evaluation: float
+
+
+def measure_pace(recipe: Recipe, splits: Mapping[str, Dataset], processes: Processes) -> Pace:
+    """The pace of a training on this machine, from a trial: a miniature training of a few steps.
+
+    Its steps run through the whole course of the training, because crops may grow on the way. Nothing of it is kept.
+    """
+    trial = copy.copy(recipe)
+    trial.training = dataclasses.replace(recipe.training, steps=TRIAL_STEPS)
+    began = time.perf_counter()
+    state = start(trial, splits["train"].labels, processes)
+    started = time.perf_counter() - began
+    seconds: list[float] = []
+    limit = TRIAL_SHARE * 60 * (recipe.training.minutes or 1)
+    batches = step_batches(open_training_data(trial, splits["train"]), trial, processes)
+    for parts, waited in batches:
+        at = time.perf_counter()
+        take_step(state, parts, trial, processes, stop=False)
+        seconds.append(time.perf_counter() - at + waited)
+        if max(processes.gather(sum(seconds))) > limit and len(seconds) > WARM_UP_STEPS:
+            break
+    steady = seconds[WARM_UP_STEPS:] or seconds
+    step = max(processes.gather(sum(steady) / len(steady)))
+    extra = max(0.0, sum(seconds[:WARM_UP_STEPS]) - WARM_UP_STEPS * step)
+    return Pace(started + extra, step, _evaluation_seconds(trial, state.eval_model, splits["val"], processes))
+
+
+def _steps_in(recipe: Recipe, pace: Pace, spent: float) -> int:
+    """How many steps fit into the minutes of the recipe, of which ``spent`` seconds are over."""
+    training = recipe.training
+    assert training.minutes is not None
+    evaluations = ceil(1 / training.evaluate_every - 1e-6)
+    left = 60 * training.minutes - spent - pace.start - evaluations * pace.evaluation
+    steps = int(left / pace.step)
+    if steps < 1:
+        needed = (spent + pace.start + evaluations * pace.evaluation + 10 * pace.step) / 60
+        raise UserError(
+            f"training.minutes is {training.minutes:g}; this machine needs {needed:.1f} minutes for the start, "
+            f"{evaluations} evaluations and ten steps; expected more minutes, or a larger training.evaluate_every"
+        )
+    return steps
+
+
+def _evaluation_seconds(recipe: Recipe, model: Model, dataset: Dataset, processes: Processes) -> float:
+    """The seconds for the whole of ``dataset``, from evaluations of a few of its images."""
+
+    def seconds(images: int) -> float:
+        began = time.perf_counter()
+        run_evaluation(
+            model,
+            _FirstImages(dataset, images),
+            recipe.decoder,
+            device=processes.device,
+            group=processes,
+            workers=num_workers(recipe, processes),
+            max_detections=recipe.max_detections,
+            metrics=copy.deepcopy(recipe.metrics),
+            autocast=autocast(recipe.training.precision, processes.device),
+        )
+        return max(processes.gather(time.perf_counter() - began))
+
+    few, more = (min(count * processes.world, len(dataset)) for count in (2, 16))
+    if few == len(dataset):
+        return seconds(few)
+    first = seconds(few)
+    per_image = max(0.0, seconds(more) - first) / max(1, more - few)
+    return first + per_image * (len(dataset) - few)
+
+
+class _FirstImages:
+    """The first images of a dataset, as a dataset."""
+
+    def __init__(self, dataset: Dataset, count: int) -> None:
+        self.dataset, self.count = dataset, count
+
+    @property
+    def labels(self) -> LabelSpace:
+        return self.dataset.labels
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> Sample:
+        return self.dataset[index]
+
+    def files(self, index: int) -> tuple[Path, ...]:
+        return self.dataset.files(index)

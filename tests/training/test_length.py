@@ -1,0 +1,59 @@
+"""The length of a training in epochs or minutes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests import small
+
+from segwright.errors import UserError
+from segwright.training.length import Pace, _steps_in
+from segwright.training.recipe import Recipe
+from segwright.training.recipe_check import check
+from segwright.training.train import train
+
+
+def recipe_of(**changes: object) -> Recipe:
+    recipe = small.recipe()
+    recipe.training = replace(recipe.training, **changes)  # type: ignore[arg-type]
+    return recipe
+
+
+def test_epochs_become_steps_by_the_size_of_the_training_split(tmp_path: Path) -> None:
+    recipe = recipe_of(epochs=2, batch=4)
+    summary = train(recipe, None, tmp_path)
+    assert summary["steps"] == summary["step"] == round(2 * 13 / 4)
+    assert json.loads((tmp_path / "run.json").read_text())["steps"] == summary["steps"]
+
+
+def test_minutes_become_steps_that_a_resumed_run_keeps(tmp_path: Path) -> None:
+    recipe = recipe_of(minutes=0.1, evaluate_every=1)
+    summary = train(recipe, None, tmp_path)
+    assert summary["finished"] and summary["step"] >= 1
+    metadata = json.loads((tmp_path / "run.json").read_text())
+    assert metadata["steps"] == summary["step"] and metadata["pace"]["step"] > 0
+    metadata["steps"] += 3
+    (tmp_path / "run.json").write_text(json.dumps(metadata))
+    assert train(recipe, None, tmp_path)["step"] == metadata["steps"]
+
+
+@pytest.mark.parametrize(
+    ("pace", "steps"),
+    [(Pace(10, 0.5, 20), (600 - 30 - 10 - 2 * 20) // 0.5), (Pace(0, 2, 0), (600 - 30) // 2)],
+)
+def test_the_minutes_hold_start_steps_and_evaluations(pace: Pace, steps: int) -> None:
+    assert _steps_in(recipe_of(minutes=10, evaluate_every=0.5), pace, 30) == steps
+
+
+def test_minutes_that_are_too_few_say_how_many_are_needed() -> None:
+    with pytest.raises(UserError, match=r"minutes is 0\.5; this machine needs 2\.[0-9] minutes"):
+        _steps_in(recipe_of(minutes=0.5, evaluate_every=0.5), Pace(10, 1, 50), 5)
+
+
+def test_epochs_and_minutes_together_are_refused() -> None:
+    assert "training.epochs and training.minutes are both given" in "".join(
+        check(recipe_of(epochs=1, minutes=1))
+    )
