@@ -11,6 +11,7 @@ returns a ``Model``.
 - ``ddrnet``: DDRNet-23-slim, fast on CPUs and small devices
 - ``deeplab_v2``, ``deeplab_v3``, ``deeplab_v3plus``: the DeepLab family
 - ``fcn``: fully convolutional networks
+- ``fpn``: a light feature pyramid on any backbone
 - ``ocr``: OCRNet, object-contextual representations
 - ``panoptic_deeplab``: Panoptic-DeepLab
 - ``pspnet``: PSPNet, pyramid pooling
@@ -34,6 +35,7 @@ from segwright.models.deeplab_v2 import DeepLabV2, DeepLabV2Config
 from segwright.models.deeplab_v3 import DeepLabV3Config
 from segwright.models.deeplab_v3plus import DeepLabV3PlusConfig
 from segwright.models.fcn import FCNConfig
+from segwright.models.fpn import FPN, FPNConfig, PanopticFPN, PanopticFPNConfig
 from segwright.models.layers.segmenter import Segmenter
 from segwright.models.ocr import OCR, OCRConfig
 from segwright.models.panoptic_deeplab import PanopticDeepLab, PanopticDeepLabConfig
@@ -46,6 +48,7 @@ from segwright.models.upernet import UPerNetConfig
 from segwright.models.wrap import WrappedModel, wrap
 
 __all__ = [
+    "FPN",
     "OCR",
     "BinaryConfig",
     "DDRNet",
@@ -55,11 +58,14 @@ __all__ = [
     "DeepLabV3Config",
     "DeepLabV3PlusConfig",
     "FCNConfig",
+    "FPNConfig",
     "LogitsModel",
     "OCRConfig",
     "PSPNetConfig",
     "PanopticDeepLab",
     "PanopticDeepLabConfig",
+    "PanopticFPN",
+    "PanopticFPNConfig",
     "PlainUNet",
     "PlainUNetConfig",
     "SegFormerConfig",

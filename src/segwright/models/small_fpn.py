@@ -15,7 +15,13 @@ from torch.nn import functional as F
 
 from segwright.contracts import InputContract, Model, PixelOutput
 from segwright.labels import LabelSpace
-from segwright.models.layers.resize import upsample
+from segwright.models.layers.feature_pyramid import (
+    ConvNorm,
+    FeaturePyramid,
+    initialize_classifier,
+    initialize_convolution,
+    sub_pixel_head,
+)
 
 
 @dataclass(slots=True)
@@ -52,12 +58,7 @@ class SmallFPNTrunk(Model):
                 zip((channels[0], *channels[:-1]), channels, config.depths, strict=True)
             )
         )
-        self.context = nn.Conv2d(channels[-1], decoder_channels, 1)
-        self.lateral = nn.ModuleList(ConvNorm(count, decoder_channels, kernel_size=1) for count in channels)
-        self.fuse = nn.ModuleList(
-            nn.Sequential(ConvNorm(decoder_channels, decoder_channels), nn.ReLU(inplace=True))
-            for _ in channels[:-1]
-        )
+        self.pyramid = FeaturePyramid(channels, decoder_channels)
 
     def features(self, images: Float[Tensor, "images channels height width"]) -> list[Tensor]:
         """The decoder's feature maps, the coarsest first: strides 16, 8, 4."""
@@ -65,12 +66,8 @@ class SmallFPNTrunk(Model):
         for stage in self.stages:
             x = stage(x)
             encoder.append(x)
-        context = self.context(x.mean((2, 3), keepdim=True))
-        decoder = [F.relu(self.lateral[-1](x) + context)]
-        for level in range(len(encoder) - 2, -1, -1):
-            lateral = self.lateral[level](encoder[level])
-            decoder.append(self.fuse[level](lateral + upsample(decoder[-1], lateral.shape[2:])))
-        return decoder[1:]
+        decoded: list[Tensor] = self.pyramid(encoder)
+        return decoded
 
 
 class SmallFPN(SmallFPNTrunk):
@@ -88,25 +85,6 @@ class SmallFPN(SmallFPNTrunk):
         """Logits for normalized images."""
         maps = self.features(images)
         return PixelOutput(self.head(maps[-1]), (self.auxiliary(maps[0]),) if self.training else ())
-
-
-def sub_pixel_head(in_channels: int, out_channels: int, factor: int) -> nn.Sequential:
-    """A 1x1 convolution to ``factor`` times the resolution of its input (sub-pixel convolution, Shi et al. 2016)."""
-    return nn.Sequential(nn.Conv2d(in_channels, out_channels * factor**2, 1), nn.PixelShuffle(factor))
-
-
-def initialize_classifier(conv: nn.Module) -> None:
-    """Weights ~ N(0, 0.01) for a last convolution: at first all its logits are near zero."""
-    assert isinstance(conv, nn.Conv2d)
-    nn.init.normal_(conv.weight, std=0.01)
-
-
-class ConvNorm(nn.Sequential):
-    """Convolution without bias, then batch norm."""
-
-    def __init__(self, in_channels: int, out_channels: int, *, kernel_size: int = 3, stride: int = 1) -> None:
-        conv = nn.Conv2d(in_channels, out_channels, kernel_size, stride, kernel_size // 2, bias=False)
-        super().__init__(conv, nn.BatchNorm2d(out_channels))
 
 
 class Block(nn.Module):
@@ -135,11 +113,8 @@ def _stage(in_channels: int, out_channels: int, depth: int, *, stride: int) -> n
 
 def initialize_small_fpn(module: nn.Module) -> None:
     """He et al. 2015 for convolutions; scale 0 for the last norm of a block, which then starts as its shortcut."""
-    if isinstance(module, nn.Conv2d):
-        nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
-    elif isinstance(module, Block):
+    initialize_convolution(module)
+    if isinstance(module, Block):
         norm = module.second[1]
         assert isinstance(norm, nn.BatchNorm2d)
         nn.init.zeros_(norm.weight)

@@ -13,14 +13,8 @@ from torch import Tensor, nn
 
 from segwright.contracts import CenterOutput, InputContract
 from segwright.labels import LabelSpace
-from segwright.models.small_fpn import (
-    ConvNorm,
-    SmallFPNConfig,
-    SmallFPNTrunk,
-    initialize_classifier,
-    initialize_small_fpn,
-    sub_pixel_head,
-)
+from segwright.models.layers.feature_pyramid import center_branch, center_heads, initialize_classifier
+from segwright.models.small_fpn import SmallFPNConfig, SmallFPNTrunk, initialize_small_fpn
 
 
 @dataclass(slots=True)
@@ -48,19 +42,10 @@ class SmallPanopticFPN(SmallFPNTrunk):
         super().__init__(config.trunk, labels, input)
         channels, branch_channels = config.trunk.decoder_channels, config.branch_channels
         factor, self.offset_scale = config.trunk.upsample_factor, config.offset_scale
-        self.branch = nn.Sequential(
-            ConvNorm(channels, branch_channels), nn.ReLU(inplace=True),
-            ConvNorm(branch_channels, branch_channels), nn.ReLU(inplace=True),
-        )  # fmt: skip
-        self.heads = nn.ModuleDict(
-            {
-                "semantic": sub_pixel_head(channels, len(labels), factor),
-                "center": sub_pixel_head(branch_channels, 1, factor),
-                "offset": sub_pixel_head(branch_channels, 2, factor),
-            }
+        self.branch = center_branch(channels, branch_channels)
+        self.heads = center_heads(
+            channels, branch_channels, len(labels), factor, foreground=config.foreground
         )
-        if config.foreground:
-            self.heads["foreground"] = sub_pixel_head(branch_channels, 1, factor)
         self.apply(initialize_small_fpn)
         for head in self.heads.values():
             assert isinstance(head, nn.Sequential)

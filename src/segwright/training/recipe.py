@@ -126,8 +126,11 @@ class Recipe:
     monitor: str | None = None
 
     def tiny(self) -> Recipe:
-        """A copy that runs in seconds: two steps of two small images, no worker processes."""
+        """A copy that runs in seconds: two steps of two small images, random weights, no worker processes."""
         small = copy.deepcopy(self)
+        for config in walk(small.model):
+            if getattr(config, "weights", None) is not None:
+                config.weights = None
         small.training = dataclasses.replace(
             small.training, steps=2, batch=2, accumulate=1, workers=0, compile=False, precision="fp32"
         )

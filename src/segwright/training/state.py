@@ -14,6 +14,7 @@ from torch import nn
 from segwright.contracts import Model
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
+from segwright.models.layers.depthwise import speed_up_depthwise
 from segwright.models.layers.inplace import recompute_activations
 from segwright.models.layers.norm_layers import synchronize_norms
 from segwright.models.weights.model_file import Initialization, start_from
@@ -67,6 +68,8 @@ def start(
     if processes.world > 1:
         synchronize_norms(model)
     recompute_activations(freeze(model, recipe.optim))
+    if device.type == "cpu":
+        speed_up_depthwise(model)
     model.to(device)
     model.to(memory_format=memory_format_of(training.channels_last, training.precision, device))
     network: Any = torch.compile(model) if training.compile else model

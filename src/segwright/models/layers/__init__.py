@@ -8,9 +8,11 @@
 - ``evonorm``: EvoNorm
 - ``conv``: convolution with norm and activation, the classifier head, initial weights
 - ``atrous``: dilated convolutions that skip the padding
+- ``depthwise``: depthwise convolutions whose gradients are fast on a CPU in bf16
 - ``aspp``: atrous spatial pyramid pooling
 - ``ppm``: pyramid pooling
 - ``decoder``: the decoder of DeepLabV3+ and Panoptic-DeepLab
+- ``feature_pyramid``: a light feature pyramid and sub-pixel heads
 - ``segmenter``: ``Segmenter``, a backbone with a head and auxiliary heads
 - ``resize``: upsampling, and a convolution of upsampled feature maps
 - ``centers``: upsampling of a ``CenterOutput``

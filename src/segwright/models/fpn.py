@@ -1,0 +1,124 @@
+"""A light feature pyramid network on any backbone: the default for one's own data, with pretrained weights.
+
+The decoder sums the backbone's feature maps from stride 32 to 4 (Lin et al. 2017). A sub-pixel head (Shi et al. 2016)
+then doubles the resolution. ``FPNConfig`` is for semantic, ``PanopticFPNConfig`` for panoptic and instance
+segmentation, with the heads of Panoptic-DeepLab (Cheng et al., CVPR 2020).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from segwright.contracts import CenterOutput, InputContract, Model, PixelOutput
+from segwright.errors import UserError
+from segwright.labels import LabelSpace
+from segwright.models.backbones.timm import TimmConfig
+from segwright.models.layers.feature_pyramid import (
+    FeaturePyramid,
+    center_branch,
+    center_heads,
+    initialize_classifier,
+    initialize_convolution,
+    sub_pixel_head,
+)
+from segwright.models.layers.features import Backbone
+
+
+@dataclass(slots=True)
+class FPNConfig:
+    """``channels``: of the decoder. ``upsample_factor``: of the head; the stride of the logits is 4 divided by it.
+
+    In training there is also an auxiliary head at stride 16.
+    """
+
+    backbone: Backbone = field(default_factory=lambda: TimmConfig("tf_efficientnet_lite0"))
+    channels: int = 64
+    upsample_factor: int = 2
+
+    def build(self, labels: LabelSpace, input: InputContract) -> FPN:
+        """The network."""
+        return FPN(self, labels, input)
+
+
+@dataclass(slots=True)
+class PanopticFPNConfig:
+    """``channels``: of the decoder. ``branch_channels``: of the two convolutions before heat map and offsets.
+
+    ``foreground``: one more logit per pixel, positive on things, negative on stuff and void. ``offset_scale``: the
+    head's offsets are multiplied by it to give pixels of the output, so that the head learns numbers near 1.
+    """
+
+    backbone: Backbone = field(default_factory=lambda: TimmConfig("tf_efficientnet_lite0"))
+    channels: int = 64
+    branch_channels: int = 64
+    upsample_factor: int = 2
+    foreground: bool = False
+    offset_scale: float = 16.0
+
+    def build(self, labels: LabelSpace, input: InputContract) -> PanopticFPN:
+        """The network."""
+        return PanopticFPN(self, labels, input)
+
+
+class FPN(Model):
+    """The network for semantic segmentation."""
+
+    def __init__(self, config: FPNConfig, labels: LabelSpace, input: InputContract) -> None:
+        super().__init__(labels, input)
+        self.backbone, self.pyramid = _trunk(config.backbone, config.channels, input)
+        self.head = sub_pixel_head(config.channels, len(labels), config.upsample_factor)
+        self.auxiliary = nn.Conv2d(config.channels, len(labels), 1)
+        for classifier in (self.head[0], self.auxiliary):
+            initialize_classifier(classifier)
+
+    def forward(self, images: Float[Tensor, "images channels height width"]) -> PixelOutput:
+        """Logits for normalized images."""
+        maps = self.pyramid(self.backbone(images)[-4:])
+        return PixelOutput(self.head(maps[-1]), (self.auxiliary(maps[0]),) if self.training else ())
+
+
+class PanopticFPN(Model):
+    """The network for panoptic and instance segmentation."""
+
+    def __init__(self, config: PanopticFPNConfig, labels: LabelSpace, input: InputContract) -> None:
+        super().__init__(labels, input)
+        self.offset_scale = config.offset_scale
+        self.backbone, self.pyramid = _trunk(config.backbone, config.channels, input)
+        self.branch = center_branch(config.channels, config.branch_channels)
+        self.branch.apply(initialize_convolution)
+        self.heads = center_heads(
+            config.channels,
+            config.branch_channels,
+            len(labels),
+            config.upsample_factor,
+            foreground=config.foreground,
+        )
+        for head in self.heads.values():
+            assert isinstance(head, nn.Sequential)
+            initialize_classifier(head[0])
+
+    def forward(self, images: Float[Tensor, "images channels height width"]) -> CenterOutput:
+        """Class logits, centers and offsets for normalized images."""
+        features = self.pyramid(self.backbone(images)[-4:])[-1]
+        instance = self.branch(features)
+        return CenterOutput(
+            self.heads["semantic"](features),
+            self.heads["center"](instance),
+            self.heads["offset"](instance) * self.offset_scale,
+            self.heads["foreground"](instance) if "foreground" in self.heads else None,
+        )
+
+
+def _trunk(config: Backbone, channels: int, input: InputContract) -> tuple[nn.Module, FeaturePyramid]:
+    """Backbone and decoder; ``UserError`` for a backbone with fewer than four feature maps."""
+    backbone = config.build(len(input.mean))
+    if len(backbone.channels) < 4:
+        raise UserError(
+            f"the backbone has {len(backbone.channels)} feature maps; expected at least 4, with strides 4 to 32"
+        )
+    pyramid = FeaturePyramid(backbone.channels[-4:], channels)
+    pyramid.apply(initialize_convolution)
+    return backbone, pyramid
