@@ -10,11 +10,11 @@ import pickle
 import signal
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Generic, TypeVar
@@ -106,9 +106,20 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def map_in_threads(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """``work`` applied to every item, in order, on all cores; a few items are computed ahead."""
-    yield from _in_order(ThreadPoolExecutor(available_cores()), work, items, ahead=2 * available_cores())
+def map_in_threads(
+    work: Callable[[Item], Result],
+    items: Iterable[Item],
+    *,
+    threads: int | None = None,
+    start: Callable[[], object] = lambda: None,
+) -> Iterator[Result]:
+    """``work`` applied to every item, in order, in ``threads`` (default: one per core), a few items ahead.
+
+    ``items`` are made in the calling thread. If that fails, or ``work`` does, the results of all items before come
+    first. ``start`` is called once in every thread.
+    """
+    count = threads or available_cores()
+    yield from _in_order(ThreadPoolExecutor(count, initializer=start), work, items, ahead=2 * count)
 
 
 def map_in_processes(
@@ -130,15 +141,28 @@ def _in_order(
     pool: Executor, work: Callable[[Item], Result], items: Iterable[Item], *, ahead: int
 ) -> Iterator[Result]:
     remaining = iter(items)
+    running: deque[Future[Result]] = deque()
+    failure: BaseException | None = None
     with pool:
         try:
-            with signals_blocked():
-                running = [pool.submit(work, item) for item in islice(remaining, ahead)]
+            while True:
+                try:
+                    item = next(remaining)
+                except BaseException as error:  # raised below, after the results of the items before
+                    failure = error
+                    break
+                with signals_blocked():  # workers start here
+                    running.append(pool.submit(work, item))
+                del item
+                if len(running) > ahead:
+                    yield running.popleft().result()
             while running:
-                yield running.pop(0).result()
-                running.extend(pool.submit(work, item) for item in islice(remaining, 1))
+                yield running.popleft().result()
         finally:
             pool.shutdown(cancel_futures=True)
+    if not isinstance(failure, StopIteration):
+        assert failure is not None
+        raise failure
 
 
 _work: Callable[[Any], Any]

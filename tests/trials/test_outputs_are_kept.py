@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from segwright.data.formats.coco import CocoAnnotations
 from segwright.data.reading.label_maps import read_map, write_png
 from segwright.errors import UserError
 from segwright.evaluation.files.panoptic import score_panoptic
+from segwright.inference.single_pass import SINGLE_PASS
 from segwright.labels import LabelSpace
 from segwright.models.small_fpn import SmallFPNConfig
 from segwright.models.small_panoptic_fpn import SmallPanopticFPNConfig
@@ -235,21 +235,16 @@ def test_images_that_cannot_be_read_or_written_are_skipped_and_the_rest_goes_on(
         assert written(out / kind) == ["1.png", "4.png"]
 
 
-def test_an_interruption_keeps_what_was_predicted(
-    panoptic: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    images = [photograph(tmp_path / "in" / f"{number}.png") for number in range(3)]
-    module = importlib.import_module("segwright.prediction.predict_files")
-    original = module.predict
+def test_an_interruption_keeps_what_was_predicted(panoptic: Model, tmp_path: Path) -> None:
+    images = [photograph(tmp_path / "in" / f"{number}.png", gray=number) for number in range(3)]
 
-    def interrupted(model: Model, image: Path, **options: Any) -> Any:
-        if image == images[2]:
+    def interrupted(model: Model, pixels: torch.Tensor, sizes: Any) -> Any:
+        if pixels.min() == 2:
             raise KeyboardInterrupt
-        return original(model, image, **options)
+        return SINGLE_PASS(model, pixels, sizes)
 
-    monkeypatch.setattr(module, "predict", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        run(panoptic, images, tmp_path / "out")
+        run(panoptic, images, tmp_path / "out", inference=interrupted)
     rows = json.loads((tmp_path / "out" / "panoptic.json").read_text())["annotations"]
     assert [row["image_id"] for row in rows] == [0, 1]
 

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import argparse
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segwright.cli.inference import add_inference, inference_from_options
-from segwright.cli.options import add_code, add_device, add_verb
+from segwright.cli.options import add_code, add_device, add_verb, refuse_options
+from segwright.cli.progress import progress_bar
 
 if TYPE_CHECKING:
-    pass
+    from segwright.prediction.predict_files import FilePrediction
+
+_LONGEST_SHARD = timedelta(days=30)
+"""How long the processes of torchrun wait for each other at the end."""
 
 
 def add(verbs: Any) -> None:
@@ -23,12 +28,21 @@ def add(verbs: Any) -> None:
     text = "output folder for label maps (index/), color maps, overlays and, of panoptic models, COCO files"
     predict.add_argument("--out", type=Path, required=True, metavar="DIR", help=text)
     text = (
-        "further output: instances, cityscapes, semantic (official file formats), centers, heatmap, offset "
+        "outputs to add: instances, cityscapes, semantic (official file formats), centers, heatmap, offset "
     )
-    text += "(visualizations)"
+    text += (
+        "(visualizations); with one of index, color, overlay, panoptic only the named ones of these four are "
+    )
+    text += "written (default: all four)"
     predict.add_argument("--save", nargs="+", default=[], metavar="A,B", help=text)
     text = "COCO JSON file with the image ids to write into official files (default: ids from file names)"
     predict.add_argument("--ids", type=Path, metavar="TRUTH.json", help=text)
+    text = "images of one size that go through the network together (default: 1 on a CPU, up to 8 on a GPU)"
+    predict.add_argument("--batch", type=int, metavar="N", help=text)
+    text = "skip the images that an earlier run with the same settings has done; start if there was none"
+    predict.add_argument("--resume", action="store_true", help=text)
+    text = "predict part I (from 0) of N of the images; N such processes, or torchrun, share the work"
+    predict.add_argument("--shard", metavar="I/N", help=text)
     add_inference(predict)
     add_code(predict)
     add_device(predict)
@@ -36,26 +50,59 @@ def add(verbs: Any) -> None:
 
 def _predict(options: argparse.Namespace) -> int:
     from segwright.prediction.predict import load
-    from segwright.prediction.predict_files import OUTPUTS, predict_files
-    from segwright.training.processes import choose_device
+    from segwright.prediction.predict_files import FilePrediction
+    from segwright.prediction.shard import Shard
+    from segwright.training.processes import interrupts, join
 
     inference = inference_from_options(options)
-    model = load(options.model, device=choose_device(options.device), code=options.code)
-    done = skipped = 0
+    shard = Shard() if options.shard is None else Shard.parsed(options.shard)
     save = [name for names in options.save for name in names.split(",")]
-    out, ids = Path(options.out), options.ids
-    for path, problem in predict_files(model, options.images, out, save=save, inference=inference, ids=ids):
-        if problem is None:
-            done += 1
-        else:
-            skipped += 1
-            print(f"segwright: skipped {path}: {problem.removeprefix(f'{path}: ')}", file=sys.stderr)
-    outputs = [path for path in out.glob("*") if path.stem in OUTPUTS]
+    with join(options.device, timeout=_LONGEST_SHARD) as processes:
+        if processes.world > 1:
+            refuse_options(options, "shard", reason="with torchrun, whose processes are the shards")
+            shard = Shard(processes.rank, processes.world)
+        model = load(options.model, device=processes.device, code=options.code)
+        prediction = FilePrediction.open(
+            model,
+            options.images,
+            options.out,
+            save=save,
+            inference=inference,
+            ids=options.ids,
+            batch=options.batch,
+            shard=shard,
+            resume=options.resume,
+        )
+        with interrupts() as interrupted:
+            skipped = _run(prediction, interrupted)
+        _report(prediction, skipped, stopped=bool(interrupted))
+        # torchrun ends all processes as soon as one fails, so they wait for each other.
+        return 1 if any(processes.gather(skipped)) else 0
+
+
+def _run(prediction: FilePrediction, interrupted: list[int]) -> int:
+    """Predict what remains, with a progress bar on a terminal; the number of skipped images."""
+    skipped = 0
+    with progress_bar(len(prediction.images), "images", done=prediction.done) as advance:
+        for path, problem in prediction.run(stop=lambda: interrupted):
+            advance()
+            if problem is not None:
+                skipped += 1
+                print(f"segwright: skipped {path}: {problem.removeprefix(f'{path}: ')}", file=sys.stderr)
+    return skipped
+
+
+def _report(prediction: FilePrediction, skipped: int, *, stopped: bool) -> None:
+    from segwright.prediction.outputs import OUTPUTS
+
+    out, left = prediction.outputs.out, len(prediction.images) - prediction.done - skipped
+    outputs = sorted({path.name for path in out.glob("*") if path.stem.partition("-")[0] in OUTPUTS})
     print(
-        f"{done} predicted into {out}: {', '.join(sorted(path.name for path in outputs))}"
+        f"{prediction.done} predicted into {out}: {', '.join(outputs)}"
         + (f"; {skipped} skipped" if skipped else "")
+        + (f"; stopped, {left} left: the same command with --resume continues" if stopped and left else "")
     )
-    if "instances" in save and (out / "instances.json").read_text(encoding="utf-8") == "[]":
+    instances = out / f"instances{prediction.shard.suffix}.json"
+    if instances.is_file() and instances.stat().st_size == len("[]"):
         text = "no object was found in any image; pycocotools cannot load such an empty list of results"
-        print(f"segwright: {out / 'instances.json'}: {text}", file=sys.stderr)
-    return 1 if skipped else 0
+        print(f"segwright: {instances}: {text}", file=sys.stderr)

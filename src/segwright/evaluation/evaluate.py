@@ -13,12 +13,14 @@ from segwright.data.datasets.arrays import ImageMaskPairs, PairDataset
 from segwright.decode.default import decoder_of
 from segwright.errors import UserError
 from segwright.evaluation.evaluator import SINGLE_PROCESS, Evaluator, ProcessGroup
-from segwright.evaluation.inference_loop import run_inference
+from segwright.evaluation.inference_loop import ImageOutput, run_inference
 from segwright.evaluation.oracle import Oracle
 from segwright.evaluation.result import EvaluationResult
+from segwright.inference.batches import device_of
 from segwright.inference.single_pass import SINGLE_PASS, InferenceMode
 from segwright.labels import LabelSpace
 from segwright.metrics.metric import Metric
+from segwright.parallel import map_in_threads
 from segwright.samples import Dataset, Prediction, Sample
 
 
@@ -31,6 +33,7 @@ def evaluate(  # noqa: PLR0913 - each by its name
     oracle: Oracle | None = None,
     device: torch.device | None = None,
     workers: int = 0,
+    batch: int | None = None,
     max_detections: int = 100,
     metrics: Sequence[Metric] = (),
 ) -> EvaluationResult:
@@ -39,7 +42,8 @@ def evaluate(  # noqa: PLR0913 - each by its name
     ``dataset``: an opened split such as ``recipe.data.open(root, "val")``, or a dataset of PyTorch whose items are
     pairs (image, mask) with masks in the class indices of the model. ``decoder``: by default that of the model.
     ``inference``: how the model is run, for example ``TestTimeAugmentation``. ``oracle`` replaces outputs of the model
-    by ground truth. ``device``: by default that of the model. ``workers``: processes that load images.
+    by ground truth. ``device``: by default that of the model. ``workers``: processes that load images. ``batch``: how
+    many images of one size go through the network together (default: 1 on a CPU, up to 8 on a GPU).
     ``max_detections``: how many objects per image average precision counts. ``metrics``: further metrics
     (``metrics.metric``).
 
@@ -53,6 +57,7 @@ def evaluate(  # noqa: PLR0913 - each by its name
         oracle=oracle,
         device=device,
         workers=workers,
+        batch=batch,
         max_detections=max_detections,
         metrics=metrics,
     )
@@ -68,6 +73,7 @@ def run_evaluation(  # noqa: PLR0913 - each by its name
     device: torch.device | None = None,
     group: ProcessGroup = SINGLE_PROCESS,
     workers: int = 0,
+    batch: int | None = None,
     max_detections: int = 100,
     metrics: Sequence[Metric] = (),
     autocast: AbstractContextManager[Any] | None = None,
@@ -77,7 +83,9 @@ def run_evaluation(  # noqa: PLR0913 - each by its name
 
     The processes of ``group`` divide the images; their counts are added, and scores are computed once from the sums, so
     that they do not depend on the number of processes. ``autocast``: the context of mixed precision. ``on_image`` is
-    called with (index, sample, prediction) for every image of this process.
+    called with (index, sample, prediction) for every image of this process, in order.
+
+    One thread decodes and counts while the network computes the next images.
     """
     check_same_classes(model, dataset)
     evaluator = Evaluator(dataset.labels, max_detections, metrics)
@@ -88,17 +96,22 @@ def run_evaluation(  # noqa: PLR0913 - each by its name
         device=device or device_of(model),
         inference=inference,
         workers=workers,
+        batch=batch,
         autocast=autocast,
     )
+
+    def count(image: ImageOutput) -> None:
+        if oracle is None:
+            (prediction,) = decoder(image.output, image.sizes, image.padded, dataset.labels)
+        else:
+            prediction = oracle(decoder, image.output, image.padded, image.sample, dataset.labels)
+        evaluator.add(prediction, image.sample, index=image.index, annotations=image.annotations)
+        if on_image is not None:
+            on_image(image.index, image.sample, prediction)
+
     with closing(outputs):
-        for image in outputs:
-            if oracle is None:
-                (prediction,) = decoder(image.output, image.sizes, image.padded, dataset.labels)
-            else:
-                prediction = oracle(decoder, image.output, image.padded, image.sample, dataset.labels)
-            evaluator.add(prediction, image.sample, index=image.index, annotations=image.annotations)
-            if on_image is not None:
-                on_image(image.index, image.sample, prediction)
+        for _ in map_in_threads(count, outputs, threads=1):
+            pass
     return evaluator.result(group)
 
 
@@ -107,12 +120,6 @@ def as_dataset(dataset: Dataset | ImageMaskPairs, labels: LabelSpace) -> Dataset
     if isinstance(dataset, Dataset):
         return dataset
     return PairDataset(dataset, labels)
-
-
-def device_of(model: Model) -> torch.device:
-    """The device of the model's parameters; the CPU if it has none."""
-    parameter = next(model.parameters(), None)
-    return torch.device("cpu") if parameter is None else parameter.device
 
 
 def check_same_classes(model: Model, dataset: Dataset) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -13,6 +13,7 @@ from torch import Tensor
 from segwright.contracts import InputContract, Model, Output
 from segwright.data.loading.batches import load_batches, stack_images
 from segwright.evaluation.evaluator import ProcessGroup
+from segwright.inference.batches import ModelInput, evaluation_mode, run_batches
 from segwright.inference.single_pass import SINGLE_PASS, InferenceMode
 from segwright.samples import Dataset, Sample
 
@@ -52,34 +53,42 @@ def run_inference(
     device: torch.device,
     inference: InferenceMode = SINGLE_PASS,
     workers: int = 0,
+    batch: int | None = None,
     autocast: AbstractContextManager[Any] | None = None,
 ) -> Generator[ImageOutput, None, None]:
-    """The outputs for the images of this process: every ``group.world``-th, one at a time, in their own sizes.
+    """The outputs for the images of this process: every ``group.world``-th, in order, each for one image.
 
-    The model is in evaluation mode until the generator ends or is closed; then its mode is restored.
+    ``workers`` processes read the images in advance. ``batch`` is that of ``inference.batches.run_batches``. The model
+    is in evaluation mode until the generator ends or is closed; then its mode is restored.
     """
     indices = range(group.rank, len(dataset), group.world)
-    loader = load_batches(dataset, [[index] for index in indices], _StackImages(model.input), workers=workers)
     # Checked to be callable: a dataset may have an attribute ``annotations`` that is something else.
     annotated = dataset if isinstance(dataset, ReportsAnnotations) and callable(dataset.annotations) else None
-    was_training = model.training
-    model.eval()
-    try:
-        for index, (images, sizes, sample) in zip(indices, loader, strict=True):
-            with torch.inference_mode(), autocast or nullcontext():
-                output, padded = inference(model, images.to(device, non_blocking=True), sizes)
+    pin = device.type == "cuda"
+    collate = _ModelInputs(model.input)
+    loader = load_batches(dataset, [[index] for index in indices], collate, workers=workers, pin=pin)
+    inputs = (
+        ModelInput((index, sample), image, size)
+        for index, (image, size, sample) in zip(indices, loader, strict=True)
+    )
+    with evaluation_mode(model):
+        outputs = run_batches(
+            model, inputs, device=device, inference=inference, batch=batch, autocast=autocast
+        )
+        for each in outputs:
+            index, sample = each.item
             annotations = None if annotated is None else annotated.annotations(index)
-            yield ImageOutput(index, sample, output, sizes, padded, annotations)
-    finally:
-        model.train(was_training)
+            assert each.output is not None
+            yield ImageOutput(index, sample, each.output, (each.size,), each.padded, annotations)
 
 
 @dataclass(frozen=True, slots=True)
-class _StackImages:
+class _ModelInputs:
     """Makes the input of one image, and passes the sample on: evaluation needs its ground truth."""
 
     input: InputContract
 
-    def __call__(self, samples: Sequence[Sample]) -> tuple[Tensor, Sizes, Sample]:
+    def __call__(self, samples: Sequence[Sample]) -> tuple[Tensor, tuple[int, int], Sample]:
         (sample,) = samples
-        return *stack_images(samples, self.input), sample
+        images, (size,) = stack_images(samples, self.input)
+        return images, size, sample

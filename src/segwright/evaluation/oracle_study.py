@@ -12,12 +12,13 @@ from typing import Any
 import torch
 
 from segwright.contracts import Decoder, Model
-from segwright.evaluation.evaluate import check_same_classes, device_of
+from segwright.evaluation.evaluate import check_same_classes
 from segwright.evaluation.evaluator import SINGLE_PROCESS, Evaluator, ProcessGroup
 from segwright.evaluation.inference_loop import run_inference
 from segwright.evaluation.oracle import PARTS, OracleInputs, center_decoder
 from segwright.evaluation.result import EvaluationResult
 from segwright.files import nan_to_null
+from segwright.inference.batches import device_of
 from segwright.inference.single_pass import SINGLE_PASS, InferenceMode
 from segwright.metrics.metric import Metric
 from segwright.samples import Dataset

@@ -2,6 +2,7 @@
 
 - ``single_pass``: ``SinglePass``, normalize the images and run the model; ``InferenceMode``, the protocol
 - ``test_time_augmentation``: ``TestTimeAugmentation``, multi-scale inference and horizontal flip
+- ``batches``: a stream of images through a model, in batches of one size
 - ``pillow_resize``: resizing tensors as Pillow does
 """
 

@@ -5,7 +5,11 @@
 - ``image_arrays``: the kinds of images that ``predict`` takes: paths, arrays, PIL images, tensors
 - ``inputs``: the images to predict, and the names of their outputs
 - ``image_ids``: the ids of images in official files
-- ``predict_files``: predicts files; writes PNG images and official formats
+- ``predict_files``: predicts files, once or resumed, all or a shard of them
+- ``pipeline``: the stages side by side: read, run the network, decode, write
+- ``outputs``: which outputs are written, and the files of one image
+- ``journal``: the file that says which images are done; ``settings``: what must be equal to resume
+- ``shard``: the part of the images that one of several processes predicts
 - ``writers``: one writer per official file format: COCO panoptic, COCO instances, Cityscapes, class maps; a new format
   goes here
 """
@@ -14,7 +18,8 @@ from segwright.prediction.image_arrays import ImageSource
 from segwright.prediction.image_prediction import ImagePrediction
 from segwright.prediction.inputs import find_images
 from segwright.prediction.predict import load, predict
-from segwright.prediction.predict_files import predict_files
+from segwright.prediction.predict_files import FilePrediction, predict_files
+from segwright.prediction.shard import Shard
 from segwright.prediction.writers import (
     WRITERS,
     CityscapesWriter,
@@ -27,12 +32,14 @@ from segwright.prediction.writers import (
 __all__ = [
     "WRITERS",
     "CityscapesWriter",
+    "FilePrediction",
     "ImagePrediction",
     "ImageSource",
     "InstanceWriter",
     "PanopticWriter",
     "PredictionWriter",
     "SemanticWriter",
+    "Shard",
     "find_images",
     "load",
     "predict",

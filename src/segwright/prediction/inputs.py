@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
+from typing import Any
 
 from segwright.data.reading.file_lists import is_hidden, list_images
 from segwright.errors import UserError
@@ -18,10 +19,12 @@ class InputImage:
     """An image to predict.
 
     ``name`` is the name of its outputs: without extension, and with the folders below the source, joined by "/".
+    ``id``: its id in official files.
     """
 
     path: Path
     name: str
+    id: Any = None
 
 
 def find_images(sources: Iterable[str], *, out: Path | None = None) -> list[Path]:

@@ -14,6 +14,7 @@ from segwright.contracts import Decoder, Model
 from segwright.data.loading.batches import pad_and_stack
 from segwright.decode.default import decoder_of
 from segwright.errors import UserError
+from segwright.inference.batches import device_of, evaluation_mode
 from segwright.inference.single_pass import SINGLE_PASS, InferenceMode
 from segwright.models.weights.model_file import read_model
 from segwright.prediction.image_arrays import ImageSource, image_array
@@ -98,22 +99,10 @@ def predict(
     array = image_array(image, model.input)
     name = Path(image).stem if isinstance(image, str | Path) else "image"
     images, sizes = pad_and_stack([array], model.input)
-    was_training = model.training
-    if was_training:
-        model.eval()
-    try:
-        with torch.inference_mode():
-            output, padded = inference(model, images.to(_device(model)), sizes)
-            (prediction,) = (decoder or decoder_of(model))(output, sizes, padded, model.labels)
-    finally:
-        if was_training:
-            model.train()
+    with evaluation_mode(model), torch.inference_mode():
+        output, padded = inference(model, images.to(device_of(model)), sizes)
+        (prediction,) = (decoder or decoder_of(model))(output, sizes, padded, model.labels)
     return ImagePrediction(prediction, array, model.labels, name)
-
-
-def _device(model: Model) -> torch.device:
-    parameter = next(model.parameters(), None)
-    return torch.device("cpu") if parameter is None else parameter.device
 
 
 def _load_published(

@@ -3,39 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
-import torch
-
 from segwright.contracts import Model
-from segwright.data.reading.label_maps import write_png
-from segwright.decode.default import decoder_of, with_center_maps
 from segwright.errors import UserError
 from segwright.inference.single_pass import SINGLE_PASS, InferenceMode
 from segwright.prediction.image_ids import image_ids, image_ids_in
-from segwright.prediction.image_prediction import ImagePrediction
 from segwright.prediction.inputs import InputImage, named_images
-from segwright.prediction.predict import predict
-from segwright.prediction.writers import (
-    WITH_IMAGE_IDS,
-    WITH_SEGMENTS,
-    WRITERS,
-    PredictionWriter,
-)
-from segwright.visualization.label_maps import as_rgb
-from segwright.visualization.segments import VISUALIZATIONS, colorize_prediction
-
-_KINDS = ("index", "color", "overlay")
-OUTPUTS = (*_KINDS, *WRITERS, *VISUALIZATIONS)
-"""The names of all outputs: a folder each, or a JSON file, or both."""
-
-_SKIPPED = (UserError, OSError, MemoryError, torch.cuda.OutOfMemoryError)
-"""What is wrong with one image or its files does not stop the others."""
+from segwright.prediction.journal import Journal
+from segwright.prediction.outputs import OUTPUTS, Outputs
+from segwright.prediction.pipeline import PredictedImage, predict_images
+from segwright.prediction.settings import settings_of
+from segwright.prediction.shard import ALL_IMAGES, Shard
+from segwright.prediction.writers import Row
 
 
-def predict_files(
+def predict_files(  # noqa: PLR0913 - each by its name
     model: Model,
     sources: Iterable[str],
     out: Path,
@@ -43,66 +28,182 @@ def predict_files(
     save: Collection[str] = (),
     inference: InferenceMode = SINGLE_PASS,
     ids: Path | None = None,
+    batch: int | None = None,
+    shard: Shard = ALL_IMAGES,
+    resume: bool = False,
 ) -> Iterator[tuple[Path, str | None]]:
     """Predict images, folders and globs into ``out``. Yields each file, and the reason if it was skipped, else None.
 
-    Writes ``index/`` (raw values of the dataset), ``color/`` and ``overlay/``, one PNG per image in each. A model that
-    predicts segments also writes ``panoptic/`` and, at the end, ``panoptic.json`` (COCO). ``save`` adds formats of
-    ``WRITERS`` and, for models that predict object centers, the drawings of ``VISUALIZATIONS``.
-
-    Folders are read with their subfolders, and an output keeps the folders below its source. ``ids``: a COCO file with
-    the ids of the images by file name. Without it the id of an image is its name, as a number if it has only digits;
-    where two images would have one id, all ids are the names with their folders.
-
-    ``UserError``, before anything is computed, if two images would have one name or one id, if ``ids`` lacks an image,
-    or if an output would replace an image. An image that cannot be read, predicted or written is skipped.
+    The parameters are those of ``FilePrediction.open``, which says what is written and what is an error.
     """
-    _check(out, save)
-    images = named_images(sources, out, OUTPUTS)
-    id_of = image_ids([image.name for image in images]) if ids is None else image_ids_in(ids, images)
-    writers: dict[str, PredictionWriter] = {
-        name: WRITERS[name](out, model.labels, id_of.__getitem__) for name in WRITERS if name in save
-    }
-    for writer in writers.values():
-        writer.check([image.name for image in images])
-    _make_folder(out)
-    decoder = with_center_maps(decoder_of(model)) if set(save) & set(VISUALIZATIONS) else None
-    done, completed = 0, False
-    try:
-        for image in images:
+    prediction = FilePrediction.open(
+        model, sources, out, save=save, inference=inference, ids=ids, batch=batch, shard=shard, resume=resume
+    )
+    yield from prediction.run()
+
+
+class FilePrediction:
+    """A prediction of files whose images, outputs and settings are checked. ``run`` computes what is not done yet.
+
+    ``images``: the images of this shard; ``remaining``: those that are not done. ``outputs`` writes their files,
+    ``journal`` holds the images that are done.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        images: Sequence[InputImage],
+        outputs: Outputs,
+        journal: Journal,
+        *,
+        shard: Shard = ALL_IMAGES,
+        inference: InferenceMode = SINGLE_PASS,
+        batch: int | None = None,
+    ) -> None:
+        self.model, self.inference, self.batch = model, inference, batch
+        self.outputs, self.journal, self.shard = outputs, journal, shard
+        self.all_images = images
+        self.images = shard.of(self.all_images)
+        self.remaining = [image for image in self.images if not self._is_done(image)]
+
+    @classmethod
+    def open(  # noqa: PLR0913 - each by its name
+        cls,
+        model: Model,
+        sources: Iterable[str],
+        out: Path,
+        *,
+        save: Collection[str] = (),
+        inference: InferenceMode = SINGLE_PASS,
+        ids: Path | None = None,
+        batch: int | None = None,
+        shard: Shard = ALL_IMAGES,
+        resume: bool = False,
+    ) -> FilePrediction:
+        """The prediction of images, folders and globs into the folder ``out``.
+
+        Without ``save`` it writes ``index/`` (raw values of the dataset), ``color/`` and ``overlay/``, one PNG per
+        image in each, and of a model that predicts segments also ``panoptic/`` and, at the end, ``panoptic.json``
+        (COCO). ``save`` adds formats of ``WRITERS`` and, for models that predict object centers, the drawings of
+        ``VISUALIZATIONS``. If ``save`` names one of "index", "color", "overlay" and "panoptic", then of these four only
+        the named ones are written.
+
+        Folders are read with their subfolders, and an output keeps the folders below its source. ``ids``: a COCO file
+        with the ids of the images by file name. Without it the id of an image is its name, as a number if it has only
+        digits; where two images would have one id, all ids are the names with their folders.
+
+        ``batch``: how many images of one size go through the network together (default: 1 on a CPU, up to 8 on a GPU).
+        ``shard``: predict only this part of the images. ``resume``: skip the images that are done, by the journal in
+        ``out`` of an earlier run with the same settings; without such a journal it starts.
+
+        ``UserError`` if two images would have one name or one id, if ``ids`` lacks an image, if an output would replace
+        an image, or if the earlier run had other settings.
+        """
+        if out.exists() and not out.is_dir():
+            raise UserError(f"{out}: is a file; expected a folder to write into; choose another --out")
+        if batch is not None and batch < 1:
+            raise UserError(f"--batch {batch}: expected at least 1")
+        outputs = Outputs(out, model.labels, save, ids_from=ids)
+        images = _with_ids(named_images(sources, out, OUTPUTS), ids)
+        outputs.check(images)
+        _make_folder(out)
+        journal = Journal(
+            out / f"done{shard.suffix}.jsonl", settings_of(model, inference, outputs, images, shard)
+        )
+        if resume:
+            journal.read()
+        return cls(model, images, outputs, journal, shard=shard, inference=inference, batch=batch)
+
+    @property
+    def done(self) -> int:
+        """The number of images of this shard that are done."""
+        return sum(image in self.journal for image in self.images)
+
+    def _is_done(self, image: InputImage) -> bool:
+        """Whether an image is done, and its files are still there."""
+        if image not in self.journal:
+            return False
+        return all(_is_filled(path) for path in self.outputs.files(image.name, self.journal.formats))
+
+    def run(self, *, stop: Callable[[], object] = lambda: False) -> Iterator[tuple[Path, str | None]]:
+        """Predict what remains. Yields each file, in order, and the reason if it was skipped, else None.
+
+        An image that cannot be read, predicted or written is skipped. As soon as ``stop()`` is true, no further image
+        is begun. At the end, also after an exception, the collected files are written: they contain the images of
+        earlier runs, too. The shard that ends last writes those of all shards.
+        """
+        for waiting in self.remaining:
+            self.journal.forget(waiting)
+        todo, skipped, completed = _Until(stop, self.remaining), 0, False
+        predictions = predict_images(
+            self.model, todo, self.outputs, inference=self.inference, batch=self.batch
+        )
+        try:
+            with closing(predictions):
+                for image in predictions:
+                    skipped += self._note(image)
+                    yield image.image.path, image.problem
+            completed = True
+            if not todo.stopped:
+                self.journal.finish(images=len(self.images), skipped=skipped)
+        finally:
+            self.journal.close()
+            if completed or len(self.journal):  # after an interruption: what was predicted so far is not lost
+                self._collect(self.images, [self.journal], self.shard.suffix)
+                self._merge()
+
+    def _note(self, image: PredictedImage) -> bool:
+        """Write a predicted image into the journal; whether it was skipped."""
+        if image.problem is None:
+            self.journal.append(image.image, image.rows)
+        return image.problem is not None
+
+    def _merge(self) -> None:
+        """Write the collected files of all shards, if all of them are finished."""
+        if self.shard.count == 1 or self.journal.finished is None:
+            return
+        journals = []
+        for shard in self.shard.all():
+            journal = Journal(self.outputs.out / f"done{shard.suffix}.jsonl", self.journal.settings)
             try:
-                prediction = predict(model, image.path, decoder=decoder, inference=inference)
-            except _SKIPPED as error:
-                yield image.path, _reason(error)
-                continue
-            if not done:
-                _check_formats(prediction, save, ids)
-                if prediction.panoptic is not None and "panoptic" not in writers:
-                    writers["panoptic"] = WRITERS["panoptic"](out, model.labels, id_of.__getitem__)
-            problem = _write(out, image, prediction, save, writers)
-            done += problem is None
-            yield image.path, problem
-        completed = True
-    finally:
-        if completed or done:  # after an interruption: what was predicted so far is not lost
-            for writer in writers.values():
-                writer.close()
+                journal.read()
+            except UserError:  # of an earlier prediction with other settings
+                return
+            if journal.finished is None:
+                return
+            journals.append(journal)
+        self._collect(self.all_images, journals, "")
+
+    def _collect(self, images: Sequence[InputImage], journals: Sequence[Journal], suffix: str) -> None:
+        """Write the collected files of ``images``, of which each journal has every N-th."""
+        count = len(journals)
+
+        def rows(name: str) -> Iterator[Row]:
+            parts = [journal.rows(images[index::count]) for index, journal in enumerate(journals)]
+            return (row for k in range(len(images)) for row in next(parts[k % count]).get(name, ()))
+
+        formats = {name for journal in journals for name in journal.formats}
+        self.outputs.collect(rows, found=formats, suffix=suffix)
 
 
-def _reason(error: BaseException) -> str:
-    if isinstance(error, OSError):
-        return f"cannot be written ({error.strerror or error})"
-    if isinstance(error, UserError):
-        return str(error)
-    return "too large for the memory; use a smaller image, or fewer --scales"
+class _Until:
+    """The images up to the moment when ``stop()`` is true; then ``stopped`` is true as well."""
+
+    def __init__(self, stop: Callable[[], object], images: Iterable[InputImage]) -> None:
+        self._stop, self._images, self.stopped = stop, images, False
+
+    def __iter__(self) -> Iterator[InputImage]:
+        for image in self._images:
+            if self._stop():
+                self.stopped = True
+                return
+            yield image
 
 
-def _check(out: Path, save: Collection[str]) -> None:
-    if out.exists() and not out.is_dir():
-        raise UserError(f"{out}: is a file; expected a folder to write into; choose another --out")
-    known = (*WRITERS, *VISUALIZATIONS)
-    if unknown := sorted(set(save) - set(known)):
-        raise UserError(f"--save {unknown[0]}: unknown format; expected one of {', '.join(known)}")
+def _with_ids(images: list[InputImage], source: Path | None) -> list[InputImage]:
+    names = [image.name for image in images]
+    id_of = image_ids(names) if source is None else image_ids_in(source, images)
+    return [InputImage(image.path, image.name, id_of[image.name]) for image in images]
 
 
 def _make_folder(out: Path) -> None:
@@ -114,52 +215,8 @@ def _make_folder(out: Path) -> None:
         raise UserError(f"{out}: no permission to write there; choose another --out")
 
 
-def _check_formats(prediction: ImagePrediction, save: Collection[str], ids: Path | None) -> None:
-    """``UserError`` for a format that the model cannot fill, or ids that no format needs."""
-    if prediction.panoptic is None and (wrong := [name for name in WITH_SEGMENTS if name in save]):
-        raise UserError(
-            f"--save {wrong[0]}: the model predicts only classes; expected segments; save semantic maps, or use a "
-            "panoptic or instance model"
-        )
-    if prediction.prediction.center_maps is None and (wrong := [k for k in VISUALIZATIONS if k in save]):
-        raise UserError(
-            f"--save {wrong[0]}: the model predicts only classes; expected one that predicts objects"
-        )
-    if ids is not None and prediction.panoptic is None and not set(save) & set(WITH_IMAGE_IDS):
-        raise UserError(
-            f"--ids {ids}: has no effect, since the model predicts only classes; remove it (only "
-            f"{' and '.join(WITH_IMAGE_IDS)} files contain ids)"
-        )
-
-
-def _write(
-    out: Path,
-    image: InputImage,
-    prediction: ImagePrediction,
-    save: Collection[str],
-    writers: dict[str, PredictionWriter],
-) -> str | None:
-    """Write all outputs of an image; the reason if that failed: then none of them is left."""
+def _is_filled(path: Path) -> bool:
     try:
-        _write_images(out, image.name, prediction, save)
-        for writer in writers.values():
-            writer.add(image.name, prediction.prediction)
-    except _SKIPPED as error:
-        for kind in (*_KINDS, *VISUALIZATIONS):
-            with suppress(OSError):  # a name that is too long, for example, has no file
-                (out / kind / f"{image.name}.png").unlink(missing_ok=True)
-        for writer in writers.values():
-            writer.discard(image.name)
-        return _reason(error)
-    return None
-
-
-def _write_images(out: Path, name: str, prediction: ImagePrediction, save: Collection[str]) -> None:
-    labels, image = prediction.labels, as_rgb(prediction.image)
-    write_png(out / "index" / f"{name}.png", labels.to_raw(prediction.semantic))
-    write_png(out / "color" / f"{name}.png", colorize_prediction(prediction.prediction, labels))
-    write_png(out / "overlay" / f"{name}.png", prediction.draw())
-    center_maps = prediction.prediction.center_maps
-    for kind in VISUALIZATIONS:
-        if kind in save and center_maps is not None:
-            write_png(out / kind / f"{name}.png", VISUALIZATIONS[kind](image, center_maps))
+        return path.stat().st_size > 0  # a power cut may leave an empty file
+    except OSError:
+        return False

@@ -2,16 +2,20 @@
 
 Call ``add(name, prediction)`` for every image, then ``close()``. A writer is also a context manager, which closes it
 unless an exception was raised. JSON files are written by ``close``, completely or not at all.
+
+For more images than fit into memory, or several processes: ``write`` writes the files of one image and returns its rows
+of the JSON file, which ``collect`` writes from the rows of all images. Both keep nothing.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from math import isnan
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,10 +24,13 @@ from segwright.data.formats.coco_rows import MAX_SEGMENT_ID
 from segwright.data.reading.label_maps import write_png
 from segwright.data.reading.rle import encode_masks
 from segwright.errors import UserError
-from segwright.files import atomic_outputs, write_json
+from segwright.files import atomic_outputs, atomic_write, nan_to_null
 from segwright.labels import LabelSpace
 from segwright.prediction.image_ids import ImageId, image_id
 from segwright.samples import PredictedSegment, Prediction
+
+Row: TypeAlias = dict[str, Any]
+"""A row of a JSON file: an image, or an object of an image."""
 
 _Writer = TypeVar("_Writer", bound="PredictionWriter")
 
@@ -33,15 +40,35 @@ class PredictionWriter:
 
     __slots__ = ()
 
+    collected: ClassVar[str] = ""
+    """The name, without extension, of the JSON file that covers all images; "" if the format has none."""
+
     def check(self, names: Iterable[str]) -> None:
         """``UserError`` if the format cannot hold images of these names; called before the first is added."""
 
-    def add(self, name: str, prediction: Prediction) -> None:
-        """Add one image; ``name`` is its file name without extension, with its folders where it has any."""
+    def write(self, name: str, identity: Any, prediction: Prediction) -> list[Row]:
+        """Write the files of one image; its rows of the collected JSON file, none if the format has no such file.
+
+        ``name`` is its file name without extension, with its folders where it has any; ``identity`` is its id.
+        """
         raise NotImplementedError
+
+    def collect(self, rows: Iterable[Row], path: Path) -> None:
+        """Write the JSON file of all images from their rows."""
+
+    def add(self, name: str, prediction: Prediction) -> None:
+        """Write the files of one image and keep its rows."""
+        self.write(name, None, prediction)
+
+    def files(self, name: str) -> tuple[Path, ...]:
+        """The files of one image that ``write`` always writes."""
+        return ()
 
     def discard(self, name: str) -> None:
         """Forget an image, with its files: some of its outputs could not be written."""
+        for path in self.files(name):
+            with suppress(OSError):  # a name that is too long, for example, has no file
+                path.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Write the files that cover all images."""
@@ -57,78 +84,90 @@ class PredictionWriter:
 
 
 @dataclass(slots=True)
-class PanopticWriter(PredictionWriter):
+class _CollectingWriter(PredictionWriter):
+    """A writer with one JSON file for all images; ``add`` keeps their rows. ``image_id`` gives the id of an image."""
+
+    out: Path
+    labels: LabelSpace
+    image_id: ImageId = image_id
+    rows: dict[Any, list[Row]] = field(init=False, default_factory=dict)
+
+    def add(self, name: str, prediction: Prediction) -> None:
+        """Write the files of one image and keep its rows; ``UserError`` for a second image with the same id."""
+        identity = self.image_id(name)
+        if identity in self.rows:
+            raise UserError(f"{name}: a second image with id {identity}; expected one prediction per image")
+        self.rows[identity] = self.write(name, identity, prediction)
+
+    def discard(self, name: str) -> None:
+        """Forget an image, with its files."""
+        PredictionWriter.discard(self, name)
+        self.rows.pop(self.image_id(name), None)
+
+    def close(self) -> None:
+        """Write the JSON file."""
+        self.collect(
+            (row for rows in self.rows.values() for row in rows), self.out / f"{self.collected}.json"
+        )
+
+
+@dataclass(slots=True)
+class PanopticWriter(_CollectingWriter):
     """COCO panoptic, as panopticapi reads it: ``panoptic.json``, and ``panoptic/NAME.png`` of ids R + 256 G + 65536 B.
 
     A written id is the id of the prediction plus one (class * divisor + instance + 1); 0 is void. Category ids are
     those of the label space (``LabelSpace.coco_ids``). ``image_id`` returns the id of an image, given its name.
     """
 
-    out: Path
-    labels: LabelSpace
-    image_id: ImageId = image_id
-    rows: dict[Any, dict[str, Any]] = field(init=False, default_factory=dict)
+    collected: ClassVar[str] = "panoptic"
 
-    def add(self, name: str, prediction: Prediction) -> None:
-        """Write the map of an image and keep its segments; ``UserError`` for a prediction without segments."""
+    def write(self, name: str, identity: Any, prediction: Prediction) -> list[Row]:
+        """Write the map of an image; its row. ``UserError`` for a prediction without segments."""
         ids = _panoptic(name, prediction) + np.int32(1)
         if ids.max(initial=0) > MAX_SEGMENT_ID:
             raise UserError(
                 f"{name}: a segment has id {int(ids.max())}; expected at most {MAX_SEGMENT_ID}; lower the divisor"
             )
-        identity = self.image_id(name)
-        if identity in self.rows:
-            raise UserError(f"{name}: a second image with id {identity}; expected one prediction per image")
         segments = [self._row(segment) for segment in prediction.segments]
         low_bytes = np.ascontiguousarray(ids, dtype="<i4").view(np.uint8).reshape(*ids.shape, 4)
-        write_png(self.out / "panoptic" / f"{name}.png", np.ascontiguousarray(low_bytes[..., :3]))
-        self.rows[identity] = {
-            "image_id": identity,
-            "file_name": f"{name}.png",
-            "segments_info": segments,
-        }
+        (path,) = self.files(name)
+        write_png(path, np.ascontiguousarray(low_bytes[..., :3]))
+        return [{"image_id": identity, "file_name": f"{name}.png", "segments_info": segments}]
 
-    def discard(self, name: str) -> None:
-        """Forget an image and remove its map."""
-        self.rows.pop(self.image_id(name), None)
-        _remove(self.out / "panoptic" / f"{name}.png")
+    def files(self, name: str) -> tuple[Path, ...]:
+        """The map."""
+        return (self.out / "panoptic" / f"{name}.png",)
 
-    def _row(self, segment: PredictedSegment) -> dict[str, Any]:
+    def _row(self, segment: PredictedSegment) -> Row:
         category = self.labels.coco_ids()[segment.class_index]
         row = {"id": segment.id + 1, "category_id": category, "area": segment.area, "iscrowd": 0}
         return row if isnan(segment.score) else row | {"score": segment.score}
 
-    def close(self) -> None:
-        """Write the JSON file."""
+    def collect(self, rows: Iterable[Row], path: Path) -> None:
+        """Write the JSON file of all images from their rows."""
         categories = [
             {"id": category, "name": name, "color": list(color), "isthing": int(name in self.labels.things)}
             for category, name, color in zip(
                 self.labels.coco_ids(), self.labels.names, self.labels.colors, strict=True
             )
         ]
-        values = {"annotations": list(self.rows.values()), "categories": categories}
-        write_json(self.out / "panoptic.json", values, indent=None)
+        _write_rows(path, '{"annotations": [', rows, f'], "categories": {json.dumps(categories)}}}')
 
 
 @dataclass(slots=True)
-class InstanceWriter(PredictionWriter):
+class InstanceWriter(_CollectingWriter):
     """COCO instance results, as pycocotools loads them: ``instances.json`` with one RLE mask per thing.
 
     Without any thing the file is an empty list. This is what the format says, but pycocotools cannot load it.
     """
 
-    out: Path
-    labels: LabelSpace
-    image_id: ImageId = image_id
-    rows: dict[Any, list[dict[str, Any]]] = field(init=False, default_factory=dict)
+    collected: ClassVar[str] = "instances"
 
-    def add(self, name: str, prediction: Prediction) -> None:
-        """Keep the things of an image; ``UserError`` for a prediction without segments, or a thing without score."""
-        ids, identity = _panoptic(name, prediction), self.image_id(name)
+    def write(self, name: str, identity: Any, prediction: Prediction) -> list[Row]:
+        """The rows of an image; ``UserError`` for a prediction without segments, or a thing without score."""
+        ids = _panoptic(name, prediction)
         things = list(_things(name, prediction, self.labels))
-        if identity in self.rows:
-            raise UserError(f"{name}: a second image with id {identity}; expected one prediction per image")
-        self.rows[identity] = [
+        return [
             {
                 "image_id": identity,
                 "category_id": self.labels.coco_ids()[segment.class_index],
@@ -138,14 +177,9 @@ class InstanceWriter(PredictionWriter):
             for segment, rle in zip(things, encode_masks(ids, [s.id for s in things]), strict=True)
         ]
 
-    def discard(self, name: str) -> None:
-        """Forget an image."""
-        self.rows.pop(self.image_id(name), None)
-
-    def close(self) -> None:
-        """Write the JSON file."""
-        rows = [row for rows in self.rows.values() for row in rows]
-        write_json(self.out / "instances.json", rows, indent=None)
+    def collect(self, rows: Iterable[Row], path: Path) -> None:
+        """Write the JSON file of all images from their rows."""
+        _write_rows(path, "[", rows, "]")
 
 
 @dataclass(slots=True)
@@ -167,22 +201,23 @@ class CityscapesWriter(PredictionWriter):
                     f"{name}: contains a space, which the Cityscapes format does not allow; rename the image"
                 )
 
-    def add(self, name: str, prediction: Prediction) -> None:
+    def write(self, name: str, identity: Any, prediction: Prediction) -> list[Row]:
         """Write the masks of an image, then its list."""
         self.check((name,))
         ids, lines = _panoptic(name, prediction), []
         things = list(_things(name, prediction, self.labels))
-        source = self.out / "cityscapes" / f"{name}.txt"
+        (source,) = self.files(name)
         for number, segment in enumerate(things):
             mask = f"masks/{source.stem}_{number}.png"
             write_png(source.parent / mask, (ids == segment.id).view(np.uint8) * np.uint8(255))
             lines.append(f"{mask} {self.labels.raw_values[segment.class_index]} {segment.score!r}\n")
         with atomic_outputs((source,), force=True) as (part,):
             part.write_text("".join(lines), encoding="utf-8")
+        return []
 
-    def discard(self, name: str) -> None:
-        """Remove the list of an image."""
-        _remove(self.out / "cityscapes" / f"{name}.txt")
+    def files(self, name: str) -> tuple[Path, ...]:
+        """The list."""
+        return (self.out / "cityscapes" / f"{name}.txt",)
 
 
 @dataclass(slots=True)
@@ -192,13 +227,15 @@ class SemanticWriter(PredictionWriter):
     out: Path
     labels: LabelSpace
 
-    def add(self, name: str, prediction: Prediction) -> None:
+    def write(self, name: str, identity: Any, prediction: Prediction) -> list[Row]:
         """Write the map of an image."""
-        write_png(self.out / "semantic" / f"{name}.png", self.labels.to_raw(prediction.semantic))
+        (path,) = self.files(name)
+        write_png(path, self.labels.to_raw(prediction.semantic))
+        return []
 
-    def discard(self, name: str) -> None:
-        """Remove the map of an image."""
-        _remove(self.out / "semantic" / f"{name}.png")
+    def files(self, name: str) -> tuple[Path, ...]:
+        """The map."""
+        return (self.out / "semantic" / f"{name}.png",)
 
 
 WRITERS: Mapping[str, Callable[[Path, LabelSpace, ImageId], PredictionWriter]] = {
@@ -216,9 +253,17 @@ WITH_IMAGE_IDS = ("panoptic", "instances")
 """The formats that contain ids of images."""
 
 
-def _remove(path: Path) -> None:
-    with suppress(OSError):  # a name that is too long, for example, has no file
-        path.unlink(missing_ok=True)
+def _write_rows(path: Path, start: str, rows: Iterable[Row], end: str) -> None:
+    """Write a JSON file with a list of rows; one row at a time, for there may be millions."""
+
+    def write(part: Path) -> None:
+        with part.open("w", encoding="utf-8") as file:
+            file.write(start)
+            for number, row in enumerate(rows):
+                file.write((", " if number else "") + json.dumps(nan_to_null(row)))
+            file.write(end)
+
+    atomic_write(path, write)
 
 
 def _panoptic(name: str, prediction: Prediction) -> NDArray[np.int32]:

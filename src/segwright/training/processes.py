@@ -74,15 +74,18 @@ class Processes:
 
 
 @contextmanager
-def join(device: str | None = None) -> Iterator[Processes]:
-    """The process group that ``torchrun`` started; a group of one if it did not."""
+def join(device: str | None = None, *, timeout: timedelta = timedelta(minutes=30)) -> Iterator[Processes]:
+    """The process group that ``torchrun`` started; a group of one if it did not.
+
+    ``timeout``: how long its processes wait for each other.
+    """
     world, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
     own_device = choose_device(device, int(os.environ.get("LOCAL_RANK", "0")))
     if world == 1:
         yield Processes(0, 1, own_device)
         return
     backend = "cpu:gloo,cuda:nccl" if own_device.type == "cuda" else "gloo"
-    dist.init_process_group(backend, timeout=timedelta(minutes=30))
+    dist.init_process_group(backend, timeout=timeout)
     try:
         yield Processes(rank, world, own_device)
     finally:

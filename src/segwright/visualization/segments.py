@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -11,25 +12,53 @@ from numpy.typing import NDArray
 
 from segwright.labels import LabelSpace
 from segwright.samples import CenterMaps, PredictedSegment, Prediction, Sample, Segment, index_of
-from segwright.visualization.label_maps import RGBImage, blend, colorize, overlay
+from segwright.visualization.label_maps import RGBImage, blend, class_indices, colorize, paint
 
 _MARK = (255, 255, 255)
 _MARK_BORDER = (20, 22, 26)
 _GOLDEN_RATIO = 0.618033988749895  # multiples of it, modulo 1, spread evenly and never repeat
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class ColorIndices:
+    """A map in the colors of a palette: each pixel's class, or its segment where the prediction has segments.
+
+    ``indices`` [H, W]: the index of each pixel's color in ``palette``, uint8 [K, 3]; uint8 unless there are more than
+    255 segments. Pixels without class or segment have an index of at least ``count`` and are black.
+    """
+
+    indices: NDArray[Any]
+    palette: RGBImage
+    count: int
+
+    def rgb(self) -> RGBImage:
+        """The map as RGB [H, W, 3]."""
+        return paint(self.indices, self.palette)
+
+    def overlay(self, image: RGBImage) -> RGBImage:
+        """The image [H, W, 3] blended with these colors, with dark borders between classes or segments."""
+        return blend(image, self.rgb(), self.indices, self.indices >= self.count)
+
+
+def color_indices(prediction: Prediction, labels: LabelSpace) -> ColorIndices:
+    """The colors of a prediction: those of its segments, each thing in its own shade, or else those of its classes."""
+    if prediction.panoptic is None:
+        return ColorIndices(class_indices(prediction.semantic, labels), labels.palette(), len(labels))
+    segments = prediction.segments
+    index = index_of(prediction.panoptic, [segment.id for segment in segments])
+    count = len(segments)
+    indices = np.where(index < 0, count, index).astype(np.uint8 if count < 256 else np.uint32)
+    return ColorIndices(indices, _palette(segments, labels), count)
+
+
 def draw_prediction(image: RGBImage, prediction: Prediction, labels: LabelSpace) -> RGBImage:
     """The image blended with the segments of a prediction, or with its classes if it has no segments."""
-    if prediction.panoptic is None:
-        return overlay(image, prediction.semantic, labels)
-    return overlay_segments(image, prediction.panoptic, prediction.segments, labels)
+    return color_indices(prediction, labels).overlay(image)
 
 
 def colorize_prediction(prediction: Prediction, labels: LabelSpace) -> RGBImage:
     """The segments of a prediction in colors, each thing in its own shade, or its classes if it has no segments."""
-    if prediction.panoptic is None:
-        return colorize(prediction.semantic, labels)
-    return colorize_segments(prediction.panoptic, prediction.segments, labels)
+    return color_indices(prediction, labels).rgb()
 
 
 def draw_ground_truth(sample: Sample, labels: LabelSpace) -> RGBImage:
@@ -46,13 +75,20 @@ def colorize_segments(
 
     Pixels without a segment are black.
     """
-    table = np.zeros((len(segments) + 1, 3), dtype=np.uint8)
+    return _palette(segments, labels)[
+        index_of(ids, [segment.id for segment in segments])
+    ]  # -1: the last row, black
+
+
+def _palette(segments: Sequence[Segment | PredictedSegment], labels: LabelSpace) -> RGBImage:
+    """The color of each segment, and black at the end, [len(segments) + 1, 3]."""
+    palette = np.zeros((len(segments) + 1, 3), dtype=np.uint8)
     things, counts = labels.thing_table(), dict.fromkeys(range(len(labels)), 0)
     for index, segment in enumerate(segments):
         color = labels.colors[segment.class_index]
-        table[index] = _shade(color, counts[segment.class_index]) if things[segment.class_index] else color
+        palette[index] = _shade(color, counts[segment.class_index]) if things[segment.class_index] else color
         counts[segment.class_index] += 1
-    return table[index_of(ids, [segment.id for segment in segments])]  # -1: the last row, black
+    return palette
 
 
 def overlay_segments(

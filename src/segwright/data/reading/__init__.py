@@ -4,6 +4,7 @@ file_lists.py   the images of a folder, the label maps that belong to them, list
 images.py       photographs and images of several bands, their size, their EXIF orientation
 label_maps.py   label maps in PNG, TIFF or .npy; colors as numbers; PNG output
 limits.py       the largest image that is read
+png_encoder.py  PNG files from maps and RGB images
 rle.py          run-length masks, as pycocotools encodes them
 tiff.py         TIFF files in any layout, with their values as stored
 """

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from segwright.data.reading.images import apply_orientation, exif_orientation, read_unchanged
 from segwright.data.reading.limits import refuse_decompression_bomb
+from segwright.data.reading.png_encoder import encode_png
 from segwright.data.reading.tiff import is_tiff, read_tiff
 from segwright.errors import UserError
 
@@ -178,10 +180,19 @@ def unique_values(ids: NDArray[Any]) -> NDArray[np.int64]:
     return np.flatnonzero(occurs)
 
 
-def write_png(path: Path, array: NDArray[Any]) -> None:
-    """Write a map uint8 or uint16 [H, W], or an RGB image uint8 [H, W, 3], as PNG; missing folders are created."""
+def write_png(path: Path, array: NDArray[Any], palette: NDArray[np.uint8] | None = None) -> None:
+    """Write a map uint8 or uint16 [H, W], or an RGB image uint8 [H, W, 3], as PNG; missing folders are created.
+
+    With ``palette``, uint8 [K, 3], the map contains indices of its colors, and the file is an image in these colors.
+    The file appears complete or not at all.
+    """
+    data = encode_png(array, palette)
     path.parent.mkdir(parents=True, exist_ok=True)
-    data = cv2.cvtColor(array, cv2.COLOR_RGB2BGR) if array.ndim == 3 else array
-    success, encoded = cv2.imencode(".png", data)
-    assert success, array.shape
-    path.write_bytes(encoded.tobytes())
+    part = path.with_name(f".{path.name}")
+    try:
+        part.write_bytes(data)
+        os.replace(part, path)
+    except OSError:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise

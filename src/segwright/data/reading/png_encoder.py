@@ -1,0 +1,47 @@
+"""PNG files from maps and RGB images: compressed by libdeflate (in imagecodecs), the rows without filters.
+
+That takes half of the time of OpenCV's encoder, and the files of photographs and maps are smaller.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_GRAY, _RGB, _PALETTE = 0, 2, 3  # color types of PNG
+_LEVEL = 1  # higher ones take longer for a few percent
+
+
+def encode_png(array: NDArray[Any], palette: NDArray[np.uint8] | None = None) -> bytes:
+    """The PNG file of a map uint8 or uint16 [H, W], or of an RGB image uint8 [H, W, 3].
+
+    With ``palette``, uint8 [K, 3], a map uint8 [H, W] of indices below K becomes an image in these colors.
+    """
+    if array.dtype not in (np.uint8, np.uint16) or array.ndim not in (2, 3) or not array.size:
+        raise ValueError(f"{array.dtype} {array.shape}; expected uint8 or uint16 [H, W], or uint8 [H, W, 3]")
+    color = _RGB if array.ndim == 3 else _GRAY if palette is None else _PALETTE
+    height, width = array.shape[:2]
+    header = struct.pack(">IIBBBBB", width, height, 8 * array.itemsize, color, 0, 0, 0)
+    colors = b"" if palette is None else _chunk(b"PLTE", np.ascontiguousarray(palette).tobytes())
+    start = b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header)
+    return start + colors + _chunk(b"IDAT", _compressed(array)) + _chunk(b"IEND", b"")
+
+
+def _compressed(array: NDArray[Any]) -> bytes:
+    import imagecodecs  # only those who write need it
+
+    values = array.astype(">u2") if array.itemsize == 2 else array  # PNG is big-endian
+    pixels = np.ascontiguousarray(values).view(np.uint8).reshape(len(array), -1)
+    rows = np.zeros(
+        (len(array), pixels.shape[1] + 1), np.uint8
+    )  # each starts with the number of its filter, 0
+    rows[:, 1:] = pixels
+    return bytes(imagecodecs.deflate_encode(rows.tobytes(), level=_LEVEL))
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(data, zlib.crc32(kind)))

@@ -1,0 +1,199 @@
+"""Running a model on a stream of images: those of one padded size go through the network in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, fields, replace
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from segwright.contracts import InputContract, Model, Output
+from segwright.data.loading.batches import pad_and_stack
+from segwright.inference.single_pass import InferenceMode, Size
+
+Item = TypeVar("Item")
+
+GPU_BATCH = 8
+"""The default batch size on a GPU, for images up to ``GPU_PIXELS``; on a CPU batches are no faster."""
+GPU_PIXELS = 1 << 21
+"""A GPU is busy with so many pixels, so by default a batch has no more, unless it is a single image."""
+LOOK_AHEAD = 4
+"""How many batches of images are collected at most while a batch of one size is not full."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ModelInput(Generic[Item]):
+    """An image as a model takes it: [1, C, H, W], padded, with its ``size`` (height, width); ``item`` is the caller's.
+
+    An image that could not be read has an ``error`` in place of pixels.
+    """
+
+    item: Item
+    image: Tensor | None
+    size: Size = (0, 0)
+    error: Exception | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ModelOutput(Generic[Item]):
+    """The output of a model for one image (N = 1), or the ``error`` that there was.
+
+    ``padded`` is the (height, width) of the input that the maps of the output cover.
+    """
+
+    item: Item
+    output: Output | None
+    size: Size = (0, 0)
+    padded: Size = (0, 0)
+    error: Exception | None = None
+
+
+def model_input(
+    item: Item, image: NDArray[Any], input: InputContract, *, pin: bool = False
+) -> ModelInput[Item]:
+    """The input of an image [H, W, C]; ``pin``: in page-locked memory, from which a GPU can copy asynchronously."""
+    images, (size,) = pad_and_stack([np.asarray(image)], input)
+    return ModelInput(item, images.pin_memory() if pin else images, size)
+
+
+def run_batches(
+    model: Model,
+    inputs: Iterable[ModelInput[Item]],
+    *,
+    device: torch.device,
+    inference: InferenceMode,
+    batch: int | None = None,
+    autocast: AbstractContextManager[Any] | None = None,
+    skip: tuple[type[Exception], ...] = (),
+) -> Iterator[ModelOutput[Item]]:
+    """The output of the model for every image, in the order of ``inputs``.
+
+    Up to ``batch`` images of one padded size go through the network together (default: 1 on a CPU, else ``GPU_BATCH``,
+    but at most ``GPU_PIXELS``). Where sizes are mixed, at most ``LOOK_AHEAD`` times as many images wait for others of
+    their size. An exception of a type in ``skip`` becomes the ``error`` of its image; if it concerns a batch, the
+    images of the batch are run one by one. The model should be in evaluation mode.
+    """
+    run = _Run(model, device, inference, autocast or nullcontext(), skip)
+    ready: dict[int, ModelOutput[Item]] = {}
+    position = 0
+    for group in _batches(inputs, _BatchLimit(device, batch)):
+        outputs = run([image for _, image in group])
+        ready.update((number, output) for (number, _), output in zip(group, outputs, strict=True))
+        del group, outputs
+        while position in ready:
+            yield ready.pop(position)
+            position += 1
+
+
+@dataclass(frozen=True, slots=True)
+class _BatchLimit:
+    """How many images go into a batch."""
+
+    device: torch.device
+    batch: int | None
+
+    def images(self) -> int:
+        """The largest number, of whatever size."""
+        return self.batch or (1 if self.device.type == "cpu" else GPU_BATCH)
+
+    def images_like(self, image: Tensor) -> int:
+        """The number for images of this size."""
+        if self.batch:
+            return self.batch
+        return min(self.images(), max(1, GPU_PIXELS // (image.shape[2] * image.shape[3])))
+
+
+_Numbered = list[tuple[int, ModelInput[Item]]]
+
+
+def _batches(inputs: Iterable[ModelInput[Item]], limit: _BatchLimit) -> Iterator[_Numbered[Item]]:
+    """Batches of numbered images of one padded size and type. An image without pixels is a batch of its own."""
+    waiting: dict[Any, _Numbered[Item]] = {}
+    count = 0
+    for number, image in enumerate(inputs):
+        if image.image is None:
+            yield [(number, image)]
+            continue
+        key = (image.image.shape, image.image.dtype)
+        group = waiting.setdefault(key, [])
+        group.append((number, image))
+        count += 1
+        if len(group) < limit.images_like(image.image):
+            if count < LOOK_AHEAD * limit.images():
+                continue
+            key = min(waiting, key=lambda each: waiting[each][0][0])  # with the image that waits longest
+        group = waiting.pop(key)
+        count -= len(group)
+        yield group
+    yield from sorted(waiting.values(), key=lambda group: group[0][0])
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """Runs the model on a batch."""
+
+    model: Model
+    device: torch.device
+    inference: InferenceMode
+    autocast: AbstractContextManager[Any]
+    skip: tuple[type[Exception], ...]
+
+    def __call__(self, group: Sequence[ModelInput[Item]]) -> list[ModelOutput[Item]]:
+        """The output of each image; if the batch fails, those of its images one by one."""
+        if group[0].image is None:
+            return [ModelOutput(group[0].item, None, error=group[0].error)]
+        try:
+            output, padded = self._output(group)
+        except self.skip as error:
+            if len(group) == 1:
+                return [ModelOutput(group[0].item, None, error=error)]
+        else:
+            return [
+                ModelOutput(image.item, output_of_image(output, index), image.size, padded)
+                for index, image in enumerate(group)
+            ]
+        return [output for image in group for output in self([image])]
+
+    def _output(self, group: Sequence[ModelInput[Item]]) -> tuple[Output, Size]:
+        with torch.inference_mode(), self.autocast:
+            images = [
+                image.image.to(self.device, non_blocking=True) for image in group if image.image is not None
+            ]
+            stacked = images[0] if len(images) == 1 else torch.cat(images)
+            return self.inference(self.model, stacked, tuple(image.size for image in group))
+
+
+def output_of_image(output: Output, index: int) -> Output:
+    """The output of one image of a batch, N = 1."""
+    changes = {field.name: _part(getattr(output, field.name), index) for field in fields(output)}
+    return replace(output, **changes)
+
+
+def _part(value: Any, index: int) -> Any:
+    if isinstance(value, Tensor):
+        return value[index : index + 1]
+    return tuple(_part(each, index) for each in value) if isinstance(value, tuple) else value
+
+
+@contextmanager
+def evaluation_mode(model: Model) -> Iterator[None]:
+    """The model is in evaluation mode; afterwards it is in the mode that it was in."""
+    was_training = model.training
+    if was_training:
+        model.eval()
+    try:
+        yield
+    finally:
+        if was_training:
+            model.train()
+
+
+def device_of(model: Model) -> torch.device:
+    """The device of the model's parameters; the CPU if it has none."""
+    parameter = next(model.parameters(), None)
+    return torch.device("cpu") if parameter is None else parameter.device

@@ -1,0 +1,150 @@
+"""The outputs of predicted images: which ones are written, and the files of one image."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from segwright.data.reading.label_maps import write_png
+from segwright.errors import UserError
+from segwright.labels import LabelSpace
+from segwright.prediction.inputs import InputImage
+from segwright.prediction.writers import WITH_IMAGE_IDS, WITH_SEGMENTS, WRITERS, PredictionWriter, Row
+from segwright.samples import Prediction
+from segwright.visualization.label_maps import as_rgb
+from segwright.visualization.segments import VISUALIZATIONS, color_indices
+
+_PICTURES = ("index", "color", "overlay")
+STANDARD = (*_PICTURES, "panoptic")
+"""The outputs that are written unless ``save`` names some of them; the last one if the model predicts segments."""
+
+OUTPUTS = (*_PICTURES, *WRITERS, *VISUALIZATIONS)
+"""The names of all outputs: a folder each, or a JSON file, or both."""
+
+Rows = dict[str, list[Row]]
+"""The rows of an image in each collected JSON file, by the name of the file without its extension."""
+
+
+class Outputs:
+    """Writes the outputs of images into the folder ``out``; ``write`` may be called by several threads.
+
+    ``save`` names outputs. Those of ``STANDARD`` are written too, unless ``save`` names one of them: then only the
+    named ones are. ``UserError`` for a name that is no output.
+    """
+
+    def __init__(
+        self, out: Path, labels: LabelSpace, save: Collection[str] = (), *, ids_from: Path | None = None
+    ) -> None:
+        known = (*WRITERS, *VISUALIZATIONS, *_PICTURES)
+        if unknown := [name for name in save if name not in known]:
+            raise UserError(f"--save {unknown[0]}: unknown format; expected one of {', '.join(known)}")
+        standard = [name for name in STANDARD if name in save] or STANDARD
+        self.out, self.labels, self.ids_from = out, labels, ids_from
+        self.asked = frozenset(save)
+        self.names = frozenset((*save, *standard))
+        self._writers: dict[str, PredictionWriter] = {
+            name: writer(out, labels, str) for name, writer in WRITERS.items() if name in self.names
+        }
+        self._settled = False
+        self._lock = threading.Lock()
+
+    @property
+    def need_center_maps(self) -> bool:
+        """Whether an output is drawn from center heat maps and offsets."""
+        return bool(self.names & VISUALIZATIONS.keys())
+
+    def check(self, images: Collection[InputImage]) -> None:
+        """``UserError`` if an output cannot hold images of these names."""
+        for writer in self._writers.values():
+            writer.check(image.name for image in images)
+
+    def settle(self, prediction: Prediction) -> None:
+        """Check the first prediction of the model: ``UserError`` for an output that it cannot fill."""
+        with self._lock:
+            if self._settled:
+                return
+            self._check_filled(prediction)
+            if prediction.panoptic is None:  # not asked for, or it would be an error
+                self._writers.pop("panoptic", None)
+            self._settled = True
+
+    def _check_filled(self, prediction: Prediction) -> None:
+        has_segments = prediction.panoptic is not None
+        if not has_segments and (wrong := [name for name in WITH_SEGMENTS if name in self.asked]):
+            raise UserError(
+                f"--save {wrong[0]}: the model predicts only classes; expected segments; save semantic maps, or use a "
+                "panoptic or instance model"
+            )
+        if prediction.center_maps is None and (wrong := [k for k in VISUALIZATIONS if k in self.asked]):
+            raise UserError(
+                f"--save {wrong[0]}: the model predicts only classes; expected one that predicts objects"
+            )
+        if self.ids_from is None:
+            return
+        formats = " and ".join(WITH_IMAGE_IDS)
+        if not has_segments:
+            raise UserError(
+                f"--ids {self.ids_from}: has no effect, since the model predicts only classes; remove it (only "
+                f"{formats} files contain ids)"
+            )
+        if not self.names & {*WITH_IMAGE_IDS}:
+            raise UserError(
+                f"--ids {self.ids_from}: has no effect, since only {formats} files contain ids; remove it, or add one "
+                "of them to --save"
+            )
+
+    def write(self, image: InputImage, pixels: NDArray[Any], prediction: Prediction) -> Rows:
+        """Write the files of an image, whose ``pixels`` are [H, W, C]; its rows of the collected files."""
+        self.settle(prediction)
+        self._write_pictures(image.name, pixels, prediction)
+        rows = {
+            name: writer.write(image.name, image.id, prediction) for name, writer in self._writers.items()
+        }
+        return {name: rows[name] for name, writer in self._writers.items() if writer.collected}
+
+    def _write_pictures(self, name: str, pixels: NDArray[Any], prediction: Prediction) -> None:
+        if "index" in self.names:
+            write_png(self._picture("index", name), self.labels.to_raw(prediction.semantic))
+        if self.names & {"color", "overlay"}:
+            colors = color_indices(prediction, self.labels)
+            if "color" in self.names and colors.indices.dtype == "uint8":
+                write_png(self._picture("color", name), colors.indices, colors.palette)
+            elif "color" in self.names:
+                write_png(self._picture("color", name), colors.rgb())
+            if "overlay" in self.names:
+                write_png(self._picture("overlay", name), colors.overlay(as_rgb(pixels)))
+        if prediction.center_maps is not None:
+            for kind in VISUALIZATIONS:
+                if kind in self.names:
+                    drawing = VISUALIZATIONS[kind](as_rgb(pixels), prediction.center_maps)
+                    write_png(self._picture(kind, name), drawing)
+
+    def _picture(self, kind: str, name: str) -> Path:
+        return self.out / kind / f"{name}.png"
+
+    def files(self, name: str, rows: Collection[str]) -> Iterator[Path]:
+        """The files of an image that has ``rows`` in these collected files."""
+        for kind in self.names & {*_PICTURES, *VISUALIZATIONS}:
+            yield self._picture(kind, name)
+        for kind, writer in self._writers.items():
+            if kind in rows or kind in self.asked:
+                yield from writer.files(name)
+
+    def discard(self, name: str) -> None:
+        """Remove the files of an image: some of them could not be written."""
+        for path in self.files(name, [*self._writers]):
+            with suppress(OSError):  # a name that is too long, for example, has no file
+                path.unlink(missing_ok=True)
+
+    def collect(
+        self, rows: Callable[[str], Iterable[Row]], *, found: Collection[str], suffix: str = ""
+    ) -> None:
+        """Write the collected files NAME + ``suffix`` + .json of ``rows(NAME)``: those in ``asked`` or ``found``."""
+        for name, writer in self._writers.items():
+            if writer.collected and (name in self.asked or name in found):
+                writer.collect(rows(name), self.out / f"{writer.collected}{suffix}.json")
