@@ -1,22 +1,31 @@
-"""A progress bar on terminals; nothing is printed where the errors go to a file."""
+"""A progress bar for verbs that take their time."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
 @contextmanager
-def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on the terminal while the block runs; the block calls the function with (done, total)."""
+def progress_bar(total: int, unit: str, *, done: int = 0) -> Iterator[Callable[[], None]]:
+    """A bar with the rate and the remaining time, on a terminal; call the function that it gives for each item.
+
+    ``done``: the number of items that were done before. Output into a file or a pipe contains no bar.
+    """
+    if not sys.stderr.isatty():
+        yield lambda: None
+        return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield lambda done, total: None
-        return
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bar:
-        task = bar.add_task(title, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+    rate = TextColumn(f"{{task.fields[rate]:.1f}} {unit}/s")
+    columns = (BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn())
+    with Progress(*columns, console=Console(file=sys.stderr), transient=True) as progress:
+        task = progress.add_task("", total=total, completed=done, rate=0.0)
+
+        def advance() -> None:
+            progress.advance(task)
+            progress.update(task, rate=progress.tasks[0].speed or 0.0)
+
+        yield advance

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import math
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -62,15 +63,14 @@ def _semantic(options: argparse.Namespace) -> int:
 
     check_writable(options.json, options.confusion)
     labels, metrics = labels_from_option(options.labels), metrics_from_options(options)
-    with progress_bar("images") as on_image:
-        scores = score_semantic(
-            options.truth,
-            options.prediction,
-            labels,
-            instances=options.instances,
-            metrics=metrics,
-            on_image=on_image,
-        )
+    scores = score_semantic(
+        options.truth,
+        options.prediction,
+        labels,
+        instances=options.instances,
+        metrics=metrics,
+        progress=partial(progress_bar, unit="images"),
+    )
     _print_semantic(scores)
     if options.json is not None:
         write_json(options.json, scores)

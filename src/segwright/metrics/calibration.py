@@ -56,7 +56,7 @@ class Calibration:
         pixels = np.bincount(key, minlength=n * self.bins)
         correct = np.bincount(key[predicted == truth[valid]], minlength=n * self.bins)
         own = np.stack([pixels, correct], axis=1).reshape(n, self.bins, 2).astype(np.int64)
-        total = np.bincount(key, confidence, minlength=n * self.bins).reshape(n, self.bins)
+        total = np.bincount(key, confidence, minlength=n * self.bins).reshape(n, self.bins).astype(np.float64)
         self.counts, self.confidence = added(self.counts, own), added(self.confidence, total)
         self.names = labels.names
         return {"calibration_error": _expected_error(own.sum(0), total.sum(0))}

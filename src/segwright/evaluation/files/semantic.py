@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,7 @@ from segwright.metrics.label_scores import COLUMNS, category_scores, empty_count
 from segwright.metrics.metric import Metric
 from segwright.parallel import available_cores, map_in_processes
 
+Progress = Callable[[int], AbstractContextManager[Callable[[], None]]]
 _FEW = 8  # so few pairs are counted before a process has started
 
 
@@ -31,7 +33,7 @@ def score_semantic(
     instances: Path | None = None,
     metrics: Sequence[Metric] = (),
     workers: int | None = None,
-    on_image: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """The scores of a folder of label maps, as cityscapesScripts computes them, and further ones.
 
@@ -45,7 +47,7 @@ def score_semantic(
     number; other values belong to no instance. By default the maps ``*_instanceIds.png`` beside ``*_labelIds.png``, if
     there are any. Without instances there is no iIoU. ``metrics``: further metrics (``metrics.metric``), for example
     ``BoundaryIoU``; they see class maps, no image and no segments. ``workers``: processes, by default one per core; 0
-    uses this process. ``on_image`` is called with (images done, images).
+    uses this process. ``progress`` is called with the number of pairs; what it yields is called after each pair.
 
     The keys are those of ``Scores`` (class_iou, miou, class_precision, ...) and ``mean_iou``, the same as miou;
     ``class_iiou``, ``category_iou``, ``category_iiou`` and their means ``mean_iiou``, ``mean_category_iou``,
@@ -58,18 +60,18 @@ def score_semantic(
     """
     pairs = find_pairs(truth, prediction)
     maps = find_instance_maps([path for path, _ in pairs], truth, instances)
-    metrics = copy.deepcopy(tuple(metrics))
-    files = LabelFiles(labels, pairs, maps, metrics)
+    files = LabelFiles(labels, pairs, maps, copy.deepcopy(tuple(metrics)))
+    metrics = copy.deepcopy(tuple(metrics))  # those of ``files`` stay without counts
     counts, rows, per_image = empty_counts(labels), list[NDArray[np.int64]](), list[dict[str, Any]]()
-    for index, counted in enumerate(_counted(files, workers)):
-        counts += counted.labels
-        rows.append(counted.instances)
-        name = pairs[index][0].relative_to(truth).as_posix()
-        per_image.append(_image_row(name, counted.labels, labels) | counted.scores)
-        for metric, own in zip(metrics, counted.metrics, strict=True):
-            metric.combine(own)
-        if on_image is not None:
-            on_image(index + 1, len(pairs))
+    with progress(len(pairs)) if progress else nullcontext(lambda: None) as advance:
+        for index, counted in enumerate(_counted(files, workers)):
+            counts += counted.labels
+            rows.append(counted.instances)
+            name = pairs[index][0].relative_to(truth).as_posix()
+            per_image.append(_image_row(name, counted.labels, labels) | counted.scores)
+            for metric, own in zip(metrics, counted.metrics, strict=True):
+                metric.combine(own)
+            advance()
     found = np.concatenate([np.zeros((0, COLUMNS), np.int64), *rows]) if maps else None
     values = label_file_scores(counts, found, labels)
     further = {name: value for metric in metrics for name, value in metric.result().items()}
