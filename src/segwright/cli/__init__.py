@@ -8,6 +8,6 @@ data.py       the verbs under ``segwright data``
 score.py      the verbs under ``segwright score``
 inference.py  options that say how a model is run: --scales, --flip, ...
 options.py    other options that several verbs share
-progress.py   a progress bar on terminals
+progress.py   a progress bar
 tables.py     tables of numbers on the console
 """

@@ -62,11 +62,12 @@ def _evaluate(options: argparse.Namespace) -> int:
     if options.max_detections is not None and options.max_detections < 1:
         raise UserError(f"--max-detections is {options.max_detections}; expected at least 1")
     inference, oracle = inference_from_options(options), _oracle(options)
+    further = metrics_from_options(options)
     model = load(options.model, device=choose_device(options.device), code=options.code)
     recipe, dataset = _open_dataset(options)
     if not len(dataset) or dataset[0].segments is None:
         refuse_options(options, "max_detections", reason="without ground truth of objects")
-    metrics = (*recipe.metrics, *metrics_from_options(options))
+    metrics = (*recipe.metrics, *further)
     detections = options.max_detections or recipe.max_detections
     settings = {"inference": inference, "max_detections": detections, "metrics": metrics}
     result, table = _scored(model, dataset, oracle, table=options.oracle_table, settings=settings)

@@ -9,14 +9,14 @@ scores, all fractions 0..1. In a loop of your own::
 
 - ``confusion``: ``ConfusionMatrix``: mIoU, per-class IoU, precision, recall and F1, pixel and class accuracy
 - ``label_scores``: IoU of categories and iIoU, as cityscapesScripts computes them, from counts
-- ``binary``: ``BinaryConfusion``: IoU, F1, precision and recall of sigmoid heads
-- ``panoptic_quality``: ``PanopticQuality``: PQ, SQ, RQ as panopticapi computes them
-- ``average_precision``: ``AveragePrecision`` of masks or boxes as pycocotools computes it
-- ``cityscapes_ap``: ``CityscapesAP`` as cityscapesScripts computes it
 - ``boundary``: ``BoundaryIoU``, and ``TrimapIoU`` near the edges of the ground truth
 - ``instance_iou``: ``CategoryIoU`` and ``InstanceIoU`` (iIoU)
 - ``calibration``: ``Calibration``: expected calibration error, reliability diagram
 - ``by_name``: ``metrics_from_text``, the metrics of ``--metrics``
+- ``binary``: ``BinaryConfusion``: IoU, F1, precision and recall of sigmoid heads
+- ``panoptic_quality``: ``PanopticQuality``: PQ, SQ, RQ as panopticapi computes them
+- ``average_precision``: ``AveragePrecision`` of masks or boxes as pycocotools computes it
+- ``cityscapes_ap``: ``CityscapesAP`` as cityscapesScripts computes it
 - ``metric``: ``Metric``, the protocol of a metric of your own in ``Recipe.metrics``
 - ``arrays``: conversion of maps to NumPy, adding of counts, ratios: what all metrics use
 """
