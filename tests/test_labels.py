@@ -1,10 +1,14 @@
 from __future__ import annotations
 
 import inspect
+import json
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
+from segwright.data.datasets.cityscapes import CLASSES as CITYSCAPES
 from segwright.labels import LabelSpace, spread_colors
 
 SPACE = LabelSpace(
@@ -84,3 +88,31 @@ def test_a_space_that_contradicts_itself_is_refused(change: dict, reason: str) -
 
 def test_spread_colors_are_those_of_pascal_voc() -> None:
     assert spread_colors(4) == ((128, 0, 0), (0, 128, 0), (128, 128, 0), (0, 0, 128))
+
+
+def test_categories_follow_renaming_merging_and_dropping() -> None:
+    space = CITYSCAPES.remap(
+        rename={"car": "auto"}, merge={"two-wheeler": ["motorcycle", "bicycle"]}, drop=["train", "terrain"]
+    )
+    categories = dict(space.categories)
+    assert categories["vehicle"] == ("auto", "truck", "bus", "caravan", "trailer", "train", "two-wheeler")
+    assert categories["nature"] == ("vegetation", "terrain")
+    assert space.ignored_names[-2:] == ("terrain", "train")
+    assert dict(space.instance_sizes)["auto"] == 12794.0202738185
+    assert "two-wheeler" not in dict(space.instance_sizes)
+    assert LabelSpace.from_json(json.loads(json.dumps(space.to_json()))) == space
+    assert "categories" not in LabelSpace.of("a", "b").to_json()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"categories": (("x", ("a", "nothing")),)}, "'nothing' has a category but is none"),
+        ({"categories": (("x", ("a",)), ("y", ("a",)))}, "two categories"),
+        ({"ignored_names": ("void", "other")}, "differ in number"),
+        ({"instance_sizes": (("a", 3.0),)}, "'a' has an instance size but is no thing"),
+    ],
+)
+def test_categories_that_contradict_the_classes_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        replace(LabelSpace.of("a", "b"), **changes)

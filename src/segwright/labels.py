@@ -25,6 +25,10 @@ class LabelSpace:
     65536 R + 256 G + B. ``category_ids``: the id of each class in the dataset's official files in COCO format, if it
     is not the raw value. ``average_precision``: the rules of the dataset's own benchmark for instances.
 
+    ``categories``: (category, names of its labels) of each group of classes; a label may also be an ignored one, if
+    ``ignored_names`` holds a name for each of ``ignored``. ``instance_sizes``: (thing, average number of pixels of an
+    instance), the constants with which the benchmark weights instances (iIoU).
+
     ``LabelSpace.of("road", "car")`` is a label space from class names alone.
     """
 
@@ -40,6 +44,9 @@ class LabelSpace:
     coding: Literal["index", "rgb"] = "index"
     category_ids: tuple[int, ...] = ()
     average_precision: Literal["coco", "cityscapes"] = "coco"
+    categories: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    ignored_names: tuple[str, ...] = ()
+    instance_sizes: tuple[tuple[str, float], ...] = ()
 
     def __post_init__(self) -> None:
         """``ValueError`` for a label space that contradicts itself."""
@@ -60,6 +67,22 @@ class LabelSpace:
         unknown = set(self.things) - set(self.names)
         if unknown:
             raise ValueError(f"label space {self.name!r}: things {sorted(unknown)} are not among its classes")
+        self._check_categories()
+
+    def _check_categories(self) -> None:
+        if self.ignored_names and len(self.ignored_names) != len(self.ignored):
+            raise ValueError(f"label space {self.name!r}: ignored values and their names differ in number")
+        members = [name for _, names in self.categories for name in names]
+        if unknown := set(members) - {*self.names, *self.ignored_names}:
+            raise ValueError(
+                f"label space {self.name!r}: {min(unknown)!r} has a category but is none of its labels"
+            )
+        if len(set(members)) != len(members):
+            raise ValueError(f"label space {self.name!r}: a label has two categories")
+        if unknown := {name for name, _ in self.instance_sizes} - set(self.things):
+            raise ValueError(
+                f"label space {self.name!r}: {min(unknown)!r} has an instance size but is no thing"
+            )
 
     def __len__(self) -> int:
         return len(self.names)
@@ -107,7 +130,7 @@ class LabelSpace:
     def _describe_unknown(self, values: NDArray[Any]) -> str:
         listed = ", ".join(str(v) for v in values[:8]) + (", ..." if len(values) > 8 else "")
         if self.coding == "rgb":
-            listed = ", ".join(str(_color(int(v))) for v in values[:8])
+            listed = ", ".join(str(color_of(int(v))) for v in values[:8])
             return f"color {listed} is not in label space {self.name!r} of {len(self)} classes"
         known = f"{min(self.raw_values)}..{max(self.raw_values)}, ignored {', '.join(map(str, self.ignored))}"
         return f"value {listed} is not in label space {self.name!r} ({known})"
@@ -120,8 +143,8 @@ class LabelSpace:
         """
         void = self.ignored[0] if self.ignored else 0 if self.coding == "rgb" else 255
         if self.coding == "rgb":
-            colors = np.full((256, 3), _color(void), dtype=np.uint8)
-            colors[: len(self)] = [_color(raw) for raw in self.raw_values]
+            colors = np.full((256, 3), color_of(void), dtype=np.uint8)
+            colors[: len(self)] = [color_of(raw) for raw in self.raw_values]
             return np.asarray(colors[classes])
         dtype = np.uint8 if max(*self.raw_values, void) < 256 else np.uint16
         table = np.full(256, void, dtype=dtype)
@@ -141,6 +164,10 @@ class LabelSpace:
     def coco_ids(self) -> tuple[int, ...]:
         """The id of each class in files in COCO format: ``category_ids``, or else the raw values."""
         return self.category_ids or self.raw_values
+
+    def ignored_labels(self) -> tuple[str, ...]:
+        """A name for each of ``ignored``: ``ignored_names``, or else the raw values as text."""
+        return self.ignored_names or tuple(map(str, self.ignored))
 
     def thing_indices(self) -> tuple[int, ...]:
         """The class indices of things."""
@@ -170,6 +197,8 @@ class LabelSpace:
             self,
             names=tuple(new_name.get(name, name) for name in self.names),
             things=tuple(new_name.get(name, name) for name in self.things),
+            categories=_renamed(self.categories, new_name),
+            instance_sizes=tuple((new_name.get(name, name), size) for name, size in self.instance_sizes),
         )
         merged_into = {name: name for name in space.names}
         drop = tuple(drop)
@@ -186,43 +215,6 @@ class LabelSpace:
             merged_into |= dict.fromkeys(members, new)
         return space._regroup(merged_into, set(drop))
 
-    @classmethod
-    def from_mapping(cls, values: Mapping[str, Any], *, name: str) -> LabelSpace:
-        """The label space that a label map defines with ``classes``, ``ignored`` and ``name``.
-
-        ``classes`` maps each name to its raw value, or to {raw, color, thing}. Raw values are integers, or "#RRGGBB"
-        for color-coded maps, or a list of several. Without a raw value, it is the index of the class. ``ValueError``
-        or ``KeyError`` for anything else.
-        """
-        entries = [
-            (str(key), entry if isinstance(entry, Mapping) else {"raw": entry})
-            for key, entry in _pairs(values["classes"])
-        ]
-        for key, entry in entries:
-            if unknown := sorted(set(entry) - {"raw", "color", "thing"}):
-                raise ValueError(f"class {key!r} has no field {unknown[0]!r}; expected raw, color, thing")
-        raws = [_raw_values(entry.get("raw"), index) for index, (_, entry) in enumerate(entries)]
-        ignored = values.get("ignored", 255)
-        explicit = [value for _, entry in entries for value in _as_list(entry.get("raw"))]
-        is_rgb = any(isinstance(value, str) for value in explicit)
-        if "ignored" not in values and (is_rgb or 255 in explicit):
-            ignored = []  # 255 is the class of a 0/255 mask, or one of the colors
-        spread = spread_colors(len(entries))
-        defaults = [_color(raw[0]) if is_rgb else color for raw, color in zip(raws, spread, strict=True)]
-        return cls(
-            name=str(values.get("name", name)),
-            names=tuple(key for key, _ in entries),
-            colors=tuple(
-                _parsed_color(entry.get("color"), default)
-                for (_, entry), default in zip(entries, defaults, strict=True)
-            ),
-            raw_values=tuple(raw[0] for raw in raws),
-            ignored=tuple(_raw_value(value) for value in _as_list(ignored)),
-            things=tuple(key for key, entry in entries if entry.get("thing")),
-            also=tuple((value, index) for index, raw in enumerate(raws) for value in raw[1:]),
-            coding="rgb" if is_rgb else "index",
-        )
-
     def _regroup(self, merged_into: Mapping[str, str], drop: set[str]) -> LabelSpace:
         """One class per value of ``merged_into``, in the order of their first members, without dropped classes."""
         kept = [name for name in self.names if name not in drop]
@@ -235,13 +227,21 @@ class LabelSpace:
         if mixed:
             raise ValueError(f"{mixed[0]!r} would merge things with stuff; expected only one of them")
         values = tuple(self.raw_values[first[name]] for name in names)
+        dropped = [(value, name) for value, name in raw if name in drop]
+        dropped_names = tuple(name for _, name in dropped)
+        named = bool(self.categories or self.ignored_names)
         return replace(
             self,
             names=tuple(names),
             colors=tuple(self.colors[first[name]] for name in names),
             raw_values=values,
             category_ids=tuple(self.category_ids[first[name]] for name in names) if self.category_ids else (),
-            ignored=(*self.ignored, *(value for value, name in raw if name in drop)),
+            ignored=(*self.ignored, *(value for value, _ in dropped)),
+            ignored_names=(*self.ignored_labels(), *dropped_names) if named else (),
+            categories=_renamed(self.categories, merged_into),
+            instance_sizes=tuple(
+                (name, size) for name, size in self.instance_sizes if merged_into[name] == name in kept
+            ),
             things=tuple(name for name in names if (name, True) in is_thing),
             also=tuple(
                 (value, names.index(merged_into[name]))
@@ -265,8 +265,9 @@ class LabelSpace:
         """The fields as JSON values, for files that store the label space."""
         values = asdict(self)
         # Older versions do not know these fields; most label spaces do not need them.
-        if not self.category_ids:
-            del values["category_ids"]
+        for name in ("category_ids", "categories", "ignored_names", "instance_sizes"):
+            if not values[name]:
+                del values[name]
         if self.average_precision == "coco":
             del values["average_precision"]
         return values
@@ -290,48 +291,21 @@ def spread_colors(count: int) -> tuple[tuple[int, int, int], ...]:
     return tuple(color(index + 1) for index in range(count))
 
 
-def _pairs(classes: Any) -> list[tuple[Any, Any]]:
-    """(name, entry) of the classes of a label map, which are a mapping or a list of names."""
-    if isinstance(classes, Mapping):
-        return list(classes.items())
-    if isinstance(classes, list) and all(type(name) in (str, int) for name in classes):
-        return [(name, None) for name in classes]
-    raise ValueError(
-        "'classes' is neither a mapping nor a list of names; expected 'road: 7' or 'road: {raw: 7}'"
-    )
+def _renamed(
+    categories: tuple[tuple[str, tuple[str, ...]], ...], new_name: Mapping[str, str]
+) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """The categories with new names of labels; a new name that several labels get stays in the first category."""
+    seen: set[str] = set()
+    renamed = []
+    for category, names in categories:
+        members = dict.fromkeys(new_name.get(name, name) for name in names)
+        renamed.append((category, tuple(name for name in members if name not in seen)))
+        seen.update(members)
+    return tuple(renamed)
 
 
-def _as_list(value: Any) -> list[Any]:
-    return [] if value is None else value if isinstance(value, list) else [value]
-
-
-def _raw_values(value: Any, default: int) -> list[int]:
-    return [_raw_value(item) for item in _as_list(value)] or [default]
-
-
-def _raw_value(value: Any) -> int:
-    if isinstance(value, str) and len(value) == 7 and value.startswith("#"):
-        return int(value[1:], 16)
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-        return value
-    raise ValueError(f"{value!r} is not a raw value; expected an integer from 0, or '#RRGGBB'")
-
-
-def _parsed_color(value: Any, default: tuple[int, int, int]) -> tuple[int, int, int]:
-    if value is None:
-        return default
-    if isinstance(value, str):
-        return _color(_raw_value(value))
-    if (
-        isinstance(value, list)
-        and len(value) == 3
-        and all(isinstance(v, int) and 0 <= v <= 255 for v in value)
-    ):
-        return value[0], value[1], value[2]
-    raise ValueError(f"{value!r} is not a color; expected '#RRGGBB' or [red, green, blue]")
-
-
-def _color(raw: int) -> tuple[int, int, int]:
+def color_of(raw: int) -> tuple[int, int, int]:
+    """(red, green, blue) of a raw value of color-coded maps."""
     return raw >> 16 & 255, raw >> 8 & 255, raw & 255
 
 

@@ -131,6 +131,21 @@ class CenterMaps:
 
 
 @dataclass(frozen=True, slots=True)
+class UncertaintyMaps:
+    """How sure a model is at every pixel of an image; all values are fractions 0..1.
+
+    ``confidence``: the probability of the predicted class, 0 where no class is predicted. ``entropy``: the entropy of
+    the class probabilities, divided by its maximum, log(classes). ``disagreement``: how much several passes over the
+    image differ (test-time augmentation, ensembles): the mutual information of class and pass, divided by the same
+    maximum; None for a single pass.
+    """
+
+    confidence: Float[np.ndarray, "height width"]
+    entropy: Float[np.ndarray, "height width"]
+    disagreement: Float[np.ndarray, "height width"] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Prediction:
     """A decoder's prediction for one image, in the size of the image.
 
@@ -138,6 +153,8 @@ class Prediction:
     divisor + instance number, instances from 1 and stuff 0; -1 = void. ``segments``: those of ``panoptic``.
     ``foreground`` [H, W]: True on pixels of things; only for models with a foreground head. On all other pixels
     ``semantic`` has no thing class. ``binary_masks`` [channels, H, W]: the mask of each channel of a sigmoid head.
+    ``center_maps`` and ``uncertainty``: only from decoders that were asked for them (``decode.with_center_maps``,
+    ``decode.WithUncertainty``).
     """
 
     semantic: NDArray[Any]
@@ -146,6 +163,7 @@ class Prediction:
     foreground: NDArray[np.bool_] | None = None
     binary_masks: NDArray[np.bool_] | None = None
     center_maps: CenterMaps | None = None
+    uncertainty: UncertaintyMaps | None = None
 
 
 @runtime_checkable
@@ -158,10 +176,18 @@ class DataConfig(Protocol):
 
 @dataclass(slots=True)
 class Scores:
-    """Results of a semantic evaluation, as fractions 0..1; NaN (null in JSON) for a class without pixels."""
+    """Results of a semantic evaluation, as fractions 0..1; NaN (null in JSON) for a class without pixels.
+
+    ``class_accuracy`` is the mean of ``class_recall``. F1 is the Dice coefficient of the pixels of a class.
+    """
 
     miou: float
     pixel_accuracy: float
     class_accuracy: float
     frequency_weighted_iou: float
     class_iou: dict[str, float] = field(default_factory=dict)
+    mean_precision: float = float("nan")
+    mean_f1: float = float("nan")
+    class_precision: dict[str, float] = field(default_factory=dict)
+    class_recall: dict[str, float] = field(default_factory=dict)
+    class_f1: dict[str, float] = field(default_factory=dict)

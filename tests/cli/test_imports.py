@@ -42,11 +42,21 @@ def instance(folder: Path) -> tuple[object, ...]:
     return ("score", "instance", "--truth", truth, "--prediction", prediction)
 
 
+def semantic_with_metrics(folder: Path) -> tuple[object, ...]:
+    return (
+        *semantic(folder),
+        "--metrics",
+        "BoundaryIoU,CategoryIoU",
+        "--confusion",
+        folder / "confusion.csv",
+    )
+
+
 def check(folder: Path) -> tuple[object, ...]:
     return ("data", "check", "camvid", "--data", fake_camvid(folder / "camvid"), "--workers", 2)
 
 
-@pytest.mark.parametrize("verb", [semantic, panoptic, instance, check])
+@pytest.mark.parametrize("verb", [semantic, semantic_with_metrics, panoptic, instance, check])
 def test_scores_and_data_checks_run_without_torch(verb, tmp_path: Path) -> None:
     assert last_line(*verb(tmp_path)) == "0 False"
     for written in tmp_path.glob("iou.json"):

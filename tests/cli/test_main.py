@@ -58,8 +58,11 @@ def test_panoptic_runs_have_the_same_verbs(tmp_path: Path, capsys: pytest.Captur
     assert main(["train", "street.panoptic_quick", "--out", str(run), "--set", *changes]) == 0
     assert "PQ all" in capsys.readouterr().out
     summary = json.loads((run / "summary.json").read_text())
-    assert main(["evaluate", str(run), "--json", str(scores)]) == 0
+    metrics = ["--metrics", "InstanceIoU, Calibration(bins=10)"]
+    assert main(["evaluate", str(run), "--json", str(scores), *metrics]) == 0
     values = json.loads(scores.read_text())
+    assert len(values["calibration"]["counts"]) == 10
+    assert values["class_iiou"].keys() == values["class_iou"].keys()
     assert values["pq"] == values["panoptic"]["all"]["pq"] == pytest.approx(summary["pq"])
     assert set(values["panoptic"]) == {"all", "things", "stuff", "class"}
     assert values["average_precision"]["max_detections"] == 100
@@ -82,6 +85,7 @@ def test_panoptic_runs_have_the_same_verbs(tmp_path: Path, capsys: pytest.Captur
         (["train", "street.quick", "--device", "abacus"], "--device abacus: unknown device"),
         (["evaluate", "nowhere"], "nowhere: file does not exist"),
         (["evaluate", "nowhere", "--max-detections", "0"], "expected at least 1"),
+        (["evaluate", "nowhere", "--metrics", "Calibrate"], "did you mean Calibration?"),
         (["report", "nowhere"], "not a run folder"),
     ],
 )

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from tests.evaluation.files.test_instance import cityscapes, files
 from tests.evaluation.files.test_panoptic import pair
+from tests.golden import recorded as golden
 
 from segwright.cli.main import main
 from segwright.data.reading.label_maps import write_png
@@ -92,3 +93,29 @@ def test_wrong_use_and_wrong_files_end_with_two_and_one_line(
         error = capsys.readouterr().err
         assert message in error
         assert error.count("\n") == 1
+
+
+def test_semantic_prints_classes_and_categories_and_writes_json_and_csv(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = golden.DATA / "s4_evaluate_a"
+    sides = ("--truth", folder / "minicity" / "gtFine" / "val", "--prediction", folder / "results")
+    common = ("semantic", *sides, "--labels", "cityscapes")
+    numbers, table = tmp_path / "new" / "iou.json", tmp_path / "confusion.csv"
+    metrics = "BoundaryIoU, TrimapIoU(widths=(3,))"
+    assert run(*common, "--json", numbers, "--confusion", table, "--metrics", metrics) == 0
+    printed = capsys.readouterr().out
+    assert "mIoU 68.10   iIoU 80.72   category IoU 66.32   category iIoU 85.46" in printed
+    assert "construction" in printed
+    assert "trimap_iou_3" in printed
+    values = json.loads(numbers.read_text())
+    expected = json.loads((folder / "results.json").read_text())
+    assert values["class_iiou"]["car"] == expected["classInstScores"]["car"]
+    assert values["class_iiou"]["road"] is None
+    assert set(values["class_boundary_iou"]) == set(values["class_iou"])
+    rows = [line.split(",") for line in table.read_text().splitlines()]
+    assert rows[0][1:] == [*values["class_iou"], "no class"]
+    assert [[int(cell) for cell in row[1:]] for row in rows[1:]] == values["confusion"]
+    assert run(*common, "--metrics", "BoundryIoU") == 2
+    assert "did you mean BoundaryIoU?" in capsys.readouterr().err
+    assert run(*common, "--confusion", tmp_path) == 2

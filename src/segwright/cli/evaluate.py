@@ -8,7 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segwright.cli.inference import add_inference, inference_from_options
-from segwright.cli.options import add_code, add_data_root, add_device, add_json, add_verb, refuse_options
+from segwright.cli.options import (
+    add_code,
+    add_data_root,
+    add_device,
+    add_json,
+    add_metrics,
+    add_verb,
+    metrics_from_options,
+    refuse_options,
+)
 
 if TYPE_CHECKING:
     from segwright.evaluation.oracle import Oracle
@@ -29,6 +38,7 @@ def add(verbs: Any) -> None:
     add_json(evaluate)
     text = "max. detections per image for AP (default: the recipe's)"
     evaluate.add_argument("--max-detections", type=int, metavar="N", help=text)
+    add_metrics(evaluate)
     oracles = evaluate.add_mutually_exclusive_group()
     text = (
         "replace parts of a panoptic model's output with ground truth: semantic, foreground, center, offset"
@@ -52,12 +62,14 @@ def _evaluate(options: argparse.Namespace) -> int:
     if options.max_detections is not None and options.max_detections < 1:
         raise UserError(f"--max-detections is {options.max_detections}; expected at least 1")
     inference, oracle = inference_from_options(options), _oracle(options)
+    further = metrics_from_options(options)
     model = load(options.model, device=choose_device(options.device), code=options.code)
     recipe, dataset = _open_dataset(options)
     if not len(dataset) or dataset[0].segments is None:
         refuse_options(options, "max_detections", reason="without ground truth of objects")
+    metrics = (*recipe.metrics, *further)
     detections = options.max_detections or recipe.max_detections
-    settings = {"inference": inference, "max_detections": detections, "metrics": recipe.metrics}
+    settings = {"inference": inference, "max_detections": detections, "metrics": metrics}
     result, table = _scored(model, dataset, oracle, table=options.oracle_table, settings=settings)
     if not result.confusion.any():
         raise UserError(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from segwright.labels import LabelSpace
+    from segwright.metrics.metric import Metric
 
 Verb = Callable[[argparse.Namespace], int]
 """Runs a verb with its parsed options and returns the exit code."""
@@ -62,6 +63,22 @@ def add_labels(parser: argparse.ArgumentParser, default: str | None = None) -> N
 def add_json(parser: argparse.ArgumentParser, what: str = "all scores") -> None:
     """``--json``, a file for the numbers that the verb prints."""
     parser.add_argument("--json", type=Path, metavar="FILE", help=f"write {what} to this file")
+
+
+def add_metrics(parser: argparse.ArgumentParser) -> None:
+    """``--metrics``, scores beyond those that the verb always computes."""
+    text = "further scores: names of metrics, with settings as in 'BoundaryIoU, TrimapIoU(widths=(3, 10))'"
+    parser.add_argument("--metrics", metavar="NAME,NAME", help=text)
+
+
+def metrics_from_options(options: argparse.Namespace) -> tuple[Metric, ...]:
+    """The metrics of ``--metrics``; those of a user's own are defined in the file of ``--code``."""
+    if options.metrics is None:
+        return ()
+    from segwright.config import load_code
+    from segwright.metrics.by_name import metrics_from_text
+
+    return metrics_from_text(options.metrics, None if options.code is None else load_code(options.code))
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:

@@ -6,19 +6,30 @@ Each reads predictions and ground truth from files in an official format, and co
 from __future__ import annotations
 
 import argparse
+import math
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from segwright.cli.options import add_json, add_labels, add_verb, refuse_options
+from segwright.cli.options import add_code, add_json, add_labels, add_metrics, add_verb, refuse_options
 
 
 def add_verbs(verbs: Any) -> None:
     """Add the verbs to the group ``score``."""
-    text = "IoU and accuracies of two folders of label maps"
+    text = "IoU, iIoU and category IoU of two folders of label maps, as cityscapesScripts computes them"
     example = "segwright score semantic --truth gtFine/val --prediction maps --labels cityscapes"
     semantic = add_verb(verbs, "semantic", _semantic, text, example)
     _add_files(semantic, "folder of label maps")
     add_labels(semantic)
+    text = (
+        "folder of instance maps, class value * 1000 + number, for iIoU (default: *_instanceIds.png beside "
+    )
+    text += "*_labelIds.png, if there are any)"
+    semantic.add_argument("--instances", type=Path, metavar="DIR", help=text)
+    add_metrics(semantic)
+    add_code(semantic)
+    text = "write the confusion matrix to this file; rows are the ground truth"
+    semantic.add_argument("--confusion", type=Path, metavar="FILE.csv", help=text)
 
     text = "panoptic quality of COCO panoptic files, as panopticapi computes it"
     example = "segwright score panoptic --truth panoptic_val.json --prediction predictions/panoptic.json"
@@ -45,16 +56,70 @@ def _add_files(parser: argparse.ArgumentParser, what: str) -> None:
 
 
 def _semantic(options: argparse.Namespace) -> int:
-    from segwright.cli.options import labels_from_option
-    from segwright.evaluation.files.semantic import score_semantic
-    from segwright.files import check_writable
+    from segwright.cli.options import labels_from_option, metrics_from_options
+    from segwright.cli.progress import progress_bar
+    from segwright.evaluation.files.semantic import confusion_table, score_semantic
+    from segwright.files import check_writable, write_json, write_text
 
-    check_writable(options.json)
-    scores = score_semantic(options.truth, options.prediction, labels_from_option(options.labels))
-    classes = {name: {"IoU": iou} for name, iou in scores["class_iou"].items()}
-    totals = {"mIoU": scores["miou"], "pixel accuracy": scores["pixel_accuracy"]}
-    totals |= {"class accuracy": scores["class_accuracy"], "fwIoU": scores["frequency_weighted_iou"]}
-    return _finish(options.json, scores, [classes], totals)
+    check_writable(options.json, options.confusion)
+    labels, metrics = labels_from_option(options.labels), metrics_from_options(options)
+    scores = score_semantic(
+        options.truth,
+        options.prediction,
+        labels,
+        instances=options.instances,
+        metrics=metrics,
+        progress=partial(progress_bar, unit="images"),
+    )
+    _print_semantic(scores)
+    if options.json is not None:
+        write_json(options.json, scores)
+    if options.confusion is not None:
+        write_text(options.confusion, confusion_table(scores, labels.names))
+    return 0
+
+
+def _print_semantic(scores: dict[str, Any]) -> None:
+    """Print a row per class and per category, then the totals."""
+    from segwright.cli.tables import Cell, percent, print_table
+
+    columns = {"IoU": "class_iou", "iIoU": "class_iiou", "precision": "class_precision"}
+    columns |= {"recall": "class_recall", "F1": "class_f1", "boundary": "class_boundary_iou"}
+    columns = {title: key for title, key in columns.items() if key in scores}
+    if all(math.isnan(value) for value in scores["class_iiou"].values()):  # no instances are known
+        del columns["iIoU"]
+    classes: list[list[Cell]] = [
+        [name, *(scores[key][name] for key in columns.values())] for name in scores["class_iou"]
+    ]
+    by_category = {"IoU": "category_iou", "iIoU": "category_iiou"}
+    categories: list[list[Cell]] = [
+        [name, *(scores[by_category[title]][name] if title in by_category else None for title in columns)]
+        for name, iou in scores["category_iou"].items()
+        if not math.isnan(iou)
+    ]
+    totals = [
+        {
+            "mIoU": "miou",
+            "iIoU": "mean_iiou",
+            "category IoU": "mean_category_iou",
+            "category iIoU": "mean_category_iiou",
+        },
+        {
+            "pixel accuracy": "pixel_accuracy",
+            "class accuracy": "class_accuracy",
+            "fwIoU": "frequency_weighted_iou",
+        }
+        | {"precision": "mean_precision", "F1": "mean_f1"},
+        {name: name for name in scores["metrics"] if isinstance(scores[name], float)},
+    ]
+    lines = [
+        {title: scores[key] for title, key in line.items() if not math.isnan(scores[key])} for line in totals
+    ]
+    footer = [
+        "   ".join(f"{title} {percent(value)}" for title, value in line.items()) for line in lines if line
+    ]
+    titles = ["", *(f"{title} %" for title in columns)]
+    print_table(titles, classes, categories, title=f"{scores['images']} images", footer=footer)
 
 
 def _panoptic(options: argparse.Namespace) -> int:

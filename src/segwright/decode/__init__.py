@@ -7,6 +7,7 @@ sizes of the images, the size of the padded inputs, and the label space.
 - ``binary``: ``Threshold``, sigmoid heads (binary and multi-label segmentation)
 - ``panoptic``: ``CenterDecoder``, the post-processing of Panoptic-DeepLab (panoptic and instance segmentation)
 - ``default``: ``DefaultDecoder`` for models without a decoder, and ``decoder_of(model)``
+- ``uncertainty``: ``WithUncertainty``, another decoder together with confidence and entropy of every pixel
 - ``grouping``, ``nearest``: assigning pixels to object centers, fast
 - ``class_centers``: the same within each class, for objects inside other objects
 - ``segment_scores``: confidence scores of segments
@@ -18,12 +19,14 @@ from segwright.decode.binary import Threshold
 from segwright.decode.default import DefaultDecoder, decoder_of
 from segwright.decode.panoptic import CenterDecoder, merge_panoptic
 from segwright.decode.segment_scores import segment_scores
+from segwright.decode.uncertainty import WithUncertainty
 
 __all__ = [
     "Argmax",
     "CenterDecoder",
     "DefaultDecoder",
     "Threshold",
+    "WithUncertainty",
     "decoder_of",
     "merge_panoptic",
     "segment_scores",

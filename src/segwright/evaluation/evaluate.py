@@ -11,6 +11,7 @@ import torch
 from segwright.contracts import Decoder, Model
 from segwright.data.datasets.arrays import ImageMaskPairs, PairDataset
 from segwright.decode.default import decoder_of
+from segwright.decode.uncertainty import WithUncertainty
 from segwright.errors import UserError
 from segwright.evaluation.evaluator import SINGLE_PROCESS, Evaluator, ProcessGroup
 from segwright.evaluation.inference_loop import ImageOutput, run_inference
@@ -89,6 +90,8 @@ def run_evaluation(  # noqa: PLR0913 - each by its name
     """
     check_same_classes(model, dataset)
     evaluator = Evaluator(dataset.labels, max_detections, metrics)
+    if any(getattr(metric, "needs_uncertainty", False) for metric in metrics):
+        decoder = WithUncertainty(decoder)
     outputs = run_inference(
         model,
         dataset,

@@ -7,7 +7,12 @@ scores, all fractions 0..1. In a loop of your own::
     metric.add(logits.argmax(1), target)  # tensors or arrays, [H, W] or [N, H, W], 255 = ignored
     metric.result().miou
 
-- ``confusion``: ``ConfusionMatrix``: mIoU, per-class IoU, pixel and class accuracy
+- ``confusion``: ``ConfusionMatrix``: mIoU, per-class IoU, precision, recall and F1, pixel and class accuracy
+- ``label_scores``: IoU of categories and iIoU, as cityscapesScripts computes them, from counts
+- ``boundary``: ``BoundaryIoU``, and ``TrimapIoU`` near the edges of the ground truth
+- ``instance_iou``: ``CategoryIoU`` and ``InstanceIoU`` (iIoU)
+- ``calibration``: ``Calibration``: expected calibration error, reliability diagram
+- ``by_name``: ``metrics_from_text``, the metrics of ``--metrics``
 - ``binary``: ``BinaryConfusion``: IoU, F1, precision and recall of sigmoid heads
 - ``panoptic_quality``: ``PanopticQuality``: PQ, SQ, RQ as panopticapi computes them
 - ``average_precision``: ``AveragePrecision`` of masks or boxes as pycocotools computes it
@@ -18,18 +23,28 @@ scores, all fractions 0..1. In a loop of your own::
 
 from segwright.metrics.average_precision import AveragePrecision
 from segwright.metrics.binary import BinaryConfusion
+from segwright.metrics.boundary import BoundaryIoU, TrimapIoU
+from segwright.metrics.by_name import metrics_from_text
+from segwright.metrics.calibration import Calibration
 from segwright.metrics.cityscapes_ap import CityscapesAP
 from segwright.metrics.confusion import ConfusionMatrix, semantic_scores
+from segwright.metrics.instance_iou import CategoryIoU, InstanceIoU
 from segwright.metrics.metric import Metric
 from segwright.metrics.panoptic_quality import PanopticQuality, panoptic_scores
 
 __all__ = [
     "AveragePrecision",
     "BinaryConfusion",
+    "BoundaryIoU",
+    "Calibration",
+    "CategoryIoU",
     "CityscapesAP",
     "ConfusionMatrix",
+    "InstanceIoU",
     "Metric",
     "PanopticQuality",
+    "TrimapIoU",
+    "metrics_from_text",
     "panoptic_scores",
     "semantic_scores",
 ]

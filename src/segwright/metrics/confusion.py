@@ -13,6 +13,7 @@ from segwright.metrics.arrays import (
     Array,
     check_equal_sizes,
     class_indices,
+    count_pairs,
     label_space,
     matching_counts,
     mean,
@@ -56,13 +57,11 @@ class ConfusionMatrix:
         check_equal_sizes(*maps.values())
         bytes_ = {name: self._as_bytes(values, name) for name, values in maps.items()}
         n = len(self.labels)
-        # One bincount over small keys: ignored pixels fall into rows that are cut off afterwards.
-        width = IGNORED + 1
-        key = bytes_["target"].astype(np.uint16) * np.uint16(width) + bytes_["prediction"]
-        table = np.bincount(key.ravel(), minlength=width * width).reshape(width, width)
+        # Ignored pixels fall into rows that are cut off afterwards.
+        table = count_pairs(bytes_["target"], bytes_["prediction"])
         self._check_range("target", int(table[n:IGNORED].sum()))
         self._check_range("prediction", int(table[:, n:IGNORED].sum()))
-        counts = np.concatenate([table[:n, :n], table[:n, IGNORED:]], axis=1).astype(np.int64)
+        counts = np.concatenate([table[:n, :n], table[:n, IGNORED:]], axis=1)
         self.counts += counts
         return counts
 
@@ -93,20 +92,42 @@ def semantic_scores(counts: NDArray[np.int64], names: tuple[str, ...]) -> Scores
     """The scores of pixel counts [C, C + 1] (``ConfusionMatrix.counts``). Each ratio is taken once.
 
     IoU = TP / (TP + FP + FN). A class that occurs neither in the ground truth nor in the prediction is NaN and left
-    out of the mean. Class accuracy is the mean recall over the classes that occur in the ground truth.
+    out of the mean. Class accuracy is the mean recall over the classes that occur in the ground truth. Precision is
+    TP / (TP + FP) where the class is predicted, F1 is 2 TP / (2 TP + FP + FN).
     """
     correct = counts.diagonal().astype(np.float64)
     truth = counts.sum(1).astype(np.float64)
     predicted = counts[:, : len(names)].sum(0).astype(np.float64)
     iou = ratio(correct, truth + predicted - correct)
+    precision, recall = ratio(correct, predicted), ratio(correct, truth)
+    f1 = ratio(2 * correct, truth + predicted)
     present = truth > 0
     total = truth.sum()
     return Scores(
         miou=mean(iou),
         pixel_accuracy=float(correct.sum() / total) if total else float("nan"),
-        class_accuracy=mean(ratio(correct, truth)),
+        class_accuracy=mean(recall),
         frequency_weighted_iou=float((truth[present] * iou[present]).sum() / total)
         if total
         else float("nan"),
-        class_iou={name: float(value) for name, value in zip(names, iou, strict=True)},
+        class_iou=_by_name(names, iou),
+        mean_precision=mean(precision),
+        mean_f1=mean(f1),
+        class_precision=_by_name(names, precision),
+        class_recall=_by_name(names, recall),
+        class_f1=_by_name(names, f1),
     )
+
+
+def csail_scores(scores: Scores) -> dict[str, float]:
+    """{csail_mean_iou, csail_overall_score} as CSAIL's semantic-segmentation-pytorch computes them.
+
+    Its mean IoU counts a class without pixels as 0; the overall score is the mean of this and the pixel accuracy.
+    """
+    iou = np.nan_to_num(np.array([*scores.class_iou.values()]))
+    mean_iou = float(iou.mean())
+    return {"csail_mean_iou": mean_iou, "csail_overall_score": (mean_iou + scores.pixel_accuracy) / 2}
+
+
+def _by_name(names: tuple[str, ...], values: NDArray[np.float64]) -> dict[str, float]:
+    return {name: float(value) for name, value in zip(names, values, strict=True)}

@@ -18,6 +18,9 @@ For example::
 
         def result(self):
             return {"boundary_recall": self.hits / self.total if self.total else math.nan}
+
+A metric that reads ``prediction.uncertainty`` says so with a class attribute: ``needs_uncertainty: ClassVar[bool] =
+True``. The decoders leave it out otherwise, because it takes time.
 """
 
 from __future__ import annotations

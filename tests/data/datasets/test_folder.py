@@ -201,7 +201,10 @@ def test_255_can_be_a_class(tmp_path: Path) -> None:
         ("classes: {a: 1, b: 2, a: 3}", r"not a label map that can be read .*'a' occurs twice"),
         ("classes: [a, b, a]", "names a class or a raw value twice; correct"),
         ("classes: {a: 1, b: 1}", "names a class or a raw value twice; correct"),
-        ("classes: {a: 1}\nthings: [a]", "unknown field 'things'; expected classes, ignored, name"),
+        (
+            "classes: {a: 1}\nthings: [a]",
+            "unknown field 'things'; expected categories, classes, ignored, name",
+        ),
         (
             "classes: {a: {raw: 1, colour: red}}",
             "class 'a' has no field 'colour'; expected raw, color, thing",

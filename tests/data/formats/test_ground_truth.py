@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from pycocotools import mask as coder
 
+from segwright.data.formats.class_definitions import labels_from_mapping
 from segwright.data.formats.ground_truth import (
     ClassAndInstanceMaps,
     ClassMaps,
@@ -230,7 +231,7 @@ def test_train_ids_are_read_as_ids_and_ids_refused_where_train_ids_are_expected(
 
 
 def test_color_coded_maps_become_classes_and_go_back(tmp_path: Path) -> None:
-    space = LabelSpace.from_mapping(
+    space = labels_from_mapping(
         {"classes": {"sky": "#8080ff", "road": "#404040"}, "ignored": "#000000"}, name="x"
     )
     colors = np.array([[[128, 128, 255], [64, 64, 64], [0, 0, 0]]], np.uint8)

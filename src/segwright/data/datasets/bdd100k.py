@@ -18,7 +18,7 @@ from segwright.data.formats.instance_encoding import BitmaskEncoding
 from segwright.data.reading.file_lists import CompactPaths, list_images, match_files
 from segwright.labels import LabelSpace
 
-CLASSES = replace(TRAIN_ID_CLASSES, name="bdd100k", average_precision="coco")
+CLASSES = replace(TRAIN_ID_CLASSES, name="bdd100k", average_precision="coco", instance_sizes=())
 
 # Name and color of the categories 1 to 40 of the panoptic labels (see NOTICE); the first 30 are stuff.
 TABLE = """

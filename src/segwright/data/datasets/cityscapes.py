@@ -35,20 +35,57 @@ TABLE = """
 24 person DC143C, 25 rider FF0000, 26 car 00008E, 27 truck 000046, 28 bus 003C64, 31 train 005064,
 32 motorcycle 0000E6, 33 bicycle 770B20
 """
+# Labels that are annotated but not evaluated. 34 is the license plate, -1, as some tools write it.
+_IGNORED = """
+0 unlabeled, 1 ego vehicle, 2 rectification border, 3 out of roi, 4 static, 5 dynamic, 6 ground, 9 parking,
+10 rail track, 14 guard rail, 15 bridge, 16 tunnel, 18 polegroup, 29 caravan, 30 trailer, 34 license plate
+"""
+_CATEGORIES = """
+void: unlabeled, ego vehicle, rectification border, out of roi, static, dynamic, ground
+flat: road, sidewalk, parking, rail track
+construction: building, wall, fence, guard rail, bridge, tunnel
+object: pole, polegroup, traffic light, traffic sign
+nature: vegetation, terrain
+sky: sky
+human: person, rider
+vehicle: car, truck, bus, caravan, trailer, train, motorcycle, bicycle
+"""
+# The average numbers of pixels of an instance, with which cityscapesScripts weights instances.
+_INSTANCE_SIZES = """
+person 3462.4756337644, rider 3930.4788056518, car 12794.0202738185, truck 27855.1264367816, bus 35732.1511111111,
+train 67583.7075812274, motorcycle 6298.7200839748, bicycle 4672.3249222261
+"""
 _ROWS = [entry.split() for entry in TABLE.split(",")]
 _COLORS = [int(words[-1], 16) for words in _ROWS]
+_IGNORED_ROWS = [entry.split(maxsplit=1) for entry in _IGNORED.split(",")]
 CLASSES = LabelSpace(
     name="cityscapes",
     names=tuple(" ".join(words[1:-1]) for words in _ROWS),
     colors=tuple((color >> 16, color >> 8 & 255, color & 255) for color in _COLORS),
     raw_values=tuple(int(words[0]) for words in _ROWS),
-    # Labels that are annotated but not evaluated. 34 is the license plate, -1, as some tools write it.
-    ignored=(0, 1, 2, 3, 4, 5, 6, 9, 10, 14, 15, 16, 18, 29, 30, 34),
+    ignored=tuple(int(value) for value, _ in _IGNORED_ROWS),
     things=("person", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle"),
     average_precision="cityscapes",
+    ignored_names=tuple(name.strip() for _, name in _IGNORED_ROWS),
+    categories=tuple(
+        (category, tuple(names.strip().split(", ")))
+        for category, names in (line.split(":") for line in _CATEGORIES.strip().splitlines())
+    ),
+    instance_sizes=tuple(
+        (name, float(size)) for name, size in (entry.split() for entry in _INSTANCE_SIZES.split(","))
+    ),
 )
 TRAIN_ID_CLASSES = replace(
-    CLASSES, name="cityscapes_train_ids", raw_values=tuple(range(len(CLASSES))), ignored=(255,)
+    CLASSES,
+    name="cityscapes_train_ids",
+    raw_values=tuple(range(len(CLASSES))),
+    ignored=(255,),
+    ignored_names=(),
+    categories=tuple(
+        (category, tuple(name for name in names if name in CLASSES.names))
+        for category, names in CLASSES.categories
+        if category != "void"
+    ),
 )
 """The same classes for datasets whose files contain train ids."""
 

@@ -23,7 +23,13 @@ from segwright.data.reading.file_lists import (
 )
 from segwright.errors import UserError
 
-CLASSES = replace(TRAIN_ID_CLASSES, name="kitti_step", things=("person", "car"), average_precision="coco")
+CLASSES = replace(
+    TRAIN_ID_CLASSES,
+    name="kitti_step",
+    things=("person", "car"),
+    average_precision="coco",
+    instance_sizes=(),
+)
 VAL = (2, 6, 7, 8, 10, 13, 14, 16, 18)
 TRAIN = tuple(number for number in range(21) if number not in VAL)
 _IMAGES = ("images", "training/image_02", "image_02")

@@ -6,6 +6,7 @@ cache.py               decoded samples in memory or on disk
 ground_truth.py        GroundTruth, the protocol of a ground truth format; class, instance and panoptic maps, COCO masks
 instance_encoding.py   how a pixel value encodes class and instance
 folder_layout.py       folders of images and label maps: which files make a split
+class_definitions.py   the label space that a label map file defines
 class_files.py         classes.yaml, classes.json, labels.txt
 coco.py                COCO instances and panoptic: JSON files and their splits
 coco_rows.py           the rows of these files: images, annotations, categories, segments

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from segwright.data.formats.class_definitions import labels_from_mapping
 from segwright.data.formats.file_dataset import apply_label_map, read_label_map
 from segwright.data.reading.file_lists import read_lines
 from segwright.errors import UserError
@@ -79,7 +80,7 @@ def _entry(entry: dict[str, Any]) -> dict[str, Any]:
 
 def _from_mapping(values: dict[str, Any], path: Path) -> LabelSpace:
     try:
-        return LabelSpace.from_mapping(values, name=path.parent.name)
+        return labels_from_mapping(values, name=path.parent.name)
     except (ValueError, TypeError, KeyError) as error:
         raise UserError(
             f"{path}: {error.args[0] if error.args else error}; correct it, or write a label map"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from segwright.data.formats.cache import SampleCache
+from segwright.data.formats.class_definitions import labels_from_mapping
 from segwright.data.formats.image_dataset import ImageDataset
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
@@ -90,13 +91,13 @@ def _check_names(path: Path, root: Any) -> None:
     """
     names: list[Any] = []
     for key, value in root.value if getattr(root, "id", None) == "mapping" else ():
-        if key.value not in ("classes", "merge", "drop", "rename"):
+        if key.value not in ("classes", "categories", "merge", "drop", "rename"):
             continue
         if value.id == "sequence":
             names += value.value
         for name, entry in value.value if value.id == "mapping" else ():
             names.append(name)
-            if key.value == "merge" and entry.id == "sequence":
+            if key.value in ("merge", "categories") and entry.id == "sequence":
                 names += entry.value
             elif key.value == "rename":
                 names.append(entry)
@@ -118,14 +119,16 @@ def apply_label_map(path: Path, labels: LabelSpace | None) -> LabelSpace:
     in the file.
     """
     values = dict(read_label_map(path))
-    known = {"name", "classes", "ignored"} if "classes" in values else {"merge", "drop", "rename"}
+    known = (
+        {"name", "classes", "ignored", "categories"} if "classes" in values else {"merge", "drop", "rename"}
+    )
     if unknown := sorted(set(values) - known):
         raise UserError(
             f"{path}: unknown field {unknown[0]!r}; expected {', '.join(sorted(known))}; correct it"
         )
     try:
         if "classes" in values:
-            return LabelSpace.from_mapping(values, name=path.stem)
+            return labels_from_mapping(values, name=path.stem)
         if labels is None:
             raise UserError(
                 f"{path}: 'classes' is missing; expected a label map that lists all classes; add them"

@@ -1,7 +1,9 @@
 """Official scores of prediction files, as the official tools compute them. No file here imports torch.
 
 categories.py  the categories of COCO files
-semantic.py    index maps: the pixel-level scores of cityscapesScripts
+semantic.py    folders of label maps: the pixel-level scores of cityscapesScripts, and further metrics
+map_pairs.py   which files of two folders belong together
+label_files.py counting one pair of label maps, with the instances of the ground truth
 panoptic.py    COCO panoptic files: PQ of panopticapi
 instance.py    COCO results: AP of pycocotools; Cityscapes instance folders: AP of cityscapesScripts
 """
