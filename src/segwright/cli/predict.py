@@ -44,6 +44,9 @@ def add(verbs: Any) -> None:
     text = "predict part I (from 0) of N of the images; N such processes, or torchrun, share the work"
     predict.add_argument("--shard", metavar="I/N", help=text)
     add_inference(predict)
+    text = "refuse larger images, since they may exhaust the memory; above the default only with --windows (default: "
+    text += "268,435,456)"
+    predict.add_argument("--max-pixels", type=int, metavar="N", help=text)
     add_code(predict)
     add_device(predict)
 
@@ -72,6 +75,7 @@ def _predict(options: argparse.Namespace) -> int:
             batch=options.batch,
             shard=shard,
             resume=options.resume,
+            max_pixels=options.max_pixels,
         )
         with interrupts() as interrupted:
             skipped = _run(prediction, interrupted)

@@ -11,6 +11,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from segwright.data.reading.label_maps import write_png
+from segwright.data.reading.tiff_tiles import write_georeferenced
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
 from segwright.prediction.inputs import InputImage
@@ -101,15 +102,18 @@ class Outputs:
     def write(self, image: InputImage, pixels: NDArray[Any], prediction: Prediction) -> Rows:
         """Write the files of an image, whose ``pixels`` are [H, W, C]; its rows of the collected files."""
         self.settle(prediction)
-        self._write_pictures(image.name, pixels, prediction)
+        self._write_pictures(image, pixels, prediction)
         rows = {
             name: writer.write(image.name, image.id, prediction) for name, writer in self._writers.items()
         }
         return {name: rows[name] for name, writer in self._writers.items() if writer.collected}
 
-    def _write_pictures(self, name: str, pixels: NDArray[Any], prediction: Prediction) -> None:
+    def _write_pictures(self, image: InputImage, pixels: NDArray[Any], prediction: Prediction) -> None:
+        name = image.name
         if "index" in self.names:
-            write_png(self._picture("index", name), self.labels.to_raw(prediction.semantic))
+            raw = self.labels.to_raw(prediction.semantic)
+            write_png(self._picture("index", name), raw)
+            write_georeferenced(raw, like=image.path, target=self._picture("index", name, "tif"))
         if self.names & {"color", "overlay"}:
             colors = color_indices(prediction, self.labels)
             if "color" in self.names and colors.indices.dtype == "uint8":
@@ -124,8 +128,8 @@ class Outputs:
                     drawing = VISUALIZATIONS[kind](as_rgb(pixels), prediction.center_maps)
                     write_png(self._picture(kind, name), drawing)
 
-    def _picture(self, kind: str, name: str) -> Path:
-        return self.out / kind / f"{name}.png"
+    def _picture(self, kind: str, name: str, suffix: str = "png") -> Path:
+        return self.out / kind / f"{name}.{suffix}"
 
     def files(self, name: str, rows: Collection[str]) -> Iterator[Path]:
         """The files of an image that has ``rows`` in these collected files."""
@@ -137,7 +141,7 @@ class Outputs:
 
     def discard(self, name: str) -> None:
         """Remove the files of an image: some of them could not be written."""
-        for path in self.files(name, [*self._writers]):
+        for path in (*self.files(name, [*self._writers]), self._picture("index", name, "tif")):
             with suppress(OSError):  # a name that is too long, for example, has no file
                 path.unlink(missing_ok=True)
 

@@ -26,7 +26,7 @@ from segwright.prediction.image_arrays import image_array
 from segwright.prediction.inputs import InputImage
 from segwright.prediction.outputs import Outputs, Rows
 
-_SKIPPED = (UserError, OSError, MemoryError, torch.cuda.OutOfMemoryError)
+SKIPPED = (UserError, OSError, MemoryError, torch.cuda.OutOfMemoryError)
 """What is wrong with one image or its files does not stop the others."""
 
 _MAX_THREADS = 8
@@ -76,7 +76,7 @@ def predict_images(
             device=device,
             inference=inference,
             batch=batch,
-            skip=_SKIPPED,
+            skip=SKIPPED,
         )
         yield from map_in_threads(write, model_outputs, threads=threads, start=_compute_in_one_thread)
 
@@ -92,7 +92,7 @@ class _Reader:
         try:
             pixels = image_array(image.path, self.input)
             return model_input(_Read(image, pixels), pixels, self.input, pin=self.pin)
-        except _SKIPPED as error:
+        except SKIPPED as error:
             return ModelInput(_Read(image, None), None, error=error)
 
 
@@ -108,21 +108,22 @@ class _Writer:
         image, pixels = result.item.image, result.item.pixels
         if result.output is None or pixels is None:
             assert result.error is not None
-            return PredictedImage(image, problem=_reason(result.error))
+            return PredictedImage(image, problem=skip_reason(result.error))
         try:
             with torch.inference_mode():
                 (prediction,) = self.decoder(result.output, (result.size,), result.padded, self.model.labels)
-        except _SKIPPED as error:
-            return PredictedImage(image, problem=_reason(error))
+        except SKIPPED as error:
+            return PredictedImage(image, problem=skip_reason(error))
         self.outputs.settle(prediction)  # an error here is about all images
         try:
             return PredictedImage(image, self.outputs.write(image, pixels, prediction))
-        except _SKIPPED as error:
+        except SKIPPED as error:
             self.outputs.discard(image.name)
-            return PredictedImage(image, problem=_reason(error))
+            return PredictedImage(image, problem=skip_reason(error))
 
 
-def _reason(error: BaseException) -> str:
+def skip_reason(error: BaseException) -> str:
+    """Why an image is skipped, from one of the exceptions ``SKIPPED``."""
     if isinstance(error, OSError):
         return f"cannot be written ({error.strerror or error})"
     if isinstance(error, UserError):
