@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from segwright.contracts import Decoder, InputContract, Model
 from segwright.decode.default import decoder_of, with_center_maps
+from segwright.decode.uncertainty import WithUncertainty
 from segwright.errors import UserError
 from segwright.inference.batches import (
     ModelInput,
@@ -66,6 +67,7 @@ def predict_images(
     """
     device = device_of(model)
     decoder = with_center_maps(decoder_of(model)) if outputs.need_center_maps else decoder_of(model)
+    decoder = WithUncertainty(decoder) if outputs.need_uncertainty else decoder
     read = _Reader(model.input, pin=device.type == "cuda")
     write = _Writer(model, decoder, outputs)
     threads = min(_MAX_THREADS, available_cores())
