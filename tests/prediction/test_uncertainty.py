@@ -47,3 +47,16 @@ def test_disagreement_needs_several_passes(
     write_png(photo, Blocks().open(None, "val")[0].image)
     assert main(["predict", str(model_file), str(photo), "--out", str(out), "--save", "disagreement"]) == 2
     assert "a single pass over each image" in capsys.readouterr().err
+    arguments = [
+        "predict",
+        str(model_file),
+        str(photo),
+        "--out",
+        str(out),
+        "--save",
+        "disagreement,uncertainty",
+    ]
+    assert main([*arguments, "--flip", "--scales", "0.5", "1"]) == 0
+    disagreement, entropy = (read_map(out / kind / "photo.png") for kind in ("disagreement", "uncertainty"))
+    assert disagreement.any()
+    assert (disagreement <= entropy).all()

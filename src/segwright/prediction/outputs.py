@@ -71,6 +71,11 @@ class Outputs:
         """Whether an output shows how sure the model is."""
         return bool(self.names & UNCERTAINTIES.keys())
 
+    @property
+    def need_disagreement(self) -> bool:
+        """Whether an output shows how much several passes over an image differ."""
+        return "disagreement" in self.names
+
     def check(self, images: Collection[InputImage]) -> None:
         """``UserError`` if an output cannot hold images of these names."""
         for writer in self._writers.values():
