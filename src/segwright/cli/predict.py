@@ -30,9 +30,8 @@ def add(verbs: Any) -> None:
     text = (
         "outputs to add: instances, cityscapes, semantic (official file formats), centers, heatmap, offset "
     )
-    text += (
-        "(visualizations); with one of index, color, overlay, panoptic only the named ones of these four are "
-    )
+    text += "(visualizations), uncertainty (entropy of the classes), disagreement (of several passes); "
+    text += "with one of index, color, overlay, panoptic only the named ones of these four are "
     text += "written (default: all four)"
     predict.add_argument("--save", nargs="+", default=[], metavar="A,B", help=text)
     text = "COCO JSON file with the image ids to write into official files (default: ids from file names)"

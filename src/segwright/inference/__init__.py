@@ -9,8 +9,15 @@
 - ``pillow_resize``: resizing tensors as Pillow does
 """
 
-from segwright.inference.single_pass import SINGLE_PASS, InferenceMode, SinglePass
+from segwright.inference.single_pass import SINGLE_PASS, InferenceMode, SinglePass, with_disagreement
 from segwright.inference.sliding_windows import SlidingWindows
 from segwright.inference.test_time_augmentation import TestTimeAugmentation
 
-__all__ = ["SINGLE_PASS", "InferenceMode", "SinglePass", "SlidingWindows", "TestTimeAugmentation"]
+__all__ = [
+    "SINGLE_PASS",
+    "InferenceMode",
+    "SinglePass",
+    "SlidingWindows",
+    "TestTimeAugmentation",
+    "with_disagreement",
+]

@@ -6,7 +6,7 @@ A new kind of output needs a line in ``output_maps`` and ``output_from_maps``: a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor
 from segwright.contracts import CenterOutput, Decoder, InputContract, Model, Output, PixelOutput
 from segwright.decode.binary import Threshold
 from segwright.decode.default import DefaultDecoder, decoder_of, inner_decoder
+from segwright.decode.uncertainty import class_entropy
 from segwright.models.layers.centers import upsample_centers
 from segwright.models.layers.resize import upsample
 
@@ -26,19 +27,25 @@ EPSILON = 1e-6  # probabilities are kept this far from 0 and 1 before they are t
 
 @dataclass(frozen=True, slots=True)
 class Fusion:
-    """Fuses the outputs of several passes. ``sigmoid``: the class logits are those of a sigmoid head."""
+    """Fuses the outputs of several passes. ``sigmoid``: the class logits are those of a sigmoid head.
+
+    ``entropy``: also average the entropies of the passes (``PixelOutput.pass_entropy``), for their disagreement.
+    """
 
     fuse: Fuse
     sigmoid: bool
+    entropy: bool = False
 
     @classmethod
-    def of(cls, fuse: Fuse, model: Model, output: Output) -> Fusion:
+    def of(cls, fuse: Fuse, model: Model, output: Output, *, entropy: bool = False) -> Fusion:
         """The fusion for outputs like this one."""
-        return cls(fuse, sigmoid=isinstance(decoder_for(model, output), Threshold))
+        return cls(fuse, isinstance(decoder_for(model, output), Threshold), entropy)
 
     def to_summands(self, output: Output) -> dict[str, Tensor]:
         """The maps of one pass in the form in which they are added."""
         maps = output_maps(output)
+        if self.entropy and output.pass_entropy is None:
+            maps["pass_entropy"] = class_entropy(maps[_logits_name(maps)], sigmoid=self.sigmoid)
         if self.fuse == "probabilities":
             logits = maps[_logits_name(maps)]
             maps[_logits_name(maps)] = logits.sigmoid() if self.sigmoid else _softmax(logits)
@@ -77,16 +84,19 @@ class Fusion:
 def output_maps(output: Output) -> dict[str, Tensor]:
     """The maps of an output by name, without auxiliary heads."""
     if isinstance(output, PixelOutput):
-        return {"logits": output.logits}
-    maps = {"semantic": output.semantic, "center": output.center, "offset": output.offset}
-    return maps if output.foreground is None else maps | {"foreground": output.foreground}
+        maps = {"logits": output.logits, "pass_entropy": output.pass_entropy}
+    else:
+        maps = {"semantic": output.semantic, "center": output.center, "offset": output.offset}
+        maps |= {"foreground": output.foreground, "pass_entropy": output.pass_entropy}
+    return {name: values for name, values in maps.items() if values is not None}
 
 
 def output_from_maps(maps: dict[str, Tensor]) -> Output:
     """The output with these maps: the inverse of ``output_maps``."""
     if "logits" in maps:
-        return PixelOutput(maps["logits"])
-    return CenterOutput(maps["semantic"], maps["center"], maps["offset"], maps.get("foreground"))
+        return PixelOutput(maps["logits"], pass_entropy=maps.get("pass_entropy"))
+    maps_of_centers = maps["semantic"], maps["center"], maps["offset"]
+    return CenterOutput(*maps_of_centers, maps.get("foreground"), maps.get("pass_entropy"))
 
 
 def decoder_for(model: Model, output: Output) -> Decoder:
@@ -103,9 +113,14 @@ def corners_aligned(model: Model, output: Output) -> bool:
 def resized_output(output: Output, size: Sequence[int], *, align_corners: bool) -> Output:
     """The output at ``size`` (height, width), float32. Offsets are scaled with the size."""
     height, width = size
+    entropy = output.pass_entropy
+    if entropy is not None:
+        entropy = upsample(entropy.float(), (height, width), align_corners=align_corners)
     if isinstance(output, CenterOutput):
-        return upsample_centers(output, (height, width), align_corners=align_corners)
-    return PixelOutput(upsample(output.logits.float(), (height, width), align_corners=align_corners))
+        resized = upsample_centers(output, (height, width), align_corners=align_corners)
+        return replace(resized, pass_entropy=entropy)
+    logits = upsample(output.logits.float(), (height, width), align_corners=align_corners)
+    return PixelOutput(logits, pass_entropy=entropy)
 
 
 def padded_image(image: Tensor, size: tuple[int, int], input: InputContract) -> Tensor:

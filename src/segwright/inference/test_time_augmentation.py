@@ -47,7 +47,8 @@ class TestTimeAugmentation:
     multiple of the model, instead of padding. ``pillow``: resize images as Pillow does, which smooths where it shrinks.
     ``round_sizes``: round sizes to the nearest integer, as EoMT does, instead of down.
 
-    ``inner``: how the model is run on each resized image, for example by ``SlidingWindows``.
+    ``inner``: how the model is run on each resized image, for example by ``SlidingWindows``. ``disagreement``: keep
+    the mean entropy of the passes, from which ``decode.WithUncertainty`` computes how much they disagree.
     """
 
     scales: tuple[float, ...] = (1.0,)
@@ -61,6 +62,7 @@ class TestTimeAugmentation:
     pillow: bool = False
     round_sizes: bool = False
     inner: InferenceMode = SINGLE_PASS
+    disagreement: bool = False
 
     def __post_init__(self) -> None:
         """Check the scales."""
@@ -87,7 +89,7 @@ class TestTimeAugmentation:
         first = next(outputs)
         if len(passes) == 1:
             return first
-        fusion = Fusion.of(self.fuse, model, first)
+        fusion = Fusion.of(self.fuse, model, first, entropy=self.disagreement)
         total = fusion.to_summands(first)
         for output in outputs:
             total = fusion.add(total, fusion.to_summands(output))

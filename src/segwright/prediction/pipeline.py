@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from segwright.contracts import Decoder, InputContract, Model
 from segwright.decode.default import decoder_of, with_center_maps
+from segwright.decode.uncertainty import WithUncertainty
 from segwright.errors import UserError
 from segwright.inference.batches import (
     ModelInput,
@@ -20,7 +21,7 @@ from segwright.inference.batches import (
     model_input,
     run_batches,
 )
-from segwright.inference.single_pass import SINGLE_PASS, InferenceMode
+from segwright.inference.single_pass import SINGLE_PASS, InferenceMode, with_disagreement
 from segwright.parallel import available_cores, map_in_threads
 from segwright.prediction.image_arrays import image_array
 from segwright.prediction.inputs import InputImage
@@ -66,6 +67,8 @@ def predict_images(
     """
     device = device_of(model)
     decoder = with_center_maps(decoder_of(model)) if outputs.need_center_maps else decoder_of(model)
+    decoder = WithUncertainty(decoder) if outputs.need_uncertainty else decoder
+    inference = with_disagreement(inference) if outputs.need_disagreement else inference
     read = _Reader(model.input, pin=device.type == "cuda")
     write = _Writer(model, decoder, outputs)
     threads = min(_MAX_THREADS, available_cores())
