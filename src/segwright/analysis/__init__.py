@@ -4,6 +4,12 @@
 - ``report_page``: the page of a run, rendered from a ``RunReport`` and its cases
 - ``report_cases``: its images, the worst and best ones: ``Case``
 - ``confusions``: its table of the largest confusions
+- ``error_pass``: the error counts of a run, from one pass of its model over the split
+- ``error_section``: the section about errors: boundaries, sizes of segments, causes of unmatched segments
+- ``error_examples``: pictures of these errors
+- ``error_figures``: its figures, and those of a comparison
+- ``image_table``: the table of all images, which sorts and filters, and its CSV file
+- ``errors``: the counts themselves
 - ``segments``: the section of that page about panoptic quality and average precision
 - ``oracles``: its section about the oracle study (``evaluation.oracle_study``)
 - ``statistics``: ``dataset_statistics`` of a split: pixels per class, image sizes, mean and std, class weights

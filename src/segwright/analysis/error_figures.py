@@ -1,0 +1,185 @@
+"""The figures of the error analysis as SVG; an empty string if there is nothing to draw."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segwright.analysis import page
+from segwright.analysis.errors import boundaries, segment_sizes
+from segwright.analysis.errors.objects import CAUSES
+from segwright.analysis.errors.split_errors import ratios
+from segwright.analysis.plots import INK, LINE, MAX_NAMED, MUTED, SERIES, figure, short
+
+Values = NDArray[np.float64]
+
+
+def error_by_distance(distances: NDArray[np.int64]) -> str:
+    """The error rate, and the share of all wrong pixels, by distance to a boundary (``BoundaryErrors.distances``)."""
+    pixels, wrong = distances.astype(np.float64).T
+    if not pixels.any():
+        return ""
+    names = range_names(boundaries.DISTANCES)[: 1 + int(np.flatnonzero(pixels).max())]
+    pixels, wrong = pixels[: len(names)], wrong[: len(names)]
+    rates, shares = 100 * ratios(wrong, pixels), 100 * ratios(wrong, np.full(len(wrong), wrong.sum()))
+    positions = np.arange(len(names))
+    label = "distance to the nearest boundary of the ground truth, pixels"
+    with figure("distance", "errors by distance to a boundary, %", x_label=label) as (axes, result):
+        axes.bar(
+            positions, np.nan_to_num(shares), color=SERIES[0], alpha=0.3, label="share of all wrong pixels"
+        )
+        axes.plot(
+            positions,
+            rates,
+            "o-",
+            color=SERIES[4],
+            markersize=4,
+            label="wrong pixels of those at this distance",
+        )
+        axes.set_xticks(positions, names)
+        axes.set_ylim(bottom=0)
+        axes.legend(loc="upper right")
+    return result.svg
+
+
+def scores_by_size(totals: Values) -> str:
+    """Mean IoU, found segments and pixel recall by the area of segments; ``totals`` [bins, 5], summed over classes."""
+    used = np.flatnonzero(totals[:, segment_sizes.SEGMENTS] > 0)
+    if not used.size:
+        return ""
+    names = range_names(segment_sizes.AREAS, first=1)
+    rows = totals[used]
+    segments = rows[:, segment_sizes.SEGMENTS]
+    lines = (
+        ("mean IoU", ratios(rows[:, segment_sizes.IOU], segments)),
+        ("found (IoU above 50 %)", ratios(rows[:, segment_sizes.FOUND], segments)),
+        ("pixel recall", ratios(rows[:, segment_sizes.CORRECT], rows[:, segment_sizes.PIXELS])),
+    )
+    positions = np.arange(len(used))
+    with figure("sizes", "segments by size, %", x_label="area of the segment, pixels") as (axes, result):
+        for index, (name, values) in enumerate(lines):
+            axes.plot(positions, 100 * values, "o-", color=SERIES[index], markersize=4, label=name)
+        axes.set_xticks(positions, [names[index] for index in used], rotation=30, ha="right")
+        axes.set_ylim(0, 104)
+        axes.legend(loc="lower right")
+    return result.svg
+
+
+def causes_by_class(causes: NDArray[np.int64], names: Sequence[str]) -> str:
+    """Stacked bars: the errors of each class [classes, causes, 2] by cause, false negatives and false positives."""
+    totals = causes.sum(2)
+    order = [int(i) for i in np.argsort(-totals.sum(1), kind="stable") if totals[i].any()][:MAX_NAMED]
+    if not order:
+        return ""
+    height = max(2.2, 0.22 * len(order) + 1.0)
+    positions = np.arange(len(order))
+    title = "unmatched segments by class and cause"
+    with figure("causes", title, x_label="segments", height=height) as (axes, result):
+        left = np.zeros(len(order))
+        for index, cause in enumerate(CAUSES):
+            values = totals[order, index].astype(np.float64)
+            axes.barh(positions, values, left=left, color=SERIES[index], height=0.7, label=cause)
+            left += values
+        axes.set_yticks(positions, [short(names[index]) for index in order])
+        axes.tick_params(axis="y", labelcolor=INK)
+        axes.invert_yaxis()
+        axes.grid(True, axis="x")
+        axes.grid(False, axis="y")
+        axes.legend(loc="lower right", ncols=2)
+    return result.svg
+
+
+def reliability(confidence: Values, accuracy: Values, counts: Values) -> str:
+    """A reliability diagram: the accuracy of the pixels in each bin of confidence, and how many there are."""
+    used = (counts > 0) & np.isfinite(accuracy) & np.isfinite(confidence)
+    if not used.any():
+        return ""
+    shares = counts / counts.sum()
+    width = 0.9 / len(counts)
+    with figure("reliability", "reliability diagram", x_label="confidence", height=3.2) as (axes, result):
+        axes.bar((np.arange(len(counts)) + 0.5) / len(counts), shares, width, color=MUTED, alpha=0.3,
+                 label="share of pixels")  # fmt: skip
+        axes.plot(
+            [0, 1], [0, 1], color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)), label="perfectly calibrated"
+        )
+        axes.plot(confidence[used], accuracy[used], "o-", color=SERIES[0], markersize=4, label="accuracy")
+        axes.set_xlim(0, 1)
+        axes.set_ylim(0, 1.02)
+        axes.legend(loc="upper left")
+    return result.svg
+
+
+def precision_recall(recall: Values, curves: Sequence[tuple[str, Values]]) -> str:
+    """Precision over recall, one curve (name, precision) each; values below 0 or NaN are left out."""
+    drawn = [(name, np.where(values >= 0, values, np.nan)) for name, values in curves]
+    drawn = [(name, values) for name, values in drawn if np.isfinite(values).any()]
+    if not drawn:
+        return ""
+    with figure("precision-recall", "precision and recall", x_label="recall", height=3.2) as (axes, result):
+        for index, (name, values) in enumerate(drawn):
+            strong = len(drawn) <= len(SERIES)
+            axes.plot(recall, values, color=SERIES[index % len(SERIES)], alpha=1 if strong else 0.6,
+                      label=short(name) if strong else None)  # fmt: skip
+        axes.set_ylabel("precision")
+        axes.set_xlim(0, 1)
+        axes.set_ylim(0, 1.02)
+        if len(drawn) <= len(SERIES):
+            axes.legend(loc="lower left")
+    return result.svg
+
+
+def paired_scores(first: Values, second: Values, titles: tuple[str, str], score: str) -> str:
+    """A dot per image: its score with one model against its score with the other, in percent."""
+    both = np.isfinite(first) & np.isfinite(second)
+    if not both.any():
+        return ""
+    x, y = 100 * first[both], 100 * second[both]
+    low = min(float(x.min()), float(y.min()))
+    with figure("pairs", f"{score} of each image, %", x_label=short(titles[0], 40), height=3.4) as (
+        axes,
+        result,
+    ):
+        axes.plot([low, 100], [low, 100], color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)))
+        better = y >= x
+        for mask, color, name in ((better, SERIES[2], "B is better"), (~better, SERIES[4], "A is better")):
+            label = f"{name}: {int(mask.sum())}"
+            if len(x) > 4000:  # as one picture: thousands of elements would make the page slow
+                axes.plot(
+                    x[mask], y[mask], ".", color=color, markersize=2, alpha=0.4, label=label, rasterized=True
+                )
+            else:
+                axes.plot(x[mask], y[mask], "o", color=color, markersize=3.5, alpha=0.6, label=label,
+                          markeredgewidth=0)  # fmt: skip
+        axes.set_ylabel(short(titles[1], 40))
+        axes.legend(loc="upper left")
+    return result.svg
+
+
+def differences(values: Values, score: str) -> str:
+    """The distribution over images of the difference B - A of a score, in percentage points."""
+    points = 100 * values[np.isfinite(values)]
+    if not points.size:
+        return ""
+    bound = max(1.0, float(np.abs(points).max()))
+    title = f"images by difference of {score}, percentage points"
+    with figure("differences", title, x_label="B - A, percentage points", height=3.4) as (axes, result):
+        edges = np.linspace(-bound, bound, 42)
+        _, _, bars = axes.hist(points, edges.tolist(), rwidth=0.92)
+        for edge, bar in zip(edges, list(bars), strict=False):  # type: ignore[arg-type]
+            bar.set_color(SERIES[2] if edge + bound / 41 > 0 else SERIES[4])
+        axes.axvline(0, color=LINE, linewidth=1)
+        axes.axvline(float(points.mean()), color=INK, linewidth=1, label=f"mean {points.mean():+.2f}")
+        axes.legend(loc="upper left")
+    return result.svg
+
+
+def range_names(bounds: Sequence[int], *, first: int = 0) -> list[str]:
+    """The names of bins of integers from ``first`` with these upper bounds, for example "0", "1", "2", "3-4", "> 4"."""
+    names, previous = [], first - 1
+    for bound in bounds:
+        low, high = page.count(previous + 1), page.count(bound)
+        names.append(high if low == high else f"{low}\N{EN DASH}{high}")
+        previous = bound
+    return [*names, f"> {page.count(bounds[-1])}"]

@@ -1,0 +1,172 @@
+"""The sections of a report about errors: boundaries, sizes of segments, and causes of unmatched segments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import nan
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segwright.analysis import error_figures, page
+from segwright.analysis.confusions import ratio
+from segwright.analysis.error_examples import ExampleView
+from segwright.analysis.errors import segment_sizes
+from segwright.analysis.errors.boundaries import BOUNDARY, INTERIOR
+from segwright.analysis.errors.objects import CAUSES
+from segwright.analysis.errors.split_errors import SplitErrors, ratios
+from segwright.labels import LabelSpace
+
+
+@dataclass(frozen=True, slots=True)
+class BoundaryRow:
+    """Errors of a class, or of all: fractions 0..1 of the pixels near a boundary and elsewhere that are wrong.
+
+    ``share``: the fraction of the wrong pixels that lies near a boundary.
+    """
+
+    name: str
+    color: str | None
+    boundary: float
+    interior: float
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class SizeRow:
+    """The segments of a range of areas: their number, and fractions 0..1."""
+
+    area: str
+    order: int
+    segments: int
+    iou: float
+    found: float
+    recall: float
+
+
+@dataclass(frozen=True, slots=True)
+class CauseRow:
+    """A cause of errors: false negatives, false positives, their meaning, and examples."""
+
+    cause: str
+    missed: int
+    spurious: int
+    meaning: str
+    examples: Sequence[ExampleView]
+
+
+MEANINGS = {
+    "wrong class": "the mask fits (IoU above 50 %), the class does not",
+    "merged": "one prediction covers most of several true objects",
+    "split": "several predictions lie in one true object and cover most of it",
+    "inaccurate": "the class is right, the IoU is between 10 % and 50 %",
+    "missed": "no prediction of this class overlaps with an IoU of 10 % or more",
+    "spurious": "no true segment of this class overlaps with an IoU of 10 % or more",
+}
+
+
+def section(errors: SplitErrors | None, examples: Sequence[ExampleView]) -> Any:
+    """The section as HTML; empty without error counts."""
+    if errors is None or not errors.images:
+        return ""
+    sizes = errors.sizes.counts.sum(0)
+    return page.markup(
+        page.render(
+            "errors.html",
+            figures=[
+                page.markup(svg)
+                for svg in (
+                    error_figures.error_by_distance(errors.boundaries.distances),
+                    error_figures.scores_by_size(sizes),
+                )
+                if svg
+            ],
+            boundary_rows=boundary_rows(errors.boundaries.zones, errors.labels),
+            boundary_total=_boundary_row("all", None, errors.boundaries.zones.sum(0)),
+            sizes=size_rows(sizes),
+            has_segments=errors.has_segments,
+            cause_figure=page.markup(error_figures.causes_by_class(errors.causes, errors.labels.names)),
+            causes=cause_rows(errors.causes, examples) if errors.has_segments else [],
+        )
+    )
+
+
+def boundary_rows(zones: NDArray[np.int64], labels: LabelSpace) -> list[BoundaryRow]:
+    """One row per class that occurs in the ground truth (``BoundaryErrors.zones``)."""
+    return [
+        _boundary_row(name, page.hex_of(labels.colors[index]), zones[index])
+        for index, name in enumerate(labels.names)
+        if zones[index].any()
+    ]
+
+
+def size_rows(totals: NDArray[np.float64]) -> list[SizeRow]:
+    """One row per range of areas with segments; ``totals`` [bins, 5] are summed over classes (``SegmentSizes``)."""
+    names = error_figures.range_names(segment_sizes.AREAS, first=1)
+    return [
+        SizeRow(
+            names[index],
+            index,
+            int(row[segment_sizes.SEGMENTS]),
+            ratio(row[segment_sizes.IOU], row[segment_sizes.SEGMENTS]),
+            ratio(row[segment_sizes.FOUND], row[segment_sizes.SEGMENTS]),
+            ratio(row[segment_sizes.CORRECT], row[segment_sizes.PIXELS]),
+        )
+        for index, row in enumerate(totals)
+        if row[segment_sizes.SEGMENTS]
+    ]
+
+
+def cause_rows(causes: NDArray[np.int64], examples: Sequence[ExampleView]) -> list[CauseRow]:
+    """One row per cause of errors (``SplitErrors.causes``), with its examples."""
+    totals = causes.sum(0)
+    return [
+        CauseRow(
+            cause,
+            int(totals[index, 0]),
+            int(totals[index, 1]),
+            MEANINGS[cause],
+            [view for view in examples if view.cause == cause],
+        )
+        for index, cause in enumerate(CAUSES)
+    ]
+
+
+def calibration(evaluation: Mapping[str, Any]) -> Any:
+    """The reliability diagram as SVG, and its expected calibration error in the text; empty if it was not measured.
+
+    ``evaluation["calibration"]``: ``confidence``, ``accuracy`` and ``counts`` of each bin of the confidence 0..1.
+    """
+    values = evaluation.get("calibration")
+    if not isinstance(values, Mapping) or not {"confidence", "accuracy", "counts"} <= values.keys():
+        return ""
+    confidence, accuracy, counts = (_floats(values[name]) for name in ("confidence", "accuracy", "counts"))
+    if not len(counts) or not len(confidence) == len(accuracy) == len(counts):
+        return ""
+    return page.markup(error_figures.reliability(confidence, accuracy, np.nan_to_num(counts)))
+
+
+def precision_recall(evaluation: Mapping[str, Any]) -> Any:
+    """The precision-recall curves as SVG; empty if they were not measured.
+
+    ``evaluation["precision_recall"]``: ``recall``, and ``precision``: one curve, or {name: curve}.
+    """
+    values = evaluation.get("precision_recall")
+    if not isinstance(values, Mapping) or not {"recall", "precision"} <= values.keys():
+        return ""
+    curves = values["precision"] if isinstance(values["precision"], Mapping) else {"all": values["precision"]}
+    recall = _floats(values["recall"])
+    drawn = [(str(name), _floats(curve)) for name, curve in curves.items()]
+    return page.markup(error_figures.precision_recall(recall, [c for c in drawn if len(c[1]) == len(recall)]))
+
+
+def _boundary_row(name: str, color: str | None, zones: NDArray[np.int64]) -> BoundaryRow:
+    rates = ratios(zones[:, 1], zones[:, 0])
+    share = ratio(zones[BOUNDARY, 1], zones[:, 1].sum())
+    return BoundaryRow(name, color, float(rates[BOUNDARY]), float(rates[INTERIOR]), share)
+
+
+def _floats(values: Sequence[Any]) -> NDArray[np.float64]:
+    return np.array([nan if value is None else value for value in values], np.float64)
