@@ -11,7 +11,7 @@ from segwright.analysis import page
 from segwright.analysis.errors import boundaries, segment_sizes
 from segwright.analysis.errors.objects import CAUSES
 from segwright.analysis.errors.split_errors import ratios
-from segwright.analysis.plots import INK, LINE, MAX_NAMED, MUTED, SERIES, figure, short
+from segwright.analysis.plots import INK, MAX_NAMED, MUTED, SERIES, figure, short
 
 Values = NDArray[np.float64]
 
@@ -127,51 +127,6 @@ def precision_recall(recall: Values, curves: Sequence[tuple[str, Values]]) -> st
         axes.set_ylim(0, 1.02)
         if len(drawn) <= len(SERIES):
             axes.legend(loc="lower left")
-    return result.svg
-
-
-def paired_scores(first: Values, second: Values, titles: tuple[str, str], score: str) -> str:
-    """A dot per image: its score with one model against its score with the other, in percent."""
-    both = np.isfinite(first) & np.isfinite(second)
-    if not both.any():
-        return ""
-    x, y = 100 * first[both], 100 * second[both]
-    low = min(float(x.min()), float(y.min()))
-    with figure("pairs", f"{score} of each image, %", x_label=short(titles[0], 40), height=3.4) as (
-        axes,
-        result,
-    ):
-        axes.plot([low, 100], [low, 100], color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)))
-        better = y >= x
-        for mask, color, name in ((better, SERIES[2], "B is better"), (~better, SERIES[4], "A is better")):
-            label = f"{name}: {int(mask.sum())}"
-            if len(x) > 4000:  # as one picture: thousands of elements would make the page slow
-                axes.plot(
-                    x[mask], y[mask], ".", color=color, markersize=2, alpha=0.4, label=label, rasterized=True
-                )
-            else:
-                axes.plot(x[mask], y[mask], "o", color=color, markersize=3.5, alpha=0.6, label=label,
-                          markeredgewidth=0)  # fmt: skip
-        axes.set_ylabel(short(titles[1], 40))
-        axes.legend(loc="upper left")
-    return result.svg
-
-
-def differences(values: Values, score: str) -> str:
-    """The distribution over images of the difference B - A of a score, in percentage points."""
-    points = 100 * values[np.isfinite(values)]
-    if not points.size:
-        return ""
-    bound = max(1.0, float(np.abs(points).max()))
-    title = f"images by difference of {score}, percentage points"
-    with figure("differences", title, x_label="B - A, percentage points", height=3.4) as (axes, result):
-        edges = np.linspace(-bound, bound, 42)
-        _, _, bars = axes.hist(points, edges.tolist(), rwidth=0.92)
-        for edge, bar in zip(edges, list(bars), strict=False):  # type: ignore[arg-type]
-            bar.set_color(SERIES[2] if edge + bound / 41 > 0 else SERIES[4])
-        axes.axvline(0, color=LINE, linewidth=1)
-        axes.axvline(float(points.mean()), color=INK, linewidth=1, label=f"mean {points.mean():+.2f}")
-        axes.legend(loc="upper left")
     return result.svg
 
 

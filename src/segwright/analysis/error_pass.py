@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -32,6 +34,7 @@ def run_errors(
     *,
     settings: str = "",
     device: torch.device | str = "cpu",
+    autocast: AbstractContextManager[Any] | None = None,
     code: Path | None = None,
     progress: Progress | None = None,
 ) -> SplitErrors | None:
@@ -46,13 +49,24 @@ def run_errors(
     errors = read_errors(folder / ERRORS, labels, key)
     if errors is not None or dataset is None:
         return errors
-    errors = split_errors(load(folder, device=device, code=code), dataset, progress=progress)
+    errors = split_errors(
+        load(folder, device=device, code=code), dataset, autocast=autocast, progress=progress
+    )
     write_errors(folder / ERRORS, errors, key)
     return errors
 
 
-def split_errors(model: Model, dataset: Dataset, *, progress: Progress | None = None) -> SplitErrors:
-    """The error counts of a model on all images of a split, in one pass; images are not kept."""
+def split_errors(
+    model: Model,
+    dataset: Dataset,
+    *,
+    autocast: AbstractContextManager[Any] | None = None,
+    progress: Progress | None = None,
+) -> SplitErrors:
+    """The error counts of a model on all images of a split, in one pass; images are not kept.
+
+    ``autocast``: the context of mixed precision.
+    """
     check_same_classes(model, dataset)
     errors = SplitErrors(dataset.labels)
 
@@ -62,7 +76,7 @@ def split_errors(model: Model, dataset: Dataset, *, progress: Progress | None = 
             progress("val", len(errors.images), len(dataset))
 
     workers = 0 if len(dataset) < _FEW_IMAGES else min(8, available_cores() - 1)
-    run_evaluation(model, dataset, decoder_of(model), workers=workers, on_image=count)
+    run_evaluation(model, dataset, decoder_of(model), workers=workers, autocast=autocast, on_image=count)
     errors.images.sort(key=lambda image: image.index)
     return errors
 

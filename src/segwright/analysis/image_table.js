@@ -24,6 +24,7 @@
   const textOf = (value, kind) => {
     if (value === null || value === undefined) return "–";
     if (kind === "score") return (100 * value).toFixed(1);
+    if (kind === "points") return (value < 0 ? "−" : "+") + Math.abs(100 * value).toFixed(1);
     if (kind === "number") return String(Math.round(value * 1e4) / 1e4);
     return String(value);
   };
@@ -32,7 +33,7 @@
     const wanted = search.value.trim().toLowerCase(), index = chosenClass();
     const bound = limit.value === "" ? Infinity : Number(limit.value) / 100;
     const kind = columns()[order.column] ? columns()[order.column][1] : "";
-    const column = kind === "score" ? order.column : 1;
+    const column = kind === "score" || kind === "points" ? order.column : 1;
     rows = [];
     for (let i = 0; i < data.rows.length; i++) {
       if (wanted && !texts[i].includes(wanted)) continue;

@@ -25,7 +25,10 @@ MAX_CLASS_SCORES = 400_000
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column: its name in the CSV file, its title, and the kind of its values: "text", "score" 0..1 or "count"."""
+    """A column: its name in the CSV file, its title, and the kind of its values.
+
+    "text", "score" 0..1, "points" (a difference of scores), "count", or "number" (of a metric, in its own unit).
+    """
 
     name: str
     title: str
@@ -102,6 +105,7 @@ def section(table: ImageTable, *, csv_name: str, anchors: Mapping[int, str] | No
         "anchors": dict(anchors or {}),
         "file": csv_name,
     }
+    texts = [column for column in table.columns if column.kind == "text"]
     # "<" may not occur: a name such as "</script>" would end the element.
     text = json.dumps(data, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")
     html = page.render(
@@ -110,6 +114,7 @@ def section(table: ImageTable, *, csv_name: str, anchors: Mapping[int, str] | No
         images=len(table.rows),
         csv_name=csv_name,
         by_class=use_classes,
+        placeholder="image or confusion" if len(texts) > 1 else "image",
     )
     return page.markup(html)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,12 +26,15 @@ from segwright.labels import LabelSpace
 from segwright.prediction.predict import load, predict
 from segwright.samples import Dataset
 from segwright.training.log import read_lines
+from segwright.training.precision import autocast
+from segwright.training.recipe import Recipe
 from segwright.visualization.label_maps import as_rgb
 
 
-def report(
+def report(  # noqa: PLR0913 - each by its name
     run: Path | str,
     *,
+    out: Path | str | None = None,
     data: Path | str | None = None,
     worst: int = 8,
     best: int = 4,
@@ -39,7 +43,9 @@ def report(
     device: torch.device | str = "cpu",
     progress: Progress | None = None,
 ) -> Path:
-    """Write ``report.html``, and ``report-images.csv`` with a row per image, into the folder of a run; its path.
+    """Write the report of a run as one HTML page, and a CSV file with a row per image beside it; returns its path.
+
+    ``out``: by default ``report.html`` in the run folder.
 
     The report shows the ``worst`` and the ``best`` images, and counts errors (``analysis.errors``) by running the best
     model over the validation split, once: the counts are kept in the run folder. ``count_errors=False`` leaves that
@@ -50,8 +56,8 @@ def report(
     """
     source = None if code is None else Path(code)
     folder = EvaluatedRun.open(Path(run), data, source)
-    path = folder.path / "report.html"
-    csv = folder.path / "report-images.csv"
+    path = folder.path / "report.html" if out is None else Path(out)
+    csv = path.with_name(f"{path.stem}-images.csv")
     check_writable(path, csv)
     errors = folder.errors(device, progress) if count_errors else None
     table = image_table.image_table(folder.evaluation, errors, folder.labels)
@@ -87,6 +93,7 @@ class EvaluatedRun:
     metadata: Mapping[str, Any]
     labels: LabelSpace
     recipe_yaml: str
+    recipe: Recipe
     dataset: Dataset | None
     code: Path | None
 
@@ -99,15 +106,10 @@ class EvaluatedRun:
                 f"{path}: not a run folder that was evaluated; expected run.json and evaluation/val.json"
             )
         recipe_yaml = (path / "recipe.yaml").read_text(encoding="utf-8")
-        return cls(
-            path,
-            evaluation,
-            metadata,
-            LabelSpace.from_json(evaluation["labels"]),
-            recipe_yaml,
-            _open_data(recipe_yaml, metadata, data, code),
-            code,
-        )
+        recipe = from_yaml(recipe_yaml, where="recipe.yaml", code=load_code(code) if code else None)
+        dataset = _open_data(recipe, metadata, data)
+        labels = LabelSpace.from_json(evaluation["labels"])
+        return cls(path, evaluation, metadata, labels, recipe_yaml, recipe, dataset, code)
 
     @property
     def name(self) -> str:
@@ -122,6 +124,7 @@ class EvaluatedRun:
             self.dataset,
             settings=self.recipe_yaml,
             device=device,
+            autocast=self.autocast(device),
             code=self.code,
             progress=progress,
         )
@@ -130,14 +133,15 @@ class EvaluatedRun:
         """Its best model."""
         return load(self.path, device=device, code=self.code)
 
+    def autocast(self, device: torch.device | str) -> AbstractContextManager[Any]:
+        """The precision of its training, in which it was evaluated."""
+        return autocast(self.recipe.training.precision, torch.device(device))
 
-def _open_data(
-    recipe_yaml: str, metadata: Mapping[str, Any], data: Path | str | None, code: Path | None
-) -> Dataset | None:
+
+def _open_data(recipe: Recipe, metadata: Mapping[str, Any], data: Path | str | None) -> Dataset | None:
     root = data or metadata["data"]["root"]
-    recipe = from_yaml(recipe_yaml, where="recipe.yaml", code=load_code(code) if code else None)
     try:
-        return recipe.data.open(Path(root) if root else None, "val")  # type: ignore[no-any-return]
+        return recipe.data.open(Path(root) if root else None, "val")
     except UserError:
         if data is not None:
             raise
@@ -147,7 +151,8 @@ def _open_data(
 def _examples(run: EvaluatedRun, errors: SplitErrors | None, device: torch.device | str) -> list[ExampleView]:
     if errors is None or run.dataset is None or not errors.examples:
         return []
-    return example_views(errors.examples, run.model(device), run.dataset)
+    with run.autocast(device):
+        return example_views(errors.examples, run.model(device), run.dataset)
 
 
 def _cases(run: EvaluatedRun, worst: int, best: int, device: torch.device | str) -> list[Case]:
@@ -164,7 +169,8 @@ def _cases(run: EvaluatedRun, worst: int, best: int, device: torch.device | str)
     cases = []
     for image in worst_images + best_images:
         sample = data[image["index"]]
-        prediction = predict(model, sample.image, decoder=decoder)
+        with run.autocast(device):
+            prediction = predict(model, sample.image, decoder=decoder)
         cases.append(
             Case(
                 name=image["name"],

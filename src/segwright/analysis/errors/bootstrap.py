@@ -53,7 +53,7 @@ def paired_bootstrap(
     random = np.random.default_rng(seed)
     flat = [np.asarray(counts, np.float64).reshape(images, -1) for counts in (first, second)]
     ones = np.ones((1, images))
-    difference = _difference(ones, flat, first.shape[1:], score)[0]
+    difference = np.asarray(_difference(ones, flat, first.shape[1:], score)[0])
     differences = []
     for start in range(0, resamples, _BLOCK):
         count = min(_BLOCK, resamples - start)
@@ -71,7 +71,7 @@ def _difference(weights: Values, counts: list[Values], shape: tuple[int, ...], s
 def _percentiles(values: Values, confidence: float) -> tuple[Values, Values]:
     """Percentiles over resamples [R, ...], without those in which a score is undefined; NaN if it always is."""
     tail = 50 * (1 - confidence)
-    defined = np.isfinite(values).any(0)
+    defined = np.asarray(np.isfinite(values).any(0))
     filled = np.where(defined, values, 0.0)
     low, high = np.nanpercentile(filled, (tail, 100 - tail), axis=0)
     return np.where(defined, low, np.nan), np.where(defined, high, np.nan)

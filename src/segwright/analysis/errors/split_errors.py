@@ -121,8 +121,8 @@ def class_pq(counts: NDArray[Any]) -> NDArray[np.float64]:
 def mean_of_classes(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     """The mean over the last axis, without NaN; NaN if nothing is left: mIoU of IoU, PQ of PQ per class."""
     defined = np.isfinite(scores)
-    count = defined.sum(-1)
-    total = np.where(defined, scores, 0.0).sum(-1)
+    count = np.asarray(defined.sum(-1))
+    total = np.asarray(np.where(defined, scores, 0.0).sum(-1))
     return ratios(total, count)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 from dataclasses import asdict
@@ -57,7 +58,7 @@ def read_errors(path: Path, labels: LabelSpace, key: str) -> SplitErrors | None:
     A key that ends with "*" stands for any key with this beginning.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         header = json.loads(arrays["header"].tobytes())
     except (OSError, ValueError, KeyError, BadZipFile):
