@@ -63,7 +63,7 @@ def scores_by_size(totals: Values) -> str:
             axes.plot(positions, 100 * values, "o-", color=SERIES[index], markersize=4, label=name)
         axes.set_xticks(positions, [names[index] for index in used], rotation=30, ha="right")
         axes.set_ylim(0, 104)
-        axes.legend(loc="lower right")
+        axes.legend(loc="best")
     return result.svg
 
 

@@ -159,5 +159,5 @@ def _plain(value: Any) -> Any:
 
 
 def _short(value: Any) -> Any:
-    """A number with four decimals: the page shows percent with one or two."""
-    return round(value, 4) if isinstance(value, float) else value
+    """A number with five decimals: the page shows percent with one."""
+    return round(value, 5) if isinstance(value, float) else value
