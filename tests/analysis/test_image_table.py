@@ -25,8 +25,12 @@ def split(count: int = 3) -> tuple[dict, SplitErrors]:
     for index in range(count):
         truth = random.integers(0, 2, (12, 16)).astype(np.uint8)
         prediction = np.where(random.random((12, 16)) < 0.2, 1 - truth, truth).astype(np.uint8)
-        errors.add(index, Sample(np.zeros((12, 16, 3), np.uint8), truth, f"image,{index}"), Prediction(prediction))
-        rows.append({"index": index, "name": f"image,{index}", "miou": 0.1 * index, "pixel_accuracy": 0.8, "own": 2.5})
+        errors.add(
+            index, Sample(np.zeros((12, 16, 3), np.uint8), truth, f"image,{index}"), Prediction(prediction)
+        )
+        rows.append(
+            {"index": index, "name": f"image,{index}", "miou": 0.1 * index, "pixel_accuracy": 0.8, "own": 2.5}
+        )
     rows[0]["miou"] = None
     return {"per_image": rows}, errors
 
@@ -90,4 +94,4 @@ def test_ten_thousand_images_with_many_classes_stay_small(monkeypatch: pytest.Mo
     monkeypatch.setattr(image_table, "MAX_CLASS_SCORES", 100_000)
     html = str(image_table.section(table, csv_name="x.csv"))
     assert len(html) < 1_200_000
-    assert "image-class" not in html.split("<script")[0]
+    assert "image-class" not in html.split("<script", maxsplit=1)[0]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from tests import small
 
-from segwright.analysis import error_pass
+from segwright.analysis import error_pass, plots
 from segwright.analysis.comparison import compare
 from segwright.analysis.run_report import report
 from segwright.cli.main import main
@@ -35,6 +35,18 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return folder / "a", folder / "b"
 
 
+@pytest.fixture(autouse=True)
+def figures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing takes most of the time of a report, so only tests with ``all_figures`` do it."""
+    if "all_figures" not in request.fixturenames:
+        monkeypatch.setattr(plots, "_inline", lambda *_: "<svg></svg>")
+
+
+@pytest.fixture
+def all_figures() -> None:
+    """Figures are drawn in this test."""
+
+
 def copied(run: Path, to: Path) -> Path:
     shutil.copytree(run, to)
     return to
@@ -52,6 +64,7 @@ def assert_offline(html: str) -> None:
     assert "prefers-color-scheme: dark" in html
 
 
+@pytest.mark.usefixtures("all_figures")
 def test_the_report_of_a_run_shows_its_worst_and_best_images(runs: tuple[Path, Path]) -> None:
     path = report(runs[1], worst=2, best=1, code=CODE)
     html = path.read_text(encoding="utf-8")
@@ -94,6 +107,7 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
         report(tmp_path)
 
 
+@pytest.mark.usefixtures("all_figures")
 def test_two_runs_are_compared_on_one_page(runs: tuple[Path, Path], tmp_path: Path) -> None:
     path = compare(*runs, out=tmp_path / "ab.html", code=CODE)
     html = path.read_text(encoding="utf-8")

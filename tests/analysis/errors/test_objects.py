@@ -38,7 +38,9 @@ def sample_of(boxes: Boxes, *, crowds: tuple[int, ...] = (), size: tuple[int, in
         if owner >= 0:
             segments[10 + number] = Segment(10 + number, owner, crowd=number in crowds)
     present = set(np.unique(ids).tolist())
-    return Sample(np.zeros((*size, 3), np.uint8), ids, "a", tuple(s for i, s in segments.items() if i in present))
+    return Sample(
+        np.zeros((*size, 3), np.uint8), ids, "a", tuple(s for i, s in segments.items() if i in present)
+    )
 
 
 def prediction_of(boxes: Boxes, *, size: tuple[int, int] = (40, 60)) -> Prediction:
@@ -79,7 +81,10 @@ def test_a_good_mask_of_another_class_is_of_the_wrong_class() -> None:
 
 
 def test_one_prediction_over_two_objects_merges_both() -> None:
-    assert causes([(CAR, 5, 5, 15, 15), (CAR, 5, 15, 15, 25)], [(CAR, 5, 5, 15, 25)]) == ([MERGED, MERGED], [MERGED])
+    assert causes([(CAR, 5, 5, 15, 15), (CAR, 5, 15, 15, 25)], [(CAR, 5, 5, 15, 25)]) == (
+        [MERGED, MERGED],
+        [MERGED],
+    )
 
 
 def test_a_merged_object_may_be_the_small_one_beside_a_match() -> None:
@@ -133,7 +138,9 @@ box = st.tuples(
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(box, max_size=8), st.lists(box, max_size=8), st.sets(st.integers(0, 7), max_size=2))
-def test_the_causes_add_up_to_the_errors_of_panoptic_quality(truth: Boxes, boxes: Boxes, crowds: set[int]) -> None:
+def test_the_causes_add_up_to_the_errors_of_panoptic_quality(
+    truth: Boxes, boxes: Boxes, crowds: set[int]
+) -> None:
     sample, prediction = sample_of(truth, crowds=tuple(crowds)), prediction_of(boxes)
     assert prediction.panoptic is not None and sample.segments is not None
     quality = PanopticQuality(LABELS)
@@ -142,7 +149,9 @@ def test_the_causes_add_up_to_the_errors_of_panoptic_quality(truth: Boxes, boxes
     counts = errors.counts(len(LABELS))
     np.testing.assert_array_equal(counts[:, :, 0].sum(1), quality.counts[:, 3])
     np.testing.assert_array_equal(counts[:, :, 1].sum(1), quality.counts[:, 2])
-    matched = [s.class_index for s, cause in zip(errors.true, errors.true_causes, strict=True) if cause == MATCHED]
+    matched = [
+        s.class_index for s, cause in zip(errors.true, errors.true_causes, strict=True) if cause == MATCHED
+    ]
     np.testing.assert_array_equal(np.bincount(matched, minlength=3), quality.counts[:, 1])
     assert not counts[:, SPURIOUS, 0].any()
     assert not counts[:, MISSED, 1].any()
@@ -174,4 +183,9 @@ def test_an_example_shows_the_objects_that_are_merged() -> None:
         segment_errors(prediction_of([(CAR, 5, 5, 15, 25)]), sample_of(truth), LABELS), LABELS, 0
     )
     assert (CAUSES[merged.cause], merged.true_ids, merged.predicted_ids) == ("merged", (10, 11), (1001,))
-    assert (CAUSES[missed.cause], missed.true_ids, missed.predicted_ids, missed.area) == ("missed", (12,), (), 25)
+    assert (CAUSES[missed.cause], missed.true_ids, missed.predicted_ids, missed.area) == (
+        "missed",
+        (12,),
+        (),
+        25,
+    )

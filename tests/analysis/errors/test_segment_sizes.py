@@ -52,7 +52,13 @@ def brute_force(prediction: np.ndarray, truth: np.ndarray) -> np.ndarray:
         overlaps = [len(pixels & other) / len(pixels | other) for c, other in predicted if c == owner]
         correct = sum(len(pixels & other) for c, other in predicted if c == owner)
         best = max(overlaps, default=0.0)
-        counts[owner, sum(len(pixels) > bound for bound in AREAS)] += (1, best > 0.5, best, correct, len(pixels))
+        counts[owner, sum(len(pixels) > bound for bound in AREAS)] += (
+            1,
+            best > 0.5,
+            best,
+            correct,
+            len(pixels),
+        )
     return counts
 
 
@@ -72,7 +78,9 @@ def test_components_are_those_of_a_flood_fill(classes: np.ndarray) -> None:
 @given(maps, maps)
 def test_segments_of_class_maps_are_counted_by_size(prediction: np.ndarray, truth: np.ndarray) -> None:
     sizes = SegmentSizes(CLASSES)
-    sizes.add(*segment_maps(Prediction(prediction), Sample(np.zeros((8, 10, 3), np.uint8), truth, "a"), CLASSES))
+    sizes.add(
+        *segment_maps(Prediction(prediction), Sample(np.zeros((8, 10, 3), np.uint8), truth, "a"), CLASSES)
+    )
     np.testing.assert_allclose(sizes.counts, brute_force(prediction, truth))
 
 
@@ -92,13 +100,17 @@ def test_annotated_segments_are_used_as_they_are_and_crowds_are_left_out() -> No
     panoptic = np.full((10, 30), 1001, np.int32)
     prediction = Prediction(np.ones((10, 30), np.uint8), panoptic, (PredictedSegment(1001, 1, 300, 1.0),))
     sizes = SegmentSizes(CLASSES)
-    sizes.add(*segment_maps(prediction, Sample(np.zeros((10, 30, 3), np.uint8), truth, "a", segments), CLASSES))
+    sizes.add(
+        *segment_maps(prediction, Sample(np.zeros((10, 30, 3), np.uint8), truth, "a", segments), CLASSES)
+    )
     # Both true segments have an IoU of 100 / 200 with the one prediction, whose pixels in the crowd do not count.
     assert sizes.counts[1].sum(0).tolist() == [2, 0, 1.0, 200, 200]
 
 
 @settings(max_examples=40, deadline=None)
-@given(arrays(np.int32, (6, 7), elements=st.integers(0, 3)), arrays(np.int32, (6, 7), elements=st.integers(0, 4)))
+@given(
+    arrays(np.int32, (6, 7), elements=st.integers(0, 3)), arrays(np.int32, (6, 7), elements=st.integers(0, 4))
+)
 def test_intersections_are_those_of_all_pairs(first: np.ndarray, second: np.ndarray) -> None:
     pairs = {(int(a), int(b)): int(n) for a, b, n in zip(*intersections(first, second), strict=True)}
     expected: dict[tuple[int, int], int] = {}

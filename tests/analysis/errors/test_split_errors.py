@@ -83,10 +83,14 @@ def test_the_order_of_images_changes_nothing(errors: SplitErrors) -> None:
     other = counted([3, 1, 4, 0, 2])
     for name in ("pixels", "images", "large", "most_pixels"):
         np.testing.assert_array_equal(getattr(errors.confusions, name), getattr(other.confusions, name))
-    np.testing.assert_array_equal(errors.sizes.counts[..., [0, 1, 3, 4]], other.sizes.counts[..., [0, 1, 3, 4]])
+    np.testing.assert_array_equal(
+        errors.sizes.counts[..., [0, 1, 3, 4]], other.sizes.counts[..., [0, 1, 3, 4]]
+    )
     np.testing.assert_allclose(errors.sizes.counts, other.sizes.counts)
     np.testing.assert_array_equal(errors.causes, other.causes)
-    assert errors.examples == other.examples or [e.area for e in errors.examples] == [e.area for e in other.examples]
+    assert errors.examples == other.examples or [e.area for e in errors.examples] == [
+        e.area for e in other.examples
+    ]
 
 
 def test_confusions_are_counted_by_images() -> None:
@@ -97,7 +101,9 @@ def test_confusions_are_counted_by_images() -> None:
     for index, wrong in enumerate((1, 4, 30)):  # pixels of a that are predicted as b, of 50
         prediction = truth.copy()
         prediction.reshape(-1)[:wrong] = 1
-        errors.add(index, Sample(np.zeros((10, 10, 3), np.uint8), truth, f"image {index}"), Prediction(prediction))
+        errors.add(
+            index, Sample(np.zeros((10, 10, 3), np.uint8), truth, f"image {index}"), Prediction(prediction)
+        )
     assert errors.confusions.pixels[0, 1] == 35
     assert errors.confusions.images[0, 1] == 3
     assert errors.confusions.large[0, 1] == 1
