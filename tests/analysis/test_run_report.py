@@ -143,11 +143,11 @@ def test_runs_on_other_images_or_classes_are_refused(runs: tuple[Path, Path], tm
     other = copied(runs[1], tmp_path / "other")
     evaluation = read_json(other / "evaluation" / "val.json")
     changed_evaluation(other, per_image=evaluation["per_image"][:-1])
-    with pytest.raises(UserError, match="was evaluated on 7 images, .* on 6"):
+    with pytest.raises(UserError, match=r"was evaluated on 7 images, .* on 6"):
         compare(runs[0], other, code=CODE)
     renamed = [{**image, "name": "x"} for image in evaluation["per_image"]]
     changed_evaluation(other, per_image=renamed)
-    with pytest.raises(UserError, match="was evaluated on image 'val_0', .* on 'x' instead"):
+    with pytest.raises(UserError, match=r"was evaluated on image 'val_0', .* on 'x' instead"):
         compare(runs[0], other, code=CODE)
     labels = evaluation["labels"] | {"names": ["dark", "red", "green"]}
     changed_evaluation(other, per_image=evaluation["per_image"], labels=labels)

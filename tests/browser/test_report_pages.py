@@ -41,7 +41,10 @@ IMAGES = 10_000
 EVIL = "<script>throw 1</script>"
 
 
-RESULT = "document.body.append(Object.assign(document.createElement('pre'), {id: 'result', textContent: JSON.stringify(%s)}))"
+RESULT = (
+    "document.body.append(Object.assign(document.createElement('pre'), "
+    "{id: 'result', textContent: JSON.stringify(%s)}))"
+)
 
 
 def run_in_page(page: str, folder: Path, script: str, *, dark: bool = False) -> Any:
@@ -107,7 +110,7 @@ def report() -> str:
             "miou": 0.5, "pixel_accuracy": 0.5, "pq": 0.5, "images": IMAGES, "per_image": rows,
             "confusion": errors.confusions.pixels.tolist(),
             "calibration": {"bins": 2, "confidence": [0.3, 0.8], "accuracy": [0.2, 0.9], "counts": [10, 30]},
-            "precision_recall": {"recall": [0, 0.5, 1], "precision": {"car": [1, 0.8, 0.1]}},
+            "precision_recall": {"recall": [0, 0.5, 1], "class": {"car": {"0.50": [1, 0.8, 0.1]}}},
         },
         errors=errors,
         examples=[ExampleView("missed", EVIL, EVIL, picture, picture)],
@@ -141,9 +144,14 @@ def page(request: pytest.FixtureRequest) -> str:
 
 
 TABLE = """(() => {
-  const head = title => [...document.querySelectorAll('#image-table th button')].find(b => b.textContent.startsWith(title));
-  const column = index => [...document.querySelectorAll('#image-table tbody tr')].map(row => row.cells[index].textContent);
-  const fill = (id, value, kind) => { const e = document.getElementById(id); e.value = value; e.dispatchEvent(new Event(kind)); };
+  const all = selector => [...document.querySelectorAll('#image-table ' + selector)];
+  const head = title => all('th button').find(button => button.textContent.startsWith(title));
+  const column = index => all('tbody tr').map(row => row.cells[index].textContent);
+  const fill = (id, value, kind) => {
+    const input = document.getElementById(id);
+    input.value = value;
+    input.dispatchEvent(new Event(kind));
+  };
   const text = id => document.getElementById(id).textContent;
   %s
 })()"""
@@ -170,7 +178,7 @@ def test_ten_thousand_rows_are_sorted_by_any_column(report: str, tmp_path: Path)
     assert float(result["down"][0]) == 100
     assert result["sorted"] == "ascending"
     assert result["focus"].startswith("mIoU")
-    assert result["page"] == f"1–50 of {IMAGES}"
+    assert result["page"] == f"1\N{EN DASH}50 of {IMAGES}"
     assert result["seconds"] < 3
 
 
@@ -215,7 +223,11 @@ def test_pages_of_the_table_and_its_csv_file(report: str, tmp_path: Path) -> Non
       return {second, back, first: document.getElementById('image-previous').disabled, saved};"""
     )
     result = run_in_page(report, tmp_path, script)
-    assert (result["second"], result["back"], result["first"]) == (f"51–100 of {IMAGES}", False, True)
+    assert (result["second"], result["back"], result["first"]) == (
+        f"51\N{EN DASH}100 of {IMAGES}",
+        False,
+        True,
+    )
     name, size = result["saved"]
     assert name == "report-images.csv"
     assert size > 40 * IMAGES

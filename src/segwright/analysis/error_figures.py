@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -91,41 +92,49 @@ def causes_by_class(causes: NDArray[np.int64], names: Sequence[str]) -> str:
     return result.svg
 
 
-def reliability(confidence: Values, accuracy: Values, counts: Values) -> str:
-    """A reliability diagram: the accuracy of the pixels in each bin of confidence, and how many there are."""
+def reliability(confidence: Values, accuracy: Values, counts: Values, error: float = math.nan) -> str:
+    """A reliability diagram: the accuracy of the pixels in each bin of confidence, and how many there are.
+
+    ``error``: the expected calibration error, a fraction 0..1; NaN if it is unknown.
+    """
     used = (counts > 0) & np.isfinite(accuracy) & np.isfinite(confidence)
     if not used.any():
         return ""
-    shares = counts / counts.sum()
-    width = 0.9 / len(counts)
+    bins = np.arange(len(counts))
     with figure("reliability", "reliability diagram", x_label="confidence", height=3.2) as (axes, result):
-        axes.bar((np.arange(len(counts)) + 0.5) / len(counts), shares, width, color=MUTED, alpha=0.3,
-                 label="share of pixels")  # fmt: skip
+        shares = counts / counts.sum()
+        axes.bar(
+            (bins + 0.5) / len(bins), shares, 0.9 / len(bins), color=MUTED, alpha=0.3, label="share of pixels"
+        )
         axes.plot(
             [0, 1], [0, 1], color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)), label="perfectly calibrated"
         )
         axes.plot(confidence[used], accuracy[used], "o-", color=SERIES[0], markersize=4, label="accuracy")
+        if math.isfinite(error):
+            note = f"expected calibration error {100 * error:.1f} %"
+            axes.set_title(note, loc="right", fontsize=8, color=MUTED, fontweight="normal")
         axes.set_xlim(0, 1)
         axes.set_ylim(0, 1.02)
         axes.legend(loc="upper left")
     return result.svg
 
 
-def precision_recall(recall: Values, curves: Sequence[tuple[str, Values]]) -> str:
-    """Precision over recall, one curve (name, precision) each; values below 0 or NaN are left out."""
-    drawn = [(name, np.where(values >= 0, values, np.nan)) for name, values in curves]
-    drawn = [(name, values) for name, values in drawn if np.isfinite(values).any()]
+def precision_recall(recall: Values, curves: Sequence[tuple[str, Values]], title: str) -> str:
+    """Precision over recall, one curve (name, precision) each; up to six of them have a color and a name each."""
+    drawn = [(name, values) for name, values in curves if np.isfinite(values).any()]
     if not drawn:
         return ""
-    with figure("precision-recall", "precision and recall", x_label="recall", height=3.2) as (axes, result):
+    named = len(drawn) <= len(SERIES)
+    with figure(title, title, x_label="recall", height=3.2) as (axes, result):
         for index, (name, values) in enumerate(drawn):
-            strong = len(drawn) <= len(SERIES)
-            axes.plot(recall, values, color=SERIES[index % len(SERIES)], alpha=1 if strong else 0.6,
-                      label=short(name) if strong else None)  # fmt: skip
+            color = SERIES[index] if named else SERIES[0]
+            axes.plot(
+                recall, values, color=color, alpha=1 if named else 0.35, label=short(name) if named else None
+            )
         axes.set_ylabel("precision")
         axes.set_xlim(0, 1)
         axes.set_ylim(0, 1.02)
-        if len(drawn) <= len(SERIES):
+        if named:
             axes.legend(loc="lower left")
     return result.svg
 

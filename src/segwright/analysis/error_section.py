@@ -134,32 +134,55 @@ def cause_rows(causes: NDArray[np.int64], examples: Sequence[ExampleView]) -> li
     ]
 
 
-def calibration(evaluation: Mapping[str, Any]) -> Any:
-    """The reliability diagram as SVG, and its expected calibration error in the text; empty if it was not measured.
+def confidence_figures(evaluation: Mapping[str, Any]) -> list[Any]:
+    """The reliability diagram and the precision-recall curves as SVG, as far as the evaluation has them.
 
-    ``evaluation["calibration"]``: ``confidence``, ``accuracy`` and ``counts`` of each bin of the confidence 0..1.
+    ``evaluation["calibration"]``: ``confidence``, ``accuracy`` and ``counts`` of each bin of the confidence 0..1
+    (``metrics.Calibration``). ``precision_recall``, on its own or in ``average_precision``: ``recall``, and ``class``,
+    {name: {IoU threshold: precision}}.
     """
+    figures = [_reliability(evaluation)]
+    values = evaluation.get("precision_recall") or (evaluation.get("average_precision") or {}).get(
+        "precision_recall"
+    )
+    if values and values.get("class"):
+        recall = _floats(values["recall"])
+        classes = {
+            name: {threshold: _floats(curve) for threshold, curve in curves.items()}
+            for name, curves in values["class"].items()
+        }
+        figures += [
+            error_figures.precision_recall(
+                recall, _mean_curves(classes), "precision and recall, mean of classes"
+            ),
+            error_figures.precision_recall(
+                recall,
+                [(name, curves["0.50"]) for name, curves in classes.items() if "0.50" in curves],
+                "precision and recall at IoU 0.50, per class",
+            ),
+        ]
+    return [page.markup(svg) for svg in figures if svg]
+
+
+def _reliability(evaluation: Mapping[str, Any]) -> str:
     values = evaluation.get("calibration")
-    if not isinstance(values, Mapping) or not {"confidence", "accuracy", "counts"} <= values.keys():
+    if not isinstance(values, Mapping):
         return ""
     confidence, accuracy, counts = (_floats(values[name]) for name in ("confidence", "accuracy", "counts"))
-    if not len(counts) or not len(confidence) == len(accuracy) == len(counts):
-        return ""
-    return page.markup(error_figures.reliability(confidence, accuracy, np.nan_to_num(counts)))
+    error = page.number_of(evaluation.get("calibration_error"))
+    return error_figures.reliability(confidence, accuracy, np.nan_to_num(counts), error)
 
 
-def precision_recall(evaluation: Mapping[str, Any]) -> Any:
-    """The precision-recall curves as SVG; empty if they were not measured.
-
-    ``evaluation["precision_recall"]``: ``recall``, and ``precision``: one curve, or {name: curve}.
-    """
-    values = evaluation.get("precision_recall")
-    if not isinstance(values, Mapping) or not {"recall", "precision"} <= values.keys():
-        return ""
-    curves = values["precision"] if isinstance(values["precision"], Mapping) else {"all": values["precision"]}
-    recall = _floats(values["recall"])
-    drawn = [(str(name), _floats(curve)) for name, curve in curves.items()]
-    return page.markup(error_figures.precision_recall(recall, [c for c in drawn if len(c[1]) == len(recall)]))
+def _mean_curves(
+    classes: Mapping[str, Mapping[str, NDArray[np.float64]]],
+) -> list[tuple[str, NDArray[np.float64]]]:
+    """Precision averaged over classes: at IoU 0.50, at 0.75, and averaged over all thresholds (the area is AP)."""
+    thresholds = list(dict.fromkeys(threshold for curves in classes.values() for threshold in curves))
+    at = {t: np.mean([curves[t] for curves in classes.values() if t in curves], axis=0) for t in thresholds}
+    chosen = [(f"IoU {threshold}", at[threshold]) for threshold in ("0.50", "0.75") if threshold in at]
+    if not len(thresholds) > 1:
+        return chosen
+    return [*chosen, (f"mean of IoU {thresholds[0]} to {thresholds[-1]}", np.mean(list(at.values()), axis=0))]
 
 
 def _boundary_row(name: str, color: str | None, zones: NDArray[np.int64]) -> BoundaryRow:

@@ -106,14 +106,7 @@ def render(
         distributions=_distributions(run, counts),
         errors=error_section.section(run.errors, run.examples),
         recount=recount_note(run),
-        measured=[
-            svg
-            for svg in (
-                error_section.calibration(run.evaluation),
-                error_section.precision_recall(run.evaluation),
-            )
-            if svg
-        ],
+        measured=error_section.confidence_figures(run.evaluation),
         table=image_table.section(table, csv_name=csv_name, anchors=_anchors(run, cases)),
         groups=case_groups(cases, run.labels),
         legend=class_legend(cases, run.labels),
