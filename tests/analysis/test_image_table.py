@@ -95,3 +95,18 @@ def test_ten_thousand_images_with_many_classes_stay_small(monkeypatch: pytest.Mo
     html = str(image_table.section(table, csv_name="x.csv"))
     assert len(html) < 1_200_000
     assert "image-class" not in html.split("<script", maxsplit=1)[0]
+
+
+def test_of_more_images_the_page_has_those_with_the_lowest_scores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(image_table, "MAX_ROWS", 3)
+    scores = [0.5, None, 0.1, 0.9, 0.3, 0.7]
+    rows = [
+        {"index": i, "name": str(i), "miou": value, "pixel_accuracy": 0.5} for i, value in enumerate(scores)
+    ]
+    table = image_table.image_table({"per_image": rows}, None, LABELS)
+    html = str(image_table.section(table, csv_name="x.csv", anchors={2: "image-2", 3: "image-3"}))
+    data = embedded(html)
+    assert [row[0] for row in data["rows"]] == ["0", "2", "4"]
+    assert data["anchors"] == {"1": "image-2"}
+    assert "The 3 images with the lowest scores, of 6" in html
+    assert len(image_table.to_csv(table).splitlines()) == 1 + 6

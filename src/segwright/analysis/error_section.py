@@ -182,7 +182,7 @@ def _mean_curves(
     chosen = [(f"IoU {threshold}", at[threshold]) for threshold in ("0.50", "0.75") if threshold in at]
     if not len(thresholds) > 1:
         return chosen
-    return [*chosen, (f"mean of IoU {thresholds[0]} to {thresholds[-1]}", np.mean(list(at.values()), axis=0))]
+    return [*chosen, (f"IoU {thresholds[0]} to {thresholds[-1]}", np.mean(list(at.values()), axis=0))]
 
 
 def _boundary_row(name: str, color: str | None, zones: NDArray[np.int64]) -> BoundaryRow:

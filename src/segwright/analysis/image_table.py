@@ -19,6 +19,9 @@ from segwright.analysis.errors.objects import CAUSES
 from segwright.analysis.errors.split_errors import ImageErrors, SplitErrors, class_iou
 from segwright.labels import LabelSpace
 
+MAX_ROWS = 20_000
+"""The page has at most this many images, those with the lowest scores; the CSV file has all."""
+
 MAX_CLASS_SCORES = 400_000
 """With more scores of classes in images, the page would be too large to filter by class; the CSV file has all."""
 
@@ -91,18 +94,20 @@ def section(table: ImageTable, *, csv_name: str, anchors: Mapping[int, str] | No
     """
     if not table.rows:
         return ""
-    use_classes = 0 < sum(map(len, table.class_scores)) <= MAX_CLASS_SCORES
+    shown = _lowest(table)
+    scores = [table.class_scores[row] for row in shown] if table.class_scores else []
+    use_classes = 0 < sum(map(len, scores)) <= MAX_CLASS_SCORES
+    rows_of = {row: position for position, row in enumerate(shown)}
     data = {
         "columns": [[column.title, column.kind] for column in table.columns],
-        "rows": [[_short(value) for value in row] for row in table.rows],
+        "rows": [[_short(value) for value in table.rows[row]] for row in shown],
         "classes": list(table.labels.names) if use_classes else [],
         "scores": [
-            [number for index, iou in scores.items() for number in (index, _short(iou))]
-            for scores in table.class_scores
+            [number for index, iou in image.items() for number in (index, _short(iou))] for image in scores
         ]
         if use_classes
         else [],
-        "anchors": dict(anchors or {}),
+        "anchors": {rows_of[row]: name for row, name in (anchors or {}).items() if row in rows_of},
         "file": csv_name,
     }
     texts = [column for column in table.columns if column.kind == "text"]
@@ -112,11 +117,21 @@ def section(table: ImageTable, *, csv_name: str, anchors: Mapping[int, str] | No
         "image_table.html",
         data=page.markup(text),
         images=len(table.rows),
+        shown=len(shown),
         csv_name=csv_name,
         by_class=use_classes,
         placeholder="image or confusion" if len(texts) > 1 else "image",
     )
     return page.markup(html)
+
+
+def _lowest(table: ImageTable) -> list[int]:
+    """The rows that the page shows, in their order: all, or those with the lowest values in the second column."""
+    rows = range(len(table.rows))
+    if len(rows) <= MAX_ROWS:
+        return list(rows)
+    values = [math.inf if table.rows[row][1] is None else float(table.rows[row][1]) for row in rows]
+    return sorted(np.argsort(values, kind="stable")[:MAX_ROWS].tolist())
 
 
 def _error_columns(has_causes: bool) -> list[Column]:
