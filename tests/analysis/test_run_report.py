@@ -102,6 +102,16 @@ def test_a_report_without_errors_and_in_another_file(runs: tuple[Path, Path], tm
     assert (tmp_path / "page-images.csv").read_text().startswith("image,miou,pixel_accuracy\n")
 
 
+def test_a_split_with_other_images_than_the_evaluation_is_refused(
+    runs: tuple[Path, Path], tmp_path: Path
+) -> None:
+    run = copied(runs[1], tmp_path / "run")
+    recipe = run / "recipe.yaml"
+    recipe.write_text(recipe.read_text().replace("val: 7", "val: 5"))
+    with pytest.raises(UserError, match="was evaluated on 7 images, the validation split now has 5"):
+        report(run, code=CODE)
+
+
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="not a run folder"):
         report(tmp_path)

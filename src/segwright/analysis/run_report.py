@@ -117,7 +117,13 @@ class EvaluatedRun:
         return self.path.resolve().name
 
     def errors(self, device: torch.device | str, progress: Progress | None) -> SplitErrors | None:
-        """Its error counts (``error_pass.run_errors``)."""
+        """Its error counts (``error_pass.run_errors``); ``UserError`` if the split has other images by now."""
+        evaluated = len(self.evaluation["per_image"])
+        if self.dataset is not None and len(self.dataset) != evaluated:
+            raise UserError(
+                f"{self.path}: was evaluated on {evaluated} images, the validation split now has {len(self.dataset)}; "
+                "name the dataset of the run with --data"
+            )
         return run_errors(
             self.path,
             self.labels,
