@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -146,3 +147,59 @@ def test_counts_of_another_model_or_a_damaged_file_are_not_used(errors: SplitErr
     assert read_errors(tmp_path / "none.npz", errors.labels, "model data") is None
     path.write_bytes(path.read_bytes()[:-200])
     assert read_errors(path, errors.labels, "model data") is None
+
+
+def test_a_perfect_prediction_has_no_errors() -> None:
+    labels, samples = street(2)
+    errors = SplitErrors(labels)
+    for index, sample in enumerate(samples):
+        prediction = shifted(sample, labels, 0)
+        unscored = sample.semantic() == 255
+        errors.add(index, sample, replace(prediction, semantic=np.where(unscored, 0, prediction.semantic)))
+    assert not errors.boundaries.zones[..., 1].any()
+    assert not errors.causes.any()
+    assert errors.examples == []
+    assert not any(image.confusion[2] for image in errors.images)
+    np.testing.assert_array_equal(errors.sizes.counts[..., 0], errors.sizes.counts[..., 1])
+    assert np.nanmin(class_iou(sum_of_classes(errors))) == 1
+
+
+@pytest.mark.parametrize("segments", [None, ()])
+def test_images_without_ground_truth_count_nowhere(segments: tuple[()] | None) -> None:
+    labels, _ = street(1)
+    void = np.full((8, 9), 255, np.uint8) if segments is None else np.zeros((8, 9), np.int32)
+    panoptic = np.full((8, 9), 7001, np.int32)
+    prediction = Prediction(np.full((8, 9), 7, np.uint8), panoptic, (PredictedSegment(7001, 7, 72, 1.0),))
+    errors = SplitErrors(labels)
+    errors.add(0, Sample(np.zeros((8, 9, 3), np.uint8), void, "a", segments), prediction)
+    for counts in (errors.confusions.pixels, errors.boundaries.zones, errors.sizes.counts, errors.causes):
+        assert not counts.any()
+    assert np.isnan(mean_of_classes(class_iou(sum_of_classes(errors))))
+
+
+def test_an_empty_prediction_misses_everything() -> None:
+    labels, (sample,) = street(1)
+    size = sample.map.shape
+    nothing = Prediction(np.full(size, 255, np.uint8), np.full(size, -1, np.int32), ())
+    errors = SplitErrors(labels)
+    errors.add(0, sample, nothing)
+    assert sample.segments is not None
+    crowds = sum(segment.crowd for segment in sample.segments)
+    assert errors.causes[:, CAUSES.index("missed"), 0].sum() == len(sample.segments) - crowds
+    assert errors.causes.sum() == errors.causes[:, CAUSES.index("missed"), 0].sum()
+    assert errors.confusions.pixels[:, -1].sum() == errors.confusions.pixels.sum() > 0
+
+
+def test_relabeling_the_classes_permutes_the_counts() -> None:
+    labels, (sample,) = street(1)
+    order = np.random.default_rng(0).permutation(len(labels))  # class i becomes class order[i]
+    table = np.append(order, np.full(256 - len(order), 255)).astype(np.uint8)
+    truth, prediction = sample.semantic(), np.roll(sample.semantic(), 3, axis=0)
+    one, other = SplitErrors(labels), SplitErrors(labels)
+    one.add(0, Sample(sample.image, truth, "a"), Prediction(prediction))
+    other.add(0, Sample(sample.image, table[truth], "a"), Prediction(table[prediction]))
+    np.testing.assert_array_equal(other.boundaries.zones[order], one.boundaries.zones)
+    np.testing.assert_array_equal(other.boundaries.distances, one.boundaries.distances)
+    np.testing.assert_allclose(other.sizes.counts[order], one.sizes.counts)
+    columns = np.append(order, len(labels))
+    np.testing.assert_array_equal(other.confusions.pixels[order][:, columns], one.confusions.pixels)
