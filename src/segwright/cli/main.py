@@ -41,7 +41,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader, "head" for example, has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except Exception as error:
+    except Exception as raised:
+        from segwright.errors import run_error_of
+
+        error = run_error_of(raised) or raised
         code = _exit_code(error)
         if code is None:
             raise

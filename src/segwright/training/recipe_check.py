@@ -35,10 +35,13 @@ class Range:
 ANY = Range("(-inf, inf)", "a finite number")
 _FIELDS = {
     Range("[1, 1e9]", "a whole number from 1"): """
-        steps batch accumulate keep_checkpoints max_detections min_pixels StreetScenes.train StreetScenes.val top_k""",
+        steps keep_checkpoints max_detections min_pixels StreetScenes.train StreetScenes.val top_k""",
+    Range("[1, 1e6]", "a whole number from 1 to 1000000"): "batch accumulate",
+    Range("[1, 32766]", "a number of pixels from 1 to 32766, the limit of OpenCV"): """
+        short_edges max_long_edge size sizes length longest""",
+    Range("[1, 4096]", "a whole number from 1 to 4096"): "label_stride downsampling stride multiple",
     Range("[1, 65536]", "a whole number from 1 to 65536"): """
-        label_stride downsampling stride nms_kernel divisor short_edges max_long_edge bands size sizes length longest
-        multiple rates pool_sizes channels groups width_per_group skip_strides pooling_window
+        nms_kernel divisor bands rates pool_sizes channels groups width_per_group skip_strides pooling_window
         stem_channels decoder_channels branch_channels pooled_channels key_channels low_level_channels skip_channels
         out_channels context_channels DDRNetConfig.hidden_channels""",
     Range("[1, 1000]", "a whole number from 1 to 1000"): """
