@@ -209,7 +209,10 @@ def test_the_command_of_a_recipe_runs(name: str, place: Path) -> None:
 def test_the_examples_of_the_help_run(place: Path) -> None:
     found = [*examples(build_parser())]
     assert len(found) >= 15
-    _run("segwright predict runs/facade FACADE/val --out predictions --save instances --ids panoptic_val.json", place)
+    _run(
+        "segwright predict runs/facade FACADE/val --out predictions --save instances --ids panoptic_val.json",
+        place,
+    )
     for command in found:
         if command not in NOT_RUN and "CS_scenes" not in command:  # the page on published weights has it
             if " train " in command:

@@ -67,9 +67,11 @@ def test_a_signal_saves_the_run_which_resumes(tmp_path: Path, target: str, numbe
         assert running.returncode == 0, text
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert not summary["finished"]
-    assert steps(tmp_path)[-1] == summary["step"]  # the last step is saved, not only the last regular checkpoint
+    assert (
+        steps(tmp_path)[-1] == summary["step"]
+    )  # the last step is saved, not only the last regular checkpoint
 
-    resumed = torchrun(tmp_path, port + 1, f"training.keep_checkpoints=3")
+    resumed = torchrun(tmp_path, port + 1, "training.keep_checkpoints=3")
     wait_for_checkpoint(resumed, tmp_path, after=summary["step"])
     os.kill(trainings_of(resumed.pid)[0], signal.SIGTERM)
     text, _ = resumed.communicate(timeout=120)

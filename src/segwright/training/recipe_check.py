@@ -76,6 +76,8 @@ def check(recipe: Recipe) -> list[str]:
     if problems := [problem for path, owner in parts(recipe) for problem in _type_problems(path, owner)]:
         return problems  # ranges of values of another type mean nothing
     problems = [problem for path, owner in parts(recipe) for problem in _problems(path, owner)]
+    if not recipe.name.strip() or ".." in recipe.name.replace("\\", "/").split("/"):
+        problems.append(f"name is {recipe.name!r}; expected a name for the run folder")
     training = recipe.training
     if training.accumulate >= 1 and training.batch % training.accumulate:
         problems.append(

@@ -237,7 +237,9 @@ def _rgb_of_array(values: NDArray[Any], path: Path, *, has_alpha: bool = False) 
     """RGB [H, W, 3] of 8-bit values with 1 or 3 bands and alpha; ``UserError`` names the bands and depth of others."""
     values = values[..., None] if values.ndim == 2 else values
     bands = values.shape[-1]
-    if values.ndim != 3 or values.dtype != np.uint8 or bands - has_alpha not in (1, 3):
+    if values.ndim != 3:
+        raise UserError(f"{path}: shape {values.shape}; expected [height, width, 3]; save one image per file")
+    if values.dtype != np.uint8 or bands - has_alpha not in (1, 3):
         raise UserError(
             f"{path}: {bands} bands of {values.dtype}; expected an RGB image of 8 bits; set data.bands={bands} to use "
             "the values as stored, or convert the image to 8-bit RGB"
