@@ -37,6 +37,7 @@ UPSTREAM_EXAMPLE = """\
 For example, the UPerNet of CSAIL with its bug, in a file mine.py:
 
 ```python
+# mine.py
 from segwright.recipes import ade20k
 from segwright.recipes._upstream_bugs import LegacyCsail
 

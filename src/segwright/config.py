@@ -258,7 +258,7 @@ def require_field(kind: type, name: str, where: str) -> None:
     if name in names:
         return
     near = difflib.get_close_matches(name, names, 1, cutoff=0.4)
-    hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(names)}"
+    hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(names) or 'none'}"
     raise UserError(f"{where}: {kind.__name__} has no field {name!r}; {hint}")
 
 

@@ -54,8 +54,8 @@ def atomic_write(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file (UTF-8) whole or not at all."""
-    atomic_write(path, lambda part: part.write_text(text, encoding="utf-8"))
+    """Write a text file (UTF-8) whole or not at all; file names that are not UTF-8 have escapes in it."""
+    atomic_write(path, lambda part: part.write_text(text, encoding="utf-8", errors="backslashreplace"))
 
 
 def write_json(path: Path, values: Any, *, indent: int | None = 2) -> None:

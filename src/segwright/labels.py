@@ -60,6 +60,11 @@ class LabelSpace:
         raw = [*self.raw_values, *(value for value, _ in self.also), *self.ignored]
         if len(set(raw)) != len(raw) or len(set(self.names)) != count:
             raise ValueError(f"label space {self.name!r} names a class or a raw value twice")
+        for name in self.names:
+            if not name.isascii() and any("\ud800" <= character <= "\udfff" for character in name):
+                raise ValueError(
+                    f"label space {self.name!r}: class name {name!r} is damaged text (a half of a character); rename it"
+                )
         if self.category_ids and len(set(self.category_ids)) != len(self.category_ids):
             raise ValueError(f"label space {self.name!r} names a category id twice")
         if self.category_ids and len(self.category_ids) != count:

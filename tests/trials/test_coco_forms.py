@@ -16,6 +16,7 @@ from segwright.data.conversion import convert_coco, convert_labelme
 from segwright.data.datasets import CocoInstances, Folder, PanopticFolder
 from segwright.data.formats import ImageDataset, open_instances
 from segwright.data.reading.label_maps import read_map, write_png
+from segwright.data.reading.rle import annotation_to_rle
 from segwright.errors import UserError
 from segwright.metrics.average_precision import instances_from_coco
 from segwright.samples import Sample
@@ -219,3 +220,17 @@ def test_a_flag_of_another_value_names_the_annotation(tmp_path: Path) -> None:
     coco(tmp_path, [annotation(7, 1, iscrowd="no")])
     with pytest.raises(UserError, match=r"instances_train\.json: annotation 7 is not as expected"):
         opened(tmp_path)
+
+
+@pytest.mark.parametrize("side", [10**6, 10**9])
+def test_a_size_that_no_memory_holds_is_refused(tmp_path: Path, side: int) -> None:
+    """pycocotools would end the process."""
+    path = coco(tmp_path, [annotation(1, 1)])
+    values = json.loads(path.read_text())
+    for row in values["images"]:
+        row |= {"height": side, "width": side}
+    path.write_text(json.dumps(values))
+    with pytest.raises(UserError, match="expected at most"):
+        convert_coco(path, tmp_path / "out", to="instance")
+    with pytest.raises(ValueError, match=f"its image is said to have {side}x{side} pixels"):
+        annotation_to_rle([[1, 1, 9, 1, 9, 9]], (side, side))

@@ -235,6 +235,14 @@ def test_images_that_cannot_be_read_or_written_are_skipped_and_the_rest_goes_on(
         assert written(out / kind) == ["1.png", "4.png"]
 
 
+def test_a_link_to_itself_is_skipped(semantic: Model, tmp_path: Path) -> None:
+    image = photograph(tmp_path / "in" / "a.png")
+    (tmp_path / "in" / "loop.png").symlink_to("loop.png")
+    problems = run(semantic, [tmp_path / "in"], tmp_path / "out")
+    assert [Path(path).name for path, problem in problems.items() if problem] == ["loop.png"]
+    assert problems[str(image)] is None
+
+
 def test_an_interruption_keeps_what_was_predicted(panoptic: Model, tmp_path: Path) -> None:
     images = [photograph(tmp_path / "in" / f"{number}.png", gray=number) for number in range(3)]
 

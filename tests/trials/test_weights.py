@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from tests import small
@@ -22,8 +23,9 @@ from segwright.models.binary import BinaryConfig
 from segwright.models.fcn import FCNConfig
 from segwright.models.layers.segmenter import AuxiliaryHeadConfig
 from segwright.models.small_fpn import SmallFPNConfig
-from segwright.models.weights.foreign_file import read_pickle
+from segwright.models.weights.foreign_file import read_pickle, read_tensors
 from segwright.models.weights.model_file import find_model, read_model, start_from, write_model
+from segwright.models.weights.safe_pickle import read_arrays
 from segwright.training.train import train
 
 ARCHITECTURE = "deeplabv3_resnet18"  # of smp
@@ -103,6 +105,35 @@ def test_options_of_torchvisions_training_script_are_read_and_no_other_class(tmp
     torch.save({"model": {"a": torch.ones(2)}, "args": tmp_path}, tmp_path / "other.pth")
     with pytest.raises(UserError, match=r"refused to unpickle \(it asks for pathlib\.\w+\)"):
         read_pickle(tmp_path / "other.pth")
+
+
+def test_options_in_a_plain_pickle_are_read(tmp_path: Path) -> None:
+    import pickle
+
+    options = argparse.Namespace(lr=0.1, resume=None, inner=argparse.Namespace(names=["a"]))
+    content = {"model": {"a": np.ones(2, np.float32)}, "args": options}
+    (tmp_path / "w.pkl").write_bytes(pickle.dumps(content))
+    assert read_tensors(tmp_path / "w.pkl")["a"].tolist() == [1, 1]
+    assert read_arrays(tmp_path / "w.pkl")["args"] == {"lr": 0.1, "resume": None, "inner": {"names": ["a"]}}
+    (tmp_path / "x.pkl").write_bytes(pickle.dumps(content | {"out": tmp_path}))
+    with pytest.raises(UserError, match=r"refused to unpickle \(it asks for pathlib\.\w+\)"):
+        read_tensors(tmp_path / "x.pkl")
+
+
+def test_set_reaches_fields_inside_of_fields(
+    state: dict[str, Tensor], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.save(state, tmp_path / "w.pth")
+    command = ["convert", str(tmp_path / "w.pth"), "--family", "smp", "--architecture", ARCHITECTURE]
+    command += ["--out", str(tmp_path / "x.safetensors"), "--set"]
+    assert main([*command, "backbone.norm.eps=0.25", "aspp.dropout=0.3"]) == 0
+    model: Any = read_model(tmp_path / "x.safetensors")
+    assert {module.eps for module in model.backbone.modules() if hasattr(module, "eps")} == {0.25}
+    for wrong in ("backbone.nrm.eps=1", "backbone.depth.x=1", "backbone.norm.eps=many"):
+        capsys.readouterr()
+        assert main([*command, wrong]) == 2
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1 and f"--set {wrong}" in error
 
 
 def test_a_network_with_one_output_channel_is_binary(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def add_verbs(verbs: Any) -> None:
     get.add_argument("--data", type=Path, metavar="ROOT", help="dataset root folder to verify")
 
     text = "convert annotations: other formats to label maps, or to COCO panoptic"
-    example = "segwright data convert coco instances.json --out maps"
+    example = "segwright data convert coco instances.json --out converted"
     _add_convert(add_verb(verbs, "convert", _convert, text, example))
 
 

@@ -23,6 +23,7 @@ from segwright.cli.options import (
     add_verb,
     metrics_from_options,
     refuse_options,
+    warn_of_single_class,
 )
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     recipe, dataset = _open_dataset(options)
     if not len(dataset) or dataset[0].segments is None:
         refuse_options(options, "max_detections", reason="without ground truth of objects")
+        warn_of_single_class(dataset.labels)
     metrics = (*recipe.metrics, *further)
     detections = options.max_detections or recipe.max_detections
     settings = {"inference": inference, "max_detections": detections, "metrics": metrics}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -29,6 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     0: done. 1: the run failed, or some inputs were skipped. 2: wrong use or wrong data.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # file names need not be text that the console can show
+            stream.reconfigure(errors="backslashreplace")
     options = build_parser().parse_args(arguments)
     verb: Verb = options.verb
     if options.debug:
@@ -41,7 +45,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader, "head" for example, has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except Exception as error:
+    except Exception as raised:
+        from segwright.errors import run_error_of
+
+        error = run_error_of(raised) or raised
         code = _exit_code(error)
         if code is None:
             raise

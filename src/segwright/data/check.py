@@ -55,7 +55,7 @@ class FileBacked(Protocol):
 class ImageInspection:
     """The result of inspecting one sample: errors, pixels per class index [256], and facts about its files.
 
-    ``size``: (height, width), None if the sample cannot be read. ``rotated``: the image has an EXIF orientation.
+    ``size``: (height, width), None if the sample cannot be read. ``rotated``: the image has an orientation tag.
     ``depth``: the data type of the image. ``empty``: ids of annotations that cover no pixel. ``segmented``: the sample
     has segments, so it can be trained with a single class.
     """
@@ -167,8 +167,7 @@ def inspect_sample(dataset: Dataset, index: int) -> ImageInspection:
     result.pixels = np.bincount(sample.semantic().ravel(), minlength=256)
     result.size, result.depth = (sample.image.shape[0], sample.image.shape[1]), str(sample.image.dtype)
     files = dataset.files(index)
-    if files and files[0].suffix.lower() in (".jpg", ".jpeg"):
-        result.rotated = orientation(files[0]) != 1
+    result.rotated = bool(files) and orientation(files[0]) != 1
     return result
 
 
@@ -239,8 +238,9 @@ def _describe_special(
     if empty:
         warnings.append(f"{empty[0]} covers no pixel ({len(empty)} such annotations); left out")
     if rotated:
+        kind = "a TIFF" if Path(rotated[0]).suffix.lower() in (".tif", ".tiff") else "an EXIF"
         warnings.append(
-            f"{rotated[0]}: has an EXIF orientation ({len(rotated)} such images); a map with the size of the rotated "
+            f"{rotated[0]}: has {kind} orientation ({len(rotated)} such images); a map with the size of the rotated "
             "image is used as it is, a map with the size of the stored image is rotated like the image"
         )
     return warnings
@@ -264,17 +264,24 @@ def _check_values(findings: Findings, dataset: Dataset, *, segmented: bool, comp
                 "values; check the label space"
             )
         return
-    if len(labels) == 1 and not segmented:
-        findings.warnings.append(
-            f"{split}: there is nothing to tell apart: {labels.names[0]!r} is the only class and other pixels are "
-            "ignored, so every score is 100 %; give them a class of their own"
-        )
+    if not segmented and (line := single_class_warning(labels)):
+        findings.warnings.append(f"{split}: {line}")
     elif len(occurring) == 1 and _is_mask(findings, dataset):
         # Such a training learns nothing. Another split may be small and lack the other classes.
         (findings.errors if split == "train" else findings.warnings).append(
             f"{split}: all {len(dataset)} checked maps have only the values 0 (class {labels.names[occurring[0]]!r}) "
             f"and 255 (ignored) (first: {first}); if it is a 0/255 mask, name raw value 255 in a label map"
         )
+
+
+def single_class_warning(labels: LabelSpace) -> str | None:
+    """What is wrong with class maps of a single class; None if there are several."""
+    if len(labels) > 1:
+        return None
+    return (
+        f"there is nothing to tell apart: {labels.names[0]!r} is the only class and other pixels are ignored, so every "
+        "score is 100 %; give them a class of their own"
+    )
 
 
 def _all_ignored(dataset: Dataset) -> bool:

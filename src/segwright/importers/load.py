@@ -203,19 +203,33 @@ def _joined(files: Files, parts: Sequence[str], prefixes: Sequence[str]) -> dict
     }
 
 
-def _with_fields(config: ModelConfig, values: Mapping[str, Any]) -> ModelConfig:
-    assert dataclasses.is_dataclass(config) and not isinstance(config, type)
-    names = {field.name for field in dataclasses.fields(config)}
-    if unknown := sorted(set(values) - names):
+def _with_fields(config: Any, values: Mapping[str, Any]) -> Any:
+    """A copy of the config with other values of its fields; "backbone.depth" is a field of an inner config."""
+    for path, value in values.items():
+        config = _with_field(config, path, value, _option(path, value))
+    return config
+
+
+def _with_field(owner: Any, path: str, value: Any, option: str) -> Any:
+    name, _, rest = path.partition(".")
+    if isinstance(owner, tuple) and rest and name.isdigit() and int(name) < len(owner):
+        inner = _with_field(owner[int(name)], rest, value, option)
+        return (*owner[: int(name)], inner, *owner[int(name) + 1 :])
+    if not dataclasses.is_dataclass(owner) or isinstance(owner, type):
+        raise UserError(f"{option}: a {type(owner).__name__} has no field {name!r}")
+    names = {field.name for field in dataclasses.fields(owner)}
+    if name not in names:
         raise UserError(
-            f"{type(config).__name__} has no option {unknown[0]!r}; it has {', '.join(sorted(names))}"
+            f"{type(owner).__name__} has no option {name!r}; it has {', '.join(sorted(names))}; {option} sets none"
         )
-    types = field_types(type(config))
-    fields = {name: coerce(value, types[name], _option(name, value)) for name, value in values.items()}
+    if rest:
+        value = _with_field(getattr(owner, name), rest, value, option)
+    else:
+        value = coerce(value, field_types(type(owner))[name], option)
     try:
-        return dataclasses.replace(config, **fields)
+        return dataclasses.replace(owner, **{name: value})
     except (TypeError, ValueError) as error:
-        raise UserError(f"{type(config).__name__} cannot be built ({error})") from None
+        raise UserError(f"{option}: {type(owner).__name__} cannot be built ({error})") from None
 
 
 def _load_state(model: Model, state: State, renames: Renames, where: str) -> None:

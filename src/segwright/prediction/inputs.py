@@ -133,9 +133,9 @@ def _common_folder(paths: Sequence[Path]) -> Path:
 
 def _check_apart(paths: Sequence[Path], out: Path, kinds: Sequence[str]) -> None:
     """``UserError`` if an image lies in a folder of outputs."""
-    folders = [(out / kind).resolve() for kind in kinds]
+    folders = [Path(os.path.realpath(out / kind)) for kind in kinds]
     for path in paths:
-        parents = path.resolve().parents
+        parents = Path(os.path.realpath(path)).parents  # resolve() raises for a link to itself
         for folder in folders:
             if folder in parents:
                 raise UserError(

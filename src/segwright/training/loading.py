@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 
@@ -12,7 +13,7 @@ from segwright.data.loading.batches import Collate, default_workers, load_batche
 from segwright.data.loading.sampling import positions
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
-from segwright.samples import Dataset
+from segwright.samples import Dataset, Sample
 from segwright.training.processes import Processes
 from segwright.training.recipe import Recipe
 
@@ -37,8 +38,25 @@ def open_training_data(recipe: Recipe, dataset: Dataset) -> AugmentedDataset:
         raise UserError(
             f"images have {bands} channels, input.mean has {means} values; expected one value per channel"
         )
+    _check_memory(recipe, sample)
     recipe.targets([sample], (sample.map.shape[0], sample.map.shape[1]), dataset.labels)
     return augmented
+
+
+def _check_memory(recipe: Recipe, sample: Sample) -> None:
+    """``UserError`` if the images of one step alone need more memory than the machine has: it would be killed."""
+    if not hasattr(os, "sysconf"):  # Windows
+        return
+    images = recipe.training.batch // recipe.training.accumulate
+    multiple = recipe.input.multiple
+    height, width = (-(-side // multiple) * multiple for side in sample.image.shape[:2])
+    needed = images * height * width * sample.image.shape[2] * sample.image.itemsize
+    available = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if needed > available:
+        raise UserError(
+            f"{images} images of {height}x{width} pixels need {needed / 2**30:,.0f} GiB, this machine has "
+            f"{available / 2**30:,.0f} GiB; lower training.batch, the crops of the augmentation, or input.multiple"
+        )
 
 
 def check_classes(recipe: Recipe, labels: LabelSpace) -> list[str]:

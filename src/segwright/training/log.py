@@ -49,7 +49,9 @@ class Log:
         self._table = _Table(out)
         self._services = _services(out, training) if self.main else []
         (out / "logs").mkdir(parents=True, exist_ok=True)
-        self._own: TextIO = open(out / "logs" / f"rank-{processes.rank}.txt", "a", encoding="utf-8")  # noqa: SIM115
+        self._own: TextIO = open(  # noqa: SIM115
+            out / "logs" / f"rank-{processes.rank}.txt", "a", encoding="utf-8", errors="backslashreplace"
+        )
         self._bar: Any = None
         if self.main and sys.stderr.isatty():
             self._bar = _progress_bar(training.steps)

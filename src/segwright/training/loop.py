@@ -9,11 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from segwright.contracts import Batch
 from segwright.data.loading.augmented_samples import AugmentedDataset
-from segwright.errors import RunError
+from segwright.errors import RunError, is_out_of_memory
 from segwright.evaluation.evaluate import run_evaluation
 from segwright.evaluation.result import format_scores, headline_scores
 from segwright.files import atomic_write, read_json, write_json
@@ -63,8 +61,8 @@ def training_step(run: Run, state: State, parts: list[Batch], *, stop: bool) -> 
         raise NonFiniteLoss(
             f"{error.args[0]}; the batch is in {path}; lower optim.lr, set training.clip_norm, or use fp32"
         ) from None
-    except RuntimeError as error:
-        if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+    except (RuntimeError, MemoryError) as error:
+        if is_out_of_memory(error):
             raise OutOfMemory(
                 f"step {state.step}: {run.processes.device} has too little memory "
                 f"({str(error).splitlines()[0]}); lower training.batch, raise training.accumulate, set "

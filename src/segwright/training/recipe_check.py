@@ -35,10 +35,13 @@ class Range:
 ANY = Range("(-inf, inf)", "a finite number")
 _FIELDS = {
     Range("[1, 1e9]", "a whole number from 1"): """
-        steps batch accumulate keep_checkpoints max_detections min_pixels StreetScenes.train StreetScenes.val top_k""",
+        steps keep_checkpoints max_detections min_pixels StreetScenes.train StreetScenes.val top_k""",
+    Range("[1, 1e6]", "a whole number from 1 to 1000000"): "batch accumulate",
+    Range("[1, 32766]", "a number of pixels from 1 to 32766, the limit of OpenCV"): """
+        short_edges max_long_edge size sizes length longest""",
+    Range("[1, 4096]", "a whole number from 1 to 4096"): "label_stride downsampling stride multiple",
     Range("[1, 65536]", "a whole number from 1 to 65536"): """
-        label_stride downsampling stride nms_kernel divisor short_edges max_long_edge bands size sizes length longest
-        multiple rates pool_sizes channels groups width_per_group skip_strides pooling_window
+        nms_kernel divisor bands rates pool_sizes channels groups width_per_group skip_strides pooling_window
         stem_channels decoder_channels branch_channels pooled_channels key_channels low_level_channels skip_channels
         out_channels context_channels DDRNetConfig.hidden_channels""",
     Range("[1, 1000]", "a whole number from 1 to 1000"): """
@@ -73,6 +76,8 @@ def check(recipe: Recipe) -> list[str]:
     if problems := [problem for path, owner in parts(recipe) for problem in _type_problems(path, owner)]:
         return problems  # ranges of values of another type mean nothing
     problems = [problem for path, owner in parts(recipe) for problem in _problems(path, owner)]
+    if not recipe.name.strip() or ".." in recipe.name.replace("\\", "/").split("/"):
+        problems.append(f"name is {recipe.name!r}; expected a name for the run folder")
     training = recipe.training
     if training.accumulate >= 1 and training.batch % training.accumulate:
         problems.append(

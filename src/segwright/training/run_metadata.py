@@ -70,7 +70,9 @@ def fingerprint(dataset: Dataset) -> dict[str, Any]:
     digest = hashlib.sha256()
     for index in range(len(dataset)):
         for path in dataset.files(index):
-            digest.update(f"{path.parent.name}/{path.name} {path.stat().st_size}\n".encode())
+            digest.update(
+                f"{path.parent.name}/{path.name} {path.stat().st_size}\n".encode(errors="surrogateescape")
+            )
     return {"images": len(dataset), "fingerprint": digest.hexdigest()[:16]}
 
 

@@ -119,7 +119,14 @@ def test_an_opened_split_survives_pickling() -> None:
 
 def test_an_unknown_split_is_refused() -> None:
     with pytest.raises(UserError, match="unknown split 'test'; expected train or val"):
-        StreetScenes().open(Path("anywhere"), "test")
+        StreetScenes().open(None, "test")
+
+
+def test_a_folder_of_generated_scenes_has_no_effect_and_is_refused() -> None:
+    with pytest.raises(
+        UserError, match="its scenes are generated, so --data anywhere has no effect; remove it"
+    ):
+        StreetScenes().open(Path("anywhere"), "train")
 
 
 @pytest.mark.parametrize("index", [-1, 60])

@@ -19,6 +19,7 @@ from segwright.data.formats.ground_truth import CocoInstanceMasks, LabelMap
 from segwright.data.reading.file_lists import CompactStrings, has_hidden_part
 from segwright.data.reading.images import image_size
 from segwright.data.reading.label_maps import read_map, unique_values, write_png
+from segwright.data.reading.limits import refuse_decompression_bomb
 from segwright.errors import UserError
 from segwright.files import atomic_outputs
 from segwright.labels import LabelSpace
@@ -104,6 +105,7 @@ class _AnnotatedImages:
                 raise UserError(
                     f"{source}: image {image_id} has no height and width; expected both; add them"
                 )
+            refuse_decompression_bomb(source, rows[image_id]["width"], rows[image_id]["height"])
         if not any(annotations_of.values()):
             raise UserError(
                 f"{source}: has no annotations, so every map would be background; is it the right file?"

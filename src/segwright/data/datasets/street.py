@@ -78,7 +78,9 @@ class StreetScenes:
         return CLASSES
 
     def open(self, root: Path | None, split: str) -> StreetSplit:
-        """Split ``train`` or ``val``; ``root`` is not used. ``UserError`` for any other split."""
+        """Split ``train`` or ``val``. ``UserError`` for any other split, and for a ``root``: there are no files."""
+        if root is not None:
+            raise UserError(f"street: its scenes are generated, so --data {root} has no effect; remove it")
         if split not in SPLITS:
             raise UserError(f"street: unknown split {split!r}; expected {' or '.join(SPLITS)}")
         count = self.train if split == "train" else self.val

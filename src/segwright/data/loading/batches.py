@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from segwright.contracts import Batch, InputContract
 from segwright.data.loading.targets import TargetGenerator
-from segwright.errors import UserError
+from segwright.errors import UserError, is_out_of_memory
 from segwright.labels import LabelSpace
 from segwright.parallel import Portable, ignore_signals, signals_blocked, start_method
 from segwright.samples import Sample
@@ -92,7 +92,8 @@ def load_batches(
     """``collate([dataset[p] for p in group])`` for each group of ``positions``, in their order.
 
     ``workers`` processes prepare batches in advance (0: the calling process makes them). ``pin`` puts them into
-    page-locked memory for the GPU. A ``UserError`` raised in a worker reaches the caller with its own message.
+    page-locked memory for the GPU. A ``UserError`` or an error about memory that is raised in a worker reaches the
+    caller with its own message.
     """
     loader = DataLoader(
         _BatchReader(Portable((dataset, collate))),
@@ -106,29 +107,31 @@ def load_batches(
     )
     with signals_blocked():
         batches = iter(loader)
-    return _raise_user_errors(batches)
+    return _raise_errors(batches)
 
 
-def _raise_user_errors(batches: Iterator[Collated | UserError]) -> Iterator[Collated]:
+def _raise_errors(batches: Iterator[Collated | Exception]) -> Iterator[Collated]:
     for batch in batches:
-        if isinstance(batch, UserError):
+        if isinstance(batch, Exception):
             raise batch
         yield batch
 
 
 @dataclass(frozen=True)
-class _BatchReader(Dataset[Collated | UserError], Generic[Item, Collated]):
+class _BatchReader(Dataset[Collated | Exception], Generic[Item, Collated]):
     """Reads one batch at a time; runs in a worker process."""
 
     parts: Portable[tuple[Indexable[Item], Callable[[Sequence[Item]], Collated]]]
 
-    def __getitem__(self, positions: list[int]) -> Collated | UserError:
+    def __getitem__(self, positions: list[int]) -> Collated | Exception:
         dataset, collate = self.parts.value
         # Returned, not raised: torch would wrap an exception of a worker in another one with a traceback as its text.
         try:
             return collate([dataset[position] for position in positions])
-        except UserError as error:
-            return error
+        except Exception as error:
+            if isinstance(error, UserError) or is_out_of_memory(error):
+                return error
+            raise
 
 
 def _unchanged(batch: Item) -> Item:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,8 +14,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
-from PIL.JpegImagePlugin import JpegImageFile
-from PIL.PngImagePlugin import PngImageFile
 
 from segwright.data.reading.limits import MAX_PIXELS, refuse_decompression_bomb
 from segwright.data.reading.tiff import TiffImage, is_tiff, read_tiff, tiff_orientation, tiff_size
@@ -29,6 +28,7 @@ _REDUCED = {
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8"
 _ORIENTATION_TAG = 0x0112  # of EXIF
+_pillow_limit = threading.Lock()
 _UNREADABLE = (OSError, UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
@@ -149,10 +149,19 @@ def _read_bytes(path: Path) -> NDArray[np.uint8]:
 def _opened_header(path: Path) -> Iterator[Image.Image]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of Pillow, about damaged EXIF data: the pixels may be right
-        # For PNG and JPEG without Pillow's limit on the number of pixels: only the header is read.
-        plugins: dict[bytes, Any] = {_PNG[:3]: PngImageFile, _JPEG + b"\xff": JpegImageFile}
-        with plugins.get(_read_start(path)[:3], Image.open)(path) as image:
+        with open_with_pillow(path) as image:
             yield image
+
+
+def open_with_pillow(path: Path) -> Image.Image:
+    """The image, its pixels not yet decoded, without Pillow's limit on their number."""
+    with _pillow_limit:  # it is a global variable
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            image = Image.open(path)
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+    return image
 
 
 def exif_orientation(image: Image.Image, path: Path) -> int:
@@ -228,7 +237,9 @@ def _rgb_of_array(values: NDArray[Any], path: Path, *, has_alpha: bool = False) 
     """RGB [H, W, 3] of 8-bit values with 1 or 3 bands and alpha; ``UserError`` names the bands and depth of others."""
     values = values[..., None] if values.ndim == 2 else values
     bands = values.shape[-1]
-    if values.ndim != 3 or values.dtype != np.uint8 or bands - has_alpha not in (1, 3):
+    if values.ndim != 3:
+        raise UserError(f"{path}: shape {values.shape}; expected [height, width, 3]; save one image per file")
+    if values.dtype != np.uint8 or bands - has_alpha not in (1, 3):
         raise UserError(
             f"{path}: {bands} bands of {values.dtype}; expected an RGB image of 8 bits; set data.bands={bands} to use "
             "the values as stored, or convert the image to 8-bit RGB"

@@ -12,7 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from segwright.data.reading.images import apply_orientation, exif_orientation, read_unchanged
+from segwright.data.reading.images import (
+    apply_orientation,
+    exif_orientation,
+    open_with_pillow,
+    read_unchanged,
+)
 from segwright.data.reading.limits import refuse_decompression_bomb
 from segwright.data.reading.png_encoder import encode_png
 from segwright.data.reading.tiff import is_tiff, read_tiff
@@ -67,7 +72,7 @@ def _read(path: Path) -> NDArray[Any]:
             return _read_deep_png(path, has_gray=start[25] == 4)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of Pillow, about large images and damaged EXIF data
-            with Image.open(path) as image:
+            with open_with_pillow(path) as image:
                 refuse_decompression_bomb(path, *image.size)
                 if image.format == "JPEG":
                     raise _lossy(path, "JPEG")

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from segwright.data.reading.limits import MAX_PIXELS
 from segwright.samples import index_of
 
 RLE = dict[str, Any]
@@ -62,8 +63,10 @@ def annotation_to_rle(segmentation: Any, size: tuple[int, int]) -> RLE:
     """The RLE of a COCO annotation: polygons [[x, y, ...], ...], or {size, counts}, compressed or not.
 
     ``ValueError`` (or ``TypeError``, ``KeyError``, ...) for anything else, and for runs that do not fill ``size``
-    (height, width): pycocotools would read and write beyond the mask.
+    (height, width), or a ``size`` above ``MAX_PIXELS``: pycocotools would read and write beyond the mask.
     """
+    if not 0 < size[0] * size[1] <= MAX_PIXELS:
+        raise ValueError(f"its image is said to have {size[1]}x{size[0]} pixels")
     if not isinstance(segmentation, dict):
         polygons = _polygons(segmentation)
         return _fill_polygons([polygon for polygon in polygons if len(polygon) >= 6], size)

@@ -68,7 +68,7 @@ class SynchronizedBatchNorm2d(nn.BatchNorm2d):
         mean = total[:-1] / total[-1]
         centered = values - mean.view(1, -1, 1, 1)
         variance = sum_over_processes(centered.square().sum((0, 2, 3))) / total[-1]
-        self._track(mean.detach(), variance.detach(), float(total[-1]))
+        self._track(mean.detach(), variance.detach(), float(total[-1].detach()))
         normal = centered * torch.rsqrt(variance + self.eps).view(1, -1, 1, 1)
         if self.affine:
             normal = normal * self.weight.view(1, -1, 1, 1) + self.bias.view(1, -1, 1, 1)

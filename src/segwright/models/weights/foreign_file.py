@@ -69,7 +69,10 @@ def read_pickle(path: Path) -> Any:
     except pickle.UnpicklingError as error:
         name = re.search(r"GLOBAL (\S+)", str(error))
         reason = f"it asks for {name[1]}" if name else "it contains more than tensors"
-        raise UserError(f"{path}: refused to unpickle ({reason}); expected a file of plain tensors") from None
+        raise UserError(
+            f"{path}: refused to unpickle ({reason}); expected a file of plain tensors; where it was trained, write "
+            "one with torch.save(model.state_dict(), FILE)"
+        ) from None
     except (RuntimeError, EOFError, LookupError, ValueError) as error:  # the last two: the file is no pickle
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise UserError(f"{path}: not a complete PyTorch file ({reason})") from None

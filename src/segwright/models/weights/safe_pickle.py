@@ -78,6 +78,10 @@ class _Array:
         self.values = _array(data, dtype, shape, "F" if column_major else "C").values
 
 
+class _Options:
+    """The replacement for ``argparse.Namespace``, in which training scripts keep their options."""
+
+
 def _array(data: bytes | bytearray, dtype: _DType, shape: tuple[int, ...], order: str) -> _Array:
     array = _Array()
     native = dtype.dtype.newbyteorder("=")
@@ -108,6 +112,7 @@ NAMES: dict[str, Callable[..., Any]] = {
     "numpy.dtype": _DType,
     "_codecs.encode": _bytes,
     "__builtin__.bytes": _no_bytes,
+    "argparse.Namespace": _Options,
     "collections.OrderedDict": OrderedDict,
 }
 
@@ -118,4 +123,6 @@ def _plain(value: Any) -> Any:
         return {key: _plain(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(entry) for entry in value]
+    if isinstance(value, _Options):
+        return _plain(vars(value))
     return value.values if isinstance(value, _Array) else value

@@ -1,0 +1,226 @@
+"""Every command of README, docs, docstrings and help runs, on small data; only the size of trainings is changed."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import re
+import shlex
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from segwright import recipes
+from segwright.cli.main import build_parser, main
+from segwright.data.datasets.street import StreetScenes
+from segwright.recipes import describe_recipe, recipe_names
+from segwright.training.recipe import Recipe, walk
+from tests.command_files import published_weights, write_files
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+PAGES = [
+    REPOSITORY / "README.md",
+    REPOSITORY / "CONTRIBUTING.md",
+    *sorted((REPOSITORY / "docs").glob("*.md")),
+]
+PROGRAMS = ("segwright", "torchrun", "make", "pip", "python", "docker", "curl", "uvicorn")
+
+NOT_RUN = {
+    "pip install segwright": "installs the package",
+    "make demo": "tests/test_demo.py runs the demo, shorter",
+    "make test": "runs this test",
+    "make install": "makes the environment in which this test runs",
+    "make check": "runs ruff and mypy, not the package",
+    "make docs": "tests/recipes/test_page.py compares the generated page",
+    "segwright demo": "tests/test_demo.py runs it, shorter",
+    "segwright train RECIPE --data ROOT --out RUN [--set a.b=c ...]": "the form of a command",
+}
+"""Commands that no test here runs, each with the reason."""
+
+NAMES = {"RECIPE": "own.semantic", "NAME": "folder", "FOLDER": "CAMVID/val"}
+"""What stands for the words that a reader replaces by a name of their own."""
+
+INSTEAD = {
+    "segwright data stats folder --data ROOT --set bands=6":
+        "segwright data stats folder --data BANDS --set bands=6",
+}  # fmt: skip
+"""Commands whose ROOT is another dataset than elsewhere on the page."""
+
+FINDS_PROBLEMS = {
+    "segwright data get cityscapes --data CITYSCAPES": "a few small images are not the published files"
+}
+"""Commands that end with exit code 2 on these files."""
+
+HEAVY = {
+    "segwright train cityscapes.pspnet_r101 --data CITYSCAPES --set data.truth=instances",
+    "segwright convert CS_scenes_40000.pth --family toolbox --architecture pspnet --labels cityscapes "
+    "--out pspnet.safetensors",
+    "segwright evaluate pspnet.safetensors --recipe cityscapes.pspnet_r101 --data CITYSCAPES",
+    "segwright train tuned.py:tuned --data ROOT --out runs/tuned",
+    "segwright train mine.py:upernet --data ADE20K",
+    "torchrun --nproc-per-node 8 -m segwright train camvid.unet_resnet34 --data CAMVID --out runs/camvid",
+}
+"""Commands with large networks: slow tests."""
+
+SMALLER = ["training.steps=1", "training.batch=2", "training.accumulate=1", "training.workers=0"]
+LIGHT = ("camvid.quick", "facade", "nuclei", "own", "sigmoid", "street", "minicity.unet")
+
+
+def commands(page: Path) -> list[str]:
+    """The command lines of a page in its order: lines of code blocks, and commands with options in the text."""
+    lines, fenced = [], False
+    for line in page.read_text(encoding="utf-8").splitlines():
+        if line.startswith("```"):
+            fenced = not fenced
+        elif fenced or line.startswith("    "):
+            lines.append(re.sub(r"\s+#.*", "", line.strip()))
+        else:
+            lines += [
+                text for text in re.findall(r"`(segwright [^`]*)`", line) if re.search("--(data|out) ", text)
+            ]
+    return [line for line in lines if line.startswith(tuple(f"{name} " for name in PROGRAMS))]
+
+
+def examples(parser: argparse.ArgumentParser) -> Iterator[str]:
+    """The examples in the help of every verb."""
+    if parser.epilog:
+        yield parser.epilog.removeprefix("example: ")
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for verb in action.choices.values():
+                yield from examples(verb)
+
+
+@pytest.fixture(scope="session")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with all files that the commands name, and three trained runs."""
+    root = tmp_path_factory.mktemp("commands")
+    write_files(root)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        _use_tiny_recipes(patch)
+        for recipe, data, run in (
+            ("camvid.quick", "CAMVID", "camvid"),
+            ("facade.panoptic_quick", "FACADE", "facade"),
+            ("own.semantic", "ROOT", "first"),
+        ):
+            _run(f"segwright train {recipe} --data {data} --out runs/{run}", root)
+    return root
+
+
+@pytest.fixture
+def place(files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of these files, as the current folder; the recipes are tiny."""
+    shutil.copytree(files, tmp_path / "place")
+    monkeypatch.chdir(tmp_path / "place")
+    _use_tiny_recipes(monkeypatch)
+    return tmp_path / "place"
+
+
+def _use_tiny_recipes(patch: pytest.MonkeyPatch) -> None:
+    load = recipes.load_recipe
+
+    def load_tiny(name: str, **options: Any) -> Recipe:
+        recipe = load(name, **options).tiny()
+        for config in walk(recipe.data):
+            if isinstance(config, StreetScenes):
+                config.train, config.val = 4, 2
+        return recipe
+
+    patch.setattr(recipes, "load_recipe", load_tiny)
+
+
+def _run(command: str, place: Path) -> None:
+    """Run a command line in this process; a pipe into ``tee`` writes the file."""
+    command, _, reader = command.partition("|")
+    words = [NAMES.get(word, word) for word in shlex.split(INSTEAD.get(command.strip(), command))]
+    words = words[words.index("segwright") :]  # torchrun: one process of it
+    target = reader.split() if reader else words[words.index(">") :] if ">" in words else []
+    words = words[: words.index(">")] if ">" in words else words
+    if "train" in words[:2]:
+        changes = [*SMALLER, *(["model.backbone.weights=null"] if "tuned.py" in command else [])]
+        words += ["--device", "cpu", "--set", *changes]
+    _make_room(words, place)
+    output, errors = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
+        code = main(words[1:])
+    assert code == (2 if command in FINDS_PROBLEMS else 0), f"{command}: {errors.getvalue()}"
+    if target:
+        assert target[0] in ("tee", ">"), command
+        (place / target[1]).write_text(output.getvalue(), encoding="utf-8")
+
+
+def _make_room(words: list[str], place: Path) -> None:
+    """Remove what a conversion writes: it replaces nothing."""
+    if words[1:3] != ["data", "convert"]:
+        return
+    if words[3] in ("rgb", "labelme", "coco"):
+        shutil.rmtree(place / words[words.index("--out") + 1].split("/")[0], ignore_errors=True)
+    for path in place.glob("CITYSCAPES/gtFine/cityscapes_panoptic_*"):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _write_snippets(page: Path, place: Path) -> None:
+    """The Python files that a page shows: blocks that begin with the name of a file."""
+    for code in re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+        if match := re.match(r"# (\w+\.py)\n", code):
+            (place / match[1]).write_text(code, encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if commands(page)], ids=lambda page: page.name)
+def test_the_commands_of_a_page_run_in_its_order(page: Path, place: Path) -> None:
+    _write_snippets(page, place)
+    for command in commands(page):
+        if command not in NOT_RUN and command not in HEAVY:
+            _run(command, place)
+
+
+@pytest.mark.slow
+def test_the_commands_with_large_networks_run(place: Path) -> None:
+    published_weights(place / "CS_scenes_40000.pth")
+    done = []
+    for page in PAGES:
+        _write_snippets(page, place)
+        for command in commands(page):
+            if command in HEAVY:
+                if "runs/camvid" in command:
+                    shutil.rmtree(place / "runs" / "camvid")
+                _run(command, place)
+                done.append(command)
+    assert {*done} == HEAVY  # none of them left the documents
+
+
+def light_or_slow(name: str) -> object:
+    return pytest.param(name, marks=() if name.startswith(LIGHT) else pytest.mark.slow)
+
+
+@pytest.mark.parametrize("name", [light_or_slow(name) for name in recipe_names()])
+def test_the_command_of_a_recipe_runs(name: str, place: Path) -> None:
+    shutil.rmtree(place / "runs")
+    command = describe_recipe(name).command
+    assert command, "the docstring has no command"
+    _run(command, place)
+
+
+def test_the_examples_of_the_help_run(place: Path) -> None:
+    found = [*examples(build_parser())]
+    assert len(found) >= 15
+    _run(
+        "segwright predict runs/facade FACADE/val --out predictions --save instances --ids panoptic_val.json",
+        place,
+    )
+    for command in found:
+        if command not in NOT_RUN and "CS_scenes" not in command:  # the page on published weights has it
+            if " train " in command:
+                shutil.rmtree(place / "runs", ignore_errors=True)
+            _run(command, place)
+
+
+def test_what_is_not_run_is_in_the_documents() -> None:
+    written = {command for page in PAGES for command in commands(page)}
+    assert set(NOT_RUN) <= written, set(NOT_RUN) - written
+    assert set(HEAVY) <= written, set(HEAVY) - written
