@@ -5,6 +5,7 @@ file_lists.py   the images of a folder, the label maps that belong to them, list
 images.py       photographs and images of several bands, their size, their EXIF orientation
 label_maps.py   label maps in PNG, TIFF or .npy; colors as numbers; PNG output
 limits.py       the largest image that is read
+png_decoder.py  fast decoding of plain PNG files
 png_encoder.py  PNG files from maps and RGB images
 png_rows.py     PNG files of any size, written from blocks of rows
 rle.py          run-length masks, as pycocotools encodes them

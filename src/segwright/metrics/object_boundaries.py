@@ -1,0 +1,57 @@
+"""The boundaries of segments and masks: their pixels close to the contour.
+
+Cheng, Girshick, Dollar, Berg, Kirillov: Boundary IoU: Improving object-centric image segmentation evaluation, CVPR
+2021. A pixel of a segment is on its boundary if a pixel outside of the segment, or of the image, is at most ``width``
+rows and columns away.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from segwright.data.reading.rle import RLE, decode_mask, encode_masks, run_starts
+
+BOUNDARY_RATIO = 0.02
+"""The width of boundaries as a fraction of the image diagonal, as the paper uses it for COCO."""
+
+
+def boundary_width(size: tuple[int, ...], ratio: float) -> int:
+    """The width of boundaries in an image of ``size`` (height, width): ``ratio`` of its diagonal, at least one."""
+    return max(1, round(ratio * math.sqrt(sum(side**2 for side in size))))
+
+
+def segment_boundaries(ids: NDArray[Any], width: int) -> NDArray[np.bool_]:
+    """Whether each pixel of a map of segment ids [H, W] is on the boundary of its segment."""
+    start = run_starts(ids)
+    _, index = np.unique(ids.reshape(-1)[start], return_inverse=True)
+    if index.max(initial=0) > np.iinfo(np.uint16).max - 1:
+        raise ValueError(
+            f"{index.max() + 1} segments in one image; expected at most {np.iinfo(np.uint16).max}"
+        )
+    compact = np.repeat(index.astype(np.uint16) + 1, np.diff(start, append=ids.size)).reshape(ids.shape)
+    # Where the smallest and the largest value around a pixel are equal, there is only one segment.
+    framed = cv2.copyMakeBorder(compact, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
+    square = np.ones((3, 3), dtype=np.uint8)
+    lowest, highest = (
+        operation(framed, square, iterations=width)[1:-1, 1:-1] for operation in (cv2.erode, cv2.dilate)
+    )
+    return np.asarray(lowest != highest)
+
+
+def mask_boundary(mask: RLE, ratio: float) -> RLE:
+    """The boundary of a run-length encoded mask, encoded as well; its width is ``ratio`` of the image diagonal."""
+    pixels = decode_mask(mask)
+    boundary = pixels.astype(np.uint8)
+    x, y, columns, rows = cv2.boundingRect(boundary)
+    if columns and rows:  # outside of its box there is nothing to do
+        inside = boundary[y : y + rows, x : x + columns]
+        framed = cv2.copyMakeBorder(inside, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
+        square = np.ones((3, 3), dtype=np.uint8)
+        interior = cv2.erode(framed, square, iterations=boundary_width(pixels.shape, ratio))[1:-1, 1:-1]
+        inside[interior != 0] = 0
+    return encode_masks(boundary, [1])[0]
