@@ -103,5 +103,5 @@ def test_boundary_pq_is_at_most_pq_and_perfect_for_a_perfect_prediction() -> Non
 
 
 def test_too_many_segments_are_an_error() -> None:
-    with pytest.raises(ValueError, match="70000 segments in one image; expected at most 65535"):
+    with pytest.raises(ValueError, match="70000 segments in one image; expected at most 65536"):
         segment_boundaries(np.arange(70_000, dtype=np.int32).reshape(700, 100), 1)

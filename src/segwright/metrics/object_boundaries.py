@@ -15,7 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segwright.data.reading.rle import RLE, decode_mask, encode_masks, run_starts
+from segwright.metrics.boundary import edge_band
 
+_MAX_SEGMENTS = 1 << 16  # OpenCV compares uint16, but no int32
 BOUNDARY_RATIO = 0.02
 """The width of boundaries as a fraction of the image diagonal, as the paper uses it for COCO."""
 
@@ -28,19 +30,11 @@ def boundary_width(size: tuple[int, ...], ratio: float) -> int:
 def segment_boundaries(ids: NDArray[Any], width: int) -> NDArray[np.bool_]:
     """Whether each pixel of a map of segment ids [H, W] is on the boundary of its segment."""
     start = run_starts(ids)
-    _, index = np.unique(ids.reshape(-1)[start], return_inverse=True)
-    if index.max(initial=0) > np.iinfo(np.uint16).max - 1:
-        raise ValueError(
-            f"{index.max() + 1} segments in one image; expected at most {np.iinfo(np.uint16).max}"
-        )
-    compact = np.repeat(index.astype(np.uint16) + 1, np.diff(start, append=ids.size)).reshape(ids.shape)
-    # Where the smallest and the largest value around a pixel are equal, there is only one segment.
-    framed = cv2.copyMakeBorder(compact, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
-    square = np.ones((3, 3), dtype=np.uint8)
-    lowest, highest = (
-        operation(framed, square, iterations=width)[1:-1, 1:-1] for operation in (cv2.erode, cv2.dilate)
-    )
-    return np.asarray(lowest != highest)
+    known, index = np.unique(ids.reshape(-1)[start], return_inverse=True)
+    if len(known) > _MAX_SEGMENTS:
+        raise ValueError(f"{len(known)} segments in one image; expected at most {_MAX_SEGMENTS}")
+    compact = np.repeat(index.astype(np.uint16), np.diff(start, append=ids.size)).reshape(ids.shape)
+    return edge_band(compact, width)
 
 
 def mask_boundary(mask: RLE, ratio: float) -> RLE:
