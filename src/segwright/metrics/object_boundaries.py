@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.data.reading.rle import RLE, decode_mask, encode_masks, run_starts
+from segwright.data.reading.rle import RLE, decode_mask, encode_crop, run_starts
 from segwright.metrics.boundary import edge_band
 
 _MAX_SEGMENTS = 1 << 16  # OpenCV compares uint16, but no int32
@@ -39,13 +39,12 @@ def segment_boundaries(ids: NDArray[Any], width: int) -> NDArray[np.bool_]:
 
 def mask_boundary(mask: RLE, ratio: float) -> RLE:
     """The boundary of a run-length encoded mask, encoded as well; its width is ``ratio`` of the image diagonal."""
-    pixels = decode_mask(mask)
-    boundary = pixels.astype(np.uint8)
-    x, y, columns, rows = cv2.boundingRect(boundary)
-    if columns and rows:  # outside of its box there is nothing to do
-        inside = boundary[y : y + rows, x : x + columns]
+    pixels = decode_mask(mask).view(np.uint8)
+    x, y, columns, rows = cv2.boundingRect(pixels)
+    inside = pixels[y : y + rows, x : x + columns]  # outside of its box there is nothing to do
+    if inside.size:
         framed = cv2.copyMakeBorder(inside, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
         square = np.ones((3, 3), dtype=np.uint8)
         interior = cv2.erode(framed, square, iterations=boundary_width(pixels.shape, ratio))[1:-1, 1:-1]
-        inside[interior != 0] = 0
-    return encode_masks(boundary, [1])[0]
+        inside = inside & (interior == 0)
+    return encode_crop(inside, (y, x), (pixels.shape[0], pixels.shape[1]))
