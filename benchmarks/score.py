@@ -25,6 +25,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from panoptic_quality import generated_scene
+from score_objects import instance_rows, panoptic_rows, write_instances, write_panoptic
 
 from segwright.data.datasets.cityscapes import CLASSES
 from segwright.data.reading.label_maps import read_map, write_png
@@ -137,7 +138,11 @@ def semantic_rows() -> list[Row]:
     return [*rows, Row("torchmetrics JaccardIndex, IoU", torchmetrics)]
 
 
-SECTIONS = {"semantic": (write_semantic, semantic_rows)}
+SECTIONS: dict[str, tuple[Callable[[Path, int], None], Callable[[], list[Row]]]] = {
+    "semantic": (write_semantic, semantic_rows),
+    "panoptic": (write_panoptic, lambda: [Row(*row) for row in panoptic_rows()]),
+    "instance": (write_instances, lambda: [Row(*row) for row in instance_rows()]),
+}
 """For each task: what writes its files into a folder, and its rows. A new task is one more entry."""
 
 
@@ -154,7 +159,7 @@ def cpu_seconds(run: Callable[[], object]) -> float:
 
 
 def compare(section: str, folder: Path, count: int, rounds: int) -> None:
-    """Print the rows of a section.."""
+    """Print the rows of a section."""
     write, rows = SECTIONS[section]
     write(folder, count)
     print(f"\n{section}: {count} pairs of 2048x1024, median of {rounds}, load {os.getloadavg()[0]:.1f}")

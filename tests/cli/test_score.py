@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.evaluation.files.test_instance import cityscapes, files
+from tests.evaluation.files.test_instance import cityscapes, files, stereo
 from tests.evaluation.files.test_panoptic import pair
+from tests.evaluation.files.test_vistas import vistas
 from tests.golden import recorded as golden
 
 from segwright.cli.main import main
@@ -29,11 +30,12 @@ def test_panoptic_prints_a_table_and_writes_json(tmp_path: Path, capsys: pytest.
     assert "all, 2 classes" in printed
     assert "66.67" in printed
     values = json.loads(numbers.read_text())
-    assert values["class"]["person"] == {"pq": None, "sq": None, "rq": None}
+    person = {"pq": None, "sq": None, "rq": None, "tp": 0, "fp": 0, "fn": 0, "iou_sum": 0.0}
+    assert values["class"]["person"] == person
     wanted = score_panoptic(truth, prediction)
     for name in ("all", "things", "stuff"):
         assert values[name] == wanted[name]
-        assert set(values[name]) == {"pq", "sq", "rq", "n"}
+        assert set(values[name]) == {"pq", "sq", "rq", "n", "tp", "fp", "fn", "iou_sum"}
 
 
 def test_instance_scores_coco_and_cityscapes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -50,7 +52,63 @@ def test_instance_scores_coco_and_cityscapes(tmp_path: Path, capsys: pytest.Capt
     assert json.loads(numbers.read_text())["kind"] == "box"
     gt, lists, _ = cityscapes(tmp_path / "city", seed=0)
     assert run("instance", "--truth", gt, "--prediction", lists, "--json", numbers) == 0
-    assert set(json.loads(numbers.read_text())["all"]) == {"ap", "ap50", "n"}
+    assert set(json.loads(numbers.read_text())["all"]) == {"ap", "ap50", "ap_by_overlap", "n"}
+
+
+def test_panoptic_prints_counts_and_scores_boundaries(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    truth, prediction = pair(tmp_path)
+    numbers = tmp_path / "pq.json"
+    common = ("panoptic", "--truth", truth, "--prediction", prediction, "--json", numbers)
+    assert run(*common) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "│ all, 2 classes │ 83.33 │ 100.00 │ 83.33 │ 3 │ 0 │ 1 │" in printed
+    assert json.loads(numbers.read_text())["kind"] == "mask"
+    assert run(*common, "--boundary") == 0
+    assert "boundary PQ %" in capsys.readouterr().out
+    assert json.loads(numbers.read_text())["kind"] == "boundary"
+
+
+def test_instance_draws_precision_recall_curves(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    truth, prediction = files(tmp_path)
+    common = ("instance", "--truth", truth, "--prediction", prediction)
+    for name, start in (("pr.png", b"\x89PNG"), ("pr.svg", b"<?xml"), ("pr.pdf", b"%PDF")):
+        assert run(*common, "--plot", tmp_path / "plots" / name) == 0
+        assert (tmp_path / "plots" / name).read_bytes().startswith(start)
+    assert "AR1 50.00   AR10 50.00   AR100 50.00   AR small 50.00" in capsys.readouterr().out
+    numbers = tmp_path / "ap.json"
+    assert run(*common, "--kind", "boundary", "--json", numbers) == 0
+    values = json.loads(numbers.read_text())
+    assert values["kind"] == "boundary"
+    curves = values["precision_recall"]
+    assert len(curves["recall"]) == len(curves["class"]["car"]["0.50"]) == 101
+    assert set(curves["class"]) == {"car", "person"}  # road does not occur
+    assert run(*common, "--plot", tmp_path / "pr.doc") == 2
+    assert "unknown kind of image" in capsys.readouterr().err
+
+
+def test_instance_scores_cityscapes_by_distance_and_vistas(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    numbers = tmp_path / "ap.json"
+    truth, folder, images = cityscapes(tmp_path, seed=3)
+    disparity, camera = stereo(tmp_path, images, seed=3, scale=4)
+    common = ("instance", "--truth", truth, "--prediction", folder, "--json", numbers)
+    assert run(*common, "--disparity", disparity, "--camera", camera) == 0
+    printed = capsys.readouterr().out
+    assert "AP 100m %" in printed
+    assert "AP by overlap   0.50 " in printed
+    values = json.loads(numbers.read_text())
+    assert set(values["class"]["car"]) == {"ap", "ap50", "ap_by_overlap", "ap_100m", "ap_50m", "ap50_50m"}
+    truth, folder, config = vistas(tmp_path / "vistas")
+    common = ("instance", "--truth", truth, "--prediction", folder, "--json", numbers)
+    assert run(*common, "--config", config) == 0
+    assert json.loads(numbers.read_text())["class"]["Car"]["ap"] == pytest.approx(0.5)
+    assert run(*common, "--config", config, "--camera", camera) == 2
+    assert "--camera has no effect on Mapillary Vistas" in capsys.readouterr().err
+    assert run(*common, "--plot", tmp_path / "a.png") == 2
+    assert "--plot has no effect on folders" in capsys.readouterr().err
 
 
 def test_semantic_takes_a_label_map_or_the_name_of_a_dataset(tmp_path: Path) -> None:

@@ -161,7 +161,8 @@ def test_an_image_without_objects_and_one_without_ground_truth() -> None:
         oracle=Oracle(),
     )
     assert result.panoptic is not None
-    assert result.panoptic["all"] == {"pq": 1.0, "sq": 1.0, "rq": 1.0, "n": 1}
+    scores = {"pq": 1.0, "sq": 1.0, "rq": 1.0, "n": 1}
+    assert result.panoptic["all"] == scores | {"tp": 1, "fp": 0, "fn": 0, "iou_sum": 1.0}
     # No prediction can match a segment without pixels.
     result = evaluate(RandomModel(LABELS), Samples(objects), CenterDecoder(stuff_area=0), oracle=Oracle())
     assert result.panoptic is not None

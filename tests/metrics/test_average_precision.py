@@ -10,6 +10,7 @@ from pycocotools import mask as coder
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from segwright.data.reading.rle import decode_mask
 from segwright.labels import LabelSpace
 from segwright.metrics.average_precision import AveragePrecision, IouType
 from segwright.samples import PredictedSegment, Segment
@@ -90,8 +91,9 @@ def test_it_equals_pycocotools_to_the_last_bit(kind: IouType) -> None:
     evaluation = official(images, kind)
     evaluation.summarize()
     result = metric.result()
-    names = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large")
-    expected = [float("nan") if score == -1 else score for score in evaluation.stats[:6].tolist()]
+    names = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large", "ar1", "ar10", "ar100")
+    names += ("ar_small", "ar_medium", "ar_large")
+    expected = [float("nan") if score == -1 else score for score in evaluation.stats.tolist()]
     assert repr([result["all"][name] for name in names]) == repr(expected)
     assert 0 < result["all"]["ap"] < 1
     precision = evaluation.eval["precision"][:, :, 1, 0, 2]
@@ -99,6 +101,83 @@ def test_it_equals_pycocotools_to_the_last_bit(kind: IouType) -> None:
     assert result["class"]["car"]["ap50"] == precision[0].mean()
     assert list(result["class"]) == ["person", "car"]
     assert (result["kind"], result["max_detections"], result["all"]["n"]) == (kind, 100, 2)
+
+
+def test_classes_have_scores_by_size_recall_and_curves() -> None:
+    images = [scene(seed) for seed in range(8)]
+    metric = AveragePrecision(LABELS)
+    for image in images:
+        metric.add(*image)
+    evaluation, result = official(images, "mask"), metric.result(curves=True)
+    precision, recall = evaluation.eval["precision"], evaluation.eval["recall"]
+    for k, name in enumerate(("person", "car")):
+        own = result["class"][name]
+        for index, size in enumerate(("", "_small", "_medium", "_large")):
+            known = precision[:, :, k, index, 2]
+            assert own[f"ap{size}"] == pytest.approx(
+                known.mean() if known.max() > -1 else math.nan, abs=0, nan_ok=True
+            )
+        for index, limit in enumerate((1, 10, 100)):
+            assert own[f"ar{limit}"] == recall[:, k, 0, index].mean()
+        curves = result["precision_recall"]["class"][name]
+        assert list(curves)[::9] == ["0.50", "0.95"]
+        assert list(curves.values()) == precision[:, :, k, 0, 2].tolist()
+    assert result["precision_recall"]["recall"] == evaluation.params.recThrs.tolist()
+    assert "precision_recall" not in metric.result()
+
+
+@pytest.mark.parametrize(
+    ("limit", "names"), [(1, ["ar1"]), (7, ["ar1", "ar7"]), (300, ["ar1", "ar10", "ar300"])]
+)
+def test_recall_is_that_of_one_ten_and_the_most_detections(limit: int, names: list[str]) -> None:
+    metric = AveragePrecision(LABELS, max_detections=limit)
+    metric.add(*scene(1))
+    found = [name for name in metric.result()["all"] if name.startswith("ar") and "_" not in name]
+    assert found == names
+
+
+def by_boundaries(images: list[Image]) -> float:
+    """Boundary AP of cars, one pair of masks at a time, by a plain COCOeval with the IoU put in its place."""
+
+    def boundary(mask: np.ndarray) -> np.ndarray:
+        width = max(1, round(0.02 * math.sqrt(mask.shape[0] ** 2 + mask.shape[1] ** 2)))
+        inside = np.pad(mask, width)
+        for axis in (0, 1):
+            inside = np.min([np.roll(inside, shift, axis) for shift in range(-width, width + 1)], axis=0)
+        return mask & ~inside[width:-width, width:-width]
+
+    evaluation = official(images, "mask")
+    for image in range(len(images)):
+        true, predicted = evaluation._gts[image, 3], evaluation._dts[image, 3]
+        for d, own in enumerate(sorted(predicted, key=lambda row: -row["score"])):
+            for g, other in enumerate(true):
+                mask, known = decode_mask(own["segmentation"]), decode_mask(other["segmentation"])
+                if not other["iscrowd"]:
+                    edges = boundary(mask), boundary(known)
+                    edge_iou = (edges[0] & edges[1]).sum() / (edges[0] | edges[1]).sum()
+                    iou = (mask & known).sum() / (mask | known).sum()
+                    evaluation.ious[image, 3][d][g] = min(iou, edge_iou)
+    params = evaluation.params
+    evaluation.evalImgs = [
+        evaluation.evaluateImg(image, category, area, params.maxDets[-1])
+        for category in params.catIds
+        for area in params.areaRng
+        for image in params.imgIds
+    ]
+    evaluation.accumulate()
+    return float(evaluation.eval["precision"][:, :, 1, 0, 2].mean())
+
+
+def test_boundary_ap_uses_the_smaller_iou_of_masks_and_boundaries() -> None:
+    images = [scene(seed) for seed in range(6)]
+    metric, masks = AveragePrecision(LABELS, iou_type="boundary"), AveragePrecision(LABELS)
+    for image in images:
+        metric.add(*image)
+        masks.add(*image)
+    result = metric.result()
+    assert result["class"]["car"]["ap"] == by_boundaries(images)
+    assert 0 < result["class"]["car"]["ap"] < masks.result()["class"]["car"]["ap"]
+    assert result["kind"] == "boundary"
 
 
 def test_nothing_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -171,7 +250,7 @@ def test_classes_without_ground_truth_are_nan() -> None:
     metric = AveragePrecision(LABELS)
     metric.add(np.full((4, 4), -1), [], np.ones((4, 4), np.int32), [Segment(1, 2)])
     result = metric.result()
-    assert result["class"]["car"] == {"ap": 0, "ap50": 0, "ap75": 0}
+    assert [result["class"]["car"][name] for name in ("ap", "ap50", "ap75", "ar1", "ar100")] == [0] * 5
     assert math.isnan(result["class"]["person"]["ap"])
     assert result["all"]["ap"] == 0
     assert result["all"]["ap_small"] == 0

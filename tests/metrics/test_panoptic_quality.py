@@ -126,10 +126,13 @@ def test_results_and_sums() -> None:
     other.combine(metric.counts)
     other.add(row((1, 4), (-1, 4)), predictions(2), truth, segments)
     result = other.result()
-    assert result["class"]["c"] == {"pq": 1.0, "sq": 1.0, "rq": 1.0}
-    assert result["class"]["a"] == {"pq": 1 / 1.5, "sq": 1.0, "rq": 1 / 1.5}
+    scores = {"pq": 1.0, "sq": 1.0, "rq": 1.0}
+    assert result["class"]["c"] == scores | {"tp": 2, "fp": 0, "fn": 0, "iou_sum": 2.0}
+    scores = {"pq": 1 / 1.5, "sq": 1.0, "rq": 1 / 1.5}
+    assert result["class"]["a"] == scores | {"tp": 1, "fp": 0, "fn": 1, "iou_sum": 1.0}
     assert math.isnan(result["class"]["b"]["pq"])
-    assert result["all"] == {"pq": (1 + 1 / 1.5) / 2, "sq": 1.0, "rq": (1 + 1 / 1.5) / 2, "n": 2}
+    scores = {"pq": (1 + 1 / 1.5) / 2, "sq": 1.0, "rq": (1 + 1 / 1.5) / 2, "n": 2}
+    assert result["all"] == scores | {"tp": 3, "fp": 0, "fn": 1, "iou_sum": 3.0}
     assert result["things"]["n"] == result["stuff"]["n"] == 1
 
 

@@ -22,6 +22,7 @@ All pages are HTML files that work offline.
 - ``data_page``: the HTML page with these statistics
 - ``contact_sheet``: ``data_sheet`` and ``training_sheet``, images of a dataset or a training with their ground truth
 - ``plots``: the figures of all pages, as SVG
+- ``precision_recall``: the precision-recall curves of instances, as an image file
 - ``page``: rendering of the HTML templates, numbers as text
 """
 

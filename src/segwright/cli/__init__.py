@@ -8,6 +8,7 @@ report.py     the verb report
 data.py       the verbs under ``segwright data``
 score.py      the verbs under ``segwright score``
 inference.py  options that say how a model is run: --scales, --flip, ...
+object_tables.py  the tables of ``segwright score panoptic`` and ``score instance``
 options.py    other options that several verbs share
 progress.py   a progress bar
 tables.py     tables of numbers on the console

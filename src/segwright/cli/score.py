@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,11 @@ def add_verbs(verbs: Any) -> None:
     text = "write the confusion matrix to this file; rows are the ground truth"
     semantic.add_argument("--confusion", type=Path, metavar="FILE.csv", help=text)
 
+    _add_panoptic(verbs)
+    _add_instance(verbs)
+
+
+def _add_panoptic(verbs: Any) -> None:
     text = "panoptic quality of COCO panoptic files, as panopticapi computes it"
     example = "segwright score panoptic --truth panoptic_val.json --prediction predictions/panoptic.json"
     panoptic = add_verb(verbs, "panoptic", _panoptic, text, example)
@@ -38,15 +44,27 @@ def add_verbs(verbs: Any) -> None:
     for side in ("truth", "prediction"):
         text = f"folder of the PNG maps of --{side} (default: its path without .json)"
         panoptic.add_argument(f"--{side}-dir", type=Path, metavar="DIR", help=text)
+    text = "boundary PQ: the IoU of two segments is that of masks or of boundaries, whichever is smaller"
+    panoptic.add_argument("--boundary", action="store_true", help=text)
 
+
+def _add_instance(verbs: Any) -> None:
     text = "average precision: COCO files as pycocotools computes it, folders as cityscapesScripts does"
     example = "segwright score instance --truth instances_val.json --prediction predictions/instances.json"
     instance = add_verb(verbs, "instance", _instance, text, example)
-    _add_files(instance, "COCO JSON, or a folder in Cityscapes format")
-    text = "COCO JSON: compare instance masks or bounding boxes (default: mask)"
-    instance.add_argument("--kind", choices=("mask", "box"), help=text)
+    _add_files(instance, "COCO JSON, or a folder in the format of Cityscapes or Mapillary Vistas")
+    text = "COCO JSON: compare instance masks, bounding boxes or boundaries of masks (default: mask)"
+    instance.add_argument("--kind", choices=("mask", "box", "boundary"), help=text)
     text = "COCO JSON: max. detections per image and class for AP (default: 100)"
     instance.add_argument("--max-detections", type=int, metavar="N", help=text)
+    text = "COCO JSON: draw the precision-recall curves (.png, .svg or .pdf)"
+    instance.add_argument("--plot", type=Path, metavar="FILE", help=text)
+    text = "Cityscapes: folder of *_disparity.png, for the scores of objects within 50 m and 100 m"
+    instance.add_argument("--disparity", type=Path, metavar="DIR", help=text)
+    text = "Cityscapes: folder of *_camera.json, which --disparity needs"
+    instance.add_argument("--camera", type=Path, metavar="DIR", help=text)
+    text = "the folders are in the format of Mapillary Vistas; its config, config_v1.2.json"
+    instance.add_argument("--config", type=Path, metavar="FILE.json", help=text)
 
 
 def _add_files(parser: argparse.ArgumentParser, what: str) -> None:
@@ -123,8 +141,10 @@ def _print_semantic(scores: dict[str, Any]) -> None:
 
 
 def _panoptic(options: argparse.Namespace) -> int:
+    from segwright.cli.object_tables import print_panoptic
+    from segwright.cli.progress import progress_bar
     from segwright.evaluation.files.panoptic import score_panoptic
-    from segwright.files import check_writable
+    from segwright.files import check_writable, write_json
 
     check_writable(options.json)
     scores = score_panoptic(
@@ -132,55 +152,52 @@ def _panoptic(options: argparse.Namespace) -> int:
         options.prediction,
         truth_dir=options.truth_dir,
         prediction_dir=options.prediction_dir,
+        boundary=options.boundary,
+        progress=partial(progress_bar, unit="images"),
     )
-    groups = {f"{name}, {scores[name]['n']} classes": scores[name] for name in ("all", "things", "stuff")}
-    return _finish(options.json, scores, [scores["class"], groups], {})
+    print_panoptic(scores)
+    if options.json is not None:
+        write_json(options.json, scores)
+    return 0
 
 
 def _instance(options: argparse.Namespace) -> int:
+    from segwright.cli.object_tables import print_instances
+    from segwright.cli.progress import progress_bar
+    from segwright.files import check_writable, write_json
+
+    check_writable(options.json, options.plot)
+    score = _instance_scorer(options)
+    scores = score(options.truth, options.prediction, progress=partial(progress_bar, unit="images"))
+    print_instances(scores)
+    if options.json is not None:
+        write_json(options.json, scores)
+    if options.plot is not None:
+        from segwright.analysis.precision_recall import write_precision_recall
+
+        write_precision_recall(options.plot, scores["precision_recall"])
+    return 0
+
+
+def _instance_scorer(options: argparse.Namespace) -> Callable[..., dict[str, Any]]:
+    """The function that scores files of the format that the options say, with all of its settings."""
+    from segwright.analysis.precision_recall import check_format
     from segwright.errors import UserError
     from segwright.evaluation.files.instance import score_cityscapes, score_instances
-    from segwright.files import check_writable
+    from segwright.evaluation.files.vistas import score_vistas
 
-    check_writable(options.json)
-    if options.max_detections is not None and options.max_detections < 1:
-        raise UserError(f"--max-detections {options.max_detections}: expected at least 1")
-    if options.truth.is_dir():
-        reason = "on folders of Cityscapes, which have rules of their own"
-        refuse_options(options, "kind", "max_detections", reason=reason)
-        scores = score_cityscapes(options.truth, options.prediction)
-    else:
-        scores = score_instances(
-            options.truth,
-            options.prediction,
-            kind=options.kind or "mask",
-            max_detections=options.max_detections or 100,
-        )
-    totals = {
-        f"AP{name.removeprefix('ap')}".replace("_", " "): value
-        for name, value in scores["all"].items()
-        if name != "n"
-    }
-    return _finish(options.json, scores, [scores["class"]], totals)
-
-
-def _finish(
-    path: Path | None,
-    scores: dict[str, Any],
-    sections: list[dict[str, dict[str, float]]],
-    totals: dict[str, float],
-) -> int:
-    """Print a table with a row per class or group, then the totals; write ``scores`` to ``--json``."""
-    from segwright.cli.tables import Cell, percent, print_table
-    from segwright.files import write_json
-
-    names = list(next(iter(sections[0].values())))
-    columns = ["", *(f"{name if name == 'IoU' else name.upper()} %" for name in names)]
-    rows: list[list[list[Cell]]] = [
-        [[label, *(row[name] for name in names)] for label, row in section.items()] for section in sections
-    ]
-    footer = ["   ".join(f"{name} {percent(value)}" for name, value in totals.items())] if totals else []
-    print_table(columns, *rows, title=f"{scores['images']} images", footer=footer)
-    if path is not None:
-        write_json(path, scores)
-    return 0
+    if not options.truth.is_dir():
+        reason = "on COCO JSON; --truth is no folder"
+        refuse_options(options, "disparity", "camera", "config", reason=reason)
+        if options.max_detections is not None and options.max_detections < 1:
+            raise UserError(f"--max-detections {options.max_detections}: expected at least 1")
+        if options.plot is not None:
+            check_format(options.plot)
+        detections = options.max_detections or 100
+        return partial(score_instances, kind=options.kind or "mask", max_detections=detections)
+    reason = "on folders, which have rules of their own"
+    refuse_options(options, "kind", "max_detections", "plot", reason=reason)
+    if options.config is not None:
+        refuse_options(options, "disparity", "camera", reason="on Mapillary Vistas")
+        return partial(score_vistas, config=options.config)
+    return partial(score_cityscapes, disparity=options.disparity, camera=options.camera)

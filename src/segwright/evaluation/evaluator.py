@@ -181,7 +181,7 @@ class Evaluator:
         )
         if self.panoptic_images:
             result.panoptic = self.panoptic_quality.result()
-            result.average_precision = self.average_precision.result()
+            result.average_precision = self.average_precision.result(curves=True)
             if self._has_cityscapes_rules():
                 result.cityscapes_average_precision = self.cityscapes_ap.result()
         if self.foreground.counts.any():

@@ -37,11 +37,11 @@ class EvaluationResult:
     ``confusion`` counts pixels, int64 [classes, classes + 1]: rows are ground truth, columns are predictions, the last
     column holds pixels that were predicted as no class. ``per_image``: ``index``, ``name`` and scores of each image.
 
-    None unless dataset and model have such data: ``panoptic`` {all | things | stuff: {pq, sq, rq, n}, class: {name:
-    {pq, sq, rq}}}; ``average_precision`` of the masks of things by the rules of COCO, {all: {ap, ap50, ...}, class:
-    {name: ...}}; ``cityscapes_average_precision``, the same by the rules of Cityscapes, if those are the rules of the
-    dataset's benchmark; ``foreground``, the class IoU of a foreground head; ``binary_scores``, IoU and F1 of each
-    channel of a sigmoid head.
+    None unless dataset and model have such data: ``panoptic`` {all | things | stuff: {pq, sq, rq, n, tp, fp, fn,
+    iou_sum}, class: {name: {...}}}; ``average_precision`` of the masks of things by the rules of COCO, {all: {ap, ap50,
+    ..., ar100, ...}, class: {name: ...}, precision_recall: {recall, class: ...}}; ``cityscapes_average_precision``, the
+    same by the rules of Cityscapes, if those are the rules of the dataset's benchmark; ``foreground``, the class IoU of
+    a foreground head; ``binary_scores``, IoU and F1 of each channel of a sigmoid head.
 
     ``metrics``: the results of ``Recipe.metrics`` by name, those of all metrics together.
     """

@@ -15,8 +15,10 @@ scores, all fractions 0..1. In a loop of your own::
 - ``by_name``: ``metrics_from_text``, the metrics of ``--metrics``
 - ``binary``: ``BinaryConfusion``: IoU, F1, precision and recall of sigmoid heads
 - ``panoptic_quality``: ``PanopticQuality``: PQ, SQ, RQ as panopticapi computes them
-- ``average_precision``: ``AveragePrecision`` of masks or boxes as pycocotools computes it
+- ``average_precision``: ``AveragePrecision`` of masks, boundaries or boxes as pycocotools computes it
+- ``object_boundaries``: the boundaries of segments and masks, for boundary PQ and boundary AP
 - ``cityscapes_ap``: ``CityscapesAP`` as cityscapesScripts computes it
+- ``vistas_ap``: ``VistasAP`` as the tool of Mapillary Vistas computes it
 - ``metric``: ``Metric``, the protocol of a metric of your own in ``Recipe.metrics``
 - ``arrays``: conversion of maps to NumPy, adding of counts, ratios: what all metrics use
 """
@@ -31,6 +33,7 @@ from segwright.metrics.confusion import ConfusionMatrix, semantic_scores
 from segwright.metrics.instance_iou import CategoryIoU, InstanceIoU
 from segwright.metrics.metric import Metric
 from segwright.metrics.panoptic_quality import PanopticQuality, panoptic_scores
+from segwright.metrics.vistas_ap import VistasAP
 
 __all__ = [
     "AveragePrecision",
@@ -44,6 +47,7 @@ __all__ = [
     "Metric",
     "PanopticQuality",
     "TrimapIoU",
+    "VistasAP",
     "metrics_from_text",
     "panoptic_scores",
     "semantic_scores",

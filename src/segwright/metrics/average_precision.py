@@ -1,4 +1,4 @@
-"""Average precision (AP) of instance masks or boxes, by pycocotools.
+"""Average precision (AP) and average recall (AR) of instance masks, their boundaries or boxes, by pycocotools.
 
 Lin et al.: Microsoft COCO: Common objects in context, ECCV 2014; the rules as the authors' tool applies them.
 """
@@ -18,10 +18,13 @@ from segwright.data.formats.coco_rows import is_area
 from segwright.data.reading.rle import RLE, annotation_to_rle, encode_masks
 from segwright.labels import LabelSpace
 from segwright.metrics.arrays import Array, check_equal_sizes, to_numpy
+from segwright.metrics.object_boundaries import BOUNDARY_RATIO, mask_boundary
 from segwright.samples import IGNORED, PredictedSegment, Segment
 
-IouType: TypeAlias = Literal["mask", "box"]
+IouType: TypeAlias = Literal["mask", "box", "boundary"]
 Box: TypeAlias = tuple[float, float, float, float]
+_IOU_THRESHOLDS = tuple(f"{0.5 + 0.05 * index:.2f}" for index in range(10))
+_SIZES = ("", "_small", "_medium", "_large")  # as COCOeval orders them
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +55,10 @@ class ImageInstances(NamedTuple):
 class AveragePrecision:
     """Average precision of masks or boxes over the IoU thresholds 0.5, 0.55, ... 0.95, as COCOeval computes it.
 
-    Only things count. Predictions in a crowd are neither right nor wrong. ``iou_type``: compare "mask" or "box".
-    ``max_detections``: the predictions with the highest scores that count, per image and class. COCO uses 100; use
-    more for images with more objects.
+    Only things count. Predictions in a crowd are neither right nor wrong. ``iou_type``: compare "mask" or "box", or
+    "boundary": the IoU of the masks or of their boundaries, whichever is smaller (Cheng et al.: Boundary IoU, CVPR
+    2021). ``max_detections``: the predictions with the highest scores that count, per image and class. COCO uses 100;
+    use more for images with more objects.
     """
 
     labels: LabelSpace
@@ -118,23 +122,48 @@ class AveragePrecision:
         """Add the images of another object or its ``state``; equal positions keep the order of combining."""
         self.state += other.state if isinstance(other, AveragePrecision) else other
 
-    def result(self) -> dict[str, Any]:
-        """{all: {ap, ap50, ap75, ap_small, ap_medium, ap_large, n}, class: {name: {ap, ap50, ap75}}}, fractions 0..1.
+    def result(self, *, curves: bool = False) -> dict[str, Any]:
+        """{all: {ap, ap50, ap75, ap_small, ap_medium, ap_large, ar1, ar10, ar100, ar_small, ...}, class: {name: ...}}.
 
-        ``n`` is the number of classes in the mean: those that occur in the ground truth. The others are NaN. The
-        result also states ``max_detections``, and ``kind``: the type of IoU.
+        Fractions 0..1. ``ar1``: the recall, averaged over the IoU thresholds, of the prediction with the highest score
+        in each image; likewise ``ar10``, and the one for ``max_detections``, which also counts for ``ar_small`` and
+        so on. ``n`` in "all" is the number of classes in the mean: those that occur in the ground truth. The others are
+        NaN. The result also states ``max_detections``, and ``kind``: the type of IoU.
+
+        ``curves`` adds ``precision_recall``: {recall: 101 values, class: {name: {IoU threshold: 101 precisions}}} of
+        the classes in the mean, with IoU thresholds from "0.50" to "0.95".
         """
-        precision = self._precision()
-        all_sizes = precision[..., 0]
-        small, medium, large = (_mean(precision[..., area]) for area in (1, 2, 3))
-        sizes = {"ap_small": small, "ap_medium": medium, "ap_large": large}
+        evaluation = self._evaluated()
+        precision, recall = evaluation["precision"][..., -1], evaluation["recall"]
         names = [name for name in self.labels.names if name in self.labels.things]
-        return {
-            "all": _ap_scores(all_sizes) | sizes | {"n": int((all_sizes[0, 0] > -1).sum())},
-            "class": {name: _ap_scores(all_sizes[:, :, k]) for k, name in enumerate(names)},
+        present = precision[0, 0, :, 0] > -1
+        result = {
+            "all": self._scores(precision, recall) | {"n": int(present.sum())},
+            "class": {
+                name: self._scores(precision[:, :, [k]], recall[:, [k]]) for k, name in enumerate(names)
+            },
             "max_detections": self.max_detections,
             "kind": self.iou_type,
         }
+        if curves:
+            classes = {
+                names[k]: dict(zip(_IOU_THRESHOLDS, precision[:, :, k, 0].tolist(), strict=True))
+                for k in np.flatnonzero(present).tolist()
+            }
+            result["precision_recall"] = {"recall": evaluation["params"].recThrs.tolist(), "class": classes}
+        return result
+
+    def _limits(self) -> list[int]:
+        """The numbers of predictions per image and class for which there is an average recall."""
+        return [*(limit for limit in (1, 10) if limit < self.max_detections), self.max_detections]
+
+    def _scores(self, precision: NDArray[np.float64], recall: NDArray[np.float64]) -> dict[str, float]:
+        """The scores of some classes: precision [IoU, recall, classes, sizes], recall [IoU, classes, sizes, limits]."""
+        every_size = precision[..., 0]
+        scores = {"ap": _mean(every_size), "ap50": _mean(every_size[0]), "ap75": _mean(every_size[5])}
+        scores |= {f"ap{size}": _mean(precision[..., k]) for k, size in enumerate(_SIZES) if size}
+        scores |= {f"ar{limit}": _mean(recall[:, :, 0, m]) for m, limit in enumerate(self._limits())}
+        return scores | {f"ar{size}": _mean(recall[:, :, k, -1]) for k, size in enumerate(_SIZES) if size}
 
     def _predicted(self, ids: NDArray[Any], segments: Sequence[PredictedSegment]) -> list[Instance]:
         instances = instances_from_map(ids, segments, self.labels)
@@ -145,10 +174,12 @@ class AveragePrecision:
             raise ValueError(f"predicted segment {empty.id} has no pixel in the map; expected at least one")
         return instances
 
-    def _precision(self) -> NDArray[np.float64]:
-        """[10 IoU thresholds, 101 recall thresholds, things, 4 sizes]; -1 for classes without ground truth."""
-        from pycocotools.cocoeval import COCOeval
+    def _evaluated(self) -> dict[str, Any]:
+        """What COCOeval accumulates; -1 for classes without ground truth.
 
+        ``precision`` [10 IoU thresholds, 101 recall thresholds, things, 4 sizes, limits], ``recall`` the same without
+        recall thresholds.
+        """
         images = sorted(self.state, key=lambda entry: entry.image)
         classes = np.flatnonzero(self.labels.thing_table()).tolist()
         true = _rows(((n, one) for n, image in enumerate(images) for one in image.true), self.iou_type)
@@ -158,15 +189,16 @@ class AveragePrecision:
             predicted=True,
         )
         with contextlib.redirect_stdout(io.StringIO()):  # it prints its progress
-            evaluation = COCOeval(
+            evaluation = _evaluation_class(self.iou_type)(
                 _CocoRows(true, len(images), classes),
                 _CocoRows(predicted, len(images), classes),
-                "segm" if self.iou_type == "mask" else "bbox",
+                "bbox" if self.iou_type == "box" else "segm",
             )
-            evaluation.params.maxDets = [self.max_detections]
+            evaluation.params.maxDets = self._limits()
             evaluation.evaluate()
             evaluation.accumulate()
-        return np.asarray(evaluation.eval["precision"][..., 0])
+        results: dict[str, Any] = evaluation.eval
+        return results
 
 
 def instances_from_map(
@@ -261,6 +293,28 @@ class _CocoRows:
         return rle
 
 
+def _evaluation_class(iou_type: IouType) -> Any:
+    """COCOeval, which also compares boundaries if ``iou_type`` says so."""
+    from pycocotools import mask as mask_api
+    from pycocotools.cocoeval import COCOeval
+
+    class BoundaryEvaluation(COCOeval):  # type: ignore[misc]
+        """It uses the smaller one of the IoU of masks and that of boundaries; for crowds that of masks."""
+
+        def computeIoU(self, image: Any, category: Any) -> Any:
+            mask_iou = super().computeIoU(image, category)
+            true, predicted = self._gts[image, category], self._dts[image, category]
+            if not len(mask_iou) or not true or not predicted:
+                return mask_iou
+            order = np.argsort([-row["score"] for row in predicted], kind="mergesort")
+            boundaries = [predicted[index]["boundary"] for index in order[: self.params.maxDets[-1]]]
+            crowd = [row["iscrowd"] for row in true]
+            boundary_iou = mask_api.iou(boundaries, [row["boundary"] for row in true], crowd)
+            return np.where(np.array(crowd) == 1, mask_iou, np.minimum(mask_iou, boundary_iou))
+
+    return BoundaryEvaluation if iou_type == "boundary" else COCOeval
+
+
 def _rows(
     instances: Iterable[tuple[int, Instance]], iou_type: IouType, *, predicted: bool = False
 ) -> list[dict[str, Any]]:
@@ -279,14 +333,16 @@ def _rows(
             "iscrowd": int(instance.crowd),
             "score": instance.score,
         }
+        | ({"boundary": _boundary(instance)} if iou_type == "boundary" else {})
         for number, (image, instance) in enumerate(instances, 1)
     ]
 
 
-def _ap_scores(precision: NDArray[np.float64]) -> dict[str, float]:
-    return {"ap": _mean(precision), "ap50": _mean(precision[0]), "ap75": _mean(precision[5])}
+def _boundary(instance: Instance) -> RLE:
+    assert instance.mask is not None
+    return mask_boundary(instance.mask, BOUNDARY_RATIO)
 
 
-def _mean(precision: NDArray[np.float64]) -> float:
-    known = precision[precision > -1]
+def _mean(values: NDArray[np.float64]) -> float:
+    known = values[values > -1]
     return float(known.mean()) if known.size else float("nan")

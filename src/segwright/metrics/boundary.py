@@ -118,7 +118,7 @@ class TrimapIoU:
         return values | {"class_trimap_iou": by_width}
 
 
-def edge_band(labels: NDArray[np.uint8], distance: int) -> NDArray[np.bool_]:
+def edge_band(labels: NDArray[Any], distance: int) -> NDArray[np.bool_]:
     """The pixels of each label's mask within ``distance`` of the edge of that mask, bool [H, W].
 
     The same as the mask minus its erosion, for all labels at once.
@@ -129,7 +129,7 @@ def edge_band(labels: NDArray[np.uint8], distance: int) -> NDArray[np.bool_]:
     return band
 
 
-def differs_within(labels: NDArray[np.uint8], distance: int) -> NDArray[np.bool_]:
+def differs_within(labels: NDArray[Any], distance: int) -> NDArray[np.bool_]:
     """The pixels with another label inside the square that reaches ``distance`` pixels to each side, bool [H, W]."""
     side = 2 * distance + 1
     square = np.ones((side, side), dtype=np.uint8)

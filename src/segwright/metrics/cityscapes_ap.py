@@ -6,6 +6,7 @@ evalInstanceLevelSemanticLabeling of cityscapesScripts applies them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -19,6 +20,7 @@ from segwright.metrics.panoptic_quality import count_intersections
 from segwright.samples import PredictedSegment, Segment
 
 IOU_THRESHOLDS = np.arange(0.5, 1.0, 0.05)
+THRESHOLD_NAMES = tuple(f"{threshold:.2f}" for threshold in IOU_THRESHOLDS)
 CityscapesState: TypeAlias = tuple[NDArray[np.float64], NDArray[np.int64]]
 """Examples float64 [N, 4] (class, index of the IoU threshold, score, 1 = hit or 0 = false positive), and counts."""
 
@@ -28,7 +30,8 @@ class InstanceOverlaps:
     """The instances of one image and their intersections, in pixels, for T true and P predicted instances.
 
     ``intersections`` [T, P]; ``void`` [P]: pixels of a prediction in regions that do not count; ``groups`` bool [T]:
-    regions of several objects that were annotated as one (crowds).
+    regions of several objects that were annotated as one (crowds). ``distance`` [T]: meters from the camera, infinite
+    where unknown.
     """
 
     intersections: NDArray[np.int64]
@@ -39,6 +42,7 @@ class InstanceOverlaps:
     prediction_class: NDArray[np.int64]
     groups: NDArray[np.bool_]
     scores: NDArray[np.float64]
+    distance: NDArray[np.float64] | None = None
 
 
 @dataclass(slots=True)
@@ -46,15 +50,17 @@ class CityscapesAP:
     """Average precision of instance masks; the IoU must exceed 0.5, 0.55, ... 0.95.
 
     It is the area under the steps of the precision-recall curve, without interpolation. Objects below ``min_area``
-    pixels and groups are neither found nor missed. Of several predictions of one object the one with the highest
-    score is a hit, the others are false positives. A prediction without object is not counted if the fraction of it
-    that lies in void, groups and small objects exceeds the IoU threshold.
+    pixels, those farther away than ``max_distance`` meters, and groups are neither found nor missed. Of several
+    predictions of one object the one with the highest score is a hit, the others are false positives. A prediction
+    without object is not counted if the fraction of it that lies in void, groups and objects that do not count exceeds
+    the IoU threshold.
 
     ``counts``: int64 [classes, 2]: objects that count, predictions.
     """
 
     labels: LabelSpace
     min_area: int = 100
+    max_distance: float = math.inf
     examples: list[NDArray[np.float64]] = field(init=False, default_factory=list)
     counts: NDArray[np.int64] = field(init=False)
 
@@ -107,9 +113,17 @@ class CityscapesAP:
         present = image.prediction_area > 0
         for k in np.union1d(image.truth_class, image.prediction_class[present]).tolist():
             truth, predicted = image.truth_class == k, (image.prediction_class == k) & present
-            counted = ~image.groups[truth] & (image.truth_area[truth] >= self.min_area)
+            counted = ~image.groups[truth] & ~self._too_small_or_far(image)[truth]
             self.counts[k] += counted.sum(), predicted.sum()
             self.examples.append(self._examples(image, k, truth, predicted))
+
+    def _too_small_or_far(self, image: InstanceOverlaps) -> NDArray[np.bool_]:
+        small = image.truth_area < self.min_area
+        if self.max_distance == math.inf:
+            return small
+        if image.distance is None:
+            raise ValueError("the distances of the true instances are unknown; expected one for each")
+        return small | (image.distance > self.max_distance)
 
     def _examples(
         self, image: InstanceOverlaps, k: int, truth: NDArray[np.bool_], predicted: NDArray[np.bool_]
@@ -118,14 +132,14 @@ class CityscapesAP:
         intersections = image.intersections[truth][:, predicted]
         truth_area, area = image.truth_area[truth], image.prediction_area[predicted]
         scores = image.scores[predicted]
-        group, small = image.groups[truth], truth_area < self.min_area
+        group, unscored = image.groups[truth], self._too_small_or_far(image)[truth]
         iou = intersections / (truth_area[:, None] + area - intersections)
         # A small group counts twice, as in cityscapesScripts.
-        excused = image.void[predicted] + intersections[group].sum(0) + intersections[small].sum(0)
+        excused = image.void[predicted] + intersections[group].sum(0) + intersections[unscored].sum(0)
         rows = []
         for index, threshold in enumerate(IOU_THRESHOLDS):
             match = iou > threshold
-            for own_matches in match[~group & ~small]:
+            for own_matches in match[~group & ~unscored]:
                 if own_matches.any():
                     *lower, highest = np.sort(scores[own_matches])
                     rows += [(k, index, highest, 1.0), *((k, index, score, 0.0) for score in lower)]
@@ -140,24 +154,17 @@ class CityscapesAP:
         self.counts += counts
 
     def result(self) -> dict[str, Any]:
-        """{all: {ap, ap50, n}, class: {name: {ap, ap50}}} of things, fractions 0..1.
+        """{all: {ap, ap50, ap_by_overlap, n}, class: {name: {ap, ap50, ap_by_overlap}}} of things, fractions 0..1.
 
-        A class without objects is NaN.
+        ``ap_by_overlap``: {IoU threshold, "0.50" to "0.95": AP}. A class without objects is NaN.
         """
         examples, _ = self.state
         names = [name for name in self.labels.names if name in self.labels.things]
         rows = [self._class_ap(self.labels.names.index(name), examples) for name in names]
         values = np.array(rows).reshape(-1, len(IOU_THRESHOLDS))
-        present = ~np.isnan(values[:, 0])
-        ap, ap50 = (
-            float(np.nanmean(part)) if present.any() else float("nan") for part in (values, values[:, 0])
-        )
         return {
-            "all": {"ap": ap, "ap50": ap50, "n": int(present.sum())},
-            "class": {
-                name: {"ap": float(row.mean()), "ap50": float(row[0])}
-                for name, row in zip(names, values, strict=True)
-            },
+            "all": _ap_scores(values) | {"n": int((~np.isnan(values[:, 0])).sum())},
+            "class": {name: _ap_scores(row[None]) for name, row in zip(names, values, strict=True)},
         }
 
     def _class_ap(self, k: int, examples: NDArray[np.float64]) -> list[float]:
@@ -167,10 +174,20 @@ class CityscapesAP:
             return [0.0 if objects else float("nan")] * len(IOU_THRESHOLDS)
         own = examples[examples[:, 0] == k]
         by_threshold = [own[own[:, 1] == index] for index in range(len(IOU_THRESHOLDS))]
-        return [_area_under_steps(rows[:, 2], rows[:, 3], objects) for rows in by_threshold]
+        return [area_under_steps(rows[:, 2], rows[:, 3], objects) for rows in by_threshold]
 
 
-def _area_under_steps(scores: NDArray[np.float64], hits: NDArray[np.float64], objects: int) -> float:
+def _ap_scores(values: NDArray[np.float64]) -> dict[str, Any]:
+    """The scores of the AP of some classes at each IoU threshold [classes, thresholds]; NaN for classes without AP."""
+    if np.isnan(values).all():
+        by_overlap, ap = dict.fromkeys(THRESHOLD_NAMES, math.nan), math.nan
+    else:  # nanmean, as in cityscapesScripts: another mean would round differently
+        columns = [float(np.nanmean(column)) for column in values.T]
+        by_overlap, ap = dict(zip(THRESHOLD_NAMES, columns, strict=True)), float(np.nanmean(values))
+    return {"ap": ap, "ap50": by_overlap["0.50"], "ap_by_overlap": by_overlap}
+
+
+def area_under_steps(scores: NDArray[np.float64], hits: NDArray[np.float64], objects: int) -> float:
     """The area under precision over recall: one point per score, a step from half way to both of its neighbors."""
     order = np.argsort(scores)
     _, first = np.unique(scores[order], return_index=True)

@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from segwright.data.reading.rle import run_starts
 from segwright.labels import LabelSpace
 from segwright.metrics.arrays import Array, check_equal_sizes, matching_counts, to_numpy
+from segwright.metrics.object_boundaries import boundary_width, segment_boundaries
 from segwright.samples import PredictedSegment, Segment, index_of
 
+_SCORES = ("pq", "sq", "rq")
 VOID_ID = 0  # of the ground truth; in predictions void is -1, and 0 unless a segment has that id
 
 
@@ -47,6 +49,7 @@ class PanopticQuality:
     """
 
     labels: LabelSpace
+    boundary_ratio: float | None = field(default=None, kw_only=True)
     counts: NDArray[np.float64] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -98,6 +101,8 @@ class PanopticQuality:
             true_area = np.array([areas[segment.id] for segment in true], dtype=np.int64)
         intersection, void = pixels[1:-1, 1:-1], pixels[0, 1:-1]
         iou = intersection / np.maximum(area + true_area[:, None] - intersection - void, 1)
+        if self.boundary_ratio is not None:
+            iou = np.minimum(iou, self._boundary_iou(predicted_ids, predicted, true_ids, true))
         true_class, is_crowd = _classes(true), np.array([s.crowd for s in true], dtype=bool)
         match = (true_class[:, None] == _classes(predicted)) & ~is_crowd[:, None] & (iou > 0.5)
         excused = (void + _in_crowd(intersection, predicted, true_segments, true)) / area > 0.5
@@ -107,6 +112,31 @@ class PanopticQuality:
             _classes(predicted)[~match.any(0) & ~excused],
             true_class[~match.any(1) & ~is_crowd],
         )
+
+    def _boundary_iou(
+        self,
+        prediction: NDArray[Any],
+        predicted: Sequence[PredictedSegment | Segment],
+        truth: NDArray[Any],
+        true: Sequence[Segment],
+    ) -> NDArray[np.float64]:
+        """The IoU of the boundaries of each pair of segments, float64 [true, predicted]."""
+        assert self.boundary_ratio is not None
+        width = boundary_width(truth.shape, self.boundary_ratio)
+        maps = []
+        for ids, segments in ((truth, true), (prediction, predicted)):
+            on_boundary = segment_boundaries(ids, width)
+            interior = max((int(ids.max()), *(s.id for s in segments)), default=0) + 1  # an id of no segment
+            maps.append(
+                (
+                    np.where(on_boundary | (ids <= VOID_ID), ids.astype(np.int64), interior),
+                    [s.id for s in segments],
+                )
+            )
+        pixels = count_intersections(*maps[0], *maps[1])
+        intersection, void = pixels[1:-1, 1:-1], pixels[0, 1:-1]
+        areas = pixels.sum(1)[1:-1, None] + pixels.sum(0)[1:-1]
+        return np.asarray(intersection / np.maximum(areas - intersection - void, 1))
 
     def add_matches(self, matches: SegmentMatches) -> NDArray[np.float64]:
         """Count the matches of one image; return the counts of this image."""
@@ -124,7 +154,7 @@ class PanopticQuality:
         self.counts += matching_counts(self, other)
 
     def result(self) -> dict[str, Any]:
-        """{all | things | stuff: {pq, sq, rq, n}, class: {name: {pq, sq, rq}}} of everything counted so far."""
+        """The scores of everything counted so far, see ``panoptic_scores``."""
         return panoptic_scores(self.counts, self.labels)
 
     def _check(self, segments: Sequence[Segment | PredictedSegment]) -> None:
@@ -141,21 +171,24 @@ class PanopticQuality:
 def panoptic_scores(counts: NDArray[np.float64], labels: LabelSpace) -> dict[str, Any]:
     """The scores of counts [classes, 4] (``PanopticQuality.counts``), fractions 0..1. Each ratio is taken once.
 
-    Means are over the classes that occur in the ground truth or the prediction; ``n`` is their number. SQ is 0 for a
-    class without matches. A class or group that does not occur is NaN.
+    {all | things | stuff: {pq, sq, rq, n, tp, fp, fn, iou_sum}, class: {name: {pq, sq, rq, tp, fp, fn, iou_sum}}}.
+    ``tp``, ``fp``, ``fn``: the numbers of matches, false positives and false negatives; ``iou_sum``: the sum of the IoU
+    of the matches. Means are over the classes that occur in the ground truth or the prediction; ``n`` is their number.
+    SQ is 0 for a class without matches. The scores of a class or group that does not occur are NaN.
     """
     classes: dict[str, dict[str, float]] = {}
     for name, (iou, tp, fp, fn) in zip(labels.names, counts.tolist(), strict=True):
         total = tp + 0.5 * fp + 0.5 * fn
         if total:
-            classes[name] = {"pq": iou / total, "sq": iou / tp if tp else 0.0, "rq": tp / total}
+            scores = {"pq": iou / total, "sq": iou / tp if tp else 0.0, "rq": tp / total}
         else:
-            classes[name] = dict.fromkeys(("pq", "sq", "rq"), float("nan"))
-    present = [name for name, values in classes.items() if values["pq"] == values["pq"]]
+            scores = dict.fromkeys(_SCORES, float("nan"))
+        classes[name] = scores | {"tp": int(tp), "fp": int(fp), "fn": int(fn), "iou_sum": iou}
+    present = {name: values for name, values in classes.items() if values["pq"] == values["pq"]}
     return {
-        "all": _mean(classes[name] for name in present),
-        "things": _mean(classes[name] for name in present if name in labels.things),
-        "stuff": _mean(classes[name] for name in present if name not in labels.things),
+        "all": _group(present.values()),
+        "things": _group(values for name, values in present.items() if name in labels.things),
+        "stuff": _group(values for name, values in present.items() if name not in labels.things),
         "class": classes,
     }
 
@@ -182,15 +215,22 @@ def _positions(values: NDArray[Any], ids: Sequence[int], void: tuple[int, ...]) 
     return np.where(index >= 0, index + 1, np.where(np.isin(values, void), 0, len(ids) + 1))
 
 
-def _mean(classes: Iterable[dict[str, float]]) -> dict[str, float]:
+def _group(classes: Iterable[dict[str, float]]) -> dict[str, float]:
+    """The means of the scores of several classes, and the sums of their counts."""
     rows = list(classes)
-    means = dict.fromkeys(("pq", "sq", "rq"), float("nan"))
-    for name in means if rows else ():
-        total = 0.0
-        for row in rows:  # not sum(), which rounds differently from panopticapi since Python 3.12
-            total += row[name]
-        means[name] = total / len(rows)
-    return means | {"n": len(rows)}
+    group = dict.fromkeys(_SCORES, float("nan")) | {"n": len(rows)}
+    for name in _SCORES if rows else ():
+        group[name] = _sum(rows, name) / len(rows)
+    for name in ("tp", "fp", "fn"):
+        group[name] = int(_sum(rows, name))
+    return group | {"iou_sum": _sum(rows, "iou_sum")}
+
+
+def _sum(rows: Iterable[dict[str, float]], name: str) -> float:
+    total = 0.0
+    for row in rows:  # not sum(), which rounds differently from panopticapi since Python 3.12
+        total += row[name]
+    return total
 
 
 def _classes(segments: Sequence[Segment | PredictedSegment]) -> NDArray[np.int64]:

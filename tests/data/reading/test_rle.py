@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from pycocotools import mask as coder
 
-from segwright.data.reading.rle import annotation_to_rle, decode_mask, encode_masks, run_starts
+from segwright.data.reading.rle import annotation_to_rle, decode_mask, encode_crop, encode_masks, run_starts
 from segwright.samples import index_of
 
 SIZES = st.tuples(st.integers(1, 9), st.integers(1, 12))
@@ -23,6 +23,14 @@ def test_every_mask_is_encoded_as_pycocotools_does(ids: np.ndarray, wanted: list
     for name, code in zip(wanted, codes, strict=True):
         assert code == coder.encode(np.asfortranarray(ids == name, dtype=np.uint8))
         assert (decode_mask(code) == (ids == name)).all()
+
+
+@given(arrays.arrays(np.bool_, SIZES), st.tuples(*[st.integers(0, 3)] * 4))
+def test_a_crop_is_encoded_as_the_whole_mask(crop: np.ndarray, margins: tuple[int, int, int, int]) -> None:
+    top, bottom, left, right = margins
+    whole = np.pad(crop, ((top, bottom), (left, right)))
+    expected = coder.encode(np.asfortranarray(whole, dtype=np.uint8))
+    assert encode_crop(crop, (top, left), (whole.shape[0], whole.shape[1])) == expected
 
 
 def test_no_id_gives_no_mask() -> None:

@@ -4,10 +4,12 @@ import contextlib
 import io
 import json
 import math
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from pycocotools.coco import COCO
@@ -17,13 +19,15 @@ from tests.data.coco_trees import CATEGORIES, SIZE, SQUARE, image, outline, read
 from segwright.data.datasets.cityscapes import CLASSES
 from segwright.data.formats.ground_truth import EncodedInstanceMaps
 from segwright.data.formats.instance_encoding import ClassTimesDivisor
-from segwright.data.reading.label_maps import write_png
+from segwright.data.reading.label_maps import read_map, write_png
+from segwright.data.reading.rle import annotation_to_rle, decode_mask, encode_masks
 from segwright.errors import UserError
 from segwright.evaluation.files.instance import score_cityscapes, score_instances
-from segwright.metrics.cityscapes_ap import CityscapesAP
+from segwright.metrics.cityscapes_ap import CityscapesAP, InstanceOverlaps
 from segwright.samples import PredictedSegment
 
 NAMES = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large")
+RECALL = ("ar1", "ar10", "ar100", "ar_small", "ar_medium", "ar_large")
 
 
 @pytest.fixture
@@ -35,19 +39,30 @@ def coco100(shared: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("kind", "results", "figures"),
+    ("kind", "results", "precision", "recall"),
     [
-        ("mask", "segm", (0.319545, 0.562288, 0.298927, 0.387374, 0.310183, 0.326934)),
-        ("box", "bbox", (0.504581, 0.696973, 0.572982, 0.585626, 0.519400, 0.501398)),
+        (
+            "mask",
+            "segm",
+            (0.319545, 0.562288, 0.298927, 0.387374, 0.310183, 0.326934),
+            (0.268230, 0.415449, 0.416839, 0.469450, 0.376759, 0.381472),
+        ),
+        (
+            "box",
+            "bbox",
+            (0.504581, 0.696973, 0.572982, 0.585626, 0.519400, 0.501398),
+            (0.386813, 0.593680, 0.595353, 0.639811, 0.566421, 0.564291),
+        ),
     ],
 )
 def test_coco_scores_equal_those_of_pycocotools(
-    coco100: Path, kind: Any, results: str, figures: tuple[float, ...]
+    coco100: Path, kind: Any, results: str, precision: tuple[float, ...], recall: tuple[float, ...]
 ) -> None:
     truth = coco100 / "instances_val2014_100.json"
     prediction = coco100 / f"instances_val2014_fake{results}100_results.json"
     result = score_instances(truth, prediction, kind=kind)
-    assert [result["all"][name] for name in NAMES] == pytest.approx(figures, abs=5e-7)
+    assert [result["all"][name] for name in NAMES] == pytest.approx(precision, abs=5e-7)
+    assert [result["all"][name] for name in RECALL] == pytest.approx(recall, abs=5e-7)
     assert result["images"] == 100
     with contextlib.redirect_stdout(io.StringIO()):
         known = COCO(str(truth))
@@ -55,12 +70,65 @@ def test_coco_scores_equal_those_of_pycocotools(
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
-    assert [result["all"][name] for name in NAMES] == evaluation.stats[:6].tolist()
-    precision = evaluation.eval["precision"][:, :, :, 0, 2]
+    assert [result["all"][name] for name in NAMES + RECALL] == evaluation.stats.tolist()
+    table = evaluation.eval["precision"][:, :, :, 0, 2]
     for index, category in enumerate(known.loadCats(known.getCatIds())):
-        own = precision[:, :, index]
+        own = table[:, :, index]
         wanted = own[own > -1].mean() if (own > -1).any() else math.nan
         assert result["class"][category["name"]]["ap"] == pytest.approx(wanted, abs=0, nan_ok=True)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("kind", ["mask", "box"])
+def test_perturbed_predictions_score_as_with_pycocotools(
+    coco100: Path, tmp_path: Path, kind: Any, seed: int
+) -> None:
+    truth, random = coco100 / "instances_val2014_100.json", np.random.default_rng(seed)
+    values = read(truth)
+    sizes = {row["id"]: (row["height"], row["width"]) for row in values["images"]}
+    categories = [row["id"] for row in values["categories"]]
+    rows = []
+    for row in values["annotations"][::3]:
+        if random.random() < 0.8:
+            mask = decode_mask(annotation_to_rle(row["segmentation"], sizes[row["image_id"]]))
+            mask = np.roll(mask, random.integers(-4, 5, 2), (0, 1)).astype(np.int32)
+            code = encode_masks(mask, [1])[0]
+            category = row["category_id"] if random.random() < 0.9 else int(random.choice(categories))
+            rows.append({"image_id": row["image_id"], "category_id": category})
+            rows[-1]["score"] = float(random.integers(0, 20) / 20)  # equal scores are frequent
+            if kind == "mask":
+                rows[-1]["segmentation"] = code | {"counts": code["counts"].decode()}
+            else:
+                rows[-1]["bbox"] = cv2.boundingRect(mask.astype(np.uint8))
+    prediction = save(tmp_path / "results.json", rows)
+    with contextlib.redirect_stdout(io.StringIO()):
+        known = COCO(str(truth))
+        evaluation = COCOeval(known, known.loadRes(str(prediction)), "segm" if kind == "mask" else "bbox")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    result = score_instances(truth, prediction, kind=kind)
+    assert [result["all"][name] for name in NAMES + RECALL] == evaluation.stats.tolist()
+
+
+def test_the_order_of_annotations_does_not_matter_and_a_perfect_prediction_is_perfect(coco100: Path) -> None:
+    truth = coco100 / "instances_val2014_100.json"
+    values = read(truth)
+    rows = [row | {"score": 0.5} for row in values["annotations"] if not row["iscrowd"]][::4]
+    values["annotations"] = [row for row in values["annotations"] if not row["iscrowd"]][::4]
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        perfect = score_instances(save(root / "a.json", values), save(root / "p.json", rows))
+        values["images"], values["annotations"] = values["images"][::-1], values["annotations"][::-1]
+        again = score_instances(save(root / "b.json", values), save(root / "q.json", rows[::-1]))
+    assert perfect["all"]["ap"] == perfect["all"]["ar100"] == pytest.approx(1)
+    assert repr(again) == repr(perfect)
+
+
+def test_boundary_ap_of_files(tmp_path: Path) -> None:
+    result = score_instances(*files(tmp_path), kind="boundary")
+    assert result["class"]["car"]["ap"] == pytest.approx(1)
+    assert result["kind"] == "boundary"
 
 
 def files(root: Path) -> tuple[Path, Path]:
@@ -237,13 +305,102 @@ def test_cityscapes_scores_equal_those_of_cityscapesscripts(
         monkeypatch.setattr(tool.args, name, value)
     truths = [str(truth / "aachen" / f"{key}_gtFine_instanceIds.png") for key, *_ in images]
     lists = [str(folder / f"{key}_leftImg8bit.txt") for key, *_ in images]
-    averages = tool.evaluateImgLists(lists, truths, tool.args)["averages"]
+    official = tool.evaluateImgLists(lists, truths, tool.args)
+    averages, overlaps = (
+        official["averages"],
+        dict(zip(official["instLabels"], official["resultApMatrix"][0], strict=True)),
+    )
     result = score_cityscapes(truth, folder)
     assert result["all"]["ap"] == averages["allAp"]
     assert result["all"]["ap50"] == averages["allAp50%"]
     for name, own in averages["classes"].items():
+        by_overlap = list(result["class"][name]["ap_by_overlap"].values())
+        assert by_overlap == pytest.approx(overlaps[name], abs=0, nan_ok=True)
         assert result["class"][name]["ap"] == pytest.approx(own["ap"], abs=0, nan_ok=True)
         assert result["class"][name]["ap50"] == pytest.approx(own["ap50%"], abs=0, nan_ok=True)
+
+
+def stereo(root: Path, images: Images, *, seed: int, scale: int) -> tuple[Path, Path]:
+    """Disparity maps with gaps, and camera files; the maps of ``images`` are enlarged to ``scale``."""
+    random = np.random.default_rng(seed)
+    for path in [*(root / "gtFine").rglob("*.png"), *(root / "found").rglob("*.png")]:
+        write_png(path, read_map(path).repeat(scale, 0).repeat(scale, 1))
+    for key, raw, _ in images:
+        ids, disparity = (
+            raw.repeat(scale, 0).repeat(scale, 1),
+            np.zeros([scale * side for side in raw.shape], np.uint16),
+        )
+        for identity in np.unique(ids).tolist():
+            own = ids == identity
+            noise = random.integers(-200, 200, own.sum())
+            values = (random.uniform(1, 20) * 256 + 1 + noise).clip(1).astype(np.uint16)
+            disparity[own] = np.where(random.random(own.sum()) < random.uniform(0.3, 1), values, 0)
+        write_png(root / "disparity" / "aachen" / f"{key}_disparity.png", disparity)
+        camera = {"extrinsic": {"baseline": 0.209313}, "intrinsic": {"fx": 2262.52}}
+        save(root / "camera" / "aachen" / f"{key}_camera.json", camera)
+    return root / "disparity", root / "camera"
+
+
+def median_distance(disparity: np.ndarray) -> float:
+    known = disparity[disparity > 0].astype(float)
+    if known.size < 0.5 * disparity.size:
+        return math.inf
+    with np.errstate(divide="ignore"):
+        return float(np.median(0.209313 * 2262.52 / ((known - 1) / 256)))
+
+
+def test_scores_within_a_distance_are_those_of_objects_that_are_near_and_large(tmp_path: Path) -> None:
+    truth, folder, images = cityscapes(tmp_path, seed=3, caravans=False)
+    disparity, camera = stereo(tmp_path, images, seed=3, scale=4)
+    result = score_cityscapes(truth, folder, disparity=disparity, camera=camera)
+    plain = score_cityscapes(truth, folder)
+    assert {key: value for key, value in result["all"].items() if key in plain["all"]} == plain["all"]
+    for meters in (50, 100):
+        metric = CityscapesAP(CLASSES, 1000, meters)
+        for key, raw, masks in images:
+            ids = raw.repeat(4, 0).repeat(4, 1)
+            values = read_map(disparity / "aachen" / f"{key}_disparity.png")
+            true = [i for i in np.unique(ids).tolist() if i // (1000 if i >= 1000 else 1) in (24, 25, 26, 33)]
+            own = [mask.repeat(4, 0).repeat(4, 1) > 0 for mask, label, _ in masks if label != 7]
+            labels = [label for _, label, _ in masks if label != 7]
+            metric.add_overlaps(
+                InstanceOverlaps(
+                    np.array([[(mask & (ids == i)).sum() for mask in own] for i in true]).reshape(
+                        len(true), -1
+                    ),
+                    np.array([(mask & np.isin(ids, (0, 4, 29))).sum() for mask in own]),
+                    np.array([(ids == i).sum() for i in true]),
+                    np.array([mask.sum() for mask in own]),
+                    np.array([CLASSES.raw_values.index(i // (1000 if i >= 1000 else 1)) for i in true]),
+                    np.array([CLASSES.raw_values.index(label) for label in labels]),
+                    np.array([i < 1000 for i in true]),
+                    np.array([score for _, label, score in masks if label != 7]),
+                    np.array([median_distance(values[ids == i]) for i in true]),
+                )
+            )
+        wanted = metric.result()
+        assert result["all"][f"ap_{meters}m"] == wanted["all"]["ap"]
+        assert result["class"]["car"][f"ap_{meters}m"] == pytest.approx(
+            wanted["class"]["car"]["ap"], nan_ok=True
+        )
+    assert result["all"]["ap50_50m"] >= result["all"]["ap_50m"] > 0
+
+
+def test_wrong_stereo_files_are_named(tmp_path: Path) -> None:
+    truth, folder, images = cityscapes(tmp_path, seed=0)
+    disparity, camera = stereo(tmp_path, images, seed=0, scale=1)
+    with pytest.raises(UserError, match="need both disparity maps and camera files"):
+        score_cityscapes(truth, folder, camera=camera)
+    one = next(camera.rglob("*.json"))
+    save(one, {"extrinsic": {}})
+    with pytest.raises(UserError, match=r"_camera\.json: not a camera file of Cityscapes \(KeyError"):
+        score_cityscapes(truth, folder, disparity=disparity, camera=camera)
+    one.unlink()
+    with pytest.raises(UserError, match=r"has no file aachen_.*_camera\.json"):
+        score_cityscapes(truth, folder, disparity=disparity, camera=camera)
+    write_png(next(disparity.rglob("*.png")), np.zeros((3, 3), np.uint16))
+    with pytest.raises(UserError, match=r"_disparity\.png: 3x3; expected 96x64|has no file"):
+        score_cityscapes(truth, folder, disparity=disparity, camera=camera)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ file_lists.py   the images of a folder, the label maps that belong to them, list
 images.py       photographs and images of several bands, their size, their EXIF orientation
 label_maps.py   label maps in PNG, TIFF or .npy; colors as numbers; PNG output
 limits.py       the largest image that is read
+png_decoder.py  fast decoding of plain PNG files
 png_encoder.py  PNG files from maps and RGB images
 png_rows.py     PNG files of any size, written from blocks of rows
 rle.py          run-length masks, as pycocotools encodes them
@@ -39,6 +40,7 @@ from segwright.data.reading.label_maps import write_png as write_png
 from segwright.data.reading.limits import refuse_decompression_bomb as refuse_decompression_bomb
 from segwright.data.reading.rle import annotation_to_rle as annotation_to_rle
 from segwright.data.reading.rle import decode_mask as decode_mask
+from segwright.data.reading.rle import encode_crop as encode_crop
 from segwright.data.reading.rle import encode_masks as encode_masks
 from segwright.data.reading.rle import run_starts as run_starts
 
@@ -49,6 +51,7 @@ __all__ = [
     "annotation_to_rle",
     "apply_orientation",
     "decode_mask",
+    "encode_crop",
     "encode_masks",
     "find_list_file",
     "has_hidden_part",

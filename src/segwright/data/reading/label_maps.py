@@ -19,6 +19,7 @@ from segwright.data.reading.images import (
     read_unchanged,
 )
 from segwright.data.reading.limits import refuse_decompression_bomb
+from segwright.data.reading.png_decoder import decode_png, is_png
 from segwright.data.reading.png_encoder import encode_png
 from segwright.data.reading.tiff import is_tiff, read_tiff
 from segwright.errors import UserError
@@ -68,6 +69,8 @@ def _read(path: Path) -> NDArray[Any]:
             start = file.read(32)
         if is_tiff(start):
             return _read_tiff(path)
+        if is_png(start) and (plain := decode_png(path.read_bytes())) is not None:
+            return plain
         if start[12:16] == b"IHDR" and len(start) > 25 and start[24] == 16 and start[25] != 0:
             return _read_deep_png(path, has_gray=start[25] == 4)
         with warnings.catch_warnings():

@@ -59,6 +59,24 @@ def encode_masks(ids: NDArray[Any], wanted: Sequence[int]) -> list[RLE]:
     return _compress(runs_of_masks, (ids.shape[0], ids.shape[1]))
 
 
+def encode_crop(mask: NDArray[Any], corner: tuple[int, int], size: tuple[int, int]) -> RLE:
+    """A mask [h, w] that is a part of an image of ``size`` (height, width), encoded for the whole image.
+
+    ``corner``: the (row, column) in the image of its first pixel. Outside of it the mask is empty.
+    """
+    # Column by column, each with a 0 before and after, so that every column has runs of its own.
+    columns = np.pad(np.asarray(mask, dtype=bool).T, ((0, 0), (1, 1))).reshape(-1)
+    edges = np.flatnonzero(columns[1:] != columns[:-1])
+    column, row = np.divmod(edges, mask.shape[0] + 2)
+    edges = (corner[1] + column) * size[0] + corner[0] + row
+    touching = edges[1:-1:2] == edges[2::2]  # a run that goes on at the top of the next column
+    kept = np.ones(len(edges), dtype=bool)
+    kept[1:-1:2] &= ~touching
+    kept[2::2] &= ~touching
+    runs = np.diff(edges[kept], prepend=0, append=size[0] * size[1])
+    return _compress([runs if runs[-1] else runs[:-1]], size)[0]
+
+
 def annotation_to_rle(segmentation: Any, size: tuple[int, int]) -> RLE:
     """The RLE of a COCO annotation: polygons [[x, y, ...], ...], or {size, counts}, compressed or not.
 

@@ -7,39 +7,53 @@ import math
 import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from segwright.data.datasets.cityscapes import CLASSES
 from segwright.data.formats.coco import CocoAnnotations
-from segwright.data.formats.coco_rows import is_area, posix_name
+from segwright.data.formats.coco_rows import is_area
 from segwright.data.reading.file_lists import has_hidden_part
 from segwright.data.reading.label_maps import read_map
 from segwright.data.reading.rle import is_outline
 from segwright.errors import UserError
 from segwright.evaluation.files.categories import file_classes
+from segwright.evaluation.files.distances import StereoFiles
+from segwright.evaluation.files.mask_lists import pixels_by_id, read_mask_list
+from segwright.evaluation.files.parallel_images import Progress, map_images
 from segwright.labels import LabelSpace
 from segwright.metrics.average_precision import AveragePrecision, Instance, IouType, instances_of_classes
 from segwright.metrics.cityscapes_ap import CityscapesAP, InstanceOverlaps
-from segwright.parallel import map_in_threads
 
 _TRUTH = "_gtFine_instanceIds.png"
+_NEAR = (100, 50)  # meters
+_NEAR_AREA = 1000  # pixels
 _GROUP = 1000  # an instance id of Cityscapes below this number is a class: a group of objects, or void
 Size = tuple[int, int]
 Row = Mapping[str, Any]
 
 
 def score_instances(
-    truth: Path, prediction: Path, *, kind: IouType = "mask", max_detections: int = 100
+    truth: Path,
+    prediction: Path,
+    *,
+    kind: IouType = "mask",
+    max_detections: int = 100,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Average precision of a COCO results file against COCO annotations, as pycocotools computes it.
 
-    ``kind``: IoU of masks or of boxes. All categories and all images of the ground truth count. The area of a predicted
-    mask is its number of pixels, also if the file gives a box. ``UserError`` names what is missing or does not fit.
+    ``kind``: IoU of masks, boxes or boundaries (``metrics.average_precision``). All categories and all images of the
+    ground truth count. The area of a predicted mask is its number of pixels, also if the file gives a box.
+    ``progress`` is called with the number of images; what it yields is called after each image. ``UserError`` names
+    what is missing or does not fit.
+
+    The scores are those of ``AveragePrecision.result``, with ``precision_recall``.
     """
     annotations = CocoAnnotations.read(truth)
     labels, classes = file_classes(annotations, things_only=True)
@@ -49,10 +63,12 @@ def score_instances(
     metric = AveragePrecision(labels, iou_type=kind, max_detections=max_detections)
     true_file = _File(truth, classes, kind, is_prediction=False)
     predicted_file = _File(prediction, classes, kind, is_prediction=True)
-    for index, (image, size) in enumerate(sizes.items()):
-        predicted = predicted_file.instances(predicted_rows[image], size)
-        metric.add_instances(predicted, true_file.instances(true_rows[image], size), image=index)
-    return metric.result() | {"images": len(sizes)}
+    with progress(len(sizes)) if progress else nullcontext(lambda: None) as advance:
+        for index, (image, size) in enumerate(sizes.items()):
+            predicted = predicted_file.instances(predicted_rows[image], size)
+            metric.add_instances(predicted, true_file.instances(true_rows[image], size), image=index)
+            advance()
+    return metric.result(curves=True) | {"images": len(sizes)}
 
 
 def _sizes(annotations: CocoAnnotations, kind: IouType) -> dict[Any, Size]:
@@ -121,7 +137,7 @@ class _File:
                 instances += self._instance(row, size)
             except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
                 problem = f"has no {error}" if isinstance(error, KeyError) else f"cannot be read ({error})"
-                fields = "segmentation (polygons [[x, y, ...]] or RLE)" if self.kind == "mask" else "bbox"
+                fields = "segmentation (polygons [[x, y, ...]] or RLE)" if self.kind != "box" else "bbox"
                 fields += " and score" if self.is_prediction else ""
                 raise UserError(
                     f"{self.source}: {_name(number, row)} of image {row['image_id']} {problem}; expected category_id, "
@@ -136,7 +152,7 @@ class _File:
         if isinstance(category, list | dict) or category not in self.classes:
             raise ValueError(f"category {category} is not among the categories of the ground truth")
         class_index = self.classes[category]
-        if self.kind == "mask":
+        if self.kind != "box":
             if not is_outline(row["segmentation"]):
                 raise ValueError("its segmentation has no polygon of three or more points")
             # Box and area of a result are not read but computed from its mask, as pycocotools does.
@@ -153,25 +169,31 @@ class _File:
         return [Instance(class_index, None, box, stated_area, bool(row.get("iscrowd", 0)))]
 
 
-@dataclass(frozen=True, slots=True)
-class _PredictionLine:
-    """A line of a prediction list in the format of Cityscapes: a mask, its class, its score."""
-
-    mask: Path
-    label: int
-    score: float
-
-
-def score_cityscapes(truth: Path, prediction: Path, *, labels: LabelSpace = CLASSES) -> dict[str, Any]:
+def score_cityscapes(
+    truth: Path,
+    prediction: Path,
+    *,
+    labels: LabelSpace = CLASSES,
+    disparity: Path | None = None,
+    camera: Path | None = None,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
     """Average precision of instances in the files of Cityscapes, as cityscapesScripts computes it.
 
     ``truth``: a folder with ``*_gtFine_instanceIds.png``. ``prediction``: a folder with a list
-    ``CITY_SEQUENCE_FRAME*.txt`` for each of them, with lines "mask.png label score". ``UserError`` names the file that
-    is missing or does not fit.
+    ``CITY_SEQUENCE_FRAME*.txt`` for each of them, with lines "mask.png label score". ``disparity`` and ``camera``:
+    folders with ``*_disparity.png`` and ``*_camera.json``; with them the result also has ``ap_100m``, ``ap_50m`` and
+    ``ap50_50m``, of objects of at least 1000 pixels up to these distances. ``workers``: processes, by default one per
+    core; 0 uses this process. ``progress`` is called with the number of images; what it yields is called after each
+    image. ``UserError`` names the file that is missing or does not fit.
     """
     maps = sorted(path for path in truth.rglob(f"*{_TRUTH}") if not has_hidden_part(path, truth))
     if not maps:
         raise UserError(f"{truth}: no file *{_TRUTH}; expected instance ids of Cityscapes; check the folder")
+    if (disparity is None) != (camera is None):
+        raise UserError("distances need both disparity maps and camera files; name both folders, or none")
+    stereo = StereoFiles.find(disparity, camera) if disparity is not None and camera is not None else None
     lists = [
         Path(folder, name)
         for folder, _, names in os.walk(prediction)
@@ -180,13 +202,25 @@ def score_cityscapes(truth: Path, prediction: Path, *, labels: LabelSpace = CLAS
     ]
     pairs = [(path, _list_of(path, prediction, lists)) for path in maps]
     metric = CityscapesAP(labels)
+    near = {meters: CityscapesAP(labels, _NEAR_AREA, meters) for meters in _NEAR if stereo is not None}
+    for image in map_images(partial(_overlaps, labels, stereo), pairs, workers=workers, progress=progress):
+        for each in (metric, *near.values()):
+            each.add_overlaps(image)
+    result = metric.result() | {"images": len(pairs)}
+    for meters, each in near.items():
+        _add_near(result, each.result(), meters)
+    return result
 
-    def compare(pair: tuple[Path, Path]) -> InstanceOverlaps:
-        return _overlaps(*pair, labels)
 
-    for image in map_in_threads(compare, pairs):
-        metric.add_overlaps(image)
-    return metric.result() | {"images": len(pairs)}
+def _add_near(result: dict[str, Any], near: Mapping[str, Any], meters: int) -> None:
+    """Add the scores of objects up to a distance to those of all objects."""
+    for own, other in (
+        (result["all"], near["all"]),
+        *((result["class"][name], near["class"][name]) for name in near["class"]),
+    ):
+        own[f"ap_{meters}m"] = other["ap"]
+        if meters == min(_NEAR):
+            own[f"ap50_{meters}m"] = other["ap50"]
 
 
 def _list_of(truth: Path, folder: Path, lists: Sequence[Path]) -> Path:
@@ -200,8 +234,9 @@ def _list_of(truth: Path, folder: Path, lists: Sequence[Path]) -> Path:
     return matches[0]
 
 
-def _overlaps(truth: Path, source: Path, labels: LabelSpace) -> InstanceOverlaps:
-    """The overlaps of the masks of a list with the instances of a map."""
+def _overlaps(labels: LabelSpace, stereo: StereoFiles | None, pair: tuple[Path, Path]) -> InstanceOverlaps:
+    """The overlaps of the masks of a list with the instances of a map: (map, list)."""
+    truth, source = pair
     raw = read_map(truth).astype(np.int64)
     things = {
         value: index for index, value in enumerate(labels.raw_values) if labels.names[index] in labels.things
@@ -216,57 +251,27 @@ def _overlaps(truth: Path, source: Path, labels: LabelSpace) -> InstanceOverlaps
     ids = np.array([i for i in np.flatnonzero(area).tolist() if _label(i) in things], dtype=np.int64)
     # For cityscapesScripts, void are the groups of classes that are not scored, but not their single instances.
     void = [value for value in labels.ignored if value < min(len(area), _GROUP)]
-    lines = _lines(source)
-    if wrong := [line for line in lines if line.label not in known]:
+    # Of several lines with one mask, the last one counts.
+    by_path = {mask.path: mask for mask in read_mask_list(source, lambda text: int(float(text)))}
+    if wrong := [mask for mask in by_path.values() if mask.label not in known]:
         raise UserError(
-            f"{source}: {wrong[0].mask.name} has label {wrong[0].label}, which is no label of {labels.name}; expected "
+            f"{source}: {wrong[0].path.name} has label {wrong[0].label}, which is no label of {labels.name}; expected "
             "label ids, such as 26 for car; write it again"
         )
-    lines = [line for line in lines if line.label in things]
-    pixels = [_pixels_by_id(line.mask, raw, len(area)) for line in lines]
-    table = np.array(pixels, dtype=np.int64).reshape(-1, len(area))
+    masks = [mask for mask in by_path.values() if mask.label in things]
+    table = pixels_by_id(masks, raw, len(area))
     return InstanceOverlaps(
         intersections=table[:, ids].T,
         void=table[:, void].sum(1),
         truth_area=area[ids],
         prediction_area=table.sum(1),
         truth_class=np.array([things[_label(i)] for i in ids.tolist()], dtype=np.int64),
-        prediction_class=np.array([things[line.label] for line in lines], dtype=np.int64),
+        prediction_class=np.array([things[mask.label] for mask in masks], dtype=np.int64),
         groups=ids < _GROUP,
-        scores=np.array([line.score for line in lines], dtype=np.float64),
+        scores=np.array([mask.score for mask in masks], dtype=np.float64),
+        distance=None if stereo is None else stereo.distances(truth.name.removesuffix(_TRUTH), raw, ids),
     )
 
 
 def _label(instance: int) -> int:
     return instance if instance < _GROUP else instance // _GROUP
-
-
-def _pixels_by_id(path: Path, raw: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """The number of pixels of each instance id inside a mask."""
-    if not path.is_file():
-        raise UserError(f"{path}: does not exist; expected the mask that a list names; write it again")
-    mask = read_map(path)
-    if mask.shape != raw.shape:
-        raise UserError(
-            f"{path}: {mask.shape[1]}x{mask.shape[0]}; expected {raw.shape[1]}x{raw.shape[0]}, the size of its ground "
-            "truth; write it again"
-        )
-    return np.bincount(raw[mask != 0], minlength=count)
-
-
-def _lines(source: Path) -> list[_PredictionLine]:
-    """The lines of a prediction list; of several lines with one mask, the last one counts."""
-    by_mask: dict[Path, _PredictionLine] = {}
-    for number, line in enumerate(source.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
-        try:
-            name, label, score = posix_name(line).split(" ")
-            prediction = _PredictionLine(source.parent / name, int(float(label)), float(score))
-            if Path(name).is_absolute() or not math.isfinite(prediction.score):
-                raise ValueError
-        except (ValueError, OverflowError):
-            raise UserError(
-                f"{source}: line {number} is {line!r}; expected 'mask.png label score' with a path from the list; "
-                "write it again"
-            ) from None
-        by_mask[prediction.mask] = prediction
-    return list(by_mask.values())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,14 @@ from numpy.typing import NDArray
 from segwright.data.formats.coco import CocoAnnotations
 from segwright.data.formats.coco_rows import posix_name
 from segwright.data.reading.images import read_image
+from segwright.data.reading.png_decoder import decode_png, is_png
 from segwright.errors import UserError
 from segwright.evaluation.files.categories import check_same_categories, file_classes
+from segwright.evaluation.files.parallel_images import Progress, map_images
+from segwright.metrics.object_boundaries import BOUNDARY_RATIO
 from segwright.metrics.panoptic_quality import PanopticQuality, SegmentMatches
-from segwright.parallel import map_in_threads
 from segwright.samples import Segment
 
-_PNG = b"\x89PNG\r\n\x1a\n"
 _RGB, _RGBA = 2, 6  # color types of PNG
 
 
@@ -35,14 +37,26 @@ class _Map:
 
 
 def score_panoptic(
-    truth: Path, prediction: Path, *, truth_dir: Path | None = None, prediction_dir: Path | None = None
+    truth: Path,
+    prediction: Path,
+    *,
+    truth_dir: Path | None = None,
+    prediction_dir: Path | None = None,
+    boundary: bool = False,
+    workers: int | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """{all | things | stuff: {pq, sq, rq, n}, class: {name: {pq, sq, rq}}, images}, as panopticapi computes it.
+    """{all | things | stuff: {pq, sq, rq, n, tp, fp, fn, iou_sum}, class: {name: {...}}, kind, images}.
+
+    As panopticapi computes them. ``boundary``: the IoU of two segments is that of their masks or that
+    of their boundaries, whichever is smaller, as in Cheng et al.: Boundary IoU, CVPR 2021; ``kind`` is then "boundary",
+    otherwise "mask". ``metrics.panoptic_quality.panoptic_scores`` describes the scores.
 
     ``truth`` and ``prediction`` are JSON files; the PNG maps are in ``truth_dir`` and ``prediction_dir``, by default
     the folders with the names of the JSON files. Images are compared in parallel and counted in the order of the
     ground truth, so the result is exactly that of one process. Predictions for images without ground truth do not
-    count.
+    count. ``workers``: processes, by default one per core; 0 uses this process. ``progress`` is called with the number
+    of images; what it yields is called after each image.
 
     ``UserError`` names the file that is missing or does not fit. If both files name their categories, the names must
     be the same.
@@ -61,14 +75,10 @@ def score_panoptic(
         )
     pairs = [(true_map, predicted_maps[image]) for image, true_map in true_maps.items()]
     _check_files([one.path for pair in pairs for one in pair])
-    metric = PanopticQuality(labels)
-
-    def compare(pair: tuple[_Map, _Map]) -> SegmentMatches:
-        return _compare(metric, *pair, classes)
-
-    for matches in map_in_threads(compare, pairs):
+    metric = PanopticQuality(labels, boundary_ratio=BOUNDARY_RATIO if boundary else None)
+    for matches in map_images(partial(_compare, metric, classes), pairs, workers=workers, progress=progress):
         metric.add_matches(matches)
-    return metric.result() | {"images": len(pairs)}
+    return metric.result() | {"kind": "boundary" if boundary else "mask", "images": len(pairs)}
 
 
 def _maps(annotations: CocoAnnotations, folder: Path, classes: Mapping[int, int]) -> dict[Any, _Map]:
@@ -115,9 +125,8 @@ def _check_files(paths: Sequence[Path]) -> None:
         )
 
 
-def _compare(
-    metric: PanopticQuality, true: _Map, predicted: _Map, classes: Mapping[int, int]
-) -> SegmentMatches:
+def _compare(metric: PanopticQuality, classes: Mapping[int, int], pair: tuple[_Map, _Map]) -> SegmentMatches:
+    true, predicted = pair
     truth, prediction = read_ids(true.path), read_ids(predicted.path)
     if truth.shape != prediction.shape:
         size, expected = (f"{shape[1]}x{shape[0]}" for shape in (prediction.shape, truth.shape))
@@ -137,15 +146,16 @@ def _compare(
 
 def read_ids(path: Path) -> NDArray[np.int32]:
     """The ids R + 256 G + 65536 B of a PNG map, int32 [H, W]; ``UserError`` if the file is not an RGB PNG."""
-    with path.open("rb") as file:
-        header = file.read(26)
-    if not header.startswith(_PNG) or len(header) < 26 or header[24] != 8 or header[25] not in (_RGB, _RGBA):
+    data = path.read_bytes()
+    if not is_png(data) or len(data) < 26 or data[24] != 8 or data[25] not in (_RGB, _RGBA):
         raise UserError(
             f"{path}: is not an 8-bit RGB PNG; expected ids as R + 256 G + 65536 B; write it again in COCO panoptic "
             "format"
         )
+    colors = decode_png(data, alpha=True)
+    if colors is None:
+        colors = cv2.cvtColor(read_image(path), cv2.COLOR_RGB2RGBA)
     # The four bytes of a pixel are one number with red as the lowest byte: much faster than adding three channels.
-    colors = cv2.cvtColor(read_image(path), cv2.COLOR_RGB2RGBA)
     ids: NDArray[np.int32] = colors.view("<i4")[..., 0]
     ids &= 0xFFFFFF
     return ids

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -13,16 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.evaluation.files.label_files import LabelFiles, PairCounts, count_pair
+from segwright.evaluation.files.label_files import LabelFiles, count_pair
 from segwright.evaluation.files.map_pairs import find_instance_maps, find_pairs
+from segwright.evaluation.files.parallel_images import Progress, map_images
 from segwright.labels import LabelSpace
 from segwright.metrics.confusion import csail_scores, semantic_scores
 from segwright.metrics.label_scores import COLUMNS, category_scores, empty_counts, instance_scores
 from segwright.metrics.metric import Metric
-from segwright.parallel import available_cores, map_in_processes
-
-Progress = Callable[[int], AbstractContextManager[Callable[[], None]]]
-_FEW = 8  # so few pairs are counted before a process has started
 
 
 def score_semantic(
@@ -63,27 +59,20 @@ def score_semantic(
     files = LabelFiles(labels, pairs, maps, copy.deepcopy(tuple(metrics)))
     metrics = copy.deepcopy(tuple(metrics))  # those of ``files`` stay without counts
     counts, rows, per_image = empty_counts(labels), list[NDArray[np.int64]](), list[dict[str, Any]]()
-    with progress(len(pairs)) if progress else nullcontext(lambda: None) as advance:
-        for index, counted in enumerate(_counted(files, workers)):
-            counts += counted.labels
-            rows.append(counted.instances)
-            name = pairs[index][0].relative_to(truth).as_posix()
-            per_image.append(_image_row(name, counted.labels, labels) | counted.scores)
-            for metric, own in zip(metrics, counted.metrics, strict=True):
-                metric.combine(own)
-            advance()
+    counted_pairs = map_images(
+        partial(count_pair, files), range(len(pairs)), workers=workers, progress=progress
+    )
+    for index, counted in enumerate(counted_pairs):
+        counts += counted.labels
+        rows.append(counted.instances)
+        name = pairs[index][0].relative_to(truth).as_posix()
+        per_image.append(_image_row(name, counted.labels, labels) | counted.scores)
+        for metric, own in zip(metrics, counted.metrics, strict=True):
+            metric.combine(own)
     found = np.concatenate([np.zeros((0, COLUMNS), np.int64), *rows]) if maps else None
     values = label_file_scores(counts, found, labels)
     further = {name: value for metric in metrics for name, value in metric.result().items()}
     return further | values | {"images": len(pairs), "metrics": [*further], "per_image": per_image}
-
-
-def _counted(files: LabelFiles, workers: int | None) -> Iterator[PairCounts]:
-    count = len(files.pairs)
-    if workers is None:
-        cores = available_cores()
-        workers = 0 if cores == 1 or count <= _FEW else min(cores, count)
-    return map_in_processes(partial(count_pair, files), range(count), workers=workers)
 
 
 def label_file_scores(
