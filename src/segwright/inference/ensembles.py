@@ -42,12 +42,17 @@ class Ensemble(Model):
         self.members = nn.ModuleList(members)
         self.weights: Tensor
         self.register_buffer("weights", torch.tensor(weights, dtype=torch.float32))
-        self.training = any(member.training for member in members)
+        self.training = self.members.training = any(member.training for member in members)
 
     def forward(self, images: Tensor) -> Output:
         """The averaged output for images [N, C, H, W] in the units of the files, at their size."""
         size = (images.shape[2], images.shape[3])
         return self.run(SINGLE_PASS, images, (size,) * len(images))[0]
+
+    def outputs(self, images: Tensor) -> Output:
+        """``forward``; unlike other models, an ensemble takes integers, too: the values of the files."""
+        output: Output = self(images)
+        return output
 
     def run(self, inference: InferenceMode, images: Tensor, sizes: tuple[Size, ...]) -> tuple[Output, Size]:
         """The averaged output of all members, each of them run by ``inference``, and the size of the images."""

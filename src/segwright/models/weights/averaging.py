@@ -82,14 +82,14 @@ def _difference(expected: dict[str, str], found: dict[str, str]) -> str | None:
     for index, (one, other) in enumerate(zip_longest(*names)):
         if one != other:
             return f"class {index} is {other!r}, and {one!r}"
-    contracts = [json.loads(metadata["input"]) for metadata in (expected, found)]
-    for name in {**contracts[0], **contracts[1]}:
-        if contracts[0].get(name) != contracts[1].get(name):
-            return f"input.{name} is {contracts[1].get(name)}, and {contracts[0].get(name)}"
     lines = [metadata["model"].splitlines() for metadata in (expected, found)]
     for one, other in zip_longest(*lines, fillvalue="nothing"):
         if one != other:
             return f"the model has {other.strip()}, and {one.strip()}"
+    contracts = [json.loads(metadata["input"]) for metadata in (expected, found)]
+    for name in {**contracts[0], **contracts[1]}:
+        if contracts[0].get(name) != contracts[1].get(name):
+            return f"input.{name} is {contracts[1].get(name)}, and {contracts[0].get(name)}"
     return None
 
 
