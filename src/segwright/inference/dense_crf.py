@@ -7,7 +7,6 @@ from dataclasses import dataclass, fields
 from math import ceil, inf
 from typing import Any, TypeVar
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
@@ -72,7 +71,7 @@ class DenseCRF:
         if self.iterations < 0:
             raise UserError(f"DenseCRF.iterations is {self.iterations}; expected at least 0")
 
-    def __call__(self, probabilities: Probabilities, image: NDArray[np.uint8] | Tensor) -> Probabilities:
+    def __call__(self, probabilities: Probabilities, image: NDArray[Any] | Tensor) -> Probabilities:
         """The refined probabilities [C, H, W], of the type, precision and device of ``probabilities``.
 
         ``probabilities``: floats [C, H, W] >= 0, at least two classes; they are normalized to the sum 1. ``image``: RGB
