@@ -15,10 +15,11 @@ from segwright.config import require_field
 from segwright.contracts import Model, Output
 from segwright.data.datasets.arrays import ImageMaskPairs
 from segwright.decode.default import decoder_of
-from segwright.evaluation.evaluate import as_dataset, check_same_classes, device_of
+from segwright.evaluation.evaluate import as_dataset, check_same_classes
 from segwright.evaluation.evaluator import SINGLE_PROCESS, Evaluator
 from segwright.evaluation.inference_loop import run_inference
 from segwright.evaluation.result import EvaluationResult
+from segwright.inference.batches import device_of
 from segwright.inference.crf_refinement import CRFRefinement
 from segwright.inference.dense_crf import DenseCRF
 from segwright.inference.single_pass import SINGLE_PASS, InferenceMode, Size
