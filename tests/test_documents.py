@@ -115,6 +115,13 @@ def test_the_python_page_runs_from_top_to_bottom(tmp_path: Path, monkeypatch: py
     assert "foreground_share" in summary
 
 
+def test_the_page_on_evaluation_runs() -> None:
+    names: dict[str, object] = {}
+    for code in snippets(REPOSITORY / "docs" / "evaluation.md"):
+        exec(compile(code, "docs/evaluation.md", "exec"), names)
+    assert names["prediction"].semantic.shape == (64, 96)  # type: ignore[attr-defined]
+
+
 @pytest.fixture
 def photographs(tmp_path: Path) -> Path:
     """A small dataset in the layout of both examples of own-data.md."""

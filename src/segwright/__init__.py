@@ -3,6 +3,7 @@
 What users call
     recipe, train           a training run by name, changed in Python if you like
     load, predict           a trained model on images
+    ensemble                several models as one
     evaluate, report        scores of a model on a dataset; one offline HTML page about a run
     check                   lists the problems of a recipe before it runs
     wrap                    any PyTorch module as a model that can be evaluated and used for prediction
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
     from segwright.errors import RunError as RunError
     from segwright.errors import UserError as UserError
     from segwright.evaluation.evaluate import evaluate as evaluate
+    from segwright.inference.ensembles import ensemble as ensemble
     from segwright.labels import LabelSpace as LabelSpace
     from segwright.models import backbones as backbones
     from segwright.models.wrap import wrap as wrap
@@ -86,6 +88,7 @@ _MODULES = {
     "RunError": "errors",
     "UserError": "errors",
     "check": "training.recipe_check",
+    "ensemble": "inference.ensembles",
     "evaluate": "evaluation.evaluate",
     "load": "prediction.predict",
     "predict": "prediction.predict",

@@ -5,10 +5,13 @@ evaluate.py   the verb evaluate
 predict.py    the verb predict
 models.py     the verb models
 report.py     the verb report
+average.py    the verb average
 data.py       the verbs under ``segwright data``
 score.py      the verbs under ``segwright score``
 inference.py  options that say how a model is run: --scales, --flip, ...
 object_tables.py  the tables of ``segwright score panoptic`` and ``score instance``
+crf.py        the options --crf and --crf-search, and what the latter prints
+ensembles.py  several models on the command line
 options.py    other options that several verbs share
 progress.py   a progress bar
 tables.py     tables of numbers on the console

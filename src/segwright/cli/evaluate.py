@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from segwright.cli.crf import add_crf_search, run_crf_search
+from segwright.cli.ensembles import add_ensemble, load_models
 from segwright.cli.inference import (
     add_batch,
     add_inference,
@@ -38,6 +40,9 @@ def add(verbs: Any) -> None:
     example = "segwright evaluate runs/camvid --data CAMVID --split val --json val.json"
     evaluate = add_verb(verbs, "evaluate", _evaluate, text, example)
     evaluate.add_argument("model", type=Path, help="run folder or .safetensors file")
+    text = "further models: evaluate the ensemble of all"
+    evaluate.add_argument("more_models", nargs="*", type=Path, metavar="model", help=text)
+    add_ensemble(evaluate)
     add_data_root(evaluate, "the run's")
     evaluate.add_argument("--split", default="val", help="split to evaluate on (default: %(default)s)")
     text = "recipe with the dataset, needed for a model file outside a run folder (default: the run's)"
@@ -55,6 +60,7 @@ def add(verbs: Any) -> None:
     oracles.add_argument("--oracle-table", action="store_true", help=text)
     add_batch(evaluate)
     add_inference(evaluate)
+    add_crf_search(evaluate)
     add_code(evaluate)
     add_device(evaluate)
 
@@ -64,7 +70,6 @@ def _evaluate(options: argparse.Namespace) -> int:
     from segwright.data.loading.batches import default_workers
     from segwright.errors import UserError
     from segwright.files import check_writable, write_json
-    from segwright.prediction.predict import load
     from segwright.training.processes import choose_device
 
     check_writable(options.json)
@@ -73,8 +78,15 @@ def _evaluate(options: argparse.Namespace) -> int:
     inference, oracle = inference_from_options(options), _oracle(options)
     further = metrics_from_options(options)
     device, batch = choose_device(options.device), batch_from_options(options)
-    model = load(options.model, device=device, code=options.code)
+    models = [options.model, *options.more_models]
+    model = load_models(models, options, device)
     recipe, dataset = _open_dataset(options)
+    metadata = {"model": ", ".join(map(str, models)), "split": options.split, **inference_metadata(options)}
+    if options.crf_search is not None:
+        unused = ("crf", "oracle", "oracle_table", "max_detections")
+        refuse_options(options, *unused, reason="with --crf-search")
+        run_crf_search(options, model, dataset, inference, metadata)
+        return 0
     if not len(dataset) or dataset[0].segments is None:
         refuse_options(options, "max_detections", reason="without ground truth of objects")
         warn_of_single_class(dataset.labels)
@@ -89,9 +101,8 @@ def _evaluate(options: argparse.Namespace) -> int:
         )
     if result.average_precision is None:
         refuse_options(options, "max_detections", reason="on a model that predicts only classes")
-    metadata = {"split": options.split, **inference_metadata(options)}
     parts = ({"oracle": list(oracle.parts)} if oracle else {}) | ({"oracle_table": table} if table else {})
-    values = {"model": str(options.model), **metadata, **parts, **result.to_json()}
+    values = {**metadata, **parts, **result.to_json()}
     if options.json:
         write_json(Path(options.json), values)
     if table and options.model.is_dir():  # for the report

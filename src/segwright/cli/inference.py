@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import asdict
 from typing import Any
 
+from segwright.cli.crf import add_crf, crf_from_option
 from segwright.cli.options import refuse_options
 
 OVERLAP = 0.5
@@ -12,7 +14,7 @@ BLENDS = ("gaussian", "linear", "uniform")
 
 
 def add_inference(parser: argparse.ArgumentParser) -> None:
-    """``--scales``, ``--flip``, ``--fuse``: test-time augmentation; ``--windows`` and its options."""
+    """``--scales``, ``--flip``, ``--fuse``: test-time augmentation; ``--windows`` and its options; ``--crf``."""
     text = "multi-scale inference: scale factors (default: 1)"
     parser.add_argument("--scales", type=float, nargs="+", default=[1.0], metavar="S", help=text)
     text = "average with the horizontally flipped image (test-time augmentation)"
@@ -26,6 +28,7 @@ def add_inference(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--overlap", type=float, metavar="F", help=text)
     text = "weights of the pixels of a window (default: gaussian)"
     parser.add_argument("--blend", choices=BLENDS, help=text)
+    add_crf(parser)
 
 
 def add_batch(parser: argparse.ArgumentParser) -> None:
@@ -45,6 +48,15 @@ def batch_from_options(options: argparse.Namespace) -> int | None:
 
 def inference_from_options(options: argparse.Namespace) -> Any:
     """The inference mode of the options; ``UserError`` for an option without effect."""
+    from segwright.inference.crf_refinement import CRFRefinement
+
+    crf = crf_from_option(options)
+    inner = _passes(options)
+    return inner if crf is None else CRFRefinement(crf, inner)
+
+
+def _passes(options: argparse.Namespace) -> Any:
+    """The inference mode of the options for test-time augmentation and windows."""
     from segwright.inference.single_pass import SINGLE_PASS
     from segwright.inference.test_time_augmentation import TestTimeAugmentation
 
@@ -63,7 +75,9 @@ def inference_from_options(options: argparse.Namespace) -> Any:
 def inference_metadata(options: argparse.Namespace) -> dict[str, Any]:
     """What ``inference_from_options`` used, for the JSON file of an evaluation."""
     names = ("scales", "flip", "fuse") + (("windows", "overlap", "blend") if options.windows else ())
-    return {name: getattr(options, name) for name in names}
+    metadata = {name: getattr(options, name) for name in names}
+    crf = crf_from_option(options)
+    return metadata if crf is None else {**metadata, "crf": asdict(crf)}
 
 
 def _windows(options: argparse.Namespace) -> Any:

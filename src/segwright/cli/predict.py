@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from segwright.cli.ensembles import add_ensemble, load_models, split_models
 from segwright.cli.inference import add_batch, add_inference, batch_from_options, inference_from_options
 from segwright.cli.options import add_code, add_device, add_verb, refuse_options
 from segwright.cli.progress import progress_bar
@@ -24,7 +25,9 @@ def add(verbs: Any) -> None:
     example = "segwright predict runs/camvid photo.jpg --out predictions"
     predict = add_verb(verbs, "predict", _predict, "predict images", example)
     predict.add_argument("model", type=Path, help="run folder or .safetensors file")
-    predict.add_argument("images", nargs="+", help="images, folders or globs")
+    text = "images, folders or globs; before them further models, for an ensemble"
+    predict.add_argument("images", nargs="+", help=text)
+    add_ensemble(predict)
     text = "output folder for label maps (index/), color maps, overlays and, of panoptic models, COCO files"
     predict.add_argument("--out", type=Path, required=True, metavar="DIR", help=text)
     text = (
@@ -50,22 +53,22 @@ def add(verbs: Any) -> None:
 
 
 def _predict(options: argparse.Namespace) -> int:
-    from segwright.prediction.predict import load
     from segwright.prediction.predict_files import FilePrediction
     from segwright.prediction.shard import Shard
     from segwright.training.processes import interrupts, join
 
     inference = inference_from_options(options)
+    models, images = split_models(options.model, options.images)
     shard = Shard() if options.shard is None else Shard.parsed(options.shard)
     save = [name for names in options.save for name in names.split(",")]
     with join(options.device, timeout=_LONGEST_SHARD) as processes:
         if processes.world > 1:
             refuse_options(options, "shard", reason="with torchrun, whose processes are the shards")
             shard = Shard(processes.rank, processes.world)
-        model = load(options.model, device=processes.device, code=options.code)
+        model = load_models(models, options, processes.device)
         prediction = FilePrediction.open(
             model,
-            options.images,
+            images,
             options.out,
             save=save,
             inference=inference,

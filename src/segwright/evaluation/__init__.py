@@ -6,6 +6,7 @@ evaluator.py       ``Evaluator``: counts predictions image by image, combines pr
 result.py          ``EvaluationResult``: scores and confusion matrix; the text that is printed
 oracle.py          ``Oracle``: outputs of a panoptic model replaced by the ground truth
 oracle_study.py    the scores with every combination of replaced outputs
+crf_search.py      ``search_crf``: the scores with many settings of a dense CRF
 files/             scores of prediction files in official formats; does not need PyTorch
 
 ``segwright.evaluate`` is the function ``evaluate`` of evaluate.py. The names below can be imported from here.
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING
 from segwright.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from segwright.evaluation.crf_search import search_crf as search_crf
     from segwright.evaluation.evaluator import Evaluator as Evaluator
     from segwright.evaluation.files.instance import score_cityscapes as score_cityscapes
     from segwright.evaluation.files.instance import score_instances as score_instances
@@ -34,6 +36,7 @@ _FILES = {
     "score_instances": "files.instance",
     "score_panoptic": "files.panoptic",
     "score_semantic": "files.semantic",
+    "search_crf": "crf_search",
 }
 __all__ = list(_FILES)
 __getattr__, __dir__ = lazy_names(__name__, _FILES)

@@ -4,20 +4,31 @@
 - ``test_time_augmentation``: ``TestTimeAugmentation``, multi-scale inference and horizontal flip
 - ``batches``: a stream of images through a model, in batches of one size
 - ``sliding_windows``: ``SlidingWindows``, overlapping windows of an image, blended; strips of images of any size
+- ``ensembles``: ``ensemble``, several models as one: ``Ensemble``
+- ``crf_refinement``: ``CRFRefinement``, any inference mode with its class probabilities refined by a dense CRF
+- ``dense_crf``: ``DenseCRF``, the fully connected CRF itself: probabilities and an image in, probabilities out
+- ``permutohedral_lattice``: fast Gaussian filtering in five dimensions, for the dense CRF
 - ``published``: the inference modes of other projects, by which their published scores were computed
 - ``fusion``: fusing the outputs of several passes
 - ``pillow_resize``: resizing tensors as Pillow does
 """
 
+from segwright.inference.crf_refinement import CRFRefinement
+from segwright.inference.dense_crf import DenseCRF
+from segwright.inference.ensembles import Ensemble, ensemble
 from segwright.inference.single_pass import SINGLE_PASS, InferenceMode, SinglePass, with_disagreement
 from segwright.inference.sliding_windows import SlidingWindows
 from segwright.inference.test_time_augmentation import TestTimeAugmentation
 
 __all__ = [
     "SINGLE_PASS",
+    "CRFRefinement",
+    "DenseCRF",
+    "Ensemble",
     "InferenceMode",
     "SinglePass",
     "SlidingWindows",
     "TestTimeAugmentation",
+    "ensemble",
     "with_disagreement",
 ]

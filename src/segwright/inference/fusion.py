@@ -99,6 +99,17 @@ def output_from_maps(maps: dict[str, Tensor]) -> Output:
     return CenterOutput(*maps_of_centers, maps.get("foreground"), maps.get("pass_entropy"))
 
 
+def class_logits(output: Output) -> Tensor:
+    """The class logits of an output, [N, classes, h, w]."""
+    return output.logits if isinstance(output, PixelOutput) else output.semantic
+
+
+def with_class_logits(output: Output, logits: Tensor) -> Output:
+    """The output with other class logits, without auxiliary heads."""
+    maps = output_maps(output)
+    return output_from_maps(maps | {_logits_name(maps): logits})
+
+
 def decoder_for(model: Model, output: Output) -> Decoder:
     """The decoder that reads ``output``: the innermost one of those that the model carries."""
     decoder = inner_decoder(decoder_of(model))

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from segwright.contracts import InputContract, Model, Output
 from segwright.errors import UserError
+from segwright.inference.ensembles import Ensemble
 from segwright.inference.fusion import (
     Fuse,
     Fusion,
@@ -72,6 +73,8 @@ class TestTimeAugmentation:
 
     def __call__(self, model: Model, images: Tensor, sizes: tuple[Size, ...]) -> tuple[Output, Size]:
         """One output of the size of ``images``; it is 0 in the padding, outside the ``sizes`` of the images."""
+        if isinstance(model, Ensemble):
+            return model.run(self, images, sizes)
         height, width = images.shape[2:]
         outputs = []
         for index, (h, w) in enumerate(sizes):

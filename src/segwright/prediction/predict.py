@@ -15,6 +15,7 @@ from segwright.data.loading.batches import pad_and_stack
 from segwright.decode.default import decoder_of
 from segwright.errors import UserError
 from segwright.inference.batches import device_of, evaluation_mode
+from segwright.inference.ensembles import ensemble
 from segwright.inference.single_pass import SINGLE_PASS, InferenceMode
 from segwright.models.weights.model_file import read_model
 from segwright.prediction.image_arrays import ImageSource, image_array
@@ -28,9 +29,12 @@ def load(
     code: Path | str | ModuleType | None = None,
     family: str | None = None,
     architecture: str | None = None,
+    weights: Sequence[float] | None = None,
     **options: Any,
 ) -> Model:
     """The model of a run folder (its best checkpoint) or of a .safetensors file, in evaluation mode, on ``device``.
+
+    A list of runs and files gives their ``Ensemble``: ``load(["runs/a", "runs/b"], weights=[2, 1])``.
 
     ``code``: the Python file that defines the model, unless segwright does. For a published file of another project
     give its ``family`` and ``architecture``, for example ``load("deeplab.pth", family="torchvision",
@@ -39,12 +43,14 @@ def load(
     """
     if family is not None or architecture is not None:
         return _load_published(source, family, architecture, options).to(device)
-    if not isinstance(source, Path | str):
-        raise UserError(
-            f"{len(source)} files; expected one, or the family and architecture of published files"
-        )
     if options:
         raise UserError(f"load has no option {sorted(options)[0]!r} without a family and an architecture")
+    if not isinstance(source, Path | str):
+        return ensemble([load(each, device=device, code=code) for each in source], weights=weights)
+    if weights is not None:
+        raise UserError(
+            f"{source}: weights of an ensemble have no effect on one model; give a list of models"
+        )
     path = Path(source)
     if path.is_dir():
         path = path / "best.safetensors"

@@ -1,12 +1,14 @@
 """Weights on disk: reading, writing, and starting from them.
 
 - ``model_file``: model files of segwright (.safetensors), and fine-tuning from one
+- ``averaging``: ``average_models``, one model file with the mean of several
 - ``foreign_file``: weight files of other projects
 - ``sources``: where pretrained weights lie: files, folders, installed packages, timm's hub
 - ``pretrained``: pretrained weights of backbones, and the record of where they came from
 - ``safe_pickle``: arrays in a pickle, read without running code
 """
 
+from segwright.models.weights.averaging import average_models
 from segwright.models.weights.foreign_file import read_pickle, read_tensors, unwrap_state_dict
 from segwright.models.weights.model_file import (
     Initialization,
@@ -22,6 +24,7 @@ from segwright.models.weights.sources import WeightFile, find_weights
 __all__ = [
     "Initialization",
     "WeightFile",
+    "average_models",
     "find_weights",
     "load_pretrained",
     "pretrained_records",

@@ -59,7 +59,7 @@ def read_model(path: Path, device: torch.device | str = "cpu", *, code: Any = No
     ``code``: the module that defines a network of your own. ``UserError`` if the file is no model of this version.
     """
     tensors, metadata = read_file(path)
-    _check_format(path, metadata)
+    check_format(path, metadata)
     config = from_yaml(metadata["model"], where=f"{path}, model", code=code)
     model: Model = config.build(_labels_in(metadata), _input_in(metadata))
     try:
@@ -94,7 +94,8 @@ def find_model(path: Path) -> Path:
     return path / BEST
 
 
-def _check_format(path: Path, metadata: dict[str, str]) -> None:
+def check_format(path: Path, metadata: dict[str, str]) -> None:
+    """``UserError`` unless this is the metadata of a model file of this version."""
     format, version = metadata.get("format", ""), metadata.get("version", "1")
     if not format.startswith(FORMAT):
         raise UserError(

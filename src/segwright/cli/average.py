@@ -1,0 +1,26 @@
+"""The verb ``segwright average``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from segwright.cli.options import add_verb
+
+
+def add(verbs: Any) -> None:
+    """Add the verb to the parser."""
+    text = "average the weights of models of one architecture into one model file"
+    example = "segwright average runs/a runs/b --out average.safetensors"
+    average = add_verb(verbs, "average", _average, text, example)
+    average.add_argument("models", nargs="+", type=Path, help="run folders or .safetensors files")
+    text = "model file to write"
+    average.add_argument("--out", type=Path, required=True, metavar="FILE.safetensors", help=text)
+
+
+def _average(options: argparse.Namespace) -> int:
+    from segwright.models.weights.averaging import average_models
+
+    print(f"{average_models(options.models, options.out)}: average of {len(options.models)} models")
+    return 0

@@ -1,0 +1,53 @@
+"""Several models on the command line: one model, or an ensemble."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+
+def add_ensemble(parser: argparse.ArgumentParser) -> None:
+    """``--ensemble-weights``, for verbs that take several models."""
+    text = "weights of the models of an ensemble, for example 2,1 (default: equal)"
+    parser.add_argument("--ensemble-weights", metavar="A,B", help=text)
+
+
+def load_models(paths: Sequence[Path], options: argparse.Namespace, device: Any) -> Any:
+    """The model of one path, or the ensemble of several ones, with the weights of ``--ensemble-weights``."""
+    from segwright.errors import UserError
+    from segwright.prediction.predict import load
+
+    weights = None
+    if options.ensemble_weights is not None:
+        try:
+            weights = [float(text) for text in options.ensemble_weights.split(",")]
+        except ValueError:
+            raise UserError(
+                f"--ensemble-weights {options.ensemble_weights}: expected numbers, for example 2,1"
+            ) from None
+        if len(paths) == 1:
+            raise UserError(
+                "--ensemble-weights has no effect on one model; remove it, or name several models"
+            )
+    if len(paths) == 1:
+        return load(paths[0], device=device, code=options.code)
+    return load(list(paths), device=device, code=options.code, weights=weights)
+
+
+def split_models(first: Path, others: Sequence[str]) -> tuple[list[Path], list[str]]:
+    """The models and the images of ``MODEL [MODEL ...] IMAGE ...``: run folders and .safetensors files are models."""
+    from segwright.errors import UserError
+
+    count = next((i for i, text in enumerate(others) if not _is_model(Path(text))), len(others))
+    models, images = [first, *map(Path, others[:count])], list(others[count:])
+    if not images:
+        raise UserError(f"{models[-1]}: the last argument is a model; expected images behind the models")
+    if late := [text for text in images if Path(text).suffix == ".safetensors"]:
+        raise UserError(f"{late[0]}: a model behind an image; expected all models before the images")
+    return models, images
+
+
+def _is_model(path: Path) -> bool:
+    return path.suffix == ".safetensors" or (path / "best.safetensors").is_file()
