@@ -243,6 +243,21 @@ def test_training_time_adds_up_over_restarts():
 
 
 @pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0123, "+1.2"),
+        (-0.5, "\N{MINUS SIGN}50.0"),
+        (0.0, "0.0"),
+        (-0.0001, "0.0"),
+        (math.nan, DASH),
+        (None, DASH),
+    ],
+)
+def test_differences_have_a_sign(value, text):
+    assert page.points(value) == text
+
+
+@pytest.mark.parametrize(
     ("seconds", "text"),
     [(48.0, "48 s"), (720.0, "12 min"), (3599.0, "1 h 00 min"), (11100.0, "3 h 05 min"), (math.nan, DASH)],
 )

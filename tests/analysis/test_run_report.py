@@ -139,7 +139,7 @@ def test_two_runs_are_compared_on_one_page(runs: tuple[Path, Path], tmp_path: Pa
 
 def test_a_run_compared_with_itself_does_not_differ(runs: tuple[Path, Path], tmp_path: Path) -> None:
     html = compare(runs[0], runs[0], out=tmp_path / "aa.html", code=CODE).read_text(encoding="utf-8")
-    assert "+0.00 to +0.00" in html
+    assert "0.00 to 0.00" in html
     assert "Images that changed most" not in html
     assert '<p class="note">None.</p>' in html
 

@@ -234,4 +234,4 @@ def _figures(comparison: Comparison) -> list[Any]:
 
 def _title(name: str) -> str:
     title = TITLES.get(name, name)
-    return title[:1].upper() + title[1:] if title.islower() else title
+    return title if title == "mIoU" else title[:1].upper() + title[1:]

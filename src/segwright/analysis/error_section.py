@@ -59,8 +59,8 @@ class CauseRow:
 
 MEANINGS = {
     "wrong class": "the mask fits (IoU above 50 %), the class does not",
-    "merged": "one prediction covers most of several true objects",
-    "split": "several predictions lie in one true object and cover most of it",
+    "merged": "one prediction covers most of several true objects of its class",
+    "split": "several predictions of the class lie in one true object and cover most of it",
     "inaccurate": "the class is right, the IoU is between 10 % and 50 %",
     "missed": "no prediction of this class overlaps with an IoU of 10 % or more",
     "spurious": "no true segment of this class overlaps with an IoU of 10 % or more",

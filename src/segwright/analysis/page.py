@@ -33,8 +33,10 @@ def percent(value: float | int | None, digits: int = 1) -> str:
 def points(value: float | int | None, digits: int = 1) -> str:
     """A difference of fractions in percentage points, with its sign; a dash for None and NaN."""
     number = number_of(value)
-    text = f"{100 * number:+.{digits}f}".replace("-", "\N{MINUS SIGN}")
-    return DASH if math.isnan(number) else text
+    if math.isnan(number):
+        return DASH
+    text = f"{100 * number:+.{digits}f}"
+    return text.lstrip("+-") if float(text) == 0 else text.replace("-", "\N{MINUS SIGN}")
 
 
 def count(value: float | int | None) -> str:

@@ -93,6 +93,11 @@ def test_a_merged_object_may_be_the_small_one_beside_a_match() -> None:
     assert causes(truth, [(CAR, 5, 5, 15, 30)]) == ([MATCHED, MERGED], [MATCHED])
 
 
+def test_objects_under_a_prediction_of_another_class_are_missed_and_not_merged() -> None:
+    truth = [(CAR, 5, 5, 25, 45), (PERSON, 10, 10, 14, 14), (PERSON, 10, 20, 14, 24)]
+    assert causes(truth, [(CAR, 5, 5, 25, 45)]) == ([MATCHED, MISSED, MISSED], [MATCHED])
+
+
 def test_predictions_that_share_an_object_split_it() -> None:
     prediction = [(CAR, 5, 5, 15, 15), (CAR, 5, 15, 15, 25)]
     assert causes([(CAR, 5, 5, 15, 25)], prediction) == ([SPLIT], [SPLIT, SPLIT])

@@ -63,9 +63,9 @@ def segment_errors(prediction: Prediction, sample: Sample, labels: LabelSpace) -
     In this order, a segment without match is
 
     - of the *wrong class*: it has an IoU above 0.5 with a segment of another class that has no match either;
-    - *merged*: one predicted object covers more than half of each of several true objects;
-    - *split*: several predicted objects have more than half of their pixels in one true object, of which together they
-      cover more than half;
+    - *merged*: one predicted object covers more than half of each of several true objects of its class;
+    - *split*: several predicted objects have more than half of their pixels in one true object of their class, of which
+      together they cover more than half;
     - *inaccurate*: it has an IoU of at least 0.1 with a segment of its class that has no match either;
     - else *missed* (a true segment) or *spurious* (a predicted one).
 
@@ -87,9 +87,8 @@ def segment_errors(prediction: Prediction, sample: Sample, labels: LabelSpace) -
     match = same & (iou > MATCH_IOU)
     open_true, open_predicted = ~match.any(1) & ~is_crowd, ~match.any(0)
     excused = (void + _in_crowd(pixels, predicted, sample.segments, true)) / np.maximum(area, 1) > 0.5
-    things = labels.thing_table()
-    objects = things[_classes(true)] & ~is_crowd, things[_classes(predicted)]
-    merged, split = _merged_and_split(pixels, true_area, area, objects)
+    is_pair = same & labels.thing_table()[_classes(true)][:, None] & ~is_crowd[:, None]
+    merged, split = _merged_and_split(pixels, true_area, area, is_pair)
     open_pair = open_true[:, None] & open_predicted
     causes = [
         _first_cause(
@@ -108,10 +107,12 @@ def _merged_and_split(
     pixels: NDArray[np.int64],
     true_area: NDArray[np.int64],
     area: NDArray[np.int64],
-    objects: tuple[NDArray[np.bool_], NDArray[np.bool_]],
+    is_pair: NDArray[np.bool_],
 ) -> tuple[tuple[NDArray[np.bool_], NDArray[np.bool_]], tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
-    """Which true and which predicted segments are merged, and which are split; ``objects``: which are things."""
-    is_pair = objects[0][:, None] & objects[1]
+    """Which true and which predicted segments are merged, and which are split.
+
+    ``is_pair`` [true, predicted]: both are objects of one class.
+    """
     covers = is_pair & (2 * pixels > true_area[:, None])  # the prediction covers most of the true object
     merging = covers.sum(0) > 1
     merged = (covers & merging).any(1), merging
@@ -172,7 +173,7 @@ def examples(errors: SegmentErrors, labels: LabelSpace, index: int) -> list[Exam
         if pair is None:
             continue
         row, column = pair
-        rows, columns = _participants(errors, cause, row, column, things)
+        rows, columns = _participants(errors, cause, row, column)
         shown = errors.predicted[column] if cause == SPURIOUS else errors.true[row]
         area = errors.area[column] if cause == SPURIOUS else errors.true_area[row]
         is_pair = cause in (WRONG_CLASS, INACCURATE)
@@ -203,36 +204,34 @@ def _largest(errors: SegmentErrors, cause: int, things: NDArray[np.bool_]) -> tu
         if len(candidates):
             order = np.lexsort((area[candidates], things[_classes(segments)[candidates]]))
             chosen = int(candidates[order[-1]])
-            return _with_partner(errors, cause, chosen, is_true=is_true, things=things)
+            return _with_partner(errors, cause, chosen, is_true=is_true)
     return None
 
 
-def _with_partner(
-    errors: SegmentErrors, cause: int, chosen: int, *, is_true: bool, things: NDArray[np.bool_]
-) -> tuple[int, int]:
+def _with_partner(errors: SegmentErrors, cause: int, chosen: int, *, is_true: bool) -> tuple[int, int]:
     """The chosen segment and the one of the other side that overlaps with it most, of those that cause the error."""
     if cause in (MISSED, SPURIOUS):
         return (chosen, -1) if is_true else (-1, chosen)
     own = _classes(errors.true if is_true else errors.predicted)[chosen]
     others = _classes(errors.predicted if is_true else errors.true)
-    if cause in (WRONG_CLASS, INACCURATE):
-        allowed = (others != own) if cause == WRONG_CLASS else (others == own)
-        partner = int(np.argmax((errors.iou[chosen] if is_true else errors.iou[:, chosen]) * allowed))
-    else:
-        partner = int(
-            np.argmax((errors.pixels[chosen] if is_true else errors.pixels[:, chosen]) * things[others])
-        )
+    iou, pixels = (values[chosen] if is_true else values[:, chosen] for values in (errors.iou, errors.pixels))
+    allowed = ((others != own) if cause == WRONG_CLASS else (others == own)) & (
+        iou > 0
+    )  # crowds have an IoU of 0
+    partner = int(np.argmax((pixels if cause in (MERGED, SPLIT) else iou) * allowed))
     return (chosen, partner) if is_true else (partner, chosen)
 
 
-def _participants(
-    errors: SegmentErrors, cause: int, row: int, column: int, things: NDArray[np.bool_]
-) -> tuple[list[int], list[int]]:
+def _participants(errors: SegmentErrors, cause: int, row: int, column: int) -> tuple[list[int], list[int]]:
     """Rows (true segments) and columns (predicted segments) of an error."""
     if cause == SPLIT:
         inside = 2 * errors.pixels[row] > errors.area
-        return [row], np.flatnonzero(inside & things[_classes(errors.predicted)]).tolist()
+        return [row], np.flatnonzero(
+            inside & (_classes(errors.predicted) == errors.true[row].class_index)
+        ).tolist()
     if cause == MERGED:
-        covered = 2 * errors.pixels[:, column] > errors.true_area
-        return np.flatnonzero(covered & things[_classes(errors.true)]).tolist(), [column]
+        covered = (2 * errors.pixels[:, column] > errors.true_area) & (errors.iou[:, column] > 0)
+        return np.flatnonzero(
+            covered & (_classes(errors.true) == errors.predicted[column].class_index)
+        ).tolist(), [column]
     return [row] * (row >= 0), [column] * (column >= 0)

@@ -17,7 +17,7 @@ from segwright.analysis.errors.split_errors import ImageErrors, SplitErrors
 from segwright.files import atomic_write, nan_to_null
 from segwright.labels import LabelSpace
 
-FORMAT = 1  # raised when the meaning of a count changes: older files are then computed again
+FORMAT = 2  # raised when the meaning of a count changes: older files are then computed again
 
 
 def write_errors(path: Path, errors: SplitErrors, key: str) -> None:
