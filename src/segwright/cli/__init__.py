@@ -4,9 +4,11 @@ main.py       entry point, exit codes, and the verbs demo, train, report, conver
 evaluate.py   the verb evaluate
 predict.py    the verb predict
 models.py     the verb models
+tools.py      the verbs info and bench
 data.py       the verbs under ``segwright data``
 score.py      the verbs under ``segwright score``
 inference.py  options that say how a model is run: --scales, --flip, ...
+speed.py      options that make a model faster: --fast, --compile
 options.py    other options that several verbs share
 progress.py   a progress bar
 tables.py     tables of numbers on the console

@@ -18,6 +18,7 @@ from segwright.cli.options import (
     metrics_from_options,
     refuse_options,
 )
+from segwright.cli.speed import add_speed, faster_model
 
 if TYPE_CHECKING:
     from segwright.evaluation.oracle import Oracle
@@ -47,6 +48,7 @@ def add(verbs: Any) -> None:
     text = "evaluate with every combination of --oracle, to find the part to improve"
     oracles.add_argument("--oracle-table", action="store_true", help=text)
     add_inference(evaluate)
+    add_speed(evaluate)
     add_code(evaluate)
     add_device(evaluate)
 
@@ -64,6 +66,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     inference, oracle = inference_from_options(options), _oracle(options)
     further = metrics_from_options(options)
     model = load(options.model, device=choose_device(options.device), code=options.code)
+    model = faster_model(options, model)
     recipe, dataset = _open_dataset(options)
     if not len(dataset) or dataset[0].segments is None:
         refuse_options(options, "max_detections", reason="without ground truth of objects")

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from segwright.cli import evaluate, models, predict
+from segwright.cli import evaluate, models, predict, tools
 from segwright.cli.options import (
     Verb,
     add_code,
@@ -155,6 +155,7 @@ def build_parser() -> argparse.ArgumentParser:
     models.add(verbs)
     _add_report(verbs)
     _add_convert(verbs)
+    tools.add(verbs)
     _add_verb_groups(verbs)
     return parser
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from segwright.cli.inference import add_inference, inference_from_options
 from segwright.cli.options import add_code, add_device, add_verb, refuse_options
 from segwright.cli.progress import progress_bar
+from segwright.cli.speed import add_speed, faster_model
 
 if TYPE_CHECKING:
     from segwright.prediction.predict_files import FilePrediction
@@ -44,6 +45,7 @@ def add(verbs: Any) -> None:
     text = "predict part I (from 0) of N of the images; N such processes, or torchrun, share the work"
     predict.add_argument("--shard", metavar="I/N", help=text)
     add_inference(predict)
+    add_speed(predict)
     add_code(predict)
     add_device(predict)
 
@@ -61,7 +63,7 @@ def _predict(options: argparse.Namespace) -> int:
         if processes.world > 1:
             refuse_options(options, "shard", reason="with torchrun, whose processes are the shards")
             shard = Shard(processes.rank, processes.world)
-        model = load(options.model, device=processes.device, code=options.code)
+        model = faster_model(options, load(options.model, device=processes.device, code=options.code))
         prediction = FilePrediction.open(
             model,
             options.images,

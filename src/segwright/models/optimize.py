@@ -200,7 +200,8 @@ def _without_norm(norm: nn.Module) -> nn.Module:
     if isinstance(norm, ActivatedBatchNorm2d | InPlaceNorm2d | DebiasedBatchNorm2d):
         return _Activation(norm.norm)
     if type(norm).__name__ in _FOLDABLE_OF_TIMM:
-        return nn.Sequential(norm.drop, norm.act)
+        timm_norm: Any = norm
+        return nn.Sequential(timm_norm.drop, timm_norm.act)
     return nn.Identity()
 
 
