@@ -175,9 +175,8 @@ def _image_files(folder: Path, size: tuple[int, int], input: InputContract, coun
     paths = []
     for number in range(count):
         coarse = random.integers(0, 256, (-(-size[0] // 16), -(-size[1] // 16), bands)).astype(np.uint8)
-        image: NDArray[Any] = cv2.resize(coarse, (size[1], size[0]), interpolation=cv2.INTER_CUBIC).reshape(
-            *size, bands
-        )
+        smooth = cv2.resize(coarse, (size[1], size[0]), interpolation=cv2.INTER_CUBIC)
+        image: NDArray[Any] = smooth.reshape(*size, bands)
         image = cv2.add(image, random.integers(0, 12, image.shape).astype(np.uint8)).reshape(image.shape)
         paths.append(folder / f"{number}.{'tif' if input.channels == 'bands' else 'jpg'}")
         if input.channels == "bands":

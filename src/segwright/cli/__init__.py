@@ -8,6 +8,7 @@ tools.py      the verbs info and bench
 data.py       the verbs under ``segwright data``
 score.py      the verbs under ``segwright score``
 inference.py  options that say how a model is run: --scales, --flip, ...
+video.py      options and the loop for videos and cameras
 speed.py      options that make a model faster: --fast, --compile
 options.py    other options that several verbs share
 progress.py   a progress bar

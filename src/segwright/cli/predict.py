@@ -12,6 +12,7 @@ from segwright.cli.inference import add_inference, inference_from_options
 from segwright.cli.options import add_code, add_device, add_verb, refuse_options
 from segwright.cli.progress import progress_bar
 from segwright.cli.speed import add_speed, faster_model
+from segwright.cli.video import add_video, predict_videos, take_videos
 
 if TYPE_CHECKING:
     from segwright.prediction.predict_files import FilePrediction
@@ -23,9 +24,9 @@ _LONGEST_SHARD = timedelta(days=30)
 def add(verbs: Any) -> None:
     """Add the verb to the parser."""
     example = "segwright predict runs/camvid photo.jpg --out predictions"
-    predict = add_verb(verbs, "predict", _predict, "predict images", example)
+    predict = add_verb(verbs, "predict", _predict, "predict images and videos", example)
     predict.add_argument("model", type=Path, help="run folder or .safetensors file")
-    predict.add_argument("images", nargs="+", help="images, folders or globs")
+    predict.add_argument("images", nargs="*", help="images, folders, globs or videos")
     text = "output folder for label maps (index/), color maps, overlays and, of panoptic models, COCO files"
     predict.add_argument("--out", type=Path, required=True, metavar="DIR", help=text)
     text = (
@@ -44,6 +45,7 @@ def add(verbs: Any) -> None:
     predict.add_argument("--resume", action="store_true", help=text)
     text = "predict part I (from 0) of N of the images; N such processes, or torchrun, share the work"
     predict.add_argument("--shard", metavar="I/N", help=text)
+    add_video(predict)
     add_inference(predict)
     add_speed(predict)
     add_code(predict)
@@ -56,7 +58,7 @@ def _predict(options: argparse.Namespace) -> int:
     from segwright.prediction.shard import Shard
     from segwright.training.processes import interrupts, join
 
-    inference = inference_from_options(options)
+    inference, videos = inference_from_options(options), take_videos(options)
     shard = Shard() if options.shard is None else Shard.parsed(options.shard)
     save = [name for names in options.save for name in names.split(",")]
     with join(options.device, timeout=_LONGEST_SHARD) as processes:
@@ -64,6 +66,9 @@ def _predict(options: argparse.Namespace) -> int:
             refuse_options(options, "shard", reason="with torchrun, whose processes are the shards")
             shard = Shard(processes.rank, processes.world)
         model = faster_model(options, load(options.model, device=processes.device, code=options.code))
+        damaged = predict_videos(options, model, inference, videos) if videos and processes.main else 0
+        if not options.images:
+            return 1 if damaged else 0
         prediction = FilePrediction.open(
             model,
             options.images,
@@ -79,7 +84,7 @@ def _predict(options: argparse.Namespace) -> int:
             skipped = _run(prediction, interrupted)
         _report(prediction, skipped, stopped=bool(interrupted))
         # torchrun ends all processes as soon as one fails, so they wait for each other.
-        return 1 if any(processes.gather(skipped)) else 0
+        return 1 if any(processes.gather(skipped + damaged)) else 0
 
 
 def _run(prediction: FilePrediction, interrupted: list[int]) -> int:
