@@ -230,3 +230,10 @@ def test_wrong_use_ends_in_one_line(  # noqa: PLR0917
     error = capsys.readouterr().err
     assert message in error
     assert len(error.splitlines()) == 1
+
+
+def test_predict_saves_each_class_alone(weights: Path, tmp_path: Path) -> None:
+    write_png(tmp_path / "photo.png", moving_square(1)[0])
+    arguments = ["predict", str(weights), str(tmp_path / "photo.png"), "--out", str(tmp_path / "out")]
+    assert main([*arguments, "--save", "classes"]) == 0
+    assert (tmp_path / "out" / "classes" / "photo.png").is_file()

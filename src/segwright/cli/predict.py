@@ -29,11 +29,9 @@ def add(verbs: Any) -> None:
     predict.add_argument("images", nargs="*", help="images, folders, globs or videos")
     text = "output folder for label maps (index/), color maps, overlays and, of panoptic models, COCO files"
     predict.add_argument("--out", type=Path, required=True, metavar="DIR", help=text)
-    text = (
-        "outputs to add: instances, cityscapes, semantic (official file formats), centers, heatmap, offset "
-    )
+    text = "outputs to add: instances, cityscapes, semantic (official file formats), classes, centers, heatmap, "
     text += (
-        "(visualizations); with one of index, color, overlay, panoptic only the named ones of these four are "
+        "offset (visualizations); with one of index, color, overlay, panoptic only the named ones of these four are "
     )
     text += "written (default: all four)"
     predict.add_argument("--save", nargs="+", default=[], metavar="A,B", help=text)
@@ -66,20 +64,22 @@ def _predict(options: argparse.Namespace) -> int:
             refuse_options(options, "shard", reason="with torchrun, whose processes are the shards")
             shard = Shard(processes.rank, processes.world)
         model = faster_model(options, load(options.model, device=processes.device, code=options.code))
+        prediction = None
+        if options.images:
+            prediction = FilePrediction.open(
+                model,
+                options.images,
+                options.out,
+                save=save,
+                inference=inference,
+                ids=options.ids,
+                batch=options.batch,
+                shard=shard,
+                resume=options.resume,
+            )
         damaged = predict_videos(options, model, inference, videos) if videos and processes.main else 0
-        if not options.images:
+        if prediction is None:
             return 1 if damaged else 0
-        prediction = FilePrediction.open(
-            model,
-            options.images,
-            options.out,
-            save=save,
-            inference=inference,
-            ids=options.ids,
-            batch=options.batch,
-            shard=shard,
-            resume=options.resume,
-        )
         with interrupts() as interrupted:
             skipped = _run(prediction, interrupted)
         _report(prediction, skipped, stopped=bool(interrupted))

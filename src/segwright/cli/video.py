@@ -48,7 +48,17 @@ def take_videos(options: argparse.Namespace) -> list[str | int]:
         raise UserError("nothing to predict; expected images, folders, globs or videos, or --camera N")
     if not videos:
         refuse_options(options, "smooth", reason="without a video")
+    elif not options.images:
+        _refuse_image_options(options)
     return videos
+
+
+def _refuse_image_options(options: argparse.Namespace) -> None:
+    from segwright.errors import UserError
+
+    refuse_options(options, "ids", "batch", "resume", "shard", reason="on videos")
+    if options.save:
+        raise UserError("--save has no effect on videos; remove it")
 
 
 def predict_videos(options: argparse.Namespace, model: Model, inference: Any, videos: list[str | int]) -> int:
