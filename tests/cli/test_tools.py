@@ -12,6 +12,10 @@ from safetensors.torch import save_file
 from tests.small import recipe
 
 from segwright.cli.main import main
+from segwright.contracts import InputContract
+from segwright.labels import LabelSpace
+from segwright.models.small_fpn import SmallFPNConfig
+from segwright.models.weights.model_file import write_model
 from segwright.training.train import train
 
 
@@ -51,6 +55,22 @@ def test_info_prints_the_origin_that_a_file_contains(
     info = json.loads((tmp_path / "i.json").read_text())
     assert info["origin"] == {"license": "BSD-3-Clause", "source": "https://example.org/w.pth"}
     assert info["training"] is None
+
+
+def test_info_prints_where_pretrained_weights_are_from(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = SmallFPNConfig(channels=(8, 8), depths=(1, 1), stem_channels=8, decoder_channels=8)
+    write_model(tmp_path / "m.safetensors", config.build(LabelSpace.of("a", "b"), InputContract()), config)
+    with safe_open(str(tmp_path / "m.safetensors"), framework="pt") as file:
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        metadata = dict(file.metadata())
+    record = {"backbone": "resnet18", "license": "apache-2.0", "sha256": "ab12", "mean": [1.0, 2.0, 3.0]}
+    metadata["pretrained"] = json.dumps([record])
+    save_file(tensors, tmp_path / "m.safetensors", metadata=metadata)
+    assert main(["info", str(tmp_path / "m.safetensors"), "--json", str(tmp_path / "i.json")]) == 0
+    assert json.loads((tmp_path / "i.json").read_text())["origin"] == {"pretrained": [record]}
+    assert "backbone resnet18, license apache-2.0, sha256 ab12" in capsys.readouterr().out
 
 
 def test_info_of_a_recipe_needs_no_data(capsys: pytest.CaptureFixture[str]) -> None:

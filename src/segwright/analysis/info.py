@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 import sys
 from pathlib import Path
 from typing import Any
 
 from segwright.analysis.cost import model_cost
-from segwright.config import to_yaml
+from segwright.config import to_yaml, walk
 from segwright.contracts import Model
 from segwright.decode.default import decoder_of
 from segwright.errors import UserError
@@ -18,7 +19,7 @@ from segwright.labels import LabelSpace
 from segwright.models.weights.model_file import find_model, read_file, without_weights
 from segwright.prediction.predict import load
 from segwright.recipes import load_recipe
-from segwright.training.recipe import Recipe, walk
+from segwright.training.recipe import Recipe
 
 _PARTS = (
     "format",
@@ -39,8 +40,9 @@ def model_info(
 
     Keys: ``name`` of the recipe; ``network`` as YAML; ``cost`` at ``size`` (``ModelCost``); ``input``, the
     preprocessing; ``labels`` with ``names`` and ``things``; ``decoder`` as YAML; ``file`` with ``path``, ``bytes``,
-    ``sha256`` and ``format_version``; ``origin``, what the file says about the source and license of its weights;
-    ``training``, from the files of the run folder, or None. ``UserError`` if there is no such model.
+    ``sha256`` and ``format_version``; ``origin``, what the file says about the source and license of its weights, with
+    a list of records of ``pretrained`` weights; ``training``, from the files of the run folder, or
+    None. ``UserError`` if there is no such model.
     """
     path = find_model(Path(source))
     model = load(Path(source), code=code)
@@ -56,7 +58,7 @@ def model_info(
             "sha256": _sha256(path),
             "format_version": metadata.get("version"),
         },
-        "origin": {key: value for key, value in metadata.items() if key not in _PARTS},
+        "origin": _origin(metadata),
         "training": training_figures(path.parent),
     }
 
@@ -140,6 +142,14 @@ def _labels(recipe: Recipe, data: Path | None) -> LabelSpace:
     raise UserError(
         f"{recipe.name}: only the dataset says which classes it has; expected its folder: --data ROOT"
     )
+
+
+def _origin(metadata: dict[str, str]) -> dict[str, Any]:
+    """What the file says about its weights; the records of pretrained weights as objects."""
+    origin: dict[str, Any] = {key: value for key, value in metadata.items() if key not in _PARTS}
+    if "pretrained" in origin:
+        origin["pretrained"] = json.loads(origin["pretrained"])
+    return {key: value for key, value in origin.items() if value}
 
 
 def _sha256(path: Path) -> str:

@@ -149,11 +149,20 @@ def _info_rows(info: dict[str, Any]) -> list[tuple[str, str]]:
             ("file", f"{file['path']}, {_bytes(file['bytes'])}, format version {file['format_version']}"),
             ("sha256", file["sha256"]),
         ]
-        origin = "; ".join(f"{name}: {text}" for name, text in info["origin"].items())
-        rows.append(("source, license", origin or "not recorded in the file"))
+        rows.append(("origin", _origin_text(info["origin"])))
     if training:
         rows.append(("training", _training_text(training)))
     return rows
+
+
+def _origin_text(origin: dict[str, Any]) -> str:
+    """A line per record of pretrained weights, then what else the file says."""
+    lines = [
+        "pretrained: " + ", ".join(f"{name} {_listed(value)}" for name, value in record.items() if value)
+        for record in origin.get("pretrained", [])
+    ]
+    lines += [f"{name}: {text}" for name, text in origin.items() if name != "pretrained"]
+    return "\n".join(lines) or "no pretrained weights, no source and no license recorded"
 
 
 def _training_text(training: dict[str, Any]) -> str:
