@@ -29,11 +29,13 @@ def add(verbs: Any) -> None:
     predict.add_argument("images", nargs="*", help="images, folders, globs or videos")
     text = "output folder for label maps (index/), color maps, overlays and, of panoptic models, COCO files"
     predict.add_argument("--out", type=Path, required=True, metavar="DIR", help=text)
-    text = "outputs to add: instances, cityscapes, semantic (official file formats), classes, centers, heatmap, "
-    text += (
-        "offset (visualizations); with one of index, color, overlay, panoptic only the named ones of these four are "
+    text = (
+        "outputs to add: instances, cityscapes, semantic (official file formats), classes, centers, heatmap, "
     )
-    text += "written (default: all four)"
+    text += (
+        "offset (visualizations); with one of index, color, overlay, panoptic only the named ones of these "
+    )
+    text += "four are written (default: all four)"
     predict.add_argument("--save", nargs="+", default=[], metavar="A,B", help=text)
     text = "COCO JSON file with the image ids to write into official files (default: ids from file names)"
     predict.add_argument("--ids", type=Path, metavar="TRUTH.json", help=text)

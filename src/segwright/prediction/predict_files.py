@@ -84,9 +84,9 @@ class FilePrediction:
 
         Without ``save`` it writes ``index/`` (raw values of the dataset), ``color/`` and ``overlay/``, one PNG per
         image in each, and of a model that predicts segments also ``panoptic/`` and, at the end, ``panoptic.json``
-        (COCO). ``save`` adds formats of ``WRITERS``, "classes" (a picture with each class alone and its share) and, for
-        models that predict object centers, the drawings of ``VISUALIZATIONS``. If ``save`` names one of "index", "color", "overlay" and "panoptic", then of these four only
-        the named ones are written.
+        (COCO). ``save`` adds formats of ``WRITERS``, "classes" (a picture with the share of each class, and each class
+        alone) and, for models that predict object centers, the drawings of ``VISUALIZATIONS``. If ``save`` names one of
+        "index", "color", "overlay" and "panoptic", then of these four only the named ones are written.
 
         Folders are read with their subfolders, and an output keeps the folders below its source. ``ids``: a COCO file
         with the ids of the images by file name. Without it the id of an image is its name, as a number if it has only
