@@ -117,6 +117,12 @@ def test_more_classes_than_a_byte_holds() -> None:
     assert torch.equal(classes.long(), reference(logits, (140, 150), False))
 
 
+def test_logits_may_have_a_gradient() -> None:
+    logits = torch.randn(1, 3, 20, 20, requires_grad=True)
+    classes = upsampled_argmax(logits, (150, 150))
+    assert torch.equal(classes.long(), reference(logits, (150, 150), False))
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("size", [(1024, 2048), (713, 713)])
 def test_on_a_gpu_the_bits_are_the_same(size: tuple[int, int]) -> None:

@@ -23,11 +23,10 @@ from segwright.analysis.cost import model_cost, padded_size
 from segwright.contracts import InputContract, Model
 from segwright.data.loading.batches import pad_and_stack
 from segwright.data.reading.images import read_bands, read_image
-from segwright.data.reading.label_maps import write_png
 from segwright.decode.default import decoder_of
 from segwright.inference.single_pass import SINGLE_PASS, InferenceMode
-from segwright.prediction.image_prediction import ImagePrediction
-from segwright.visualization.segments import colorize_prediction
+from segwright.prediction.inputs import InputImage
+from segwright.prediction.outputs import Outputs
 
 STAGES = ("read", "prepare", "network", "decode", "write")
 """Read and decode the image files; pad, stack and copy to the device; run the network; decode; write PNG files."""
@@ -73,11 +72,11 @@ def benchmark(
 ) -> Benchmark:
     """Time ``model`` on its device for about ``seconds``, on generated images of ``size`` (height, width).
 
-    Each batch goes through all stages of a prediction: files are read (JPEG, or TIFF for multi-band models), and
-    label maps, colors and overlays are written as PNG. At least five batches are timed, after a warm-up of three.
+    Each batch goes through all stages of a prediction: files are read (JPEG, or TIFF for multi-band models), and the
+    standard outputs of ``predict`` are written. The stages follow each other; ``predict`` runs them side by side. At least five batches are timed, after a warm-up of three.
     """
-    stages = _Stages(model.eval(), inference)
     with tempfile.TemporaryDirectory() as folder:
+        stages = _Stages(model.eval(), inference, Path(folder))
         paths = _image_files(Path(folder), size, model.input, batch)
         times: list[list[float]] = []
         with _peak_memory(stages.device) as peak:
@@ -127,8 +126,9 @@ def largest_batch(model: Model, size: tuple[int, int] = (512, 512)) -> int:
 class _Stages:
     """Runs the stages of a prediction on image files and times each."""
 
-    def __init__(self, model: Model, inference: InferenceMode) -> None:
+    def __init__(self, model: Model, inference: InferenceMode, folder: Path) -> None:
         self.model, self.inference, self.device = model, inference, _device_of(model)
+        self.outputs = Outputs(folder / "out", model.labels)
 
     def run(self, paths: list[Path]) -> list[float]:
         """The seconds of each of the ``STAGES``."""
@@ -148,7 +148,7 @@ class _Stages:
             predictions = decoder_of(self.model)(output, sizes, padded, self.model.labels)
         tick()
         for path, image, prediction in zip(paths, images, predictions, strict=True):
-            _write(path, ImagePrediction(prediction, image, self.model.labels))
+            self.outputs.write(InputImage(path, path.stem, path.stem), image, prediction)
         tick()
         return [after - before for before, after in pairwise(clock)]
 
@@ -160,13 +160,6 @@ class _Stages:
 
 def _read(path: Path, input: InputContract) -> NDArray[Any]:
     return read_bands(path, len(input.mean)) if input.channels == "bands" else read_image(path)
-
-
-def _write(path: Path, prediction: ImagePrediction) -> None:
-    labels = prediction.labels
-    write_png(path.with_suffix(".index.png"), labels.to_raw(prediction.semantic))
-    write_png(path.with_suffix(".color.png"), colorize_prediction(prediction.prediction, labels))
-    write_png(path.with_suffix(".overlay.png"), prediction.draw())
 
 
 def _image_files(folder: Path, size: tuple[int, int], input: InputContract, count: int) -> list[Path]:
