@@ -73,7 +73,8 @@ def benchmark(
     """Time ``model`` on its device for about ``seconds``, on generated images of ``size`` (height, width).
 
     Each batch goes through all stages of a prediction: files are read (JPEG, or TIFF for multi-band models), and the
-    standard outputs of ``predict`` are written. The stages follow each other; ``predict`` runs them side by side. At least five batches are timed, after a warm-up of three.
+    standard outputs of ``predict`` are written. The stages follow each other; ``predict`` runs them side by side. At
+    least five batches are timed, after a warm-up of three.
     """
     with tempfile.TemporaryDirectory() as folder:
         stages = _Stages(model.eval(), inference, Path(folder))
