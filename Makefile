@@ -2,13 +2,16 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-.PHONY: demo test install check bench docs gpu clean
+.PHONY: demo test test-browser install check bench docs gpu clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/segwright demo
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n auto --dist worksteal
+
+test-browser: $(VENV)/.dev
+	$(BIN)/python -m pytest -m browser
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check

@@ -133,10 +133,14 @@ class InputContract:
 
 @dataclass(frozen=True, slots=True)
 class PixelOutput:
-    """Class logits per pixel, at the model's output stride; ``auxiliary``: logits of auxiliary heads, for training."""
+    """Class logits per pixel, at the model's output stride; ``auxiliary``: logits of auxiliary heads, for training.
+
+    ``pass_entropy`` [N, 1, H, W], only of several fused passes: the mean of their entropies, in nats.
+    """
 
     logits: Float[Tensor, "images classes height width"]
     auxiliary: tuple[Tensor, ...] = ()
+    pass_entropy: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,12 +149,14 @@ class CenterOutput:
 
     All maps are at the model's output stride. Offsets are in pixels of these maps, so upsampling the maps by a factor
     also multiplies the offsets by it. ``foreground``: one logit per pixel [N, 1, H, W], positive on things.
+    ``pass_entropy`` is that of ``PixelOutput``.
     """
 
     semantic: Float[Tensor, "images classes height width"]
     center: Float[Tensor, "images 1 height width"]
     offset: Float[Tensor, "images 2 height width"]
     foreground: Tensor | None = None
+    pass_entropy: Tensor | None = None
 
 
 Output = PixelOutput | CenterOutput

@@ -49,6 +49,18 @@ def test_predict_with_scales_and_flip(run: Path, tmp_path: Path) -> None:
     assert (tmp_path / "out" / "panoptic.json").is_file()
 
 
+def test_evaluate_with_windows_records_them(run: Path, tmp_path: Path) -> None:
+    scores, plain = tmp_path / "windows.json", tmp_path / "plain.json"
+    options = ["--windows", "64,96", "--overlap", "0.25", "--fuse", "logits", "--flip"]
+    assert main(["evaluate", str(run), "--json", str(scores), *options]) == 0
+    assert main(["evaluate", str(run), "--json", str(plain)]) == 0
+    windows, usual = json.loads(scores.read_text()), json.loads(plain.read_text())
+    assert (windows["windows"], windows["overlap"], windows["blend"]) == ([64, 96], 0.25, "gaussian")
+    assert (windows["fuse"], windows["flip"]) == ("logits", True)
+    assert "windows" not in usual
+    assert windows["confusion"] != usual["confusion"]
+
+
 def test_an_oracle_is_evaluated(run: Path, tmp_path: Path) -> None:
     scores = tmp_path / "oracle.json"
     assert main(["evaluate", str(run), "--json", str(scores), "--oracle", "semantic,center"]) == 0
@@ -78,6 +90,12 @@ def test_the_table_of_oracles_is_printed_written_and_kept_for_the_report(
     [
         (["--oracle", "semantics"], "oracle: unknown part 'semantics'; expected some of"),
         (["--scales", "0"], "expected positive factors"),
+        (["--windows", "512"], "--windows 512: expected height and width in pixels"),
+        (["--windows", "0,64"], "--windows 0,64: expected height and width in pixels"),
+        (["--windows", "64,64", "--overlap", "1"], "overlap of windows is 1.0; expected 0 to below 1"),
+        (["--overlap", "0.5"], "--overlap has no effect without --windows"),
+        (["--blend", "linear"], "--blend has no effect without --windows"),
+        (["--fuse", "max"], "--fuse has no effect without --scales, --flip or --windows"),
     ],
 )
 def test_wrong_options_are_one_line(

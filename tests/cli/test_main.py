@@ -67,7 +67,11 @@ def test_panoptic_runs_have_the_same_verbs(tmp_path: Path, capsys: pytest.Captur
     assert set(values["panoptic"]) == {"all", "things", "stuff", "class"}
     assert values["average_precision"]["max_detections"] == 100
     assert main(["report", str(run)]) == 0
-    assert 'id="segments"' in (run / "report.html").read_text()
+    page = (run / "report.html").read_text()
+    assert 'id="segments"' in page
+    assert "Unmatched segments, by cause" in page
+    assert main(["report", str(run), str(run)]) == 0
+    assert "PQ per class" in (run / "comparison-with-run.html").read_text()
     assert main(["predict", str(run), "nothing.png", "--out", str(tmp_path / "out")]) == 2
 
     changes = ["data.panoptic=false"]

@@ -1,11 +1,23 @@
-"""Analysis: the report of a run, statistics of a dataset, contact sheets. All pages are HTML files that work offline.
+"""Analysis: the report of a run, the comparison of two, statistics of a dataset, contact sheets.
 
-- ``run_report``: ``report`` reads a run folder and writes its report.html
+All pages are HTML files that work offline.
+
+- ``run_report``: ``report`` reads a run folder and writes its report; ``EvaluatedRun``, the files of a run
 - ``report_page``: the page of a run, rendered from a ``RunReport`` and its cases
 - ``report_cases``: its images, the worst and best ones: ``Case``
 - ``confusions``: its table of the largest confusions
 - ``segments``: the section of that page about panoptic quality and average precision
 - ``oracles``: its section about the oracle study (``evaluation.oracle_study``)
+- ``errors``: error counts of a split, from images in one pass
+- ``error_pass``: the error counts of a run: its model is run over the split, once
+- ``error_section``: the section about errors: boundaries, sizes of segments, causes of unmatched segments
+- ``error_examples``: pictures of unmatched segments
+- ``error_figures``: the figures of that section
+- ``image_table``: the table of all images, which sorts and filters in the page, and its CSV file
+- ``comparison``: ``compare`` reads two run folders and writes the page about their differences
+- ``comparison_scores``: the scores of two models on the same images, with bootstrap intervals
+- ``comparison_page``: the page about them; ``comparison_figures``: its figures
+- ``recipe_differences``: the settings in which two recipes differ
 - ``statistics``: ``dataset_statistics`` of a split: pixels per class, image sizes, mean and std, class weights
 - ``data_page``: the HTML page with these statistics
 - ``contact_sheet``: ``data_sheet`` and ``training_sheet``, images of a dataset or a training with their ground truth
@@ -23,6 +35,7 @@ from typing import TYPE_CHECKING
 from segwright.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from segwright.analysis.comparison import compare as compare
     from segwright.analysis.contact_sheet import data_sheet as data_sheet
     from segwright.analysis.contact_sheet import training_sheet as training_sheet
     from segwright.analysis.cost import ModelCost as ModelCost
@@ -46,6 +59,7 @@ _MODULES = {
     "RunReport": "report_page",
     "SplitStatistics": "statistics",
     "benchmark": "speed",
+    "compare": "comparison",
     "data_sheet": "contact_sheet",
     "dataset_statistics": "statistics",
     "largest_batch": "speed",

@@ -16,8 +16,20 @@ for (const table of document.querySelectorAll("table.sortable")) {
   });
 }
 const dialog = document.querySelector("dialog");
-document.querySelectorAll("main img").forEach(image => image.addEventListener("click", () => {
-  dialog.firstElementChild.src = image.src;
-  dialog.showModal();
-}));
+for (const image of document.querySelectorAll("main img")) {
+  image.tabIndex = 0;
+  image.setAttribute("role", "button");
+  const enlarge = () => {
+    Object.assign(dialog.firstElementChild, {src: image.src, alt: image.alt});
+    dialog.showModal();
+  };
+  image.addEventListener("click", enlarge);
+  image.addEventListener("keydown", event => {
+    if (event.key === "Enter" || event.key === " ") {
+      event.preventDefault();
+      enlarge();
+    }
+  });
+}
 dialog.addEventListener("click", () => dialog.close());
+for (const box of document.querySelectorAll(".scroll")) box.tabIndex = 0;

@@ -20,7 +20,7 @@ def render(template: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(percent=percent, count=count, bar=bar)
+    environment.filters.update(percent=percent, points=points, count=count, bar=bar)
     return environment.get_template(template).render(**values)
 
 
@@ -28,6 +28,13 @@ def percent(value: float | int | None, digits: int = 1) -> str:
     """A fraction in percent, without the sign; a dash for None and NaN."""
     number = number_of(value)
     return DASH if math.isnan(number) else f"{100 * number:.{digits}f}"
+
+
+def points(value: float | int | None, digits: int = 1) -> str:
+    """A difference of fractions in percentage points, with its sign; a dash for None and NaN."""
+    number = number_of(value)
+    text = f"{100 * number:+.{digits}f}".replace("-", "\N{MINUS SIGN}")
+    return DASH if math.isnan(number) else text
 
 
 def count(value: float | int | None) -> str:

@@ -49,48 +49,48 @@ _STYLE: dict[Any, Any] = {
 def losses(steps: Lines) -> str:
     """The loss and its terms over steps: each value faint, the smoothed curve strong."""
     keys = sorted({key for line in steps for key in line if key.startswith("loss/")})
-    if len(keys) == 1 and _series(steps, "loss")[0].size:
+    if len(keys) == 1 and series(steps, "loss")[0].size:
         keys = []  # a single term is the loss
-    drawn = [(key, *_series(steps, key)) for key in ("loss", *keys)]
+    drawn = [(key, *series(steps, key)) for key in ("loss", *keys)]
     drawn = [(key, x, y) for key, x, y in drawn if x.size]
     if not drawn:
         return ""
     with figure("losses", "loss", x_label="step") as (axes, result):
         for index, (key, x, y) in enumerate(drawn):
-            _curve(axes, x, y, SERIES[index % len(SERIES)], label=key)
+            draw_steps(axes, x, y, SERIES[index % len(SERIES)], label=key)
         values = np.concatenate([smoothed(y) for _, _, y in drawn])
         if values.min() > 0 and values.max() > 8 * values.min():
             log_scale(axes, "y")
-        _finish_steps(axes)
+        finish_steps(axes)
         axes.legend(loc="upper right")
     return result.svg
 
 
 def learning_rate(steps: Lines) -> str:
     """The learning rate over steps."""
-    x, y = _series(steps, "lr")
+    x, y = series(steps, "lr")
     if not x.size:
         return ""
     with figure("lr", "learning rate", x_label="step") as (axes, result):
         axes.plot(*_thinned(x, y), _mark(x), color=SERIES[3])
         axes.set_ylim(bottom=0)
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:.3g}")
-        _finish_steps(axes)
+        finish_steps(axes)
     return result.svg
 
 
 def throughput(steps: Lines) -> str:
     """Images per second over steps, with the median."""
-    x, y = _series(steps, "images_per_second")
+    x, y = series(steps, "images_per_second")
     if not x.size:
         return ""
     with figure("speed", "images per second", x_label="step") as (axes, result):
-        _curve(axes, x, y, SERIES[2])
+        draw_steps(axes, x, y, SERIES[2])
         median = float(np.median(y))
         axes.axhline(median, color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)))
         axes.set_ylim(0, float(y.max()) * 1.15 or 1.0)
         axes.set_title(f"median {median:.3g}", loc="right", fontsize=8, color=MUTED, fontweight="normal")
-        _finish_steps(axes)
+        finish_steps(axes)
     return result.svg
 
 
@@ -100,7 +100,7 @@ def validation(evaluations: Lines) -> str:
     if any("pq" in line for line in evaluations):
         keys = {"pq": "PQ", "ap": "AP", "miou": "mIoU", "pixel_accuracy": "pixel accuracy"}
     marked = next(iter(keys))
-    drawn = [(key, *_series(evaluations, key)) for key in keys]
+    drawn = [(key, *series(evaluations, key)) for key in keys]
     drawn = [(key, x, y) for key, x, y in drawn if x.size]
     if not drawn:
         return ""
@@ -114,7 +114,7 @@ def validation(evaluations: Lines) -> str:
                 )
                 note = f"best {keys[key]} {100 * y[best]:.1f} at step {x[best]:,.0f}"
                 axes.set_title(note, loc="right", fontsize=8, color=MUTED, fontweight="normal")
-        _finish_steps(axes)
+        finish_steps(axes)
         axes.legend(loc="lower right")
     return result.svg
 
@@ -257,7 +257,7 @@ def _inline(figure: Figure, title: str) -> str:
     return svg
 
 
-def _series(lines: Lines, key: str) -> tuple[Values, Values]:
+def series(lines: Lines, key: str) -> tuple[Values, Values]:
     """Steps and values of a key, sorted by step. The later line counts if a resumed run repeated a step."""
     points = {int(line["step"]): line.get(key) for line in lines if "step" in line}
     finite = [(step, float(v)) for step, v in sorted(points.items()) if v is not None and math.isfinite(v)]
@@ -265,7 +265,7 @@ def _series(lines: Lines, key: str) -> tuple[Values, Values]:
     return table[:, 0], table[:, 1]
 
 
-def _curve(axes: Axes, x: Values, y: Values, color: str, label: str | None = None) -> None:
+def draw_steps(axes: Axes, x: Values, y: Values, color: str, label: str | None = None) -> None:
     """Each value faint, the smoothed curve strong."""
     axes.plot(*_thinned(x, y), color=color, alpha=0.25, linewidth=0.8)
     axes.plot(*_thinned(x, smoothed(y)), _mark(x), color=color, label=label)
@@ -281,7 +281,8 @@ def _thinned(x: Values, y: Values) -> tuple[Values, Values]:
     return x[indices], y[indices]
 
 
-def _finish_steps(axes: Axes) -> None:
+def finish_steps(axes: Axes) -> None:
+    """Ticks at whole steps."""
     from matplotlib.ticker import EngFormatter, MaxNLocator
 
     axes.xaxis.set_major_locator(MaxNLocator(7, integer=True, min_n_ticks=1))

@@ -11,8 +11,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.analysis import oracles, page, plots, segments
-from segwright.analysis.confusions import ratio, ratios, top_confusions
+from segwright.analysis import error_section, image_table, oracles, page, plots, segments
+from segwright.analysis.confusions import ratio, top_confusions
+from segwright.analysis.error_examples import ExampleView
+from segwright.analysis.errors.split_errors import (
+    SplitErrors,
+    class_iou,
+    mean_of_classes,
+    ratios,
+    sum_of_classes,
+)
+from segwright.analysis.image_table import ImageTable
 from segwright.analysis.report_cases import Case, case_groups, class_legend, error_legend
 from segwright.labels import LabelSpace
 from segwright.visualization import label_maps
@@ -28,7 +37,7 @@ class RunReport:
     so they start again at 0 where a run was resumed. ``evaluations`` are the scores during training. ``evaluation`` is
     the last one, as ``EvaluationResult.to_json`` returns it. ``visualizations``: images drawn during training, the
     newest last. ``oracle``: scores with outputs replaced by the ground truth, as ``segwright evaluate --oracle-table``
-    writes them.
+    writes them. ``errors``: the error counts of the split, and ``examples``, pictures of them.
     """
 
     name: str
@@ -40,6 +49,8 @@ class RunReport:
     evaluation: Mapping[str, Any] = field(default_factory=dict)
     visualizations: Sequence[Path] = ()
     oracle: Mapping[str, Any] | None = None
+    errors: SplitErrors | None = None
+    examples: Sequence[ExampleView] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +69,22 @@ class ClassRow:
     predicted: float
 
 
-def render(run: RunReport, cases: Sequence[Case]) -> str:
-    """The report as one HTML page: scores, curves, per-class IoU, confusion matrix, images, recipe, environment.
+def render(
+    run: RunReport,
+    cases: Sequence[Case],
+    *,
+    table: ImageTable | None = None,
+    csv_name: str = "report-images.csv",
+) -> str:
+    """The report as one HTML page: scores, curves, per-class IoU, confusions, errors, images, recipe, environment.
+
+    ``table``: the table of all images, by default made of the evaluation; ``csv_name``: its file beside the page.
 
     The page works offline: it contains its figures as SVG and its images as JPEG, resized to keep the file below about
-    6 MB. ``ValueError`` if the confusion matrix does not fit the labels.
+    8 MB. ``ValueError`` if the confusion matrix does not fit the labels.
     """
     counts = confusion_matrix(run)
+    table = table or image_table.image_table(run.evaluation, run.errors, run.labels)
     return page.render(
         "report.html",
         run=run,
@@ -80,9 +100,14 @@ def render(run: RunReport, cases: Sequence[Case]) -> str:
         matrix_legend=[
             (fraction, round(fraction**plots.MATRIX_POWER, 3)) for fraction in (0.01, 0.05, 0.2, 0.5, 1.0)
         ],
-        confusions=[] if counts is None else top_confusions(counts, run.labels),
+        confusions=[] if counts is None else top_confusions(counts, run.labels, errors=run.errors),
+        confusion_images=run.errors is not None,
         unclassified=0.0 if counts is None else ratio(counts[:, len(run.labels) :].sum(), counts.sum()),
         distributions=_distributions(run, counts),
+        errors=error_section.section(run.errors, run.examples),
+        recount=recount_note(run),
+        measured=error_section.confidence_figures(run.evaluation),
+        table=image_table.section(table, csv_name=csv_name, anchors=_anchors(run, cases)),
         groups=case_groups(cases, run.labels),
         legend=class_legend(cases, run.labels),
         error_legend=error_legend(),
@@ -90,6 +115,30 @@ def render(run: RunReport, cases: Sequence[Case]) -> str:
         visualizations=_visualizations(run.visualizations),
         facts=list(_facts(run.environment)),
     )
+
+
+def recount_note(run: RunReport) -> str:
+    """A sentence if the error counts, made on this machine, do not give the evaluated mIoU; else empty.
+
+    They differ if the evaluation ran in mixed precision or on other hardware.
+    """
+    evaluated = page.number_of(run.evaluation.get("miou"))
+    if run.errors is None or math.isnan(evaluated):
+        return ""
+    counted = float(mean_of_classes(class_iou(sum_of_classes(run.errors))))
+    if abs(counted - evaluated) < 5e-4:
+        return ""
+    return (
+        f"Errors are counted by running the model again; here it has an mIoU of {page.percent(counted, 2)} %, in the "
+        f"evaluation {page.percent(evaluated, 2)} %."
+    )
+
+
+def _anchors(run: RunReport, cases: Sequence[Case]) -> dict[int, str]:
+    """The ids of the elements that show the images of ``cases``, by row of the table of all images."""
+    shown = {case.index for case in cases if case.index is not None}
+    images = run.evaluation.get("per_image") or ()
+    return {row: f"image-{image['index']}" for row, image in enumerate(images) if image.get("index") in shown}
 
 
 def confusion_matrix(run: RunReport) -> NDArray[np.int64] | None:

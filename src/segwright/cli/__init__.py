@@ -1,10 +1,11 @@
 """The command line: one function per verb. Slow imports are inside the function that needs them, so help is fast.
 
-main.py       entry point, exit codes, and the verbs demo, train, report, convert, recipe
+main.py       entry point, exit codes, and the verbs demo, train, convert, recipe
 evaluate.py   the verb evaluate
 predict.py    the verb predict
 models.py     the verb models
 tools.py      the verbs info and bench
+report.py     the verb report
 data.py       the verbs under ``segwright data``
 score.py      the verbs under ``segwright score``
 inference.py  options that say how a model is run: --scales, --flip, ...

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segwright.cli.inference import add_inference, inference_from_options
+from segwright.cli.inference import add_inference, inference_from_options, inference_metadata
 from segwright.cli.options import (
     add_code,
     add_data_root,
@@ -80,7 +80,7 @@ def _evaluate(options: argparse.Namespace) -> int:
         )
     if result.average_precision is None:
         refuse_options(options, "max_detections", reason="on a model that predicts only classes")
-    metadata = {name: getattr(options, name) for name in ("split", "scales", "flip", "fuse")}
+    metadata = {"split": options.split, **inference_metadata(options)}
     parts = ({"oracle": list(oracle.parts)} if oracle else {}) | ({"oracle_table": table} if table else {})
     values = {"model": str(options.model), **metadata, **parts, **result.to_json()}
     if options.json:

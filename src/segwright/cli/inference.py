@@ -7,26 +7,64 @@ from typing import Any
 
 from segwright.cli.options import refuse_options
 
+OVERLAP = 0.5
+BLENDS = ("gaussian", "linear", "uniform")
+
 
 def add_inference(parser: argparse.ArgumentParser) -> None:
-    """``--scales``, ``--flip`` and ``--fuse``: test-time augmentation."""
+    """``--scales``, ``--flip``, ``--fuse``: test-time augmentation; ``--windows`` and its options."""
     text = "multi-scale inference: scale factors (default: 1)"
     parser.add_argument("--scales", type=float, nargs="+", default=[1.0], metavar="S", help=text)
     text = "average with the horizontally flipped image (test-time augmentation)"
     parser.add_argument("--flip", action="store_true", help=text)
-    text = "how the class scores of all scales and flips are fused: mean of the probabilities, mean of logits, or the "
-    text += "largest logit (default: probabilities)"
+    text = "how the class scores of scales, flips and windows are fused: mean of the probabilities, mean of logits, "
+    text += "or the largest logit (default: probabilities)"
     parser.add_argument("--fuse", choices=("probabilities", "logits", "max"), help=text)
+    text = "sliding windows of this height and width, in pixels: for images larger than those of the training"
+    parser.add_argument("--windows", metavar="H,W", help=text)
+    text = f"fraction of a window that the next one covers again (default: {OVERLAP})"
+    parser.add_argument("--overlap", type=float, metavar="F", help=text)
+    text = "weights of the pixels of a window (default: gaussian)"
+    parser.add_argument("--blend", choices=BLENDS, help=text)
 
 
 def inference_from_options(options: argparse.Namespace) -> Any:
-    """The inference mode of ``--scales``, ``--flip`` and ``--fuse``; ``UserError`` for ``--fuse`` with one pass."""
+    """The inference mode of the options; ``UserError`` for an option without effect."""
     from segwright.inference.single_pass import SINGLE_PASS
     from segwright.inference.test_time_augmentation import TestTimeAugmentation
 
-    if options.scales == [1.0] and not options.flip:
-        refuse_options(options, "fuse", reason="without --scales or --flip, as there is only one pass")
-        options.fuse = "probabilities"
-        return SINGLE_PASS
+    augmented = options.flip or options.scales != [1.0]
+    if not augmented and not options.windows:
+        refuse_options(
+            options, "fuse", reason="without --scales, --flip or --windows: there is only one pass"
+        )
     options.fuse = options.fuse or "probabilities"
-    return TestTimeAugmentation(tuple(options.scales), flip=options.flip, fuse=options.fuse)
+    inner = _windows(options) or SINGLE_PASS
+    if not augmented:
+        return inner
+    return TestTimeAugmentation(tuple(options.scales), flip=options.flip, fuse=options.fuse, inner=inner)
+
+
+def inference_metadata(options: argparse.Namespace) -> dict[str, Any]:
+    """What ``inference_from_options`` used, for the JSON file of an evaluation."""
+    names = ("scales", "flip", "fuse") + (("windows", "overlap", "blend") if options.windows else ())
+    return {name: getattr(options, name) for name in names}
+
+
+def _windows(options: argparse.Namespace) -> Any:
+    """The sliding windows of ``--windows``; None without it."""
+    from segwright.errors import UserError
+    from segwright.inference.sliding_windows import SlidingWindows
+
+    if not options.windows:
+        refuse_options(options, "overlap", "blend", reason="without --windows")
+        return None
+    sides = options.windows.split(",")
+    if len(sides) != 2 or not all(side.strip().isdecimal() and int(side) > 0 for side in sides):
+        raise UserError(
+            f"--windows {options.windows}: expected height and width in pixels, for example 512,512"
+        )
+    options.windows = [int(side) for side in sides]
+    options.overlap = OVERLAP if options.overlap is None else options.overlap
+    options.blend = options.blend or BLENDS[0]
+    return SlidingWindows((*options.windows,), options.overlap, blend=options.blend, fuse=options.fuse)

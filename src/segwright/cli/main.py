@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from segwright.cli import evaluate, models, predict, tools
+from segwright.cli import evaluate, models, predict, report, tools
 from segwright.cli.options import (
     Verb,
     add_code,
@@ -92,13 +92,6 @@ def _train(options: argparse.Namespace) -> int:
     return 0
 
 
-def _report(options: argparse.Namespace) -> int:
-    from segwright.analysis.run_report import report
-
-    print(f"report: {report(options.run, data=options.data, code=options.code)}")
-    return 0
-
-
 def _convert(options: argparse.Namespace) -> int:
     from segwright.config import settings
     from segwright.errors import UserError
@@ -153,7 +146,7 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate.add(verbs)
     predict.add(verbs)
     models.add(verbs)
-    _add_report(verbs)
+    report.add(verbs)
     _add_convert(verbs)
     tools.add(verbs)
     _add_verb_groups(verbs)
@@ -185,14 +178,6 @@ def _add_train(verbs: Any) -> None:
     add_set(train)
     add_code(train)
     add_device(train)
-
-
-def _add_report(verbs: Any) -> None:
-    text = "write one self-contained HTML file about a run"
-    report = add_verb(verbs, "report", _report, text, "segwright report runs/camvid")
-    report.add_argument("run", type=Path, help="run folder")
-    add_data_root(report, "the run's")
-    add_code(report)
 
 
 def _add_convert(verbs: Any) -> None:

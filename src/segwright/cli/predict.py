@@ -33,9 +33,10 @@ def add(verbs: Any) -> None:
         "outputs to add: instances, cityscapes, semantic (official file formats), classes, centers, heatmap, "
     )
     text += (
-        "offset (visualizations); with one of index, color, overlay, panoptic only the named ones of these "
+        "offset (visualizations), uncertainty (entropy of the classes), disagreement (of several passes); "
     )
-    text += "four are written (default: all four)"
+    text += "with one of index, color, overlay, panoptic only the named ones of these four are "
+    text += "written (default: all four)"
     predict.add_argument("--save", nargs="+", default=[], metavar="A,B", help=text)
     text = "COCO JSON file with the image ids to write into official files (default: ids from file names)"
     predict.add_argument("--ids", type=Path, metavar="TRUTH.json", help=text)
@@ -48,6 +49,9 @@ def add(verbs: Any) -> None:
     add_video(predict)
     add_inference(predict)
     add_speed(predict)
+    text = "refuse larger images, since they may exhaust the memory; above the default only with --windows (default: "
+    text += "268,435,456)"
+    predict.add_argument("--max-pixels", type=int, metavar="N", help=text)
     add_code(predict)
     add_device(predict)
 
@@ -78,6 +82,7 @@ def _predict(options: argparse.Namespace) -> int:
                 batch=options.batch,
                 shard=shard,
                 resume=options.resume,
+                max_pixels=options.max_pixels,
             )
         damaged = predict_videos(options, model, inference, videos) if videos and processes.main else 0
         if prediction is None:

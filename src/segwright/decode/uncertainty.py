@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float
+from numpy.typing import NDArray
 from torch import Tensor
 
 from segwright.contracts import CenterOutput, Decoder
 from segwright.decode.binary import Threshold
 from segwright.decode.default import DefaultDecoder, inner_decoder
+from segwright.decode.padding import remove_padding
 from segwright.labels import LabelSpace
 from segwright.models.layers.resize import upsample
 from segwright.samples import IGNORED, Prediction, UncertaintyMaps
@@ -24,6 +26,10 @@ _ROWS = 128  # computed at a time: probabilities of all classes and pixels need 
 @dataclass(slots=True)
 class WithUncertainty:
     """The predictions of another decoder with ``Prediction.uncertainty``: confidence and entropy of every pixel.
+
+    If the output has the entropies of several passes (``inference.with_disagreement``), ``disagreement`` is the entropy
+    of the fused probabilities minus the mean of these entropies. For fused probabilities this is the mutual information
+    of class and pass (Gal et al.: Deep Bayesian Active Learning with Image Data, ICML 2017).
 
     Class probabilities are the softmax of the logits at the size of the image. Those of a sigmoid head are independent:
     the entropy is then the mean of the entropies of its channels, in bits, and the confidence is the probability of the
@@ -43,15 +49,18 @@ class WithUncertainty:
         aligned = getattr(inner, "align_corners", False)
         logits = upsample(logits.float(), padded, align_corners=aligned)
         predictions = self.decoder(output, sizes, padded, labels)
-        return [
-            replace(
-                prediction,
-                uncertainty=_uncertainty(
-                    image[:, :height, :width], prediction, sigmoid=isinstance(inner, Threshold)
-                ),
-            )
-            for image, prediction, (height, width) in zip(logits, predictions, sizes, strict=True)
-        ]
+        within: list[NDArray[Any] | None] = [None] * len(sizes)
+        if output.pass_entropy is not None:
+            entropies = upsample(output.pass_entropy.float(), padded, align_corners=aligned)[:, 0]
+            within = [*remove_padding(entropies.cpu().numpy(), sizes)]
+        sigmoid, results = isinstance(inner, Threshold), []
+        for image, prediction, (height, width), mean in zip(logits, predictions, sizes, within, strict=True):
+            maps = _uncertainty(image[:, :height, :width], prediction, sigmoid=sigmoid)
+            if mean is not None:
+                maximum = _max_entropy(len(image), sigmoid=sigmoid)
+                maps = replace(maps, disagreement=(maps.entropy - mean / maximum).clip(0, 1))
+            results.append(replace(prediction, uncertainty=maps))
+        return results
 
 
 def _uncertainty(
@@ -66,17 +75,27 @@ def _uncertainty(
     return UncertaintyMaps(confidence, entropy)
 
 
-def _of_rows(logits: Tensor, classes: Tensor, *, sigmoid: bool) -> tuple[Tensor, Tensor]:
-    """(confidence, entropy) of some rows."""
+def class_entropy(logits: Tensor, *, sigmoid: bool) -> Float[Tensor, "images 1 height width"]:
+    """The entropy of the class probabilities of each pixel, in nats; of a sigmoid head the mean of its channels."""
+    entr = torch.special.entr
     if sigmoid:
         probabilities = logits.sigmoid()
-        entropy = torch.special.entr(probabilities) + torch.special.entr(1 - probabilities)
-        entropy = entropy.mean(0) / log(2)
-        if len(logits) == 1:
-            probabilities = torch.cat([1 - probabilities, probabilities])
+        entropy: Tensor = (entr(probabilities) + entr(1 - probabilities)).mean(1, keepdim=True)
     else:
-        probabilities = logits.softmax(0)
-        entropy = torch.special.entr(probabilities).sum(0) / log(max(len(logits), 2))
+        entropy = entr(logits.softmax(1)).sum(1, keepdim=True)
+    return entropy
+
+
+def _max_entropy(channels: int, *, sigmoid: bool) -> float:
+    return log(2 if sigmoid else max(channels, 2))
+
+
+def _of_rows(logits: Tensor, classes: Tensor, *, sigmoid: bool) -> tuple[Tensor, Tensor]:
+    """(confidence, entropy) of some rows."""
+    probabilities = logits.sigmoid() if sigmoid else logits.softmax(0)
+    entropy = class_entropy(logits[None], sigmoid=sigmoid)[0, 0] / _max_entropy(len(logits), sigmoid=sigmoid)
+    if sigmoid and len(logits) == 1:
+        probabilities = torch.cat([1 - probabilities, probabilities])
     has_class = classes != IGNORED
     index = torch.where(has_class, classes, 0)[None]
     return probabilities.gather(0, index)[0] * has_class, entropy

@@ -3,12 +3,24 @@
 - ``single_pass``: ``SinglePass``, normalize the images and run the model; ``InferenceMode``, the protocol
 - ``test_time_augmentation``: ``TestTimeAugmentation``, multi-scale inference and horizontal flip
 - ``batches``: a stream of images through a model, in batches of one size
+- ``sliding_windows``: ``SlidingWindows``, overlapping windows of an image, blended; strips of images of any size
 - ``temporal_smoothing``: ``TemporalSmoothing``, class scores averaged over the frames of a video
+- ``published``: the inference modes of other projects, by which their published scores were computed
+- ``fusion``: fusing the outputs of several passes
 - ``pillow_resize``: resizing tensors as Pillow does
 """
 
-from segwright.inference.single_pass import SINGLE_PASS, InferenceMode, SinglePass
+from segwright.inference.single_pass import SINGLE_PASS, InferenceMode, SinglePass, with_disagreement
+from segwright.inference.sliding_windows import SlidingWindows
 from segwright.inference.temporal_smoothing import TemporalSmoothing
 from segwright.inference.test_time_augmentation import TestTimeAugmentation
 
-__all__ = ["SINGLE_PASS", "InferenceMode", "SinglePass", "TemporalSmoothing", "TestTimeAugmentation"]
+__all__ = [
+    "SINGLE_PASS",
+    "InferenceMode",
+    "SinglePass",
+    "SlidingWindows",
+    "TemporalSmoothing",
+    "TestTimeAugmentation",
+    "with_disagreement",
+]

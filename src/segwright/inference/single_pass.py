@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -34,3 +34,19 @@ class SinglePass:
 
 
 SINGLE_PASS = SinglePass()
+
+
+def with_disagreement(inference: InferenceMode) -> InferenceMode:
+    """The inference mode whose outputs also tell how much its passes over an image disagree, if there are several.
+
+    It and the modes inside it (``inner``) get ``disagreement=True`` where they have such a field.
+    """
+    if not is_dataclass(inference) or isinstance(inference, type):
+        return inference
+    changes: dict[str, Any] = {}
+    for each in fields(inference):
+        if each.name == "disagreement":
+            changes[each.name] = True
+        elif each.name == "inner":
+            changes[each.name] = with_disagreement(getattr(inference, each.name))
+    return replace(inference, **changes)

@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from math import inf
-from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from segwright.contracts import CenterOutput, Decoder, InputContract, Model, Output, PixelOutput
-from segwright.decode.binary import Threshold
-from segwright.decode.default import DefaultDecoder, decoder_of, inner_decoder
+from segwright.contracts import InputContract, Model, Output
 from segwright.errors import UserError
+from segwright.inference.fusion import (
+    Fuse,
+    Fusion,
+    corners_aligned,
+    output_from_maps,
+    output_maps,
+    padded_image,
+    resized_output,
+)
 from segwright.inference.pillow_resize import resize_like_pillow
-from segwright.models.layers.centers import upsample_centers
-from segwright.models.layers.resize import upsample
-
-Size = tuple[int, int]
-Fuse = Literal["probabilities", "logits", "max"]
-
-EPSILON = 1e-6  # probabilities are kept this far from 0 and 1 before they are turned into logits
+from segwright.inference.single_pass import SINGLE_PASS, InferenceMode, Size
 
 
 @dataclass(slots=True)
@@ -45,6 +45,10 @@ class TestTimeAugmentation:
     Further options reproduce the inference of CSAIL. ``short_edges``: lengths of the shorter side, instead of
     ``scales``; ``max_long_edge`` limits the longer side. ``stretch_to_multiple``: resize both sides up to the
     multiple of the model, instead of padding. ``pillow``: resize images as Pillow does, which smooths where it shrinks.
+    ``round_sizes``: round sizes to the nearest integer, as EoMT does, instead of down.
+
+    ``inner``: how the model is run on each resized image, for example by ``SlidingWindows``. ``disagreement``: keep
+    the mean entropy of the passes, from which ``decode.WithUncertainty`` computes how much they disagree.
     """
 
     scales: tuple[float, ...] = (1.0,)
@@ -56,6 +60,9 @@ class TestTimeAugmentation:
     max_long_edge: int | None = None
     stretch_to_multiple: bool = False
     pillow: bool = False
+    round_sizes: bool = False
+    inner: InferenceMode = SINGLE_PASS
+    disagreement: bool = False
 
     def __post_init__(self) -> None:
         """Check the scales."""
@@ -70,7 +77,8 @@ class TestTimeAugmentation:
         for index, (h, w) in enumerate(sizes):
             output = self._fused(model, images[index : index + 1, :, :h, :w])
             padding = (0, width - w, 0, height - h)
-            outputs.append(_output({name: F.pad(values, padding) for name, values in _maps(output).items()}))
+            maps = {name: F.pad(values, padding) for name, values in output_maps(output).items()}
+            outputs.append(output_from_maps(maps))
         return _batched(outputs), (height, width)
 
     def _fused(self, model: Model, image: Tensor) -> Output:
@@ -81,7 +89,7 @@ class TestTimeAugmentation:
         first = next(outputs)
         if len(passes) == 1:
             return first
-        fusion = _Fusion(self.fuse, sigmoid=isinstance(_decoder(model, first), Threshold))
+        fusion = Fusion.of(self.fuse, model, first, entropy=self.disagreement)
         total = fusion.to_summands(first)
         for output in outputs:
             total = fusion.add(total, fusion.to_summands(output))
@@ -94,7 +102,8 @@ class TestTimeAugmentation:
         if self.short_edges:
             factors = [min(edge / short, (self.max_long_edge or inf) / long) for edge in self.short_edges]
         # 0.29 of 100 pixels are 29, in spite of floating-point errors.
-        sizes = [[max(1, int(side * factor + 1e-6)) for side in size] for factor in factors]
+        rounded = round if self.round_sizes else lambda length: int(length + 1e-6)
+        sizes = [[max(1, rounded(side * factor)) for side in size] for factor in factors]
         if self.stretch_to_multiple:
             sizes = [[-(-side // multiple) * multiple for side in scaled] for scaled in sizes]
         return [(height, width) for height, width in sizes]
@@ -105,18 +114,17 @@ class TestTimeAugmentation:
         if flip:
             resized = resized.flip(3)
         padded = _padded(resized, model.input, round_values=not image.is_floating_point())
-        output = model.outputs(model.input.normalize(padded))
+        output, _ = self.inner(model, padded, (size,))
         aligned = self.model_align_corners
         if aligned is None:
-            aligned = getattr(_decoder(model, output), "align_corners", False)
+            aligned = corners_aligned(model, output)
         if padded.shape[2:] == size and aligned == self.align_corners:
-            output = _resized_output(
-                output, image.shape[2:], align_corners=aligned
-            )  # nothing to cut: one resize
+            # Nothing to cut: one resize.
+            output = resized_output(output, image.shape[2:], align_corners=aligned)
         else:
-            output = _resized_output(output, padded.shape[2:], align_corners=aligned)
-            cut = {name: values[..., : size[0], : size[1]] for name, values in _maps(output).items()}
-            output = _resized_output(_output(cut), image.shape[2:], align_corners=self.align_corners)
+            output = resized_output(output, padded.shape[2:], align_corners=aligned)
+            cut = {name: values[..., : size[0], : size[1]] for name, values in output_maps(output).items()}
+            output = resized_output(output_from_maps(cut), image.shape[2:], align_corners=self.align_corners)
         return _flipped_back(output) if flip else output
 
     def _resized(self, image: Tensor, size: Size) -> Tensor:
@@ -129,100 +137,23 @@ class TestTimeAugmentation:
         return F.interpolate(values, size, mode="bilinear", align_corners=self.align_corners)
 
 
-@dataclass(frozen=True, slots=True)
-class _Fusion:
-    """Fuses the outputs of several passes. ``sigmoid``: the class logits are those of a sigmoid head."""
-
-    fuse: Fuse
-    sigmoid: bool
-
-    def to_summands(self, output: Output) -> dict[str, Tensor]:
-        """The maps of one pass in the form in which they are added."""
-        maps = _maps(output)
-        if self.fuse == "probabilities":
-            logits = maps[_logits_name(maps)]
-            maps[_logits_name(maps)] = logits.sigmoid() if self.sigmoid else logits.softmax(1)
-        if "foreground" in maps:
-            maps["foreground"] = maps["foreground"].sigmoid()
-        return maps
-
-    def add(self, total: dict[str, Tensor], maps: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The total with the maps of one more pass."""
-        max_name = _logits_name(maps) if self.fuse == "max" else None
-        return {
-            name: torch.maximum(total[name], values) if name == max_name else total[name] + values
-            for name, values in maps.items()
-        }
-
-    def finish(self, total: dict[str, Tensor], count: int) -> Output:
-        """The fused output of ``count`` passes; probabilities become logits again."""
-        logits_name = _logits_name(total)
-        max_name = logits_name if self.fuse == "max" else None
-        maps = {name: values if name == max_name else values / count for name, values in total.items()}
-        if self.fuse == "probabilities":
-            probabilities = maps[logits_name]
-            tiny = torch.finfo(probabilities.dtype).tiny
-            log_probabilities = probabilities.clamp_min(tiny).log()
-            maps[logits_name] = probabilities.logit(EPSILON) if self.sigmoid else log_probabilities
-        if "foreground" in maps:
-            maps["foreground"] = maps["foreground"].logit(EPSILON)
-        return _output(maps)
-
-
-def _decoder(model: Model, output: Output) -> Decoder:
-    """The decoder that reads ``output``: the innermost one of those that the model carries."""
-    decoder = inner_decoder(decoder_of(model))
-    return decoder.chosen(output, model.labels) if isinstance(decoder, DefaultDecoder) else decoder
-
-
-def _resized_output(output: Output, size: Sequence[int], *, align_corners: bool) -> Output:
-    """The output at ``size`` (height, width), float32. Offsets are scaled with the size."""
-    height, width = size
-    if isinstance(output, CenterOutput):
-        return upsample_centers(output, (height, width), align_corners=align_corners)
-    return PixelOutput(upsample(output.logits.float(), (height, width), align_corners=align_corners))
-
-
 def _flipped_back(output: Output) -> Output:
     """Undo the horizontal flip."""
-    maps = {name: values.flip(-1) for name, values in _maps(output).items()}
+    maps = {name: values.flip(-1) for name, values in output_maps(output).items()}
     if "offset" in maps:
         maps["offset"] = maps["offset"] * maps["offset"].new_tensor([1.0, -1.0]).view(1, 2, 1, 1)
-    return _output(maps)
-
-
-def _padded(image: Tensor, input: InputContract, *, round_values: bool) -> Tensor:
-    """The image padded at the right and the bottom to the multiple of the model, as the loader pads."""
-    height, width = (-(-side // input.multiple) * input.multiple for side in image.shape[2:])
-    shape = (1, image.shape[1], height, width)
-    padded = torch.empty(shape, device=image.device, memory_format=torch.channels_last)
-    fill_value = image.new_tensor(input.fill_value).view(1, -1, 1, 1)
-    padded[:] = fill_value.round() if round_values else fill_value
-    padded[..., : image.shape[2], : image.shape[3]] = image
-    return padded
-
-
-def _maps(output: Output) -> dict[str, Tensor]:
-    """The maps of an output by name, without auxiliary heads."""
-    if isinstance(output, PixelOutput):
-        return {"logits": output.logits}
-    maps = {"semantic": output.semantic, "center": output.center, "offset": output.offset}
-    return maps if output.foreground is None else maps | {"foreground": output.foreground}
-
-
-def _output(maps: dict[str, Tensor]) -> Output:
-    """The output with these maps: the inverse of ``_maps``."""
-    if "logits" in maps:
-        return PixelOutput(maps["logits"])
-    return CenterOutput(maps["semantic"], maps["center"], maps["offset"], maps.get("foreground"))
-
-
-def _logits_name(maps: dict[str, Tensor]) -> str:
-    """The name of the class logits in these maps."""
-    return "logits" if "logits" in maps else "semantic"
+    return output_from_maps(maps)
 
 
 def _batched(outputs: Sequence[Output]) -> Output:
     """The outputs of single images as the output of a batch."""
-    images = [_maps(output) for output in outputs]
-    return _output({name: torch.cat([maps[name] for maps in images]) for name in images[0]})
+    images = [output_maps(output) for output in outputs]
+    return output_from_maps({name: torch.cat([maps[name] for maps in images]) for name in images[0]})
+
+
+def _padded(image: Tensor, input: InputContract, *, round_values: bool) -> Tensor:
+    """The image padded to the multiple of the model; ``round_values``: of the padding, as in integer images."""
+    height, width = (-(-side // input.multiple) * input.multiple for side in image.shape[2:])
+    if round_values:
+        input = replace(input, fill_value=tuple(float(round(value)) for value in input.fill_value))
+    return padded_image(image, (height, width), input)

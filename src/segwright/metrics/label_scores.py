@@ -116,15 +116,21 @@ def _sum(values: NDArray[np.float64]) -> float:
 
 
 def count_instances(
-    ids: NDArray[Any], classes: NDArray[np.int64], predicted: NDArray[Any], labels: LabelSpace
+    ids: NDArray[Any],
+    classes: NDArray[np.int64],
+    predicted: NDArray[Any],
+    labels: LabelSpace,
+    *,
+    pixels: NDArray[np.int64] | None = None,
 ) -> NDArray[np.int64]:
     """The rows of the instances of an image, int64 [n, 4].
 
     ``ids``: the number of the instance of each pixel, an index of ``classes``, which holds the class index of each
-    instance. ``predicted``: the label index of each of these pixels, the number of labels for no label.
+    instance. ``predicted``: the label index of each of these pixels, the number of labels for no label. ``pixels``: how
+    many pixels each entry stands for (default: one).
     """
     width = len(labels) + len(labels.ignored) + 1
-    pairs = np.bincount(ids.astype(np.int64) * width + predicted, minlength=len(classes) * width)
+    pairs = np.bincount(ids.astype(np.int64) * width + predicted, pixels, minlength=len(classes) * width)
     pairs = pairs.reshape(len(classes), width)
     category = category_table(labels)
     same = (category[classes][:, None] == category) & (category >= 0)

@@ -5,6 +5,7 @@
 - ``image_arrays``: the kinds of images that ``predict`` takes: paths, arrays, PIL images, tensors
 - ``inputs``: the images to predict, and the names of their outputs
 - ``image_ids``: the ids of images in official files
+- ``large_images``: images of any size, in strips of sliding windows
 - ``predict_files``: predicts files, once or resumed, all or a shard of them
 - ``pipeline``: the stages side by side: read, run the network, decode, write
 - ``outputs``: which outputs are written, and the files of one image

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from segwright.data.reading.label_maps import write_png
+from segwright.data.reading.tiff_tiles import write_georeferenced
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
 from segwright.prediction.inputs import InputImage
 from segwright.prediction.writers import WITH_IMAGE_IDS, WITH_SEGMENTS, WRITERS, PredictionWriter, Row
-from segwright.samples import Prediction
+from segwright.samples import Prediction, UncertaintyMaps
 from segwright.visualization.classes import class_sheet
 from segwright.visualization.label_maps import as_rgb
 from segwright.visualization.segments import VISUALIZATIONS, color_indices
@@ -25,7 +27,13 @@ _SHEET = "classes"  # the share of each class, and each class alone
 STANDARD = (*_PICTURES, "panoptic")
 """The outputs that are written unless ``save`` names some of them; the last one if the model predicts segments."""
 
-OUTPUTS = (*_PICTURES, _SHEET, *WRITERS, *VISUALIZATIONS)
+UNCERTAINTIES: Mapping[str, Callable[[UncertaintyMaps], NDArray[Any] | None]] = {
+    "uncertainty": lambda maps: maps.entropy,
+    "disagreement": lambda maps: maps.disagreement,
+}
+"""The maps of ``Prediction.uncertainty`` by the name of their output: PNG of 16 bits, in which 65535 stands for 1."""
+
+OUTPUTS = (*_PICTURES, _SHEET, *WRITERS, *VISUALIZATIONS, *UNCERTAINTIES)
 """The names of all outputs: a folder each, or a JSON file, or both."""
 
 Rows = dict[str, list[Row]]
@@ -42,7 +50,7 @@ class Outputs:
     def __init__(
         self, out: Path, labels: LabelSpace, save: Collection[str] = (), *, ids_from: Path | None = None
     ) -> None:
-        known = (*WRITERS, _SHEET, *VISUALIZATIONS, *_PICTURES)
+        known = (*WRITERS, _SHEET, *VISUALIZATIONS, *UNCERTAINTIES, *_PICTURES)
         if unknown := [name for name in save if name not in known]:
             raise UserError(f"--save {unknown[0]}: unknown format; expected one of {', '.join(known)}")
         standard = [name for name in STANDARD if name in save] or STANDARD
@@ -59,6 +67,16 @@ class Outputs:
     def need_center_maps(self) -> bool:
         """Whether an output is drawn from center heat maps and offsets."""
         return bool(self.names & VISUALIZATIONS.keys())
+
+    @property
+    def need_uncertainty(self) -> bool:
+        """Whether an output shows how sure the model is."""
+        return bool(self.names & UNCERTAINTIES.keys())
+
+    @property
+    def need_disagreement(self) -> bool:
+        """Whether an output shows how much several passes over an image differ."""
+        return "disagreement" in self.names
 
     def check(self, images: Collection[InputImage]) -> None:
         """``UserError`` if an output cannot hold images of these names."""
@@ -86,6 +104,13 @@ class Outputs:
             raise UserError(
                 f"--save {wrong[0]}: the model predicts only classes; expected one that predicts objects"
             )
+        missing = [
+            name for name in self.names & UNCERTAINTIES.keys() if _uncertainty(prediction, name) is None
+        ]
+        if missing:
+            raise UserError(
+                f"--save {missing[0]}: a single pass over each image; expected several; add --flip or --scales"
+            )
         if self.ids_from is None:
             return
         formats = " and ".join(WITH_IMAGE_IDS)
@@ -103,15 +128,19 @@ class Outputs:
     def write(self, image: InputImage, pixels: NDArray[Any], prediction: Prediction) -> Rows:
         """Write the files of an image, whose ``pixels`` are [H, W, C]; its rows of the collected files."""
         self.settle(prediction)
-        self._write_pictures(image.name, pixels, prediction)
+        self._write_pictures(image, pixels, prediction)
+        self._write_uncertainty(image.name, prediction)
         rows = {
             name: writer.write(image.name, image.id, prediction) for name, writer in self._writers.items()
         }
         return {name: rows[name] for name, writer in self._writers.items() if writer.collected}
 
-    def _write_pictures(self, name: str, pixels: NDArray[Any], prediction: Prediction) -> None:
+    def _write_pictures(self, image: InputImage, pixels: NDArray[Any], prediction: Prediction) -> None:
+        name = image.name
         if "index" in self.names:
-            write_png(self._picture("index", name), self.labels.to_raw(prediction.semantic))
+            raw = self.labels.to_raw(prediction.semantic)
+            write_png(self._picture("index", name), raw)
+            write_georeferenced(raw, like=image.path, target=self._picture("index", name, "tif"))
         if self.names & {"color", "overlay"}:
             colors = color_indices(prediction, self.labels)
             if "color" in self.names and colors.indices.dtype == "uint8":
@@ -128,12 +157,18 @@ class Outputs:
                     drawing = VISUALIZATIONS[kind](as_rgb(pixels), prediction.center_maps)
                     write_png(self._picture(kind, name), drawing)
 
-    def _picture(self, kind: str, name: str) -> Path:
-        return self.out / kind / f"{name}.png"
+    def _write_uncertainty(self, name: str, prediction: Prediction) -> None:
+        for kind in self.names & UNCERTAINTIES.keys():
+            values = _uncertainty(prediction, kind)
+            if values is not None:
+                write_png(self._picture(kind, name), np.round(values * 65535).astype(np.uint16))
+
+    def _picture(self, kind: str, name: str, suffix: str = "png") -> Path:
+        return self.out / kind / f"{name}.{suffix}"
 
     def files(self, name: str, rows: Collection[str]) -> Iterator[Path]:
         """The files of an image that has ``rows`` in these collected files."""
-        for kind in self.names & {*_PICTURES, _SHEET, *VISUALIZATIONS}:
+        for kind in self.names & {*_PICTURES, _SHEET, *VISUALIZATIONS, *UNCERTAINTIES}:
             yield self._picture(kind, name)
         for kind, writer in self._writers.items():
             if kind in rows or kind in self.asked:
@@ -141,7 +176,7 @@ class Outputs:
 
     def discard(self, name: str) -> None:
         """Remove the files of an image: some of them could not be written."""
-        for path in self.files(name, [*self._writers]):
+        for path in (*self.files(name, [*self._writers]), self._picture("index", name, "tif")):
             with suppress(OSError):  # a name that is too long, for example, has no file
                 path.unlink(missing_ok=True)
 
@@ -152,3 +187,7 @@ class Outputs:
         for name, writer in self._writers.items():
             if writer.collected and (name in self.asked or name in found):
                 writer.collect(rows(name), self.out / f"{writer.collected}{suffix}.json")
+
+
+def _uncertainty(prediction: Prediction, name: str) -> NDArray[Any] | None:
+    return None if prediction.uncertainty is None else UNCERTAINTIES[name](prediction.uncertainty)

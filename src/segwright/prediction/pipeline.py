@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from segwright.contracts import Decoder, InputContract, Model
 from segwright.decode.default import decoder_of, with_center_maps
+from segwright.decode.uncertainty import WithUncertainty
 from segwright.errors import UserError
 from segwright.inference.batches import (
     ModelInput,
@@ -20,13 +21,13 @@ from segwright.inference.batches import (
     model_input,
     run_batches,
 )
-from segwright.inference.single_pass import SINGLE_PASS, InferenceMode
+from segwright.inference.single_pass import SINGLE_PASS, InferenceMode, with_disagreement
 from segwright.parallel import available_cores, map_in_threads
 from segwright.prediction.image_arrays import image_array
 from segwright.prediction.inputs import InputImage
 from segwright.prediction.outputs import Outputs, Rows
 
-_SKIPPED = (UserError, OSError, MemoryError, torch.cuda.OutOfMemoryError)
+SKIPPED = (UserError, OSError, MemoryError, torch.cuda.OutOfMemoryError)
 """What is wrong with one image or its files does not stop the others."""
 
 _MAX_THREADS = 8
@@ -66,6 +67,8 @@ def predict_images(
     """
     device = device_of(model)
     decoder = with_center_maps(decoder_of(model)) if outputs.need_center_maps else decoder_of(model)
+    decoder = WithUncertainty(decoder) if outputs.need_uncertainty else decoder
+    inference = with_disagreement(inference) if outputs.need_disagreement else inference
     read = _Reader(model.input, pin=device.type == "cuda")
     write = _Writer(model, decoder, outputs)
     threads = min(_MAX_THREADS, available_cores())
@@ -76,7 +79,7 @@ def predict_images(
             device=device,
             inference=inference,
             batch=batch,
-            skip=_SKIPPED,
+            skip=SKIPPED,
         )
         yield from map_in_threads(write, model_outputs, threads=threads, start=_compute_in_one_thread)
 
@@ -92,7 +95,7 @@ class _Reader:
         try:
             pixels = image_array(image.path, self.input)
             return model_input(_Read(image, pixels), pixels, self.input, pin=self.pin)
-        except _SKIPPED as error:
+        except SKIPPED as error:
             return ModelInput(_Read(image, None), None, error=error)
 
 
@@ -108,21 +111,22 @@ class _Writer:
         image, pixels = result.item.image, result.item.pixels
         if result.output is None or pixels is None:
             assert result.error is not None
-            return PredictedImage(image, problem=_reason(result.error))
+            return PredictedImage(image, problem=skip_reason(result.error))
         try:
             with torch.inference_mode():
                 (prediction,) = self.decoder(result.output, (result.size,), result.padded, self.model.labels)
-        except _SKIPPED as error:
-            return PredictedImage(image, problem=_reason(error))
+        except SKIPPED as error:
+            return PredictedImage(image, problem=skip_reason(error))
         self.outputs.settle(prediction)  # an error here is about all images
         try:
             return PredictedImage(image, self.outputs.write(image, pixels, prediction))
-        except _SKIPPED as error:
+        except SKIPPED as error:
             self.outputs.discard(image.name)
-            return PredictedImage(image, problem=_reason(error))
+            return PredictedImage(image, problem=skip_reason(error))
 
 
-def _reason(error: BaseException) -> str:
+def skip_reason(error: BaseException) -> str:
+    """Why an image is skipped, from one of the exceptions ``SKIPPED``."""
     if isinstance(error, OSError):
         return f"cannot be written ({error.strerror or error})"
     if isinstance(error, UserError):

@@ -13,8 +13,9 @@ from segwright.inference.single_pass import SINGLE_PASS, InferenceMode
 from segwright.prediction.image_ids import image_ids, image_ids_in
 from segwright.prediction.inputs import InputImage, named_images
 from segwright.prediction.journal import Journal
+from segwright.prediction.large_images import predict_any_size
 from segwright.prediction.outputs import OUTPUTS, Outputs
-from segwright.prediction.pipeline import PredictedImage, predict_images
+from segwright.prediction.pipeline import PredictedImage
 from segwright.prediction.settings import settings_of
 from segwright.prediction.shard import ALL_IMAGES, Shard
 from segwright.prediction.writers import Row
@@ -31,13 +32,23 @@ def predict_files(  # noqa: PLR0913 - each by its name
     batch: int | None = None,
     shard: Shard = ALL_IMAGES,
     resume: bool = False,
+    max_pixels: int | None = None,
 ) -> Iterator[tuple[Path, str | None]]:
     """Predict images, folders and globs into ``out``. Yields each file, and the reason if it was skipped, else None.
 
     The parameters are those of ``FilePrediction.open``, which says what is written and what is an error.
     """
     prediction = FilePrediction.open(
-        model, sources, out, save=save, inference=inference, ids=ids, batch=batch, shard=shard, resume=resume
+        model,
+        sources,
+        out,
+        save=save,
+        inference=inference,
+        ids=ids,
+        batch=batch,
+        shard=shard,
+        resume=resume,
+        max_pixels=max_pixels,
     )
     yield from prediction.run()
 
@@ -59,8 +70,9 @@ class FilePrediction:
         shard: Shard = ALL_IMAGES,
         inference: InferenceMode = SINGLE_PASS,
         batch: int | None = None,
+        max_pixels: int | None = None,
     ) -> None:
-        self.model, self.inference, self.batch = model, inference, batch
+        self.model, self.inference, self.batch, self.max_pixels = model, inference, batch, max_pixels
         self.outputs, self.journal, self.shard = outputs, journal, shard
         self.all_images = images
         self.images = shard.of(self.all_images)
@@ -79,14 +91,16 @@ class FilePrediction:
         batch: int | None = None,
         shard: Shard = ALL_IMAGES,
         resume: bool = False,
+        max_pixels: int | None = None,
     ) -> FilePrediction:
         """The prediction of images, folders and globs into the folder ``out``.
 
         Without ``save`` it writes ``index/`` (raw values of the dataset), ``color/`` and ``overlay/``, one PNG per
         image in each, and of a model that predicts segments also ``panoptic/`` and, at the end, ``panoptic.json``
         (COCO). ``save`` adds formats of ``WRITERS``, "classes" (a picture with the share of each class, and each class
-        alone) and, for models that predict object centers, the drawings of ``VISUALIZATIONS``. If ``save`` names one of
-        "index", "color", "overlay" and "panoptic", then of these four only the named ones are written.
+        alone), drawings of ``VISUALIZATIONS`` (models that predict object centers), "uncertainty" and "disagreement"
+        (``outputs.UNCERTAINTIES``). If ``save`` names one of "index", "color", "overlay" and "panoptic", then of these
+        four only the named ones are written.
 
         Folders are read with their subfolders, and an output keeps the folders below its source. ``ids``: a COCO file
         with the ids of the images by file name. Without it the id of an image is its name, as a number if it has only
@@ -95,6 +109,9 @@ class FilePrediction:
         ``batch``: how many images of one size go through the network together (default: 1 on a CPU, up to 8 on a GPU).
         ``shard``: predict only this part of the images. ``resume``: skip the images that are done, by the journal in
         ``out`` of an earlier run with the same settings; without such a journal it starts.
+
+        ``max_pixels``: larger images are skipped (default: 2^28). Above the default ``inference`` must be sliding
+        windows. ``large_images`` says what is written of large images.
 
         ``UserError`` if two images would have one name or one id, if ``ids`` lacks an image, if an output would replace
         an image, or if the earlier run had other settings.
@@ -112,7 +129,16 @@ class FilePrediction:
         )
         if resume:
             journal.read()
-        return cls(model, images, outputs, journal, shard=shard, inference=inference, batch=batch)
+        return cls(
+            model,
+            images,
+            outputs,
+            journal,
+            shard=shard,
+            inference=inference,
+            batch=batch,
+            max_pixels=max_pixels,
+        )
 
     @property
     def done(self) -> int:
@@ -135,8 +161,13 @@ class FilePrediction:
         for waiting in self.remaining:
             self.journal.forget(waiting)
         todo, skipped, completed = _Until(stop, self.remaining), 0, False
-        predictions = predict_images(
-            self.model, todo, self.outputs, inference=self.inference, batch=self.batch
+        predictions = predict_any_size(
+            self.model,
+            todo,
+            self.outputs,
+            inference=self.inference,
+            batch=self.batch,
+            max_pixels=self.max_pixels,
         )
         try:
             with closing(predictions):

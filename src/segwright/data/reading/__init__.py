@@ -1,12 +1,16 @@
 """Reading files: images, label maps, lists of files, run-length masks.
 
+blocks.py       parts of images that may not fit into memory
 file_lists.py   the images of a folder, the label maps that belong to them, list files; compact lists of paths
 images.py       photographs and images of several bands, their size, their EXIF orientation
 label_maps.py   label maps in PNG, TIFF or .npy; colors as numbers; PNG output
 limits.py       the largest image that is read
 png_encoder.py  PNG files from maps and RGB images
+png_rows.py     PNG files of any size, written from blocks of rows
 rle.py          run-length masks, as pycocotools encodes them
 tiff.py         TIFF files in any layout, with their values as stored
+tiff_blocks.py  parts of TIFF files; their georeference
+tiff_tiles.py   TIFF files of any size, written tile by tile
 """
 
 from __future__ import annotations

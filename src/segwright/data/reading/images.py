@@ -13,8 +13,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
 
-from segwright.data.reading.limits import refuse_decompression_bomb
+from segwright.data.reading.limits import MAX_PIXELS, refuse_decompression_bomb
 from segwright.data.reading.tiff import TiffImage, is_tiff, read_tiff, tiff_orientation, tiff_size
 from segwright.errors import UserError
 
@@ -30,36 +32,40 @@ _ORIENTATION_TAG = 0x0112  # of EXIF
 _UNREADABLE = (OSError, UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
-def read_image(path: Path, *, reduce: int = 1) -> NDArray[np.uint8]:
+def read_image(path: Path, *, reduce: int = 1, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
     """An RGB image, uint8 [H, W, 3], with the orientation of its EXIF or TIFF tag applied.
 
     Gray becomes RGB, an alpha channel is left out, palette and CMYK images are converted. ``reduce`` 2, 4 or 8 reads
     the image at 1/2, 1/4 or 1/8 of its size; a JPEG is decoded directly at that size. ``UserError`` for a file that is
-    no image, truncated, or too large, and for an image of another depth or with other bands, which ``read_bands``
-    reads.
+    no image, truncated, or larger than ``max_pixels``, and for an image of another depth or with other bands, which
+    ``read_bands`` reads.
     """
     if path.suffix.lower() == ".npy":
         return _reduced(_rgb_of_array(_read_npy(path), path), reduce)
     data = _read_bytes(path)
     start = data[:32].tobytes()
     if is_tiff(start):
-        tiff = read_tiff(path)
-        return _reduced(apply_orientation(_rgb_of_tiff(tiff, data, path), tiff.orientation), reduce)
+        tiff = read_tiff(path, max_pixels=max_pixels)
+        return _reduced(apply_orientation(rgb_of_tiff(tiff, path), tiff.orientation), reduce)
     _refuse_other_depth(start, path)
     is_jpeg = start.startswith(_JPEG)
-    image: NDArray[np.uint8] = _decode(data, _REDUCED[reduce if is_jpeg else 1], path)
+    image: NDArray[np.uint8] = _decode(data, _REDUCED[reduce if is_jpeg else 1], path, max_pixels)
     cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
     return image if is_jpeg else _reduced(image, reduce)
 
 
-def read_bands(path: Path, bands: int) -> NDArray[Any]:
+def read_bands(path: Path, bands: int, *, max_pixels: int = MAX_PIXELS) -> NDArray[Any]:
     """An image with any number of bands, upright, [H, W, bands], with its values as stored.
 
     uint8, uint16 or float32; signed, 32-bit and 64-bit values become float32 if it holds them exactly. Reads .npy
     ([H, W, C] or [H, W]), TIFF in every layout (see ``read_tiff``) and every format of OpenCV. The bands keep the order
     of the file. ``UserError`` for another number of bands, another type, NaN or infinity.
     """
-    image = read_unchanged(path)
+    return band_values(read_unchanged(path, max_pixels=max_pixels), bands, path)
+
+
+def band_values(image: NDArray[Any], bands: int, path: Path) -> NDArray[Any]:
+    """Values as stored in the types of ``read_bands``; ``UserError`` for another number of bands than ``bands``."""
     if image.ndim != 3 or image.shape[2] != bands:
         raise UserError(
             f"{path}: shape {image.shape}; expected [height, width, {bands}]; set data.bands to the number of bands"
@@ -67,17 +73,17 @@ def read_bands(path: Path, bands: int) -> NDArray[Any]:
     return np.ascontiguousarray(_as_network_type(image, path))
 
 
-def read_unchanged(path: Path) -> NDArray[Any]:
+def read_unchanged(path: Path, *, max_pixels: int = MAX_PIXELS) -> NDArray[Any]:
     """The values of an image file, .npy or TIFF, upright, [H, W, channels], in the type of the file."""
     if path.suffix.lower() == ".npy":
         image = _read_npy(path)
     else:
         data = _read_bytes(path)
         if is_tiff(data[:4].tobytes()):
-            tiff = read_tiff(path)
+            tiff = read_tiff(path, max_pixels=max_pixels)
             image = apply_orientation(tiff.values, tiff.orientation)
         else:
-            image = _decode(data, cv2.IMREAD_UNCHANGED, path)
+            image = _decode(data, cv2.IMREAD_UNCHANGED, path, max_pixels)
             if image.ndim == 3 and image.shape[2] >= 3:
                 image = image[..., [2, 1, 0, *range(3, image.shape[2])]]
             image = apply_orientation(image, orientation(path))
@@ -143,7 +149,9 @@ def _read_bytes(path: Path) -> NDArray[np.uint8]:
 def _opened_header(path: Path) -> Iterator[Image.Image]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of Pillow, about damaged EXIF data: the pixels may be right
-        with Image.open(path) as image:
+        # For PNG and JPEG without Pillow's limit on the number of pixels: only the header is read.
+        plugins: dict[bytes, Any] = {_PNG[:3]: PngImageFile, _JPEG + b"\xff": JpegImageFile}
+        with plugins.get(_read_start(path)[:3], Image.open)(path) as image:
             yield image
 
 
@@ -188,7 +196,14 @@ def _reduced(image: NDArray[np.uint8], reduce: int) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _rgb_of_tiff(tiff: TiffImage, data: NDArray[np.uint8], path: Path) -> NDArray[np.uint8]:
+def has_plain_colors(tiff: TiffImage) -> bool:
+    """Whether ``rgb_of_tiff`` needs only the values: not for CMYK and other color spaces, which OpenCV decodes."""
+    if tiff.photometric == "palette":
+        return tiff.colormap is not None and tiff.values.dtype == np.uint8
+    return tiff.photometric in ("minisblack", "miniswhite", "rgb", "cfa", "transparency_mask")
+
+
+def rgb_of_tiff(tiff: TiffImage, path: Path) -> NDArray[np.uint8]:
     """The photograph in a TIFF, RGB [H, W, 3], not yet rotated."""
     values, bands = tiff.values, tiff.values.shape[2]
     if tiff.pages > 1:
@@ -196,15 +211,14 @@ def _rgb_of_tiff(tiff: TiffImage, data: NDArray[np.uint8], path: Path) -> NDArra
             f"{path}: {bands} pages or bands; expected one RGB image; set data.bands={bands} to use all, or save one "
             "image per file"
         )
-    if tiff.photometric == "palette" and tiff.colormap is not None and values.dtype == np.uint8:
+    if not has_plain_colors(tiff):
+        flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+        image = _decode(_read_bytes(path), flags, path, MAX_PIXELS)
+        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB).astype(np.uint8)
+    if tiff.photometric == "palette" and tiff.colormap is not None:
         return np.asarray(tiff.colormap[np.minimum(values[..., 0], len(tiff.colormap) - 1)])
     if values.dtype == bool or tiff.bits < 8:
         values = (values.astype(np.uint16) * 255 // ((1 << tiff.bits) - 1)).astype(np.uint8)
-    if tiff.photometric not in ("minisblack", "miniswhite", "rgb", "cfa", "transparency_mask"):
-        # CMYK and other color spaces: OpenCV converts them.
-        return cv2.cvtColor(
-            _decode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION, path), cv2.COLOR_BGR2RGB
-        ).astype(np.uint8)
     if tiff.photometric == "miniswhite" and bands - tiff.has_alpha == 1 and values.dtype == np.uint8:
         values = 255 - values
     return _rgb_of_array(values, path, has_alpha=tiff.has_alpha)
@@ -256,11 +270,13 @@ def _as_network_type(image: NDArray[Any], path: Path) -> NDArray[Any]:
     return image.astype(image.dtype.newbyteorder("="), copy=False)
 
 
-def _decode(data: NDArray[np.uint8], flags: int, path: Path) -> NDArray[Any]:
+def _decode(data: NDArray[np.uint8], flags: int, path: Path, max_pixels: int) -> NDArray[Any]:
     head = data[:24].tobytes()
     if head.startswith(_PNG) and len(head) == 24:
         width, height = struct.unpack(">II", head[16:24])
-        refuse_decompression_bomb(path, width, height)
+        refuse_decompression_bomb(path, width, height, max_pixels)
+    elif (size := _jpeg_size(data)) is not None:
+        refuse_decompression_bomb(path, size[1], size[0], max_pixels)
     if _is_truncated(data.tobytes()):
         # Before version 5 OpenCV fills the missing part with gray, without an error.
         raise UserError(f"{path}: truncated (the end of the file is missing); copy it again or remove it")
@@ -271,6 +287,21 @@ def _decode(data: NDArray[np.uint8], flags: int, path: Path) -> NDArray[Any]:
     if image is None:
         raise UserError(f"{path}: not an image that can be decoded; copy it again, convert it, or remove it")
     return np.asarray(image)
+
+
+def _jpeg_size(data: NDArray[np.uint8]) -> tuple[int, int] | None:
+    """(height, width) in the header of a JPEG, as stored; None for a file without such a header."""
+    position = 2
+    while position + 9 <= len(data) and bytes(data[:2]) == _JPEG and data[position] == 0xFF:
+        if 0xC0 <= data[position + 1] <= 0xCF and data[position + 1] not in (
+            0xC4,
+            0xC8,
+            0xCC,
+        ):  # a frame header
+            height, width = struct.unpack(">HH", data[position + 5 : position + 9].tobytes())
+            return height, width
+        position += 2 + int.from_bytes(data[position + 2 : position + 4].tobytes(), "big")
+    return None
 
 
 def _is_truncated(data: bytes) -> bool:

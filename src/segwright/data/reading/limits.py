@@ -10,9 +10,10 @@ MAX_PIXELS = 2**28
 """Larger images are refused (16384 x 16384): a small file can claim a size that exhausts the memory."""
 
 
-def refuse_decompression_bomb(path: Path, width: int, height: int) -> None:
-    """``UserError`` for an image of more than ``MAX_PIXELS`` pixels."""
-    if width * height > MAX_PIXELS:
+def refuse_decompression_bomb(path: Path, width: int, height: int, limit: int = MAX_PIXELS) -> None:
+    """``UserError`` for an image of more than ``limit`` pixels."""
+    if width * height > limit:
         raise UserError(
-            f"{path}: header reports {width}x{height} pixels; expected at most {MAX_PIXELS:,} in all; remove the file"
+            f"{path}: header reports {width}x{height} pixels; expected at most {limit:,} in all; remove the file, or "
+            "predict it with --windows and a higher --max-pixels"
         )

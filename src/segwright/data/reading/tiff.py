@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.data.reading.limits import refuse_decompression_bomb
+from segwright.data.reading.limits import MAX_PIXELS, refuse_decompression_bomb
 from segwright.errors import UserError
 
 _SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two: BigTIFF
@@ -48,44 +48,48 @@ def is_tiff(start: bytes) -> bool:
     return start[:4] in _SIGNATURES
 
 
-def read_tiff(path: Path) -> TiffImage:
+def read_tiff(path: Path, *, max_pixels: int = MAX_PIXELS) -> TiffImage:
     """The image in a TIFF: its first page, or all pages as bands if each has one band and the same size.
 
     Overviews, thumbnails and transparency masks are skipped. ``UserError`` for a damaged or truncated file, and for
     pages that do not form one image.
     """
     with _opened(path) as file:
-        pages = _pages(file)
+        pages = image_pages(file)
         first = pages[0]
-        refuse_decompression_bomb(path, first.imagewidth * len(pages), first.imagelength)
-        _refuse_truncated(path, pages)
-        if len(pages) > 1:
-            _require_bands(path, pages)
+        refuse_decompression_bomb(path, first.imagewidth * len(pages), first.imagelength, max_pixels)
+        check_pages(path, pages)
         # One thread: loader processes are many already.
         values = np.concatenate([_page_values(page, path) for page in pages], axis=2)
-        if _bands_are_last(file, pages):
+        if bands_are_last(file, pages):
             values = values.transpose(2, 0, 1)
-        compression = first.compression.name
-        is_rgb_jpeg = first.photometric.name == "YCBCR" and compression in ("JPEG", "ALT_JPEG")
-        return TiffImage(
-            values,
-            _orientation(first),
-            "rgb" if is_rgb_jpeg else first.photometric.name.lower(),
-            int(first.bitspersample),
-            _has_alpha(first),
-            len(pages),
-            compression in _LOSSY,
-            _colormap(first),
-        )
+        return described_image(values, pages)
+
+
+def described_image(values: NDArray[Any], pages: list[Any]) -> TiffImage:
+    """``values`` [H, W, bands], read from these pages, with what the tags say about them."""
+    first = pages[0]
+    compression = first.compression.name
+    is_rgb_jpeg = first.photometric.name == "YCBCR" and compression in ("JPEG", "ALT_JPEG")
+    return TiffImage(
+        values,
+        _orientation(first),
+        "rgb" if is_rgb_jpeg else first.photometric.name.lower(),
+        int(first.bitspersample),
+        _has_alpha(first),
+        len(pages),
+        compression in _LOSSY,
+        _colormap(first),
+    )
 
 
 def tiff_size(path: Path) -> tuple[int, int]:
     """(height, width) of the upright image in a TIFF, from its tags."""
     with _opened(path) as file:
-        pages = _pages(file)
+        pages = image_pages(file)
         first = pages[0]
         height, width = int(first.imagelength), int(first.imagewidth)
-        if _bands_are_last(file, pages):
+        if bands_are_last(file, pages):
             height, width = len(pages), height
         return (width, height) if _orientation(first) >= 5 else (height, width)
 
@@ -93,16 +97,22 @@ def tiff_size(path: Path) -> tuple[int, int]:
 def tiff_orientation(path: Path) -> int:
     """The orientation of a TIFF, 1 (upright) to 8."""
     with _opened(path) as file:
-        return _orientation(_pages(file)[0])
+        return _orientation(image_pages(file)[0])
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
     import tifffile  # a third of a second; most datasets have no TIFF
 
+    with tiff_errors(path), tifffile.TiffFile(path) as file:
+        yield file
+
+
+@contextmanager
+def tiff_errors(path: Path) -> Iterator[None]:
+    """``UserError`` for whatever goes wrong while a TIFF is read."""
     try:
-        with tifffile.TiffFile(path) as file:
-            yield file
+        yield
     except UserError:
         raise
     except OSError as error:
@@ -116,9 +126,17 @@ def _opened(path: Path) -> Iterator[Any]:
         ) from None
 
 
-def _pages(file: Any) -> list[Any]:
+def image_pages(file: Any) -> list[Any]:
+    """The pages of an opened file, without overviews, thumbnails and transparency masks."""
     pages = list(file.pages)
     return [page for page in pages if not int(page.subfiletype) & _REDUCED_OR_MASK] or pages[:1]
+
+
+def check_pages(path: Path, pages: list[Any]) -> None:
+    """``UserError`` if the end of the file is missing, or if the pages do not form one image."""
+    _refuse_truncated(path, pages)
+    if len(pages) > 1:
+        _require_bands(path, pages)
 
 
 def _require_bands(path: Path, pages: list[Any]) -> None:
@@ -156,7 +174,7 @@ def _page_values(page: Any, path: Path) -> NDArray[Any]:
     return values.reshape(height, width, -1)
 
 
-def _bands_are_last(file: Any, pages: list[Any]) -> bool:
+def bands_are_last(file: Any, pages: list[Any]) -> bool:
     """Whether the file holds an array [H, W, bands] as H pages of W x bands: the default of ``tifffile.imwrite``."""
     if len(pages) < 2 or not file.is_shaped:
         return False

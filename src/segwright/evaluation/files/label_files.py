@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segwright.data.reading.label_maps import pack_rgb, read_map
+from segwright.data.reading.rle import run_starts
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
 from segwright.metrics.arrays import count_pairs
@@ -155,21 +156,17 @@ def _check(space: LabelSpace, labels: NDArray[Any], values: NDArray[Any], path: 
 
 def _instance_rows(files: LabelFiles, ids: NDArray[Any], predicted: NDArray[Any]) -> NDArray[np.int64]:
     """The rows of the instances of things."""
-    pixels = np.flatnonzero(ids > _DIVISOR)
-    values = ids.reshape(-1)[pixels]
+    start = run_starts(ids, predicted)  # runs of equal pixels are few, so the rest costs nothing
+    length = np.diff(start, append=ids.size)
     class_of = files.thing_of_id
-    if values.size and int(values.max()) >= len(class_of):  # ids of values that are no thing
-        pixels, values = pixels[values < len(class_of)], values[values < len(class_of)]
-    occurring = np.flatnonzero(np.bincount(values, minlength=len(class_of)))
-    occurring = occurring[class_of[occurring] >= 0]
-    number = np.full(len(class_of), -1, dtype=np.int64)
-    number[occurring] = np.arange(len(occurring))
-    numbers = number[values]
-    of_thing = numbers >= 0
-    labels = predicted.reshape(-1)[pixels[of_thing]]
-    if predicted.dtype == np.uint8:
+    values = ids.reshape(-1)[start].astype(np.int64)
+    classes = np.where(values < len(class_of), class_of[np.minimum(values, len(class_of) - 1)], -1)
+    of_thing = classes >= 0
+    occurring, numbers = np.unique(values[of_thing], return_inverse=True)
+    labels = predicted.reshape(-1)[start[of_thing]]
+    if predicted.dtype == np.uint8:  # raw values, else label indices
         labels = files.table[labels]
-    return count_instances(numbers[of_thing], class_of[occurring], labels, files.labels)
+    return count_instances(numbers, class_of[occurring], labels, files.labels, pixels=length[of_thing])
 
 
 def _unequal(values: NDArray[Any], path: Path, truth: NDArray[Any], true_path: Path) -> str:

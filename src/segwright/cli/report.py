@@ -1,0 +1,71 @@
+"""The verb ``segwright report``: one page about a run, or about the differences between two."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from segwright.cli.options import add_code, add_data_root, add_device, add_verb, refuse_options
+
+if TYPE_CHECKING:
+    from segwright.data.check import Progress
+
+
+def add(verbs: Any) -> None:
+    """Add the verb to the parser."""
+    text = "write one self-contained HTML file about a run, or about the differences between two runs"
+    report = add_verb(verbs, "report", _report, text, "segwright report runs/camvid")
+    report.add_argument("run", type=Path, help="run folder")
+    text = "second run folder: compare both runs, evaluated on the same images"
+    report.add_argument("other", type=Path, nargs="?", metavar="RUN_B", help=text)
+    text = "file to write (default: report.html in the run folder; comparison-with-RUN.html in the second run folder)"
+    report.add_argument("--out", type=Path, metavar="FILE.html", help=text)
+    text = "leave out the analysis of errors, which runs the model on the validation images once"
+    report.add_argument("--no-errors", action="store_true", help=text)
+    add_data_root(report, "the run's")
+    add_code(report)
+    add_device(report)
+
+
+def _report(options: argparse.Namespace) -> int:
+    from segwright.errors import UserError
+
+    if options.out is not None and options.out.suffix not in (".html", ".htm"):
+        raise UserError(f"--out {options.out}: expected a name that ends in .html")
+    if options.other is not None:
+        refuse_options(options, "no_errors", reason="with two runs, whose errors are compared")
+    from segwright.analysis.comparison import compare
+    from segwright.analysis.run_report import report
+    from segwright.training.processes import choose_device
+
+    settings = {"out": options.out, "data": options.data, "code": options.code,
+                "device": choose_device(options.device)}  # fmt: skip
+    with _progress() as progress:
+        if options.other is None:
+            path = report(options.run, count_errors=not options.no_errors, progress=progress, **settings)
+        else:
+            path = compare(options.run, options.other, progress=progress, **settings)
+    print(f"report: {path}" if options.other is None else f"comparison: {path}")
+    return 0
+
+
+@contextmanager
+def _progress() -> Iterator[Progress | None]:
+    """Shows on a terminal how many images the model has been run on."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress as Bar
+
+    with Bar(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("counting errors")
+
+        def show(_: str, done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        yield show

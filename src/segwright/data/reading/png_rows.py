@@ -1,0 +1,53 @@
+"""PNG files of any size, written from blocks of rows that need not be in memory together."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_GRAY, _RGB, _PALETTE = 0, 2, 3  # color types of PNG
+_LEVEL = 1  # of zlib; higher ones take several times longer for a few percent of a label map
+
+
+def write_png_rows(
+    path: Path,
+    blocks: Iterable[NDArray[Any]],
+    size: tuple[int, int],
+    *,
+    palette: NDArray[np.uint8] | None = None,
+) -> None:
+    """Write the rows of ``blocks`` as one PNG of ``size`` (height, width).
+
+    A block is uint8 or uint16 [rows, W], or uint8 RGB [rows, W, 3]; all are of one kind. ``palette``, uint8 [K, 3],
+    makes a map uint8 of indices below K an image in these colors.
+    """
+    compressor, header_written = zlib.compressobj(_LEVEL), False
+    with open(path, "wb") as file:
+        for block in blocks:
+            if not header_written:
+                color = _RGB if block.ndim == 3 else _GRAY if palette is None else _PALETTE
+                header = struct.pack(">IIBBBBB", size[1], size[0], 8 * block.itemsize, color, 0, 0, 0)
+                file.write(b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header))
+                if palette is not None:
+                    file.write(_chunk(b"PLTE", np.ascontiguousarray(palette, np.uint8).tobytes()))
+                header_written = True
+            if data := compressor.compress(_filtered(block).data):
+                file.write(_chunk(b"IDAT", data))
+        file.write(_chunk(b"IDAT", compressor.flush()) + _chunk(b"IEND", b""))
+
+
+def _filtered(block: NDArray[Any]) -> NDArray[np.uint8]:
+    """The bytes of the rows, each behind the number of its filter: 0, none."""
+    values = block.astype(">u2") if block.itemsize == 2 else block
+    pixels = np.ascontiguousarray(values).view(np.uint8).reshape(len(block), -1)
+    return np.ascontiguousarray(np.pad(pixels, ((0, 0), (1, 0))))
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(data, zlib.crc32(kind)))
