@@ -43,7 +43,7 @@ def assert_same(changed: list[torch.Tensor], expected: list[torch.Tensor], bound
         assert float((new - old).abs().max()) <= bound * float(old.abs().max())
 
 
-LIGHT = {"camvid.quick", "street.panoptic", "minicity.unet", "ade20k.mobilenetv2dilated_c1_deepsup",
+LIGHT = {"camvid.quick", "street.panoptic_quick", "minicity.unet", "ade20k.mobilenetv2dilated_c1_deepsup",
          "cityscapes_panoptic.deeplab_mobilenet_v2_os32"}  # fmt: skip
 
 
@@ -58,9 +58,13 @@ def test_the_outputs_of_a_recipe_change_by_rounding_only(name: str) -> None:
     assert isinstance(model, Model)
     side = max(96, recipe.input.multiple)
     images = torch.randn(1, len(recipe.input.mean), side, side + recipe.input.multiple)
+    if (
+        name not in LIGHT
+    ):  # with random weights, EvoNorm-B0 amplifies rounding errors of float32 a million times
+        model, images = model.double(), images.double()
     expected = maps(model, images)
     optimized = sw.models.optimize(model)
-    assert_same(maps(optimized, images), expected, 1e-4)
+    assert_same(maps(optimized, images), expected, 1e-4 if name in LIGHT else 1e-8)
     assert_same(maps(model, images), expected, 0)  # the model itself is unchanged
     norms = sum(isinstance(module, nn.BatchNorm2d) for module in model.modules())
     assert optimized.folded <= norms

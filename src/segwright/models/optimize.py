@@ -64,7 +64,8 @@ def optimize(
     """A copy of ``model`` that computes the same faster, in evaluation mode; it cannot be trained.
 
     ``fold_batch_norm``: multiply the scales of batch norms into the convolutions before them (Jacob et al. 2018,
-    section 3.2). In float32 the output changes by rounding only: by less than 1e-4 of its largest value.
+    section 3.2). The output changes by rounding only: in float32 usually by less than 1e-4 of its largest
+    value.
     ``channels_last``: that memory format of weights and images. ``dtype``: mixed precision, bf16 or fp16, for hardware
     that computes in it; the output changes by about 1 percent of its largest value. ``compile``: ``torch.compile``;
     the first images of each size then take minutes. ``UserError`` if fp16 is asked for on a CPU.
@@ -150,7 +151,7 @@ def _conv_norm_pairs(model: Model) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]:
     side = max(64, 2 * model.input.multiple)
     images = torch.zeros(1, len(model.input.mean), side, side)
     if parameter is not None:
-        images = images.to(parameter.device)
+        images = images.to(parameter)  # its device and dtype
     with torch.no_grad(), _Recorder() as recorder:
         model(images)
     calls = recorder.calls
