@@ -3,7 +3,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from segwright.decode.argmax import Argmax
 from segwright.errors import UserError
 from segwright.evaluation.evaluate import device_of, evaluate, run_evaluation
 from segwright.labels import LabelSpace
-from segwright.samples import Prediction
+from segwright.samples import Prediction, Sample
 
 
 class ByColor(Model):
@@ -63,6 +64,53 @@ def test_the_counts_of_processes_add_up_to_those_of_one(world: int) -> None:
     ]
     assert (sum(part.confusion for part in parts) == single.confusion).all()
     assert sorted(i["index"] for part in parts for i in part.per_image) == list(range(7))
+
+
+@dataclass(frozen=True)
+class MixedSizes:
+    """The images of ``DATA`` cut to two sizes."""
+
+    labels: LabelSpace = small.LABELS
+
+    def __len__(self) -> int:
+        return len(DATA)
+
+    def __getitem__(self, index: int) -> Sample:
+        sample = DATA[index]
+        width = 56 if index % 3 else 44
+        return replace(sample, image=sample.image[:, :width], map=sample.map[:, :width])
+
+    def files(self, index: int) -> tuple[Path, ...]:
+        return ()
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_batches_and_workers_change_nothing(workers: int) -> None:
+    expected = evaluate(ByColor(), MixedSizes())
+    seen: list[int] = []
+    result = run_evaluation(
+        ByColor(),
+        MixedSizes(),
+        Argmax(),
+        batch=3,
+        workers=workers,
+        on_image=lambda index, sample, prediction: seen.append(index),
+    )
+    assert (result.confusion == expected.confusion).all()
+    assert result.per_image == expected.per_image
+    assert seen == list(range(7))
+
+
+def test_an_error_in_decoding_or_reading_ends_the_evaluation() -> None:
+    def broken(*_: Any) -> Any:
+        raise UserError("no decoder")
+
+    with pytest.raises(UserError, match="no decoder"):
+        evaluate(ByColor(), DATA, broken)
+    model = ByColor().train()
+    with pytest.raises(UserError, match="no decoder"):
+        evaluate(model, DATA, broken)
+    assert model.training
 
 
 def test_json_has_null_for_classes_that_do_not_occur() -> None:

@@ -58,12 +58,11 @@ def test_the_outputs_of_a_recipe_change_by_rounding_only(name: str) -> None:
     assert isinstance(model, Model)
     side = max(96, recipe.input.multiple)
     images = torch.randn(1, len(recipe.input.mean), side, side + recipe.input.multiple)
-    if (
-        name not in LIGHT
-    ):  # with random weights, EvoNorm-B0 amplifies rounding errors of float32 a million times
+    if name not in LIGHT:  # random weights can amplify rounding errors of float32
         model, images = model.double(), images.double()
     expected = maps(model, images)
-    optimized = sw.models.optimize(model)
+    # EvoNorm-B0 with random weights amplifies even those of float64, by another memory format.
+    optimized = sw.models.optimize(model, channels_last="evonorm_b0" not in name)
     assert_same(maps(optimized, images), expected, 1e-4 if name in LIGHT else 1e-8)
     assert_same(maps(model, images), expected, 0)  # the model itself is unchanged
     norms = sum(isinstance(module, nn.BatchNorm2d) for module in model.modules())

@@ -7,7 +7,13 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segwright.cli.inference import add_inference, inference_from_options, inference_metadata
+from segwright.cli.inference import (
+    add_batch,
+    add_inference,
+    batch_from_options,
+    inference_from_options,
+    inference_metadata,
+)
 from segwright.cli.options import (
     add_code,
     add_data_root,
@@ -47,6 +53,7 @@ def add(verbs: Any) -> None:
     oracles.add_argument("--oracle", metavar="A,B", help=text)
     text = "evaluate with every combination of --oracle, to find the part to improve"
     oracles.add_argument("--oracle-table", action="store_true", help=text)
+    add_batch(evaluate)
     add_inference(evaluate)
     add_speed(evaluate)
     add_code(evaluate)
@@ -55,6 +62,7 @@ def add(verbs: Any) -> None:
 
 def _evaluate(options: argparse.Namespace) -> int:
     from segwright.cli.tables import print_oracles, print_scores
+    from segwright.data.loading.batches import default_workers
     from segwright.errors import UserError
     from segwright.files import check_writable, write_json
     from segwright.prediction.predict import load
@@ -65,14 +73,15 @@ def _evaluate(options: argparse.Namespace) -> int:
         raise UserError(f"--max-detections is {options.max_detections}; expected at least 1")
     inference, oracle = inference_from_options(options), _oracle(options)
     further = metrics_from_options(options)
-    model = load(options.model, device=choose_device(options.device), code=options.code)
-    model = faster_model(options, model)
+    device, batch = choose_device(options.device), batch_from_options(options)
+    model = faster_model(options, load(options.model, device=device, code=options.code))
     recipe, dataset = _open_dataset(options)
     if not len(dataset) or dataset[0].segments is None:
         refuse_options(options, "max_detections", reason="without ground truth of objects")
     metrics = (*recipe.metrics, *further)
     detections = options.max_detections or recipe.max_detections
     settings = {"inference": inference, "max_detections": detections, "metrics": metrics}
+    settings |= {"batch": batch, "workers": default_workers(device)}
     result, table = _scored(model, dataset, oracle, table=options.oracle_table, settings=settings)
     if not result.confusion.any():
         raise UserError(

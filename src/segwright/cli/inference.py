@@ -28,6 +28,21 @@ def add_inference(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--blend", choices=BLENDS, help=text)
 
 
+def add_batch(parser: argparse.ArgumentParser) -> None:
+    """``--batch``."""
+    text = "images of one size that go through the network together (default: 1 on a CPU, up to 8 on a GPU)"
+    parser.add_argument("--batch", type=int, metavar="N", help=text)
+
+
+def batch_from_options(options: argparse.Namespace) -> int | None:
+    """The number of ``--batch``, None without it; ``UserError`` below 1."""
+    from segwright.errors import UserError
+
+    if options.batch is not None and options.batch < 1:
+        raise UserError(f"--batch {options.batch}: expected at least 1")
+    return None if options.batch is None else int(options.batch)
+
+
 def inference_from_options(options: argparse.Namespace) -> Any:
     """The inference mode of the options; ``UserError`` for an option without effect."""
     from segwright.inference.single_pass import SINGLE_PASS

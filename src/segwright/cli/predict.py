@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segwright.cli.inference import add_inference, inference_from_options
+from segwright.cli.inference import add_batch, add_inference, batch_from_options, inference_from_options
 from segwright.cli.options import add_code, add_device, add_verb, refuse_options
 from segwright.cli.progress import progress_bar
 from segwright.cli.speed import add_speed, faster_model
@@ -40,8 +40,7 @@ def add(verbs: Any) -> None:
     predict.add_argument("--save", nargs="+", default=[], metavar="A,B", help=text)
     text = "COCO JSON file with the image ids to write into official files (default: ids from file names)"
     predict.add_argument("--ids", type=Path, metavar="TRUTH.json", help=text)
-    text = "images of one size that go through the network together (default: 1 on a CPU, up to 8 on a GPU)"
-    predict.add_argument("--batch", type=int, metavar="N", help=text)
+    add_batch(predict)
     text = "skip the images that an earlier run with the same settings has done; start if there was none"
     predict.add_argument("--resume", action="store_true", help=text)
     text = "predict part I (from 0) of N of the images; N such processes, or torchrun, share the work"
@@ -79,7 +78,7 @@ def _predict(options: argparse.Namespace) -> int:
                 save=save,
                 inference=inference,
                 ids=options.ids,
-                batch=options.batch,
+                batch=batch_from_options(options),
                 shard=shard,
                 resume=options.resume,
                 max_pixels=options.max_pixels,

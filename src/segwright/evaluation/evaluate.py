@@ -17,7 +17,7 @@ from segwright.evaluation.evaluator import SINGLE_PROCESS, Evaluator, ProcessGro
 from segwright.evaluation.inference_loop import ImageOutput, run_inference
 from segwright.evaluation.oracle import Oracle
 from segwright.evaluation.result import EvaluationResult
-from segwright.inference.batches import device_of
+from segwright.inference.batches import DECODING_THREADS, compute_in_one_thread, device_of, keep_threads
 from segwright.inference.single_pass import SINGLE_PASS, InferenceMode
 from segwright.labels import LabelSpace
 from segwright.metrics.metric import Metric
@@ -86,7 +86,7 @@ def run_evaluation(  # noqa: PLR0913 - each by its name
     that they do not depend on the number of processes. ``autocast``: the context of mixed precision. ``on_image`` is
     called with (index, sample, prediction) for every image of this process, in order.
 
-    One thread decodes and counts while the network computes the next images.
+    Threads decode and count while the network computes the next images.
     """
     check_same_classes(model, dataset)
     evaluator = Evaluator(dataset.labels, max_detections, metrics)
@@ -103,17 +103,21 @@ def run_evaluation(  # noqa: PLR0913 - each by its name
         autocast=autocast,
     )
 
-    def count(image: ImageOutput) -> None:
-        if oracle is None:
-            (prediction,) = decoder(image.output, image.sizes, image.padded, dataset.labels)
-        else:
-            prediction = oracle(decoder, image.output, image.padded, image.sample, dataset.labels)
+    def decode(image: ImageOutput) -> tuple[ImageOutput, Prediction]:
+        if oracle is not None:
+            return image, oracle(decoder, image.output, image.padded, image.sample, dataset.labels)
+        (prediction,) = decoder(image.output, image.sizes, image.padded, dataset.labels)
+        return image, prediction
+
+    def count(decoded: tuple[ImageOutput, Prediction]) -> None:
+        image, prediction = decoded
         evaluator.add(prediction, image.sample, index=image.index, annotations=image.annotations)
         if on_image is not None:
             on_image(image.index, image.sample, prediction)
 
-    with closing(outputs):
-        for _ in map_in_threads(count, outputs, threads=1):
+    with closing(outputs), keep_threads():
+        predictions = map_in_threads(decode, outputs, threads=DECODING_THREADS, start=compute_in_one_thread)
+        for _ in map_in_threads(count, predictions, threads=1, start=compute_in_one_thread):
             pass
     return evaluator.result(group)
 

@@ -51,6 +51,7 @@ def oracle_study(  # noqa: PLR0913 - each by its name
     device: torch.device | None = None,
     group: ProcessGroup = SINGLE_PROCESS,
     workers: int = 0,
+    batch: int | None = None,
     max_detections: int = 100,
     metrics: Sequence[Metric] = (),
 ) -> list[StudyRow]:
@@ -64,7 +65,13 @@ def oracle_study(  # noqa: PLR0913 - each by its name
     cases = [*((parts, stuff_area) for parts in COMBINATIONS), (PARTS, 0)]
     evaluators = [Evaluator(dataset.labels, max_detections, metrics) for _ in cases]
     outputs = run_inference(
-        model, dataset, group=group, device=device or device_of(model), inference=inference, workers=workers
+        model,
+        dataset,
+        group=group,
+        device=device or device_of(model),
+        inference=inference,
+        workers=workers,
+        batch=batch,
     )
     with closing(outputs):
         for image in outputs:

@@ -23,7 +23,10 @@ GPU_BATCH = 8
 GPU_PIXELS = 1 << 21
 """A GPU is busy with so many pixels, so by default a batch has no more, unless it is a single image."""
 LOOK_AHEAD = 4
-"""How many batches of images are collected at most while a batch of one size is not full."""
+"""How many batches of images are read at most while an image waits for others of its size."""
+
+DECODING_THREADS = 2
+"""How many outputs are decoded at a time; while they wait, outputs fill the memory of the device."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,9 +77,9 @@ def run_batches(
     """The output of the model for every image, in the order of ``inputs``.
 
     Up to ``batch`` images of one padded size go through the network together (default: 1 on a CPU, else ``GPU_BATCH``,
-    but at most ``GPU_PIXELS``). Where sizes are mixed, at most ``LOOK_AHEAD`` times as many images wait for others of
-    their size. An exception of a type in ``skip`` becomes the ``error`` of its image; if it concerns a batch, the
-    images of the batch are run one by one. The model should be in evaluation mode.
+    but at most ``GPU_PIXELS``). Where sizes are mixed, an image waits for others of its size while at most
+    ``LOOK_AHEAD`` times as many images are read. An exception of a type in ``skip`` becomes the ``error`` of its
+    image; if it concerns a batch, the images of the batch are run one by one. The model should be in evaluation mode.
     """
     run = _Run(model, device, inference, autocast or nullcontext(), skip)
     ready: dict[int, ModelOutput[Item]] = {}
@@ -113,24 +116,18 @@ _Numbered = list[tuple[int, ModelInput[Item]]]
 
 def _batches(inputs: Iterable[ModelInput[Item]], limit: _BatchLimit) -> Iterator[_Numbered[Item]]:
     """Batches of numbered images of one padded size and type. An image without pixels is a batch of its own."""
-    waiting: dict[Any, _Numbered[Item]] = {}
-    count = 0
+    waiting: dict[Any, _Numbered[Item]] = {}  # in the order of their first images
     for number, image in enumerate(inputs):
         if image.image is None:
             yield [(number, image)]
-            continue
-        key = (image.image.shape, image.image.dtype)
-        group = waiting.setdefault(key, [])
-        group.append((number, image))
-        count += 1
-        if len(group) < limit.images_like(image.image):
-            if count < LOOK_AHEAD * limit.images():
-                continue
-            key = min(waiting, key=lambda each: waiting[each][0][0])  # with the image that waits longest
-        group = waiting.pop(key)
-        count -= len(group)
-        yield group
-    yield from sorted(waiting.values(), key=lambda group: group[0][0])
+        else:
+            key = (image.image.shape, image.image.dtype)
+            waiting.setdefault(key, []).append((number, image))
+            if len(waiting[key]) == limit.images_like(image.image):
+                yield waiting.pop(key)
+        if waiting and number - next(iter(waiting.values()))[0][0] >= LOOK_AHEAD * limit.images():
+            yield waiting.pop(next(iter(waiting)))
+    yield from waiting.values()
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +188,21 @@ def evaluation_mode(model: Model) -> Iterator[None]:
     finally:
         if was_training:
             model.train()
+
+
+def compute_in_one_thread() -> None:
+    """Let torch use one core in the present thread, which is one of several; see ``keep_threads``."""
+    torch.set_num_threads(1)
+
+
+@contextmanager
+def keep_threads() -> Iterator[None]:
+    """After the block torch uses as many cores in new threads as before, whatever ``compute_in_one_thread`` has set."""
+    count = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(count)
 
 
 def device_of(model: Model) -> torch.device:

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from segwright.errors import UserError
-from segwright.files import nan_to_null
 from segwright.prediction.inputs import InputImage
 from segwright.prediction.outputs import Rows
 
@@ -91,8 +90,8 @@ class Journal:
 
     def append(self, image: InputImage, rows: Rows) -> None:
         """Note that all outputs of an image are complete."""
-        line: dict[str, Any] = {"name": image.name, "path": os.path.abspath(image.path), "id": image.id}
-        line["rows"] = nan_to_null(rows)
+        path = os.path.abspath(image.path)
+        line = {"name": image.name, "path": path, "id": image.id, "rows": rows}
         self._add(line, self._write(line))
         if time.monotonic() > self._synced + _SECONDS_BETWEEN_SYNCS:
             self._sync()
@@ -125,7 +124,7 @@ class Journal:
         if self._file is None:
             self._open()
         assert self._file is not None
-        data = json.dumps(values, separators=(",", ":")).encode() + b"\n"
+        data = json.dumps(values, separators=(",", ":"), allow_nan=False).encode() + b"\n"
         rest = memoryview(data)
         while rest:
             rest = rest[os.write(self._file, rest) :]

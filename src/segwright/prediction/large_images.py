@@ -7,7 +7,7 @@ scores of one row of windows (of a part of it, if there are many classes). The c
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Collection, Generator, Iterable, Iterator
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 from pathlib import Path
@@ -37,7 +37,7 @@ from segwright.inference.test_time_augmentation import TestTimeAugmentation
 from segwright.labels import LabelSpace
 from segwright.prediction.inputs import InputImage
 from segwright.prediction.outputs import Outputs
-from segwright.prediction.pipeline import SKIPPED, PredictedImage, predict_images, skip_reason
+from segwright.prediction.pipeline import SKIPPED, PredictedImage, predict_images, skip_reason, until
 from segwright.visualization.label_maps import as_rgb, overlay
 
 STRIPS_ABOVE = 2**24
@@ -63,10 +63,11 @@ def predict_any_size(
     inference: InferenceMode = SINGLE_PASS,
     batch: int | None = None,
     max_pixels: int | None = None,
+    stop: Callable[[], object] = lambda: False,
 ) -> Generator[PredictedImage, None, None]:
     """``pipeline.predict_images``, with large images predicted in strips; one result per image, in order.
 
-    ``max_pixels``: images of more pixels have a problem (default: 2^28).
+    ``max_pixels``: images of more pixels have a problem (default: 2^28). ``stop`` is that of ``predict_images``.
     """
 
     def plan(image: InputImage) -> SlidingWindows | str | None:
@@ -78,12 +79,14 @@ def predict_any_size(
         except SKIPPED as error:
             return skip_reason(error)
 
-    planned = ((image, plan(image)) for image in images)
+    planned = ((image, plan(image)) for image in until(stop, images))
     with evaluation_mode(model):
         for is_whole, group in groupby(planned, key=lambda pair: pair[1] is None):
             if is_whole:
                 several = (image for image, _ in group)
-                yield from predict_images(model, several, outputs, inference=inference, batch=batch)
+                yield from predict_images(
+                    model, several, outputs, inference=inference, batch=batch, stop=stop
+                )
                 continue
             for image, windows in group:
                 if isinstance(windows, str):

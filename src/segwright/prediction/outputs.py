@@ -126,8 +126,10 @@ class Outputs:
             )
 
     def write(self, image: InputImage, pixels: NDArray[Any], prediction: Prediction) -> Rows:
-        """Write the files of an image, whose ``pixels`` are [H, W, C]; its rows of the collected files."""
-        self.settle(prediction)
+        """Write the files of an image, whose ``pixels`` are [H, W, C]; its rows of the collected files.
+
+        ``settle`` was called before.
+        """
         self._write_pictures(image, pixels, prediction)
         self._write_uncertainty(image.name, prediction)
         rows = {

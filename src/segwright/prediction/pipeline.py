@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from numpy.typing import NDArray
@@ -14,18 +14,25 @@ from segwright.decode.default import decoder_of, with_center_maps
 from segwright.decode.uncertainty import WithUncertainty
 from segwright.errors import UserError
 from segwright.inference.batches import (
+    DECODING_THREADS,
     ModelInput,
     ModelOutput,
+    compute_in_one_thread,
     device_of,
     evaluation_mode,
+    keep_threads,
     model_input,
     run_batches,
 )
 from segwright.inference.single_pass import SINGLE_PASS, InferenceMode, with_disagreement
+from segwright.labels import LabelSpace
 from segwright.parallel import available_cores, map_in_threads
 from segwright.prediction.image_arrays import image_array
 from segwright.prediction.inputs import InputImage
 from segwright.prediction.outputs import Outputs, Rows
+from segwright.samples import Prediction
+
+Item = TypeVar("Item")
 
 SKIPPED = (UserError, OSError, MemoryError, torch.cuda.OutOfMemoryError)
 """What is wrong with one image or its files does not stop the others."""
@@ -58,34 +65,45 @@ def predict_images(
     *,
     inference: InferenceMode = SINGLE_PASS,
     batch: int | None = None,
+    stop: Callable[[], object] = lambda: False,
 ) -> Generator[PredictedImage, None, None]:
     """Predict images and write their ``outputs``; one result per image, in order.
 
     Reading, decoding, drawing and writing run in threads, the network in the calling thread. The number of images in
     memory is limited. An image that cannot be read, predicted or written has a ``problem``, and none of its outputs is
-    left. ``batch`` is that of ``inference.batches.run_batches``.
+    left. ``batch`` is that of ``inference.batches.run_batches``. As soon as ``stop()`` is true, the network runs on no
+    further image, except for those that wait for a batch; the results of the others are completed.
     """
     device = device_of(model)
     decoder = with_center_maps(decoder_of(model)) if outputs.need_center_maps else decoder_of(model)
     decoder = WithUncertainty(decoder) if outputs.need_uncertainty else decoder
     inference = with_disagreement(inference) if outputs.need_disagreement else inference
-    read = _Reader(model.input, pin=device.type == "cuda")
-    write = _Writer(model, decoder, outputs)
+    read = _MakeInput(model.input, pin=device.type == "cuda")
     threads = min(_MAX_THREADS, available_cores())
-    with evaluation_mode(model):
+    with evaluation_mode(model), keep_threads():
+        inputs = until(stop, map_in_threads(read, until(stop, images), threads=threads))
         model_outputs = run_batches(
-            model,
-            map_in_threads(read, images, threads=threads),
-            device=device,
-            inference=inference,
-            batch=batch,
-            skip=SKIPPED,
+            model, inputs, device=device, inference=inference, batch=batch, skip=SKIPPED
         )
-        yield from map_in_threads(write, model_outputs, threads=threads, start=_compute_in_one_thread)
+        predictions = map_in_threads(
+            _Decode(decoder, model.labels),
+            model_outputs,
+            threads=DECODING_THREADS,
+            start=compute_in_one_thread,
+        )
+        yield from map_in_threads(_Write(outputs), predictions, threads=threads, start=compute_in_one_thread)
+
+
+def until(stop: Callable[[], object], items: Iterable[Item]) -> Iterator[Item]:
+    """The items before ``stop()`` is true."""
+    for item in items:
+        if stop():
+            return
+        yield item
 
 
 @dataclass(frozen=True, slots=True)
-class _Reader:
+class _MakeInput:
     """Reads an image and makes the input of the model."""
 
     input: InputContract
@@ -99,27 +117,49 @@ class _Reader:
             return ModelInput(_Read(image, None), None, error=error)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Predicted:
+    """An image with its pixels and its prediction, or the ``problem`` that there was."""
+
+    image: InputImage
+    pixels: NDArray[Any] | None = None
+    prediction: Prediction | None = None
+    problem: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
-class _Writer:
-    """Decodes the output of the model and writes the outputs of the image."""
+class _Decode:
+    """Decodes the output of the model."""
 
-    model: Model
     decoder: Decoder
-    outputs: Outputs
+    labels: LabelSpace
 
-    def __call__(self, result: ModelOutput[_Read]) -> PredictedImage:
+    def __call__(self, result: ModelOutput[_Read]) -> _Predicted:
         image, pixels = result.item.image, result.item.pixels
-        if result.output is None or pixels is None:
+        if result.output is None:
             assert result.error is not None
-            return PredictedImage(image, problem=skip_reason(result.error))
+            return _Predicted(image, problem=skip_reason(result.error))
         try:
             with torch.inference_mode():
-                (prediction,) = self.decoder(result.output, (result.size,), result.padded, self.model.labels)
+                (prediction,) = self.decoder(result.output, (result.size,), result.padded, self.labels)
         except SKIPPED as error:
-            return PredictedImage(image, problem=skip_reason(error))
+            return _Predicted(image, problem=skip_reason(error))
+        return _Predicted(image, pixels, prediction)
+
+
+@dataclass(frozen=True, slots=True)
+class _Write:
+    """Writes the outputs of an image."""
+
+    outputs: Outputs
+
+    def __call__(self, predicted: _Predicted) -> PredictedImage:
+        image, prediction = predicted.image, predicted.prediction
+        if prediction is None or predicted.pixels is None:
+            return PredictedImage(image, problem=predicted.problem)
         self.outputs.settle(prediction)  # an error here is about all images
         try:
-            return PredictedImage(image, self.outputs.write(image, pixels, prediction))
+            return PredictedImage(image, self.outputs.write(image, predicted.pixels, prediction))
         except SKIPPED as error:
             self.outputs.discard(image.name)
             return PredictedImage(image, problem=skip_reason(error))
@@ -132,8 +172,3 @@ def skip_reason(error: BaseException) -> str:
     if isinstance(error, UserError):
         return str(error)
     return "too large for the memory; use a smaller image, or fewer --scales"
-
-
-def _compute_in_one_thread() -> None:
-    # The threads are the parallelism; those of torch would compete with the network for the cores.
-    torch.set_num_threads(1)

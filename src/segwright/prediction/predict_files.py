@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -118,8 +119,6 @@ class FilePrediction:
         """
         if out.exists() and not out.is_dir():
             raise UserError(f"{out}: is a file; expected a folder to write into; choose another --out")
-        if batch is not None and batch < 1:
-            raise UserError(f"--batch {batch}: expected at least 1")
         outputs = Outputs(out, model.labels, save, ids_from=ids)
         images = _with_ids(named_images(sources, out, OUTPUTS), ids)
         outputs.check(images)
@@ -154,29 +153,31 @@ class FilePrediction:
     def run(self, *, stop: Callable[[], object] = lambda: False) -> Iterator[tuple[Path, str | None]]:
         """Predict what remains. Yields each file, in order, and the reason if it was skipped, else None.
 
-        An image that cannot be read, predicted or written is skipped. As soon as ``stop()`` is true, no further image
-        is begun. At the end, also after an exception, the collected files are written: they contain the images of
-        earlier runs, too. The shard that ends last writes those of all shards.
+        An image that cannot be read, predicted or written is skipped. ``stop`` is that of ``predict_images``. At the
+        end, also after an exception, the collected files are written: they contain the images of earlier runs, too.
+        The shard that ends last writes those of all shards.
         """
         for waiting in self.remaining:
             self.journal.forget(waiting)
-        todo, skipped, completed = _Until(stop, self.remaining), 0, False
+        results: Counter[bool] = Counter()  # by whether the image was skipped
+        completed = False
         predictions = predict_any_size(
             self.model,
-            todo,
+            self.remaining,
             self.outputs,
             inference=self.inference,
             batch=self.batch,
             max_pixels=self.max_pixels,
+            stop=stop,
         )
         try:
             with closing(predictions):
                 for image in predictions:
-                    skipped += self._note(image)
+                    results[self._note(image)] += 1
                     yield image.image.path, image.problem
             completed = True
-            if not todo.stopped:
-                self.journal.finish(images=len(self.images), skipped=skipped)
+            if results.total() == len(self.remaining):
+                self.journal.finish(images=len(self.images), skipped=results[True])
         finally:
             self.journal.close()
             if completed or len(self.journal):  # after an interruption: what was predicted so far is not lost
@@ -215,20 +216,6 @@ class FilePrediction:
 
         formats = {name for journal in journals for name in journal.formats}
         self.outputs.collect(rows, found=formats, suffix=suffix)
-
-
-class _Until:
-    """The images up to the moment when ``stop()`` is true; then ``stopped`` is true as well."""
-
-    def __init__(self, stop: Callable[[], object], images: Iterable[InputImage]) -> None:
-        self._stop, self._images, self.stopped = stop, images, False
-
-    def __iter__(self) -> Iterator[InputImage]:
-        for image in self._images:
-            if self._stop():
-                self.stopped = True
-                return
-            yield image
 
 
 def _with_ids(images: list[InputImage], source: Path | None) -> list[InputImage]:

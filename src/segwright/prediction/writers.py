@@ -24,7 +24,7 @@ from segwright.data.formats.coco_rows import MAX_SEGMENT_ID
 from segwright.data.reading.label_maps import write_png
 from segwright.data.reading.rle import encode_masks
 from segwright.errors import UserError
-from segwright.files import atomic_outputs, atomic_write, nan_to_null
+from segwright.files import atomic_outputs, atomic_write
 from segwright.labels import LabelSpace
 from segwright.prediction.image_ids import ImageId, image_id
 from segwright.samples import PredictedSegment, Prediction
@@ -260,7 +260,7 @@ def _write_rows(path: Path, start: str, rows: Iterable[Row], end: str) -> None:
         with part.open("w", encoding="utf-8") as file:
             file.write(start)
             for number, row in enumerate(rows):
-                file.write((", " if number else "") + json.dumps(nan_to_null(row)))
+                file.write((", " if number else "") + json.dumps(row, allow_nan=False))
             file.write(end)
 
     atomic_write(path, write)

@@ -62,7 +62,14 @@ def read_model(path: Path, device: torch.device | str = "cpu", *, code: Any = No
     _check_format(path, metadata)
     config = from_yaml(metadata["model"], where=f"{path}, model", code=code)
     model: Model = config.build(_labels_in(metadata), _input_in(metadata))
-    model.load_state_dict(tensors)
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split("\n\t")[1:2])[:160]
+        raise UserError(
+            f"{path}: the weights do not fit the network of this version of segwright ({reason}); train or convert it "
+            "again"
+        ) from None
     decoder = metadata.get("decoder")
     model.decoder = from_yaml(decoder, where=f"{path}, decoder", code=code) if decoder else None
     _set_records(model, metadata)

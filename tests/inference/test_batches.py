@@ -1,0 +1,130 @@
+"""Images go through the network in batches of one size; the results are those of single images, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests import small
+from torch import Tensor
+
+from segwright.contracts import CenterOutput, InputContract, Model, PixelOutput
+from segwright.errors import UserError
+from segwright.inference.batches import LOOK_AHEAD, ModelInput, model_input, output_of_image, run_batches
+from segwright.inference.single_pass import SINGLE_PASS
+from segwright.inference.test_time_augmentation import TestTimeAugmentation
+
+CPU = torch.device("cpu")
+INPUT = InputContract(multiple=8)
+
+
+def model() -> Model:
+    torch.manual_seed(0)
+    return small.recipe().model.build(small.LABELS, INPUT).eval()
+
+
+def images(sizes: list[tuple[int, int]]) -> Iterator[ModelInput[int]]:
+    for index, size in enumerate(sizes):
+        pixels = np.random.default_rng(index).integers(0, 255, (*size, 3), np.uint8)
+        yield model_input(index, pixels, INPUT)
+
+
+class Recorded:
+    """An inference mode that keeps the sizes of the batches and fails for some images."""
+
+    def __init__(self, fails: Any = None, limit: int = 99) -> None:
+        self.batches: list[tuple[int, ...]] = []
+        self.fails, self.limit = fails, limit
+
+    def __call__(self, network: Model, pixels: Tensor, sizes: Any) -> Any:
+        self.batches.append(tuple(pixels.shape))
+        if len(pixels) > self.limit:
+            raise MemoryError
+        if self.fails in sizes:
+            raise UserError("not this one")
+        return PixelOutput(pixels[:, :1, ::4, ::4].float()), tuple(pixels.shape[2:])
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.sampled_from([(8, 8), (8, 16), (5, 7), (16, 16)]), max_size=30), st.integers(1, 5))
+def test_outputs_come_in_order_and_each_belongs_to_its_image(
+    sizes: list[tuple[int, int]], batch: int
+) -> None:
+    mode, network = Recorded(), model()
+    outputs = list(run_batches(network, images(sizes), device=CPU, inference=mode, batch=batch))
+    assert [output.item for output in outputs] == list(range(len(sizes)))
+    for output, alone in zip(outputs, images(sizes), strict=True):
+        assert alone.image is not None and isinstance(output.output, PixelOutput)
+        assert torch.equal(output.output.logits, alone.image[:, :1, ::4, ::4].float())
+        assert output.size == alone.size
+    assert sum(shape[0] for shape in mode.batches) == len(sizes)
+    assert all(shape[0] <= batch for shape in mode.batches)
+
+
+def test_a_rare_size_waits_for_a_limited_number_of_images() -> None:
+    read: list[int] = []
+
+    def stream() -> Iterator[ModelInput[int]]:
+        for image in images([(8, 8), *[(8, 16), (16, 16)] * 50]):
+            read.append(image.item)
+            yield image
+
+    outputs = run_batches(model(), stream(), device=CPU, inference=Recorded(), batch=4)
+    assert next(outputs).item == 0
+    assert len(read) <= LOOK_AHEAD * 4 + 8
+
+
+def test_an_error_belongs_to_its_image_and_a_batch_too_large_is_divided() -> None:
+    sizes = [(8, 8), (8, 7), (8, 8)]
+    broken = ModelInput(3, None, error=UserError("unreadable"))
+    mode = Recorded(fails=(8, 7))
+    outputs = list(
+        run_batches(model(), [*images(sizes), broken], device=CPU, inference=mode, batch=3, skip=(UserError,))
+    )
+    assert [str(output.error or "") for output in outputs] == ["", "not this one", "", "unreadable"]
+    small_memory = Recorded(limit=1)
+    outputs = list(
+        run_batches(model(), images(sizes), device=CPU, inference=small_memory, batch=3, skip=(MemoryError,))
+    )
+    assert [output.error for output in outputs] == [None] * 3
+    with pytest.raises(UserError, match="not this one"):
+        list(run_batches(model(), images(sizes), device=CPU, inference=Recorded(fails=(8, 7)), batch=3))
+
+
+@pytest.mark.parametrize("mode", [SINGLE_PASS, TestTimeAugmentation((0.5, 1.0), flip=True)])
+def test_logits_in_a_batch_are_those_of_single_images(mode: Any) -> None:
+    """Bit for bit with one thread; several threads divide the sums differently, which costs rounding errors."""
+    sizes = [(40, 56), (33, 50), (40, 56), (24, 24), (40, 50)]
+    network = model()
+    alone = list(run_batches(network, images(sizes), device=CPU, inference=mode))
+    together = list(run_batches(network, images(sizes), device=CPU, inference=mode, batch=4))
+    for one, other in zip(alone, together, strict=True):
+        assert isinstance(one.output, PixelOutput) and isinstance(other.output, PixelOutput)
+        height, width = (-(-side // 4) for side in one.size)  # the output stride is 4
+        inside = (slice(None), slice(None), slice(height), slice(width))
+        difference = (one.output.logits[inside] - other.output.logits[inside]).abs().max()
+        assert difference <= (0 if torch.get_num_threads() == 1 else 1e-4)
+
+
+def test_the_default_is_one_image_on_a_cpu() -> None:
+    mode = Recorded()
+    list(run_batches(model(), images([(8, 8)] * 3), device=CPU, inference=mode))
+    assert [shape[0] for shape in mode.batches] == [1, 1, 1]
+
+
+def test_an_output_of_every_kind_is_divided() -> None:
+    maps = {"semantic": torch.zeros(3, 4, 1, 2), "center": torch.arange(6.0).view(3, 1, 1, 2)}
+    maps["offset"] = maps["center"].repeat(1, 2, 1, 1)
+    for foreground in (None, maps["center"] + 1):
+        part = output_of_image(CenterOutput(**maps, foreground=foreground), 1)
+        assert isinstance(part, CenterOutput)
+        assert part.center.tolist() == [[[[2.0, 3.0]]]]
+        assert (part.foreground is None) == (foreground is None)
+    pixels = output_of_image(PixelOutput(maps["semantic"], auxiliary=(maps["center"],)), 2)
+    assert isinstance(pixels, PixelOutput)
+    assert pixels.auxiliary[0].tolist() == [[[[4.0, 5.0]]]]

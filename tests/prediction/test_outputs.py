@@ -1,0 +1,128 @@
+"""``--save`` chooses what is written; batches change nothing in it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tests import small
+
+from segwright.cli.main import main
+from segwright.contracts import InputContract, Model
+from segwright.data.reading.label_maps import read_map, write_png
+from segwright.errors import UserError
+from segwright.models.small_fpn import SmallFPNConfig
+from segwright.models.small_panoptic_fpn import SmallPanopticFPNConfig
+from segwright.models.weights.model_file import write_model
+from segwright.prediction.predict import predict
+from segwright.prediction.predict_files import predict_files
+
+PANOPTIC = SmallPanopticFPNConfig(SmallFPNConfig((8,) * 4, (1,) * 4, 8, 8), branch_channels=8)
+
+
+@pytest.fixture(scope="module")
+def panoptic() -> Model:
+    torch.manual_seed(0)
+    built = PANOPTIC.build(replace(small.LABELS, things=("red", "blue")), InputContract()).eval()
+    with torch.no_grad():
+        built.heads["center"][0].bias.fill_(0.5)  # type: ignore[operator, union-attr]
+    return built
+
+
+@pytest.fixture(scope="module")
+def semantic() -> Model:
+    torch.manual_seed(0)
+    return small.recipe().model.build(small.LABELS, InputContract()).eval()
+
+
+def photograph(path: Path, size: tuple[int, int] = (32, 40), seed: int = 0) -> Path:
+    write_png(path, np.random.default_rng(seed).integers(0, 255, (*size, 3), np.uint8))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("save", "written"),
+    [
+        ((), {"index", "color", "overlay", "panoptic", "panoptic.json"}),
+        (("index",), {"index"}),
+        (("overlay",), {"overlay"}),
+        (("panoptic",), {"panoptic", "panoptic.json"}),
+        (("index", "instances"), {"index", "instances.json"}),
+        (("instances",), {"index", "color", "overlay", "panoptic", "panoptic.json", "instances.json"}),
+        (("index", "heatmap", "cityscapes"), {"index", "heatmap", "cityscapes"}),
+    ],
+)
+def test_what_is_written_is_what_was_chosen(
+    panoptic: Model, tmp_path: Path, save: tuple[str, ...], written: set[str]
+) -> None:
+    image = photograph(tmp_path / "1.png")
+    assert [problem for _, problem in predict_files(panoptic, [str(image)], tmp_path / "out", save=save)] == [
+        None
+    ]
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {*written, "done.jsonl"}
+
+
+def test_a_class_map_of_a_semantic_model_has_no_panoptic_file(semantic: Model, tmp_path: Path) -> None:
+    image = photograph(tmp_path / "1.png")
+    list(predict_files(semantic, [str(image)], tmp_path / "out"))
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"index", "color", "overlay", "done.jsonl"}
+    with pytest.raises(UserError, match="--save panoptic: the model predicts only classes"):
+        list(predict_files(semantic, [str(image)], tmp_path / "other", save=["panoptic"]))
+    assert not (tmp_path / "other" / "done.jsonl").exists()
+
+
+@pytest.mark.parametrize("kind", ["semantic", "panoptic"])
+def test_pictures_are_those_of_the_prediction(
+    request: pytest.FixtureRequest, tmp_path: Path, kind: str
+) -> None:
+    model = request.getfixturevalue(kind)
+    image = photograph(tmp_path / "1.png", (45, 61))
+    list(predict_files(model, [str(image)], tmp_path / "out"))
+    expected = predict(model, image)
+    assert (read_map(tmp_path / "out" / "index" / "1.png") == model.labels.to_raw(expected.semantic)).all()
+    overlay = cv2.imread(str(tmp_path / "out" / "overlay" / "1.png"))[..., ::-1]
+    assert (overlay == expected.draw()).all()
+    with Image.open(tmp_path / "out" / "color" / "1.png") as color:
+        pixels = np.array(color.convert("RGB"))
+    if kind == "semantic":
+        assert (pixels == model.labels.palette()[expected.semantic]).all()
+    else:
+        colors = {tuple(map(int, value)) for value in pixels.reshape(-1, 3)}
+        assert len(colors) >= len(expected.segments)
+
+
+def test_batches_of_mixed_sizes_change_nothing(panoptic: Model, tmp_path: Path) -> None:
+    sizes = [(32, 40), (64, 64), (30, 38), (32, 40), (64, 60), (32, 40), (32, 39)]
+    for number, size in enumerate(sizes):
+        photograph(tmp_path / "in" / f"{number}.png", size, number)
+    contents = []
+    for batch in (1, 3):
+        out = tmp_path / f"out{batch}"
+        order = [path.stem for path, _ in predict_files(panoptic, [str(tmp_path / "in")], out, batch=batch)]
+        assert order == [str(number) for number in range(len(sizes))]
+        contents.append([read_map(out / "index" / f"{name}.png") for name in order])
+    for one, other in zip(*contents, strict=True):
+        assert (one == other).all()
+
+
+def test_options_of_the_command_line(
+    semantic: Model, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_model(tmp_path / "m.safetensors", semantic, small.recipe().model)
+    for number in range(3):
+        photograph(tmp_path / "in" / f"{number}.png", seed=number)
+    words = ["predict", str(tmp_path / "m.safetensors"), str(tmp_path / "in"), "--device", "cpu"]
+    words += ["--out", str(tmp_path / "out"), "--save", "index", "--batch", "2"]
+    assert main([*words, "--shard", "1/2"]) == 0
+    assert [path.name for path in (tmp_path / "out" / "index").iterdir()] == ["1.png"]
+    assert main([*words, "--shard", "2/2"]) == 2
+    assert main([*words, "--batch", "0"]) == 2
+    captured = capsys.readouterr()
+    assert captured.out.splitlines() == [f"1 predicted into {tmp_path / 'out'}: index"]
+    assert "--shard 2/2: expected I/N" in captured.err
+    assert "--batch 0: expected at least 1" in captured.err
