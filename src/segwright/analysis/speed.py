@@ -149,6 +149,7 @@ class _Stages:
             predictions = decoder_of(self.model)(output, sizes, padded, self.model.labels)
         tick()
         for path, image, prediction in zip(paths, images, predictions, strict=True):
+            self.outputs.settle(prediction)
             self.outputs.write(InputImage(path, path.stem, path.stem), image, prediction)
         tick()
         return [after - before for before, after in pairwise(clock)]
