@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from segwright.contracts import PixelOutput
-from segwright.decode.argmax import Argmax
+from segwright.decode.argmax import Argmax, upsampled_argmax
 from segwright.labels import LabelSpace
 
 LABELS = LabelSpace("four", tuple("abcd"), ((0, 0, 0),) * 4, (0, 1, 2, 3))
@@ -41,3 +44,87 @@ def test_half_precision_logits_are_compared_in_full() -> None:
     prediction = Argmax()(PixelOutput(scores), ((8, 8),), (8, 8), LABELS)[0]
     expected = torch.nn.functional.interpolate(scores.float(), size=(8, 8), mode="bilinear").argmax(1)
     assert (prediction.semantic == expected[0].numpy()).all()
+
+
+def reference(logits: torch.Tensor, size: tuple[int, int], align_corners: bool) -> torch.Tensor:
+    full = logits.float().contiguous()
+    if full.shape[2:] != size:
+        full = torch.nn.functional.interpolate(full, size, mode="bilinear", align_corners=align_corners)
+    return full.argmax(1)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    small=st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    size=st.tuples(st.integers(100, 400), st.integers(100, 400)),
+    classes=st.integers(1, 12),
+    images=st.integers(1, 2),
+    levels=st.sampled_from([1, 2, 5, 0]),
+    align_corners=st.booleans(),
+    channels_last=st.booleans(),
+    seed=st.integers(0, 99),
+)
+def test_the_class_map_has_the_bits_of_upsampling_and_argmax(  # noqa: PLR0917
+    small: tuple[int, int],
+    size: tuple[int, int],
+    classes: int,
+    images: int,
+    levels: int,
+    align_corners: bool,
+    channels_last: bool,
+    seed: int,
+) -> None:
+    shape = (images, classes, *small)
+    generator = torch.Generator().manual_seed(seed)
+    if levels:  # few different values: ties in the logits, and ties where interpolated lines cross
+        logits = torch.randint(levels, shape, generator=generator).float()
+    else:
+        logits = torch.randn(shape, generator=generator) * 10
+    if channels_last:
+        logits = logits.contiguous(memory_format=torch.channels_last)
+    classes_found = upsampled_argmax(logits, size, align_corners=align_corners)
+    assert classes_found.dtype == torch.uint8
+    assert torch.equal(classes_found.long(), reference(logits, size, align_corners))
+
+
+@pytest.mark.parametrize("align_corners", [False, True])
+@pytest.mark.parametrize("size", [(1024, 2048), (713, 713), (129, 1500)])
+@pytest.mark.parametrize("small", [(128, 256), (90, 90), (47, 188)])
+def test_usual_sizes_have_the_same_bits_too(
+    small: tuple[int, int], size: tuple[int, int], align_corners: bool
+) -> None:
+    logits = torch.randint(-3, 4, (1, 5, *small), generator=torch.Generator().manual_seed(0)) / 3
+    classes = upsampled_argmax(logits, size, align_corners=align_corners)
+    assert torch.equal(classes.long(), reference(logits, size, align_corners))
+
+
+def test_logits_at_full_size_are_only_compared() -> None:
+    logits = torch.randint(4, (2, 7, 200, 300)).float()
+    assert torch.equal(upsampled_argmax(logits, (200, 300)).long(), logits.argmax(1))
+
+
+@pytest.mark.parametrize("value", [torch.inf, -torch.inf, torch.nan])
+def test_values_that_are_not_finite_end_in_the_same_class(value: float) -> None:
+    logits = torch.randn(1, 4, 20, 20)
+    logits[0, 2, 3:6, 4:8] = value
+    assert torch.equal(upsampled_argmax(logits, (160, 160)).long(), reference(logits, (160, 160), False))
+
+
+def test_more_classes_than_a_byte_holds() -> None:
+    logits = torch.randn(1, 300, 20, 20)
+    classes = upsampled_argmax(logits, (140, 150))
+    assert classes.dtype == torch.int32
+    assert torch.equal(classes.long(), reference(logits, (140, 150), False))
+
+
+def test_logits_may_have_a_gradient() -> None:
+    logits = torch.randn(1, 3, 20, 20, requires_grad=True)
+    classes = upsampled_argmax(logits, (150, 150))
+    assert torch.equal(classes.long(), reference(logits, (150, 150), False))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("size", [(1024, 2048), (713, 713)])
+def test_on_a_gpu_the_bits_are_the_same(size: tuple[int, int]) -> None:
+    logits = torch.randint(-3, 4, (2, 19, 90, 128), device="cuda") / 3
+    assert torch.equal(upsampled_argmax(logits, size).long(), reference(logits, size, False))

@@ -21,6 +21,9 @@ All pages are HTML files that work offline.
 - ``statistics``: ``dataset_statistics`` of a split: pixels per class, image sizes, mean and std, class weights
 - ``data_page``: the HTML page with these statistics
 - ``contact_sheet``: ``data_sheet`` and ``training_sheet``, images of a dataset or a training with their ground truth
+- ``info``: ``model_info`` of a run, a model file or a recipe: cost, preprocessing, classes, origin, training
+- ``cost``: ``model_cost``, the parameters, FLOPs and memory of a network
+- ``speed``: ``benchmark``, speed, latency and memory of predictions; ``largest_batch``
 - ``plots``: the figures of all pages, as SVG
 - ``precision_recall``: the precision-recall curves of instances, as an image file
 - ``page``: rendering of the HTML templates, numbers as text
@@ -36,20 +39,34 @@ if TYPE_CHECKING:
     from segwright.analysis.comparison import compare as compare
     from segwright.analysis.contact_sheet import data_sheet as data_sheet
     from segwright.analysis.contact_sheet import training_sheet as training_sheet
+    from segwright.analysis.cost import ModelCost as ModelCost
+    from segwright.analysis.cost import model_cost as model_cost
+    from segwright.analysis.info import model_info as model_info
+    from segwright.analysis.info import recipe_info as recipe_info
     from segwright.analysis.report_cases import Case as Case
     from segwright.analysis.report_page import RunReport as RunReport
     from segwright.analysis.run_report import report as report
+    from segwright.analysis.speed import Benchmark as Benchmark
+    from segwright.analysis.speed import benchmark as benchmark
+    from segwright.analysis.speed import largest_batch as largest_batch
     from segwright.analysis.statistics import SplitStatistics as SplitStatistics
     from segwright.analysis.statistics import dataset_statistics as dataset_statistics
 
 # Imported at first use: ``segwright data stats`` must not wait for torch.
 _MODULES = {
+    "Benchmark": "speed",
     "Case": "report_cases",
+    "ModelCost": "cost",
     "RunReport": "report_page",
     "SplitStatistics": "statistics",
+    "benchmark": "speed",
     "compare": "comparison",
     "data_sheet": "contact_sheet",
     "dataset_statistics": "statistics",
+    "largest_batch": "speed",
+    "model_cost": "cost",
+    "model_info": "info",
+    "recipe_info": "info",
     "report": "run_report",
     "training_sheet": "contact_sheet",
 }

@@ -4,6 +4,7 @@ main.py       entry point, exit codes, and the verbs demo, train, convert, recip
 evaluate.py   the verb evaluate
 predict.py    the verb predict
 models.py     the verb models
+tools.py      the verbs info and bench
 report.py     the verb report
 average.py    the verb average
 data.py       the verbs under ``segwright data``
@@ -12,6 +13,8 @@ inference.py  options that say how a model is run: --scales, --flip, ...
 object_tables.py  the tables of ``segwright score panoptic`` and ``score instance``
 crf.py        the options --crf and --crf-search, and what the latter prints
 ensembles.py  several models on the command line
+video.py      options and the loop for videos and cameras
+speed.py      options that make a model faster: --fast, --compile
 options.py    other options that several verbs share
 progress.py   a progress bar
 tables.py     tables of numbers on the console

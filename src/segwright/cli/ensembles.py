@@ -42,7 +42,7 @@ def split_models(first: Path, others: Sequence[str]) -> tuple[list[Path], list[s
 
     count = next((i for i, text in enumerate(others) if not _is_model(Path(text))), len(others))
     models, images = [first, *map(Path, others[:count])], list(others[count:])
-    if not images:
+    if others and not images:
         raise UserError(f"{models[-1]}: the last argument is a model; expected images behind the models")
     if late := [text for text in images if Path(text).suffix == ".safetensors"]:
         raise UserError(f"{late[0]}: a model behind an image; expected all models before the images")

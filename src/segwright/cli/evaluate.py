@@ -27,6 +27,7 @@ from segwright.cli.options import (
     refuse_options,
     warn_of_single_class,
 )
+from segwright.cli.speed import add_speed, faster_model
 
 if TYPE_CHECKING:
     from segwright.evaluation.oracle import Oracle
@@ -61,6 +62,7 @@ def add(verbs: Any) -> None:
     add_batch(evaluate)
     add_inference(evaluate)
     add_crf_search(evaluate)
+    add_speed(evaluate)
     add_code(evaluate)
     add_device(evaluate)
 
@@ -79,7 +81,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     further = metrics_from_options(options)
     device, batch = choose_device(options.device), batch_from_options(options)
     models = [options.model, *options.more_models]
-    model = load_models(models, options, device)
+    model = faster_model(options, load_models(models, options, device))
     recipe, dataset = _open_dataset(options)
     metadata = {"model": ", ".join(map(str, models)), "split": options.split, **inference_metadata(options)}
     if options.crf_search is not None:

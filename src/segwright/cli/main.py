@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from segwright.cli import average, evaluate, models, predict, report
+from segwright.cli import average, evaluate, models, predict, report, tools
 from segwright.cli.options import (
     Verb,
     add_code,
@@ -156,6 +156,7 @@ def build_parser() -> argparse.ArgumentParser:
     report.add(verbs)
     _add_convert(verbs)
     average.add(verbs)
+    tools.add(verbs)
     _add_verb_groups(verbs)
     return parser
 

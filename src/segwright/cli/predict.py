@@ -12,6 +12,8 @@ from segwright.cli.ensembles import add_ensemble, load_models, split_models
 from segwright.cli.inference import add_batch, add_inference, batch_from_options, inference_from_options
 from segwright.cli.options import add_code, add_device, add_verb, refuse_options
 from segwright.cli.progress import progress_bar
+from segwright.cli.speed import add_speed, faster_model
+from segwright.cli.video import add_video, predict_videos, take_videos
 
 if TYPE_CHECKING:
     from segwright.prediction.predict_files import FilePrediction
@@ -23,17 +25,19 @@ _LONGEST_SHARD = timedelta(days=30)
 def add(verbs: Any) -> None:
     """Add the verb to the parser."""
     example = "segwright predict runs/camvid photo.jpg --out predictions"
-    predict = add_verb(verbs, "predict", _predict, "predict images", example)
+    predict = add_verb(verbs, "predict", _predict, "predict images and videos", example)
     predict.add_argument("model", type=Path, help="run folder or .safetensors file")
-    text = "images, folders or globs; before them further models, for an ensemble"
-    predict.add_argument("images", nargs="+", help=text)
+    text = "images, folders, globs or videos; before them further models, for an ensemble"
+    predict.add_argument("images", nargs="*", help=text)
     add_ensemble(predict)
     text = "output folder for label maps (index/), color maps, overlays and, of panoptic models, COCO files"
     predict.add_argument("--out", type=Path, required=True, metavar="DIR", help=text)
     text = (
-        "outputs to add: instances, cityscapes, semantic (official file formats), centers, heatmap, offset "
+        "outputs to add: instances, cityscapes, semantic (official file formats), classes, centers, heatmap, "
     )
-    text += "(visualizations), uncertainty (entropy of the classes), disagreement (of several passes); "
+    text += (
+        "offset (visualizations), uncertainty (entropy of the classes), disagreement (of several passes); "
+    )
     text += "with one of index, color, overlay, panoptic only the named ones of these four are "
     text += "written (default: all four)"
     predict.add_argument("--save", nargs="+", default=[], metavar="A,B", help=text)
@@ -44,7 +48,9 @@ def add(verbs: Any) -> None:
     predict.add_argument("--resume", action="store_true", help=text)
     text = "predict part I (from 0) of N of the images; N such processes, or torchrun, share the work"
     predict.add_argument("--shard", metavar="I/N", help=text)
+    add_video(predict)
     add_inference(predict)
+    add_speed(predict)
     text = "refuse larger images, since they may exhaust the memory; above the default only with --windows (default: "
     text += "268,435,456)"
     predict.add_argument("--max-pixels", type=int, metavar="N", help=text)
@@ -57,32 +63,37 @@ def _predict(options: argparse.Namespace) -> int:
     from segwright.prediction.shard import Shard
     from segwright.training.processes import interrupts, join
 
-    inference = inference_from_options(options)
-    models, images = split_models(options.model, options.images)
+    models, options.images = split_models(options.model, options.images)
+    inference, videos = inference_from_options(options), take_videos(options)
     shard = Shard() if options.shard is None else Shard.parsed(options.shard)
     save = [name for names in options.save for name in names.split(",")]
     with join(options.device, timeout=_LONGEST_SHARD) as processes:
         if processes.world > 1:
             refuse_options(options, "shard", reason="with torchrun, whose processes are the shards")
             shard = Shard(processes.rank, processes.world)
-        model = load_models(models, options, processes.device)
-        prediction = FilePrediction.open(
-            model,
-            images,
-            options.out,
-            save=save,
-            inference=inference,
-            ids=options.ids,
-            batch=batch_from_options(options),
-            shard=shard,
-            resume=options.resume,
-            max_pixels=options.max_pixels,
-        )
+        model = faster_model(options, load_models(models, options, processes.device))
+        prediction = None
+        if options.images:
+            prediction = FilePrediction.open(
+                model,
+                options.images,
+                options.out,
+                save=save,
+                inference=inference,
+                ids=options.ids,
+                batch=batch_from_options(options),
+                shard=shard,
+                resume=options.resume,
+                max_pixels=options.max_pixels,
+            )
+        damaged = predict_videos(options, model, inference, videos) if videos and processes.main else 0
+        if prediction is None:
+            return 1 if damaged else 0
         with interrupts() as interrupted:
             skipped = _run(prediction, interrupted)
         _report(prediction, skipped, stopped=bool(interrupted))
         # torchrun ends all processes as soon as one fails, so they wait for each other.
-        return 1 if any(processes.gather(skipped)) else 0
+        return 1 if any(processes.gather(skipped + damaged)) else 0
 
 
 def _run(prediction: FilePrediction, interrupted: list[int]) -> int:

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from segwright.contracts import CenterOutput
+from segwright.decode.argmax import upsampled_argmax
 from segwright.decode.class_centers import group_by_class
 from segwright.decode.grouping import group_pixels
 from segwright.decode.nearest import chunk_size
@@ -89,7 +90,7 @@ class CenterDecoder:
         full = upsample_centers(output, padded, align_corners=self.align_corners)
         inside = (slice(None), slice(None), slice(size[0]), slice(size[1]))
         logits, center, offset = full.semantic[inside], full.center[inside], full.offset[inside]
-        semantic = logits.argmax(1).to(torch.uint8)
+        semantic = upsampled_argmax(logits, size)
         foreground = None if full.foreground is None else full.foreground[inside][:, 0] > 0
         if foreground is not None:  # it removes things; it does not turn stuff into things
             removed = _look_up(thing_lookup(things, semantic.device), semantic.int()) & ~foreground

@@ -8,6 +8,7 @@
 - ``crf_refinement``: ``CRFRefinement``, any inference mode with its class probabilities refined by a dense CRF
 - ``dense_crf``: ``DenseCRF``, the fully connected CRF itself: probabilities and an image in, probabilities out
 - ``permutohedral_lattice``: fast Gaussian filtering in five dimensions, for the dense CRF
+- ``temporal_smoothing``: ``TemporalSmoothing``, class scores averaged over the frames of a video
 - ``published``: the inference modes of other projects, by which their published scores were computed
 - ``fusion``: fusing the outputs of several passes
 - ``pillow_resize``: resizing tensors as Pillow does
@@ -18,6 +19,7 @@ from segwright.inference.dense_crf import DenseCRF
 from segwright.inference.ensembles import Ensemble, ensemble
 from segwright.inference.single_pass import SINGLE_PASS, InferenceMode, SinglePass, with_disagreement
 from segwright.inference.sliding_windows import SlidingWindows
+from segwright.inference.temporal_smoothing import TemporalSmoothing
 from segwright.inference.test_time_augmentation import TestTimeAugmentation
 
 __all__ = [
@@ -28,6 +30,7 @@ __all__ = [
     "InferenceMode",
     "SinglePass",
     "SlidingWindows",
+    "TemporalSmoothing",
     "TestTimeAugmentation",
     "ensemble",
     "with_disagreement",

@@ -6,6 +6,7 @@ returns a ``Model``.
 
 - ``catalog``: the networks and backbones that a recipe can name
 - ``build``: ``build``, networks by name, and ``names()``, the list of them
+- ``optimize``: ``optimize``, a copy of a trained model that is faster: batch norms folded, bf16, ...
 - ``wrap``: ``wrap``, any PyTorch module as a ``Model`` for evaluation and prediction
 - ``binary``: ``BinaryConfig``, any network with one logit per pixel for two classes
 - ``ddrnet``: DDRNet-23-slim, fast on CPUs and small devices
@@ -38,6 +39,7 @@ from segwright.models.fcn import FCNConfig
 from segwright.models.fpn import FPN, FPNConfig, PanopticFPN, PanopticFPNConfig
 from segwright.models.layers.segmenter import Segmenter
 from segwright.models.ocr import OCR, OCRConfig
+from segwright.models.optimize import OptimizedModel, optimize
 from segwright.models.panoptic_deeplab import PanopticDeepLab, PanopticDeepLabConfig
 from segwright.models.pspnet import PSPNetConfig
 from segwright.models.segformer import SegFormerConfig
@@ -61,6 +63,7 @@ __all__ = [
     "FPNConfig",
     "LogitsModel",
     "OCRConfig",
+    "OptimizedModel",
     "PSPNetConfig",
     "PanopticDeepLab",
     "PanopticDeepLabConfig",
@@ -82,6 +85,7 @@ __all__ = [
     "build",
     "layers",
     "names",
+    "optimize",
     "weights",
     "wrap",
 ]

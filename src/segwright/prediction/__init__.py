@@ -11,6 +11,8 @@
 - ``outputs``: which outputs are written, and the files of one image
 - ``journal``: the file that says which images are done; ``settings``: what must be equal to resume
 - ``shard``: the part of the images that one of several processes predicts
+- ``video``: ``predict_video`` and ``predict_frames``, videos and cameras
+- ``tracking``: ``SegmentTracker``, objects keep their ids over the frames of a video
 - ``writers``: one writer per official file format: COCO panoptic, COCO instances, Cityscapes, class maps; a new format
   goes here
 """
@@ -21,6 +23,8 @@ from segwright.prediction.inputs import find_images
 from segwright.prediction.predict import load, predict
 from segwright.prediction.predict_files import FilePrediction, predict_files
 from segwright.prediction.shard import Shard
+from segwright.prediction.tracking import SegmentTracker
+from segwright.prediction.video import VideoResult, predict_frames, predict_video
 from segwright.prediction.writers import (
     WRITERS,
     CityscapesWriter,
@@ -39,10 +43,14 @@ __all__ = [
     "InstanceWriter",
     "PanopticWriter",
     "PredictionWriter",
+    "SegmentTracker",
     "SemanticWriter",
     "Shard",
+    "VideoResult",
     "find_images",
     "load",
     "predict",
     "predict_files",
+    "predict_frames",
+    "predict_video",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,8 +10,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from segwright.errors import UserError
 from segwright.labels import LabelSpace
 from segwright.samples import PredictedSegment, Prediction, index_of
+from segwright.visualization.classes import class_shares, class_sheet, draw_legend, isolate_class
 from segwright.visualization.label_maps import as_rgb
 from segwright.visualization.segments import draw_prediction
 
@@ -79,6 +82,29 @@ class ImagePrediction:
             return [_outlines(mask, tolerance) for mask in overlapping]
         index, count = self._index()
         return [_outlines(index == k, tolerance) for k in range(count)]
+
+    def shares(self) -> dict[str, float]:
+        """The fraction of the image that each class covers, by name, largest first; only classes that occur."""
+        return class_shares(self.semantic, self.labels)
+
+    def isolate(self, name: str) -> NDArray[np.uint8]:
+        """The image with the class ``name`` as it is and everything else light gray, RGB uint8 [H, W, 3].
+
+        ``UserError`` for a name that the model does not know.
+        """
+        if name not in self.labels.names:
+            near = difflib.get_close_matches(name, self.labels.names, 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(self.labels.names)}"
+            raise UserError(f"unknown class {name!r}; {hint}")
+        return isolate_class(as_rgb(self.image), self.semantic, self.labels.names.index(name), self.labels)
+
+    def legend(self) -> NDArray[np.uint8]:
+        """The classes that occur, with colors and shares, as a picture RGB uint8 [h, w, 3]."""
+        return draw_legend(self.labels, self.shares())
+
+    def sheet(self) -> NDArray[np.uint8]:
+        """One picture with the image, its prediction, the legend, and each class alone, RGB uint8 [h, w, 3]."""
+        return class_sheet(as_rgb(self.image), self.prediction, self.labels)
 
     def draw(self) -> NDArray[np.uint8]:
         """The image under the colors of its classes, each object in its own shade, RGB uint8 [H, W, 3]."""

@@ -18,10 +18,12 @@ from segwright.labels import LabelSpace
 from segwright.prediction.inputs import InputImage
 from segwright.prediction.writers import WITH_IMAGE_IDS, WITH_SEGMENTS, WRITERS, PredictionWriter, Row
 from segwright.samples import Prediction, UncertaintyMaps
+from segwright.visualization.classes import class_sheet
 from segwright.visualization.label_maps import as_rgb
 from segwright.visualization.segments import VISUALIZATIONS, color_indices
 
 _PICTURES = ("index", "color", "overlay")
+_SHEET = "classes"  # the share of each class, and each class alone
 STANDARD = (*_PICTURES, "panoptic")
 """The outputs that are written unless ``save`` names some of them; the last one if the model predicts segments."""
 
@@ -31,7 +33,7 @@ UNCERTAINTIES: Mapping[str, Callable[[UncertaintyMaps], NDArray[Any] | None]] = 
 }
 """The maps of ``Prediction.uncertainty`` by the name of their output: PNG of 16 bits, in which 65535 stands for 1."""
 
-OUTPUTS = (*_PICTURES, *WRITERS, *VISUALIZATIONS, *UNCERTAINTIES)
+OUTPUTS = (*_PICTURES, _SHEET, *WRITERS, *VISUALIZATIONS, *UNCERTAINTIES)
 """The names of all outputs: a folder each, or a JSON file, or both."""
 
 Rows = dict[str, list[Row]]
@@ -48,7 +50,7 @@ class Outputs:
     def __init__(
         self, out: Path, labels: LabelSpace, save: Collection[str] = (), *, ids_from: Path | None = None
     ) -> None:
-        known = (*WRITERS, *VISUALIZATIONS, *UNCERTAINTIES, *_PICTURES)
+        known = (*WRITERS, _SHEET, *VISUALIZATIONS, *UNCERTAINTIES, *_PICTURES)
         if unknown := [name for name in save if name not in known]:
             raise UserError(f"--save {unknown[0]}: unknown format; expected one of {', '.join(known)}")
         standard = [name for name in STANDARD if name in save] or STANDARD
@@ -149,6 +151,8 @@ class Outputs:
                 write_png(self._picture("color", name), colors.rgb())
             if "overlay" in self.names:
                 write_png(self._picture("overlay", name), colors.overlay(as_rgb(pixels)))
+        if _SHEET in self.names:
+            write_png(self._picture(_SHEET, name), class_sheet(as_rgb(pixels), prediction, self.labels))
         if prediction.center_maps is not None:
             for kind in VISUALIZATIONS:
                 if kind in self.names:
@@ -166,7 +170,7 @@ class Outputs:
 
     def files(self, name: str, rows: Collection[str]) -> Iterator[Path]:
         """The files of an image that has ``rows`` in these collected files."""
-        for kind in self.names & {*_PICTURES, *VISUALIZATIONS, *UNCERTAINTIES}:
+        for kind in self.names & {*_PICTURES, _SHEET, *VISUALIZATIONS, *UNCERTAINTIES}:
             yield self._picture(kind, name)
         for kind, writer in self._writers.items():
             if kind in rows or kind in self.asked:

@@ -98,10 +98,10 @@ class FilePrediction:
 
         Without ``save`` it writes ``index/`` (raw values of the dataset), ``color/`` and ``overlay/``, one PNG per
         image in each, and of a model that predicts segments also ``panoptic/`` and, at the end, ``panoptic.json``
-        (COCO). ``save`` adds formats of ``WRITERS``, drawings of ``VISUALIZATIONS`` (models that predict object
-        centers), "uncertainty" and "disagreement" (``outputs.UNCERTAINTIES``). If ``save`` names one of "index",
-        "color", "overlay" and "panoptic", then of these four only the named ones are
-        written.
+        (COCO). ``save`` adds formats of ``WRITERS``, "classes" (a picture with the share of each class, and each class
+        alone), drawings of ``VISUALIZATIONS`` (models that predict object centers), "uncertainty" and "disagreement"
+        (``outputs.UNCERTAINTIES``). If ``save`` names one of "index", "color", "overlay" and "panoptic", then of these
+        four only the named ones are written.
 
         Folders are read with their subfolders, and an output keeps the folders below its source. ``ids``: a COCO file
         with the ids of the images by file name. Without it the id of an image is its name, as a number if it has only

@@ -1,9 +1,11 @@
 """Drawings of label maps, segments and predictions, as RGB uint8 arrays [H, W, 3].
 
 - ``label_maps``: class maps in colors, overlays, error maps, grids of images, images as data URIs
+- ``classes``: shares of the classes of an image, each class alone, legend, a sheet of all of them
 - ``segments``: overlays of segments, center heat maps, centers and offsets
 """
 
+from segwright.visualization.classes import class_shares, class_sheet, draw_legend, isolate_class
 from segwright.visualization.label_maps import (
     RGBImage,
     as_rgb,
@@ -32,6 +34,8 @@ __all__ = [
     "RGBImage",
     "as_rgb",
     "blend",
+    "class_shares",
+    "class_sheet",
     "colorize",
     "colorize_offsets",
     "colorize_prediction",
@@ -39,9 +43,11 @@ __all__ = [
     "data_uri",
     "draw_centers",
     "draw_ground_truth",
+    "draw_legend",
     "draw_prediction",
     "error_map",
     "image_grid",
+    "isolate_class",
     "overlay",
     "overlay_heatmap",
     "overlay_segments",

@@ -69,24 +69,33 @@ def draw_ground_truth(sample: Sample, labels: LabelSpace) -> RGBImage:
 
 
 def colorize_segments(
-    ids: NDArray[Any], segments: Sequence[Segment | PredictedSegment], labels: LabelSpace
+    ids: NDArray[Any],
+    segments: Sequence[Segment | PredictedSegment],
+    labels: LabelSpace,
+    *,
+    numbers: Sequence[int] | None = None,
 ) -> RGBImage:
     """A map of segment ids [H, W] in colors [H, W, 3]: stuff in the color of its class, each thing in a shade of it.
 
-    Pixels without a segment are black.
+    ``numbers``: which shade each thing gets, so that objects keep theirs in a video; by default things of one class are
+    counted. Pixels without a segment are black.
     """
-    return _palette(segments, labels)[
-        index_of(ids, [segment.id for segment in segments])
-    ]  # -1: the last row, black
+    index = index_of(ids, [segment.id for segment in segments])
+    return _palette(segments, labels, numbers)[index]  # -1: the last row, black
 
 
-def _palette(segments: Sequence[Segment | PredictedSegment], labels: LabelSpace) -> RGBImage:
+def _palette(
+    segments: Sequence[Segment | PredictedSegment],
+    labels: LabelSpace,
+    numbers: Sequence[int] | None = None,
+) -> RGBImage:
     """The color of each segment, and black at the end, [len(segments) + 1, 3]."""
     palette = np.zeros((len(segments) + 1, 3), dtype=np.uint8)
     things, counts = labels.thing_table(), dict.fromkeys(range(len(labels)), 0)
     for index, segment in enumerate(segments):
         color = labels.colors[segment.class_index]
-        palette[index] = _shade(color, counts[segment.class_index]) if things[segment.class_index] else color
+        number = counts[segment.class_index] if numbers is None else numbers[index]
+        palette[index] = _shade(color, number) if things[segment.class_index] else color
         counts[segment.class_index] += 1
     return palette
 
@@ -98,10 +107,15 @@ def overlay_segments(
     labels: LabelSpace,
     *,
     alpha: float = 0.55,
+    numbers: Sequence[int] | None = None,
 ) -> RGBImage:
-    """The image [H, W, 3] blended with the colors of its segments, with dark borders between them."""
+    """The image [H, W, 3] blended with the colors of its segments, with dark borders between them.
+
+    ``numbers``: see ``colorize_segments``.
+    """
     index = index_of(ids, [segment.id for segment in segments])
-    return blend(image, colorize_segments(ids, segments, labels), index, index < 0, alpha=alpha)
+    colors = colorize_segments(ids, segments, labels, numbers=numbers)
+    return blend(image, colors, index, index < 0, alpha=alpha)
 
 
 def overlay_heatmap(image: RGBImage, center_maps: CenterMaps) -> RGBImage:

@@ -40,7 +40,7 @@ def write_model(
         "format": FORMAT,
         "version": str(VERSION),
         "name": name,
-        "model": to_yaml(_without_weights(config)),
+        "model": to_yaml(without_weights(config)),
         "decoder": "" if decoder is None else to_yaml(decoder),
         "labels": json.dumps(model.labels.to_json()),
         "input": json.dumps(dataclasses.asdict(model.input)),
@@ -245,10 +245,10 @@ def _text(value: Any) -> str:
     return f"[{','.join(map(str, value))}]" if isinstance(value, tuple) else str(value)
 
 
-def _without_weights(config: Any) -> Any:
+def without_weights(config: Any) -> Any:
     """The config, and the configs inside it, without the pretrained weights that the training started from."""
     changes = {
-        field.name: None if field.name == "weights" else _without_weights(value)
+        field.name: None if field.name == "weights" else without_weights(value)
         for field in dataclasses.fields(config)
         if field.name == "weights" or dataclasses.is_dataclass(value := getattr(config, field.name))
     }

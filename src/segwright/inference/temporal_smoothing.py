@@ -1,0 +1,62 @@
+"""Class scores averaged over the frames of a video, so that classes flicker less."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from segwright.contracts import CenterOutput, Model, Output
+from segwright.decode.binary import Threshold
+from segwright.decode.default import DefaultDecoder, decoder_of, inner_decoder
+from segwright.errors import UserError
+from segwright.inference.single_pass import SINGLE_PASS, InferenceMode
+
+Size = tuple[int, int]
+
+
+@dataclass(slots=True)
+class TemporalSmoothing:
+    """The exponential average of class probabilities over the frames of a video, which are given one after the other.
+
+    ``weight``: how much of the average stays at each frame, 0 to below 1; with 0.6 a frame counts 0.4, the frame before
+    it 0.24, and so on. ``inference``: how the model is run on each frame. Maps of centers and offsets are not averaged.
+    Call ``restart`` at a cut, or use one object per video; a frame of another size starts a new average.
+    """
+
+    weight: float = 0.6
+    inference: InferenceMode = SINGLE_PASS
+    _mean: Tensor | None = field(default=None, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Check the weight."""
+        if not 0 <= self.weight < 1:
+            raise UserError(f"the weight of temporal smoothing is {self.weight:g}; expected 0 to below 1")
+
+    def restart(self) -> None:
+        """Forget the frames so far."""
+        self._mean = None
+
+    def __call__(self, model: Model, images: Tensor, sizes: tuple[Size, ...]) -> tuple[Output, Size]:
+        """The output for the next frame, a batch of one image; the logits are those of the averaged probabilities."""
+        output, padded = self.inference(model, images, sizes)
+        logits = (output.semantic if isinstance(output, CenterOutput) else output.logits).float()
+        sigmoid = _is_sigmoid(model, output)
+        probabilities = logits.sigmoid() if sigmoid else logits.softmax(1)
+        if self._mean is not None and self._mean.shape == probabilities.shape:
+            probabilities = probabilities.lerp(self._mean, self.weight)
+        self._mean = probabilities
+        tiny = torch.finfo(probabilities.dtype).tiny
+        smooth = probabilities.logit(1e-6) if sigmoid else probabilities.clamp_min(tiny).log()
+        if isinstance(output, CenterOutput):
+            return replace(output, semantic=smooth), padded
+        return replace(output, logits=smooth), padded
+
+
+def _is_sigmoid(model: Model, output: Output) -> bool:
+    """Whether the class scores are those of a sigmoid head."""
+    decoder = inner_decoder(decoder_of(model))
+    if isinstance(decoder, DefaultDecoder):
+        decoder = decoder.chosen(output, model.labels)
+    return isinstance(decoder, Threshold)
