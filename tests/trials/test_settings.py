@@ -79,7 +79,8 @@ def test_numbers_are_decimal_and_quotes_are_taken_off(change: str, value: object
 @pytest.mark.parametrize(
     "change",
     ["training.steps=1:30", "training.steps={a: 1}", "optim.lr={{a: b}: c}", "optim.lr=[1", "optim.lr=2024-01-01",
-     "loss=CrossEntropy", "training=null", "training.=3", "=3", ".=3", "input.mean.0=5", "input.mean=5", "optim.lr=",
+     "loss=CrossEntrophy", "decoder=CrossEntropy", "training=null",
+     "training.=3", "=3", ".=3", "input.mean.0=5", "input.mean=5", "optim.lr=",
      "input.mean=[on, 1, 2]", "training.steps=null", "training.steps.x=3", "loss=!CrossEntropy {}", "optim.betas=1",
      f"optim.lr={'9' * 400}", f"training.steps={'9' * 5000}", "training.compile=1", "training.ema=on"],
 )  # fmt: skip
