@@ -12,19 +12,18 @@ from typing import Any, TypeVar
 from fastapi import HTTPException, Request
 
 from segwright.contracts import Model
-from segwright.errors import is_out_of_memory
+from segwright.errors import UserError, is_out_of_memory
 from segwright.inference.single_pass import SINGLE_PASS, InferenceMode
 from segwright.parallel import available_cores
 from segwright.serving.limits import Admission, FullError, Limits
 from segwright.serving.metrics import ServerMetrics
 from segwright.serving.responses import Kind, encode
-from segwright.serving.upload import decode_upload, read_upload, refuse_long_body, shown_name
+from segwright.serving.upload import Body, body_of, decode_upload, read_upload, refuse_long_body, shown_name
 from segwright.serving.worker import ModelWorker
 
 Result = TypeVar("Result")
 
 _CLIENT_CLOSED = 499  # as in nginx; nobody reads it
-_DRAIN_SECONDS = 10.0
 
 
 class Service:
@@ -71,27 +70,28 @@ class Service:
         return result
 
     async def _admitted(self, request: Request, kind: Kind) -> tuple[bytes, str]:
+        body = body_of(request, self.limits)
         try:
             refuse_long_body(request, self.limits)
             with self.admission.admit():
-                return await self._in_time(request, kind)
+                return await self._in_time(request, body, kind)
         except FullError as error:
-            await drain(request)
+            await body.drain()
             raise HTTPException(503, str(error), {"Retry-After": str(error.retry)}) from None
-        except HTTPException as error:
-            if error.status_code in (413, 415):
-                await drain(request)
+        except HTTPException:
+            await body.drain()
             raise
 
-    async def _in_time(self, request: Request, kind: Kind) -> tuple[bytes, str]:
+    async def _in_time(self, request: Request, body: Body, kind: Kind) -> tuple[bytes, str]:
         try:
-            return await asyncio.wait_for(self._answer(request, kind), self.limits.seconds)
+            return await asyncio.wait_for(self._answer(request, body, kind), self.limits.seconds)
         except asyncio.TimeoutError:
+            body.complete = True  # nothing more is read
             text = f"not answered within {self.limits.seconds:g} s; try again, or send a smaller image"
             raise HTTPException(504, text) from None
 
-    async def _answer(self, request: Request, kind: Kind) -> tuple[bytes, str]:
-        data, name = await read_upload(request, self.limits)
+    async def _answer(self, request: Request, body: Body, kind: Kind) -> tuple[bytes, str]:
+        data, name = await read_upload(request, body, self.limits)
         return await _while_connected(request, self._predict(data, name, kind))
 
     async def _predict(self, data: bytes, name: str, kind: Kind) -> tuple[bytes, str]:
@@ -100,6 +100,8 @@ class Service:
         try:
             prediction = await asyncio.wrap_future(self.worker.submit(pixels, stem))
             return await self._in_pool(encode, prediction, kind)
+        except UserError as error:
+            raise HTTPException(422, str(error)) from None
         except Exception as error:
             if is_out_of_memory(error) or type(error).__name__ == "OutOfMemoryError":
                 text = f"{shown_name(name)}: too large for the memory of the server; send a smaller image"
@@ -126,17 +128,3 @@ async def _while_connected(request: Request, work: Awaitable[Result]) -> Result:
 async def _disconnect(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
-
-
-async def drain(request: Request) -> None:
-    """Read the rest of the body, for some seconds, and forget it: a client that still sends would miss the answer."""
-
-    async def read() -> None:
-        message = {"more_body": True}
-        while message.get("more_body", False):
-            message = dict(await request.receive())
-
-    try:
-        await asyncio.wait_for(read(), _DRAIN_SECONDS)
-    except asyncio.TimeoutError:
-        return

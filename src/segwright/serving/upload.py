@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import tempfile
-from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -20,14 +21,45 @@ from segwright.serving.limits import Limits
 
 _FORM_BYTES = 2**16
 """Of a form around its image: boundaries, headers, other fields."""
+_DRAIN_SECONDS = 10.0
 
 
-async def read_upload(request: Request, limits: Limits) -> tuple[bytes, str]:
+class Body:
+    """The body of a request as it arrives, in pieces, of at most ``limit`` bytes."""
+
+    def __init__(self, request: Request, limit: int) -> None:
+        self._receive, self._limit = request.receive, limit
+        self.bytes, self.complete = 0, False
+
+    async def receive(self) -> Any:
+        """The next message of ASGI; ``HTTPException`` as soon as the body is too long."""
+        message = await self._next()
+        if self.bytes > self._limit:
+            raise HTTPException(413, _too_large(self._limit - _FORM_BYTES))
+        return message
+
+    async def drain(self) -> None:
+        """Read the rest, for some seconds, and forget it: a client that still sends would miss the answer."""
+
+        async def read() -> None:
+            while not self.complete:
+                await self._next()
+
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(read(), _DRAIN_SECONDS)
+
+    async def _next(self) -> Any:
+        message = await self._receive()
+        self.bytes += len(message.get("body", b""))
+        self.complete = self.complete or not message.get("more_body", False)
+        return message
+
+
+async def read_upload(request: Request, body: Body, limits: Limits) -> tuple[bytes, str]:
     """The bytes and the file name of the field ``image``; ``HTTPException`` for anything else, or too many bytes."""
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         raise HTTPException(415, "expected multipart/form-data with an image in the field 'image'")
-    limited = Request(request.scope, _limited(request.receive, limits.bytes))
-    async with limited.form(max_files=1, max_fields=8) as form:
+    async with Request(request.scope, body.receive).form(max_files=1, max_fields=8) as form:
         image = form.get("image")
         if not isinstance(image, UploadFile):
             raise HTTPException(422, "the form has no file in the field 'image'; expected one image file")
@@ -37,19 +69,9 @@ async def read_upload(request: Request, limits: Limits) -> tuple[bytes, str]:
         return data, image.filename or "image"
 
 
-def _limited(receive: Callable[[], Awaitable[Any]], limit: int) -> Callable[[], Awaitable[Any]]:
-    """``receive`` of ASGI that raises as soon as the body is longer than an image of ``limit`` bytes in a form."""
-    total = 0
-
-    async def receive_limited() -> Any:
-        nonlocal total
-        message = await receive()
-        total += len(message.get("body", b""))
-        if total > limit + _FORM_BYTES:
-            raise HTTPException(413, _too_large(limit))
-        return message
-
-    return receive_limited
+def body_of(request: Request, limits: Limits) -> Body:
+    """The body of a request that may contain an image within the limits."""
+    return Body(request, limits.bytes + _FORM_BYTES)
 
 
 def refuse_long_body(request: Request, limits: Limits) -> None:
