@@ -17,9 +17,13 @@ LABELS = LabelSpace(
 SMALL = {"channels": (16, 32), "depths": (1, 1), "stem_channels": 16, "decoder_channels": 16}
 
 
+SEMANTIC = SmallFPNConfig(**SMALL)
+PANOPTIC = SmallPanopticFPNConfig(SEMANTIC, branch_channels=16)
+
+
 def semantic_model() -> Model:
     torch.manual_seed(0)
-    return SmallFPNConfig(**SMALL).build(LABELS, InputContract()).eval()
+    return SEMANTIC.build(LABELS, InputContract()).eval()
 
 
 def panoptic_model() -> Model:

@@ -94,10 +94,11 @@ def test_json_rle_and_polygons_describe_the_prediction(kind: str, tmp_path: Path
         y, x = np.nonzero(mask)
         assert segment["box"] == [x.min(), y.min(), np.ptp(x) + 1, np.ptp(y) + 1]
         assert segment["area"] == mask.sum() and segment["class"] == LABELS.names[segment["class_index"]]
-        assert (segment["score"] is None) or 0 <= segment["score"] <= 1
         assert not {"rle", "polygons", "position"} & segment.keys()
     if kind == "panoptic":
         assert [s["id"] for s in plain["segments"]] == [s.id for s in expected.segments]
+        scores = [s["score"] for s in plain["segments"]]
+        assert scores == [None if np.isnan(s.score) else s.score for s in expected.segments]
 
 
 def png_of_claimed_size(width: int, height: int) -> bytes:

@@ -66,15 +66,23 @@ def _serve(options: argparse.Namespace) -> int:
         raise UserError(
             f"{error.name}: not installed; serving needs it: pip install 'segwright[serve]'"
         ) from None
+    from segwright.serving.app import create_app
     from segwright.serving.service import Service
 
-    bound = bind(options.host, options.port)
-    model = load(options.model, device=choose_device(options.device), code=options.code)
-    service = Service(faster_model(options, model), limits=limits, inference=inference, batch=batch)
-    service.worker.warm_up()
-    if token is None and options.host not in ("127.0.0.1", "::1", "localhost"):
-        print("segwright: other machines can use this server without a token; see --token", file=sys.stderr)
-    name = options.model.resolve().name
-    print(f"serving {name} at {address(bound)} (stop it with Ctrl-C or SIGTERM)", flush=True)
-    serve(service, bound, name=name, token=token, cors=options.cors)
+    with bind(options.host, options.port) as bound:
+        model = load(options.model, device=choose_device(options.device), code=options.code)
+        service = Service(faster_model(options, model), limits=limits, inference=inference, batch=batch)
+        service.worker.warm_up()
+        if token is None and options.host not in ("127.0.0.1", "::1", "localhost"):
+            print(
+                "segwright: other machines can use this server without a token; see --token", file=sys.stderr
+            )
+        name = options.model.resolve().name
+        text = f"serving {name} at {address(bound)} (stop it with Ctrl-C or SIGTERM)"
+        serve(
+            create_app(service, name=name, token=token, cors=options.cors),
+            bound,
+            seconds=limits.seconds,
+            started=lambda: print(text, flush=True),
+        )
     return 0

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable
 
 import uvicorn
+from fastapi import FastAPI
 
 from segwright.errors import UserError
-from segwright.serving.app import create_app
-from segwright.serving.service import Service
 from segwright.training.processes import interrupts
 
 _CLOSE_SECONDS = 5  # beyond the time limit of requests
@@ -39,17 +38,31 @@ def address(bound: socket.socket) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
-def serve(
-    service: Service, bound: socket.socket, *, name: str, token: str | None = None, cors: Sequence[str] = ()
-) -> None:
-    """Answer requests until SIGTERM or SIGINT, then those that were accepted."""
+def serve(app: FastAPI, bound: socket.socket, *, seconds: float, started: Callable[[], object]) -> None:
+    """Answer requests until SIGTERM or SIGINT, then those that were accepted, for which there are ``seconds``.
+
+    ``started`` is called as soon as the server listens.
+    """
     config = uvicorn.Config(
-        create_app(service, name=name, token=token, cors=cors),
+        app,
         log_level="warning",
         access_log=False,
         lifespan="on",
         server_header=False,
-        timeout_graceful_shutdown=int(service.limits.seconds) + _CLOSE_SECONDS,
+        timeout_graceful_shutdown=int(seconds) + _CLOSE_SECONDS,
     )
-    with interrupts(), bound:  # uvicorn raises the signal once more at its end
-        uvicorn.Server(config).run(sockets=[bound])
+    with interrupts():  # uvicorn raises the signal once more at its end
+        _Server(config, started).run(sockets=[bound])
+
+
+class _Server(uvicorn.Server):
+    """A server that says when it listens."""
+
+    def __init__(self, config: uvicorn.Config, started: Callable[[], object]) -> None:
+        super().__init__(config)
+        self._call_when_started = started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen."""
+        await super().startup(sockets)
+        self._call_when_started()
