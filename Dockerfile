@@ -7,6 +7,7 @@ FROM ${BASE}
 SHELL ["/bin/bash", "-o", "pipefail", "-c"]
 
 # A CUDA base has no Python.
+# hadolint ignore=DL3008
 RUN if ! command -v python3 >/dev/null; then \
       apt-get update \
       && apt-get install -y --no-install-recommends python3 python3-venv \
@@ -18,15 +19,17 @@ ENV PATH=/opt/segwright/bin:$PATH PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1
 
 # The address of an index of PyTorch wheels, if not the default one.
 ARG TORCH_INDEX=""
+# hadolint ignore=DL3013
 RUN python -m pip install ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} torch torchvision
 
 WORKDIR /source
 COPY pyproject.toml README.md LICENSE NOTICE ./
 COPY src ./src
+# hadolint ignore=DL3013
 RUN python -m pip install ".[serve]" \
     && useradd --system --uid 10001 --create-home segwright
 
-USER segwright
+USER 10001
 WORKDIR /home/segwright
 VOLUME /model
 EXPOSE 8000
