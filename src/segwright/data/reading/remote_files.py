@@ -72,12 +72,22 @@ def local_copy(url: str, folder: Path) -> Path:
     The name of the copy is that of the remote file, below a folder of its own. Several processes may fetch one file at
     once: each writes a temporary file, which then replaces the copy. ``UserError`` if it cannot be fetched.
     """
-    digest = hashlib.sha256(url.encode()).hexdigest()[:16]
-    target = folder / digest[:2] / digest / PurePosixPath(url).name
+    target = folder / digest(url) / PurePosixPath(url).name
     if target.is_file():
         with suppress(OSError):
             os.utime(target)  # the order of use decides which copies are removed first
-        return target
+    else:
+        fetch(url, target)
+    return target
+
+
+def digest(url: str) -> str:
+    """The name of the folder for what comes from a URL."""
+    return hashlib.sha256(url.encode()).hexdigest()[:16]
+
+
+def fetch(url: str, target: Path) -> None:
+    """Copy the content of a URL to the file ``target``, whole or not at all; ``UserError`` if that fails."""
     storage, path = open_storage(url)
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, part = tempfile.mkstemp(dir=target.parent, suffix=".part")
@@ -90,7 +100,6 @@ def local_copy(url: str, folder: Path) -> Path:
     finally:
         with suppress(FileNotFoundError):
             os.unlink(part)
-    return target
 
 
 def remove_copy(path: Path) -> None:
