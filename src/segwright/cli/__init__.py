@@ -9,7 +9,9 @@ tools.py      the verbs info and bench
 report.py     the verb report
 average.py    the verb average
 data.py       the verbs under ``segwright data``
+convert_tar.py  ``segwright data convert DATASET --to tar``
 score.py      the verbs under ``segwright score``
+score_sequence.py  the verb ``segwright score sequence``
 inference.py  options that say how a model is run: --scales, --flip, ...
 object_tables.py  the tables of ``segwright score panoptic`` and ``score instance``
 crf.py        the options --crf and --crf-search, and what the latter prints

@@ -64,6 +64,11 @@ class Outputs:
         self._lock = threading.Lock()
 
     @property
+    def collected(self) -> list[PredictionWriter]:
+        """The writers whose format has a file that covers all images."""
+        return [writer for writer in self._writers.values() if writer.collected]
+
+    @property
     def need_center_maps(self) -> bool:
         """Whether an output is drawn from center heat maps and offsets."""
         return bool(self.names & VISUALIZATIONS.keys())
@@ -188,7 +193,7 @@ class Outputs:
         """Write the collected files NAME + ``suffix`` + .json of ``rows(NAME)``: those in ``asked`` or ``found``."""
         for name, writer in self._writers.items():
             if writer.collected and (name in self.asked or name in found):
-                writer.collect(rows(name), self.out / f"{writer.collected}{suffix}.json")
+                writer.collect(rows(name), self.out / f"{writer.collected}{suffix}{writer.ending}")
 
 
 def _uncertainty(prediction: Prediction, name: str) -> NDArray[Any] | None:

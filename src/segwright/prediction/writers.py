@@ -42,6 +42,8 @@ class PredictionWriter:
 
     collected: ClassVar[str] = ""
     """The name, without extension, of the JSON file that covers all images; "" if the format has none."""
+    ending: ClassVar[str] = ".json"
+    """How the name of this file ends."""
 
     def check(self, names: Iterable[str]) -> None:
         """``UserError`` if the format cannot hold images of these names; called before the first is added."""
@@ -243,6 +245,7 @@ WRITERS: Mapping[str, Callable[[Path, LabelSpace, ImageId], PredictionWriter]] =
     "instances": InstanceWriter,
     "cityscapes": lambda out, labels, _: CityscapesWriter(out, labels),
     "semantic": lambda out, labels, _: SemanticWriter(out, labels),
+    "parquet": lambda _, labels, __: _parquet_writer(labels),
 }
 """Formats by name; all of them can be written into one folder."""
 
@@ -251,6 +254,12 @@ WITH_SEGMENTS = ("panoptic", "instances", "cityscapes")
 
 WITH_IMAGE_IDS = ("panoptic", "instances")
 """The formats that contain ids of images."""
+
+
+def _parquet_writer(labels: LabelSpace) -> PredictionWriter:
+    from segwright.prediction.parquet import ParquetWriter  # it subclasses the class above
+
+    return ParquetWriter(labels)
 
 
 def _write_rows(path: Path, start: str, rows: Iterable[Row], end: str) -> None:
