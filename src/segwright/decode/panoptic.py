@@ -217,7 +217,8 @@ def top_k_centers(
     position = torch.where(value > threshold, position, heatmap.numel()).sort().values
     is_center = position < heatmap.numel()
     width = heatmap.shape[1]
-    points = torch.stack([position // width, position % width], 1).float()
+    row = position // width
+    points = torch.stack([row, position - row * width], 1).float()
     return torch.where(is_center[:, None], points, 1e9), is_center
 
 
