@@ -27,7 +27,7 @@ def add(verbs: Any) -> None:
     export.add_argument("model", type=Path, help="run folder or .safetensors file")
     text = "onnx, torch (a .pt2 program of torch.export) or openvino (.xml); default: by the suffix of --out"
     export.add_argument("--format", choices=["onnx", "torch", "openvino"], help=text)
-    text = "file to write: FILE.onnx, FILE.pt2 or FILE.xml; FILE.json beside it describes it"
+    text = "file to write: FILE.onnx, FILE.pt2 or FILE.xml; a JSON file beside it describes it"
     export.add_argument("--out", type=Path, required=True, metavar="FILE", help=text)
     add_json(export, "the parity report")
     sizes = export.add_mutually_exclusive_group()
@@ -64,7 +64,7 @@ def _add_parity(export: argparse.ArgumentParser) -> None:
 
 def _export(options: argparse.Namespace) -> int:
     from segwright.errors import UserError
-    from segwright.export.export import OPSET, ParityError, export_model
+    from segwright.export.export import OPSET, ParityError, export_model, sidecar
     from segwright.files import check_writable, write_json
     from segwright.prediction.predict import load
 
@@ -106,7 +106,7 @@ def _export(options: argparse.Namespace) -> int:
     _print_parity(parity, source)
     if failed is not None:
         raise failed
-    print(f"{options.out}: written; {options.out.with_suffix('.json')} describes it")
+    print(f"{options.out}: written; {sidecar(options.out)} describes it")
     return 0
 
 

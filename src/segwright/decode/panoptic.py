@@ -289,7 +289,9 @@ class SegmentLabels:
 def _histogram(key: Tensor, size: int) -> Tensor:
     """How often each of 0 to ``size`` - 1 occurs, int64. It uses scatter_add, because bincount cannot be exported."""
     counts = torch.zeros(size, dtype=torch.int64, device=key.device)
-    step = key.numel() if torch.compiler.is_compiling() else chunk_size(key)
+    if torch.compiler.is_compiling():  # a loop would fix the number of pixels
+        return counts.scatter_add(0, key.long(), torch.ones_like(key, dtype=torch.int64))
+    step = chunk_size(key)
     for start in range(0, key.numel(), step):
         chunk = key[start : start + step].long()
         counts = counts.scatter_add_(0, chunk, torch.ones_like(chunk))

@@ -60,7 +60,7 @@ def export_model(  # noqa: PLR0913 - each by its name
     name: str = "",
     origin: Mapping[str, Any] | None = None,
 ) -> Export:
-    """Write ``model`` to the file ``path`` for another program, and FILE.json beside it, which describes it.
+    """Write ``model`` to the file ``path`` for another program, and ``sidecar(path)``, which describes it.
 
     ``format``: "onnx", "torch" (a program of torch.export) or "openvino"; by default that of the suffix of ``path``.
     ``size``: the (height, width) that images will be padded to, rounded up to a multiple of ``model.input.multiple``;
@@ -74,7 +74,7 @@ def export_model(  # noqa: PLR0913 - each by its name
     """
     path = Path(path)
     chosen = _checked_format(path, format, half=half, calibration=calibration, opset=opset)
-    check_writable(path, path.with_suffix(".json"))
+    check_writable(path, sidecar(path))
     size = None if size is None else _padded(size, model.input.multiple)
     precision = "int8" if calibration is not None else "fp16" if half else "fp32"
     graph = ExportGraph(model, postprocessing=postprocessing, half=half)
@@ -94,8 +94,13 @@ def export_model(  # noqa: PLR0913 - each by its name
         for file in (part.with_suffix(".bin"), part):
             if file.is_file():
                 os.replace(file, path.parent / file.name)
-    write_json(path.with_suffix(".json"), {**description.to_json(), "file": path.name, "sha256": file_sha256(path)})
+    write_json(sidecar(path), {**description.to_json(), "file": path.name, "sha256": file_sha256(path)})
     return Export(load_exported(path), parity)
+
+
+def sidecar(path: Path) -> Path:
+    """The JSON file that describes the exported file ``path``: FILE.onnx.json beside FILE.onnx."""
+    return path.with_name(f"{path.name}.json")
 
 
 class ParityError(RunError):

@@ -94,10 +94,8 @@ class OnnxRuntime:
         self.description = Description.from_json(
             self.session.get_modelmeta().custom_metadata_map.get(KEY), path
         )
-        self.needed_only = onnxruntime.RunOptions()
-        self.needed_only.only_execute_path_to_fetches = True
 
     def __call__(self, inputs: Mapping[str, NDArray[Any]], names: Sequence[str]) -> list[NDArray[Any]]:
-        """The outputs called ``names``; what only the others need is not computed."""
-        arrays: list[NDArray[Any]] = self.session.run(list(names), dict(inputs), self.needed_only)
+        """The outputs called ``names``; all are computed."""
+        arrays: list[NDArray[Any]] = self.session.run(list(names), dict(inputs))
         return arrays
