@@ -212,10 +212,16 @@ def top_k_centers(
 
     The positions that are no centers lie too far away to be nearest to any pixel.
     """
-    peaks = torch.where(_peaks(heatmap, threshold, nms_kernel), heatmap, -torch.inf).flatten()
-    value, position = peaks.topk(top_k)
-    position = torch.where(value > threshold, position, heatmap.numel()).sort().values
-    is_center = position < heatmap.numel()
+    is_peak = _peaks(heatmap, threshold, nms_kernel).flatten()
+    values = torch.where(is_peak, heatmap.flatten(), -torch.inf)
+    lowest = values.topk(top_k).values[-1]
+    # Which of equal values topk returns is not defined, so the first ones are chosen by counting.
+    higher, equal = values > lowest, is_peak & (values == lowest)
+    chosen = higher | (equal & (equal.cumsum(0) <= top_k - higher.sum()))
+    count = heatmap.numel()
+    order = torch.where(chosen, count - torch.arange(count, device=heatmap.device), 0)
+    position = count - order.topk(top_k).values
+    is_center = position < count
     width = heatmap.shape[1]
     row = position // width
     points = torch.stack([row, position - row * width], 1).float()

@@ -19,7 +19,7 @@ from segwright.export.graph import ExportGraph
 from segwright.export.load import load_exported
 from segwright.export.onnx_file import OPSETS, write_onnx
 from segwright.export.openvino_file import write_openvino
-from segwright.export.parity import Parity, measure_parity
+from segwright.export.parity import Parity, check_other_size, measure_parity
 from segwright.export.program import trace
 from segwright.export.quantization import quantize_onnx
 from segwright.export.torch_file import write_program
@@ -86,9 +86,11 @@ def export_model(  # noqa: PLR0913 - each by its name
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
         part = Path(folder) / path.name
         _write(part, chosen, program, description, calibration=calibration)
-        parity = None
+        parity, opened = None, load_exported(part)
+        if size is None:
+            check_other_size(model, opened)
         if samples:
-            parity = measure_parity(model, load_exported(part), samples, ground_truth=ground_truth)
+            parity = measure_parity(model, opened, samples, ground_truth=ground_truth)
             minimum = MINIMUM_EQUAL_PIXELS[precision] if minimum_equal_pixels is None else minimum_equal_pixels
             _check_parity(path, parity, minimum)
         for file in (part.with_suffix(".bin"), part):

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from segwright.errors import UserError
 from segwright.export.description import Description
 
 
+@runtime_checkable
 class Runtime(Protocol):
     """Runs an exported file."""
 

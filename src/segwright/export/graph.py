@@ -83,9 +83,12 @@ def _inference_copy(model: Model, *, half: bool) -> Model:
     if not isinstance(model, Model) or next(model.parameters(), None) is None:
         raise UserError("export: the model has no weights; expected a trained model, not an exported one")
     network = copy.deepcopy(model).cpu().float().eval().requires_grad_(False)
-    for module in network.modules():
+    for module in list(network.modules()):
         if type(module).__name__ == "Conv2dSame":
             module.__class__ = _SamePaddedConv2d
+        for name, child in module.named_children():
+            if type(child) is nn.AdaptiveAvgPool2d and isinstance(child.output_size, int):
+                module.add_module(name, _AverageBins(child.output_size))
     return network.half() if half else network
 
 
@@ -97,3 +100,24 @@ class _SamePaddedConv2d(nn.Conv2d):
         kernel = tuple(d * (k - 1) + 1 for k, d in zip(self.kernel_size, self.dilation, strict=True))
         padded = pad_same(input, kernel, self.stride)
         return F.conv2d(padded, self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
+
+
+class _AverageBins(nn.Module):
+    """``nn.AdaptiveAvgPool2d`` for feature maps of any size: two matrix products with the weights of the means."""
+
+    def __init__(self, bins: int) -> None:
+        super().__init__()
+        self.bins = bins
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, C, H, W] -> [N, C, bins, bins]."""
+        if self.bins == 1:
+            return x.mean((2, 3), keepdim=True)
+        rows, columns = (self._weights(side, x) for side in x.shape[2:])
+        return rows @ x @ columns.T
+
+    def _weights(self, side: int, like: Tensor) -> Tensor:
+        """[bins, side]: bin i is the mean of the positions floor(i * side / bins) to ceil((i + 1) * side / bins) - 1."""
+        position, index = torch.arange(side, device=like.device), torch.arange(self.bins, device=like.device)[:, None]
+        inside = (position >= index * side // self.bins) & (position * self.bins < (index + 1) * side)
+        return inside.to(like.dtype) / inside.sum(1, keepdim=True).to(like.dtype)

@@ -15,6 +15,7 @@ from torch import Tensor
 from segwright.contracts import Model, Output
 from segwright.data.loading.batches import pad_and_stack
 from segwright.decode.default import decoder_of
+from segwright.errors import UserError
 from segwright.evaluation.evaluator import Evaluator
 from segwright.export.exported_model import ExportedModel
 from segwright.files import nan_to_null
@@ -87,6 +88,26 @@ def measure_parity(
         },
         equal_map_pixels=count.equal_maps / max(1, count.pixels) if exported.description.maps else None,
     )
+
+
+def check_other_size(model: Model, exported: ExportedModel) -> None:
+    """``UserError`` unless ``exported`` computes what ``model`` does at a size that it was not traced at."""
+    multiple = model.input.multiple
+    side = multiple * max(3, -(-96 // multiple))
+    images = torch.randn(1, len(model.input.mean), side + 2 * multiple, side)
+    remedy = f"it was traced for all sizes and works at one only; choose one: --size H,W with multiples of {multiple}"
+    with torch.inference_mode():
+        expected = model.cpu().eval().outputs(images)
+        try:
+            output = exported.outputs(images)
+            exported.maps(images, (side, side))
+        except Exception as error:  # every runtime has its own
+            reason = " ".join(str(error).split())[-120:]
+            raise UserError(f"{exported.path.name}: {remedy} ({reason})") from error
+    for each in fields(output):
+        tensor = getattr(output, each.name)
+        if isinstance(tensor, Tensor) and tensor.shape != getattr(expected, each.name).shape:
+            raise UserError(f"{exported.path.name}: {remedy}")
 
 
 class _Count:
