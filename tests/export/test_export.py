@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.export.exported import images, recipe_model
 
 import segwright as sw
 from segwright.contracts import Model
@@ -17,7 +18,6 @@ from segwright.inference.sliding_windows import SlidingWindows
 from segwright.inference.test_time_augmentation import TestTimeAugmentation
 from segwright.models.weights.model_file import write_model
 from segwright.recipes import load_recipe
-from tests.export.exported import images, recipe_model
 
 pytest.importorskip("onnxruntime")
 
@@ -110,9 +110,13 @@ def test_the_file_and_the_one_beside_it_say_everything(
 
 
 @pytest.mark.parametrize(
-    "inference", [TestTimeAugmentation((0.75, 1.0), flip=True), SlidingWindows((64, 64))], ids=["tta", "windows"]
+    "inference",
+    [TestTimeAugmentation((0.75, 1.0), flip=True), SlidingWindows((64, 64))],
+    ids=["tta", "windows"],
 )
-def test_every_inference_mode_works(semantic_onnx: tuple[Path, Parity], semantic: Model, inference: Any) -> None:
+def test_every_inference_mode_works(
+    semantic_onnx: tuple[Path, Parity], semantic: Model, inference: Any
+) -> None:
     exported = sw.load(semantic_onnx[0])
     (sample,) = images(semantic, (90, 121))
     predictions = [sw.predict(model, sample.image, inference=inference) for model in (semantic, exported)]
@@ -134,7 +138,7 @@ def test_a_file_for_one_size_says_so(semantic: Model, tmp_path: Path) -> None:
     (sample,) = images(semantic, (60, 90))
     expected = sw.predict(semantic, sample.image).semantic
     assert (sw.predict(exported.model, sample.image).semantic == expected).mean() >= 0.999
-    with pytest.raises(UserError, match="64 x 96.*--windows 64,96"):
+    with pytest.raises(UserError, match=r"64 x 96.*--windows 64,96"):
         sw.predict(exported.model, np.zeros((200, 300, 3), np.uint8))
 
 
@@ -185,9 +189,11 @@ def test_an_export_that_differs_fails_and_leaves_nothing(
 
     original = ExportedModel.forward
     monkeypatch.setattr(
-        ExportedModel, "forward", lambda self, x: type(o := original(self, x))(-o.logits)  # type: ignore[union-attr]
+        ExportedModel,
+        "forward",
+        lambda self, x: type(o := original(self, x))(-o.logits),  # type: ignore[union-attr]
     )
-    with pytest.raises(RunError, match="not written, because only .* expected 99.90%"):
+    with pytest.raises(RunError, match=r"not written, because only .* expected 99\.90%"):
         export_model(
             semantic, tmp_path / "wrong.onnx", samples=images(semantic, (64, 80)), ground_truth=False
         )
@@ -241,9 +247,7 @@ def test_names_and_opsets_are_checked_first(semantic: Model, tmp_path: Path) -> 
         export_model(semantic, tmp_path / "model.onnx", opset=7)
 
 
-def test_an_exported_model_is_not_exported_again(
-    semantic_onnx: tuple[Path, Parity], tmp_path: Path
-) -> None:
+def test_an_exported_model_is_not_exported_again(semantic_onnx: tuple[Path, Parity], tmp_path: Path) -> None:
     with pytest.raises(UserError, match="has no weights"):
         export_model(load_exported(semantic_onnx[0]), tmp_path / "again.onnx")
 
@@ -286,7 +290,14 @@ def test_the_verbs_export_predict_and_evaluate(run: Path, tmp_path: Path) -> Non
 
     scores = []
     for model in (str(onnx), str(run)):
-        arguments = ["evaluate", model, "--json", str(tmp_path / "scores.json"), "--recipe", str(run / "recipe.yaml")]
+        arguments = [
+            "evaluate",
+            model,
+            "--json",
+            str(tmp_path / "scores.json"),
+            "--recipe",
+            str(run / "recipe.yaml"),
+        ]
         assert main(arguments) == 0
         scores.append(json.loads((tmp_path / "scores.json").read_text())["miou"])
     assert scores[0] == pytest.approx(scores[1], abs=1e-4)

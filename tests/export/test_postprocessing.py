@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from tests.export.exported import PANOPTIC, SEMANTIC
 from torch import Tensor
 
 from segwright.contracts import CenterOutput, PixelOutput
@@ -15,7 +16,6 @@ from segwright.decode.panoptic import CenterDecoder
 from segwright.decode.uncertainty import WithUncertainty
 from segwright.errors import UserError
 from segwright.export.postprocessing import class_map, graph_decoder, nearest_objects, panoptic_map
-from tests.export.exported import PANOPTIC, SEMANTIC
 
 PADDED = (96, 128)
 
@@ -99,5 +99,5 @@ def test_the_decoder_of_the_graph_is_the_one_that_reads_the_output() -> None:
 
 
 def test_a_decoder_that_no_graph_can_contain_is_refused() -> None:
-    with pytest.raises(UserError, match="class_aware.*without --with-postprocessing"):
+    with pytest.raises(UserError, match=r"class_aware.*without --with-postprocessing"):
         graph_decoder(CenterDecoder(class_aware=True), center_output(0), PANOPTIC)

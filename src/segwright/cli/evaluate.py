@@ -40,7 +40,9 @@ def add(verbs: Any) -> None:
     text = "evaluate a run or a model file on a split of a dataset"
     example = "segwright evaluate runs/camvid --data CAMVID --split val --json val.json"
     evaluate = add_verb(verbs, "evaluate", _evaluate, text, example)
-    evaluate.add_argument("model", type=Path, help="run folder, .safetensors file, or exported file (.onnx, .xml, .pt2)")
+    evaluate.add_argument(
+        "model", type=Path, help="run folder, .safetensors file, or exported file (.onnx, .xml, .pt2)"
+    )
     text = "further models: evaluate the ensemble of all"
     evaluate.add_argument("more_models", nargs="*", type=Path, metavar="model", help=text)
     add_ensemble(evaluate)

@@ -58,7 +58,9 @@ def _add_parity(export: argparse.ArgumentParser) -> None:
     export.add_argument("--images", type=Path, metavar="DIR", help=text)
     text = "number of images of the comparison (default: %(default)s)"
     export.add_argument("--count", type=int, default=8, metavar="N", help=text)
-    text = "fail if a smaller share of pixels is equal, 0 to 1 (default: 0.999; with --half 0.99, with --int8 0)"
+    text = (
+        "fail if a smaller share of pixels is equal, 0 to 1 (default: 0.999; with --half 0.99, with --int8 0)"
+    )
     export.add_argument("--min-equal-pixels", type=float, metavar="X", help=text)
 
 
@@ -177,7 +179,11 @@ def _generated(model: Model, count: int) -> list[Sample]:
         random = np.random.default_rng(seed)
         noise = random.normal(model.input.mean, model.input.std, (12, 16, len(model.input.mean)))
         image = np.atleast_3d(cv2.resize(noise, (320, 240), interpolation=cv2.INTER_CUBIC))
-        images.append(image.clip(0, 255).astype(np.uint8) if model.input.channels != "bands" else image.astype(np.float32))
+        images.append(
+            image.clip(0, 255).astype(np.uint8)
+            if model.input.channels != "bands"
+            else image.astype(np.float32)
+        )
     return image_samples(images, [f"generated_{seed}" for seed in range(count)])
 
 
@@ -194,6 +200,10 @@ def _print_parity(parity: Parity, source: str) -> None:
         f"{100 * parity.score_difference:+.4f} points{truth}"
     )
     for which, times in parity.latency.items():
-        print(f"{'latency, ' + which:<21} p50 {times['p50'] * 1e3:.1f} ms, p95 {times['p95'] * 1e3:.1f} ms per image")
+        print(
+            f"{'latency, ' + which:<21} p50 {times['p50'] * 1e3:.1f} ms, p95 {times['p95'] * 1e3:.1f} ms per image"
+        )
     memory = {key: value / 2**20 for key, value in parity.memory.items()}
-    print(f"memory                weights {memory['weights_bytes']:.1f} MiB, file {memory['file_bytes']:.1f} MiB")
+    print(
+        f"memory                weights {memory['weights_bytes']:.1f} MiB, file {memory['file_bytes']:.1f} MiB"
+    )

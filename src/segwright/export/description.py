@@ -59,7 +59,9 @@ class Description:
     def from_json(cls, text: str | None, path: Path) -> Description:
         """The description in the metadata of the file ``path``; ``UserError`` if there is none."""
         if not text:
-            raise UserError(f"{path}: contains no description of segwright; expected a file of 'segwright export'")
+            raise UserError(
+                f"{path}: contains no description of segwright; expected a file of 'segwright export'"
+            )
         try:
             values = json.loads(text)
             version = values["version"]
@@ -75,7 +77,8 @@ class Description:
         names = ("kind", "decoder", "precision", "opset", "name", "weights_sha256", "origin")
         tuples = {name: tuple(values[name]) for name in ("inputs", "outputs", "maps")}
         preprocessing = {
-            name: tuple(value) if isinstance(value, list) else value for name, value in values["input"].items()
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in values["input"].items()
         }
         return cls(
             **{name: values[name] for name in names},
@@ -89,7 +92,9 @@ class Description:
         """The class ``kind``; ``UserError`` for one that this version does not know."""
         kinds = {kind.__name__: kind for kind in get_args(contracts.Output)}
         if self.kind not in kinds:
-            raise UserError(f"{path}: its output is a {self.kind}; expected {' or '.join(kinds)}; update segwright")
+            raise UserError(
+                f"{path}: its output is a {self.kind}; expected {' or '.join(kinds)}; update segwright"
+            )
         return kinds[self.kind]
 
     def built_decoder(self, path: Path, code: Any = None) -> Decoder:
@@ -98,7 +103,7 @@ class Description:
         return decoder
 
 
-def describe(  # noqa: PLR0913 - each by its name
+def describe(
     model: Model,
     graph: ExportGraph,
     *,

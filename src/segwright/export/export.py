@@ -38,7 +38,7 @@ OPSET = 18
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """What ``export_model`` wrote: the model in the file, and how it compares with the original if that was measured."""
+    """What ``export_model`` wrote: the model in the file, and its comparison with the original, if there was one."""
 
     model: ExportedModel
     parity: Parity | None
@@ -91,7 +91,9 @@ def export_model(  # noqa: PLR0913 - each by its name
             check_other_size(model, opened)
         if samples:
             parity = measure_parity(model, opened, samples, ground_truth=ground_truth)
-            minimum = MINIMUM_EQUAL_PIXELS[precision] if minimum_equal_pixels is None else minimum_equal_pixels
+            minimum = (
+                MINIMUM_EQUAL_PIXELS[precision] if minimum_equal_pixels is None else minimum_equal_pixels
+            )
             _check_parity(path, parity, minimum)
         for file in (part.with_suffix(".bin"), part):
             if file.is_file():

@@ -60,9 +60,7 @@ class ExportedModel(Model):
         names = self.description.maps
         return dict(zip(names, self._run(images, size, names), strict=True)) if names else {}
 
-    def _run(
-        self, images: Tensor, size: tuple[int, int] | None, names: Sequence[str]
-    ) -> list[NDArray[Any]]:
+    def _run(self, images: Tensor, size: tuple[int, int] | None, names: Sequence[str]) -> list[NDArray[Any]]:
         self._check_size(images)
         if "size" not in self.description.inputs:
             return self.runtime({"images": _array(images)}, names)

@@ -67,9 +67,9 @@ class ExportGraph(nn.Module):
             return self.network.outputs(images)
         output = self.network.outputs(images.half())
         values = {field.name: getattr(output, field.name) for field in fields(output)}
-        return type(output)(**{
-            name: value.float() if isinstance(value, Tensor) else value for name, value in values.items()
-        })
+        return type(output)(
+            **{name: value.float() if isinstance(value, Tensor) else value for name, value in values.items()}
+        )
 
 
 def example_images(model: Model, size: tuple[int, int] | None = None, *, count: int = 1) -> Tensor:
@@ -117,7 +117,10 @@ class _AverageBins(nn.Module):
         return rows @ x @ columns.T
 
     def _weights(self, side: int, like: Tensor) -> Tensor:
-        """[bins, side]: bin i is the mean of the positions floor(i * side / bins) to ceil((i + 1) * side / bins) - 1."""
-        position, index = torch.arange(side, device=like.device), torch.arange(self.bins, device=like.device)[:, None]
+        """[bins, side]: the mean from floor(i * side / bins) up to, without, ceil((i + 1) * side / bins), for each i."""
+        position, index = (
+            torch.arange(side, device=like.device),
+            torch.arange(self.bins, device=like.device)[:, None],
+        )
         inside = (position >= index * side // self.bins) & (position * self.bins < (index + 1) * side)
         return inside.to(like.dtype) / inside.sum(1, keepdim=True).to(like.dtype)

@@ -87,10 +87,14 @@ class OnnxRuntime:
         options.intra_op_num_threads = torch.get_num_threads()
         options.log_severity_level = 3  # errors
         try:
-            self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            self.session = onnxruntime.InferenceSession(
+                str(path), options, providers=["CPUExecutionProvider"]
+            )
         except Exception as error:
             reason = str(error).splitlines()[0][:160]
-            raise UserError(f"{path}: onnxruntime cannot open it ({reason}); expected a complete ONNX file") from None
+            raise UserError(
+                f"{path}: onnxruntime cannot open it ({reason}); expected a complete ONNX file"
+            ) from None
         self.description = Description.from_json(
             self.session.get_modelmeta().custom_metadata_map.get(KEY), path
         )

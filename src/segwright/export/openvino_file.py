@@ -19,7 +19,7 @@ from segwright.export.exported_model import missing_package
 
 
 def write_openvino(path: Path, onnx: Path, description: Description) -> None:
-    """Write the ONNX file ``onnx`` as ``path``, FILE.xml, and FILE.bin; float16 weights only where they are asked for."""
+    """Write the ONNX file ``onnx`` as ``path``, FILE.xml, and FILE.bin; weights are float16 only if the model is."""
     core = _core()
     model = core.read_model(str(onnx))
     model.set_rt_info(json.dumps(description.to_json()), [KEY])
@@ -37,7 +37,9 @@ class OpenVino:
             model = core.read_model(str(path))
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1][:160]
-            raise UserError(f"{path}: OpenVINO cannot open it ({reason}); expected FILE.xml and FILE.bin") from None
+            raise UserError(
+                f"{path}: OpenVINO cannot open it ({reason}); expected FILE.xml and FILE.bin"
+            ) from None
         text = model.get_rt_info([KEY]).astype(str) if model.has_rt_info([KEY]) else None
         self.description = Description.from_json(text, path)
         settings = {

@@ -127,7 +127,10 @@ class _Count:
         padded = (images.shape[2], images.shape[3])
         normalized = self.model.input.normalize(images)
         with torch.inference_mode():
-            outputs = [_timed(m, normalized, times) for m, times in zip((self.model, exported), self.times, strict=True)]
+            outputs = [
+                _timed(m, normalized, times)
+                for m, times in zip((self.model, exported), self.times, strict=True)
+            ]
             self.difference = max(self.difference, _largest_difference(*outputs))
             predictions = [self.decoder(output, sizes, padded, self.model.labels)[0] for output in outputs]
         first, second = (_map(prediction) for prediction in predictions)

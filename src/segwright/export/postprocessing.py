@@ -62,7 +62,7 @@ def panoptic_map(
     output: CenterOutput,
     decoder: CenterDecoder,
     labels: LabelSpace,
-    size: Int[Tensor, "2"],
+    size: Int[Tensor, 2],
     padded: tuple[int, int],
 ) -> tuple[Int[Tensor, "1 height width"], Int[Tensor, "1 height width"]]:
     """Class indices (255 = void) and panoptic ids (-1 = void), int32, of the single image of a batch.
@@ -129,5 +129,3 @@ def _inside(size: Tensor, padded: tuple[int, int]) -> Tensor:
 
 def _look_up(table: Tensor, index: Tensor) -> Tensor:
     return table.index_select(0, index.flatten()).view(index.shape)
-
-

@@ -14,11 +14,11 @@ from segwright.errors import UserError
 from segwright.export.graph import ExportGraph, example_images
 
 LARGEST_BATCH, LARGEST_SIDE = 1024, 1 << 14
+SMALLEST_SIDE = 64
+"""In pixels, of networks that cannot be traced for smaller images as well."""
 
 
-def trace(
-    model: Model, graph: ExportGraph, *, size: tuple[int, int] | None
-) -> torch.export.ExportedProgram:
+def trace(model: Model, graph: ExportGraph, *, size: tuple[int, int] | None) -> torch.export.ExportedProgram:
     """The program of ``graph``; the batch size is free, but 1 where the graph takes ``size`` as an input.
 
     ``size``: the (height, width) that images are padded to, or None for all multiples of ``model.input.multiple``.
@@ -30,18 +30,29 @@ def trace(
     shapes: dict[str, Any] = {"images": _dynamic_shape(model, any_size=size is None, any_count=count > 1)}
     if graph.takes_size:
         inputs, shapes = (images, torch.tensor(images.shape[2:])), {**shapes, "size": None}
-    try:
-        with torch.no_grad(), quiet():
-            return torch.export.export(graph, inputs, dynamic_shapes=shapes, strict=False)
-    except Exception as error:
-        if size is not None:
+    if size is not None:
+        try:
+            return _traced(graph, inputs, shapes)
+        except Exception as error:
             raise UserError(f"the network cannot be exported: {_reason(error)}") from error
+    try:
+        return _traced(graph, inputs, shapes)
+    except Exception:  # some networks take another path where a feature map is a single pixel
+        shapes["images"] |= _sides(model, smallest=SMALLEST_SIDE)
+    try:
+        return _traced(graph, inputs, shapes)
+    except Exception as error:
         raise UserError(
             f"the network cannot be exported for all image sizes ({_reason(error)}); choose one: --size H,W"
         ) from error
 
 
-class quiet(warnings.catch_warnings):  # noqa: N801 - reads as a statement
+def _traced(graph: ExportGraph, inputs: tuple[Tensor, ...], shapes: Any) -> torch.export.ExportedProgram:
+    with torch.no_grad(), quiet():
+        return torch.export.export(graph, inputs, dynamic_shapes=shapes, strict=False)
+
+
+class quiet(warnings.catch_warnings):
     """Within the block, warnings and logs of exporters are not shown; errors are."""
 
     def __enter__(self) -> None:  # type: ignore[override]
@@ -56,13 +67,20 @@ class quiet(warnings.catch_warnings):  # noqa: N801 - reads as a statement
 
 
 def _dynamic_shape(model: Model, *, any_size: bool, any_count: bool) -> dict[int, Any]:
-    multiple = model.input.multiple
     shape: dict[int, Any] = {0: torch.export.Dim("batch", min=1, max=LARGEST_BATCH)} if any_count else {}
-    if any_size:
-        for axis, name in ((2, "height"), (3, "width")):
-            side = torch.export.Dim(f"{name}_{multiple}", min=1, max=LARGEST_SIDE // multiple)
-            shape[axis] = multiple * side if multiple > 1 else side
-    return shape
+    return shape | _sides(model) if any_size else shape
+
+
+def _sides(model: Model, smallest: int = 1) -> dict[int, Any]:
+    """Height and width: all multiples of ``model.input.multiple`` from ``smallest`` pixels on."""
+    multiple = model.input.multiple
+    sides: dict[int, Any] = {}
+    for axis, name in ((2, "height"), (3, "width")):
+        side = torch.export.Dim(
+            f"{name}_{multiple}", min=-(-smallest // multiple), max=LARGEST_SIDE // multiple
+        )
+        sides[axis] = multiple * side if multiple > 1 else side
+    return sides
 
 
 def _reason(error: Exception) -> str:

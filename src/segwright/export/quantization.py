@@ -27,9 +27,7 @@ QUANTIZED = ["Conv", "Relu", "Clip"]
 """The operators that are computed in 8 bits, in the words of ONNX."""
 
 
-def quantize_onnx(
-    source: Path, path: Path, images: Sequence[NDArray[Any]], description: Description
-) -> None:
+def quantize_onnx(source: Path, path: Path, images: Sequence[NDArray[Any]], description: Description) -> None:
     """Write the ONNX file ``source`` in 8 bits as ``path``; ``images`` [H, W, C] give the ranges of the activations."""
     try:
         import onnx
@@ -37,7 +35,9 @@ def quantize_onnx(
     except ImportError:
         raise missing_package("onnx or onnxruntime", "onnx") from None
     if not images:
-        raise UserError("--int8 needs images for calibration; expected --calibration DIR with some photographs")
+        raise UserError(
+            "--int8 needs images for calibration; expected --calibration DIR with some photographs"
+        )
     root = logging.getLogger()
     level = root.level
     try:

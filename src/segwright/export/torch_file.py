@@ -31,7 +31,9 @@ class TorchProgram:
                 program = torch.export.load(str(path), extra_files=extra)
         except Exception as error:
             reason = (str(error).splitlines() or [""])[0][:160]
-            raise UserError(f"{path}: PyTorch cannot open it ({reason}); expected a file of torch.export") from None
+            raise UserError(
+                f"{path}: PyTorch cannot open it ({reason}); expected a file of torch.export"
+            ) from None
         text: Any = extra[KEY]
         self.description = Description.from_json(text.decode() if isinstance(text, bytes) else text, path)
         self.module = program.module()

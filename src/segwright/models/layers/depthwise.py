@@ -108,8 +108,6 @@ def _weight_gradient(
 
 def pad_same(x: Tensor, kernel: tuple[int, ...], stride: tuple[int, ...]) -> Tensor:
     """TensorFlow's padding: the output has ceil(side / stride) pixels, and the odd pixel is added at the end."""
-    totals = [
-        max(k - (side % s or s), 0) for side, k, s in zip(x.shape[2:], kernel, stride, strict=True)
-    ]
+    totals = [max(k - (side % s or s), 0) for side, k, s in zip(x.shape[2:], kernel, stride, strict=True)]
     (top, bottom), (left, right) = ((total // 2, total - total // 2) for total in totals)
     return F.pad(x, (left, right, top, bottom)) if any(totals) else x
