@@ -20,6 +20,7 @@ Packages
     inference       how a model is run on an image: one pass, test-time augmentation
     training        the training loop and everything it calls
     evaluation      scores of a model, and of prediction files
+    export          models as ONNX, OpenVINO and torch.export files, compared with the original
     prediction      prediction on files, writers of official formats
     visualization   drawings of label maps and segments
     analysis        reports and dataset statistics
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from segwright import data as data
     from segwright import decode as decode
     from segwright import evaluation as evaluation
+    from segwright import export as export
     from segwright import importers as importers
     from segwright import inference as inference
     from segwright import losses as losses
@@ -105,6 +107,7 @@ _PACKAGES = {
     "data": "data",
     "decode": "decode",
     "evaluation": "evaluation",
+    "export": "export",
     "importers": "importers",
     "inference": "inference",
     "losses": "losses",

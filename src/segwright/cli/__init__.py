@@ -4,6 +4,7 @@ main.py       entry point, exit codes, and the verbs demo, train, convert, recip
 evaluate.py   the verb evaluate
 predict.py    the verb predict
 serve.py      the verb serve
+export.py     the verb export
 models.py     the verb models
 tools.py      the verbs info and bench
 report.py     the verb report

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from segwright.cli import average, evaluate, models, predict, report, serve, tools
+from segwright.cli import average, evaluate, export, models, predict, report, serve, tools
 from segwright.cli.options import (
     Verb,
     add_code,
@@ -153,6 +153,7 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate.add(verbs)
     predict.add(verbs)
     serve.add(verbs)
+    export.add(verbs)
     models.add(verbs)
     report.add(verbs)
     _add_convert(verbs)

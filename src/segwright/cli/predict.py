@@ -31,7 +31,9 @@ def add(verbs: Any) -> None:
     """Add the verb to the parser."""
     example = "segwright predict runs/camvid photo.jpg --out predictions"
     predict = add_verb(verbs, "predict", _predict, "predict images and videos", example)
-    predict.add_argument("model", type=Path, help="run folder or .safetensors file")
+    predict.add_argument(
+        "model", type=Path, help="run folder, .safetensors file, or exported file (.onnx, .xml, .pt2)"
+    )
     text = "images, folders, globs, lists (.txt), URLs (s3://) or videos; before them further models, for an ensemble"
     predict.add_argument("images", nargs="*", help=text)
     add_ensemble(predict)
