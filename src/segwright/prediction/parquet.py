@@ -26,8 +26,8 @@ class ParquetWriter(PredictionWriter):
 
     Columns: ``name``, ``id`` (as text), ``height``, ``width``; ``class_shares``, a struct with the fraction of pixels
     of every class; ``segments``, a list of {class, id, area, score, counts}. ``counts`` is the run-length mask of COCO
-    for [height, width]. A model that predicts only classes has one segment per class of the image, whose id is the class
-    index. ``score`` is null if the model computes none.
+    for [height, width]. A model that predicts only classes has one segment per class of the image, whose id is the
+    class index. ``score`` is null if the model computes none.
     """
 
     labels: LabelSpace
