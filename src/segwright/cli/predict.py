@@ -35,9 +35,7 @@ def add(verbs: Any) -> None:
     text = (
         "outputs to add: instances, cityscapes, semantic (official file formats), classes, centers, heatmap, "
     )
-    text += (
-        "offset (visualizations), uncertainty (entropy of the classes), disagreement (of several passes); "
-    )
+    text += "offset (visualizations), uncertainty (entropy of the classes), disagreement (of passes, windows, models); "
     text += "with one of index, color, overlay, panoptic only the named ones of these four are "
     text += "written (default: all four)"
     predict.add_argument("--save", nargs="+", default=[], metavar="A,B", help=text)

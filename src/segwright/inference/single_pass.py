@@ -24,6 +24,15 @@ class InferenceMode(Protocol):
         """
 
 
+@runtime_checkable
+class _SeveralModels(Protocol):
+    """An ``Ensemble``."""
+
+    def run(
+        self, inference: InferenceMode, images: Tensor, sizes: tuple[Size, ...]
+    ) -> tuple[Output, Size]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class SinglePass:
     """Normalize the images and run the model.
@@ -35,6 +44,8 @@ class SinglePass:
 
     def __call__(self, model: Model, images: Tensor, sizes: tuple[Size, ...]) -> tuple[Output, Size]:
         """The output of the model for the padded images."""
+        if self.disagreement and isinstance(model, _SeveralModels):
+            return model.run(self, images, sizes)
         return model.outputs(model.input.normalize(images)), (images.shape[2], images.shape[3])
 
 
