@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from tests import small
 
 from segwright.config import from_yaml, override, parts, to_yaml, walk
+from segwright.contracts import InputContract
+from segwright.data.augmentation import Blur, ColorJitter, Compose, Erase
 from segwright.data.check import quick_check
 from segwright.data.datasets import StreetScenes
 from segwright.data.loading.sampling import ShuffledSampling
@@ -258,3 +260,13 @@ def test_an_empty_field_of_a_recipe_file_is_an_error_and_an_empty_text_is_one() 
     with pytest.raises(UserError, match=r"Folder\.maps: has no value; expected one after the colon"):
         from_yaml("!Folder\nmaps:\n")
     assert from_yaml("!Folder\nmaps: ''\n").maps == ""
+
+
+@pytest.mark.parametrize("augmentation", [ColorJitter(), Blur(), Erase()])
+def test_augmentations_of_rgb_are_refused_for_bands(augmentation: Any) -> None:
+    recipe = small.recipe()
+    recipe.augmentation = Compose((augmentation,))
+    assert not [problem for problem in check(recipe) if "8-bit RGB" in problem]
+    recipe.input = InputContract("bands", (0.0,) * 6, (1.0,) * 6, (0.0,) * 6)
+    (problem,) = [problem for problem in check(recipe) if "8-bit RGB" in problem]
+    assert type(augmentation).__name__ in problem and problem.startswith("augmentation.steps.0: ")

@@ -86,6 +86,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     model = faster_model(options, load_models(models, options, device))
     recipe, dataset = open_dataset(options)
     metadata = {"model": ", ".join(map(str, models)), "split": options.split, **inference_metadata(options)}
+    metadata |= {"fast": options.fast, "compile": options.compile}
     if options.crf_search is not None:
         unused = ("crf", "oracle", "oracle_table", "max_detections")
         refuse_options(options, *unused, reason="with --crf-search")

@@ -43,7 +43,7 @@ def add(verbs: Any) -> None:
         "outputs to add: instances, cityscapes, semantic (official file formats), classes, centers, heatmap, "
     )
     text += (
-        "offset (visualizations), uncertainty (entropy of the classes), disagreement (of several passes), "
+        "offset (visualizations), uncertainty (entropy of the classes), disagreement (of passes, windows, models), "
         "parquet (class shares and segments of all images); "
     )
     text += "with one of index, color, overlay, panoptic only the named ones of these four are "

@@ -21,7 +21,7 @@ from segwright.inference.fusion import (
     resized_output,
     with_class_logits,
 )
-from segwright.inference.single_pass import SINGLE_PASS, InferenceMode, Size
+from segwright.inference.single_pass import SINGLE_PASS, InferenceMode, Size, keeps_disagreement
 
 
 class Ensemble(Model):
@@ -59,12 +59,12 @@ class Ensemble(Model):
         height, width = images.shape[2:]
         total: dict[str, Tensor] = {}
         fusion: Fusion | None = None
-        weights = self.weights.tolist()
+        weights, entropy = self.weights.tolist(), keeps_disagreement(inference)
         for member, weight in zip(self.members, weights, strict=True):
             assert isinstance(member, Model)
             output = _member_output(member, inference, images, sizes)
             output = _in_order(output, member, self.labels.names)
-            current = Fusion.of("probabilities", member, output)
+            current = Fusion.of("probabilities", member, output, entropy=entropy)
             _check_kind(current, fusion)
             fusion = current
             for name, values in fusion.to_summands(output).items():
@@ -165,7 +165,7 @@ def _check_kind(fusion: Fusion, earlier: Fusion | None) -> None:
 
 def _check_maps(total: dict[str, Tensor], output: Output) -> None:
     """``UserError`` unless the last member returned the maps that the earlier ones returned."""
-    if total.keys() != output_maps(output).keys():
+    if total.keys() - {"pass_entropy"} != output_maps(output).keys() - {"pass_entropy"}:
         raise UserError(
             "the ensemble mixes models that predict different things: classes only, object centers, or foreground as "
             "well; expected models of one kind"
