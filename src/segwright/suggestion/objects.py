@@ -99,8 +99,8 @@ def _room(objects: ObjectFacts) -> int:
 
 
 def offset_scale(facts: DataFacts) -> float:
-    """The unit of the offset head in pixels: a power of two near the typical offset, 4 to 16."""
-    return float(min(16, max(4, 2 ** round(log2(max(object_facts(facts).offset, 1))))))
+    """The unit of the offset head in pixels: the power of two below the typical offset, 4 to 16."""
+    return float(min(16, max(4, 2 ** int(log2(max(object_facts(facts).offset, 1))))))
 
 
 def _spaced(distance: float) -> str:

@@ -249,9 +249,12 @@ def _input(facts: DataFacts, candidate: Candidate, reasons: Reasons) -> InputCon
         reasons["input.log_scale"] = (
             f"some images are {facts.exposure:.0f} times brighter than others: log(1 + value / {LOG_SCALE:g})"
         )
-        mean, std = round(facts.log_mean, 2), max(0.1, round(facts.log_std, 2))
-        fill = round(LOG_SCALE * (2.718281828**facts.log_mean - 1), 1)
-        return InputContract(mean=(mean,) * 3, std=(std,) * 3, fill_value=(fill,) * 3, log_scale=LOG_SCALE)
+        return InputContract(
+            mean=(round(facts.log_mean, 2),) * 3,
+            std=(max(0.1, round(facts.log_std, 2)),) * 3,
+            fill_value=(round(LOG_SCALE * expm1(facts.log_mean), 1),) * 3,
+            log_scale=LOG_SCALE,
+        )
     if facts.photographs and candidate.backbone is not None:
         reasons["input.mean"] = "that of the pretrained weights"
         return InputContract() if candidate.backbone == LARGE else LITE_INPUT
