@@ -23,6 +23,7 @@ Packages
     prediction      prediction on files, writers of official formats
     visualization   drawings of label maps and segments
     analysis        reports and dataset statistics
+    suggestion      recipes from the statistics of a dataset and the speed of a machine
     importers       published weights of other projects
     recipes         complete training runs, by name
     cli             the command line

@@ -78,9 +78,9 @@ def suggest_candidate(
     candidate: Candidate,
     *,
     data: DataConfig,
-    name: str,
-    minutes: float,
     task: str,
+    name: str = "suggested",
+    minutes: float = 30.0,
 ) -> Suggestion:
     """The recipe with this network and this crop, before its pace is known."""
     reasons: Reasons = {}
@@ -118,9 +118,15 @@ def chosen_task(facts: DataFacts, task: str | None) -> str:
                 "instances; use --task semantic, or a dataset with instances (docs/panoptic.md)"
             )
         return "semantic"
-    if not facts.labels.things and task == "instance":
-        raise UserError("--task instance: no class of the dataset is a thing; use --task semantic")
-    has_stuff = len(facts.labels.things) < len(facts.labels)
+    things = facts.labels.things
+    if not things:
+        if task == "instance":
+            raise UserError("--task instance: no class of the dataset is a thing; use --task semantic")
+        return task or "semantic"
+    has_stuff = any(
+        fraction > 0 and name not in things
+        for name, fraction in zip(facts.labels.names, facts.fractions, strict=True)
+    )
     return task or ("panoptic" if has_stuff else "instance")
 
 
