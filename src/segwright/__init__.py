@@ -25,6 +25,7 @@ Packages
     visualization   drawings of label maps and segments
     analysis        reports and dataset statistics
     serving         a server with a page, segwright serve
+    suggestion      recipes from the statistics of a dataset and the speed of a machine
     importers       published weights of other projects
     recipes         complete training runs, by name
     cli             the command line

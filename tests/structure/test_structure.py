@@ -27,7 +27,7 @@ ORDER = (
     "models/layers", "models/weights", "models/backbones", "models",
     "losses", "metrics", "decode", "inference", "visualization", "importers",
     "evaluation/files", "evaluation", "training", "recipes", "export", "prediction", "analysis/errors", "analysis",
-    "serving",
+    "suggestion", "serving",
     "api", "demo", "cli", "__main__", "__init__",
 )  # fmt: skip
 RANK = {name: rank for rank, name in enumerate(ORDER)}

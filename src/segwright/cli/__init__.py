@@ -11,6 +11,7 @@ report.py     the verb report
 average.py    the verb average
 data.py       the verbs under ``segwright data``
 convert_tar.py  ``segwright data convert DATASET --to tar``
+suggest.py    the verb ``segwright recipe suggest``
 score.py      the verbs under ``segwright score``
 score_sequence.py  the verb ``segwright score sequence``
 inference.py  options that say how a model is run: --scales, --flip, ...

@@ -209,7 +209,7 @@ def _add_convert(verbs: Any) -> None:
 
 
 def _add_verb_groups(verbs: Any) -> None:
-    from segwright.cli import data, score
+    from segwright.cli import data, score, suggest
 
     data.add_verbs(
         add_verb_group(verbs, "data", "validate, count, draw and convert datasets; what to download")
@@ -218,13 +218,14 @@ def _add_verb_groups(verbs: Any) -> None:
         add_verb_group(verbs, "score", "score prediction files of any program, as the official tools do")
     )
 
-    recipe = add_verb_group(verbs, "recipe", "list and show recipes (complete training runs)")
+    recipe = add_verb_group(verbs, "recipe", "list, show and suggest recipes (complete training runs)")
     add_verb(recipe, "list", _recipe_list, "list all built-in recipes", "segwright recipe list")
     example = "segwright recipe show camvid.quick > mine.yaml"
     show = add_verb(recipe, "show", _recipe_show, "print a recipe as YAML", example)
     show.add_argument("name", help="NAME, FILE.yaml or FILE.py:function")
     add_set(show)
     add_code(show)
+    suggest.add(recipe)
 
 
 if __name__ == "__main__":

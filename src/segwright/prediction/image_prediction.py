@@ -26,9 +26,9 @@ class ImagePrediction:
     ``prediction`` is the result of the decoder, ``image`` the input [H, W, C], ``labels`` the classes of the model,
     ``name`` the name of the file without its extension.
 
-    ``masks``, ``polygons``, ``rles`` and ``areas`` have one entry per segment, in the order of ``segments``. For a model
-    that predicts only classes they have one entry per class, in the order of ``labels.names``; with one sigmoid output per
-    class these masks may overlap.
+    ``masks``, ``polygons``, ``rles`` and ``areas`` have one entry per segment, in the order of ``segments``. For a
+    model that predicts only classes they have one entry per class, in the order of ``labels.names``; with one sigmoid output
+    per class these masks may overlap.
     """
 
     prediction: Prediction

@@ -132,7 +132,15 @@ class Recipe:
             if getattr(config, "weights", None) is not None:
                 config.weights = None
         small.training = dataclasses.replace(
-            small.training, steps=2, batch=2, accumulate=1, workers=0, compile=False, precision="fp32"
+            small.training,
+            steps=2,
+            epochs=None,
+            minutes=None,
+            batch=2,
+            accumulate=1,
+            workers=0,
+            compile=False,
+            precision="fp32",
         )
         for config in walk(small.augmentation):
             for name in ("size", "sizes", "length", "longest"):
