@@ -27,8 +27,8 @@ class ImagePrediction:
     ``name`` the name of the file without its extension.
 
     ``masks``, ``polygons``, ``rles`` and ``areas`` have one entry per segment, in the order of ``segments``. For a
-    model that predicts only classes they have one entry per class, in the order of ``labels.names``; with one sigmoid output
-    per class these masks may overlap.
+    model that predicts only classes they have one entry per class, in the order of ``labels.names``; with one sigmoid
+    output per class these masks may overlap.
     """
 
     prediction: Prediction
