@@ -20,6 +20,7 @@ from segwright.inference.ensembles import Ensemble
 from segwright.inference.fusion import (
     Fuse,
     Fusion,
+    class_maps,
     corners_aligned,
     output_from_maps,
     output_maps,
@@ -207,7 +208,7 @@ class _WindowRow:
         """Empty maps of the kind of ``output``."""
         maps = {
             name: _filled((1, values.shape[1], rows.pixels, right - left), cls.empty(fusion, name), values)
-            for name, values in output_maps(output).items()
+            for name, values in output_maps(class_maps(output)).items()
         }
         return cls(maps, fusion, left)
 
