@@ -293,6 +293,11 @@ def test_the_memory_of_a_step_is_what_the_rules_count_with(backbone: str | None)
     assert measured == pytest.approx(STEP_BYTES[backbone], rel=0.15)
 
 
+def test_a_tiny_copy_of_a_suggestion_has_two_steps_whatever_its_minutes() -> None:
+    tiny = suggested(CAMVID, minutes=30).recipe.tiny()
+    assert (tiny.training.steps, tiny.training.minutes) == (2, None)
+
+
 def test_the_yaml_is_plain_yaml_with_a_format() -> None:
     text = suggested(CAMVID).to_yaml()
     assert yaml.compose(text, Loader=yaml.SafeLoader).tag == "!Recipe"
