@@ -119,7 +119,7 @@ SECONDS = st.floats(0, 1000)
 
 
 @given(any_facts(), any_objects(), MACHINES, st.tuples(SECONDS, SECONDS, SECONDS), st.floats(0.1, 10_000))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_any_data_and_any_machine_give_a_recipe_that_is_valid_and_reads_back(
     values: tuple[Any, ...],
     objects: tuple[Any, ...] | None,
