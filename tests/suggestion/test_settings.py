@@ -119,7 +119,7 @@ SECONDS = st.floats(0, 1000)
 
 
 @given(any_facts(), any_objects(), MACHINES, st.tuples(SECONDS, SECONDS, SECONDS), st.floats(0.1, 10_000))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_any_data_and_any_machine_give_a_recipe_that_is_valid_and_reads_back(
     values: tuple[Any, ...],
     objects: tuple[Any, ...] | None,
@@ -291,6 +291,11 @@ def test_the_memory_of_a_step_is_what_the_rules_count_with(backbone: str | None)
         network(torch.zeros(1, 3, 128, 128))
     measured = sum(storage.nbytes() for storage in kept.values()) / 128**2
     assert measured == pytest.approx(STEP_BYTES[backbone], rel=0.15)
+
+
+def test_a_tiny_copy_of_a_suggestion_has_two_steps_whatever_its_minutes() -> None:
+    tiny = suggested(CAMVID, minutes=30).recipe.tiny()
+    assert (tiny.training.steps, tiny.training.minutes) == (2, None)
 
 
 def test_the_yaml_is_plain_yaml_with_a_format() -> None:

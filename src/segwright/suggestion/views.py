@@ -21,7 +21,8 @@ Reasons = dict[str, str]
 RARE_SHARE = 0.3  # a class is rare if it has less than this part of an equal share of the pixels
 MOST_MAPS_READ = 20_000  # rare-class sampling reads every label map once
 SMALLEST_SIDE = 9.0  # an object below this many pixels is hard to separate from its neighbors
-STEPS_OF_SIZE = ((0.5, 0.5), (0.73, 0.8), (1.0, 1.0))  # part of the last crop's side, until
+STAGES = ((0.55, 0.65, 0.4), (0.75, 0.85, 0.7), (1.0, 1.0, 1.0))
+"""Of the crops: factor of the last crop's side, factor of its scales, until. Evaluation has the full scale."""
 
 
 def rare_classes(facts: DataFacts) -> tuple[str, ...]:
@@ -85,7 +86,7 @@ def _crops(facts: DataFacts, task: str, crop: tuple[int, int], reasons: Reasons)
     part = min(1.0, crop[0] * crop[1] / (height * width))
     low = 0.8 if part >= 0.6 else 0.6
     objects = facts.objects if task != "semantic" else None
-    small = bool(objects and objects.count and objects.side[0] * STEPS_OF_SIZE[0][0] < SMALLEST_SIDE)
+    small = bool(objects and objects.count and objects.side[0] * STAGES[0][1] < SMALLEST_SIDE)
     covers = f"the last crop covers {part:.0%} of the median image, {height}x{width} (height x width)"
     if small and objects:
         stages: tuple[CropStage, ...] = (CropStage(crop, (0.6, 1.6)),)
@@ -93,7 +94,7 @@ def _crops(facts: DataFacts, task: str, crop: tuple[int, int], reasons: Reasons)
         reasons["crop.stages"] = f"{covers}; {why}"
     else:
         stages = tuple(
-            CropStage(_part(crop, size), _scales(low, size), until) for size, until in STEPS_OF_SIZE
+            CropStage(_part(crop, size), _scales(low, scale), until) for size, scale, until in STAGES
         )
         reasons["crop.stages"] = f"{covers}; small crops of reduced images first, because they are faster"
     if task == "semantic":
@@ -108,9 +109,9 @@ def _part(crop: tuple[int, int], size: float) -> tuple[int, int]:
     return height, width
 
 
-def _scales(low: float, size: float) -> tuple[float, float]:
-    """The range of scales of a stage: that of the last stage, reduced as its crops are."""
-    return round(low * size, 2), round(1.4 * size, 2)
+def _scales(low: float, factor: float) -> tuple[float, float]:
+    """The range of scales of a stage: that of the last stage times ``factor``."""
+    return round(low * factor, 2), round(1.4 * factor, 2)
 
 
 def _colors(facts: DataFacts) -> ColorJitter:
