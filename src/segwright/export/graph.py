@@ -117,7 +117,7 @@ class _AverageBins(nn.Module):
         return rows @ x @ columns.T
 
     def _weights(self, side: int, like: Tensor) -> Tensor:
-        """[bins, side]: the mean from floor(i * side / bins) up to, without, ceil((i + 1) * side / bins), for each i."""
+        """[bins, side]: row i averages positions from floor(i * side / bins) to before ceil((i + 1) * side / bins)."""
         position, index = (
             torch.arange(side, device=like.device),
             torch.arange(self.bins, device=like.device)[:, None],
