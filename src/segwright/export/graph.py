@@ -66,10 +66,11 @@ class ExportGraph(nn.Module):
         if not self.half_precision:
             return self.network.outputs(images)
         output = self.network.outputs(images.half())
-        values = {field.name: getattr(output, field.name) for field in fields(output)}
-        return type(output)(
-            **{name: value.float() if isinstance(value, Tensor) else value for name, value in values.items()}
-        )
+        values: dict[str, Any] = {
+            name: value.float() if isinstance(value, Tensor) else value
+            for name, value in ((field.name, getattr(output, field.name)) for field in fields(output))
+        }
+        return type(output)(**values)
 
 
 def example_images(model: Model, size: tuple[int, int] | None = None, *, count: int = 1) -> Tensor:

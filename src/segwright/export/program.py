@@ -62,7 +62,7 @@ def _traced(graph: ExportGraph, inputs: tuple[Tensor, ...], shapes: Any) -> torc
 class quiet(warnings.catch_warnings):
     """Within the block, warnings and logs of exporters are not shown; errors are."""
 
-    def __enter__(self) -> None:  # type: ignore[override]
+    def __enter__(self) -> None:
         super().__enter__()
         warnings.simplefilter("ignore")
         self.disabled = logging.root.manager.disable
