@@ -13,8 +13,8 @@ from segwright.recipes import recipe_names
 
 pytest.importorskip("onnxruntime")
 
-LIGHT = {"camvid.quick", "sigmoid.road"}
-"""The other recipes are slow tests; tests/export covers street.quick and street.panoptic_quick."""
+LIGHT = {"sigmoid.road"}
+"""The other recipes are slow tests; tests/export covers street.quick."""
 
 
 def light_or_slow(name: str) -> object:

@@ -66,6 +66,7 @@ def test_an_exported_model_predicts_what_the_original_predicts(semantic_onnx: tu
     assert json.loads(json.dumps(parity.to_json()))["ground_truth"] == "original"
 
 
+@pytest.mark.slow
 def test_the_panoptic_map_comes_from_the_file(panoptic_onnx: tuple[Path, Parity], panoptic: Model) -> None:
     path, parity = panoptic_onnx
     assert parity.equal_pixels >= 0.9999
@@ -123,6 +124,7 @@ def test_every_inference_mode_works(
     assert (predictions[0].semantic == predictions[1].semantic).mean() >= 0.999
 
 
+@pytest.mark.slow
 def test_different_files_have_different_checksums(
     semantic_onnx: tuple[Path, Parity], panoptic_onnx: tuple[Path, Parity]
 ) -> None:
@@ -132,6 +134,7 @@ def test_different_files_have_different_checksums(
     assert checksums[0] != checksums[1]
 
 
+@pytest.mark.slow
 def test_a_file_for_one_size_says_so(semantic: Model, tmp_path: Path) -> None:
     exported = export_model(semantic, tmp_path / "fixed.onnx", size=(60, 90))
     assert exported.model.description.size == (64, 96)  # rounded up to the multiple
@@ -142,6 +145,7 @@ def test_a_file_for_one_size_says_so(semantic: Model, tmp_path: Path) -> None:
         sw.predict(exported.model, np.zeros((200, 300, 3), np.uint8))
 
 
+@pytest.mark.slow
 def test_half_precision_and_eight_bits(semantic: Model, tmp_path: Path) -> None:
     samples = images(semantic, (64, 80))
     half = export_model(semantic, tmp_path / "half.onnx", half=True, samples=samples, ground_truth=False)
@@ -158,6 +162,7 @@ def test_half_precision_and_eight_bits(semantic: Model, tmp_path: Path) -> None:
         export_model(semantic, tmp_path / "both.onnx", half=True, calibration=calibration)
 
 
+@pytest.mark.slow
 def test_a_program_of_torch_export(panoptic: Model, tmp_path: Path) -> None:
     samples = images(panoptic, (90, 121))
     exported = export_model(
@@ -170,6 +175,7 @@ def test_a_program_of_torch_export(panoptic: Model, tmp_path: Path) -> None:
         export_model(panoptic, tmp_path / "int8.pt2", calibration=[samples[0].image])
 
 
+@pytest.mark.slow
 def test_openvino_files(panoptic: Model, tmp_path: Path) -> None:
     pytest.importorskip("openvino")
     samples = images(panoptic, (90, 121))
@@ -182,6 +188,7 @@ def test_openvino_files(panoptic: Model, tmp_path: Path) -> None:
     assert exported.parity.memory["file_bytes"] > (tmp_path / "model.bin").stat().st_size
 
 
+@pytest.mark.slow
 def test_an_export_that_differs_fails_and_leaves_nothing(
     semantic: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

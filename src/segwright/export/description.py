@@ -75,8 +75,8 @@ class Description:
     @classmethod
     def _of(cls, values: Mapping[str, Any]) -> Description:
         names = ("kind", "decoder", "precision", "opset", "name", "weights_sha256", "origin")
-        tuples = {name: tuple(values[name]) for name in ("inputs", "outputs", "maps")}
-        preprocessing = {
+        tuples: dict[str, Any] = {name: tuple(values[name]) for name in ("inputs", "outputs", "maps")}
+        preprocessing: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value
             for name, value in values["input"].items()
         }

@@ -66,10 +66,11 @@ class ExportGraph(nn.Module):
         if not self.half_precision:
             return self.network.outputs(images)
         output = self.network.outputs(images.half())
-        values = {field.name: getattr(output, field.name) for field in fields(output)}
-        return type(output)(
-            **{name: value.float() if isinstance(value, Tensor) else value for name, value in values.items()}
-        )
+        values: dict[str, Any] = {
+            name: value.float() if isinstance(value, Tensor) else value
+            for name, value in ((field.name, getattr(output, field.name)) for field in fields(output))
+        }
+        return type(output)(**values)
 
 
 def example_images(model: Model, size: tuple[int, int] | None = None, *, count: int = 1) -> Tensor:
@@ -117,7 +118,7 @@ class _AverageBins(nn.Module):
         return rows @ x @ columns.T
 
     def _weights(self, side: int, like: Tensor) -> Tensor:
-        """[bins, side]: the mean from floor(i * side / bins) up to, without, ceil((i + 1) * side / bins), for each i."""
+        """[bins, side]: row i averages positions from floor(i * side / bins) to before ceil((i + 1) * side / bins)."""
         position, index = (
             torch.arange(side, device=like.device),
             torch.arange(self.bins, device=like.device)[:, None],

@@ -6,6 +6,7 @@ import logging
 import warnings
 from typing import Any
 
+import jaxtyping
 import torch
 from torch import Tensor
 
@@ -48,14 +49,20 @@ def trace(model: Model, graph: ExportGraph, *, size: tuple[int, int] | None) -> 
 
 
 def _traced(graph: ExportGraph, inputs: tuple[Tensor, ...], shapes: Any) -> torch.export.ExportedProgram:
-    with torch.no_grad(), quiet():
-        return torch.export.export(graph, inputs, dynamic_shapes=shapes, strict=False)
+    # Under pytest jaxtyping checks annotations, but symbolic sides are no integers.
+    disabled = jaxtyping.config.jaxtyping_disable
+    jaxtyping.config.update("jaxtyping_disable", True)
+    try:
+        with torch.no_grad(), quiet():
+            return torch.export.export(graph, inputs, dynamic_shapes=shapes, strict=False)
+    finally:
+        jaxtyping.config.update("jaxtyping_disable", disabled)
 
 
 class quiet(warnings.catch_warnings):
     """Within the block, warnings and logs of exporters are not shown; errors are."""
 
-    def __enter__(self) -> None:  # type: ignore[override]
+    def __enter__(self) -> None:
         super().__enter__()
         warnings.simplefilter("ignore")
         self.disabled = logging.root.manager.disable
