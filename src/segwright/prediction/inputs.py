@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-from segwright.data.reading.file_lists import is_hidden, list_images, read_lines
-from segwright.data.reading.remote_files import is_url
+from segwright.data.reading.file_lists import IMAGE_EXTENSIONS, is_hidden, list_images, read_lines
+from segwright.data.reading.remote_files import cache_folder, digest, find_remote, is_url
 from segwright.errors import UserError
 
 
@@ -71,9 +72,7 @@ def _folder_of_images(
         if is_url(source):
             if url_of is None:
                 raise UserError(f"{source}: a URL; expected local images; copy them first")
-            from segwright.prediction.remote_images import remote_images
-
-            for url, copy, folder in remote_images(source):
+            for url, copy, folder in _remote_images(source):
                 url_of[copy] = url
                 folder_of[copy] = folder
             continue
@@ -93,6 +92,26 @@ def _folder_of_images(
                 known.add(absolute)
                 folder_of[image] = folder
     return folder_of
+
+
+def _remote_images(source: str) -> list[tuple[str, Path, Path]]:
+    """(URL, local copy to be, folder that its name is relative to) of every image of a URL, a folder or a glob."""
+    urls = find_remote(source, IMAGE_EXTENSIONS)
+    start = source.split("*", maxsplit=1)[0].split("?", maxsplit=1)[0].split("[", maxsplit=1)[0]
+    base = start if start.endswith("/") else start.rsplit("/", 1)[0] + "/"
+    if urls != [source] and start == source:
+        base = source.rstrip("/") + "/"
+    base_path = _host_and_path(base)
+    folder = cache_folder("images") / digest(base)
+    return [(url, folder / _host_and_path(url).removeprefix(base_path).lstrip("/"), folder) for url in urls]
+
+
+def _host_and_path(url: str) -> str:
+    """Host and path, with single slashes: file systems write one URL in several ways."""
+    parts = urlsplit(url)
+    return "/".join(part for part in (parts.netloc + "/" + parts.path).split("/") if part) + (
+        "/" if url.endswith("/") else ""
+    )
 
 
 def _without_lists(sources: Iterable[str]) -> Iterator[str]:

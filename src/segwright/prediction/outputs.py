@@ -15,13 +15,19 @@ from segwright.data.reading.label_maps import write_png
 from segwright.data.reading.tiff_tiles import write_georeferenced
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
+from segwright.prediction.image_ids import ImageId
 from segwright.prediction.inputs import InputImage
+from segwright.prediction.parquet import ParquetWriter
 from segwright.prediction.writers import WITH_IMAGE_IDS, WITH_SEGMENTS, WRITERS, PredictionWriter, Row
 from segwright.samples import Prediction, UncertaintyMaps
 from segwright.visualization.classes import class_sheet
 from segwright.visualization.label_maps import as_rgb
 from segwright.visualization.segments import VISUALIZATIONS, color_indices
 
+_FORMATS: Mapping[str, Callable[[Path, LabelSpace, ImageId], PredictionWriter]] = {
+    **WRITERS,
+    "parquet": lambda _, labels, __: ParquetWriter(labels),
+}
 _PICTURES = ("index", "color", "overlay")
 _SHEET = "classes"  # the share of each class, and each class alone
 STANDARD = (*_PICTURES, "panoptic")
@@ -33,7 +39,7 @@ UNCERTAINTIES: Mapping[str, Callable[[UncertaintyMaps], NDArray[Any] | None]] = 
 }
 """The maps of ``Prediction.uncertainty`` by the name of their output: PNG of 16 bits, in which 65535 stands for 1."""
 
-OUTPUTS = (*_PICTURES, _SHEET, *WRITERS, *VISUALIZATIONS, *UNCERTAINTIES)
+OUTPUTS = (*_PICTURES, _SHEET, *_FORMATS, *VISUALIZATIONS, *UNCERTAINTIES)
 """The names of all outputs: a folder each, or a JSON file, or both."""
 
 Rows = dict[str, list[Row]]
@@ -50,7 +56,7 @@ class Outputs:
     def __init__(
         self, out: Path, labels: LabelSpace, save: Collection[str] = (), *, ids_from: Path | None = None
     ) -> None:
-        known = (*WRITERS, _SHEET, *VISUALIZATIONS, *UNCERTAINTIES, *_PICTURES)
+        known = (*_FORMATS, _SHEET, *VISUALIZATIONS, *UNCERTAINTIES, *_PICTURES)
         if unknown := [name for name in save if name not in known]:
             raise UserError(f"--save {unknown[0]}: unknown format; expected one of {', '.join(known)}")
         standard = [name for name in STANDARD if name in save] or STANDARD
@@ -58,7 +64,7 @@ class Outputs:
         self.asked = frozenset(save)
         self.names = frozenset((*save, *standard))
         self._writers: dict[str, PredictionWriter] = {
-            name: writer(out, labels, str) for name, writer in WRITERS.items() if name in self.names
+            name: writer(out, labels, str) for name, writer in _FORMATS.items() if name in self.names
         }
         self._settled = False
         self._lock = threading.Lock()

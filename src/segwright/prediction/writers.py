@@ -241,7 +241,6 @@ WRITERS: Mapping[str, Callable[[Path, LabelSpace, ImageId], PredictionWriter]] =
     "instances": InstanceWriter,
     "cityscapes": lambda out, labels, _: CityscapesWriter(out, labels),
     "semantic": lambda out, labels, _: SemanticWriter(out, labels),
-    "parquet": lambda _, labels, __: _parquet_writer(labels),
 }
 """Formats by name; all of them can be written into one folder."""
 
@@ -250,12 +249,6 @@ WITH_SEGMENTS = ("panoptic", "instances", "cityscapes")
 
 WITH_IMAGE_IDS = ("panoptic", "instances")
 """The formats that contain ids of images."""
-
-
-def _parquet_writer(labels: LabelSpace) -> PredictionWriter:
-    from segwright.prediction.parquet import ParquetWriter  # it subclasses the class above
-
-    return ParquetWriter(labels)
 
 
 def _write_rows(path: Path, start: str, rows: Iterable[Row], end: str) -> None:
