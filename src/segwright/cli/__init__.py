@@ -4,6 +4,7 @@ main.py       entry point, exit codes, and the verbs demo, train, convert, recip
 evaluate.py   the verb evaluate
 predict.py    the verb predict
 models.py     the verb models
+recipe_list.py  the text of ``segwright recipe list``
 tools.py      the verbs info and bench
 report.py     the verb report
 average.py    the verb average

@@ -119,11 +119,10 @@ def _convert(options: argparse.Namespace) -> int:
 
 
 def _recipe_list(_: argparse.Namespace) -> int:
-    from segwright.recipes import recipe_names, recipe_summary
+    from segwright.cli.recipe_list import recipe_list
 
-    width = max(map(len, recipe_names()))
-    for name in recipe_names():
-        print(f"{name:<{width}}  {recipe_summary(name)}")
+    for line in recipe_list():
+        print(line)
     return 0
 
 
@@ -217,7 +216,7 @@ def _add_verb_groups(verbs: Any) -> None:
     )
 
     recipe = add_verb_group(verbs, "recipe", "list and show recipes (complete training runs)")
-    add_verb(recipe, "list", _recipe_list, "list all built-in recipes", "segwright recipe list")
+    add_verb(recipe, "list", _recipe_list, "list all built-in recipes: what to use for what", "segwright recipe list")
     example = "segwright recipe show camvid.quick > mine.yaml"
     show = add_verb(recipe, "show", _recipe_show, "print a recipe as YAML", example)
     show.add_argument("name", help="NAME, FILE.yaml or FILE.py:function")
