@@ -26,7 +26,7 @@ def test_every_recipe_has_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert sorted(names) == recipe_names()
 
 
-@pytest.mark.parametrize("columns", [60, 80, 100])
+@pytest.mark.parametrize("columns", [80, 100, 140])
 def test_no_line_is_wider_than_the_terminal(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     monkeypatch.setattr(recipe_list.shutil, "get_terminal_size", lambda: os.terminal_size((columns, 24)))
