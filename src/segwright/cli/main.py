@@ -216,7 +216,13 @@ def _add_verb_groups(verbs: Any) -> None:
     )
 
     recipe = add_verb_group(verbs, "recipe", "list and show recipes (complete training runs)")
-    add_verb(recipe, "list", _recipe_list, "list all built-in recipes: what to use for what", "segwright recipe list")
+    add_verb(
+        recipe,
+        "list",
+        _recipe_list,
+        "list all built-in recipes: what to use for what",
+        "segwright recipe list",
+    )
     example = "segwright recipe show camvid.quick > mine.yaml"
     show = add_verb(recipe, "show", _recipe_show, "print a recipe as YAML", example)
     show.add_argument("name", help="NAME, FILE.yaml or FILE.py:function")

@@ -8,6 +8,7 @@ sizes of the images, the size of the padded inputs, and the label space.
 - ``panoptic``: ``CenterDecoder``, the post-processing of Panoptic-DeepLab (panoptic and instance segmentation)
 - ``default``: ``DefaultDecoder`` for models without a decoder, and ``decoder_of(model)``
 - ``uncertainty``: ``WithUncertainty``, another decoder together with confidence and entropy of every pixel
+- ``minimum_score``: ``MinimumScore``, another decoder without objects of low scores
 - ``grouping``, ``nearest``: assigning pixels to object centers, fast
 - ``class_centers``: the same within each class, for objects inside other objects
 - ``segment_scores``: confidence scores of segments
@@ -17,6 +18,7 @@ sizes of the images, the size of the padded inputs, and the label space.
 from segwright.decode.argmax import Argmax
 from segwright.decode.binary import Threshold
 from segwright.decode.default import DefaultDecoder, decoder_of
+from segwright.decode.minimum_score import MinimumScore
 from segwright.decode.panoptic import CenterDecoder, merge_panoptic
 from segwright.decode.segment_scores import segment_scores
 from segwright.decode.uncertainty import WithUncertainty
@@ -25,6 +27,7 @@ __all__ = [
     "Argmax",
     "CenterDecoder",
     "DefaultDecoder",
+    "MinimumScore",
     "Threshold",
     "WithUncertainty",
     "decoder_of",
