@@ -17,7 +17,7 @@ def test_it_starts_with_recipes_for_own_images(capsys: pytest.CaptureFixture[str
     assert main(["recipe", "list"]) == 0
     first, *lines = capsys.readouterr().out.splitlines()
     assert first.startswith("START HERE: your own images")
-    assert lines[0].split() == "own.semantic semantic segmentation: a class for every pixel".split()
+    assert lines[0].split() == ["own.semantic", "semantic", "segmentation:", "a", "class", "for", "every", "pixel"]
 
 
 def test_every_recipe_has_one_line(capsys: pytest.CaptureFixture[str]) -> None:

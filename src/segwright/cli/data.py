@@ -141,12 +141,14 @@ def _print_findings(findings: Findings) -> None:
 
 def _stats(options: argparse.Namespace) -> int:
     from segwright.analysis import data_page
+    from segwright.analysis.contact_sheet import data_sheet
+    from segwright.analysis.recipe_lines import recipe_lines
     from segwright.analysis.statistics import dataset_statistics
     from segwright.cli.tables import print_table
     from segwright.files import check_writable, write_json, write_text
 
     check_writable(options.json, options.html)
-    config, _ = _resolve(options)
+    config, recipe = _resolve(options)
     datasets = {split: config.open(options.data, split) for split in options.split}
     with _ProgressBar() as progress:
         splits = [
@@ -164,9 +166,11 @@ def _stats(options: argparse.Namespace) -> int:
         numbers = ("mean", "standard deviation")
         line = "   ".join(f"{name} {value}" for name, value in figures if name not in numbers)
         print_table(columns, rows, title=values.split, footer=[line])
-        for name, value in figures:  # on lines of their own, unbroken: they can be pasted into input
+        for name, value in figures:
             if name in numbers:
                 print(f"{name} {value}")
+        for line in recipe_lines(values, recipe) if values.split == "train" else ():
+            print(line)  # unbroken: to paste behind segwright train
         constant = [str(band) for band, std in enumerate(values.std) if not std]
         if constant:
             print(
@@ -175,7 +179,9 @@ def _stats(options: argparse.Namespace) -> int:
     if options.json:
         write_json(options.json, {values.split: values.to_json() for values in splits})
     if options.html:
-        write_text(options.html, data_page.render(splits, options.data_name))
+        pictures = {split: data_sheet(dataset, count=8) for split, dataset in datasets.items()}
+        page = data_page.render(splits, options.data_name, pictures=pictures, recipe=recipe)
+        write_text(options.html, page)
         print(f"page: {options.html}")
     return 0
 

@@ -291,7 +291,7 @@ def _pixels_of_classes(prediction: Prediction, classes: int) -> list[int]:
     else:
         values = prediction.semantic
         counts += np.bincount(values[values < classes].ravel(), minlength=classes)
-    return counts.tolist()
+    return [int(count) for count in counts]
 
 
 WRITERS: Mapping[str, Callable[[Path, LabelSpace, ImageId], PredictionWriter]] = {
