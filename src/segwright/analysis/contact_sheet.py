@@ -36,7 +36,7 @@ def training_sheet(
     """
     training, labels = recipe.training, dataset.labels
     samples = open_training_data(recipe, dataset)
-    first = min(training.steps - 1, int(progress * training.steps)) * training.batch
+    first = min(training.steps - 1, int(progress * training.steps)) * training.batch_size
     collate, tiles, classes = Collate(recipe.targets, recipe.input, labels), [], set[int]()
     for position in range(first, first + count):
         sample = samples[position]

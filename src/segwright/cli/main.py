@@ -89,6 +89,7 @@ def _train(options: argparse.Namespace) -> int:
         options.out,
         init=options.init,
         skip_head=options.skip_head,
+        extend=options.extend,
         device=options.device,
     )
     if summary["miou"] is not None and _is_main():
@@ -180,6 +181,8 @@ def _add_train(verbs: Any) -> None:
     train.add_argument("--init", type=Path, metavar="WEIGHTS", help=text)
     text = "with --init: skip weights that do not fit, such as a head for other classes"
     train.add_argument("--skip-head", action="store_true", help=text)
+    text = "continue a finished run for N more steps, with a new learning rate schedule"
+    train.add_argument("--extend", type=int, metavar="N", help=text)
     text = "compile the model with torch.compile (training.compile=true)"
     train.add_argument("--compile", action="store_true", help=text)
     add_set(train)

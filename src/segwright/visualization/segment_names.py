@@ -39,7 +39,9 @@ def draw_names(
         for text in _texts(segment, labels):
             left, top, right, bottom = font.getbbox(text)
             if right - left <= room[1] and bottom - top <= room[0]:
-                draw.text(center, text, _TEXT, font, anchor="mm", stroke_width=1, stroke_fill=_BORDER)
+                half, x = (right - left) / 2 + 2, center[0]
+                x = min(max(x, half), max(half, picture.shape[1] - half))  # inside the picture
+                draw.text((x, center[1]), text, _TEXT, font, anchor="mm", stroke_width=1, stroke_fill=_BORDER)
                 break
     return np.array(image)
 
