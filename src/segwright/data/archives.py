@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import lzma
 import shutil
 import stat
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import Any
 
 from segwright.errors import UserError
 
@@ -23,6 +25,9 @@ MAX_RATIO = 200
 """An archive that is more than so many times larger when unpacked is refused (from 100 MB on)."""
 
 _SMALL = 100 * 10**6
+_DAMAGED = (
+    tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError,
+)  # fmt: skip
 
 
 def unpack(archive: Path, folder: Path) -> int:
@@ -39,14 +44,16 @@ def unpack(archive: Path, folder: Path) -> int:
             for member in checked:
                 member.write(folder)
             return len(checked)
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+    except _DAMAGED as error:
         raise UserError(f"{archive}: damaged archive ({error}); download it again") from None
 
 
 class _Member:
     """A regular file in an archive."""
 
-    def __init__(self, name: str, size: int, source: zipfile.ZipFile | tarfile.TarFile, entry: object) -> None:
+    def __init__(
+        self, name: str, size: int, source: zipfile.ZipFile | tarfile.TarFile, entry: object
+    ) -> None:
         self.name, self.size, self._source, self._entry = name, size, source, entry
 
     def write(self, folder: Path) -> None:
@@ -58,7 +65,7 @@ class _Member:
         if path.stat().st_size != self.size:
             raise UserError(f"{self.name}: {path.stat().st_size} bytes; the archive says {self.size}")
 
-    def _open(self) -> IO[bytes]:
+    def _open(self) -> Any:
         if isinstance(self._source, zipfile.ZipFile):
             assert isinstance(self._entry, zipfile.ZipInfo)
             return self._source.open(self._entry)

@@ -75,7 +75,7 @@ def _receive(url: str, part: Path, size: int | None, progress: Progress) -> bool
         return True
     request = urllib.request.Request(url, headers={"Range": f"bytes={done}-"} if done else {})
     try:
-        response: Any = urllib.request.urlopen(request, timeout=_TIMEOUT)  # noqa: S310
+        response: Any = urllib.request.urlopen(request, timeout=_TIMEOUT)
     except urllib.error.HTTPError as error:
         if error.code == _RANGE_NOT_SATISFIABLE and done:  # all of it is there, or it is another file
             return _total(error.headers.get("Content-Range")) == done or _start_again(part)
