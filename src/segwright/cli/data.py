@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segwright.cli.options import add_code, add_data_root, add_json, add_set, add_verb, refuse_options
+from segwright.cli.progress import progress_bars
 
 if TYPE_CHECKING:
     from segwright.data.check import Findings
@@ -98,7 +99,7 @@ def _check(options: argparse.Namespace) -> int:
             splits[split] = config.open(options.data, split)
         except UserError as error:  # the other splits are checked all the same
             refused[split] = str(error)
-    with _ProgressBar() as progress:
+    with progress_bars() as progress:
         findings = full_check(splits, workers=_workers(options), progress=progress)
     if recipe is not None:
         _check_recipe(recipe, splits, findings)
@@ -154,7 +155,7 @@ def _stats(options: argparse.Namespace) -> int:
     check_writable(options.json, options.html)
     config, recipe = _resolve(options)
     datasets = {split: config.open(options.data, split) for split in options.split}
-    with _ProgressBar() as progress:
+    with progress_bars() as progress:
         splits = [
             dataset_statistics(split, dataset, workers=_workers(options), progress=progress)
             for split, dataset in datasets.items()
@@ -217,28 +218,6 @@ def _workers(options: argparse.Namespace) -> int:
     if options.workers is not None and options.workers < 0:
         raise UserError(f"--workers {options.workers}: expected 0 or more processes")
     return (os.cpu_count() or 1) if options.workers is None else int(options.workers)
-
-
-class _ProgressBar:
-    """A progress bar per split on the console, while images are read."""
-
-    def __enter__(self) -> Callable[[str, int, int], None]:
-        from rich.progress import Progress
-
-        self._bar = Progress(transient=True)
-        self._bar.start()
-        self._tasks: dict[str, Any] = {}
-        return self._advance
-
-    def _advance(self, split: str, done: int, total: int) -> None:
-        from rich.markup import escape
-
-        if split not in self._tasks:
-            self._tasks[split] = self._bar.add_task(escape(split), total=total)
-        self._bar.update(self._tasks[split], completed=done)
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
 
 
 def _get(options: argparse.Namespace) -> int:
