@@ -12,7 +12,7 @@ from segwright.cli.main import build_parser
 
 WITH_CODE = {
     "train", "evaluate", "predict", "report", "recipe show", "data check", "data stats", "data show", "info", "bench",
-    "score semantic",
+    "score semantic", "serve",
 }  # fmt: skip
 PRIVATE_WORDS = (
     r"\b(ancestors?|quirks?|looked at|looks at|told|wishes|the truth|data sets?|an image and|whole)\b"

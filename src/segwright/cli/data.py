@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from segwright.cli.convert_tar import convert_tar
 from segwright.cli.options import add_code, add_data_root, add_json, add_set, add_verb, refuse_options
 from segwright.cli.progress import progress_bars
 
@@ -283,19 +284,27 @@ _OPTIONS_OF_FORMAT = {
 }
 
 
+_FORMATS = ("rgb", "coco", "labelme", "cityscapes-panoptic", "coco-panoptic-trainid")
+
+
 def _add_convert(parser: argparse.ArgumentParser) -> None:
-    formats = ("rgb", "coco", "labelme", "cityscapes-panoptic", "coco-panoptic-trainid")
-    parser.add_argument("format", choices=formats, help="source format; docs/own-data.md explains them")
-    parser.add_argument("source", type=Path, help="source folder or JSON file; it is not changed")
+    text = f"source format: {', '.join(_FORMATS)} (docs/own-data.md); with --to tar the name of a dataset"
+    parser.add_argument("format", metavar="FORMAT|DATASET", help=text)
+    text = "source folder or JSON file, or the root folder of the dataset; it is not changed"
+    parser.add_argument("source", type=Path, help=text)
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     text = "rgb: label map file with the color of each class"
     parser.add_argument("--labels", type=Path, metavar="FILE.yaml", help=text)
-    tasks = ("semantic", "instance", "panoptic")
-    text = "coco: kind of maps to write (default: panoptic)"
+    tasks = ("semantic", "instance", "panoptic", "tar")
+    text = (
+        "coco: kind of maps to write (default: panoptic); tar: write the splits of any dataset as tar shards"
+    )
     parser.add_argument("--to", choices=tasks, help=text)
     text = "labelme: class names in the order of their values (default: all, alphabetically)"
     parser.add_argument("--names", nargs="+", metavar="CLASS", help=text)
-    text = "cityscapes-panoptic: split (default: train)"
+    text = (
+        "cityscapes-panoptic: split (default: train); tar: splits, separated by commas (default: train,val)"
+    )
     parser.add_argument("--split", help=text)
     text = "cityscapes-panoptic: write train ids (0 to 18) as categories"
     parser.add_argument("--train-ids", action="store_true", help=text)
@@ -307,6 +316,12 @@ def _convert(options: argparse.Namespace) -> int:
     from segwright.data.formats.file_dataset import apply_label_map
     from segwright.errors import UserError
 
+    if options.to == "tar":
+        return convert_tar(options)
+    if options.format not in _FORMATS:
+        raise UserError(
+            f"data convert {options.format}: unknown format; expected {', '.join(_FORMATS)}, or a dataset with --to tar"
+        )
     source, out, force = options.source, options.out, options.force
     used = _OPTIONS_OF_FORMAT.get(options.format, ())
     unused = [name for names in _OPTIONS_OF_FORMAT.values() for name in names if name not in used]

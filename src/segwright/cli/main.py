@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from segwright.cli import average, evaluate, models, predict, report, tools
+from segwright.cli import average, evaluate, export, models, predict, report, serve, tools
 from segwright.cli.options import (
     Verb,
     add_code,
@@ -152,6 +152,8 @@ def build_parser() -> argparse.ArgumentParser:
     _add_train(verbs)
     evaluate.add(verbs)
     predict.add(verbs)
+    serve.add(verbs)
+    export.add(verbs)
     models.add(verbs)
     report.add(verbs)
     _add_convert(verbs)
@@ -199,8 +201,10 @@ def _add_convert(verbs: Any) -> None:
     convert.add_argument("files", nargs="+", type=Path, help="weight file, or encoder file and decoder file")
     text = "project of the file: toolbox, csail, deeplab-voc, tutorial, torchvision, ..."
     convert.add_argument("--family", required=True, help=text)
-    text = "architecture, in the words of the project; docs/published-weights.md lists them"
-    convert.add_argument("--architecture", required=True, help=text)
+    text = (
+        "architecture, in the words of the project; docs/published-weights.md lists them (eomt: not needed)"
+    )
+    convert.add_argument("--architecture", help=text)
     text = "set fields of the model config, for example dilation=[false,true,true]"
     convert.add_argument("--set", nargs="+", action="extend", default=[], metavar="a=b", help=text)
     add_labels(convert, "class_0, class_1, ...")
@@ -209,7 +213,7 @@ def _add_convert(verbs: Any) -> None:
 
 
 def _add_verb_groups(verbs: Any) -> None:
-    from segwright.cli import data, score
+    from segwright.cli import data, score, suggest
 
     data.add_verbs(
         add_verb_group(verbs, "data", "validate, count, draw and convert datasets; what to download")
@@ -218,19 +222,15 @@ def _add_verb_groups(verbs: Any) -> None:
         add_verb_group(verbs, "score", "score prediction files of any program, as the official tools do")
     )
 
-    recipe = add_verb_group(verbs, "recipe", "list and show recipes (complete training runs)")
-    add_verb(
-        recipe,
-        "list",
-        _recipe_list,
-        "list all built-in recipes: what to use for what",
-        "segwright recipe list",
-    )
+    recipe = add_verb_group(verbs, "recipe", "list, show and suggest recipes (complete training runs)")
+    text = "list all built-in recipes: what to use for what"
+    add_verb(recipe, "list", _recipe_list, text, "segwright recipe list")
     example = "segwright recipe show camvid.quick > mine.yaml"
     show = add_verb(recipe, "show", _recipe_show, "print a recipe as YAML", example)
     show.add_argument("name", help="NAME, FILE.yaml or FILE.py:function")
     add_set(show)
     add_code(show)
+    suggest.add(recipe)
 
 
 if __name__ == "__main__":

@@ -17,8 +17,9 @@ from segwright.samples import IGNORED, Prediction, index_of
 class MinimumScore:
     """The predictions of another decoder without the objects (segments of things) whose score is below ``score``.
 
-    Their pixels become void: -1 in ``panoptic``, 255 in ``semantic``. Segments of stuff stay. Predictions without
-    segments stay as they are. ``ValueError`` for a score outside 0..1.
+    The pixels of such segments become void: -1 in ``panoptic``, 255 in ``semantic``. Objects of ``instances`` are left
+    out as well. Segments of stuff stay. Predictions without segments stay as they are. ``ValueError`` for a score
+    outside 0..1.
     """
 
     score: float
@@ -39,6 +40,9 @@ class MinimumScore:
 
 def drop_low_scores(prediction: Prediction, labels: LabelSpace, score: float) -> Prediction:
     """The prediction without the objects whose score is below ``score``; their pixels become void."""
+    if prediction.instances is not None:
+        instances = tuple(one for one in prediction.instances if one.score >= score)
+        prediction = replace(prediction, instances=instances)
     things = labels.thing_table()
     low = [s for s in prediction.segments if things[s.class_index] and s.score < score]
     if prediction.panoptic is None or not low:

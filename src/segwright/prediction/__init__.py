@@ -13,6 +13,9 @@
 - ``shard``: the part of the images that one of several processes predicts
 - ``video``: ``predict_video`` and ``predict_frames``, videos and cameras
 - ``tracking``: ``SegmentTracker``, objects keep their ids over the frames of a video
+- ``remote_images``: images at URLs: fetched before they are read
+- ``ray_prediction``: ``predict_on_ray``, prediction on a Ray cluster
+- ``parquet``: class shares and run-length segments of all images in one Parquet file
 - ``writers``: one writer per official file format: COCO panoptic, COCO instances, Cityscapes, class maps, a
   table; a new format goes here
 """

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from segwright.data.reading.rle import RLE, encode_masks
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
 from segwright.samples import PredictedSegment, Prediction, index_of
@@ -26,9 +27,9 @@ class ImagePrediction:
     ``prediction`` is the result of the decoder, ``image`` the input [H, W, C], ``labels`` the classes of the model,
     ``name`` the name of the file without its extension.
 
-    ``masks``, ``polygons`` and ``areas`` have one entry per segment, in the order of ``segments``. For a model that
-    predicts only classes they have one entry per class, in the order of ``labels.names``; with one sigmoid output per
-    class these masks may overlap.
+    ``masks``, ``polygons``, ``rles`` and ``areas`` have one entry per segment, in the order of ``segments``. For a
+    model that predicts only classes they have one entry per class, in the order of ``labels.names``; with one sigmoid
+    output per class these masks may overlap.
     """
 
     prediction: Prediction
@@ -83,6 +84,14 @@ class ImagePrediction:
             return [_outlines(mask, tolerance) for mask in overlapping]
         index, count = self._index()
         return [_outlines(index == k, tolerance) for k in range(count)]
+
+    def rles(self) -> list[RLE]:
+        """Each mask as COCO RLE, in the form of pycocotools."""
+        overlapping = self._overlapping()
+        if overlapping is not None:
+            return [encode_masks(mask, [1])[0] for mask in overlapping]
+        index, count = self._index()
+        return encode_masks(index, range(count))
 
     def shares(self) -> dict[str, float]:
         """The fraction of the image that each class covers, by name, largest first; only classes that occur."""

@@ -65,6 +65,11 @@ class Outputs:
         self._lock = threading.Lock()
 
     @property
+    def collected(self) -> list[PredictionWriter]:
+        """The writers whose format has a file that covers all images."""
+        return [writer for writer in self._writers.values() if writer.collected]
+
+    @property
     def need_center_maps(self) -> bool:
         """Whether an output is drawn from center heat maps and offsets."""
         return bool(self.names & VISUALIZATIONS.keys())
@@ -190,7 +195,7 @@ class Outputs:
         """Write the collected files NAME + ``suffix`` of ``rows(NAME)``: those in ``asked`` or ``found``."""
         for name, writer in self._writers.items():
             if writer.collected and (name in self.asked or name in found):
-                writer.collect(rows(name), self.out / f"{writer.collected}{suffix}{writer.extension}")
+                writer.collect(rows(name), self.out / f"{writer.collected}{suffix}{writer.ending}")
 
 
 def _with_names(picture: RGBImage, prediction: Prediction, labels: LabelSpace) -> RGBImage:

@@ -15,6 +15,7 @@ from segwright.data.augmentation.crop import Augmentation
 from segwright.data.loading.sampling import Sampling, ShuffledSampling
 from segwright.data.loading.targets import SemanticTargets, TargetGenerator
 from segwright.metrics.metric import Metric
+from segwright.models.backbones.vit import ViTConfig
 from segwright.samples import DataConfig
 from segwright.training.optimizers import AdamW
 
@@ -137,8 +138,18 @@ class Recipe:
         for config in walk(small.model):
             if getattr(config, "weights", None) is not None:
                 config.weights = None
+            if isinstance(config, ViTConfig):
+                config.shrink()
         small.training = dataclasses.replace(
-            small.training, steps=2, batch=2, accumulate=1, workers=0, compile=False, precision="fp32"
+            small.training,
+            steps=2,
+            epochs=None,
+            minutes=None,
+            batch=2,
+            accumulate=1,
+            workers=0,
+            compile=False,
+            precision="fp32",
         )
         for config in walk(small.augmentation):
             for name in ("size", "sizes", "length", "longest"):

@@ -2,6 +2,7 @@
 
 labelme_rgb.py   labelme polygons and RGB color masks to label maps
 coco.py          COCO files to label maps; Cityscapes to COCO panoptic
+tar.py           any dataset as tar shards
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ Custom datasets:
 
 - ``folder``: ``Folder``, your own images with label maps
 - ``panoptic_folder``: ``PanopticFolder``, your own images with instances
+- ``tar_shards``: ``TarShards``, tar files in the format of webdataset, local or remote
 - ``arrays``: ``MapStyleDataset`` and ``PairDataset``, (image, mask) pairs of a plain dataset, for example of torch
 - ``one_vs_rest``: ``OneVsRest``, one class of any dataset against the rest
 
@@ -52,6 +53,7 @@ from segwright.data.datasets.nuclei import Nuclei
 from segwright.data.datasets.one_vs_rest import OneVsRest
 from segwright.data.datasets.panoptic_folder import PanopticFolder
 from segwright.data.datasets.street import StreetScenes
+from segwright.data.datasets.tar_shards import TarShards
 from segwright.data.datasets.voc import Voc
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
@@ -76,6 +78,7 @@ __all__ = [
     "PairDataset",
     "PanopticFolder",
     "StreetScenes",
+    "TarShards",
     "Voc",
     "dataset_config",
     "dataset_labels",
