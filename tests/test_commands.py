@@ -47,6 +47,8 @@ NAMES = {"RECIPE": "own.semantic", "NAME": "folder", "FOLDER": "CAMVID/val"}
 """What stands for the words that a reader replaces by a name of their own."""
 
 INSTEAD = {
+    "segwright train camvid.quick --data CAMVID --out runs/camvid --extend 2000":
+        "segwright train camvid.quick --data CAMVID --out runs/camvid --extend 2",
     "segwright data stats folder --data ROOT --set bands=6":
         "segwright data stats folder --data BANDS --set bands=6",
 }  # fmt: skip

@@ -224,7 +224,7 @@ def test_formats_by_name_share_a_folder(tmp_path: Path) -> None:
         with writer_of(tmp_path, LABELS, image_id) as writer:
             writer.add("a", prediction)
     names = {path.name for path in tmp_path.iterdir()}
-    assert names == {"panoptic.json", "panoptic", "instances.json", "cityscapes", "semantic"}
+    assert names == {"panoptic.json", "panoptic", "instances.json", "cityscapes", "semantic", "table.csv"}
 
 
 def test_ids_of_images_are_those_of_the_ground_truth(tmp_path: Path) -> None:

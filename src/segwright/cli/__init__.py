@@ -6,6 +6,7 @@ predict.py    the verb predict
 serve.py      the verb serve
 export.py     the verb export
 models.py     the verb models
+recipe_list.py  the text of ``segwright recipe list``
 tools.py      the verbs info and bench
 report.py     the verb report
 average.py    the verb average

@@ -27,6 +27,7 @@ from segwright.cli.options import (
     refuse_options,
     warn_of_single_class,
 )
+from segwright.cli.progress import progress_bar
 from segwright.cli.speed import add_speed, faster_model
 
 if TYPE_CHECKING:
@@ -127,7 +128,8 @@ def _scored(
     from segwright.evaluation.oracle_study import oracle_study
 
     if not table:
-        return evaluate(model, dataset, oracle=oracle, **settings), []
+        with progress_bar(len(dataset), "images") as advance:
+            return evaluate(model, dataset, oracle=oracle, on_image=lambda *_: advance(), **settings), []
     rows = oracle_study(model, dataset, decoder_of(model), **settings)
     return rows[0].evaluation, [row.to_json() for row in rows]
 

@@ -89,6 +89,7 @@ def _train(options: argparse.Namespace) -> int:
         options.out,
         init=options.init,
         skip_head=options.skip_head,
+        extend=options.extend,
         device=options.device,
     )
     if summary["miou"] is not None and _is_main():
@@ -119,11 +120,10 @@ def _convert(options: argparse.Namespace) -> int:
 
 
 def _recipe_list(_: argparse.Namespace) -> int:
-    from segwright.recipes import recipe_names, recipe_summary
+    from segwright.cli.recipe_list import recipe_list
 
-    width = max(map(len, recipe_names()))
-    for name in recipe_names():
-        print(f"{name:<{width}}  {recipe_summary(name)}")
+    for line in recipe_list():
+        print(line)
     return 0
 
 
@@ -183,6 +183,8 @@ def _add_train(verbs: Any) -> None:
     train.add_argument("--init", type=Path, metavar="WEIGHTS", help=text)
     text = "with --init: skip weights that do not fit, such as a head for other classes"
     train.add_argument("--skip-head", action="store_true", help=text)
+    text = "continue a finished run for N more steps, with a new learning rate schedule"
+    train.add_argument("--extend", type=int, metavar="N", help=text)
     text = "compile the model with torch.compile (training.compile=true)"
     train.add_argument("--compile", action="store_true", help=text)
     add_set(train)
@@ -221,7 +223,8 @@ def _add_verb_groups(verbs: Any) -> None:
     )
 
     recipe = add_verb_group(verbs, "recipe", "list, show and suggest recipes (complete training runs)")
-    add_verb(recipe, "list", _recipe_list, "list all built-in recipes", "segwright recipe list")
+    text = "list all built-in recipes: what to use for what"
+    add_verb(recipe, "list", _recipe_list, text, "segwright recipe list")
     example = "segwright recipe show camvid.quick > mine.yaml"
     show = add_verb(recipe, "show", _recipe_show, "print a recipe as YAML", example)
     show.add_argument("name", help="NAME, FILE.yaml or FILE.py:function")

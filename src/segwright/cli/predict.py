@@ -19,6 +19,7 @@ from segwright.cli.speed import add_speed, faster_model
 from segwright.cli.video import add_video, predict_videos, take_videos
 
 if TYPE_CHECKING:
+    from segwright.contracts import Model
     from segwright.prediction.predict_files import FilePrediction
 
 Results = Iterator[tuple[Path, str | None]]
@@ -44,13 +45,17 @@ def add(verbs: Any) -> None:
     )
     text += (
         "offset (visualizations), uncertainty (entropy of the classes), disagreement (of passes, windows, models), "
-        "parquet (class shares and segments of all images); "
+        "table (CSV file of areas and counts), parquet (class shares and segments of all images); "
     )
     text += "with one of index, color, overlay, panoptic only the named ones of these four are "
     text += "written (default: all four)"
     predict.add_argument("--save", nargs="+", default=[], metavar="A,B", help=text)
     text = "COCO JSON file with the image ids to write into official files (default: ids from file names)"
     predict.add_argument("--ids", type=Path, metavar="TRUTH.json", help=text)
+    text = (
+        "leave out objects whose score is below S, 0 to 1 (panoptic and instance models; default: keep all)"
+    )
+    predict.add_argument("--score", type=float, metavar="S", help=text)
     add_batch(predict)
     text = "skip the images that an earlier run with the same settings has done; start if there was none"
     predict.add_argument("--resume", action="store_true", help=text)
@@ -85,6 +90,7 @@ def _predict(options: argparse.Namespace) -> int:
             refuse_options(options, "shard", reason="with torchrun, whose processes are the shards")
             shard = Shard(processes.rank, processes.world)
         model = faster_model(options, load_models(models, options, processes.device))
+        _set_minimum_score(model, options.score)
         prediction = None
         if options.images:
             prediction = FilePrediction.open(
@@ -107,6 +113,27 @@ def _predict(options: argparse.Namespace) -> int:
         _report(prediction, skipped, stopped=bool(interrupted))
         # torchrun ends all processes as soon as one fails, so they wait for each other.
         return 1 if any(processes.gather(skipped + damaged)) else 0
+
+
+def _set_minimum_score(model: Model, score: float | None) -> None:
+    """Let the decoder of the model leave out objects below ``score``; ``UserError`` if the model predicts none."""
+    import numpy as np
+
+    from segwright.decode import MinimumScore, decoder_of
+    from segwright.errors import UserError
+    from segwright.prediction.predict import predict
+
+    if score is None:
+        return
+    if not 0 <= score <= 1:
+        raise UserError(f"--score {score:g}: expected 0 to 1")
+    blank = np.zeros((64, 64, len(model.input.mean)), np.uint8)
+    prediction = predict(model, blank).prediction
+    if prediction.panoptic is None and prediction.instances is None:
+        raise UserError(
+            f"--score {score:g}: the model predicts only classes; expected one that predicts objects; remove it"
+        )
+    model.decoder = MinimumScore(score, decoder_of(model))
 
 
 @contextmanager

@@ -9,6 +9,7 @@ sizes of the images, the size of the padded inputs, and the label space.
 - ``query``: ``QueryDecoder``, masks of queries (semantic, panoptic and instance segmentation)
 - ``default``: ``DefaultDecoder`` for models without a decoder, and ``decoder_of(model)``
 - ``uncertainty``: ``WithUncertainty``, another decoder together with confidence and entropy of every pixel
+- ``minimum_score``: ``MinimumScore``, another decoder without objects of low scores
 - ``grouping``, ``nearest``: assigning pixels to object centers, fast
 - ``class_centers``: the same within each class, for objects inside other objects
 - ``segment_scores``: confidence scores of segments
@@ -18,6 +19,7 @@ sizes of the images, the size of the padded inputs, and the label space.
 from segwright.decode.argmax import Argmax
 from segwright.decode.binary import Threshold
 from segwright.decode.default import DefaultDecoder, decoder_of
+from segwright.decode.minimum_score import MinimumScore
 from segwright.decode.panoptic import CenterDecoder, merge_panoptic
 from segwright.decode.query import QueryDecoder
 from segwright.decode.segment_scores import segment_scores
@@ -27,6 +29,7 @@ __all__ = [
     "Argmax",
     "CenterDecoder",
     "DefaultDecoder",
+    "MinimumScore",
     "QueryDecoder",
     "Threshold",
     "WithUncertainty",

@@ -16,8 +16,8 @@
 - ``remote_images``: images at URLs: fetched before they are read
 - ``ray_prediction``: ``predict_on_ray``, prediction on a Ray cluster
 - ``parquet``: class shares and run-length segments of all images in one Parquet file
-- ``writers``: one writer per official file format: COCO panoptic, COCO instances, Cityscapes, class maps; a new format
-  goes here
+- ``writers``: one writer per official file format: COCO panoptic, COCO instances, Cityscapes, class maps, a
+  table; a new format goes here
 """
 
 from segwright.prediction.image_arrays import ImageSource
@@ -35,6 +35,7 @@ from segwright.prediction.writers import (
     PanopticWriter,
     PredictionWriter,
     SemanticWriter,
+    TableWriter,
 )
 
 __all__ = [
@@ -49,6 +50,7 @@ __all__ = [
     "SegmentTracker",
     "SemanticWriter",
     "Shard",
+    "TableWriter",
     "VideoResult",
     "find_images",
     "load",

@@ -16,6 +16,7 @@ from segwright.labels import LabelSpace
 from segwright.samples import PredictedSegment, Prediction, index_of
 from segwright.visualization.classes import class_shares, class_sheet, draw_legend, isolate_class
 from segwright.visualization.label_maps import as_rgb
+from segwright.visualization.segment_names import draw_names
 from segwright.visualization.segments import draw_prediction
 
 
@@ -115,9 +116,15 @@ class ImagePrediction:
         """One picture with the image, its prediction, the legend, and each class alone, RGB uint8 [h, w, 3]."""
         return class_sheet(as_rgb(self.image), self.prediction, self.labels)
 
-    def draw(self) -> NDArray[np.uint8]:
-        """The image under the colors of its classes, each object in its own shade, RGB uint8 [H, W, 3]."""
-        return draw_prediction(as_rgb(self.image), self.prediction, self.labels)
+    def draw(self, *, names: bool = False) -> NDArray[np.uint8]:
+        """The image under the colors of its classes, each object in its own shade, RGB uint8 [H, W, 3].
+
+        ``names``: with the names of the segments and the scores of the objects.
+        """
+        picture = draw_prediction(as_rgb(self.image), self.prediction, self.labels)
+        if self.panoptic is None or not names:
+            return picture
+        return draw_names(picture, self.panoptic, self.segments, self.labels)
 
     def _overlapping(self) -> NDArray[np.bool_] | None:
         """The masks of a model with one sigmoid output per class, bool [K, H, W]; None for other models."""

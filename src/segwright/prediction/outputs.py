@@ -21,7 +21,8 @@ from segwright.prediction.parquet import ParquetWriter
 from segwright.prediction.writers import WITH_IMAGE_IDS, WITH_SEGMENTS, WRITERS, PredictionWriter, Row
 from segwright.samples import Prediction, UncertaintyMaps
 from segwright.visualization.classes import class_sheet
-from segwright.visualization.label_maps import as_rgb
+from segwright.visualization.label_maps import RGBImage, as_rgb
+from segwright.visualization.segment_names import draw_names
 from segwright.visualization.segments import VISUALIZATIONS, color_indices
 
 _FORMATS: Mapping[str, Callable[[Path, LabelSpace, ImageId], PredictionWriter]] = {
@@ -40,7 +41,7 @@ UNCERTAINTIES: Mapping[str, Callable[[UncertaintyMaps], NDArray[Any] | None]] = 
 """The maps of ``Prediction.uncertainty`` by the name of their output: PNG of 16 bits, in which 65535 stands for 1."""
 
 OUTPUTS = (*_PICTURES, _SHEET, *_FORMATS, *VISUALIZATIONS, *UNCERTAINTIES)
-"""The names of all outputs: a folder each, or a JSON file, or both."""
+"""The names of all outputs: a folder each, or a file, or both."""
 
 Rows = dict[str, list[Row]]
 """The rows of an image in each collected JSON file, by the name of the file without its extension."""
@@ -161,7 +162,8 @@ class Outputs:
             elif "color" in self.names:
                 write_png(self._picture("color", name), colors.rgb())
             if "overlay" in self.names:
-                write_png(self._picture("overlay", name), colors.overlay(as_rgb(pixels)))
+                picture = colors.overlay(as_rgb(pixels))
+                write_png(self._picture("overlay", name), _with_names(picture, prediction, self.labels))
         if _SHEET in self.names:
             write_png(self._picture(_SHEET, name), class_sheet(as_rgb(pixels), prediction, self.labels))
         if prediction.center_maps is not None:
@@ -196,10 +198,16 @@ class Outputs:
     def collect(
         self, rows: Callable[[str], Iterable[Row]], *, found: Collection[str], suffix: str = ""
     ) -> None:
-        """Write the collected files NAME + ``suffix`` + .json of ``rows(NAME)``: those in ``asked`` or ``found``."""
+        """Write the collected files NAME + ``suffix`` of ``rows(NAME)``: those in ``asked`` or ``found``."""
         for name, writer in self._writers.items():
             if writer.collected and (name in self.asked or name in found):
                 writer.collect(rows(name), self.out / f"{writer.collected}{suffix}{writer.ending}")
+
+
+def _with_names(picture: RGBImage, prediction: Prediction, labels: LabelSpace) -> RGBImage:
+    if prediction.panoptic is None:
+        return picture
+    return draw_names(picture, prediction.panoptic, prediction.segments, labels)
 
 
 def _uncertainty(prediction: Prediction, name: str) -> NDArray[Any] | None:

@@ -5,7 +5,9 @@ loop.py              what happens in the loop: step, log, evaluate, stop early, 
 recipe.py            the typed description of a run: Recipe, Training, their protocols
 recipe_check.py      ``check``: the problems of a recipe, and the range of every number
 plan.py              what a training is about to do, told before the first step
+batch_size.py        the largest batch that fits the memory
 length.py            the number of steps, from epochs or minutes
+extension.py         further steps for a finished run
 loading.py           the augmented data of a recipe, and the batches of each step
 step.py              one optimizer step
 state.py             the state of a training: model, optimizers, EMA, counters; start, save, restore

@@ -82,7 +82,7 @@ def check(recipe: Recipe) -> list[str]:
     if not recipe.name.strip() or ".." in recipe.name.replace("\\", "/").split("/"):
         problems.append(f"name is {recipe.name!r}; expected a name for the run folder")
     training = recipe.training
-    if training.accumulate >= 1 and training.batch % training.accumulate:
+    if training.accumulate >= 1 and training.batch != "auto" and training.batch % training.accumulate:
         problems.append(
             f"training.batch {training.batch} is not a multiple of training.accumulate {training.accumulate}"
         )
