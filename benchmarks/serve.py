@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import importlib.util
 import os
 import socket
 import statistics
@@ -29,6 +28,17 @@ from typing import Any
 import cv2
 import httpx
 import numpy as np
+from fastapi import Request, Response
+
+from segwright.prediction import load, predict
+from segwright.serving.limits import Limits
+from segwright.serving.responses import Kind, encode
+from segwright.serving.upload import decode_upload
+
+try:
+    import litserve
+except ImportError:
+    litserve = None
 
 OVERLOAD = 4
 
@@ -44,7 +54,7 @@ def main() -> None:
         image = options.image.read_bytes() if options.image else _noise()
         ours = ["-m", "segwright", "serve", str(model), "--device", "cpu", "--queue", str(options.queue)]
         commands = {"segwright": [*ours, "--port"]}
-        if importlib.util.find_spec("litserve"):
+        if litserve:
             commands["LitServe"] = [__file__, "--model", str(model), "--litserve"]
         for name, command in commands.items():
             _measure(name, command, image, options.seconds)
@@ -95,7 +105,7 @@ class Load:
         )
 
     async def _first(self, client: httpx.AsyncClient) -> bytes:
-        for _ in range(600):
+        for _ in range(150):
             try:
                 answer = await self._post(client)
                 if answer.status_code == 200:
@@ -164,33 +174,34 @@ def _noise() -> bytes:
     return cv2.imencode(".jpg", cv2.resize(small, (480, 360)))[1].tobytes()
 
 
+class Segmentation(litserve.LitAPI if litserve else object):  # type: ignore[misc]
+    """A model for LitServe, which starts a worker process with it."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
+
+    def setup(self, device: str) -> None:
+        self.model = load(self.path, device=device)
+
+    def decode_request(self, request: Request) -> Any:
+        return decode_upload(request["image"].file.read(), "a.jpg", self.model.input, Limits())
+
+    def predict(self, pixels: Any) -> Any:
+        return encode(predict(self.model, pixels), Kind.index)[0]
+
+    def encode_response(self, body: bytes) -> Response:
+        return Response(body, media_type="image/png")
+
+
+# LitServe reads these types, which are only text otherwise.
+Segmentation.decode_request.__annotations__["request"] = Request
+Segmentation.encode_response.__annotations__["return"] = Response
+
+
 def serve_with_litserve(path: Path, port: int) -> None:
     """Serve a model with LitServe, on one worker."""
-    import litserve
-    from fastapi import Request, Response
-
-    from segwright.prediction import load, predict
-    from segwright.serving.limits import Limits
-    from segwright.serving.responses import Kind, encode
-    from segwright.serving.upload import decode_upload
-
-    class Segmentation(litserve.LitAPI):
-        def setup(self, device: str) -> None:
-            self.model = load(path, device=device)
-
-        async def decode_request(self, request: Request) -> Any:
-            data = await request["image"].read()
-            return decode_upload(data, "a.jpg", self.model.input, Limits())
-
-        def predict(self, pixels: Any) -> Any:
-            return predict(self.model, pixels)
-
-        def encode_response(self, prediction: Any) -> Response:
-            body, media_type = encode(prediction, Kind.index)
-            return Response(body, media_type=media_type)
-
-    Segmentation.decode_request.__annotations__["request"] = Request
-    server = litserve.LitServer(Segmentation(), accelerator="cpu", timeout=60)
+    server = litserve.LitServer(Segmentation(path), accelerator="cpu", timeout=60)
     server.run(port=port, host="127.0.0.1", generate_client_file=False, log_level="warning")
 
 
