@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, get_args
 
 import torch
@@ -107,11 +108,11 @@ def describe(
     model: Model,
     graph: ExportGraph,
     *,
-    size: tuple[int, int] | None,
-    precision: str,
-    opset: int | None,
-    name: str,
-    origin: Mapping[str, Any],
+    size: tuple[int, int] | None = None,
+    precision: str = "float32",
+    opset: int | None = None,
+    name: str = "",
+    origin: Mapping[str, Any] = MappingProxyType({}),
 ) -> Description:
     """The description of a model that is exported as ``graph``."""
     return Description(
