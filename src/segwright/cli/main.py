@@ -199,8 +199,10 @@ def _add_convert(verbs: Any) -> None:
     convert.add_argument("files", nargs="+", type=Path, help="weight file, or encoder file and decoder file")
     text = "project of the file: toolbox, csail, deeplab-voc, tutorial, torchvision, ..."
     convert.add_argument("--family", required=True, help=text)
-    text = "architecture, in the words of the project; docs/published-weights.md lists them"
-    convert.add_argument("--architecture", required=True, help=text)
+    text = (
+        "architecture, in the words of the project; docs/published-weights.md lists them (eomt: not needed)"
+    )
+    convert.add_argument("--architecture", help=text)
     text = "set fields of the model config, for example dilation=[false,true,true]"
     convert.add_argument("--set", nargs="+", action="extend", default=[], metavar="a=b", help=text)
     add_labels(convert, "class_0, class_1, ...")

@@ -6,6 +6,7 @@ sizes of the images, the size of the padded inputs, and the label space.
 - ``argmax``: ``Argmax``, the class with the highest logit (semantic segmentation)
 - ``binary``: ``Threshold``, sigmoid heads (binary and multi-label segmentation)
 - ``panoptic``: ``CenterDecoder``, the post-processing of Panoptic-DeepLab (panoptic and instance segmentation)
+- ``query``: ``QueryDecoder``, masks of queries (semantic, panoptic and instance segmentation)
 - ``default``: ``DefaultDecoder`` for models without a decoder, and ``decoder_of(model)``
 - ``uncertainty``: ``WithUncertainty``, another decoder together with confidence and entropy of every pixel
 - ``grouping``, ``nearest``: assigning pixels to object centers, fast
@@ -18,6 +19,7 @@ from segwright.decode.argmax import Argmax
 from segwright.decode.binary import Threshold
 from segwright.decode.default import DefaultDecoder, decoder_of
 from segwright.decode.panoptic import CenterDecoder, merge_panoptic
+from segwright.decode.query import QueryDecoder
 from segwright.decode.segment_scores import segment_scores
 from segwright.decode.uncertainty import WithUncertainty
 
@@ -25,6 +27,7 @@ __all__ = [
     "Argmax",
     "CenterDecoder",
     "DefaultDecoder",
+    "QueryDecoder",
     "Threshold",
     "WithUncertainty",
     "decoder_of",

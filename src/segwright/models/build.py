@@ -11,7 +11,7 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
-from segwright.contracts import CenterOutput, InputContract, Model, ModelConfig, Output
+from segwright.contracts import InputContract, Model, ModelConfig, Output, PixelOutput
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
 from segwright.models.backbones.timm import TimmConfig
@@ -32,9 +32,9 @@ class LogitsModel(Model):
         self.network = network
 
     def forward(self, images: Float[Tensor, "images channels height width"]) -> Any:
-        """Logits [N, classes, H, W] for normalized images [N, C, H, W]; of panoptic networks the ``CenterOutput``."""
+        """Logits [N, classes, H, W] for normalized images [N, C, H, W]; of other networks their output."""
         output = self.network(images)
-        if isinstance(output, CenterOutput):
+        if not isinstance(output, PixelOutput):
             return output
         return upsample(output.logits, images.shape[2:])
 

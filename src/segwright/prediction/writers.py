@@ -10,7 +10,7 @@ of the JSON file, which ``collect`` writes from the rows of all images. Both kee
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from math import isnan
@@ -22,12 +22,12 @@ from numpy.typing import NDArray
 
 from segwright.data.formats.coco_rows import MAX_SEGMENT_ID
 from segwright.data.reading.label_maps import write_png
-from segwright.data.reading.rle import encode_masks
+from segwright.data.reading.rle import decode_mask, encode_masks
 from segwright.errors import UserError
 from segwright.files import atomic_outputs, atomic_write
 from segwright.labels import LabelSpace
 from segwright.prediction.image_ids import ImageId, image_id
-from segwright.samples import PredictedSegment, Prediction
+from segwright.samples import PredictedInstance, PredictedSegment, Prediction
 
 Row: TypeAlias = dict[str, Any]
 """A row of a JSON file: an image, or an object of an image."""
@@ -167,16 +167,14 @@ class InstanceWriter(_CollectingWriter):
 
     def write(self, name: str, identity: Any, prediction: Prediction) -> list[Row]:
         """The rows of an image; ``UserError`` for a prediction without segments, or a thing without score."""
-        ids = _panoptic(name, prediction)
-        things = list(_things(name, prediction, self.labels))
         return [
             {
                 "image_id": identity,
-                "category_id": self.labels.coco_ids()[segment.class_index],
-                "segmentation": {"size": list(ids.shape), "counts": rle["counts"].decode()},
-                "score": segment.score,
+                "category_id": self.labels.coco_ids()[thing.class_index],
+                "segmentation": {"size": list(thing.mask["size"]), "counts": thing.mask["counts"].decode()},
+                "score": thing.score,
             }
-            for segment, rle in zip(things, encode_masks(ids, [s.id for s in things]), strict=True)
+            for thing in _things(name, prediction, self.labels)
         ]
 
     def collect(self, rows: Iterable[Row], path: Path) -> None:
@@ -206,13 +204,11 @@ class CityscapesWriter(PredictionWriter):
     def write(self, name: str, identity: Any, prediction: Prediction) -> list[Row]:
         """Write the masks of an image, then its list."""
         self.check((name,))
-        ids, lines = _panoptic(name, prediction), []
-        things = list(_things(name, prediction, self.labels))
-        (source,) = self.files(name)
-        for number, segment in enumerate(things):
+        (source,), lines = self.files(name), []
+        for number, thing in enumerate(_things(name, prediction, self.labels)):
             mask = f"masks/{source.stem}_{number}.png"
-            write_png(source.parent / mask, (ids == segment.id).view(np.uint8) * np.uint8(255))
-            lines.append(f"{mask} {self.labels.raw_values[segment.class_index]} {segment.score!r}\n")
+            write_png(source.parent / mask, decode_mask(thing.mask).view(np.uint8) * np.uint8(255))
+            lines.append(f"{mask} {self.labels.raw_values[thing.class_index]} {thing.score!r}\n")
         with atomic_outputs((source,), force=True) as (part,):
             part.write_text("".join(lines), encoding="utf-8")
         return []
@@ -284,10 +280,16 @@ def _panoptic(name: str, prediction: Prediction) -> NDArray[np.int32]:
     return prediction.panoptic
 
 
-def _things(name: str, prediction: Prediction, labels: LabelSpace) -> Iterator[PredictedSegment]:
-    table = labels.thing_table()
-    for segment in prediction.segments:
-        if table[segment.class_index]:
-            if isnan(segment.score):
-                raise UserError(f"{name}: segment {segment.id} has no score; choose another decoder.score")
-            yield segment
+def _things(name: str, prediction: Prediction, labels: LabelSpace) -> list[PredictedInstance]:
+    """The objects of a prediction; they overlap if the decoder lets them."""
+    ids, table = _panoptic(name, prediction), labels.thing_table()
+    if prediction.instances is not None:
+        return [instance for instance in prediction.instances if table[instance.class_index]]
+    things = [segment for segment in prediction.segments if table[segment.class_index]]
+    if unscored := [segment for segment in things if isnan(segment.score)]:
+        raise UserError(f"{name}: segment {unscored[0].id} has no score; choose another decoder.score")
+    masks = encode_masks(ids, [segment.id for segment in things])
+    return [
+        PredictedInstance(segment.class_index, mask, segment.area, segment.score)
+        for segment, mask in zip(things, masks, strict=True)
+    ]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from segwright.config import field_types, parts
-from segwright.contracts import CenterOutput, PixelOutput
+from segwright.contracts import CenterOutput, PixelOutput, QueryOutput
 from segwright.errors import UserError
 from segwright.field_values import coerce
 from segwright.protocols import members
@@ -193,5 +193,7 @@ def _hinted(function: Any, name: str) -> tuple[type, ...]:
     except (NameError, TypeError, AttributeError):
         return ()
     classes = members(hint) if hint is not None else ()
-    definite = all(kind in (CenterOutput, PixelOutput) or hasattr(kind, "forward") for kind in classes)
+    definite = all(
+        kind in (CenterOutput, PixelOutput, QueryOutput) or hasattr(kind, "forward") for kind in classes
+    )
     return tuple(classes) if definite else ()

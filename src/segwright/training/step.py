@@ -40,6 +40,7 @@ def take_step(
     parts = [part.to(device) for part in parts]
     counts = _counts(recipe.loss, parts, processes)
     set_learning_rate(state.optimizers, recipe.schedule(state.step / training.steps))
+    state.model.set_progress(state.step / training.steps)
     state.network.train()
     state.network.zero_grad(set_to_none=True)
     terms: dict[str, Tensor] = {}
@@ -111,7 +112,8 @@ def _tensors(targets: Targets) -> dict[str, Tensor]:
         if targets.centers is None
         else {f.name: getattr(targets.centers, f.name) for f in fields(CenterTargets)}
     )
-    return {name: values.cpu() for name, values in ({"semantic": targets.semantic} | centers).items()}
+    masks = {} if targets.masks is None else {"masks": targets.masks.index}
+    return {name: values.cpu() for name, values in ({"semantic": targets.semantic} | centers | masks).items()}
 
 
 def _non_finite(step: int, values: dict[str, float], parts: Sequence[Batch]) -> NonFiniteLoss:
