@@ -13,7 +13,7 @@ checkpoint.py        checkpoint files
 optimizers.py        SGD, Adam, AdamW, Muon: configs for ``Recipe.optim``; their base class for one of your own
 parameter_groups.py  frozen parameters; learning rate and weight decay of each kind of parameter
 muon.py              the Muon optimizer
-schedule.py          learning rate schedules: Poly, Cosine, MultiStep, OneCycle
+schedule.py          learning rate schedules: Poly, TwoStagePoly, Cosine, MultiStep, OneCycle
 ema.py               exponential moving average of the weights
 precision.py         mixed precision and memory format
 processes.py         distributed training (DDP), devices, signals
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from segwright.training.schedule import MultiStep as MultiStep
     from segwright.training.schedule import OneCycle as OneCycle
     from segwright.training.schedule import Poly as Poly
+    from segwright.training.schedule import TwoStagePoly as TwoStagePoly
 
 _FILES = {
     "SGD": "optimizers",
@@ -56,6 +57,7 @@ _FILES = {
     "Poly": "schedule",
     "Recipe": "recipe",
     "Training": "recipe",
+    "TwoStagePoly": "schedule",
     "check": "recipe_check",
 }
 __all__ = list(_FILES)

@@ -15,6 +15,7 @@ from segwright.data.augmentation.crop import Augmentation
 from segwright.data.loading.sampling import Sampling, ShuffledSampling
 from segwright.data.loading.targets import SemanticTargets, TargetGenerator
 from segwright.metrics.metric import Metric
+from segwright.models.backbones.vit import ViTConfig
 from segwright.samples import DataConfig
 from segwright.training.optimizers import AdamW
 
@@ -131,6 +132,8 @@ class Recipe:
         for config in walk(small.model):
             if getattr(config, "weights", None) is not None:
                 config.weights = None
+            if isinstance(config, ViTConfig):
+                config.shrink()
         small.training = dataclasses.replace(
             small.training,
             steps=2,

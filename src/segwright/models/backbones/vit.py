@@ -61,6 +61,10 @@ class ViTConfig:
             backbone.pretrained = source_record(file, self.name)
         return backbone
 
+    def shrink(self) -> None:
+        """Make it a small network, in place, for tests of a recipe: 6 blocks of 48 channels."""
+        self.depth, self.channels, self.heads, self.image_size = 6, 48, 3, (64, 64)
+
     def _options(self) -> dict[str, Any]:
         """The arguments of ``timm.create_model``."""
         from timm.models import model_entrypoint
