@@ -109,7 +109,7 @@ def describe(
     graph: ExportGraph,
     *,
     size: tuple[int, int] | None = None,
-    precision: str = "float32",
+    precision: str = "fp32",
     opset: int | None = None,
     name: str = "",
     origin: Mapping[str, Any] = MappingProxyType({}),

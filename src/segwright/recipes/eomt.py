@@ -93,7 +93,7 @@ def coco_instance_large() -> Recipe:
 
     torchrun --nproc-per-node 4 -m segwright train eomt.coco_instance_large --data COCO
 
-    Published: 45.2 AP; not yet run.
+    Published: 45.2 % AP; not yet run.
     """
     recipe = _panoptic("coco_instance_large", CocoInstances(), "large", steps=88_715)
     recipe.task, recipe.targets = "instance", QueryTargets("objects")
