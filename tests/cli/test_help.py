@@ -11,7 +11,7 @@ import pytest
 from segwright.cli.main import build_parser
 
 WITH_CODE = {
-    "train", "evaluate", "predict", "report", "recipe show", "data check", "data stats", "data show", "info", "bench",
+    "train", "evaluate", "predict", "report", "recipe show", "data check", "data stats", "data show", "info", "bench", "export",
     "score semantic", "serve",
 }  # fmt: skip
 PRIVATE_WORDS = (

@@ -33,7 +33,7 @@ def add(verbs: Any) -> None:
     sizes = export.add_mutually_exclusive_group()
     text = "for images that are padded to this size only; some runtimes need it, or are faster with it"
     sizes.add_argument("--size", type=parse_size, metavar="H,W", help=text)
-    text = "for images of any size and any batch size (the default)"
+    text = "for images of any size and any batch size (default, unless --size is given)"
     sizes.add_argument("--dynamic", action="store_true", help=text)
     text = "the file also makes class maps, and panoptic maps of models with object centers"
     export.add_argument("--with-postprocessing", action="store_true", help=text)
