@@ -11,6 +11,7 @@ from tests.export.exported import images, recipe_model
 
 import segwright as sw
 from segwright.contracts import Model
+from segwright.data.loading.batches import pad_and_stack
 from segwright.errors import RunError, UserError
 from segwright.export import Parity, export_model, load_exported
 from segwright.export.description import Description, file_sha256
@@ -76,9 +77,7 @@ def test_the_panoptic_map_comes_from_the_file(panoptic_onnx: tuple[Path, Parity]
     prediction = sw.predict(panoptic, sample.image)
     assert prediction.panoptic is not None
     assert len(np.unique(prediction.panoptic)) > 3
-    padded = np.zeros((96, 128, 3), np.uint8)
-    padded[:90, :121] = sample.image
-    tensor = torch.from_numpy(padded).permute(2, 0, 1)[None]
+    tensor, _ = pad_and_stack([sample.image], panoptic.input)
     maps = exported.maps(panoptic.input.normalize(tensor), (90, 121))
     assert (maps["panoptic"][0, :90, :121] == prediction.panoptic).mean() >= 0.999
     assert (maps["panoptic"][0, 90:] == -1).all()
