@@ -33,8 +33,10 @@ def sample_masks(
     The result is the sum of the bilinear weights of those of the four neighbors that belong to the mask.
     """
     total = torch.zeros(len(masks), points.shape[1], device=points.device, dtype=points.dtype)
-    for value, weight, inside in _neighbors(index, points):
-        total += (value == masks[:, None]) * (weight * inside)
+    for start in range(0, len(masks), CHUNK):
+        part = slice(start, start + CHUNK)
+        for value, weight, inside in _neighbors(index, points if len(points) == 1 else points[part]):
+            total[part] += (value == masks[part, None]) * (weight * inside)
     return total
 
 
@@ -46,8 +48,10 @@ def valid_weights(
     Beyond the border of the map the pixels at the border are continued.
     """
     weights = torch.ones(points.shape[:2], device=points.device, dtype=points.dtype)
-    for value, weight, _ in _neighbors(index, points):
-        weights -= (value == VOID_MASK) * weight
+    for start in range(0, len(points), CHUNK):
+        part = slice(start, start + CHUNK)
+        for value, weight, _ in _neighbors(index, points[part]):
+            weights[part] -= (value == VOID_MASK) * weight
     return weights.clamp_(0, 1)
 
 
