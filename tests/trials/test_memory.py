@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -118,3 +120,13 @@ def test_a_map_above_the_limit_of_pillow_is_read_up_to_our_limit(
     with pytest.raises(UserError, match="header reports 50x40 pixels; expected at most 1,999"):
         read_map(tmp_path / "map.png")
     assert images_module.orientation(tmp_path / "map.png") == 1
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_program_ends_though_its_loader_was_not_read_to_the_end(begun: bool) -> None:
+    lines = [
+        "from segwright.data.loading.batches import load_batches",
+        "batches = load_batches(range(9), [[i] for i in range(9)], list, workers=1)",
+        *(["next(batches)"] if begun else []),
+    ]
+    subprocess.run([sys.executable, "-c", "\n".join(lines)], check=True, timeout=60)

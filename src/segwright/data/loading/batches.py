@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
@@ -107,14 +109,33 @@ def load_batches(
     )
     with signals_blocked():
         batches = iter(loader)
+    _LOADERS.add(batches)
     return _raise_errors(batches)
 
 
+_LOADERS: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
 def _raise_errors(batches: Iterator[Collated | Exception]) -> Iterator[Collated]:
-    for batch in batches:
-        if isinstance(batch, Exception):
-            raise batch
-        yield batch
+    try:
+        for batch in batches:
+            if isinstance(batch, Exception):
+                raise batch
+            yield batch
+    finally:
+        _stop_workers(batches)
+
+
+def _stop_workers(batches: Any) -> None:
+    if hasattr(batches, "_shutdown_workers"):  # there are worker processes
+        batches._shutdown_workers()
+
+
+@atexit.register
+def _stop_all_workers() -> None:
+    """At the end of the program: workers ignore signals, so Python would wait for them forever."""
+    for batches in list(_LOADERS):
+        _stop_workers(batches)
 
 
 @dataclass(frozen=True)
