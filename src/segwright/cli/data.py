@@ -12,6 +12,7 @@ from segwright.cli.options import add_code, add_data_root, add_json, add_set, ad
 
 if TYPE_CHECKING:
     from segwright.data.check import Findings
+    from segwright.data.conversion import ConversionResult
     from segwright.samples import DataConfig, Dataset
     from segwright.training.recipe import Recipe
 
@@ -54,8 +55,10 @@ def add_verbs(verbs: Any) -> None:
 
 
 def _add_dataset(parser: argparse.ArgumentParser) -> None:
-    text = "dataset (camvid), or recipe (camvid.quick, FILE.yaml or FILE.py:function)"
-    parser.add_argument("data_name", metavar="DATASET|RECIPE", help=text)
+    text = "folder of an export, dataset (camvid), or recipe (camvid.quick, FILE.yaml or FILE.py:function)"
+    parser.add_argument("data_name", metavar="FOLDER|DATASET|RECIPE", help=text)
+    text = "format of the folder, if it is not recognized (docs/formats.md)"
+    parser.add_argument("--from", dest="format", metavar="FORMAT", help=text)
     add_data_root(parser)
     add_set(parser, "dataset or recipe")
     add_code(parser)
@@ -70,7 +73,12 @@ def _add_splits(parser: argparse.ArgumentParser) -> None:
 def _resolve(options: argparse.Namespace) -> tuple[DataConfig, Recipe | None]:
     """The dataset that the options name, and the recipe if they name one."""
     from segwright.data import datasets
+    from segwright.errors import UserError
 
+    if _is_folder(options.data_name):
+        return _own_data(options), None
+    if options.format is not None:
+        raise UserError("--from names the format of a folder; expected a folder instead of a dataset or recipe")
     if "." not in options.data_name or options.data_name in datasets.dataset_names():
         return datasets.dataset_config(options.data_name, options.set), None
     from segwright.config import override
@@ -79,6 +87,28 @@ def _resolve(options: argparse.Namespace) -> tuple[DataConfig, Recipe | None]:
     recipe = load_recipe(options.data_name, code=options.code)
     override(recipe, options.set)
     return recipe.data, recipe
+
+
+def _is_folder(name: str) -> bool:
+    """Whether the first argument of a verb is a folder, rather than a dataset or a recipe."""
+    from segwright.data import datasets
+
+    return Path(name).is_dir() and name not in datasets.dataset_names()
+
+
+def _own_data(options: argparse.Namespace) -> DataConfig:
+    """The dataset in the folder that the options name; says on the console what it is taken for."""
+    from segwright.config import override
+    from segwright.data.datasets import OwnData
+    from segwright.errors import UserError
+
+    if options.data is not None:
+        raise UserError(f"--data has no effect on the folder {options.data_name}; remove it")
+    options.data = Path(options.data_name)
+    config = OwnData(format=options.format)
+    override(config, [setting.removeprefix("data.") for setting in options.set])
+    print(f"{options.data}: {config.describe(options.data)}")
+    return config
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -253,15 +283,19 @@ _OPTIONS_OF_FORMAT = {
 
 
 def _add_convert(parser: argparse.ArgumentParser) -> None:
-    formats = ("rgb", "coco", "labelme", "cityscapes-panoptic", "coco-panoptic-trainid")
-    parser.add_argument("format", choices=formats, help="source format; docs/own-data.md explains them")
-    parser.add_argument("source", type=Path, help="source folder or JSON file; it is not changed")
+    text = "folder of an export; or a source format: rgb, coco, labelme, cityscapes-panoptic, coco-panoptic-trainid"
+    parser.add_argument("format", metavar="FOLDER|FORMAT", help=text)
+    text = "after a source format: source folder or JSON file; it is not changed"
+    parser.add_argument("source", type=Path, nargs="?", help=text)
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
+    text = "format of the folder, if it is not recognized (docs/formats.md)"
+    parser.add_argument("--from", dest="source_format", metavar="FORMAT", help=text)
+    text = "leave the images of the folder where they are"
+    parser.add_argument("--no-images", action="store_true", help=text)
     text = "rgb: label map file with the color of each class"
     parser.add_argument("--labels", type=Path, metavar="FILE.yaml", help=text)
-    tasks = ("semantic", "instance", "panoptic")
-    text = "coco: kind of maps to write (default: panoptic)"
-    parser.add_argument("--to", choices=tasks, help=text)
+    text = "what to write: semantic, instance, panoptic, coco, yolo, labelme, cvat or labelstudio"
+    parser.add_argument("--to", metavar="FORMAT", help=text)
     text = "labelme: class names in the order of their values (default: all, alphabetically)"
     parser.add_argument("--names", nargs="+", metavar="CLASS", help=text)
     text = "cityscapes-panoptic: split (default: train)"
@@ -271,11 +305,42 @@ def _add_convert(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--force", action="store_true", help="replace existing files")
 
 
+_SOURCE_FORMATS = ("rgb", "coco", "labelme", "cityscapes-panoptic", "coco-panoptic-trainid")
+
+
+def _convert_folder(options: argparse.Namespace) -> int:
+    from segwright.data.conversion.exports import convert_export
+    from segwright.data.datasets import OwnData
+    from segwright.errors import UserError
+
+    source = Path(options.format)
+    refuse_options(options, "labels", "names", "split", "train_ids", reason="on a folder")
+    if not source.is_dir():
+        raise UserError(f"{source}: no such folder, nor one of the formats {', '.join(_SOURCE_FORMATS)}; check the path")
+    if options.to is None:
+        raise UserError("data convert: --to is missing; expected semantic, instance, panoptic, coco, yolo, labelme, ...")
+    if options.source_format is None:
+        print(f"{source}: {OwnData().describe(source)}")
+    result = convert_export(
+        source, options.out, to=options.to, format=options.source_format, images=not options.no_images,
+        force=options.force,
+    )  # fmt: skip
+    return _print_conversion(result)
+
+
 def _convert(options: argparse.Namespace) -> int:
     from segwright.data.conversion import coco, labelme_rgb
     from segwright.data.formats.file_dataset import apply_label_map
     from segwright.errors import UserError
 
+    if options.source is None:
+        return _convert_folder(options)
+    if options.format not in _SOURCE_FORMATS:
+        expected = ", ".join(_SOURCE_FORMATS)
+        raise UserError(f"data convert: unknown format {options.format!r}; expected a folder alone, or one of {expected}")
+    refuse_options(options, "source_format", "no_images", reason=f"on the format {options.format}")
+    if options.to not in (None, "semantic", "instance", "panoptic"):
+        raise UserError(f"--to {options.to}: expected semantic, instance or panoptic; or name the folder alone")
     source, out, force = options.source, options.out, options.force
     used = _OPTIONS_OF_FORMAT.get(options.format, ())
     unused = [name for names in _OPTIONS_OF_FORMAT.values() for name in names if name not in used]
@@ -295,6 +360,10 @@ def _convert(options: argparse.Namespace) -> int:
         result = coco.convert_cityscapes(source, out, split, train_ids=train_ids, force=force)
     else:
         result = coco.convert_coco_train_ids(source, out, force=force)
+    return _print_conversion(result)
+
+
+def _print_conversion(result: ConversionResult) -> int:
     for line in result.warnings:
         print(f"warning: {line}", file=sys.stderr)
     segments = f", {result.segments} segments" if result.segments else ""
