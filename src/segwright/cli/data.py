@@ -78,7 +78,9 @@ def _resolve(options: argparse.Namespace) -> tuple[DataConfig, Recipe | None]:
     if _is_folder(options.data_name):
         return _own_data(options), None
     if options.format is not None:
-        raise UserError("--from names the format of a folder; expected a folder instead of a dataset or recipe")
+        raise UserError(
+            "--from names the format of a folder; expected a folder instead of a dataset or recipe"
+        )
     if "." not in options.data_name or options.data_name in datasets.dataset_names():
         return datasets.dataset_config(options.data_name, options.set), None
     from segwright.config import override
@@ -316,9 +318,13 @@ def _convert_folder(options: argparse.Namespace) -> int:
     source = Path(options.format)
     refuse_options(options, "labels", "names", "split", "train_ids", reason="on a folder")
     if not source.is_dir():
-        raise UserError(f"{source}: no such folder, nor one of the formats {', '.join(_SOURCE_FORMATS)}; check the path")
+        raise UserError(
+            f"{source}: no such folder, nor one of the formats {', '.join(_SOURCE_FORMATS)}; check the path"
+        )
     if options.to is None:
-        raise UserError("data convert: --to is missing; expected semantic, instance, panoptic, coco, yolo, labelme, ...")
+        raise UserError(
+            "data convert: --to is missing; expected semantic, instance, panoptic, coco, yolo, labelme, ..."
+        )
     if options.source_format is None:
         print(f"{source}: {OwnData().describe(source)}")
     result = convert_export(
@@ -337,10 +343,14 @@ def _convert(options: argparse.Namespace) -> int:
         return _convert_folder(options)
     if options.format not in _SOURCE_FORMATS:
         expected = ", ".join(_SOURCE_FORMATS)
-        raise UserError(f"data convert: unknown format {options.format!r}; expected a folder alone, or one of {expected}")
+        raise UserError(
+            f"data convert: unknown format {options.format!r}; expected a folder alone, or {expected}"
+        )
     refuse_options(options, "source_format", "no_images", reason=f"on the format {options.format}")
     if options.to not in (None, "semantic", "instance", "panoptic"):
-        raise UserError(f"--to {options.to}: expected semantic, instance or panoptic; or name the folder alone")
+        raise UserError(
+            f"--to {options.to}: expected semantic, instance or panoptic; or name the folder alone"
+        )
     source, out, force = options.source, options.out, options.force
     used = _OPTIONS_OF_FORMAT.get(options.format, ())
     unused = [name for names in _OPTIONS_OF_FORMAT.values() for name in names if name not in used]

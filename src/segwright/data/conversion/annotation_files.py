@@ -52,17 +52,15 @@ def mask_polygons(mask: NDArray[np.bool_], tolerance: float = 0.0) -> list[tuple
     if hierarchy is None:
         return []
     outlines = [
-        [(int(x), int(y)) for x, y in (cv2.approxPolyDP(c, tolerance, True) if tolerance else c)[:, 0]] for c in contours
+        [(int(x), int(y)) for x, y in (cv2.approxPolyDP(c, tolerance, True) if tolerance else c)[:, 0]]
+        for c in contours
     ]
     parts: list[tuple[Polygon, list[Polygon]]] = []
-    for index, (_, _, child, parent) in enumerate(hierarchy[0].tolist()):
-        if parent >= 0:
-            continue
-        holes = []
-        while child >= 0:
-            holes.append(outlines[child])
-            child = int(hierarchy[0][child][0])
-        parts.append((_closed(outlines[index]), [_closed(hole) for hole in holes]))
+    parents = hierarchy[0, :, 3].tolist()
+    for index, parent in enumerate(parents):
+        if parent < 0:
+            holes = [_closed(outlines[hole]) for hole, owner in enumerate(parents) if owner == index]
+            parts.append((_closed(outlines[index]), holes))
     return parts
 
 
@@ -94,7 +92,7 @@ def _save_json(path: Path, values: Any) -> None:
 
 
 def _split(name: str) -> str | None:
-    first = name.split("/")[0]
+    first = name.split("/", maxsplit=1)[0]
     return first if "/" in name and first in ("train", "val", "test") else None
 
 
@@ -173,7 +171,7 @@ def write_yolo(
         for item in image.objects:
             for outline, holes in mask_polygons(item.mask, tolerance):
                 points = _bridged(outline, holes)
-                numbers = [f"{x / image.size[1]:.6f} {y / image.size[0]:.6f}" for x, y in points]
+                numbers = [f"{x / image.size[1]:.8f} {y / image.size[0]:.8f}" for x, y in points]
                 lines.append(f"{item.class_index} {' '.join(numbers)}\n")
         path = (out / "labels" / image.name).with_suffix(".txt")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -190,10 +188,15 @@ def write_labelme(
 ) -> None:
     """labelme: a JSON file beside each image (``images/NAME.json``); an object with holes is a mask."""
     for image in images:
-        shapes = []
+        shapes: list[dict[str, Any]] = []
         for number, item in enumerate(image.objects, start=1):
             parts = mask_polygons(item.mask, tolerance)
-            shape = {"label": labels.names[item.class_index], "group_id": None, "description": "", "flags": {}}
+            shape: dict[str, Any] = {
+                "label": labels.names[item.class_index],
+                "group_id": None,
+                "description": "",
+                "flags": {},
+            }
             if any(holes for _, holes in parts):
                 x, y, width, height = _box(item.mask)
                 crop = item.mask[y : y + height, x : x + width].astype(np.uint8) * 255
@@ -203,10 +206,16 @@ def write_labelme(
                 continue
             group = number if len(parts) > 1 else None
             shapes += [
-                shape | {"points": [list(p) for p in outline], "shape_type": "polygon", "group_id": group, "mask": None}
+                shape
+                | {
+                    "points": [list(p) for p in outline],
+                    "shape_type": "polygon",
+                    "group_id": group,
+                    "mask": None,
+                }
                 for outline, _ in parts
             ]
-        values = {"version": "5.5.0", "flags": {}, "shapes": shapes, "imagePath": Path(image.name).name,
+        values: dict[str, Any] = {"version": "5.5.0", "flags": {}, "shapes": shapes, "imagePath": Path(image.name).name,
                   "imageData": None, "imageHeight": image.size[0], "imageWidth": image.size[1]}  # fmt: skip
         _save_json((out / "images" / image.name).with_suffix(".json"), values)
     names = "".join(f"{name}\n" for name in ("__ignore__", "_background_", *labels.names))
@@ -256,7 +265,9 @@ def write_label_studio(
     """Label Studio: ``tasks.json`` with polygons in percent (brushes for objects with holes) and ``config.xml``."""
     tasks = []
     for number, image in enumerate(images, start=1):
-        results = [row for item in image.objects for row in _label_studio_results(item, image, labels, tolerance)]
+        results = [
+            row for item in image.objects for row in _label_studio_results(item, image, labels, tolerance)
+        ]
         key = "predictions" if any(item.score is not None for item in image.objects) else "annotations"
         data = {"image": f"/data/local-files/?d=images/{image.name}"}
         tasks.append({"id": number, "data": data, key: [{"result": results}]})
@@ -276,7 +287,12 @@ def _label_studio_results(
 ) -> list[dict[str, Any]]:
     height, width = image.size
     name = labels.names[item.class_index]
-    row: dict[str, Any] = {"original_width": width, "original_height": height, "image_rotation": 0, "to_name": "image"}
+    row: dict[str, Any] = {
+        "original_width": width,
+        "original_height": height,
+        "image_rotation": 0,
+        "to_name": "image",
+    }
     if item.score is not None:
         row["score"] = item.score
     parts = mask_polygons(item.mask, tolerance)
@@ -299,10 +315,9 @@ def encode_brush(mask: NDArray[np.bool_]) -> list[int]:
     bits = [f"{flat.size:032b}", f"{7:05b}", *(f"{size - 1:04b}" for size in (3, 4, 8, 16))]
     for start, length in zip(starts.tolist(), lengths, strict=True):
         value = 255 if flat[start] else 0
-        while length:
-            run = min(length, 1 << 16)
+        for done in range(0, length, 1 << 16):
+            run = min(length - done, 1 << 16)
             bits.append(f"1{3:02b}{run - 1:016b}{value:08b}")
-            length -= run
     text = "".join(bits)
     text += "0" * (-len(text) % 8)
     return [int(text[i : i + 8], 2) for i in range(0, len(text), 8)]

@@ -13,7 +13,7 @@ from segwright.data.conversion import annotation_files
 from segwright.data.conversion.annotation_files import AnnotatedImage, AnnotatedObject
 from segwright.data.conversion.labelme_rgb import ConversionResult, label_map_text, unique_stem
 from segwright.data.datasets.own_data import OwnData
-from segwright.data.exports.entries import Entry, is_background
+from segwright.data.exports.entries import Entry, Task, is_background
 from segwright.data.formats.image_dataset import ImageDataset
 from segwright.data.reading.label_maps import write_png
 from segwright.errors import UserError
@@ -53,9 +53,11 @@ def convert_export(
     has_objects = not hasattr(export, "labels") or callable(export.labels) or all(
         len(entry.maps) != 1 for entry in export.entries
     )  # fmt: skip
-    task = "semantic" if to == "semantic" or not has_objects else "instance"
+    task: Task = "semantic" if to == "semantic" or not has_objects else "instance"
     if to in ("instance", "panoptic") and not has_objects:
-        raise UserError(f"{source}: has classes but no objects; expected objects for --to {to}; write --to semantic")
+        raise UserError(
+            f"{source}: has classes but no objects; expected objects for --to {to}; write --to semantic"
+        )
     dataset = export.dataset(export.entries, task, source)
     labels, value_of = numbered_labels(dataset.labels)
     stems = _stems(export.entries, source)
@@ -140,7 +142,7 @@ def _write(
         return counts
     suffixes = [path.suffix.lower() for path in dataset.images]
     items = [
-        AnnotatedImage(f"{stem}{suffix}", sample.map.shape[:2], _objects(sample, value_of))  # type: ignore[arg-type]
+        AnnotatedImage(f"{stem}{suffix}", sample.map.shape[:2], _objects(sample, value_of))
         for index, (stem, suffix) in enumerate(zip(stems, suffixes, strict=True))
         if (sample := dataset[index])
     ]
@@ -173,5 +175,3 @@ def _objects(sample: Sample, value_of: np.ndarray) -> tuple[AnnotatedObject, ...
         count, regions = cv2.connectedComponents((values == value).astype(np.uint8), connectivity=8)
         objects += [AnnotatedObject(value - 1, regions == number) for number in range(1, count)]
     return tuple(objects)
-
-

@@ -26,8 +26,8 @@ class OwnData(FileDataset):
 
     ``format``: the name of the format; None recognizes it. ``task``: semantic gives class maps, in which pixels
     outside of all objects are class 0, "background"; panoptic and instance give objects; None gives what the data
-    have. ``val_share``: the share of the images that is held out as split ``val`` if the data have none. ``lists``: list
-    files of images with {split} in the name. ``split_names``: "val=holdout,train=fit" if the data call the splits
+    have. ``val_share``: the share of the images that is held out as split ``val`` if the data have none. ``lists``:
+    list files of images with {split} in the name. ``split_names``: "val=holdout,train=fit" if the data call the splits
     otherwise. The other fields are those of ``Folder``, ``PanopticFolder`` and ``CocoInstances``.
     """
 
@@ -96,7 +96,8 @@ class OwnData(FileDataset):
         if names:
             stated = {folder: name for name, folder in names.items()}
             entries = [
-                replace(e, split=next((stated[p] for p in e.image.parts if p in stated), e.split)) for e in entries
+                replace(e, split=next((stated[p] for p in e.image.parts if p in stated), e.split))
+                for e in entries
             ]
             declared = tuple(dict.fromkeys(e.split for e in entries if e.split))
         chosen, notes = choose(
@@ -133,7 +134,7 @@ class OwnData(FileDataset):
             )
             return CocoInstances if set(given) - {"label_map"} or has_json else None
         if self.task == "panoptic":
-            has_maps = has_classes and any(root.glob("instances/*")) or any(root.glob("*/instances"))
+            has_maps = (has_classes and any(root.glob("instances/*"))) or any(root.glob("*/instances"))
             return PanopticFolder if set(given) - {"label_map"} or has_maps or any(
                 root.glob("panoptic_*.json")
             ) else None  # fmt: skip

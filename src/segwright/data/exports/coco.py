@@ -42,7 +42,7 @@ def _is_coco(path: Path) -> bool:
 
 
 def standard_kind(path: Path) -> str:
-    """"panoptic" or "captions" and the like by what the file contains, else "instances"."""
+    """ "panoptic" or "captions" and the like by what the file contains, else "instances"."""
     name = path.name.lower()
     if name.startswith(("person_keypoints", "captions", "image_info")):
         return "other"
@@ -53,7 +53,9 @@ def read(root: Path, split: str | None) -> ObjectExport:
     """All images of the JSON files; classes in the order of their ids."""
     files = json_files(root)
     if not files:
-        raise UserError(f"{root}: no COCO JSON file; expected images, categories and annotations in one; add it")
+        raise UserError(
+            f"{root}: no COCO JSON file; expected images, categories and annotations in one; add it"
+        )
     split_of = {path: split_of_json(path, root) for path in files}
     declared = tuple(dict.fromkeys(name for name in split_of.values() if name))
     if split in declared:
@@ -127,9 +129,11 @@ def _entries(
     rows = {row["id"]: row for row in part.images}
     entries = []
     for image_id, name in names.items():
-        image = images.require(name, f"{part.path}: image {image_id}", part.path.parent, strip=r"^[0-9a-f]{8}-")
-        size = rows[image_id].get("height"), rows[image_id].get("width")
-        stated = (size[0], size[1]) if all(isinstance(side, int) for side in size) else None
-        where = split or split_of_path(image, images.root)
-        entries.append(Entry(image, where, stated, tuple(objects.get(image_id, ())), source=part.path))
+        image = images.require(
+            name, f"{part.path}: image {image_id}", part.path.parent, strip=r"^[0-9a-f]{8}-"
+        )
+        height, width = rows[image_id].get("height"), rows[image_id].get("width")
+        stated = (height, width) if isinstance(height, int) and isinstance(width, int) else None
+        folder = split or split_of_path(image, images.root)
+        entries.append(Entry(image, folder, stated, tuple(objects.get(image_id, ())), source=part.path))
     return entries

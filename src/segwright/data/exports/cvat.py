@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 from segwright.data.exports.entries import Entry, ObjectExport, category_ids
 from segwright.data.exports.files_of_export import (
@@ -33,7 +33,9 @@ def recognize(root: Path) -> str | None:
 
 def _files(root: Path) -> list[Path]:
     paths = glob_visible(root, "**/*.xml")
-    return [path for path in paths if starts_with(path, "<annotations") and not starts_with(path, "<annotation>")]
+    return [
+        path for path in paths if starts_with(path, "<annotations") and not starts_with(path, "<annotation>")
+    ]
 
 
 def read(root: Path, split: str | None) -> ObjectExport:
@@ -58,7 +60,9 @@ def read(root: Path, split: str | None) -> ObjectExport:
     kept, id_of = category_ids(list(names))
     images, left_out = ImageFiles(root), dict[str, int]()
     entries = [
-        _entry(image, path, images, id_of, left_out) for path, tree in trees for image in tree.findall("image")
+        _entry(image, path, images, id_of, left_out)
+        for path, tree in trees
+        for image in tree.findall("image")
     ]
     if not entries:
         raise UserError(f"{files[0]}: has no <image>; expected the images of the task; export it again")
@@ -79,15 +83,24 @@ def _parse(path: Path) -> ElementTree.Element:
     try:
         return ElementTree.fromstring(path.read_bytes())
     except (ElementTree.ParseError, OSError, ValueError) as error:
-        raise UserError(f"{path}: not XML ({error}); expected a complete file; export it again from CVAT") from None
+        raise UserError(
+            f"{path}: not XML ({error}); expected a complete file; export it again from CVAT"
+        ) from None
 
 
 def _entry(
-    image: ElementTree.Element, path: Path, images: ImageFiles, id_of: dict[str, int], left_out: dict[str, int]
+    image: ElementTree.Element,
+    path: Path,
+    images: ImageFiles,
+    id_of: dict[str, int],
+    left_out: dict[str, int],
 ) -> Entry:
     name = str(image.get("name"))
     subset = image.get("subset")
-    near = next((p for p in (path.parent / "images" / (subset or ""), path.parent / "images") if p.is_dir()), path.parent)
+    near = next(
+        (p for p in (path.parent / "images" / (subset or ""), path.parent / "images") if p.is_dir()),
+        path.parent,
+    )
     file = images.require(name, f"{path}: image {image.get('id')}", near)
     size = parse(image, lambda e: (int(e.get("height")), int(e.get("width"))), f"{path}: image {name}", "CVAT") if (
         image.get("height") and image.get("width")
@@ -105,7 +118,9 @@ def _entry(
         outline = parse(shape, _outline, f"{path}: {where}", "CVAT")
         rows.append({"id": number + 1, "category_id": id_of[label], "where": where, "segmentation": outline,
                      "z": int(shape.get("z_order") or 0)})  # fmt: skip
-    return Entry(file, standard_split(subset) or split_of_path(file, images.root), size, tuple(rows), source=path)
+    return Entry(
+        file, standard_split(subset) or split_of_path(file, images.root), size, tuple(rows), source=path
+    )
 
 
 def _outline(shape: ElementTree.Element) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from segwright.data.exports.object_truth import ObjectClassMaps, ObjectMasks
 from segwright.data.formats.ground_truth import ClassMaps, GroundTruth
@@ -38,6 +38,7 @@ class Entry:
     source: Path | None = None
 
 
+@runtime_checkable
 class Export(Protocol):
     """The images of an export and their classes."""
 

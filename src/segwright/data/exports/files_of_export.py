@@ -20,9 +20,13 @@ def read_json(path: Path, tool: str) -> Any:
     try:
         return json.loads(path.read_bytes())
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); expected JSON of {tool}; copy it again") from None
+        raise UserError(
+            f"{path}: cannot be read ({error.strerror}); expected JSON of {tool}; copy it again"
+        ) from None
     except (ValueError, RecursionError) as error:  # bad JSON, bad UTF-8
-        raise UserError(f"{path}: not JSON ({error}); expected a complete file; export it again from {tool}") from None
+        raise UserError(
+            f"{path}: not JSON ({error}); expected a complete file; export it again from {tool}"
+        ) from None
 
 
 def read_text(path: Path) -> str:
@@ -30,7 +34,9 @@ def read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not text that can be read ({error}); expected UTF-8; export it again") from None
+        raise UserError(
+            f"{path}: not text that can be read ({error}); expected UTF-8; export it again"
+        ) from None
 
 
 def starts_with(path: Path, *words: str) -> bool:

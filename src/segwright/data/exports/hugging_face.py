@@ -43,7 +43,9 @@ def read(root: Path, split: str | None) -> MapExport:
             Entry(image, part, maps=(label,)) for image, label, part in unpack_parquet(root, _LABEL_COLUMNS)
         ]
     if not entries:
-        raise UserError(f"{root}: no row in a metadata or Parquet file; expected images and masks; check the folder")
+        raise UserError(
+            f"{root}: no row in a metadata or Parquet file; expected images and masks; check the folder"
+        )
     declared = tuple(dict.fromkeys(entry.split for entry in entries if entry.split))
     labels = _classes(root) or labels_of_maps(root, [entry.maps[0] for entry in entries])
     return MapExport(entries, labels, declared=declared)
@@ -59,7 +61,9 @@ def _rows(path: Path) -> list[dict[str, Any]]:
             try:
                 row = json.loads(line)
             except ValueError as error:
-                raise UserError(f"{path}: line {number} is no JSON ({error}); the file may be cut: export it again") from None
+                raise UserError(
+                    f"{path}: line {number} is no JSON ({error}); the file may be cut: export it again"
+                ) from None
             if not isinstance(row, dict):
                 raise UserError(f"{path}: line {number} is no JSON object; expected columns; correct it")
             rows.append(row)
@@ -70,7 +74,10 @@ def _entries(path: Path, root: Path) -> list[Entry]:
     entries = []
     for number, row in enumerate(_rows(path), start=1):
         files = []
-        for kind, columns in (("image", ("file_name", "image_file_name", "image")), ("mask", _mask_columns(row))):
+        for kind, columns in (
+            ("image", ("file_name", "image_file_name", "image")),
+            ("mask", _mask_columns(row)),
+        ):
             name = next((str(row[column]) for column in columns if row.get(column)), None)
             if name is None:
                 raise UserError(
@@ -78,7 +85,9 @@ def _entries(path: Path, root: Path) -> list[Entry]:
                 )
             file = path.parent / name.replace("\\", "/")
             if not file.is_file():
-                raise UserError(f"{path}: row {number} names {name!r}, no such file; add the {kind}, or remove the row")
+                raise UserError(
+                    f"{path}: row {number} names {name!r}, no such file; add the {kind}, or remove the row"
+                )
             files.append(file)
         entries.append(Entry(files[0], split_of_path(path, root), maps=(files[1],)))
     return entries
@@ -100,5 +109,7 @@ def _classes(root: Path) -> LabelSpace | None:
         pairs = enumerate(values) if isinstance(values, list) else values.items()
         rows = [(str(name), int(raw), None) for raw, name in pairs]
     except (AttributeError, TypeError, ValueError):
-        raise UserError(f'{path}: not {{"value": "class"}}; expected names by pixel value; correct it') from None
+        raise UserError(
+            f'{path}: not {{"value": "class"}}; expected names by pixel value; correct it'
+        ) from None
     return map_labels(root, sorted(rows, key=lambda row: row[1]))

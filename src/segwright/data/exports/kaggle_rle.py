@@ -17,7 +17,17 @@ from segwright.data.reading.file_lists import IMAGE_EXTENSIONS
 from segwright.errors import UserError
 
 NAME, TITLE, SPECIFIC = "kaggle_rle", "run lengths in CSV (Kaggle)", True
-_IMAGE = ("imageid", "image_id", "image", "img_id", "id", "imageid_classid", "image_label", "filename", "file_name")
+_IMAGE = (
+    "imageid",
+    "image_id",
+    "image",
+    "img_id",
+    "id",
+    "imageid_classid",
+    "image_label",
+    "filename",
+    "file_name",
+)
 _RUNS = ("encodedpixels", "encoded_pixels", "rle", "rle_mask", "segmentation", "annotation", "mask_rle")
 _CLASS = ("classid", "class_id", "class", "label", "category", "cell_type", "classname", "class_name")
 
@@ -53,7 +63,9 @@ def read(root: Path, split: str | None) -> ObjectExport:
     """All images of the CSV files and of the folder: an image without a row has no object."""
     files = _files(root)
     if not files:
-        raise UserError(f"{root}: no CSV file with run lengths; expected columns ImageId and EncodedPixels; add it")
+        raise UserError(
+            f"{root}: no CSV file with run lengths; expected columns ImageId and EncodedPixels; add it"
+        )
     images = ImageFiles(root)
     rows_of: dict[Path, list[dict[str, Any]]] = {}
     source_of: dict[Path, Path] = {}
@@ -82,7 +94,9 @@ def _natural(text: str) -> tuple[int, int, str]:
 
 def _split(path: Path, image: Path, root: Path) -> str | None:
     by_folder = split_of_path(image, root)
-    return by_folder or next((s for word in path.stem.split("_") if (s := standard_split(word)) == "val"), None)
+    return by_folder or next(
+        (s for word in path.stem.split("_") if (s := standard_split(word)) == "val"), None
+    )
 
 
 def _rows(path: Path, images: ImageFiles) -> list[tuple[Path, dict[str, Any] | None]]:
@@ -94,7 +108,9 @@ def _rows(path: Path, images: ImageFiles) -> list[tuple[Path, dict[str, Any] | N
         where = f"line {number}"
         name, text = values.get(image_column), values.get(runs_column)
         if not name or text is None:
-            raise UserError(f"{path}: {where} is cut; expected {image_column} and {runs_column}; export it again")
+            raise UserError(
+                f"{path}: {where} is cut; expected {image_column} and {runs_column}; export it again"
+            )
         label = str(values.get(class_column) or "object") if class_column else "object"
         image = _find(images, name)
         if image is None and "_" in name and class_column is None:  # ImageId_ClassId
@@ -115,7 +131,9 @@ def _row(text: str, label: str, path: Path, where: str) -> dict[str, Any] | None
     try:
         starts = [int(value) for value in text.replace(",", " ").strip("[] ").split()]
     except ValueError:
-        raise UserError(f"{path}: {where} has no run lengths but {text[:24]!r}; expected numbers; correct it") from None
+        raise UserError(
+            f"{path}: {where} has no run lengths but {text[:24]!r}; expected numbers; correct it"
+        ) from None
     return {"label": label, "where": where, "segmentation": {"starts": starts}}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,11 @@ _PREFIX = r"^[0-9a-f]{2,12}-"  # Label Studio puts it before the names of upload
 def recognize(root: Path) -> str | None:
     """JSON files with a list of tasks."""
     files = _files(root)
-    return None if not files else f"{files[0].relative_to(root)} is a list of tasks with results in percent or brushes"
+    return (
+        None
+        if not files
+        else f"{files[0].relative_to(root)} is a list of tasks with results in percent or brushes"
+    )
 
 
 def _files(root: Path) -> list[Path]:
@@ -55,7 +60,7 @@ def read(root: Path, split: str | None) -> ObjectExport:
         tasks = tasks if isinstance(tasks, list) else [tasks]
         for number, task in enumerate(tasks):
             where = f"{path}: task {task.get('id', number) if isinstance(task, dict) else number}"
-            name, rows = parse(task, lambda t, w=where: _task(t, w, left_out), where, "Label Studio")
+            name, rows = parse(task, partial(_task, left_out=left_out), where, "Label Studio")
             image = images.require(name, where, path.parent, strip=_PREFIX)
             order |= dict.fromkeys(row["label"] for row in rows)
             entries.append((image, rows, path))
@@ -84,15 +89,19 @@ def _declared(root: Path) -> list[str]:
     for path in glob_visible(root, "*.xml"):
         if names := re.findall(r'<Label\s[^>]*value="([^"]*)"', read_text(path)):
             return names
-    path = next((p for name in ("labels.txt", "classes.txt") if (p := root / name).is_file()), None)
-    return [] if path is None else [line.strip() for line in read_text(path).split("\n") if line.strip()]
+    listed = next((p for name in ("labels.txt", "classes.txt") if (p := root / name).is_file()), None)
+    return [] if listed is None else [line.strip() for line in read_text(listed).split("\n") if line.strip()]
 
 
-def _task(task: dict[str, Any], where: str, left_out: dict[str, int]) -> tuple[str, list[dict[str, Any]]]:
+def _task(task: dict[str, Any], left_out: dict[str, int]) -> tuple[str, list[dict[str, Any]]]:
     data = task.get("data", task)
-    name = next((str(data[key]) for key in ("image", "img", "ocr", "url") if isinstance(data.get(key), str)), None)
+    name = next(
+        (str(data[key]) for key in ("image", "img", "ocr", "url") if isinstance(data.get(key), str)), None
+    )
     if name is None:
-        name = str(task.get("file_upload") or next(v for v in data.values() if isinstance(v, str) and "." in v))
+        name = str(
+            task.get("file_upload") or next(v for v in data.values() if isinstance(v, str) and "." in v)
+        )
     annotations = task.get("annotations", task.get("completions"))
     if annotations is None:
         results = _short_results(task)

@@ -33,7 +33,9 @@ def recognize(root: Path) -> str | None:
 
 def _is_labelme(path: Path) -> bool:
     return starts_with(path, '"shapes"') and (
-        starts_with(path, '"imagePath"') or starts_with(path, '"shape_type"') or starts_with(path, '"version"')
+        starts_with(path, '"imagePath"')
+        or starts_with(path, '"shape_type"')
+        or starts_with(path, '"version"')
     )
 
 
@@ -80,7 +82,9 @@ def _read(
 ) -> tuple[Path, tuple[int, int] | None, list[dict[str, Any]]]:
     values = read_json(path, "labelme")
     if not isinstance(values, dict) or not isinstance(values.get("shapes"), list):
-        raise UserError(f"{path}: has no list 'shapes'; expected a file of labelme; remove it from the folder")
+        raise UserError(
+            f"{path}: has no list 'shapes'; expected a file of labelme; remove it from the folder"
+        )
     name = str(values.get("imagePath") or "")
     image = images.find(name, path.parent) or images.with_stem(path.stem, path.parent)
     image = image or images.require(name or f"{path.stem}.jpg", str(path))

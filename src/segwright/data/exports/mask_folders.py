@@ -136,10 +136,12 @@ def labels_of_maps(root: Path, maps: Sequence[Path]) -> LabelSpace:
         order |= dict.fromkeys(occurring[np.argsort(first)].tolist())
         if len(order) > 256:
             raise UserError(
-                f"{path}: more than 256 values; expected one per class, without smoothing or JPEG; export the masks again"
+                f"{path}: more than 256 values; expected one per class, without smoothing; export the masks again"
             )
     if not is_rgb and set(order) <= {0, 255} and 255 in order:
-        return map_labels(root, [("background", 0, (0, 0, 0)), ("foreground", 255, (255, 255, 255))], ignored=())
+        return map_labels(
+            root, [("background", 0, (0, 0, 0)), ("foreground", 255, (255, 255, 255))], ignored=()
+        )
     if is_rgb and set(order) == {0, 0xFFFFFF}:
         rows = [("background", 0, (0, 0, 0)), ("foreground", 0xFFFFFF, (255, 255, 255))]
         return map_labels(root, rows, rgb=True, ignored=())
@@ -151,5 +153,9 @@ def labels_of_maps(root: Path, maps: Sequence[Path]) -> LabelSpace:
         return map_labels(root, [("background", 0, (0, 0, 0)), *rows], rgb=True, ignored=())
     largest = max((value for value in order if value != 255), default=0)
     if largest > 254 or min(order) < 0:
-        raise UserError(f"{root}: masks have values from {min(order)} to {largest}; expected at most 254; renumber them")
-    return map_labels(root, [("background", 0, (0, 0, 0)), *((f"class_{v}", v, None) for v in range(1, largest + 1))])
+        raise UserError(
+            f"{root}: masks have values from {min(order)} to {largest}; expected at most 254; renumber them"
+        )
+    return map_labels(
+        root, [("background", 0, (0, 0, 0)), *((f"class_{v}", v, None) for v in range(1, largest + 1))]
+    )

@@ -37,7 +37,7 @@ def _files(folder: Path) -> list[Path]:
 
 def _samples(root: Path) -> list[tuple[Path, Path, Path | None, str | None]]:
     """(folder, its folder of images, of masks, split) of each image, in ``root`` or in folders of splits."""
-    samples = []
+    samples: list[tuple[Path, Path, Path | None, str | None]] = []
     for folder in folders(root):
         split = standard_split(folder.name)
         direct = _parts(folder)
@@ -63,20 +63,29 @@ def read(root: Path, split: str | None) -> ObjectExport:
     for folder, image_folder, mask_folder, part in _samples(root):
         images = _files(image_folder)
         if len(images) != 1:
-            raise UserError(f"{image_folder}: {len(images)} images; expected one; add the image, or remove the others")
+            raise UserError(
+                f"{image_folder}: {len(images)} images; expected one; add the image, or remove the others"
+            )
         assert mask_folder is not None
         masks = [("object", path) for path in _files(mask_folder)]
         masks += [(sub.name, path) for sub in folders(mask_folder) for path in _files(sub)]
         rows.append((images[0], part, masks, folder))
     if not rows:
-        raise UserError(f"{root}: no folder with images and masks; expected ID/images and ID/masks; check the folder")
+        raise UserError(
+            f"{root}: no folder with images and masks; expected ID/images and ID/masks; check the folder"
+        )
     kept, id_of = category_ids(sorted({name for _, _, masks, _ in rows for name, _ in masks}) or ["object"])
     entries = [
         Entry(
             image,
             part,
             objects=tuple(
-                {"id": i + 1, "category_id": id_of[name], "where": path.name, "segmentation": {"files": [str(path)]}}
+                {
+                    "id": i + 1,
+                    "category_id": id_of[name],
+                    "where": path.name,
+                    "segmentation": {"files": [str(path)]},
+                }
                 for i, (name, path) in enumerate(masks)
             ),
             source=masks[0][1] if masks else image,

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from segwright.data.reading.label_maps import read_map
+from segwright.data.reading.label_maps import Channels, read_map
 from segwright.data.reading.rle import RLE, annotation_to_rle, encode_crop
 from segwright.errors import UserError
 
@@ -113,7 +113,7 @@ def _fractions_to_rle(shape: dict[str, Any], size: Size) -> RLE:
     factors = (size[1], size[0])
 
     def pixels(polygons: Sequence[Sequence[float]]) -> list[list[float]]:
-        return [[value * factors[i % 2] for i, value in enumerate(polygon)] for polygon in polygons]
+        return [[round(value * factors[i % 2], 3) for i, value in enumerate(polygon)] for polygon in polygons]
 
     return _polygons_to_rle(
         {"polygons": pixels(shape["fractions"]), "holes": pixels(shape.get("holes", ()))}, size
@@ -144,11 +144,13 @@ def decode_png_text(text: str) -> NDArray[np.bool_]:
         if image.mode == "P":
             # A palette of transparent black and a color, or of two colors.
             has_alpha = "transparency" in image.info
-            return (np.asarray(image.convert("RGBA"))[..., 3] if has_alpha else np.asarray(image)) > 0
+            return np.asarray(
+                (np.asarray(image.convert("RGBA"))[..., 3] if has_alpha else np.asarray(image)) > 0
+            )
         values = np.asarray(image)
     if values.ndim == 3:
-        return values[..., -1] > 0 if values.shape[2] in (2, 4) else (values > 0).any(axis=2)
-    return values > 0
+        values = values[..., -1] if values.shape[2] in (2, 4) else values.max(axis=2)
+    return np.asarray(values > 0)
 
 
 def _box_runs_to_rle(shape: dict[str, Any], size: Size) -> RLE:
@@ -231,8 +233,8 @@ def _files_to_rle(shape: dict[str, Any], size: Size) -> RLE:
         part = read_mask(Path(name))
         if part.shape != size:
             raise UserError(
-                f"{name}: the mask is {part.shape[1]}x{part.shape[0]}, its image is {size[1]}x{size[0]}; expected equal "
-                "width and height; export one of them again"
+                f"{name}: the mask is {part.shape[1]}x{part.shape[0]}, its image is {size[1]}x{size[0]}; expected "
+                "equal width and height; export one of them again"
             )
         mask |= part
     return encode_crop(mask, (0, 0), size)
@@ -240,14 +242,16 @@ def _files_to_rle(shape: dict[str, Any], size: Size) -> RLE:
 
 def read_mask(path: Path) -> NDArray[np.bool_]:
     """The mask of an image file, bool [H, W]: where any of its color channels is not 0."""
-    for channels in ("index", "rgb", "rgba"):
+    kinds: tuple[Channels, ...] = ("index", "rgb", "rgba")
+    for channels in kinds:
         try:
-            values = read_map(path, channels)  # type: ignore[arg-type]
+            values = read_map(path, channels)
         except UserError as error:
             if "channels" in str(error) and channels != "rgba":
                 continue
             raise
-        return values != 0 if values.ndim == 2 else (values[..., :3] != 0).any(axis=2)
+        mask: NDArray[np.bool_] = values != 0 if values.ndim == 2 else (values[..., :3] != 0).any(axis=2)
+        return mask
     raise AssertionError
 
 

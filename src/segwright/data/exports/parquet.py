@@ -33,7 +33,7 @@ def _cache_folder(path: Path) -> Path:
 
 def _unpack(path: Path, folder: Path, label_columns: Sequence[str]) -> list[tuple[Path, Path]]:
     try:
-        import pyarrow.parquet as parquet
+        from pyarrow import parquet  # type: ignore[import-untyped]
     except ImportError:
         raise UserError(
             f"{path}: Parquet files need pyarrow; install it with pip install 'segwright[parquet]'"
@@ -59,15 +59,25 @@ def _unpack(path: Path, folder: Path, label_columns: Sequence[str]) -> list[tupl
         raise
     except Exception as error:  # pyarrow raises many kinds for a damaged file
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{path}: not a Parquet file that can be read ({reason}); download it again") from None
+        raise UserError(
+            f"{path}: not a Parquet file that can be read ({reason}); download it again"
+        ) from None
     return pairs
 
 
 def _write(value: Any, stem: Path, where: str) -> Path:
     data = value.get("bytes") if isinstance(value, dict) else value
     if not isinstance(data, bytes):
-        raise UserError(f"{where} has no image bytes; expected encoded images in the file; save the dataset with them")
-    kinds = {b"\x89PNG": ".png", b"\xff\xd8\xff": ".jpg", b"II*\0": ".tif", b"MM\0*": ".tif", b"RIFF": ".webp"}
+        raise UserError(
+            f"{where} has no image bytes; expected encoded images in the file; save the dataset with them"
+        )
+    kinds = {
+        b"\x89PNG": ".png",
+        b"\xff\xd8\xff": ".jpg",
+        b"II*\0": ".tif",
+        b"MM\0*": ".tif",
+        b"RIFF": ".webp",
+    }
     suffix = next((kinds[start] for start in kinds if data.startswith(start)), ".png")
     path = stem.with_name(stem.name + suffix)
     if not path.is_file():

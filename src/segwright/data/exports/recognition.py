@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Protocol, cast, runtime_checkable
 
 from segwright.data.exports.entries import Export
 from segwright.errors import UserError
 
 
+@runtime_checkable
 class ExportFormat(Protocol):
     """The module of a format."""
 

@@ -31,15 +31,17 @@ def read(root: Path, split: str | None) -> MapExport:
     entries, unmatched = [], list[Path]()
     for path in files:
         if _classes(path) != classes:
-            raise UserError(f"{path}: other classes than {files[0]}; expected the same; export the dataset again")
+            raise UserError(
+                f"{path}: other classes than {files[0]}; expected the same; export the dataset again"
+            )
         paths = list_images(path.parent)
         masks = {p.stem.removesuffix(_SUFFIX): p for p in paths if p.stem.endswith(_SUFFIX)}
         images = [p for p in paths if not p.stem.endswith(_SUFFIX)]
         for image in images:
             if image.stem not in masks:
                 raise UserError(
-                    f"{path.parent / image.stem}{_SUFFIX}.png: no such file; expected the mask of {image.name}; add it, "
-                    "or remove the image"
+                    f"{path.parent / image.stem}{_SUFFIX}.png: no such file; expected the mask of {image.name}; add "
+                    "it, or remove the image"
                 )
             entries.append(Entry(image, split_of_path(path, root), maps=(masks.pop(image.stem),)))
         unmatched += masks.values()
@@ -59,7 +61,9 @@ def _classes(path: Path) -> list[tuple[str, int, None]]:
         if number == 1 and not row[0].strip().isdigit():
             continue
         if len(row) < 2 or not row[0].strip().isdigit():
-            raise UserError(f"{path}: line {number} is {','.join(row)!r}; expected 'value, class'; correct it")
+            raise UserError(
+                f"{path}: line {number} is {','.join(row)!r}; expected 'value, class'; correct it"
+            )
         classes.append((row[1].strip(), int(row[0]), None))
     if not classes:
         raise UserError(f"{path}: lists no class; expected 'value, class' per line; export it again")

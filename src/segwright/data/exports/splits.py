@@ -19,7 +19,7 @@ SPLIT_NAMES: Mapping[str, tuple[str, ...]] = {
 
 
 def standard_split(name: str | None) -> str | None:
-    """"train", "val" or "test" for the names that tools use, in any case; None for any other name."""
+    """ "train", "val" or "test" for the names that tools use, in any case; None for any other name."""
     if name is None:
         return None
     lower = name.strip().lower()
@@ -69,7 +69,9 @@ def held_out(entries: Sequence[Entry], share: float, root: Path) -> tuple[list[E
 
     def rank(entry: Entry) -> str:
         inside = entry.image.relative_to(root) if entry.image.is_relative_to(root) else Path(entry.image.name)
-        return hashlib.blake2b(inside.as_posix().encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
+        return hashlib.blake2b(
+            inside.as_posix().encode("utf-8", "surrogateescape"), digest_size=8
+        ).hexdigest()
 
     count = min(max(1, round(share * len(entries))), len(entries) - 1)
     chosen = {id(entry) for entry in sorted(entries, key=rank)[:count]}
@@ -99,7 +101,7 @@ def choose(
         pool = list(entries)
     if wanted in ("train", "val") and not has_val and pool and 0 < val_share < 1 and len(pool) > 1:
         train, val = held_out(pool, val_share, root)
-        note = f"no split 'val': {len(val)} of {len(pool)} images ({val_share:.0%}) are held out for it (data.val_share)"
+        note = f"no split 'val': {len(val)} of {len(pool)} images ({val_share:.0%}) are held out (data.val_share)"
         return (train, []) if wanted == "train" else (val, [note])
     if wanted == "train" and pool:
         return pool, []

@@ -41,13 +41,17 @@ def read(root: Path, split: str | None) -> ObjectExport:
         raise UserError(f"{root}: no meta.json; expected a project of Supervisely; check the folder")
     values = read_json(meta, "Supervisely")
     classes = parse(
-        values, lambda v: [(str(c["title"]), c.get("color"), c.get("id")) for c in v["classes"]], str(meta), "Supervisely"
+        values,
+        lambda v: [(str(c["title"]), c.get("color"), c.get("id")) for c in v["classes"]],
+        str(meta),
+        "Supervisely",
     )
-    kept, id_of = category_ids([name for name, *_ in classes])
-    colors = {name: color for name, text, _ in classes if (color := color_from_hex(text))}
+    kept, id_of = category_ids([name for name, _ in classes])
+    colors = {name: color for name, text in classes if (color := color_from_hex(text))}
     images, left_out = ImageFiles(root), dict[str, int]()
     entries = [
-        _entry(path, images, id_of, left_out) for path in glob_visible(root, "**/ann/*.json", "**/ann/**/*.json")
+        _entry(path, images, id_of, left_out)
+        for path in glob_visible(root, "**/ann/*.json", "**/ann/**/*.json")
     ]
     outlines = [
         (f"{e.source}: {row['where']}", polygon, e.size)
@@ -64,7 +68,10 @@ def read(root: Path, split: str | None) -> ObjectExport:
 def _entry(path: Path, images: ImageFiles, id_of: dict[str, int], left_out: dict[str, int]) -> Entry:
     values = read_json(path, "Supervisely")
     size = parse(
-        values, lambda v: (int(v["size"]["height"]), int(v["size"]["width"])), f"{path}: the image", "Supervisely"
+        values,
+        lambda v: (int(v["size"]["height"]), int(v["size"]["width"])),
+        f"{path}: the image",
+        "Supervisely",
     )
     folder = path.parent.parent / "img"
     name = path.name.removesuffix(".json")
@@ -78,8 +85,17 @@ def _entry(path: Path, images: ImageFiles, id_of: dict[str, int], left_out: dict
             left_out[kind] = left_out.get(kind, 0) + 1
             continue
         if title not in id_of:
-            raise UserError(f"{path}: {where} has the class {title!r}, which meta.json does not list; add it there")
-        rows.append({"id": index + 1, "category_id": id_of[title], "where": f"{where} ({title})", "segmentation": outline})
+            raise UserError(
+                f"{path}: {where} has the class {title!r}, which meta.json does not list; add it there"
+            )
+        rows.append(
+            {
+                "id": index + 1,
+                "category_id": id_of[title],
+                "where": f"{where} ({title})",
+                "segmentation": outline,
+            }
+        )
     tags = [str(tag.get("name")) for tag in values.get("tags") or [] if isinstance(tag, dict)]
     split = next((s for tag in tags if (s := standard_split(tag))), None)
     return Entry(image, split or split_of_path(path, images.root), size, tuple(rows), source=path)

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ def read(root: Path, split: str | None) -> ObjectExport:
             rows = rows_of.setdefault(image, ([], path))[0]
             for index, region in enumerate(regions):
                 where = f"{name}, region {index}"
-                row = parse(region, lambda r, w=where: _region(r, attribute), f"{path}: {where}", "VIA")
+                row = parse(region, partial(_region, attribute=attribute), f"{path}: {where}", "VIA")
                 kind = row.pop("kind")
                 if "segmentation" not in row:
                     left_out[kind] = left_out.get(kind, 0) + 1
@@ -65,7 +66,7 @@ def read(root: Path, split: str | None) -> ObjectExport:
         for row in rows:
             label = row.pop("label")
             if label not in id_of:
-                raise UserError(f"{path}: {row['where']} has the class {label!r}, which is no option; add or correct it")
+                raise UserError(f"{path}: {row['where']} has the class {label!r}, which is no option; add it")
             row["category_id"] = id_of[label]
         entries.append(Entry(image, split_of_path(image, root), None, tuple(rows), source=path))
     declared = tuple(dict.fromkeys(entry.split for entry in entries if entry.split))
@@ -99,13 +100,19 @@ def _images(path: Path) -> Iterator[tuple[str, list[Any]]]:
     values = read_json(path, "VIA")
     images = values.get("_via_img_metadata", values) if isinstance(values, dict) else {}
     for key, image in images.items():
-        name, listed = parse(image, lambda v: (str(v["filename"]), v.get("regions") or []), f"{path}: {key}", "VIA")
+        name, listed = parse(
+            image, lambda v: (str(v["filename"]), v.get("regions") or []), f"{path}: {key}", "VIA"
+        )
         yield name, list(listed.values()) if isinstance(listed, dict) else list(listed)
 
 
 def _csv_row(row: dict[str, str]) -> tuple[str, Any, Any]:
     name = row.get("filename") or row["#filename"]
-    return name, json.loads(row["region_shape_attributes"] or "{}"), json.loads(row.get("region_attributes") or "{}")
+    return (
+        name,
+        json.loads(row["region_shape_attributes"] or "{}"),
+        json.loads(row.get("region_attributes") or "{}"),
+    )
 
 
 def _region(region: dict[str, Any], attribute: str | None) -> dict[str, Any]:
@@ -113,7 +120,10 @@ def _region(region: dict[str, Any], attribute: str | None) -> dict[str, Any]:
     value = attributes.get(attribute) if attribute else next(iter(attributes.values()), "object")
     if isinstance(value, dict):  # a checkbox: {option: true}
         value = next((key for key, chosen in value.items() if chosen), None)
-    row: dict[str, Any] = {"kind": str(shape["name"]), "label": "object" if value in (None, "") else str(value).strip()}
+    row: dict[str, Any] = {
+        "kind": str(shape["name"]),
+        "label": "object" if value in (None, "") else str(value).strip(),
+    }
     outline = _outline(shape)
     return row if outline is None else row | {"segmentation": {"polygons": [outline]}}
 

@@ -22,7 +22,11 @@ def recognize(root: Path) -> str | None:
     base = _base(root)
     if base is None:
         return None
-    return "SegmentationClass" + (" and labelmap.txt" if (base / "labelmap.txt").is_file() else "") + " with masks"
+    return (
+        "SegmentationClass"
+        + (" and labelmap.txt" if (base / "labelmap.txt").is_file() else "")
+        + " with masks"
+    )
 
 
 def _base(root: Path) -> Path | None:
@@ -44,7 +48,9 @@ def read(root: Path, split: str | None) -> MapExport:
         stem = mask.relative_to(base / "SegmentationClass").with_suffix("")
         image = _image(images, base, stem)
         if image is None:
-            raise UserError(f"{mask}: its image is missing; expected JPEGImages/{stem}.jpg; add it, or remove the mask")
+            raise UserError(
+                f"{mask}: its image is missing; expected JPEGImages/{stem}.jpg; add it, or remove the mask"
+            )
         objects = base / "SegmentationObject" / stem.with_suffix(".png")
         maps = (mask, objects) if objects.is_file() else (mask,)
         names = splits.get(str(stem).replace("\\", "/"), splits.get(stem.name))
@@ -77,7 +83,11 @@ def _splits(base: Path) -> dict[str, str]:
             for line in read_text(path).split("\n"):
                 name = line.strip().replace("\\", "/")
                 if name:
-                    stem = name[: -len(Path(name).suffix)] if name.lower().endswith((".jpg", ".png", ".jpeg")) else name
+                    stem = (
+                        name[: -len(Path(name).suffix)]
+                        if name.lower().endswith((".jpg", ".png", ".jpeg"))
+                        else name
+                    )
                     splits.setdefault(stem, split)
     return splits
 
@@ -101,7 +111,9 @@ def _labels(base: Path, masks: list[Path]) -> LabelSpace:
     count = max([len(names), *values])
     titles = names or [f"class_{value}" for value in range(1, count + 1)]
     titles += [f"class_{value}" for value in range(len(titles) + 1, count + 1)]
-    return map_labels(base, [("background", 0, (0, 0, 0)), *((t, i, None) for i, t in enumerate(titles, start=1))])
+    return map_labels(
+        base, [("background", 0, (0, 0, 0)), *((t, i, None) for i, t in enumerate(titles, start=1))]
+    )
 
 
 def _class_names(base: Path) -> list[str]:

@@ -63,8 +63,12 @@ def read(root: Path, split: str | None) -> ObjectExport:
             entry = _entry(image, standard_split(name), categories, names, clipped)
             entries.setdefault(image, entry)
     if not entries:
-        raise UserError(f"{path}: names no split with images; expected 'train:' and 'val:'; correct the paths")
-    notes = [f"{clipped[0]}: reaches beyond its image ({len(clipped)} such outlines); clipped"] if clipped else []
+        raise UserError(
+            f"{path}: names no split with images; expected 'train:' and 'val:'; correct the paths"
+        )
+    notes = (
+        [f"{clipped[0]}: reaches beyond its image ({len(clipped)} such outlines); clipped"] if clipped else []
+    )
     return ObjectExport(list(entries.values()), kept, on_top="smaller", declared=declared, notes=notes)
 
 
@@ -73,7 +77,9 @@ def _names(names: Any, path: Path) -> list[str]:
         try:
             by_index = {int(index): str(name) for index, name in names.items()}
         except (TypeError, ValueError):
-            raise UserError(f"{path}: 'names' has keys that are no integers; expected '0: name'; correct it") from None
+            raise UserError(
+                f"{path}: 'names' has keys that are no integers; expected '0: name'; correct it"
+            ) from None
         return [by_index.get(index, f"class_{index}") for index in range(max(by_index) + 1)]
     if isinstance(names, list):
         return [str(name) for name in names]
@@ -147,7 +153,9 @@ def _entry(
             polygon = [left, top, right, top, right, bottom, left, bottom]
         if min(polygon) < -0.002 or max(polygon) > 1.002:
             clipped.append(f"{source}: {where}")
-        objects.append({"id": number, "category_id": category, "where": where, "segmentation": {"fractions": [polygon]}})
+        objects.append(
+            {"id": number, "category_id": category, "where": where, "segmentation": {"fractions": [polygon]}}
+        )
     return Entry(image, split, objects=tuple(objects), source=source)
 
 
@@ -165,7 +173,7 @@ def _parse(line: str, categories: list[int], where: str, names: list[str]) -> tu
         )
     if len(polygon) != 4 and (len(polygon) < 6 or len(polygon) % 2):
         raise UserError(
-            f"{where}: {len(polygon)} coordinates; expected x and y of at least three points; the line may be cut: export "
+            f"{where}: {len(polygon)} coordinates; expected x and y of at least three points; is the line cut? export "
             "it again"
         )
     return categories[index], polygon
