@@ -8,6 +8,7 @@ tools.py      the verbs info and bench
 report.py     the verb report
 average.py    the verb average
 data.py       the verbs under ``segwright data``
+data_files.py   the verbs under ``segwright data`` that write files: split, convert
 score.py      the verbs under ``segwright score``
 inference.py  options that say how a model is run: --scales, --flip, ...
 object_tables.py  the tables of ``segwright score panoptic`` and ``score instance``

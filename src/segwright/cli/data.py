@@ -1,4 +1,4 @@
-"""The verbs under ``segwright data``: check, stats, show, get, convert."""
+"""The verbs under ``segwright data``: check, stats, show, get, split, convert."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from segwright.cli import data_files
 from segwright.cli.options import add_code, add_data_root, add_json, add_set, add_verb, refuse_options
 
 if TYPE_CHECKING:
     from segwright.data.check import Findings
-    from segwright.data.conversion import ConversionResult
     from segwright.samples import DataConfig, Dataset
     from segwright.training.recipe import Recipe
 
@@ -49,9 +49,14 @@ def add_verbs(verbs: Any) -> None:
     get.add_argument("name", help="dataset: cityscapes, ade20k, voc or coco")
     get.add_argument("--data", type=Path, metavar="ROOT", help="dataset root folder to verify")
 
-    text = "convert annotations: other formats to label maps, or to COCO panoptic"
+    text = "write lists of training and validation images; nothing is moved"
+    data_files.add_split(
+        add_verb(verbs, "split", data_files.split, text, "segwright data split FOLDER --val 0.2")
+    )
+
+    text = "convert annotations: any format to label maps, or to the files of another tool"
     example = "segwright data convert coco instances.json --out converted"
-    _add_convert(add_verb(verbs, "convert", _convert, text, example))
+    data_files.add_convert(add_verb(verbs, "convert", data_files.convert, text, example))
 
 
 def _add_dataset(parser: argparse.ArgumentParser) -> None:
@@ -274,108 +279,3 @@ def _get(options: argparse.Namespace) -> int:
         print(f"segwright: {line}", file=sys.stderr)
     print(f"{options.data}: {len(problems)} problems" if problems else f"{options.data}: complete")
     return 2 if problems else 0
-
-
-_OPTIONS_OF_FORMAT = {
-    "rgb": ("labels",),
-    "coco": ("to",),
-    "labelme": ("names",),
-    "cityscapes-panoptic": ("split", "train_ids"),
-}
-
-
-def _add_convert(parser: argparse.ArgumentParser) -> None:
-    text = "folder of an export; or a source format: rgb, coco, labelme, cityscapes-panoptic, coco-panoptic-trainid"
-    parser.add_argument("format", metavar="FOLDER|FORMAT", help=text)
-    text = "after a source format: source folder or JSON file; it is not changed"
-    parser.add_argument("source", type=Path, nargs="?", help=text)
-    parser.add_argument("--out", type=Path, required=True, help="folder to write")
-    text = "format of the folder, if it is not recognized (docs/formats.md)"
-    parser.add_argument("--from", dest="source_format", metavar="FORMAT", help=text)
-    text = "leave the images of the folder where they are"
-    parser.add_argument("--no-images", action="store_true", help=text)
-    text = "rgb: label map file with the color of each class"
-    parser.add_argument("--labels", type=Path, metavar="FILE.yaml", help=text)
-    text = "what to write: semantic, instance, panoptic, coco, yolo, labelme, cvat or labelstudio"
-    parser.add_argument("--to", metavar="FORMAT", help=text)
-    text = "labelme: class names in the order of their values (default: all, alphabetically)"
-    parser.add_argument("--names", nargs="+", metavar="CLASS", help=text)
-    text = "cityscapes-panoptic: split (default: train)"
-    parser.add_argument("--split", help=text)
-    text = "cityscapes-panoptic: write train ids (0 to 18) as categories"
-    parser.add_argument("--train-ids", action="store_true", help=text)
-    parser.add_argument("--force", action="store_true", help="replace existing files")
-
-
-_SOURCE_FORMATS = ("rgb", "coco", "labelme", "cityscapes-panoptic", "coco-panoptic-trainid")
-
-
-def _convert_folder(options: argparse.Namespace) -> int:
-    from segwright.data.conversion.exports import convert_export
-    from segwright.data.datasets import OwnData
-    from segwright.errors import UserError
-
-    source = Path(options.format)
-    refuse_options(options, "labels", "names", "split", "train_ids", reason="on a folder")
-    if not source.is_dir():
-        raise UserError(
-            f"{source}: no such folder, nor one of the formats {', '.join(_SOURCE_FORMATS)}; check the path"
-        )
-    if options.to is None:
-        raise UserError(
-            "data convert: --to is missing; expected semantic, instance, panoptic, coco, yolo, labelme, ..."
-        )
-    if options.source_format is None:
-        print(f"{source}: {OwnData().describe(source)}")
-    result = convert_export(
-        source, options.out, to=options.to, format=options.source_format, images=not options.no_images,
-        force=options.force,
-    )  # fmt: skip
-    return _print_conversion(result)
-
-
-def _convert(options: argparse.Namespace) -> int:
-    from segwright.data.conversion import coco, labelme_rgb
-    from segwright.data.formats.file_dataset import apply_label_map
-    from segwright.errors import UserError
-
-    if options.source is None:
-        return _convert_folder(options)
-    if options.format not in _SOURCE_FORMATS:
-        expected = ", ".join(_SOURCE_FORMATS)
-        raise UserError(
-            f"data convert: unknown format {options.format!r}; expected a folder alone, or {expected}"
-        )
-    refuse_options(options, "source_format", "no_images", reason=f"on the format {options.format}")
-    if options.to not in (None, "semantic", "instance", "panoptic"):
-        raise UserError(
-            f"--to {options.to}: expected semantic, instance or panoptic; or name the folder alone"
-        )
-    source, out, force = options.source, options.out, options.force
-    used = _OPTIONS_OF_FORMAT.get(options.format, ())
-    unused = [name for names in _OPTIONS_OF_FORMAT.values() for name in names if name not in used]
-    refuse_options(options, *unused, reason=f"on the format {options.format}")
-    if options.format == "rgb":
-        if options.labels is None:
-            raise UserError(
-                "data convert rgb: --labels is missing; expected a label map file with the color of each class"
-            )
-        result = labelme_rgb.convert_rgb(source, out, apply_label_map(options.labels, None), force=force)
-    elif options.format == "coco":
-        result = coco.convert_coco(source, out, to=options.to or "panoptic", force=force)
-    elif options.format == "labelme":
-        result = labelme_rgb.convert_labelme(source, out, names=options.names, force=force)
-    elif options.format == "cityscapes-panoptic":
-        split, train_ids = options.split or "train", options.train_ids
-        result = coco.convert_cityscapes(source, out, split, train_ids=train_ids, force=force)
-    else:
-        result = coco.convert_coco_train_ids(source, out, force=force)
-    return _print_conversion(result)
-
-
-def _print_conversion(result: ConversionResult) -> int:
-    for line in result.warnings:
-        print(f"warning: {line}", file=sys.stderr)
-    segments = f", {result.segments} segments" if result.segments else ""
-    print(f"{result.maps} maps{segments}: {', '.join(map(str, result.written))}")
-    return 0

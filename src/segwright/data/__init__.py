@@ -7,6 +7,7 @@ augmentation/   data augmentation of an image and its label map together
 loading/        sampling order, augmented samples, batches, training targets
 datasets/       one file per dataset
 conversion/     annotations of other formats to label maps and COCO files
+splits.py       lists of training, validation and test images
 check.py        validation of a dataset before a training
 download.py     what to download for a dataset, where to put it, and whether it is complete
 """

@@ -75,7 +75,8 @@ def read(root: Path, split: str | None) -> ObjectExport:
                     f"{path}: {row['where']} has the label {label!r}, which the labeling config does not list; add it"
                 )
             row["category_id"] = id_of[label]
-        size = next((row["size"] for row in rows if row.get("size")), None)
+        height, width = next((row["size"] for row in rows if row.get("size")), (0, 0))
+        size = (height, width) if height and width else None
         objects = [{key: value for key, value in row.items() if key != "size"} for row in rows]
         result.append(Entry(image, split_of_path(image, root), size, tuple(objects), source=path))
     declared = tuple(dict.fromkeys(entry.split for entry in result if entry.split))

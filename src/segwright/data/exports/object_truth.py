@@ -126,7 +126,7 @@ class ColorAndObjectMaps:
         if (objects != 0).all():
             numbers = numbers + 1
         is_object = labels.thing_table()[classes] & (classes != IGNORED)
-        ids = (classes.astype(np.int32) << 16 | np.where(is_object, numbers, 0)) + 1
+        ids = (classes.astype(np.int32) << 16 | np.where(is_object, numbers, 0).astype(np.int32)) + 1
         indices = _identity(len(labels), labels.names, labels.colors, labels.things)
         return segments_from_ids(ids, ClassInRed(), indices, class_path, None)
 

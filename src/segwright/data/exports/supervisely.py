@@ -42,7 +42,7 @@ def read(root: Path, split: str | None) -> ObjectExport:
     values = read_json(meta, "Supervisely")
     classes = parse(
         values,
-        lambda v: [(str(c["title"]), c.get("color"), c.get("id")) for c in v["classes"]],
+        lambda v: [(str(c["title"]), c.get("color")) for c in v["classes"]],
         str(meta),
         "Supervisely",
     )
