@@ -51,7 +51,7 @@ def add_verbs(verbs: Any) -> None:
 
     text = "write lists of training and validation images; nothing is moved"
     data_files.add_split(
-        add_verb(verbs, "split", data_files.split, text, "segwright data split FOLDER --val 0.2")
+        add_verb(verbs, "split", data_files.split, text, "segwright data split EXPORT --val 0.2")
     )
 
     text = "convert annotations: any format to label maps, or to the files of another tool"

@@ -88,7 +88,11 @@ def stratified(
         for c in classes[index]:
             totals[c] += 1
     count = sum(len(group) for group in groups)
-    wanted = {name: {c: share * n for c, n in totals.items()} for name, share in shares.items()}
+    # At least one image of each class for every split, if there are enough.
+    wanted = {
+        name: {c: max(share * n, float(n >= len(shares))) for c, n in totals.items()}
+        for name, share in shares.items()
+    }
     room = {name: share * count for name, share in shares.items()}
     chosen: dict[str, list[int]] = {name: [] for name in shares}
     left = list(range(len(groups)))

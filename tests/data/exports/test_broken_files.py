@@ -57,7 +57,8 @@ CASES: dict[str, dict[str, tuple[Callable[[Path], None], str]]] = {
     },
     "coco_roboflow": {
         "missing": (without("train/a.png"), "names the image 'a.png'"),
-        "outside": (replaced("train/_annotations.coco.json", '"segmentation": {', '"segmentation": [[90, 1, 95, 1, 95, 9]], "s": {'),
+        "outside": (replaced("train/_annotations.coco.json", '"segmentation": {',
+                             '"segmentation": [[90, 1, 95, 1, 95, 9]], "s": {'),
                     "annotation 1: lies outside"),
         "class": (replaced("train/_annotations.coco.json", '"category_id": 8', '"category_id": 80'), "has category 80"),
         "cut": (cut("train/_annotations.coco.json"), "_annotations.coco.json: not JSON"),
@@ -96,7 +97,8 @@ CASES: dict[str, dict[str, tuple[Callable[[Path], None], str]]] = {
     },
     "supervisely": {
         "missing": (without("train/img/a.png"), "names the image 'a.png'"),
-        "outside": (replaced("train/ann/a.png.json", "[[2, 2], [20, 2]", "[[2000, 2], [2000, 2], [2010, 9]], \"o\": [[2, 2]"),
+        "outside": (replaced("train/ann/a.png.json", "[[2, 2], [20, 2]",
+                             '[[2000, 2], [2000, 2], [2010, 9]], "o": [[2, 2]'),
                     "a.png.json: object 0 (cat)"),
         "class": (replaced("train/ann/a.png.json", '"cat"', '"cow"'), "class 'cow', which meta.json does not list"),
         "cut": (cut("train/ann/a.png.json"), "a.png.json: not JSON"),
@@ -118,7 +120,7 @@ CASES: dict[str, dict[str, tuple[Callable[[Path], None], str]]] = {
     },
     "kaggle_rle": {
         "missing": (without("train_images/a.png"), "line 2 names the image 'a.png'"),
-        "outside": (replaced("train.csv", ",2,83 ", ",2,99999 "), "train.csv: line 2: its outline cannot be read (a run"),
+        "outside": (replaced("train.csv", ",2,83 ", ",2,99999 "), "line 2: its outline cannot be read (a run"),
         "class": (replaced("train.csv", ",2,83 ", ",2,x83 "), "line 2 has no run lengths"),
         "cut": (replaced("train.csv", "a.png,2,", "a.png\n"), "line 2 is cut"),
         "size": (small_rgb("train_images/a.png"), "a run beyond the 9x7"),

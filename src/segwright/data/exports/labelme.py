@@ -73,8 +73,10 @@ def read(root: Path, split: str | None) -> ObjectExport:
 
 
 def _declared(root: Path) -> list[str]:
-    path = next((path for name in ("labels.txt", "classes.txt") if (path := root / name).is_file()), None)
-    return [] if path is None else [line.strip() for line in read_text(path).split("\n") if line.strip()]
+    """The classes of the lists beside the JSON files, or in a folder above them."""
+    paths = glob_visible(root, "labels.txt", "classes.txt", "*/labels.txt", "*/classes.txt")
+    lines = [line.strip() for path in paths for line in read_text(path).split("\n")]
+    return [line for line in dict.fromkeys(lines) if line]
 
 
 def _read(

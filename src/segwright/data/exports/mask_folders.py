@@ -30,7 +30,8 @@ def recognize(root: Path) -> str | None:
     """Two folders, of images and of masks with the same names."""
     pair = _pair(root)
     if pair is None:
-        return None
+        beside = next((folder for folder in (root, *folders(root)) if _beside(folder)), None)
+        return None if beside is None else "masks beside images, with the same names and a suffix"
     masks = _list(pair[1])
     if not masks:
         return None
@@ -50,6 +51,22 @@ def _list(folder: Path) -> list[Path]:
         return []
 
 
+def _beside(folder: Path) -> dict[Path, Path]:
+    """Image -> mask, of a folder in which every second file is the mask of an image: a.jpg, a_mask.png."""
+    try:
+        paths = list_images(folder)
+    except UserError:
+        return {}
+    stems = {path.stem: path for path in paths}
+    masks = {
+        image: stems[stem + suffix]
+        for suffix in SUFFIXES[1:]
+        for stem, image in stems.items()
+        if stem + suffix in stems
+    }
+    return masks if 2 * len(masks) == len(paths) else {}
+
+
 def _pair(root: Path) -> tuple[Path, Path] | None:
     """The folders of images and of masks, in ``root`` or in its folders of splits."""
     for base in (root, *folders(root)):
@@ -65,6 +82,11 @@ def read(root: Path, split: str | None) -> MapExport:
     """All images with their masks; splits are folders. Classes come from a class file, else from the masks."""
     pairs = _pairs(root)
     entries = [entry for images, masks in pairs for entry in _entries(images, masks, root)]
+    entries += [
+        Entry(image, split_of_path(image, root), maps=(mask,))
+        for folder in ((root, *folders(root)) if not entries else ())
+        for image, mask in _beside(folder).items()
+    ]
     if not entries:
         raise UserError(
             f"{root}: no folders of images and masks; expected images/ and labels/ (or masks/); check the folder"

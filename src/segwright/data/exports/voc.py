@@ -40,7 +40,7 @@ def read(root: Path, split: str | None) -> MapExport:
     if base is None:
         raise UserError(f"{root}: no folder SegmentationClass; expected masks in it; check the folder")
     masks = list_images(base / "SegmentationClass", recursive=True)
-    images = ImageFiles(base, lambda path: not path.is_relative_to(base / "SegmentationClass")
+    images = ImageFiles(root, lambda path: not path.is_relative_to(base / "SegmentationClass")
                         and not path.is_relative_to(base / "SegmentationObject"))  # fmt: skip
     splits = _splits(base)
     entries = []

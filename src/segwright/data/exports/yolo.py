@@ -11,7 +11,7 @@ from typing import Any
 
 from segwright.data.exports.entries import Entry, ObjectExport, category_ids
 from segwright.data.exports.files_of_export import glob_visible, read_text
-from segwright.data.exports.splits import standard_split
+from segwright.data.exports.splits import split_of_path, standard_split
 from segwright.data.reading.file_lists import list_images, read_lines
 from segwright.errors import UserError
 
@@ -21,7 +21,17 @@ NAME, TITLE, SPECIFIC = "yolo", "YOLO segmentation", True
 def recognize(root: Path) -> str | None:
     """A YAML file with ``names`` and ``train`` or ``val``."""
     path = _yaml_file(root)
-    return None if path is None else f"{path.name} lists names and splits"
+    if path is not None:
+        return f"{path.name} lists names and splits"
+    return "classes.txt beside images and labels/*.txt" if _has_class_list(root) else None
+
+
+def _has_class_list(root: Path) -> bool:
+    """Whether the folder is as Label Studio exports YOLO: a list of classes instead of a YAML file."""
+    texts = [
+        path for path in glob_visible(root, "labels/*.txt", "labels/*/*.txt") if path.name != "classes.txt"
+    ]
+    return (root / "classes.txt").is_file() and (root / "images").is_dir() and bool(texts)
 
 
 def _yaml_file(root: Path) -> Path | None:
@@ -46,6 +56,8 @@ def _load(path: Path, *, strict: bool = True) -> Any:
 
 def read(root: Path, split: str | None) -> ObjectExport:
     """The images of the splits in data.yaml; an image without a text file has no object."""
+    if _yaml_file(root) is None and _has_class_list(root):
+        return _from_class_list(root)
     path = _yaml_file(root) or next(iter(glob_visible(root, "*.yaml", "*.yml")), root / "data.yaml")
     values = _load(path)
     if not isinstance(values, dict) or not values.get("names"):
@@ -66,10 +78,25 @@ def read(root: Path, split: str | None) -> ObjectExport:
         raise UserError(
             f"{path}: names no split with images; expected 'train:' and 'val:'; correct the paths"
         )
-    notes = (
-        [f"{clipped[0]}: reaches beyond its image ({len(clipped)} such outlines); clipped"] if clipped else []
+    return ObjectExport(
+        list(entries.values()), kept, on_top="smaller", declared=declared, notes=_clipped(clipped)
     )
-    return ObjectExport(list(entries.values()), kept, on_top="smaller", declared=declared, notes=notes)
+
+
+def _from_class_list(root: Path) -> ObjectExport:
+    names = read_lines(root / "classes.txt")
+    kept, id_of = category_ids(names)
+    categories, clipped = [id_of[name] for name in names], list[str]()
+    entries = [
+        _entry(image, split_of_path(image, root), categories, names, clipped)
+        for image in list_images(root / "images", recursive=True)
+    ]
+    declared = tuple(dict.fromkeys(entry.split for entry in entries if entry.split))
+    return ObjectExport(entries, kept, on_top="smaller", declared=declared, notes=_clipped(clipped))
+
+
+def _clipped(lines: list[str]) -> list[str]:
+    return [f"{lines[0]}: reaches beyond its image ({len(lines)} such outlines); clipped"] if lines else []
 
 
 def _names(names: Any, path: Path) -> list[str]:
