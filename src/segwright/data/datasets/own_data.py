@@ -28,7 +28,7 @@ class OwnData(FileDataset):
     outside of all objects are class 0, "background"; panoptic and instance give objects; None gives what the data
     have. ``val_share``: the share of the images that is held out as split ``val`` if the data have none. ``lists``:
     list files of images with {split} in the name. ``split_names``: "val=holdout,train=fit" if the data call the splits
-    otherwise. The other fields are those of ``Folder``, ``PanopticFolder`` and ``CocoInstances``.
+    otherwise. The other fields, empty unless given, are those of ``Folder``, ``PanopticFolder`` and ``CocoInstances``.
     """
 
     format: str | None = None
@@ -36,14 +36,14 @@ class OwnData(FileDataset):
     val_share: float = 0.2
     lists: str | None = None
     split_names: str | None = None
-    images: str | None = None
-    maps: str | None = None
-    suffix: str | None = None
-    instances: str | None = None
-    maps_suffix: str | None = None
-    instances_suffix: str | None = None
-    json: str | None = None
-    test_json: str | None = None
+    images: str = ""
+    maps: str = ""
+    suffix: str = ""
+    instances: str = ""
+    maps_suffix: str = ""
+    instances_suffix: str = ""
+    json: str = ""
+    test_json: str = ""
     annotated_only: bool | None = None
 
     def read(self, root: Path, split: str) -> ImageDataset:
@@ -114,7 +114,7 @@ class OwnData(FileDataset):
             name: value
             for name in ("images", "maps", "suffix", "instances", "maps_suffix", "instances_suffix", "json",
                          "test_json", "annotated_only", "label_map")
-            if (value := getattr(self, name)) is not None
+            if (value := getattr(self, name)) not in (None, "")
         }  # fmt: skip
         kind = self._kind(given, root)
         if kind is None:
