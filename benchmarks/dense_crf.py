@@ -70,19 +70,19 @@ def pydensecrf(scores: NDArray[Any], image: NDArray[np.uint8]) -> NDArray[Any]:
 
 
 def lattice(scores: NDArray[Any], image: NDArray[np.uint8]) -> NDArray[Any]:
-    return with_dense_pixels(0, scores, image)
+    return with_pair_pixels(0, scores, image)
 
 
 def all_pairs(scores: NDArray[Any], image: NDArray[np.uint8]) -> NDArray[Any]:
-    return with_dense_pixels(2**62, scores, image)
+    return DenseCRF(exact=True)(scores, image)
 
 
-def with_dense_pixels(count: int, scores: NDArray[Any], image: NDArray[np.uint8]) -> NDArray[Any]:
-    usual, dense_crf.DENSE_PIXELS = dense_crf.DENSE_PIXELS, count
+def with_pair_pixels(count: int, scores: NDArray[Any], image: NDArray[np.uint8]) -> NDArray[Any]:
+    usual, dense_crf.PAIR_PIXELS = dense_crf.PAIR_PIXELS, count
     try:
         return DenseCRF()(scores, image)
     finally:
-        dense_crf.DENSE_PIXELS = usual
+        dense_crf.PAIR_PIXELS = usual
 
 
 def fastest(

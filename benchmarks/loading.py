@@ -5,8 +5,8 @@
 There are two datasets: CamVid (480x360), and 2048x1024 PNG pairs that are generated here from upsampled noise and
 rectangles. The torchvision pipeline follows its documentation: decode_image, ScaleJitter, crop, flip, float and
 normalize, all in the worker processes. Both pipelines deliver batches of 8 on the CPU. segwright is measured with and
-without its cache of decoded images; it normalizes the batch in the main process, and that time is included. The rows
-take turns. The output shows the medians and the range over the rounds.
+without its cache of decoded images, and from tar shards; it normalizes the batch in the main process, and that time is
+included. The rows take turns. The output shows the medians and the range over the rounds.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ import torch
 
 from segwright.contracts import InputContract
 from segwright.data.augmentation import CropStage, ProgressiveCrop
+from segwright.data.conversion.tar import convert_to_tar
 from segwright.data.datasets.camvid import CamVid
+from segwright.data.datasets.tar_shards import TarShards
 from segwright.data.loading import (
     AugmentedDataset,
     Collate,
@@ -35,15 +37,21 @@ from segwright.data.loading import (
     load_batches,
     positions,
 )
+from segwright.samples import DataConfig
 
 BATCH = 8
 PEER = "torchvision v2"
 
 
 def segwright(
-    root: Path, size: tuple[int, int], workers: int, cache: Literal["memory"] | None = None
+    root: Path,
+    size: tuple[int, int],
+    workers: int,
+    cache: Literal["memory"] | None = None,
+    *,
+    data: DataConfig | None = None,
 ) -> Iterator[Any]:
-    dataset = CamVid(cache=cache).open(root, "train")
+    dataset = (data or CamVid(cache=cache)).open(root, "train")
     steps, input = 100_000, InputContract()
     order = ShuffledSampling().open(dataset, 0, BATCH)
     augmentation = ProgressiveCrop((CropStage(size, (0.5, 2.0)),))
@@ -112,12 +120,13 @@ def write_large_images(root: Path, count: int = 24) -> None:
 
 
 def measure(
-    root: Path, size: tuple[int, int], workers: int, seconds: float, rounds: int
+    root: Path, shards: Path, size: tuple[int, int], workers: int, *, seconds: float, rounds: int
 ) -> dict[str, list[float]]:
     """Images per second of every round, by pipeline."""
     pipelines: dict[str, tuple[Callable[[], Iterator[Any]], int]] = {  # name -> pipeline, warm-up batches
         PEER: (partial(torchvision, root, size, workers), 4),
         "segwright": (partial(segwright, root, size, workers), 4),
+        "segwright, tar": (partial(segwright, shards, size, workers, data=TarShards()), 4),
         # The cache is full after the first epochs.
         "segwright, cache": (partial(segwright, root, size, workers, "memory"), 50),
     }
@@ -144,7 +153,11 @@ def main() -> None:
             ("CamVid, crop 352x480", options.camvid, (352, 480)),
             ("2048x1024 PNG, crop 769x769", Path(folder), (769, 769)),
         ):
-            rates = measure(root, size, options.workers, options.seconds, options.rounds)
+            shards = Path(folder) / f"shards {size}"
+            convert_to_tar({"train": CamVid().open(root, "train")}, shards)
+            rates = measure(
+                root, shards, size, options.workers, seconds=options.seconds, rounds=options.rounds
+            )
             print(f"\n{title}, batch size {BATCH}, {options.workers} workers")
             base = statistics.median(rates[PEER])
             for name, values in rates.items():

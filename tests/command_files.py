@@ -58,12 +58,26 @@ def write_files(root: Path) -> None:
     many_bands(root / "BANDS")
     tools.labelme(root / "EXPORT")
     photo(root / "photo.jpg", size=(48, 64))
+    photo(root / "mosaic.tif", size=(48, 64))
+    video(root / "drive.mp4")
     annotations(root)
     predictions(root)
     write(root / "classes.yaml", 'classes: {field: "#102030", house: "#ff0000"}\n')
     for name in ("a", "b"):
         colors = np.array([[16, 32, 48], [255, 0, 0]], np.uint8)[stripes(0, 1)]
         write_png(root / "COLORS" / f"{name}.png", colors)
+
+
+def video(path: Path) -> None:
+    """Two frames of noise."""
+    import av
+
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=10, width=64, height=48, pix_fmt="yuv420p")
+        for seed in (1, 2):
+            frame = np.random.default_rng(seed).integers(0, 256, (48, 64, 3), np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode(None))
 
 
 def own_folder(root: Path) -> None:

@@ -161,3 +161,17 @@ def test_the_page_on_deployment_runs(tmp_path: Path, monkeypatch: pytest.MonkeyP
     for code in snippets(REPOSITORY / "docs" / "deployment.md"):
         exec(compile(code, "docs/deployment.md", "exec"), names)
     assert names["logits"].shape[:2] == (1, 3)  # type: ignore[attr-defined]
+
+
+@pytest.mark.slow
+def test_the_page_on_export_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("onnxruntime")
+    from tests import small
+
+    monkeypatch.chdir(tmp_path)
+    sw.train(small.recipe().tiny(), out="runs/camvid", device="cpu")
+    cv2.imwrite("photo.jpg", np.zeros((64, 96, 3), np.uint8))
+    names: dict[str, object] = {}
+    for code in snippets(REPOSITORY / "docs" / "export.md"):
+        exec(compile(code, "docs/export.md", "exec"), names)
+    assert names["prediction"].semantic.shape == (64, 96)  # type: ignore[attr-defined]

@@ -20,9 +20,12 @@ Packages
     inference       how a model is run on an image: one pass, test-time augmentation
     training        the training loop and everything it calls
     evaluation      scores of a model, and of prediction files
+    export          models as ONNX, OpenVINO and torch.export files, compared with the original
     prediction      prediction on files, writers of official formats
     visualization   drawings of label maps and segments
     analysis        reports and dataset statistics
+    serving         a server with a page, segwright serve
+    suggestion      recipes from the statistics of a dataset and the speed of a machine
     importers       published weights of other projects
     recipes         complete training runs, by name
     cli             the command line
@@ -52,6 +55,7 @@ if TYPE_CHECKING:
     from segwright import data as data
     from segwright import decode as decode
     from segwright import evaluation as evaluation
+    from segwright import export as export
     from segwright import importers as importers
     from segwright import inference as inference
     from segwright import losses as losses
@@ -104,6 +108,7 @@ _PACKAGES = {
     "data": "data",
     "decode": "decode",
     "evaluation": "evaluation",
+    "export": "export",
     "importers": "importers",
     "inference": "inference",
     "losses": "losses",

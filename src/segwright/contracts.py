@@ -1,8 +1,8 @@
 """The data types that flow through training as tensors, in order: batch, model output, loss, prediction.
 
 A dataset returns a ``Sample`` (see ``samples``). The loader collates samples into a ``Batch``. A model turns the images
-of a batch into an output: ``PixelOutput`` or ``CenterOutput``. A loss compares the output with the targets of the
-batch. A decoder turns the output into one ``Prediction`` per image.
+of a batch into an output: ``PixelOutput``, ``CenterOutput`` or ``QueryOutput``. A loss compares the output with the
+targets of the batch. A decoder turns the output into one ``Prediction`` per image.
 """
 
 from __future__ import annotations
@@ -55,20 +55,46 @@ class CenterTargets:
 
 
 @dataclass(frozen=True, slots=True)
+class MaskTargets:
+    """Training targets of a ``QueryOutput``: the true masks of each image, as one integer map.
+
+    ``index``: the position of the mask that each pixel belongs to among the masks of its image; ``NO_MASK`` (-1) where
+    there is none, ``VOID_MASK`` (-2) where there is no ground truth. ``classes``: per image, the class of each mask.
+    """
+
+    index: Int[Tensor, "images height width"]
+    classes: tuple[Int[Tensor, _], ...]
+
+    def pin_memory(self) -> MaskTargets:
+        """A copy in page-locked (pinned) memory."""
+        return MaskTargets(self.index.pin_memory(), tuple(one.pin_memory() for one in self.classes))
+
+    def to(self, device: torch.device) -> MaskTargets:
+        """A copy on a device."""
+        classes = tuple(one.to(device, non_blocking=True) for one in self.classes)
+        return MaskTargets(self.index.to(device, non_blocking=True), classes)
+
+
+NO_MASK, VOID_MASK = -1, -2
+
+
+@dataclass(frozen=True, slots=True)
 class Targets:
     """The ground truth of a batch: ``semantic`` holds class indices, 255 = ignored."""
 
     semantic: Int[Tensor, "images height width"] | UInt8[Tensor, "images height width"]
     centers: CenterTargets | None = None
+    masks: MaskTargets | None = None
 
     def pin_memory(self) -> Targets:
         """A copy in page-locked (pinned) memory, from which a GPU can copy asynchronously."""
-        return Targets(self.semantic.pin_memory(), self.centers and self.centers.pin_memory())
+        centers, masks = self.centers and self.centers.pin_memory(), self.masks and self.masks.pin_memory()
+        return Targets(self.semantic.pin_memory(), centers, masks)
 
     def to(self, device: torch.device) -> Targets:
         """A copy on a device. Class indices become int64 after the transfer, because uint8 is cheaper to transfer."""
-        centers = self.centers and self.centers.to(device)
-        return Targets(self.semantic.to(device, non_blocking=True).long(), centers)
+        centers, masks = self.centers and self.centers.to(device), self.masks and self.masks.to(device)
+        return Targets(self.semantic.to(device, non_blocking=True).long(), centers, masks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +185,25 @@ class CenterOutput:
     pass_entropy: Tensor | None = None
 
 
-Output = PixelOutput | CenterOutput
-"""What a model returns: ``PixelOutput`` for semantic, ``CenterOutput`` for panoptic and instance segmentation."""
+@dataclass(frozen=True, slots=True)
+class QueryOutput:
+    """Masks and their classes, one per query: mask logits at the model's output stride, and class logits.
+
+    The last class logit is that of "no object". A pixel may belong to several masks. ``auxiliary``: (masks, classes)
+    of earlier blocks, the first block first, for training.
+    """
+
+    masks: Float[Tensor, "images queries height width"]
+    classes: Float[Tensor, "images queries logits"]
+    auxiliary: tuple[tuple[Tensor, Tensor], ...] = ()
+
+
+Output = PixelOutput | CenterOutput | QueryOutput
+"""What a model returns.
+
+``PixelOutput``: semantic segmentation. ``CenterOutput``: panoptic and instance segmentation by object centers.
+``QueryOutput``: all three tasks.
+"""
 
 
 class Model(nn.Module):
@@ -180,6 +223,12 @@ class Model(nn.Module):
     def forward(self, images: Float[Tensor, "images channels height width"]) -> Output:
         """The output for images that were normalized by ``input.normalize``."""
         raise NotImplementedError
+
+    def set_progress(self, progress: float) -> None:
+        """Called before every training step with the fraction 0..1 of the training that is done.
+
+        Networks that change over the training override it, for example to anneal masked attention.
+        """
 
     def outputs(self, images: Float[Tensor, "images channels height width"]) -> Output:
         """``forward`` as an ``Output``, also for models that return a plain tensor of logits."""

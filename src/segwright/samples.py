@@ -118,6 +118,19 @@ class PredictedSegment:
 
 
 @dataclass(frozen=True, slots=True)
+class PredictedInstance:
+    """A predicted object whose mask may overlap others: class index, mask, number of pixels and score (0..1).
+
+    ``mask``: run-length encoded as pycocotools does, {"size": [height, width], "counts": bytes}.
+    """
+
+    class_index: int
+    mask: dict[str, Any]
+    area: int
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
 class CenterMaps:
     """The model outputs from which a decoder grouped pixels into instances, at the size of the image.
 
@@ -153,6 +166,7 @@ class Prediction:
     divisor + instance number, instances from 1 and stuff 0; -1 = void. ``segments``: those of ``panoptic``.
     ``foreground`` [H, W]: True on pixels of things; only for models with a foreground head. On all other pixels
     ``semantic`` has no thing class. ``binary_masks`` [channels, H, W]: the mask of each channel of a sigmoid head.
+    ``instances``: objects whose masks may overlap, by falling score; None if the objects are those of ``panoptic``.
     ``center_maps`` and ``uncertainty``: only from decoders that were asked for them (``decode.with_center_maps``,
     ``decode.WithUncertainty``).
     """
@@ -164,6 +178,7 @@ class Prediction:
     binary_masks: NDArray[np.bool_] | None = None
     center_maps: CenterMaps | None = None
     uncertainty: UncertaintyMaps | None = None
+    instances: tuple[PredictedInstance, ...] | None = None
 
 
 @runtime_checkable

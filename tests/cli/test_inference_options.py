@@ -58,6 +58,7 @@ def test_evaluate_with_windows_records_them(run: Path, tmp_path: Path) -> None:
     assert (windows["windows"], windows["overlap"], windows["blend"]) == ([64, 96], 0.25, "gaussian")
     assert (windows["fuse"], windows["flip"]) == ("logits", True)
     assert "windows" not in usual
+    assert (usual["fast"], usual["compile"]) == (False, False)
     assert windows["confusion"] != usual["confusion"]
 
 

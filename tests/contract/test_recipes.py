@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from tests.data.trees import photo
 
 import segwright
 from segwright.config import walk
+from segwright.contracts import QueryOutput
 from segwright.models.binary import BinaryConfig
 from segwright.recipes import load_recipe, recipe_names
 from segwright.training.train import train
@@ -25,6 +27,11 @@ TREES = {
     "cityscapes": trees.cityscapes,
     "cityscapes_panoptic": trees.cityscapes,
     "coco": coco_trees.panoptic_splits,
+    "eomt.ade20k_semantic": trees.ade20k,
+    "eomt.cityscapes_panoptic": trees.cityscapes,
+    "eomt.cityscapes_semantic": trees.cityscapes,
+    "eomt.coco_instance": coco_trees.instance_splits,
+    "eomt.coco_panoptic": coco_trees.panoptic_splits,
     "facade": coco_trees.facade,
     "minicity": partial(trees.cityscapes, flat=True),
     "nuclei": test_nuclei.tree,
@@ -49,6 +56,7 @@ LIGHT = {
     "cityscapes_panoptic.deeplab_mobilenet_v2_os32",
     "minicity.deeplabv3_r50_mixed",
     "minicity.unet",
+    "eomt.street_panoptic",
 }
 
 
@@ -61,11 +69,11 @@ def light_or_slow(name: str) -> object:
 def test_a_recipe_trains_scores_saves_loads_and_predicts(name: str, tmp_path: Path) -> None:
     recipe = load_recipe(name).tiny()
     recipe.training.evaluate_every = recipe.training.save_every = 1.0  # once, at the end
-    write_tree = TREES.get(name.removesuffix("_base"), TREES.get(name.partition(".")[0]))
+    write_tree = TREES.get(re.sub(r"_(small|base|large)$", "", name), TREES.get(name.partition(".")[0]))
     root = None if write_tree is None else write_tree(tmp_path / "data")
-    if root is not None and name.startswith(("facade", "nuclei", "own")):
+    if root is not None and name.startswith(("facade", "nuclei", "own", "eomt.coco_instance")):
         replace_val_images(root)
-    if name.startswith("own.instance"):
+    if name.startswith(("own.instance", "eomt.coco_instance")):
         recipe.data.json, recipe.data.images = "{split}.json", "{split}"  # type: ignore[attr-defined]
     if root is None:
         generated = walk(recipe.data)[-1]
@@ -87,6 +95,9 @@ def test_a_recipe_trains_scores_saves_loads_and_predicts(name: str, tmp_path: Pa
 
     with torch.inference_mode():  # every size that is a multiple of 8 is accepted
         output = model(torch.zeros(1, len(model.input.mean), 72, 104))
-    scores = output.semantic if recipe.task != "semantic" else output.logits
+    if isinstance(output, QueryOutput):
+        scores = output.classes.mT[:, :-1]
+    else:
+        scores = output.semantic if recipe.task != "semantic" else output.logits
     assert scores.shape[1] == (1 if isinstance(recipe.model, BinaryConfig) else len(model.labels))
     assert np.isfinite(scores.numpy()).all()

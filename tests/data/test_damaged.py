@@ -135,7 +135,7 @@ CASES: dict[str, tuple[Damage, str]] = {
     "map: cut early": (cut(MAP, 0.1), r"train_1\.png: not a map that can be read"),
     "map: cut late": (cut(MAP, 0.7), r"train_1\.png: not a map that can be read"),
     "map: broken pixels": (png_with_broken_pixels, r"train_1\.png: not a map that can be read"),
-    "map: bomb": (holds(MAP, png_that_says(50000, 50000)), r"train_1\.png: .*decompression bomb"),
+    "map: bomb": (holds(MAP, png_that_says(50000, 50000)), r"train_1\.png: header reports 50000x50000"),
     "map: gone": (gone(MAP), r"train_1\.png: no such file \(missing for 1 of 4 images"),
     "map: a folder": (folder_for_a_map, r"train_1\.png: no such file"),
     "map: link to itself": (link_to_itself, r"train_1\.png: no such file"),

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from segwright.errors import UserError
 from segwright.inference import DenseCRF, dense_crf
+from segwright.inference.pair_blocks import PairBlocks
 from segwright.inference.permutohedral_lattice import PermutohedralLattice
 
 
@@ -80,11 +81,34 @@ def test_the_exact_path_equals_loops_over_all_pairs(
 
 
 @pytest.mark.parametrize("classes", [2, 21])
-def test_small_images_are_computed_exactly_without_asking(classes: int) -> None:
-    probabilities, image = scene(30, 44, classes)
-    fast, exact = DenseCRF()(probabilities, image), DenseCRF(exact=True)(probabilities, image)
-    assert np.abs(fast - exact).max() < 1e-3
-    assert (fast.argmax(0) == exact.argmax(0)).mean() > 0.999
+@pytest.mark.parametrize(
+    "fields", [{}, {"bilateral_sigma_xy": 80, "bilateral_sigma_rgb": 13, "bilateral_weight": 10}]
+)
+@pytest.mark.parametrize("kind", ["scene", "noise", "flat"])
+def test_images_up_to_a_size_are_computed_exactly_without_asking(
+    classes: int, fields: dict[str, float], kind: str
+) -> None:
+    probabilities, image = scene(40, 54, classes)
+    image = {"scene": image, "noise": NOISE[:40, :54], "flat": np.full_like(image, 99)}[kind]
+    fast, exact = (
+        DenseCRF(**fields)(probabilities, image),
+        DenseCRF(**fields, exact=True)(probabilities, image),
+    )
+    assert np.abs(fast - exact).mean() < 1e-4
+    assert (fast.argmax(0) == exact.argmax(0)).mean() >= 0.999
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    points=st.integers(1, 700), spread=st.floats(0, 60), channels=st.integers(1, 3), seed=st.integers(0, 99)
+)
+def test_nearby_pairs_sum_as_all_pairs_do(points: int, spread: float, channels: int, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    features = torch.randn(points, 5, generator=generator, dtype=torch.float64) * spread + 40
+    values = torch.rand(points, channels, generator=generator, dtype=torch.float64)
+    exact = (-torch.cdist(features, features).square() / 2).exp() @ values
+    sums = PairBlocks(features).filter(values.float())
+    torch.testing.assert_close(sums.double(), exact, rtol=2e-3, atol=points * 4.1e-5)
 
 
 NOISE = np.random.default_rng(3).integers(0, 256, (64, 90, 3), dtype=np.uint8)
@@ -103,7 +127,7 @@ def test_the_lattice_is_close_to_all_pairs(monkeypatch: pytest.MonkeyPatch, kind
     probabilities, image = scene(64, 90, 21, seed=1)
     image = {"scene": image, "noise": NOISE, "flat": np.full_like(image, 99)}[kind]
     pairs = crf(probabilities, image)
-    monkeypatch.setattr(dense_crf, "DENSE_PIXELS", 0)
+    monkeypatch.setattr(dense_crf, "PAIR_PIXELS", 0)
     lattice = crf(probabilities, image)
     assert np.abs(lattice - pairs).mean() <= 0.005
     assert (lattice.argmax(0) == pairs.argmax(0)).mean() >= (0.97 if kind == "noise" else 0.99)

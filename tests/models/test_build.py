@@ -12,7 +12,7 @@ import torch
 from tests import small
 
 import segwright as sw
-from segwright.contracts import CenterOutput, InputContract, Model, PixelOutput
+from segwright.contracts import CenterOutput, InputContract, Model, PixelOutput, QueryOutput
 from segwright.errors import UserError
 from segwright.models.backbones.resnet import ResNetConfig
 from segwright.models.backbones.timm import TimmConfig
@@ -26,6 +26,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "deeplabv2": {"backbone": "resnet18", "rates": (1, 2)},
     "deeplabv3": {"backbone": "resnet18", "aspp": ASPP, "hidden_channels": 8},
     "deeplabv3plus": {"backbone": "resnet18", "aspp": ASPP, "channels": 8},
+    "eomt": {"backbone": "vit_tiny_patch16_224", "queries": 6},
     "fcn": {"backbone": "resnet18"},
     "fpn": {"backbone": "resnet18", "channels": 8},
     "ocr": {"backbone": "resnet18", "channels": 8, "key_channels": 8},
@@ -67,6 +68,9 @@ def test_logits_have_the_size_of_the_images(name: str) -> None:
     output = model(images)
     if name.startswith(("panoptic", "smallpanoptic")):
         assert isinstance(output, CenterOutput) and output.semantic.shape[1] == 3
+        return
+    if name == "eomt":
+        assert isinstance(output, QueryOutput) and output.classes.shape == (2, 6, 4)
         return
     assert output.shape == (2, 3, 32, 48)
     output.square().mean().backward()

@@ -21,6 +21,7 @@ from segwright.contracts import InputContract, Model
 from segwright.data.reading.label_maps import read_map, write_png
 from segwright.errors import UserError
 from segwright.files import atomic_write
+from segwright.inference.single_pass import InferenceMode
 from segwright.inference.sliding_windows import SlidingWindows
 from segwright.inference.test_time_augmentation import TestTimeAugmentation
 from segwright.models.small_fpn import SmallFPNConfig
@@ -82,6 +83,24 @@ def test_the_class_map_is_that_of_the_whole_image(name: str, centers: bool, tmp_
         assert (tifffile.imread(out / "index" / "folder" / "a.tif") == index).all()
     files = sorted(file.name for file in out.rglob("*") if file.is_file())
     assert files == ["a.png"] * 3 + ["a.tif"] * (name == "a.tif")  # nothing temporary is left
+
+
+@pytest.mark.usefixtures("strips")
+@pytest.mark.parametrize("inference", [WINDOWS, TestTimeAugmentation(flip=True, inner=WINDOWS)])
+def test_the_class_map_of_an_ensemble_is_that_of_the_whole_image(
+    inference: InferenceMode, tmp_path: Path
+) -> None:
+    members, image = [network(centers=False), network(centers=False)], photo(150, 230)
+    for parameter in members[1].parameters():
+        nn.init.normal_(parameter, std=0.2)
+    ensemble = segwright.ensemble(members)
+    path = written(tmp_path / "a.png", image)
+    windows = strip_windows(ensemble, path, inference)
+    assert windows is not None
+    predict_in_strips(ensemble, path, tmp_path, "b", windows=windows, kinds=["index"])
+    whole = segwright.predict(ensemble, image, inference=windows)
+    index = read_map(tmp_path / "index" / "b.png")
+    assert (index == ensemble.labels.to_raw(whole.semantic)).mean() >= 0.999
 
 
 @pytest.mark.usefixtures("strips")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,12 +16,15 @@ from tests import small
 from segwright.cli.main import main
 from segwright.contracts import InputContract, Model
 from segwright.data.reading.label_maps import read_map, write_png
+from segwright.decode import MinimumScore, decoder_of
 from segwright.errors import UserError
 from segwright.models.small_fpn import SmallFPNConfig
 from segwright.models.small_panoptic_fpn import SmallPanopticFPNConfig
 from segwright.models.weights.model_file import write_model
 from segwright.prediction.predict import predict
 from segwright.prediction.predict_files import predict_files
+from segwright.samples import PredictedSegment
+from segwright.visualization.segment_names import draw_names
 
 PANOPTIC = SmallPanopticFPNConfig(SmallFPNConfig((8,) * 4, (1,) * 4, 8, 8), branch_channels=8)
 
@@ -86,7 +90,7 @@ def test_pictures_are_those_of_the_prediction(
     expected = predict(model, image)
     assert (read_map(tmp_path / "out" / "index" / "1.png") == model.labels.to_raw(expected.semantic)).all()
     overlay = cv2.imread(str(tmp_path / "out" / "overlay" / "1.png"))[..., ::-1]
-    assert (overlay == expected.draw()).all()
+    assert (overlay == expected.draw(names=True)).all()
     with Image.open(tmp_path / "out" / "color" / "1.png") as color:
         pixels = np.array(color.convert("RGB"))
     if kind == "semantic":
@@ -126,3 +130,75 @@ def test_options_of_the_command_line(
     assert captured.out.splitlines() == [f"1 predicted into {tmp_path / 'out'}: index"]
     assert "--shard 2/2: expected I/N" in captured.err
     assert "--batch 0: expected at least 1" in captured.err
+
+
+def test_objects_below_the_minimum_score_are_left_out(panoptic: Model, tmp_path: Path) -> None:
+    whole = predict(panoptic, photograph(tmp_path / "1.png", (64, 64)))
+    scores = sorted(segment.score for segment in whole.segments)
+    assert len(scores) > 1
+    decoder = MinimumScore(scores[1], decoder_of(panoptic))
+    kept = predict(panoptic, tmp_path / "1.png", decoder=decoder)
+    assert kept.segments == tuple(segment for segment in whole.segments if segment.score >= scores[1])
+    (dropped,) = {*whole.segments} - {*kept.segments}
+    pixels = whole.panoptic == dropped.id
+    assert (kept.panoptic[pixels] == -1).all() and (kept.semantic[pixels] == 255).all()
+    assert (kept.panoptic[~pixels] == whole.panoptic[~pixels]).all()
+    assert (kept.semantic[~pixels] == whole.semantic[~pixels]).all()
+    with pytest.raises(ValueError, match=r"score is 1.5; expected 0 to 1"):
+        MinimumScore(1.5)
+
+
+def test_a_score_without_effect_is_refused(
+    semantic: Model, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_model(tmp_path / "m.safetensors", semantic, small.recipe().model)
+    words = ["predict", str(tmp_path / "m.safetensors"), str(photograph(tmp_path / "1.png"))]
+    words += ["--out", str(tmp_path / "out"), "--device", "cpu"]
+    assert main([*words, "--score", "0.5"]) == 2
+    assert "--score 0.5: the model predicts only classes" in capsys.readouterr().err
+    assert main([*words, "--score", "2"]) == 2
+    assert "--score 2: expected 0 to 1" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def _table(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("kind", ["semantic", "panoptic"])
+def test_a_table_has_areas_and_counts_per_image_and_class(
+    request: pytest.FixtureRequest, tmp_path: Path, kind: str
+) -> None:
+    model = request.getfixturevalue(kind)
+    for name in ("a/1", "b/1", "2"):
+        photograph(tmp_path / "in" / f"{name}.png", (45, 61), seed=len(name))
+    for resume in (False, True):
+        save = ["table", "index"]
+        list(predict_files(model, [str(tmp_path / "in")], tmp_path / "out", save=save, resume=resume))
+        rows = _table(tmp_path / "out" / "table.csv")
+        assert [(row["image"], row["class"]) for row in rows] == [
+            (name, label) for name in ("2", "a/1", "b/1") for label in model.labels.names
+        ]
+    for row in rows:
+        index = model.labels.names.index(row["class"])
+        result = predict(model, tmp_path / "in" / f"{row['image']}.png")
+        segments = [segment for segment in result.segments if segment.class_index == index]
+        pixels = sum(s.area for s in segments) if kind == "panoptic" else (result.semantic == index).sum()
+        assert int(row["pixels"]) == pixels
+        assert float(row["fraction"]) == pytest.approx(pixels / (45 * 61), abs=1e-6)
+        is_thing = row["class"] in model.labels.things
+        assert row["objects"] == (str(len(segments)) if kind == "panoptic" and is_thing else "")
+
+
+def test_names_and_scores_are_written_on_large_segments_only() -> None:
+    labels = replace(small.LABELS, things=("red",))
+    ids = np.full((200, 300), -1, np.int32)
+    ids[20:180, 20:180], ids[5:9, 200:204] = 1001, 1002
+    index = labels.names.index("red")
+    segments = (PredictedSegment(1001, index, 25600, 0.9), PredictedSegment(1002, index, 16, 0.8))
+    plain = np.zeros((200, 300, 3), np.uint8)
+    changed = (draw_names(plain, ids, segments, labels) != plain).any(-1)
+    assert changed[20:180, 20:180].any()
+    changed[20:180, 20:180] = False
+    assert not changed.any()

@@ -119,7 +119,7 @@ def test_what_is_written_scores_as_what_was_predicted(tmp_path: Path) -> None:
     assert scores == quality.result()
     assert 0 < scores["all"]["pq"] < 1
     result = score_instances(things, tmp_path / "out" / "instances.json")
-    assert result.pop("images") == 3
+    assert (result.pop("images"), result.pop("kind")) == (3, "mask")
     assert repr(result) == repr(precision.result())
 
 
@@ -224,7 +224,7 @@ def test_formats_by_name_share_a_folder(tmp_path: Path) -> None:
         with writer_of(tmp_path, LABELS, image_id) as writer:
             writer.add("a", prediction)
     names = {path.name for path in tmp_path.iterdir()}
-    assert names == {"panoptic.json", "panoptic", "instances.json", "cityscapes", "semantic"}
+    assert names == {"panoptic.json", "panoptic", "instances.json", "cityscapes", "semantic", "table.csv"}
 
 
 def test_ids_of_images_are_those_of_the_ground_truth(tmp_path: Path) -> None:

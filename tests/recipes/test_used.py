@@ -29,7 +29,8 @@ INTERFACES = {
     "data.loading.sampling": ("open", "seed"),
     "data.loading.targets": ("__call__", "samples"),
 }
-NOT_IN_RECIPES = {"DefaultDecoder", "FunctionLoss"}  # for models without a recipe, and for a user's own loss
+# For models without a recipe, for a user's own loss, and for metrics that need confidences.
+NOT_IN_RECIPES = {"DefaultDecoder", "FunctionLoss", "WithUncertainty"}
 
 
 def modules(path: str) -> Iterator[object]:

@@ -26,7 +26,8 @@ ORDER = (
     "data/reading", "data/augmentation", "data/formats", "data/exports", "data/loading", "data/datasets", "data/conversion", "data",
     "models/layers", "models/weights", "models/backbones", "models",
     "losses", "metrics", "decode", "inference", "visualization", "importers",
-    "evaluation/files", "evaluation", "training", "recipes", "prediction", "analysis/errors", "analysis",
+    "evaluation/files", "evaluation", "training", "recipes", "export", "prediction", "analysis/errors", "analysis",
+    "suggestion", "serving",
     "api", "demo", "cli", "__main__", "__init__",
 )  # fmt: skip
 RANK = {name: rank for rank, name in enumerate(ORDER)}

@@ -70,7 +70,9 @@ def test_weights_that_do_not_fit_are_listed_and_the_model_stays_as_it_was(tmp_pa
     assert all(torch.equal(before[name], value) for name, value in other.state_dict().items())
     left = start_from(other, tmp_path / "m.safetensors", skip_head=True)
     assert left.skipped == ("head.0.bias", "head.0.weight")
-    assert torch.equal(other.state_dict()["context.weight"], source.state_dict()["context.weight"])
+    assert torch.equal(
+        other.state_dict()["pyramid.context.weight"], source.state_dict()["pyramid.context.weight"]
+    )
 
 
 def test_a_file_of_others_is_no_model_of_ours(tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from tests import small
 
 from segwright.config import from_yaml, override, parts, to_yaml, walk
+from segwright.contracts import InputContract
+from segwright.data.augmentation import Blur, ColorJitter, Compose, Erase
 from segwright.data.check import quick_check
 from segwright.data.datasets import StreetScenes
 from segwright.data.loading.sampling import ShuffledSampling
@@ -79,7 +81,8 @@ def test_numbers_are_decimal_and_quotes_are_taken_off(change: str, value: object
 @pytest.mark.parametrize(
     "change",
     ["training.steps=1:30", "training.steps={a: 1}", "optim.lr={{a: b}: c}", "optim.lr=[1", "optim.lr=2024-01-01",
-     "loss=CrossEntropy", "training=null", "training.=3", "=3", ".=3", "input.mean.0=5", "input.mean=5", "optim.lr=",
+     "loss=CrossEntrophy", "decoder=CrossEntropy", "training=null",
+     "training.=3", "=3", ".=3", "input.mean.0=5", "input.mean=5", "optim.lr=",
      "input.mean=[on, 1, 2]", "training.steps=null", "training.steps.x=3", "loss=!CrossEntropy {}", "optim.betas=1",
      f"optim.lr={'9' * 400}", f"training.steps={'9' * 5000}", "training.compile=1", "training.ema=on"],
 )  # fmt: skip
@@ -257,3 +260,13 @@ def test_an_empty_field_of_a_recipe_file_is_an_error_and_an_empty_text_is_one() 
     with pytest.raises(UserError, match=r"Folder\.maps: has no value; expected one after the colon"):
         from_yaml("!Folder\nmaps:\n")
     assert from_yaml("!Folder\nmaps: ''\n").maps == ""
+
+
+@pytest.mark.parametrize("augmentation", [ColorJitter(), Blur(), Erase()])
+def test_augmentations_of_rgb_are_refused_for_bands(augmentation: Any) -> None:
+    recipe = small.recipe()
+    recipe.augmentation = Compose((augmentation,))
+    assert not [problem for problem in check(recipe) if "8-bit RGB" in problem]
+    recipe.input = InputContract("bands", (0.0,) * 6, (1.0,) * 6, (0.0,) * 6)
+    (problem,) = [problem for problem in check(recipe) if "8-bit RGB" in problem]
+    assert type(augmentation).__name__ in problem and problem.startswith("augmentation.steps.0: ")

@@ -20,6 +20,7 @@ All pages are HTML files that work offline.
 - ``recipe_differences``: the settings in which two recipes differ
 - ``statistics``: ``dataset_statistics`` of a split: pixels per class, image sizes, mean and std, class weights
 - ``data_page``: the HTML page with these statistics
+- ``recipe_lines``: settings of a recipe that follow from these statistics, as lines to paste
 - ``contact_sheet``: ``data_sheet`` and ``training_sheet``, images of a dataset or a training with their ground truth
 - ``info``: ``model_info`` of a run, a model file or a recipe: cost, preprocessing, classes, origin, training
 - ``cost``: ``model_cost``, the parameters, FLOPs and memory of a network

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from segwright.analysis import page, plots
+from segwright.analysis.recipe_lines import recipe_lines, significant
 from segwright.analysis.statistics import AREA_BOUNDS, SplitStatistics
+from segwright.training.recipe import Recipe
+from segwright.visualization.label_maps import data_uri
 
 RULES = ("median_frequency", "inverse_log", "effective_number")
 RULE_NAMES = ("median freq.", "inverse log", "effective no.")
@@ -49,13 +52,25 @@ def rows(statistics: SplitStatistics) -> list[Row]:
     ]
 
 
-def render(splits: Sequence[SplitStatistics], name: str) -> str:
-    """The page of one or more splits of a dataset."""
+def render(
+    splits: Sequence[SplitStatistics],
+    name: str,
+    *,
+    pictures: Mapping[str, NDArray[np.uint8]] | None = None,
+    recipe: Recipe | None = None,
+) -> str:
+    """The page of one or more splits of a dataset.
+
+    ``pictures``: a sheet of sample images by split, RGB uint8 [H, W, 3]. ``recipe``: see ``recipe_lines``.
+    """
     sections = [
         (split, key_figures(split), rows(split), [page.markup(svg) for svg in _figures(split) if svg])
         for split in splits
     ]
-    return page.render("statistics.html", name=name, sections=sections, rules=RULE_NAMES)
+    sheets = {split: data_uri(picture, 1800) for split, picture in (pictures or {}).items()}
+    lines = {split.split: list(recipe_lines(split, recipe)) for split in splits if split.split == "train"}
+    content = {"sections": sections, "rules": RULE_NAMES, "sheets": sheets, "lines": lines}
+    return page.render("statistics.html", name=name, **content)
 
 
 def key_figures(statistics: SplitStatistics) -> list[tuple[str, str]]:
@@ -82,15 +97,7 @@ def key_figures(statistics: SplitStatistics) -> list[tuple[str, str]]:
 
 def _listed(values: NDArray[np.float64]) -> str:
     """The values as a list that a recipe takes (``--set input.mean=[...]``), with five significant digits."""
-    return "[" + ", ".join(_significant(float(value)) for value in values) + "]"
-
-
-def _significant(value: float) -> str:
-    """Five significant digits, at least the whole number, without an exponent: YAML 1.1 takes 1e-05 for text."""
-    if not np.isfinite(value):
-        return str(value)
-    digits = max(5, len(str(int(abs(value)))))
-    return np.format_float_positional(value, precision=digits, unique=False, fractional=False, trim="0")
+    return "[" + ", ".join(significant(float(value)) for value in values) + "]"
 
 
 def _figures(statistics: SplitStatistics) -> list[str]:
@@ -166,8 +173,6 @@ def _co_occurrence(statistics: SplitStatistics) -> str:
 
 def _sizes(statistics: SplitStatistics) -> str:
     """Width and height of the images; a larger dot for more images."""
-    if len(statistics.counts.sizes) < 2:
-        return ""
     heights, widths = np.array(list(statistics.counts.sizes)).T
     images = np.array(list(statistics.counts.sizes.values()))
     with plots.figure("sizes", "image sizes, pixels", x_label="width") as (axes, result):

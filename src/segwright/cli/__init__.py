@@ -3,13 +3,19 @@
 main.py       entry point, exit codes, and the verbs demo, train, convert, recipe
 evaluate.py   the verb evaluate
 predict.py    the verb predict
+serve.py      the verb serve
+export.py     the verb export
 models.py     the verb models
+recipe_list.py  the text of ``segwright recipe list``
 tools.py      the verbs info and bench
 report.py     the verb report
 average.py    the verb average
 data.py       the verbs under ``segwright data``
 data_files.py   the verbs under ``segwright data`` that write files: split, convert
+convert_tar.py  ``segwright data convert DATASET --to tar``
+suggest.py    the verb ``segwright recipe suggest``
 score.py      the verbs under ``segwright score``
+score_sequence.py  the verb ``segwright score sequence``
 inference.py  options that say how a model is run: --scales, --flip, ...
 object_tables.py  the tables of ``segwright score panoptic`` and ``score instance``
 crf.py        the options --crf and --crf-search, and what the latter prints

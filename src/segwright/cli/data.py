@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from segwright.cli import data_files
 from segwright.cli.options import add_code, add_data_root, add_json, add_set, add_verb, refuse_options
+from segwright.cli.progress import progress_bars
 
 if TYPE_CHECKING:
     from segwright.data.check import Findings
+    from segwright.data.public_files import PublicFile
     from segwright.samples import DataConfig, Dataset
     from segwright.training.recipe import Recipe
 
@@ -44,10 +46,13 @@ def add_verbs(verbs: Any) -> None:
     text = "for a recipe: training progress 0..1, for augmentation that changes with it (default: 0)"
     show.add_argument("--progress", type=float, help=text)
 
-    text = "show what to download and where to put it; with --data, verify that it is complete"
+    text = "download a public dataset, or show what to download by hand; verify that it is complete"
     get = add_verb(verbs, "get", _get, text, "segwright data get cityscapes --data CITYSCAPES")
-    get.add_argument("name", help="dataset: cityscapes, ade20k, voc or coco")
-    get.add_argument("--data", type=Path, metavar="ROOT", help="dataset root folder to verify")
+    text = "dataset: ade20k, camvid, coco, voc (are downloaded), cityscapes, mapillary (need an account)"
+    get.add_argument("name", help=text)
+    text = "folder to download to, or to verify; without it only the terms and addresses are shown"
+    get.add_argument("--data", type=Path, metavar="ROOT", help=text)
+    get.add_argument("--yes", action="store_true", help="accept the terms of the dataset and download it")
 
     text = "write lists of training and validation images; nothing is moved"
     data_files.add_split(
@@ -131,7 +136,7 @@ def _check(options: argparse.Namespace) -> int:
             splits[split] = config.open(options.data, split)
         except UserError as error:  # the other splits are checked all the same
             refused[split] = str(error)
-    with _ProgressBar() as progress:
+    with progress_bars() as progress:
         findings = full_check(splits, workers=_workers(options), progress=progress)
     if recipe is not None:
         _check_recipe(recipe, splits, findings)
@@ -178,14 +183,16 @@ def _print_findings(findings: Findings) -> None:
 
 def _stats(options: argparse.Namespace) -> int:
     from segwright.analysis import data_page
+    from segwright.analysis.contact_sheet import data_sheet
+    from segwright.analysis.recipe_lines import recipe_lines
     from segwright.analysis.statistics import dataset_statistics
     from segwright.cli.tables import print_table
     from segwright.files import check_writable, write_json, write_text
 
     check_writable(options.json, options.html)
-    config, _ = _resolve(options)
+    config, recipe = _resolve(options)
     datasets = {split: config.open(options.data, split) for split in options.split}
-    with _ProgressBar() as progress:
+    with progress_bars() as progress:
         splits = [
             dataset_statistics(split, dataset, workers=_workers(options), progress=progress)
             for split, dataset in datasets.items()
@@ -201,9 +208,11 @@ def _stats(options: argparse.Namespace) -> int:
         numbers = ("mean", "standard deviation")
         line = "   ".join(f"{name} {value}" for name, value in figures if name not in numbers)
         print_table(columns, rows, title=values.split, footer=[line])
-        for name, value in figures:  # on lines of their own, unbroken: they can be pasted into input
+        for name, value in figures:
             if name in numbers:
                 print(f"{name} {value}")
+        for line in recipe_lines(values, recipe) if values.split == "train" else ():
+            print(line)  # unbroken: to paste behind segwright train
         constant = [str(band) for band, std in enumerate(values.std) if not std]
         if constant:
             print(
@@ -212,7 +221,9 @@ def _stats(options: argparse.Namespace) -> int:
     if options.json:
         write_json(options.json, {values.split: values.to_json() for values in splits})
     if options.html:
-        write_text(options.html, data_page.render(splits, options.data_name))
+        pictures = {split: data_sheet(dataset, count=8) for split, dataset in datasets.items()}
+        page = data_page.render(splits, options.data_name, pictures=pictures, recipe=recipe)
+        write_text(options.html, page)
         print(f"page: {options.html}")
     return 0
 
@@ -246,36 +257,56 @@ def _workers(options: argparse.Namespace) -> int:
     return (os.cpu_count() or 1) if options.workers is None else int(options.workers)
 
 
-class _ProgressBar:
-    """A progress bar per split on the console, while images are read."""
-
-    def __enter__(self) -> Callable[[str, int, int], None]:
-        from rich.progress import Progress
-
-        self._bar = Progress(transient=True)
-        self._bar.start()
-        self._tasks: dict[str, Any] = {}
-        return self._advance
-
-    def _advance(self, split: str, done: int, total: int) -> None:
-        from rich.markup import escape
-
-        if split not in self._tasks:
-            self._tasks[split] = self._bar.add_task(escape(split), total=total)
-        self._bar.update(self._tasks[split], completed=done)
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-
 def _get(options: argparse.Namespace) -> int:
     from segwright.data.download import download_instructions, verify_download
 
     print(download_instructions(options.name))
     if options.data is None:
+        refuse_options(options, "yes", reason="without --data, the folder to download to")
         return 0
+    _download(options)
     problems = verify_download(options.name, options.data)
     for line in problems:
         print(f"segwright: {line}", file=sys.stderr)
     print(f"{options.data}: {len(problems)} problems" if problems else f"{options.data}: complete")
     return 2 if problems else 0
+
+
+def _download(options: argparse.Namespace) -> None:
+    """Download what is missing, if the dataset is public and the user accepts its terms."""
+    from segwright.data import public_files
+    from segwright.data.download import verify_download
+    from segwright.errors import UserError
+
+    if options.name not in public_files.PUBLIC_FILES:
+        refuse_options(options, "yes", reason=f"on {options.name}, which needs an account")
+        return
+    root, gigabytes = options.data, sum(file.gigabytes for file in public_files.PUBLIC_FILES[options.name])
+    if root.is_dir() and not options.yes and not verify_download(options.name, root):
+        return
+    accepted = options.yes
+    if not accepted and sys.stdin.isatty():
+        question = f"Download about {gigabytes:.1f} GB into {root} under these terms? [y/N] "
+        accepted = input(question).strip().lower() in ("y", "yes")
+    if accepted:
+        public_files.download_dataset(options.name, root, progress=_bytes_bar)
+    elif not root.is_dir():
+        raise UserError(
+            f"{root}: no such folder; --yes accepts the terms and downloads about {gigabytes:.1f} GB into it"
+        )
+    else:
+        print("segwright: --yes accepts the terms and downloads what is missing", file=sys.stderr)
+
+
+def _bytes_bar(file: PublicFile) -> Callable[[int, int | None], None]:
+    """Shows the progress of a download: a line that is overwritten on a terminal, else one line per file."""
+    if not sys.stderr.isatty():
+        print(f"{file.url}: about {file.gigabytes:.1f} GB", file=sys.stderr)
+        return lambda _, __: None
+
+    def show(done: int, total: int | None) -> None:
+        of = "" if total is None else f" of {total / 1e6:.0f}"
+        end = "\n" if done == total else ""
+        print(f"\r{file.name}: {done / 1e6:.0f}{of} MB", end=end, file=sys.stderr, flush=True)
+
+    return show

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from segwright.cli.convert_tar import convert_tar
 from segwright.cli.options import refuse_options
 
 if TYPE_CHECKING:
@@ -60,7 +61,9 @@ def add_convert(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``convert``."""
     text = "folder of an export; or a source format: rgb, coco, labelme, cityscapes-panoptic, coco-panoptic-trainid"
     parser.add_argument("format", metavar="FOLDER|FORMAT", help=text)
-    text = "after a source format: source folder or JSON file; it is not changed"
+    text = (
+        "after a source format: source folder or JSON file; with --to tar: root folder of the dataset FORMAT"
+    )
     parser.add_argument("source", type=Path, nargs="?", help=text)
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     text = "format of the folder, if it is not recognized (docs/formats.md)"
@@ -69,11 +72,13 @@ def add_convert(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-images", action="store_true", help=text)
     text = "rgb: label map file with the color of each class"
     parser.add_argument("--labels", type=Path, metavar="FILE.yaml", help=text)
-    text = "what to write: semantic, instance, panoptic, coco, yolo, labelme, cvat or labelstudio"
+    text = "what to write: semantic, instance, panoptic, coco, yolo, labelme, cvat, labelstudio; or tar, of any dataset"
     parser.add_argument("--to", metavar="FORMAT", help=text)
     text = "labelme: class names in the order of their values (default: all, alphabetically)"
     parser.add_argument("--names", nargs="+", metavar="CLASS", help=text)
-    text = "cityscapes-panoptic: split (default: train)"
+    text = (
+        "cityscapes-panoptic: split (default: train); tar: splits, separated by commas (default: train,val)"
+    )
     parser.add_argument("--split", help=text)
     text = "cityscapes-panoptic: write train ids (0 to 18) as categories"
     parser.add_argument("--train-ids", action="store_true", help=text)
@@ -113,6 +118,9 @@ def convert(options: argparse.Namespace) -> int:
     from segwright.data.formats.file_dataset import apply_label_map
     from segwright.errors import UserError
 
+    if options.to == "tar" and options.source is not None:
+        refuse_options(options, "source_format", "no_images", reason="with --to tar")
+        return convert_tar(options)
     if options.source is None:
         return _convert_folder(options)
     if options.format not in _SOURCE_FORMATS:

@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+MODEL_SUFFIXES = (".safetensors", ".onnx", ".xml", ".pt2")
+"""Of the files that contain a model."""
+
 
 def add_ensemble(parser: argparse.ArgumentParser) -> None:
     """``--ensemble-weights``, for verbs that take several models."""
@@ -37,17 +40,17 @@ def load_models(paths: Sequence[Path], options: argparse.Namespace, device: Any)
 
 
 def split_models(first: Path, others: Sequence[str]) -> tuple[list[Path], list[str]]:
-    """The models and the images of ``MODEL [MODEL ...] IMAGE ...``: run folders and .safetensors files are models."""
+    """The models and the images of ``MODEL [MODEL ...] IMAGE ...``: run folders and model files are models."""
     from segwright.errors import UserError
 
     count = next((i for i, text in enumerate(others) if not _is_model(Path(text))), len(others))
     models, images = [first, *map(Path, others[:count])], list(others[count:])
     if others and not images:
         raise UserError(f"{models[-1]}: the last argument is a model; expected images behind the models")
-    if late := [text for text in images if Path(text).suffix == ".safetensors"]:
+    if late := [text for text in images if Path(text).suffix in MODEL_SUFFIXES]:
         raise UserError(f"{late[0]}: a model behind an image; expected all models before the images")
     return models, images
 
 
 def _is_model(path: Path) -> bool:
-    return path.suffix == ".safetensors" or (path / "best.safetensors").is_file()
+    return path.suffix in MODEL_SUFFIXES or (path / "best.safetensors").is_file()

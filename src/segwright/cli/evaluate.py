@@ -27,6 +27,7 @@ from segwright.cli.options import (
     refuse_options,
     warn_of_single_class,
 )
+from segwright.cli.progress import progress_bar
 from segwright.cli.speed import add_speed, faster_model
 
 if TYPE_CHECKING:
@@ -40,7 +41,9 @@ def add(verbs: Any) -> None:
     text = "evaluate a run or a model file on a split of a dataset"
     example = "segwright evaluate runs/camvid --data CAMVID --split val --json val.json"
     evaluate = add_verb(verbs, "evaluate", _evaluate, text, example)
-    evaluate.add_argument("model", type=Path, help="run folder or .safetensors file")
+    evaluate.add_argument(
+        "model", type=Path, help="run folder, .safetensors file, or exported file (.onnx, .xml, .pt2)"
+    )
     text = "further models: evaluate the ensemble of all"
     evaluate.add_argument("more_models", nargs="*", type=Path, metavar="model", help=text)
     add_ensemble(evaluate)
@@ -82,8 +85,9 @@ def _evaluate(options: argparse.Namespace) -> int:
     device, batch = choose_device(options.device), batch_from_options(options)
     models = [options.model, *options.more_models]
     model = faster_model(options, load_models(models, options, device))
-    recipe, dataset = _open_dataset(options)
+    recipe, dataset = open_dataset(options)
     metadata = {"model": ", ".join(map(str, models)), "split": options.split, **inference_metadata(options)}
+    metadata |= {"fast": options.fast, "compile": options.compile}
     if options.crf_search is not None:
         unused = ("crf", "oracle", "oracle_table", "max_detections")
         refuse_options(options, *unused, reason="with --crf-search")
@@ -124,7 +128,8 @@ def _scored(
     from segwright.evaluation.oracle_study import oracle_study
 
     if not table:
-        return evaluate(model, dataset, oracle=oracle, **settings), []
+        with progress_bar(len(dataset), "images") as advance:
+            return evaluate(model, dataset, oracle=oracle, on_image=lambda *_: advance(), **settings), []
     rows = oracle_study(model, dataset, decoder_of(model), **settings)
     return rows[0].evaluation, [row.to_json() for row in rows]
 
@@ -135,7 +140,7 @@ def _oracle(options: argparse.Namespace) -> Oracle | None:
     return Oracle.parsed(options.oracle) if options.oracle else None
 
 
-def _open_dataset(options: argparse.Namespace) -> tuple[Recipe, Dataset]:
+def open_dataset(options: argparse.Namespace) -> tuple[Recipe, Dataset]:
     """The recipe of ``--recipe``, else of the run, and the split of its dataset."""
     from segwright.errors import UserError
     from segwright.recipes import load_recipe

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from segwright.cli import average, evaluate, models, predict, report, tools
+from segwright.cli import average, evaluate, export, models, predict, report, serve, tools
 from segwright.cli.options import (
     Verb,
     add_code,
@@ -89,6 +89,7 @@ def _train(options: argparse.Namespace) -> int:
         options.out,
         init=options.init,
         skip_head=options.skip_head,
+        extend=options.extend,
         device=options.device,
     )
     if summary["miou"] is not None and _is_main():
@@ -119,11 +120,10 @@ def _convert(options: argparse.Namespace) -> int:
 
 
 def _recipe_list(_: argparse.Namespace) -> int:
-    from segwright.recipes import recipe_names, recipe_summary
+    from segwright.cli.recipe_list import recipe_list
 
-    width = max(map(len, recipe_names()))
-    for name in recipe_names():
-        print(f"{name:<{width}}  {recipe_summary(name)}")
+    for line in recipe_list():
+        print(line)
     return 0
 
 
@@ -152,6 +152,8 @@ def build_parser() -> argparse.ArgumentParser:
     _add_train(verbs)
     evaluate.add(verbs)
     predict.add(verbs)
+    serve.add(verbs)
+    export.add(verbs)
     models.add(verbs)
     report.add(verbs)
     _add_convert(verbs)
@@ -181,6 +183,8 @@ def _add_train(verbs: Any) -> None:
     train.add_argument("--init", type=Path, metavar="WEIGHTS", help=text)
     text = "with --init: skip weights that do not fit, such as a head for other classes"
     train.add_argument("--skip-head", action="store_true", help=text)
+    text = "continue a finished run for N more steps, with a new learning rate schedule"
+    train.add_argument("--extend", type=int, metavar="N", help=text)
     text = "compile the model with torch.compile (training.compile=true)"
     train.add_argument("--compile", action="store_true", help=text)
     add_set(train)
@@ -197,8 +201,10 @@ def _add_convert(verbs: Any) -> None:
     convert.add_argument("files", nargs="+", type=Path, help="weight file, or encoder file and decoder file")
     text = "project of the file: toolbox, csail, deeplab-voc, tutorial, torchvision, ..."
     convert.add_argument("--family", required=True, help=text)
-    text = "architecture, in the words of the project; docs/published-weights.md lists them"
-    convert.add_argument("--architecture", required=True, help=text)
+    text = (
+        "architecture, in the words of the project; docs/published-weights.md lists them (eomt: not needed)"
+    )
+    convert.add_argument("--architecture", help=text)
     text = "set fields of the model config, for example dilation=[false,true,true]"
     convert.add_argument("--set", nargs="+", action="extend", default=[], metavar="a=b", help=text)
     add_labels(convert, "class_0, class_1, ...")
@@ -207,7 +213,7 @@ def _add_convert(verbs: Any) -> None:
 
 
 def _add_verb_groups(verbs: Any) -> None:
-    from segwright.cli import data, score
+    from segwright.cli import data, score, suggest
 
     data.add_verbs(
         add_verb_group(verbs, "data", "validate, count, draw and convert datasets; what to download")
@@ -216,13 +222,15 @@ def _add_verb_groups(verbs: Any) -> None:
         add_verb_group(verbs, "score", "score prediction files of any program, as the official tools do")
     )
 
-    recipe = add_verb_group(verbs, "recipe", "list and show recipes (complete training runs)")
-    add_verb(recipe, "list", _recipe_list, "list all built-in recipes", "segwright recipe list")
+    recipe = add_verb_group(verbs, "recipe", "list, show and suggest recipes (complete training runs)")
+    text = "list all built-in recipes: what to use for what"
+    add_verb(recipe, "list", _recipe_list, text, "segwright recipe list")
     example = "segwright recipe show camvid.quick > mine.yaml"
     show = add_verb(recipe, "show", _recipe_show, "print a recipe as YAML", example)
     show.add_argument("name", help="NAME, FILE.yaml or FILE.py:function")
     add_set(show)
     add_code(show)
+    suggest.add(recipe)
 
 
 if __name__ == "__main__":

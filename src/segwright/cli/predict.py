@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +19,11 @@ from segwright.cli.speed import add_speed, faster_model
 from segwright.cli.video import add_video, predict_videos, take_videos
 
 if TYPE_CHECKING:
+    from segwright.contracts import Model
     from segwright.prediction.predict_files import FilePrediction
 
+Results = Iterator[tuple[Path, str | None]]
+"""Of each image its path, and the reason if it was skipped."""
 _LONGEST_SHARD = timedelta(days=30)
 """How long the processes of torchrun wait for each other at the end."""
 
@@ -26,8 +32,10 @@ def add(verbs: Any) -> None:
     """Add the verb to the parser."""
     example = "segwright predict runs/camvid photo.jpg --out predictions"
     predict = add_verb(verbs, "predict", _predict, "predict images and videos", example)
-    predict.add_argument("model", type=Path, help="run folder or .safetensors file")
-    text = "images, folders, globs or videos; before them further models, for an ensemble"
+    predict.add_argument(
+        "model", type=Path, help="run folder, .safetensors file, or exported file (.onnx, .xml, .pt2)"
+    )
+    text = "images, folders, globs, lists (.txt), URLs (s3://) or videos; before them further models, for an ensemble"
     predict.add_argument("images", nargs="*", help=text)
     add_ensemble(predict)
     text = "output folder for label maps (index/), color maps, overlays and, of panoptic models, COCO files"
@@ -36,18 +44,27 @@ def add(verbs: Any) -> None:
         "outputs to add: instances, cityscapes, semantic (official file formats), classes, centers, heatmap, "
     )
     text += (
-        "offset (visualizations), uncertainty (entropy of the classes), disagreement (of several passes); "
+        "offset (visualizations), uncertainty (entropy of the classes), disagreement (of passes, windows, models), "
+        "table (CSV file of areas and counts), parquet (class shares and segments of all images); "
     )
     text += "with one of index, color, overlay, panoptic only the named ones of these four are "
     text += "written (default: all four)"
     predict.add_argument("--save", nargs="+", default=[], metavar="A,B", help=text)
     text = "COCO JSON file with the image ids to write into official files (default: ids from file names)"
     predict.add_argument("--ids", type=Path, metavar="TRUTH.json", help=text)
+    text = (
+        "leave out objects whose score is below S, 0 to 1 (panoptic and instance models; default: keep all)"
+    )
+    predict.add_argument("--score", type=float, metavar="S", help=text)
     add_batch(predict)
     text = "skip the images that an earlier run with the same settings has done; start if there was none"
     predict.add_argument("--resume", action="store_true", help=text)
     text = "predict part I (from 0) of N of the images; N such processes, or torchrun, share the work"
     predict.add_argument("--shard", metavar="I/N", help=text)
+    text = "predict on the Ray cluster at this address, or on one that is started here (local)"
+    predict.add_argument("--ray", metavar="ADDRESS|local", help=text)
+    text = "with --ray: processes that hold the model (default: one per GPU, or per two cores)"
+    predict.add_argument("--ray-actors", type=int, metavar="N", help=text)
     add_video(predict)
     add_inference(predict)
     add_speed(predict)
@@ -68,10 +85,12 @@ def _predict(options: argparse.Namespace) -> int:
     shard = Shard() if options.shard is None else Shard.parsed(options.shard)
     save = [name for names in options.save for name in names.split(",")]
     with join(options.device, timeout=_LONGEST_SHARD) as processes:
+        _check_ray(options, processes.world)
         if processes.world > 1:
             refuse_options(options, "shard", reason="with torchrun, whose processes are the shards")
             shard = Shard(processes.rank, processes.world)
         model = faster_model(options, load_models(models, options, processes.device))
+        _set_minimum_score(model, options.score)
         prediction = None
         if options.images:
             prediction = FilePrediction.open(
@@ -89,18 +108,67 @@ def _predict(options: argparse.Namespace) -> int:
         damaged = predict_videos(options, model, inference, videos) if videos and processes.main else 0
         if prediction is None:
             return 1 if damaged else 0
-        with interrupts() as interrupted:
-            skipped = _run(prediction, interrupted)
+        with interrupts() as interrupted, _cluster(options) as run:
+            skipped = _run(prediction, partial(run, prediction, stop=lambda: interrupted))
         _report(prediction, skipped, stopped=bool(interrupted))
         # torchrun ends all processes as soon as one fails, so they wait for each other.
         return 1 if any(processes.gather(skipped + damaged)) else 0
 
 
-def _run(prediction: FilePrediction, interrupted: list[int]) -> int:
+def _set_minimum_score(model: Model, score: float | None) -> None:
+    """Let the decoder of the model leave out objects below ``score``; ``UserError`` if the model predicts none."""
+    import numpy as np
+
+    from segwright.decode import MinimumScore, decoder_of
+    from segwright.errors import UserError
+    from segwright.prediction.predict import predict
+
+    if score is None:
+        return
+    if not 0 <= score <= 1:
+        raise UserError(f"--score {score:g}: expected 0 to 1")
+    blank = np.zeros((64, 64, len(model.input.mean)), np.uint8)
+    prediction = predict(model, blank).prediction
+    if prediction.panoptic is None and prediction.instances is None:
+        raise UserError(
+            f"--score {score:g}: the model predicts only classes; expected one that predicts objects; remove it"
+        )
+    model.decoder = MinimumScore(score, decoder_of(model))
+
+
+@contextmanager
+def _cluster(options: argparse.Namespace) -> Iterator[Callable[..., Results]]:
+    """The function that runs a prediction: here, or on the cluster of ``--ray``."""
+    if options.ray is None:
+        yield lambda prediction, stop: prediction.run(stop=stop)
+        return
+    from segwright.prediction.ray_prediction import predict_on_ray, ray_cluster
+
+    with ray_cluster(options.ray):
+        yield partial(predict_on_ray, actors=options.ray_actors)
+
+
+def _check_ray(options: argparse.Namespace, processes: int) -> None:
+    """``UserError`` for options that do not fit ``--ray``, or need it."""
+    if options.ray is None:
+        refuse_options(options, "ray_actors", reason="without --ray")
+        return
+    from segwright.errors import UserError
+
+    refuse_options(
+        options, "shard", "fast", "compile", "device", reason="with --ray, whose actors share the work"
+    )
+    if processes > 1:
+        raise UserError("--ray: not together with torchrun; start one process")
+    if options.ray_actors is not None and options.ray_actors < 1:
+        raise UserError(f"--ray-actors {options.ray_actors}: expected at least 1")
+
+
+def _run(prediction: FilePrediction, run: Callable[[], Results]) -> int:
     """Predict what remains, with a progress bar on a terminal; the number of skipped images."""
     skipped = 0
     with progress_bar(len(prediction.images), "images", done=prediction.done) as advance:
-        for path, problem in prediction.run(stop=lambda: interrupted):
+        for path, problem in run():
             advance()
             if problem is not None:
                 skipped += 1
@@ -112,7 +180,8 @@ def _report(prediction: FilePrediction, skipped: int, *, stopped: bool) -> None:
     from segwright.prediction.outputs import OUTPUTS
 
     out, left = prediction.outputs.out, len(prediction.images) - prediction.done - skipped
-    outputs = sorted({path.name for path in out.glob("*") if path.stem.partition("-")[0] in OUTPUTS})
+    known = (*OUTPUTS, *(writer.collected for writer in prediction.outputs.collected))
+    outputs = sorted({path.name for path in out.glob("*") if path.stem.partition("-")[0] in known})
     print(
         f"{prediction.done} predicted into {out}: {', '.join(outputs)}"
         + (f"; {skipped} skipped" if skipped else "")

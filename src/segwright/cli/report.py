@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from segwright.cli.options import add_code, add_data_root, add_device, add_verb, refuse_options
-
-if TYPE_CHECKING:
-    from segwright.data.check import Progress
+from segwright.cli.progress import progress_bars
 
 
 def add(verbs: Any) -> None:
@@ -44,28 +39,10 @@ def _report(options: argparse.Namespace) -> int:
 
     settings = {"out": options.out, "data": options.data, "code": options.code,
                 "device": choose_device(options.device)}  # fmt: skip
-    with _progress() as progress:
+    with progress_bars() as progress:
         if options.other is None:
             path = report(options.run, count_errors=not options.no_errors, progress=progress, **settings)
         else:
             path = compare(options.run, options.other, progress=progress, **settings)
     print(f"report: {path}" if options.other is None else f"comparison: {path}")
     return 0
-
-
-@contextmanager
-def _progress() -> Iterator[Progress | None]:
-    """Shows on a terminal how many images the model has been run on."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import Progress as Bar
-
-    with Bar(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("counting errors")
-
-        def show(_: str, done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
-
-        yield show

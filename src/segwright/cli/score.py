@@ -1,4 +1,4 @@
-"""The verbs under ``segwright score``: semantic, panoptic, instance.
+"""The verbs under ``segwright score``: semantic, panoptic, instance, sequence.
 
 Each reads predictions and ground truth from files in an official format, and computes the scores of the official tool.
 """
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from segwright.cli.options import add_code, add_json, add_labels, add_metrics, add_verb, refuse_options
+from segwright.cli.score_sequence import add_sequence
 
 
 def add_verbs(verbs: Any) -> None:
@@ -34,6 +35,7 @@ def add_verbs(verbs: Any) -> None:
 
     _add_panoptic(verbs)
     _add_instance(verbs)
+    add_sequence(verbs)
 
 
 def _add_panoptic(verbs: Any) -> None:

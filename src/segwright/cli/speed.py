@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from segwright.cli.options import refuse_options
+
 if TYPE_CHECKING:
     from segwright.contracts import Model
 
@@ -21,11 +23,14 @@ def add_speed(parser: argparse.ArgumentParser) -> None:
 
 def faster_model(options: argparse.Namespace, model: Model) -> Model:
     """The model as ``--fast`` and ``--compile`` ask for; the model itself without them."""
+    from segwright.export.exported_model import ExportedModel
     from segwright.models.optimize import optimize
     from segwright.training.precision import precision_of
 
     if not (options.fast or options.compile):
         return model
+    if isinstance(model, ExportedModel):
+        refuse_options(options, "fast", "compile", reason="on an exported model")
     if not options.fast:
         return optimize(model, fold_batch_norm=False, channels_last=False, compile=True)
     parameter = next(model.parameters(), None)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.text import Text
 
+_UNLIMITED = 10_000  # columns, in a file or a pipe
 Cell = str | float | None
 """A text, or a fraction 0..1 that is printed in percent; None and NaN are printed as "-"."""
 
@@ -27,12 +29,12 @@ def print_table(
     # As Text: names with brackets are not markup.
     table = Table(title=Text(title), title_justify="left")
     for column in columns:
-        table.add_column(Text(column))
+        table.add_column(Text(column), overflow="fold")  # names are never cut
     for rows in sections:
         table.add_section()
         for row in rows:
             table.add_row(*map(_text, row))
-    console = Console()
+    console = Console() if sys.stdout.isatty() else Console(width=_UNLIMITED)
     console.print(table)
     for line in footer:
         console.print(Text(line), soft_wrap=True)

@@ -41,10 +41,11 @@ def add(verbs: Any) -> None:
 
 def _add_size(parser: argparse.ArgumentParser) -> None:
     text = "size of the images (default: 512,512)"
-    parser.add_argument("--size", type=_size, default=(512, 512), metavar="H,W", help=text)
+    parser.add_argument("--size", type=parse_size, default=(512, 512), metavar="H,W", help=text)
 
 
-def _size(text: str) -> tuple[int, int]:
+def parse_size(text: str) -> tuple[int, int]:
+    """Height and width of an option H,W."""
     sides = [int(side) if side.strip().isdigit() else 0 for side in text.split(",")]
     if len(sides) != 2 or min(sides) < 1:
         raise argparse.ArgumentTypeError(f"{text!r}; expected height and width, for example 512,1024")

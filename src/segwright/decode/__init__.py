@@ -6,8 +6,10 @@ sizes of the images, the size of the padded inputs, and the label space.
 - ``argmax``: ``Argmax``, the class with the highest logit (semantic segmentation)
 - ``binary``: ``Threshold``, sigmoid heads (binary and multi-label segmentation)
 - ``panoptic``: ``CenterDecoder``, the post-processing of Panoptic-DeepLab (panoptic and instance segmentation)
+- ``query``: ``QueryDecoder``, masks of queries (semantic, panoptic and instance segmentation)
 - ``default``: ``DefaultDecoder`` for models without a decoder, and ``decoder_of(model)``
 - ``uncertainty``: ``WithUncertainty``, another decoder together with confidence and entropy of every pixel
+- ``minimum_score``: ``MinimumScore``, another decoder without objects of low scores
 - ``grouping``, ``nearest``: assigning pixels to object centers, fast
 - ``class_centers``: the same within each class, for objects inside other objects
 - ``segment_scores``: confidence scores of segments
@@ -17,7 +19,9 @@ sizes of the images, the size of the padded inputs, and the label space.
 from segwright.decode.argmax import Argmax
 from segwright.decode.binary import Threshold
 from segwright.decode.default import DefaultDecoder, decoder_of
+from segwright.decode.minimum_score import MinimumScore
 from segwright.decode.panoptic import CenterDecoder, merge_panoptic
+from segwright.decode.query import QueryDecoder
 from segwright.decode.segment_scores import segment_scores
 from segwright.decode.uncertainty import WithUncertainty
 
@@ -25,6 +29,8 @@ __all__ = [
     "Argmax",
     "CenterDecoder",
     "DefaultDecoder",
+    "MinimumScore",
+    "QueryDecoder",
     "Threshold",
     "WithUncertainty",
     "decoder_of",

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
-from segwright.contracts import CenterOutput, Decoder, Model, Output
+from segwright.contracts import CenterOutput, Decoder, Model, Output, QueryOutput
 from segwright.decode.argmax import Argmax
 from segwright.decode.binary import Threshold
 from segwright.decode.panoptic import CenterDecoder
+from segwright.decode.query import QueryDecoder
 from segwright.labels import LabelSpace
 from segwright.samples import Prediction
 
@@ -17,12 +18,13 @@ from segwright.samples import Prediction
 class DefaultDecoder:
     """The decoder of models without one: ``pixels`` decodes ``PixelOutput``, ``centers`` decodes ``CenterOutput``.
 
-    ``binary`` decodes a ``PixelOutput`` of one channel for two classes.
+    ``binary`` decodes a ``PixelOutput`` of one channel for two classes. ``queries`` decodes ``QueryOutput``.
     """
 
     pixels: Argmax = field(default_factory=Argmax)
     binary: Threshold = field(default_factory=Threshold)
     centers: CenterDecoder = field(default_factory=CenterDecoder)
+    queries: QueryDecoder = field(default_factory=QueryDecoder)
 
     def __call__(
         self,
@@ -38,6 +40,8 @@ class DefaultDecoder:
         """The decoder for this kind of output."""
         if isinstance(output, CenterOutput):
             return self.centers
+        if isinstance(output, QueryOutput):
+            return self.queries
         return self.binary if output.logits.shape[1] == 1 and len(labels) == 2 else self.pixels
 
 

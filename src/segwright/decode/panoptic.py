@@ -212,12 +212,19 @@ def top_k_centers(
 
     The positions that are no centers lie too far away to be nearest to any pixel.
     """
-    peaks = torch.where(_peaks(heatmap, threshold, nms_kernel), heatmap, -torch.inf).flatten()
-    value, position = peaks.topk(top_k)
-    position = torch.where(value > threshold, position, heatmap.numel()).sort().values
-    is_center = position < heatmap.numel()
+    is_peak = _peaks(heatmap, threshold, nms_kernel).flatten()
+    values = torch.where(is_peak, heatmap.flatten(), -torch.inf)
+    lowest = values.topk(top_k).values[-1]
+    # Which of equal values topk returns is not defined, so the first ones are chosen by counting.
+    higher, equal = values > lowest, is_peak & (values == lowest)
+    chosen = higher | (equal & (equal.cumsum(0) <= top_k - higher.sum()))
+    count = heatmap.numel()
+    order = torch.where(chosen, count - torch.arange(count, device=heatmap.device), 0)
+    position = count - order.topk(top_k).values
+    is_center = position < count
     width = heatmap.shape[1]
-    points = torch.stack([position // width, position % width], 1).float()
+    row = position // width
+    points = torch.stack([row, position - row * width], 1).float()
     return torch.where(is_center[:, None], points, 1e9), is_center
 
 
@@ -288,7 +295,9 @@ class SegmentLabels:
 def _histogram(key: Tensor, size: int) -> Tensor:
     """How often each of 0 to ``size`` - 1 occurs, int64. It uses scatter_add, because bincount cannot be exported."""
     counts = torch.zeros(size, dtype=torch.int64, device=key.device)
-    step = key.numel() if torch.compiler.is_compiling() else chunk_size(key)
+    if torch.compiler.is_compiling():  # a loop would fix the number of pixels
+        return counts.scatter_add(0, key.long(), torch.ones_like(key, dtype=torch.int64))
+    step = chunk_size(key)
     for start in range(0, key.numel(), step):
         chunk = key[start : start + step].long()
         counts = counts.scatter_add_(0, chunk, torch.ones_like(chunk))

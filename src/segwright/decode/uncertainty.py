@@ -12,10 +12,11 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from segwright.contracts import CenterOutput, Decoder
+from segwright.contracts import CenterOutput, Decoder, PixelOutput, QueryOutput
 from segwright.decode.binary import Threshold
 from segwright.decode.default import DefaultDecoder, inner_decoder
 from segwright.decode.padding import remove_padding
+from segwright.decode.query import QueryDecoder, semantic_scores
 from segwright.labels import LabelSpace
 from segwright.models.layers.resize import upsample
 from segwright.samples import IGNORED, Prediction, UncertaintyMaps
@@ -31,7 +32,8 @@ class WithUncertainty:
     of the fused probabilities minus the mean of these entropies. For fused probabilities this is the mutual information
     of class and pass (Gal et al.: Deep Bayesian Active Learning with Image Data, ICML 2017).
 
-    Class probabilities are the softmax of the logits at the size of the image. Those of a sigmoid head are independent:
+    Class probabilities are the softmax of the logits at the size of the image; of a query model the scores of the
+    classes, divided by their sum. Those of a sigmoid head are independent:
     the entropy is then the mean of the entropies of its channels, in bits, and the confidence is the probability of the
     predicted class, for class 0 of a head with one channel that of its absence.
     """
@@ -45,10 +47,15 @@ class WithUncertainty:
         inner = inner_decoder(self.decoder)
         if isinstance(inner, DefaultDecoder):
             inner = inner.chosen(output, labels)
+        predictions = self.decoder(output, sizes, padded, labels)
+        if isinstance(output, QueryOutput):
+            masks = upsample(output.masks.float(), padded)
+            output = PixelOutput(semantic_scores(QueryOutput(masks, output.classes)))
         logits = output.semantic if isinstance(output, CenterOutput) else output.logits
         aligned = getattr(inner, "align_corners", False)
         logits = upsample(logits.float(), padded, align_corners=aligned)
-        predictions = self.decoder(output, sizes, padded, labels)
+        if isinstance(inner, QueryDecoder):
+            logits = log_scores(logits)
         within: list[NDArray[Any] | None] = [None] * len(sizes)
         if output.pass_entropy is not None:
             entropies = upsample(output.pass_entropy.float(), padded, align_corners=aligned)[:, 0]
@@ -73,6 +80,11 @@ def _uncertainty(
     ]
     confidence, entropy = (torch.cat(rows).clamp(0, 1).cpu().numpy() for rows in zip(*parts, strict=True))
     return UncertaintyMaps(confidence, entropy)
+
+
+def log_scores(scores: Tensor) -> Tensor:
+    """Logits whose softmax are the scores of a query model, divided by their sum."""
+    return scores.clamp(min=torch.finfo(scores.dtype).tiny).log()
 
 
 def class_entropy(logits: Tensor, *, sigmoid: bool) -> Float[Tensor, "images 1 height width"]:

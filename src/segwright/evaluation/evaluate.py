@@ -37,6 +37,7 @@ def evaluate(  # noqa: PLR0913 - each by its name
     batch: int | None = None,
     max_detections: int = 100,
     metrics: Sequence[Metric] = (),
+    on_image: Callable[[int, Sample, Prediction], None] | None = None,
 ) -> EvaluationResult:
     """The scores of ``model`` on all images of ``dataset``, each evaluated in its own size.
 
@@ -46,7 +47,7 @@ def evaluate(  # noqa: PLR0913 - each by its name
     by ground truth. ``device``: by default that of the model. ``workers``: processes that load images. ``batch``: how
     many images of one size go through the network together (default: 1 on a CPU, up to 8 on a GPU).
     ``max_detections``: how many objects per image average precision counts. ``metrics``: further metrics
-    (``metrics.metric``).
+    (``metrics.metric``). ``on_image`` is called with (index, sample, prediction) for every image, in order.
 
     ``UserError`` if the model predicts other classes than the dataset has.
     """
@@ -61,6 +62,7 @@ def evaluate(  # noqa: PLR0913 - each by its name
         batch=batch,
         max_detections=max_detections,
         metrics=metrics,
+        on_image=on_image,
     )
 
 

@@ -137,10 +137,7 @@ class Evaluator:
         predicted, truth = (prediction.panoptic, prediction.segments), (sample.map, sample.segments)
         self.panoptic_images += 1
         counts = self.panoptic_quality.add(*predicted, *truth)
-        if annotations is None:
-            self.average_precision.add(*predicted, *truth, image=index)
-        else:
-            self.average_precision.add_with_annotations(*predicted, annotations, image=index)
+        self.average_precision.add_prediction(prediction, *truth, annotations=annotations, image=index)
         if self._has_cityscapes_rules():
             self.cityscapes_ap.add(*predicted, *truth)
         return float(panoptic_scores(counts, self.labels)["all"]["pq"])

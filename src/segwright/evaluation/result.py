@@ -113,7 +113,8 @@ RESERVED = frozenset(
         "cityscapes_average_precision", "foreground", "binary_scores",
         "metrics", "images", "confusion", "per_image", "labels",
         "index", "name",  # of an image
-        "model", "split", "scales", "flip", "fuse", "oracle", "oracle_table",  # written by ``segwright evaluate``
+        "model", "split", "scales", "flip", "fuse", "windows", "overlap", "blend", "crf", "fast", "compile",
+        "oracle", "oracle_table",  # written by ``segwright evaluate``
         "kind", "step", "seconds",  # written by training
     }
 )  # fmt: skip

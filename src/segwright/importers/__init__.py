@@ -7,6 +7,7 @@ description         what an importer returns: config, input, renamed keys
 csail               CSAIL's semantic-segmentation-pytorch
 deeplab_voc         Pytorch-Deeplab
 detectron2          Detectron2's DeepLab and Panoptic-DeepLab
+eomt                EoMT, of its repository and of transformers
 mmsegmentation      OpenMMLab's mmsegmentation
 panoptic_deeplab    panoptic-deeplab
 smp                 segmentation_models_pytorch

@@ -40,6 +40,10 @@ class Family:
     make up a model. ``prefixes``: of keys, to be removed. ``options``: the arguments of ``load`` that are passed to
     ``describe``; all others set fields of the config. ``threshold``: the probability above which a network with
     a single output channel predicts class 1.
+
+    ``architecture``: the one that is meant if none is given, for a project with a single architecture. ``arrange``
+    makes the state dict that ``describe`` reads from those of all files, where renaming is not enough.
+    ``settings_file``: the name of a JSON file next to the weights; both functions get its contents as ``settings``.
     """
 
     describe: Callable[..., Description]
@@ -47,6 +51,9 @@ class Family:
     prefixes: tuple[str, ...] = ("module.",)
     options: tuple[str, ...] = ()
     threshold: float = 0.5
+    architecture: str | None = None
+    arrange: Callable[..., dict[str, Tensor]] | None = None
+    settings_file: str | None = None
 
 
 CAFFE_MEAN = (104.00698793, 116.66876762, 122.67891434)  # blue, green, red

@@ -20,10 +20,11 @@ from segwright.contracts import Model, ModelConfig
 from segwright.decode.binary import Threshold
 from segwright.errors import UserError
 from segwright.field_values import Plain, coerce
-from segwright.files import atomic_write, check_writable
+from segwright.files import atomic_write, check_writable, read_json
 from segwright.importers import (
     csail,
     deeplab_voc,
+    eomt,
     mmsegmentation,
     panoptic_deeplab,
     smp,
@@ -46,6 +47,7 @@ FAMILIES: dict[str, Family] = {
     "torchvision": torchvision.FAMILY,
     "smp": smp.FAMILY,
     "mmsegmentation": mmsegmentation.FAMILY,
+    "eomt": eomt.FAMILY,
 }
 # Not weights of the network: CSAIL's running sums, the ImageNet classifier of a backbone, Detectron2's mean and std.
 IGNORED_KEYS = re.compile(
@@ -59,14 +61,14 @@ Files = str | Path | Mapping[str, Any] | Sequence[str | Path | Mapping[str, Any]
 
 
 def load(
-    files: Files, family: str, architecture: str, *, classes: int | None = None, **options: Any
+    files: Files, family: str, architecture: str | None = None, *, classes: int | None = None, **options: Any
 ) -> Model:
     """Published weights as a model in evaluation mode, with its ``input``, ``labels`` and ``decoder``.
 
     ``files``: a path, a state dict, or a list of them (csail: encoder, decoder), wrapped and prefixed as published.
     ``family``: one of ``FAMILIES``. ``architecture``: the network in the words of that project;
-    docs/published-weights.md lists them. ``classes``: the number of classes that the file must have. ``options`` set
-    fields of the model's config, for files that were trained with other settings.
+    docs/published-weights.md lists them; None if there is only one. ``classes``: the number of classes that the file
+    must have. ``options`` set fields of the model's config, for files that were trained with other settings.
 
     The classes are called ``class_0``, ``class_1`` and so on. A file with one output channel becomes a binary model of
     two classes: class 1 where the probability exceeds the threshold of the project. ``UserError`` for an unknown
@@ -78,7 +80,7 @@ def load(
 def convert(
     files: Files,
     family: str,
-    architecture: str,
+    architecture: str | None,
     out: Path | str,
     *,
     labels: LabelSpace | None = None,
@@ -94,7 +96,9 @@ def convert(
         model.labels = labels
     atomic_write(
         Path(out),
-        lambda path: write_model(path, model, config, name=f"{family} {architecture}", decoder=model.decoder),
+        lambda path: write_model(
+            path, model, config, name=f"{family} {architecture or ''}".strip(), decoder=model.decoder
+        ),
     )
     return model
 
@@ -104,13 +108,21 @@ class _Request:
     """The arguments of ``load`` without the files."""
 
     family: str
-    architecture: str
+    architecture: str | None
     classes: int | None
     options: Mapping[str, Any]
 
 
 def _imported(files: Files, request: _Request) -> tuple[Model, ModelConfig]:
     project = look_up(request.family, FAMILIES, "family")
+    if request.architecture is None:
+        if project.architecture is None:
+            raise UserError(
+                f"family {request.family} has several architectures; name one with --architecture"
+            )
+        request = dataclasses.replace(request, architecture=project.architecture)
+    if project.arrange is not None:
+        return _arranged(files, project, request)
     state = _joined(files, project.parts, project.prefixes)
     try:
         return _built(state, project, request)
@@ -134,6 +146,18 @@ def _imported(files: Files, request: _Request) -> tuple[Model, ModelConfig]:
         raise UserError(f"{error}{note}") from None
 
 
+def _arranged(files: Files, project: Family, request: _Request) -> tuple[Model, ModelConfig]:
+    """The model of files that the project arranges itself."""
+    assert project.arrange is not None
+    sources = [files] if isinstance(files, str | Path | Mapping) else list(files)
+    settings: dict[str, Any] = {}
+    for source in sources:
+        if project.settings_file and isinstance(source, str | Path):
+            settings |= read_json(Path(source).parent / project.settings_file) or {}
+    state = project.arrange([_state(source, project.prefixes) for source in sources], settings)
+    return _built(state, project, request, settings=settings)
+
+
 def _shared_prefixes(state: State) -> list[str]:
     """Prefixes that many keys share: the network may be inside a module with tensors of its own.
 
@@ -146,15 +170,15 @@ def _shared_prefixes(state: State) -> list[str]:
     return [prefix for prefix, count in counts.items() if 4 * count >= len(state)]
 
 
-def _built(state: State, project: Family, request: _Request) -> tuple[Model, ModelConfig]:
-    architecture, options = request.architecture, request.options
+def _built(state: State, project: Family, request: _Request, **described: Any) -> tuple[Model, ModelConfig]:
+    architecture, options = request.architecture or "", request.options
     hints = typing.get_type_hints(project.describe)
     own_options = {
         name: coerce(options[name], hints.get(name, Any), _option(name, options[name]))
         for name in project.options
         if name in options
     }
-    description = project.describe(architecture, state, **own_options)
+    description = project.describe(architecture, state, **own_options, **described)
     fields = {name: value for name, value in options.items() if name not in own_options}
     config, decoder, classes = (
         _with_fields(description.config, fields),
@@ -184,12 +208,7 @@ def _joined(files: Files, parts: Sequence[str], prefixes: Sequence[str]) -> dict
     if isinstance(files, Mapping) and len(parts) > 1 and set(files) == set(parts):
         files = [files[part] for part in parts]
     sources = [files] if isinstance(files, str | Path | Mapping) else list(files)
-    states = [
-        unwrap_state_dict(source, "state dict", prefixes)
-        if isinstance(source, Mapping)
-        else unwrap_state_dict(read_tensors(Path(source)), str(source), prefixes)
-        for source in sources
-    ]
+    states = [_state(source, prefixes) for source in sources]
     if len(states) == len(parts) == 1:
         return states[0]
     if len(states) == 1 and all(key.split(".")[0] in parts for key in states[0]):
@@ -201,6 +220,13 @@ def _joined(files: Files, parts: Sequence[str], prefixes: Sequence[str]) -> dict
         for part, state in zip(parts, states, strict=True)
         for key, value in state.items()
     }
+
+
+def _state(source: str | Path | Mapping[str, Any], prefixes: Sequence[str]) -> dict[str, Tensor]:
+    """The state dict of one file."""
+    if isinstance(source, Mapping):
+        return unwrap_state_dict(source, "state dict", prefixes)
+    return unwrap_state_dict(read_tensors(Path(source)), str(source), prefixes)
 
 
 def _with_fields(config: Any, values: Mapping[str, Any]) -> Any:
@@ -258,6 +284,18 @@ def _load_state(model: Model, state: State, renames: Renames, where: str) -> Non
     model.load_state_dict(
         {name: value.detach().to(own[name].dtype, copy=True) for name, value in tensors.items()}, assign=True
     )
+    _fill_buffers(model)
+
+
+def _fill_buffers(model: Model) -> None:
+    """Compute the buffers that no file holds: timm's modules do so on demand."""
+    for module in model.modules():
+        empty = [name for name, buffer in module.named_buffers(recurse=False) if buffer.is_meta]
+        for name in empty:
+            setattr(module, name, torch.empty_like(getattr(module, name), device="cpu"))
+        if empty:
+            fill: Any = getattr(module, "init_non_persistent_buffers")  # noqa: B009 - not every module has it
+            fill()
 
 
 def _original_key(name: str, names: Mapping[str, str], renames: Renames) -> str:

@@ -14,14 +14,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from segwright.errors import UserError
+from segwright.inference.pair_blocks import PairBlocks
 from segwright.inference.permutohedral_lattice import PermutohedralLattice
 
 Probabilities = TypeVar("Probabilities", Tensor, NDArray[Any])
 Filter = Callable[[Tensor], Tensor]
 """Weighted sums over all pixels: [pixels, classes] -> [pixels, classes]."""
 
-DENSE_PIXELS = 128 * 128
-"""Up to this number of pixels, the weights of all pairs are computed: 1 GiB as float32."""
+PAIR_PIXELS = 31_000
+"""Up to this number of pixels, the weights of all pairs that matter are computed: at most 1.9 GB as float32."""
 
 _KERNEL_BYTES = 2**30  # a larger kernel is computed anew, block by block, in every iteration
 _BLOCK_BYTES = 2**27
@@ -48,8 +49,8 @@ class DenseCRF:
     bilateral_sigma_xy=49, bilateral_sigma_rgb=5``. ``segwright evaluate --crf-search`` finds those of a dataset.
 
     ``exact``: compute all pairs in float64, for small images: time and memory grow with the square of the pixels.
-    Otherwise pairs are computed in float32 up to 128 x 128 pixels; above, a permutohedral lattice approximates k2
-    (docs/evaluation.md says how closely), and k1 ends at five standard deviations.
+    Otherwise the pairs within 4.5 standard deviations are computed in float32 up to 31,000 pixels; above, a
+    permutohedral lattice approximates k2 (docs/evaluation.md says how closely). k1 ends at five standard deviations.
     """
 
     iterations: int = 10
@@ -97,10 +98,13 @@ class DenseCRF:
             terms.append((self.gaussian_weight, spatial.filter))
         if self.bilateral_weight:
             features = self._features(image)
-            if self.exact or height * width <= DENSE_PIXELS:
-                terms.append((self.bilateral_weight, _DenseGaussian(features, dtype).filter))
+            if self.exact:
+                filter = _DenseGaussian(features).filter
+            elif len(features) <= PAIR_PIXELS:
+                filter = PairBlocks(features).filter
             else:
-                terms.append((self.bilateral_weight, PermutohedralLattice(features).filter))
+                filter = PermutohedralLattice(features).filter
+            terms.append((self.bilateral_weight, filter))
         return terms
 
     def _features(self, image: Tensor) -> Float[Tensor, "pixels 5"]:
@@ -145,10 +149,10 @@ class _SpatialGaussian:
 
 
 class _DenseGaussian:
-    """Gaussian weights of the distance of two points, for all pairs. ``features``: in standard deviations."""
+    """Gaussian weights of the distance of two points, for all pairs, float64. ``features``: in standard deviations."""
 
-    def __init__(self, features: Tensor, dtype: torch.dtype) -> None:
-        self._features = (features - features.mean(0)).to(dtype)
+    def __init__(self, features: Tensor) -> None:
+        self._features = features - features.mean(0)
         self._half_squares = self._features.square().sum(1) / 2
         row_bytes = len(features) * self._features.element_size()
         self._rows = max(1, _BLOCK_BYTES // row_bytes)

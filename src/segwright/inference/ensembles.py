@@ -13,15 +13,16 @@ from segwright.contracts import InputContract, Model, Output
 from segwright.errors import UserError
 from segwright.inference.fusion import (
     Fusion,
+    changed_maps,
     class_logits,
+    class_maps,
     corners_aligned,
-    output_from_maps,
     output_maps,
     padded_image,
     resized_output,
     with_class_logits,
 )
-from segwright.inference.single_pass import SINGLE_PASS, InferenceMode, Size
+from segwright.inference.single_pass import SINGLE_PASS, InferenceMode, Size, keeps_disagreement
 
 
 class Ensemble(Model):
@@ -59,12 +60,12 @@ class Ensemble(Model):
         height, width = images.shape[2:]
         total: dict[str, Tensor] = {}
         fusion: Fusion | None = None
-        weights = self.weights.tolist()
+        weights, entropy = self.weights.tolist(), keeps_disagreement(inference)
         for member, weight in zip(self.members, weights, strict=True):
             assert isinstance(member, Model)
             output = _member_output(member, inference, images, sizes)
+            current = Fusion.of("probabilities", member, output, entropy=entropy)
             output = _in_order(output, member, self.labels.names)
-            current = Fusion.of("probabilities", member, output)
             _check_kind(current, fusion)
             fusion = current
             for name, values in fusion.to_summands(output).items():
@@ -144,7 +145,7 @@ def _member_output(
     size = (-(-height // multiple) * multiple, -(-width // multiple) * multiple)
     output, padded = inference(member, padded_image(images, size, member.input), sizes)
     output = resized_output(output, padded, align_corners=corners_aligned(member, output))
-    return output_from_maps({name: maps[..., :height, :width] for name, maps in output_maps(output).items()})
+    return changed_maps(output, lambda maps: maps[..., :height, :width])
 
 
 def _in_order(output: Output, member: Model, names: Sequence[str]) -> Output:
@@ -165,7 +166,7 @@ def _check_kind(fusion: Fusion, earlier: Fusion | None) -> None:
 
 def _check_maps(total: dict[str, Tensor], output: Output) -> None:
     """``UserError`` unless the last member returned the maps that the earlier ones returned."""
-    if total.keys() != output_maps(output).keys():
+    if total.keys() - {"pass_entropy"} != output_maps(class_maps(output)).keys() - {"pass_entropy"}:
         raise UserError(
             "the ensemble mixes models that predict different things: classes only, object centers, or foreground as "
             "well; expected models of one kind"

@@ -1,21 +1,25 @@
 """Fusing the outputs of several passes (scales, flips, windows): outputs as maps by name, resized, averaged.
 
 A new kind of output needs a line in ``output_maps`` and ``output_from_maps``: all inference modes then work with it.
+Queries of two passes do not correspond. So where several passes over an image are fused, a ``QueryOutput`` becomes a
+``PixelOutput`` first: the scores of the classes, which EoMT averages, too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from segwright.contracts import CenterOutput, Decoder, InputContract, Model, Output, PixelOutput
+from segwright.contracts import CenterOutput, Decoder, InputContract, Model, Output, PixelOutput, QueryOutput
 from segwright.decode.binary import Threshold
 from segwright.decode.default import DefaultDecoder, decoder_of, inner_decoder
-from segwright.decode.uncertainty import class_entropy
+from segwright.decode.query import NOT_FUSED, QueryDecoder, semantic_scores
+from segwright.decode.uncertainty import class_entropy, log_scores
+from segwright.errors import UserError
 from segwright.models.layers.centers import upsample_centers
 from segwright.models.layers.resize import upsample
 
@@ -30,28 +34,41 @@ class Fusion:
     """Fuses the outputs of several passes. ``sigmoid``: the class logits are those of a sigmoid head.
 
     ``entropy``: also average the entropies of the passes (``PixelOutput.pass_entropy``), for their disagreement.
+    ``scores``: the class logits are the scores of a query model; their mean is taken as it is, or with "probabilities"
+    after a division by their sum.
     """
 
     fuse: Fuse
     sigmoid: bool
     entropy: bool = False
+    scores: bool = False
 
     @classmethod
     def of(cls, fuse: Fuse, model: Model, output: Output, *, entropy: bool = False) -> Fusion:
-        """The fusion for outputs like this one."""
-        return cls(fuse, isinstance(decoder_for(model, output), Threshold), entropy)
+        """The fusion for outputs like this one; ``UserError`` for queries, unless the task is semantic."""
+        decoder = decoder_for(model, output)
+        if isinstance(decoder, QueryDecoder) and (task := decoder.task_for(model.labels)) != "semantic":
+            raise UserError(NOT_FUSED.format(task))
+        scores = isinstance(output, QueryOutput) or isinstance(decoder, QueryDecoder)
+        return cls(fuse, isinstance(decoder, Threshold), entropy, scores)
 
     def to_summands(self, output: Output) -> dict[str, Tensor]:
         """The maps of one pass in the form in which they are added."""
-        maps = output_maps(output)
-        if self.entropy and output.pass_entropy is None:
-            maps["pass_entropy"] = class_entropy(maps[_logits_name(maps)], sigmoid=self.sigmoid)
+        maps = output_maps(class_maps(output))
+        name = _logits_name(maps)
+        if self.entropy and "pass_entropy" not in maps:
+            logits = log_scores(maps[name]) if self.scores else maps[name]
+            maps["pass_entropy"] = class_entropy(logits, sigmoid=self.sigmoid)
         if self.fuse == "probabilities":
-            logits = maps[_logits_name(maps)]
-            maps[_logits_name(maps)] = logits.sigmoid() if self.sigmoid else _softmax(logits)
+            maps[name] = self._probabilities(maps[name])
         if "foreground" in maps:
             maps["foreground"] = maps["foreground"].sigmoid()
         return maps
+
+    def _probabilities(self, logits: Tensor) -> Tensor:
+        if self.scores:
+            return logits / logits.sum(1, keepdim=True).clamp(min=torch.finfo(logits.dtype).tiny)
+        return logits.sigmoid() if self.sigmoid else _softmax(logits)
 
     def takes_maximum(self, name: str) -> bool:
         """Whether the map called ``name`` is the maximum over the passes, and not their sum."""
@@ -70,7 +87,7 @@ class Fusion:
             name: values if self.takes_maximum(name) or count == 1 else values / count
             for name, values in total.items()
         }
-        if self.fuse == "probabilities":
+        if self.fuse == "probabilities" and not self.scores:
             probabilities = maps[_logits_name(maps)]
             tiny = torch.finfo(probabilities.dtype).tiny
             maps[_logits_name(maps)] = (
@@ -85,6 +102,8 @@ def output_maps(output: Output) -> dict[str, Tensor]:
     """The maps of an output by name, without auxiliary heads."""
     if isinstance(output, PixelOutput):
         maps = {"logits": output.logits, "pass_entropy": output.pass_entropy}
+    elif isinstance(output, QueryOutput):
+        maps = {"masks": output.masks, "classes": output.classes}
     else:
         maps = {"semantic": output.semantic, "center": output.center, "offset": output.offset}
         maps |= {"foreground": output.foreground, "pass_entropy": output.pass_entropy}
@@ -95,18 +114,32 @@ def output_from_maps(maps: dict[str, Tensor]) -> Output:
     """The output with these maps: the inverse of ``output_maps``."""
     if "logits" in maps:
         return PixelOutput(maps["logits"], pass_entropy=maps.get("pass_entropy"))
+    if "masks" in maps:
+        return QueryOutput(maps["masks"], maps["classes"])
     maps_of_centers = maps["semantic"], maps["center"], maps["offset"]
     return CenterOutput(*maps_of_centers, maps.get("foreground"), maps.get("pass_entropy"))
 
 
+def changed_maps(output: Output, change: Callable[[Tensor], Tensor]) -> Output:
+    """The output with ``change`` applied to each of its maps."""
+    maps = output_maps(output)
+    return output_from_maps({name: v if name == "classes" else change(v) for name, v in maps.items()})
+
+
+def class_maps(output: Output) -> PixelOutput | CenterOutput:
+    """The output itself; of queries a ``PixelOutput`` with the scores of the classes."""
+    return PixelOutput(semantic_scores(output)) if isinstance(output, QueryOutput) else output
+
+
 def class_logits(output: Output) -> Tensor:
-    """The class logits of an output, [N, classes, h, w]."""
+    """The class logits of an output, [N, classes, h, w]; of queries the scores."""
+    output = class_maps(output)
     return output.logits if isinstance(output, PixelOutput) else output.semantic
 
 
 def with_class_logits(output: Output, logits: Tensor) -> Output:
     """The output with other class logits, without auxiliary heads."""
-    maps = output_maps(output)
+    maps = output_maps(class_maps(output))
     return output_from_maps(maps | {_logits_name(maps): logits})
 
 
@@ -124,6 +157,9 @@ def corners_aligned(model: Model, output: Output) -> bool:
 def resized_output(output: Output, size: Sequence[int], *, align_corners: bool) -> Output:
     """The output at ``size`` (height, width), float32. Offsets are scaled with the size."""
     height, width = size
+    if isinstance(output, QueryOutput):
+        masks = upsample(output.masks.float(), (height, width), align_corners=align_corners)
+        return QueryOutput(masks, output.classes.float())
     entropy = output.pass_entropy
     if entropy is not None:
         entropy = upsample(entropy.float(), (height, width), align_corners=align_corners)

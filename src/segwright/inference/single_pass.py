@@ -24,12 +24,28 @@ class InferenceMode(Protocol):
         """
 
 
+@runtime_checkable
+class _SeveralModels(Protocol):
+    """An ``Ensemble``."""
+
+    def run(
+        self, inference: InferenceMode, images: Tensor, sizes: tuple[Size, ...]
+    ) -> tuple[Output, Size]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class SinglePass:
-    """Normalize the images and run the model."""
+    """Normalize the images and run the model.
+
+    ``disagreement``: keep the mean entropy of the members of an ensemble; a single model has one pass.
+    """
+
+    disagreement: bool = False
 
     def __call__(self, model: Model, images: Tensor, sizes: tuple[Size, ...]) -> tuple[Output, Size]:
         """The output of the model for the padded images."""
+        if self.disagreement and isinstance(model, _SeveralModels):
+            return model.run(self, images, sizes)
         return model.outputs(model.input.normalize(images)), (images.shape[2], images.shape[3])
 
 
@@ -37,8 +53,9 @@ SINGLE_PASS = SinglePass()
 
 
 def with_disagreement(inference: InferenceMode) -> InferenceMode:
-    """The inference mode whose outputs also tell how much its passes over an image disagree, if there are several.
+    """The inference mode whose outputs also tell how much the passes over an image disagree, if there are several.
 
+    Passes are those of test-time augmentation, overlapping windows, and the members of an ensemble.
     It and the modes inside it (``inner``) get ``disagreement=True`` where they have such a field.
     """
     if not is_dataclass(inference) or isinstance(inference, type):
@@ -50,3 +67,9 @@ def with_disagreement(inference: InferenceMode) -> InferenceMode:
         elif each.name == "inner":
             changes[each.name] = with_disagreement(getattr(inference, each.name))
     return replace(inference, **changes)
+
+
+def keeps_disagreement(inference: InferenceMode) -> bool:
+    """Whether the inference mode, or one inside it, was made by ``with_disagreement``."""
+    inner = getattr(inference, "inner", None)
+    return getattr(inference, "disagreement", False) or (inner is not None and keeps_disagreement(inner))

@@ -88,7 +88,8 @@ class SlidingWindows:
 
     ``align_corners``: how the model's output is aligned with its input; None: as the decoder of the model does.
     ``batch``: windows in one forward pass; None: 1 on a CPU, where more are no faster, else 8. ``inner``: how the
-    model is run on the windows.
+    model is run on the windows. ``disagreement``: keep the mean entropy of the windows that cover a pixel, from which
+    ``decode.WithUncertainty`` computes how much they disagree.
     """
 
     size: tuple[int, int] = (512, 512)
@@ -99,6 +100,7 @@ class SlidingWindows:
     align_corners: bool | None = None
     batch: int | None = None
     inner: InferenceMode = SINGLE_PASS
+    disagreement: bool = False
 
     def __post_init__(self) -> None:
         """Check size and overlap."""
@@ -146,7 +148,9 @@ class SlidingWindows:
             if row is not None:
                 row.move_down(top - rows.starts[i - 1])
             for output, numbers in self._outputs(model, read, (rows, top), (all_columns, covering)):
-                row = row or _WindowRow.like(output, Fusion.of(self.fuse, model, output), rows, left, right)
+                if row is None:
+                    fusion = Fusion.of(self.fuse, model, output, entropy=self.disagreement)
+                    row = _WindowRow.like(output, fusion, rows, left, right)
                 for window, number in enumerate(numbers):
                     row.add(output, window, rows.weights[i], all_columns, number)
             assert row is not None
@@ -207,7 +211,7 @@ class _WindowRow:
         """Empty maps of the kind of ``output``."""
         maps = {
             name: _filled((1, values.shape[1], rows.pixels, right - left), cls.empty(fusion, name), values)
-            for name, values in output_maps(output).items()
+            for name, values in fusion.to_summands(_one(output, 0)).items()
         }
         return cls(maps, fusion, left)
 

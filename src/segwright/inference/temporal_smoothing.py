@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from segwright.contracts import CenterOutput, Model, Output
+from segwright.contracts import CenterOutput, Model, Output, QueryOutput
 from segwright.decode.binary import Threshold
 from segwright.decode.default import DefaultDecoder, decoder_of, inner_decoder
 from segwright.errors import UserError
@@ -41,6 +41,10 @@ class TemporalSmoothing:
     def __call__(self, model: Model, images: Tensor, sizes: tuple[Size, ...]) -> tuple[Output, Size]:
         """The output for the next frame, a batch of one image; the logits are those of the averaged probabilities."""
         output, padded = self.inference(model, images, sizes)
+        if isinstance(output, QueryOutput):
+            raise UserError(
+                "temporal smoothing averages class logits per pixel; the model predicts masks of queries"
+            )
         logits = (output.semantic if isinstance(output, CenterOutput) else output.logits).float()
         sigmoid = _is_sigmoid(model, output)
         probabilities = logits.sigmoid() if sigmoid else logits.softmax(1)

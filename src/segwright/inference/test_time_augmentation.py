@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import product
 from math import inf
 
@@ -17,6 +18,7 @@ from segwright.inference.ensembles import Ensemble
 from segwright.inference.fusion import (
     Fuse,
     Fusion,
+    changed_maps,
     corners_aligned,
     output_from_maps,
     output_maps,
@@ -80,8 +82,7 @@ class TestTimeAugmentation:
         for index, (h, w) in enumerate(sizes):
             output = self._fused(model, images[index : index + 1, :, :h, :w])
             padding = (0, width - w, 0, height - h)
-            maps = {name: F.pad(values, padding) for name, values in output_maps(output).items()}
-            outputs.append(output_from_maps(maps))
+            outputs.append(changed_maps(output, partial(F.pad, pad=padding)))
         return _batched(outputs), (height, width)
 
     def _fused(self, model: Model, image: Tensor) -> Output:
@@ -126,8 +127,8 @@ class TestTimeAugmentation:
             output = resized_output(output, image.shape[2:], align_corners=aligned)
         else:
             output = resized_output(output, padded.shape[2:], align_corners=aligned)
-            cut = {name: values[..., : size[0], : size[1]] for name, values in output_maps(output).items()}
-            output = resized_output(output_from_maps(cut), image.shape[2:], align_corners=self.align_corners)
+            cut = changed_maps(output, lambda values: values[..., : size[0], : size[1]])
+            output = resized_output(cut, image.shape[2:], align_corners=self.align_corners)
         return _flipped_back(output) if flip else output
 
     def _resized(self, image: Tensor, size: Size) -> Tensor:
@@ -142,7 +143,7 @@ class TestTimeAugmentation:
 
 def _flipped_back(output: Output) -> Output:
     """Undo the horizontal flip."""
-    maps = {name: values.flip(-1) for name, values in output_maps(output).items()}
+    maps = output_maps(changed_maps(output, lambda values: values.flip(-1)))
     if "offset" in maps:
         maps["offset"] = maps["offset"] * maps["offset"].new_tensor([1.0, -1.0]).view(1, 2, 1, 1)
     return output_from_maps(maps)

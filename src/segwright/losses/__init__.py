@@ -10,6 +10,8 @@ Each loss is a dataclass. A recipe contains one; the training loop calls it. In 
 - ``lovasz``: losses that approximate the IoU, ``LovaszSoftmax`` and ``LovaszHinge``
 - ``binary``: sigmoid heads (binary and multi-label segmentation), ``BinaryCrossEntropy`` and ``SigmoidDice``
 - ``center``: ``CenterLoss`` of Panoptic-DeepLab
+- ``query``: ``QueryLoss`` of Mask2Former and EoMT
+- ``matching``, ``points``: its parts, matching of queries and masks, masks at points
 - ``combination``: ``SumOfLosses``, and ``AuxiliaryLoss`` for deep supervision
 - ``function``: ``FunctionLoss``, any ``loss(logits, target)`` of torch, of another library, or of your own
 - ``loss``: ``SegmentationLoss``, the base class with ``mean``; a loss of your own may derive from it
@@ -24,6 +26,7 @@ from segwright.losses.loss import SegmentationLoss
 from segwright.losses.lovasz import LovaszHinge, LovaszSoftmax
 from segwright.losses.mining import OHEM, TopK
 from segwright.losses.pixel import BoundaryCrossEntropy, CrossEntropy, Dice, Focal
+from segwright.losses.query import QueryLoss
 
 __all__ = [
     "OHEM",
@@ -37,6 +40,7 @@ __all__ = [
     "FunctionLoss",
     "LovaszHinge",
     "LovaszSoftmax",
+    "QueryLoss",
     "SegmentationLoss",
     "SigmoidDice",
     "SumOfLosses",

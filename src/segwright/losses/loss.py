@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from segwright.contracts import CenterOutput, Loss, Output, PixelOutput, Targets
+from segwright.contracts import CenterOutput, Loss, Output, PixelOutput, QueryOutput, Targets
 from segwright.samples import IGNORED
 
 
@@ -35,7 +35,11 @@ class SegmentationLoss:
 
 
 def class_logits(output: Output) -> Float[Tensor, "images classes h w"]:
-    """The class logits of either kind of output."""
+    """The class logits per pixel; ``ValueError`` for a ``QueryOutput``, which has none."""
+    if isinstance(output, QueryOutput):
+        raise ValueError(
+            "the model predicts masks of queries; expected class logits per pixel; use QueryLoss"
+        )
     return output.semantic if isinstance(output, CenterOutput) else output.logits
 
 

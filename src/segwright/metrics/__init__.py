@@ -15,6 +15,9 @@ scores, all fractions 0..1. In a loop of your own::
 - ``by_name``: ``metrics_from_text``, the metrics of ``--metrics``
 - ``binary``: ``BinaryConfusion``: IoU, F1, precision and recall of sigmoid heads
 - ``panoptic_quality``: ``PanopticQuality``: PQ, SQ, RQ as panopticapi computes them
+- ``tracking_quality``: ``TrackingQuality``: STQ of sequences, as deeplab2 computes it
+- ``video_panoptic_quality``: ``VideoPanopticQuality``: VPQ of sequences, as ViP-DeepLab computes it
+- ``frame_pairs``: ``SegmentPairs``, the counts of one frame for both of them
 - ``average_precision``: ``AveragePrecision`` of masks, boundaries or boxes as pycocotools computes it
 - ``object_boundaries``: the boundaries of segments and masks, for boundary PQ and boundary AP
 - ``cityscapes_ap``: ``CityscapesAP`` as cityscapesScripts computes it
@@ -33,6 +36,8 @@ from segwright.metrics.confusion import ConfusionMatrix, semantic_scores
 from segwright.metrics.instance_iou import CategoryIoU, InstanceIoU
 from segwright.metrics.metric import Metric
 from segwright.metrics.panoptic_quality import PanopticQuality, panoptic_scores
+from segwright.metrics.tracking_quality import TrackingQuality
+from segwright.metrics.video_panoptic_quality import VideoPanopticQuality
 from segwright.metrics.vistas_ap import VistasAP
 
 __all__ = [
@@ -46,7 +51,9 @@ __all__ = [
     "InstanceIoU",
     "Metric",
     "PanopticQuality",
+    "TrackingQuality",
     "TrimapIoU",
+    "VideoPanopticQuality",
     "VistasAP",
     "metrics_from_text",
     "panoptic_scores",

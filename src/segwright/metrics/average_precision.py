@@ -19,7 +19,7 @@ from segwright.data.reading.rle import RLE, annotation_to_rle, encode_masks
 from segwright.labels import LabelSpace
 from segwright.metrics.arrays import Array, check_equal_sizes, to_numpy
 from segwright.metrics.object_boundaries import BOUNDARY_RATIO, mask_boundary
-from segwright.samples import IGNORED, PredictedSegment, Segment
+from segwright.samples import IGNORED, PredictedSegment, Prediction, Segment
 
 IouType: TypeAlias = Literal["mask", "box", "boundary"]
 Box: TypeAlias = tuple[float, float, float, float]
@@ -84,6 +84,36 @@ class AveragePrecision:
         check_equal_sizes(predicted_ids, true_ids)
         true = instances_from_map(true_ids, true_segments, self.labels)
         self.add_instances(self._predicted(predicted_ids, predicted_segments), true, image=image)
+
+    def add_prediction(
+        self,
+        prediction: Prediction,
+        truth: Array,
+        true_segments: Sequence[Segment],
+        *,
+        annotations: Iterable[Mapping[str, Any]] | None = None,
+        image: int | None = None,
+    ) -> None:
+        """Add one image with the objects of ``prediction``: its ``instances``, which may overlap, or its segments.
+
+        ``annotations``: the true objects, where they overlap, too. See ``add`` and ``add_with_annotations``.
+        """
+        true_ids = to_numpy(truth)
+        if annotations is None:
+            true = instances_from_map(true_ids, true_segments, self.labels)
+        else:
+            true = instances_from_coco(annotations, (true_ids.shape[0], true_ids.shape[1]), self.labels)
+        if prediction.instances is not None:
+            masks = _measured([instance.mask for instance in prediction.instances])
+            predicted = [
+                Instance(instance.class_index, mask, box, area, score=instance.score)
+                for instance, (mask, box, area) in zip(prediction.instances, masks, strict=True)
+            ]
+        else:
+            assert prediction.panoptic is not None
+            check_equal_sizes(prediction.panoptic, true_ids)
+            predicted = self._predicted(prediction.panoptic, prediction.segments)
+        self.add_instances(predicted, true, image=image)
 
     def add_with_annotations(
         self,

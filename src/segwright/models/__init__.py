@@ -20,6 +20,7 @@ returns a ``Model``.
 - ``small_fpn``, ``small_panoptic_fpn``: small networks that train from random weights on a CPU
 - ``unet``: U-Net on any backbone, and without one
 - ``upernet``: UPerNet
+- ``eomt``: EoMT, queries in a plain vision transformer, for all three tasks
 - ``backbones``: backbones (encoders), with ImageNet weights
 - ``layers``: norms, convolutions, pyramid pooling, decoders
 - ``weights``: model files, weight files of other projects, ImageNet weights
@@ -35,6 +36,7 @@ from segwright.models.ddrnet import DDRNet, DDRNetConfig
 from segwright.models.deeplab_v2 import DeepLabV2, DeepLabV2Config
 from segwright.models.deeplab_v3 import DeepLabV3Config
 from segwright.models.deeplab_v3plus import DeepLabV3PlusConfig
+from segwright.models.eomt import EoMT, EoMTConfig
 from segwright.models.fcn import FCNConfig
 from segwright.models.fpn import FPN, FPNConfig, PanopticFPN, PanopticFPNConfig
 from segwright.models.layers.segmenter import Segmenter
@@ -59,6 +61,8 @@ __all__ = [
     "DeepLabV2Config",
     "DeepLabV3Config",
     "DeepLabV3PlusConfig",
+    "EoMT",
+    "EoMTConfig",
     "FCNConfig",
     "FPNConfig",
     "LogitsModel",

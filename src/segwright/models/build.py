@@ -11,10 +11,11 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
-from segwright.contracts import CenterOutput, InputContract, Model, ModelConfig, Output
+from segwright.contracts import InputContract, Model, ModelConfig, Output, PixelOutput
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
 from segwright.models.backbones.timm import TimmConfig
+from segwright.models.backbones.vit import ViTConfig
 from segwright.models.binary import BinaryConfig
 from segwright.models.layers.features import Backbone
 from segwright.models.layers.resize import upsample
@@ -32,9 +33,9 @@ class LogitsModel(Model):
         self.network = network
 
     def forward(self, images: Float[Tensor, "images channels height width"]) -> Any:
-        """Logits [N, classes, H, W] for normalized images [N, C, H, W]; of panoptic networks the ``CenterOutput``."""
+        """Logits [N, classes, H, W] for normalized images [N, C, H, W]; of other networks their output."""
         output = self.network(images)
-        if isinstance(output, CenterOutput):
+        if not isinstance(output, PixelOutput):
             return output
         return upsample(output.logits, images.shape[2:])
 
@@ -119,6 +120,8 @@ def _with_backbone(config: Any, backbone: str | Backbone | None, weights: str | 
         argument = "backbone" if backbone is not None else "weights"
         raise UserError(f"{type(config).__name__} has no backbone; remove {argument}=")
     chosen: Any = default if backbone is None else backbone
+    if isinstance(chosen, str) and isinstance(default, ViTConfig):
+        chosen = dataclasses.replace(default, name=chosen)
     if isinstance(chosen, str):
         chosen = TimmConfig(chosen, output_stride=getattr(default, "output_stride", 32))
     if weights is not None:

@@ -8,7 +8,7 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from segwright.contracts import CenterOutput, Decoder, InputContract, Model, Output, PixelOutput
+from segwright.contracts import CenterOutput, Decoder, InputContract, Model, Output, PixelOutput, QueryOutput
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
 
@@ -27,8 +27,11 @@ class WrappedModel(Model):
     def forward(self, images: Float[Tensor, "images channels height width"]) -> Output:
         """The module's output for normalized images; ``UserError`` if it is not one that segwright can use."""
         output = to_output(self.module(images))
-        logits = output.semantic if isinstance(output, CenterOutput) else output.logits
-        channels, classes = logits.shape[1], len(self.labels)
+        classes = len(self.labels)
+        if isinstance(output, QueryOutput):
+            channels = output.classes.shape[2] - 1  # without "no object"
+        else:
+            channels = (output.semantic if isinstance(output, CenterOutput) else output.logits).shape[1]
         if channels != classes and (channels, classes) != (1, 2):
             raise UserError(
                 f"the module returned {channels} channels, but labels has {classes} classes "
@@ -49,7 +52,7 @@ def wrap(
     The module is called with normalized images, float32 [N, C, H, W], whose sides are multiples of
     ``input.multiple``. It returns logits [N, classes, h, w] at any stride: as a tensor (segmentation_models_pytorch),
     in a dict with "out" and optionally "aux" (torchvision) or with "logits" (transformers), or as the first entry of
-    a tuple. A ``PixelOutput`` or ``CenterOutput`` is returned as it is.
+    a tuple. An output of segwright, such as a ``PixelOutput``, is returned as it is.
 
     ``labels``: a label space, or a list of class names. For two classes the module may return a single channel.
     ``input``: the preprocessing that the module was trained with; default: RGB with the mean and std of ImageNet,
@@ -62,7 +65,7 @@ def wrap(
 
 def to_output(output: Any) -> Output:
     """The output of any module as an ``Output``; ``UserError`` describes what cannot be used."""
-    if isinstance(output, PixelOutput | CenterOutput):
+    if isinstance(output, PixelOutput | CenterOutput | QueryOutput):
         return output
     logits: Any = output
     auxiliary: tuple[Tensor, ...] = ()

@@ -13,8 +13,11 @@
 - ``shard``: the part of the images that one of several processes predicts
 - ``video``: ``predict_video`` and ``predict_frames``, videos and cameras
 - ``tracking``: ``SegmentTracker``, objects keep their ids over the frames of a video
-- ``writers``: one writer per official file format: COCO panoptic, COCO instances, Cityscapes, class maps; a new format
-  goes here
+- ``remote_images``: images at URLs: fetched before they are read
+- ``ray_prediction``: ``predict_on_ray``, prediction on a Ray cluster
+- ``parquet``: class shares and run-length segments of all images in one Parquet file
+- ``writers``: one writer per official file format: COCO panoptic, COCO instances, Cityscapes, class maps, a
+  table; a new format goes here
 """
 
 from segwright.prediction.image_arrays import ImageSource
@@ -32,6 +35,7 @@ from segwright.prediction.writers import (
     PanopticWriter,
     PredictionWriter,
     SemanticWriter,
+    TableWriter,
 )
 
 __all__ = [
@@ -46,6 +50,7 @@ __all__ = [
     "SegmentTracker",
     "SemanticWriter",
     "Shard",
+    "TableWriter",
     "VideoResult",
     "find_images",
     "load",

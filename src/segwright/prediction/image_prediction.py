@@ -10,11 +10,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from segwright.data.reading.rle import RLE, encode_masks
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
 from segwright.samples import PredictedSegment, Prediction, index_of
 from segwright.visualization.classes import class_shares, class_sheet, draw_legend, isolate_class
 from segwright.visualization.label_maps import as_rgb
+from segwright.visualization.segment_names import draw_names
 from segwright.visualization.segments import draw_prediction
 
 
@@ -25,9 +27,9 @@ class ImagePrediction:
     ``prediction`` is the result of the decoder, ``image`` the input [H, W, C], ``labels`` the classes of the model,
     ``name`` the name of the file without its extension.
 
-    ``masks``, ``polygons`` and ``areas`` have one entry per segment, in the order of ``segments``. For a model that
-    predicts only classes they have one entry per class, in the order of ``labels.names``; with one sigmoid output per
-    class these masks may overlap.
+    ``masks``, ``polygons``, ``rles`` and ``areas`` have one entry per segment, in the order of ``segments``. For a
+    model that predicts only classes they have one entry per class, in the order of ``labels.names``; with one sigmoid
+    output per class these masks may overlap.
     """
 
     prediction: Prediction
@@ -83,6 +85,14 @@ class ImagePrediction:
         index, count = self._index()
         return [_outlines(index == k, tolerance) for k in range(count)]
 
+    def rles(self) -> list[RLE]:
+        """Each mask as COCO RLE, in the form of pycocotools."""
+        overlapping = self._overlapping()
+        if overlapping is not None:
+            return [encode_masks(mask, [1])[0] for mask in overlapping]
+        index, count = self._index()
+        return encode_masks(index, range(count))
+
     def shares(self) -> dict[str, float]:
         """The fraction of the image that each class covers, by name, largest first; only classes that occur."""
         return class_shares(self.semantic, self.labels)
@@ -106,9 +116,15 @@ class ImagePrediction:
         """One picture with the image, its prediction, the legend, and each class alone, RGB uint8 [h, w, 3]."""
         return class_sheet(as_rgb(self.image), self.prediction, self.labels)
 
-    def draw(self) -> NDArray[np.uint8]:
-        """The image under the colors of its classes, each object in its own shade, RGB uint8 [H, W, 3]."""
-        return draw_prediction(as_rgb(self.image), self.prediction, self.labels)
+    def draw(self, *, names: bool = False) -> NDArray[np.uint8]:
+        """The image under the colors of its classes, each object in its own shade, RGB uint8 [H, W, 3].
+
+        ``names``: with the names of the segments and the scores of the objects.
+        """
+        picture = draw_prediction(as_rgb(self.image), self.prediction, self.labels)
+        if self.panoptic is None or not names:
+            return picture
+        return draw_names(picture, self.panoptic, self.segments, self.labels)
 
     def _overlapping(self) -> NDArray[np.bool_] | None:
         """The masks of a model with one sigmoid output per class, bool [K, H, W]; None for other models."""

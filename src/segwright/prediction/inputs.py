@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-from segwright.data.reading.file_lists import is_hidden, list_images
+from segwright.data.reading.file_lists import IMAGE_EXTENSIONS, is_hidden, list_images, read_lines
+from segwright.data.reading.remote_files import cache_folder, digest, find_remote, is_url
 from segwright.errors import UserError
 
 
@@ -19,12 +21,13 @@ class InputImage:
     """An image to predict.
 
     ``name`` is the name of its outputs: without extension, and with the folders below the source, joined by "/".
-    ``id``: its id in official files.
+    ``id``: its id in official files. ``url``: where an image comes from that is fetched to ``path`` before it is read.
     """
 
     path: Path
     name: str
     id: Any = None
+    url: str | None = None
 
 
 def find_images(sources: Iterable[str], *, out: Path | None = None) -> list[Path]:
@@ -42,7 +45,8 @@ def named_images(sources: Iterable[str], out: Path, kinds: Sequence[str]) -> lis
     contains all images; if two still differ only in their extensions, these become a part of the name. ``UserError``
     if two images have one name all the same, or if an output would replace an image.
     """
-    folder_of = _folder_of_images(sources, out)
+    url_of: dict[Path, str] = {}
+    folder_of = _folder_of_images(sources, out, url_of)
     paths = list(folder_of)
     names = _names(paths, lambda path: folder_of[path])
     if _repeated(names):
@@ -52,14 +56,26 @@ def named_images(sources: Iterable[str], out: Path, kinds: Sequence[str]) -> lis
         first, second, *_ = (path for path, name in zip(paths, names, strict=True) if name == repeated[0])
         raise UserError(f"{first} and {second}: both outputs would be called {repeated[0]}; rename an image")
     _check_apart(paths, out, kinds)
-    return [InputImage(path, name) for path, name in zip(paths, names, strict=True)]
+    return [InputImage(path, name, url=url_of.get(path)) for path, name in zip(paths, names, strict=True)]
 
 
-def _folder_of_images(sources: Iterable[str], out: Path | None) -> dict[Path, Path]:
-    """Image -> the folder that its name is relative to, each file once."""
+def _folder_of_images(
+    sources: Iterable[str], out: Path | None, url_of: dict[Path, str] | None = None
+) -> dict[Path, Path]:
+    """Image -> the folder that its name is relative to, each file once.
+
+    ``url_of`` receives the URLs of remote images by the paths that their copies will have; None refuses URLs.
+    """
     folder_of: dict[Path, Path] = {}
     known: set[str] = set()
-    for source in sources:
+    for source in _without_lists(sources):
+        if is_url(source):
+            if url_of is None:
+                raise UserError(f"{source}: a URL; expected local images; copy them first")
+            for url, copy, folder in _remote_images(source):
+                url_of[copy] = url
+                folder_of[copy] = folder
+            continue
         exists = Path(source).exists()
         matches = (
             [Path(source)]
@@ -76,6 +92,37 @@ def _folder_of_images(sources: Iterable[str], out: Path | None) -> dict[Path, Pa
                 known.add(absolute)
                 folder_of[image] = folder
     return folder_of
+
+
+def _remote_images(source: str) -> list[tuple[str, Path, Path]]:
+    """(URL, local copy to be, folder that its name is relative to) of every image of a URL, a folder or a glob."""
+    urls = find_remote(source, IMAGE_EXTENSIONS)
+    start = source.split("*", maxsplit=1)[0].split("?", maxsplit=1)[0].split("[", maxsplit=1)[0]
+    base = start if start.endswith("/") else start.rsplit("/", 1)[0] + "/"
+    if urls != [source] and start == source:
+        base = source.rstrip("/") + "/"
+    base_path = _host_and_path(base)
+    folder = cache_folder("images") / digest(base)
+    return [(url, folder / _host_and_path(url).removeprefix(base_path).lstrip("/"), folder) for url in urls]
+
+
+def _host_and_path(url: str) -> str:
+    """Host and path, with single slashes: file systems write one URL in several ways."""
+    parts = urlsplit(url)
+    return "/".join(part for part in (parts.netloc + "/" + parts.path).split("/") if part) + (
+        "/" if url.endswith("/") else ""
+    )
+
+
+def _without_lists(sources: Iterable[str]) -> Iterator[str]:
+    """The sources, with the lines of a list file FILE.txt in its place; relative paths start at the file."""
+    for source in sources:
+        path = Path(source)
+        if path.suffix.lower() != ".txt" or not path.is_file():
+            yield source
+            continue
+        for line in read_lines(path):
+            yield line if is_url(line) else str(path.parent / line)
 
 
 def _is_hidden(match: str, pattern: str) -> bool:

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from segwright.contracts import CenterOutput, Model
+from segwright.contracts import CenterOutput, Model, QueryOutput
 from segwright.data.reading.blocks import ImageBlocks, open_image
 from segwright.data.reading.images import image_size
 from segwright.data.reading.label_maps import write_png
@@ -31,6 +31,7 @@ from segwright.decode.default import decoder_of
 from segwright.errors import UserError
 from segwright.files import atomic_outputs
 from segwright.inference.batches import device_of, evaluation_mode
+from segwright.inference.fusion import Fusion
 from segwright.inference.single_pass import SINGLE_PASS, InferenceMode, Size
 from segwright.inference.sliding_windows import SlidingWindows
 from segwright.inference.test_time_augmentation import TestTimeAugmentation
@@ -273,7 +274,10 @@ def _windows_of(inference: InferenceMode) -> SlidingWindows | None:
 def _predicts_segments(model: Model, windows: SlidingWindows) -> bool:
     size = tuple(windows.axis(1, axis, model.input).size for axis in (0, 1))
     blank = torch.zeros(1, len(model.input.mean), *size, device=device_of(model))
-    return isinstance(model.outputs(blank), CenterOutput)
+    output = model.outputs(blank)
+    if isinstance(output, QueryOutput):
+        Fusion.of(windows.fuse, model, output)  # refuses other tasks than semantic segmentation
+    return isinstance(output, CenterOutput)
 
 
 def _is_tiff(path: Path) -> bool:

@@ -15,13 +15,20 @@ from segwright.data.reading.label_maps import write_png
 from segwright.data.reading.tiff_tiles import write_georeferenced
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
+from segwright.prediction.image_ids import ImageId
 from segwright.prediction.inputs import InputImage
+from segwright.prediction.parquet import ParquetWriter
 from segwright.prediction.writers import WITH_IMAGE_IDS, WITH_SEGMENTS, WRITERS, PredictionWriter, Row
 from segwright.samples import Prediction, UncertaintyMaps
 from segwright.visualization.classes import class_sheet
-from segwright.visualization.label_maps import as_rgb
+from segwright.visualization.label_maps import RGBImage, as_rgb
+from segwright.visualization.segment_names import draw_names
 from segwright.visualization.segments import VISUALIZATIONS, color_indices
 
+_FORMATS: Mapping[str, Callable[[Path, LabelSpace, ImageId], PredictionWriter]] = {
+    **WRITERS,
+    "parquet": lambda _, labels, __: ParquetWriter(labels),
+}
 _PICTURES = ("index", "color", "overlay")
 _SHEET = "classes"  # the share of each class, and each class alone
 STANDARD = (*_PICTURES, "panoptic")
@@ -33,8 +40,8 @@ UNCERTAINTIES: Mapping[str, Callable[[UncertaintyMaps], NDArray[Any] | None]] = 
 }
 """The maps of ``Prediction.uncertainty`` by the name of their output: PNG of 16 bits, in which 65535 stands for 1."""
 
-OUTPUTS = (*_PICTURES, _SHEET, *WRITERS, *VISUALIZATIONS, *UNCERTAINTIES)
-"""The names of all outputs: a folder each, or a JSON file, or both."""
+OUTPUTS = (*_PICTURES, _SHEET, *_FORMATS, *VISUALIZATIONS, *UNCERTAINTIES)
+"""The names of all outputs: a folder each, or a file, or both."""
 
 Rows = dict[str, list[Row]]
 """The rows of an image in each collected JSON file, by the name of the file without its extension."""
@@ -50,7 +57,7 @@ class Outputs:
     def __init__(
         self, out: Path, labels: LabelSpace, save: Collection[str] = (), *, ids_from: Path | None = None
     ) -> None:
-        known = (*WRITERS, _SHEET, *VISUALIZATIONS, *UNCERTAINTIES, *_PICTURES)
+        known = (*_FORMATS, _SHEET, *VISUALIZATIONS, *UNCERTAINTIES, *_PICTURES)
         if unknown := [name for name in save if name not in known]:
             raise UserError(f"--save {unknown[0]}: unknown format; expected one of {', '.join(known)}")
         standard = [name for name in STANDARD if name in save] or STANDARD
@@ -58,10 +65,15 @@ class Outputs:
         self.asked = frozenset(save)
         self.names = frozenset((*save, *standard))
         self._writers: dict[str, PredictionWriter] = {
-            name: writer(out, labels, str) for name, writer in WRITERS.items() if name in self.names
+            name: writer(out, labels, str) for name, writer in _FORMATS.items() if name in self.names
         }
         self._settled = False
         self._lock = threading.Lock()
+
+    @property
+    def collected(self) -> list[PredictionWriter]:
+        """The writers whose format has a file that covers all images."""
+        return [writer for writer in self._writers.values() if writer.collected]
 
     @property
     def need_center_maps(self) -> bool:
@@ -150,7 +162,8 @@ class Outputs:
             elif "color" in self.names:
                 write_png(self._picture("color", name), colors.rgb())
             if "overlay" in self.names:
-                write_png(self._picture("overlay", name), colors.overlay(as_rgb(pixels)))
+                picture = colors.overlay(as_rgb(pixels))
+                write_png(self._picture("overlay", name), _with_names(picture, prediction, self.labels))
         if _SHEET in self.names:
             write_png(self._picture(_SHEET, name), class_sheet(as_rgb(pixels), prediction, self.labels))
         if prediction.center_maps is not None:
@@ -185,10 +198,16 @@ class Outputs:
     def collect(
         self, rows: Callable[[str], Iterable[Row]], *, found: Collection[str], suffix: str = ""
     ) -> None:
-        """Write the collected files NAME + ``suffix`` + .json of ``rows(NAME)``: those in ``asked`` or ``found``."""
+        """Write the collected files NAME + ``suffix`` of ``rows(NAME)``: those in ``asked`` or ``found``."""
         for name, writer in self._writers.items():
             if writer.collected and (name in self.asked or name in found):
-                writer.collect(rows(name), self.out / f"{writer.collected}{suffix}.json")
+                writer.collect(rows(name), self.out / f"{writer.collected}{suffix}{writer.ending}")
+
+
+def _with_names(picture: RGBImage, prediction: Prediction, labels: LabelSpace) -> RGBImage:
+    if prediction.panoptic is None:
+        return picture
+    return draw_names(picture, prediction.panoptic, prediction.segments, labels)
 
 
 def _uncertainty(prediction: Prediction, name: str) -> NDArray[Any] | None:

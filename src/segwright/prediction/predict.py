@@ -14,6 +14,7 @@ from segwright.contracts import Decoder, Model
 from segwright.data.loading.batches import pad_and_stack
 from segwright.decode.default import decoder_of
 from segwright.errors import UserError
+from segwright.export.load import SUFFIXES, load_exported
 from segwright.inference.batches import device_of, evaluation_mode
 from segwright.inference.ensembles import ensemble
 from segwright.inference.single_pass import SINGLE_PASS, InferenceMode
@@ -34,6 +35,8 @@ def load(
 ) -> Model:
     """The model of a run folder (its best checkpoint) or of a .safetensors file, in evaluation mode, on ``device``.
 
+    Files of ``segwright export`` (.onnx, .xml, .pt2) are run on the CPU by the program that they are made for.
+
     A list of runs and files gives their ``Ensemble``: ``load(["runs/a", "runs/b"], weights=[2, 1])``.
 
     ``code``: the Python file that defines the model, unless segwright does. For a published file of another project
@@ -51,7 +54,9 @@ def load(
         raise UserError(
             f"{source}: weights of an ensemble have no effect on one model; give a list of models"
         )
-    path = Path(source)
+    path, module = Path(source), load_code(Path(code)) if isinstance(code, Path | str) else code
+    if path.suffix in SUFFIXES and not path.is_dir():
+        return load_exported(path, code=module)
     if path.is_dir():
         path = path / "best.safetensors"
         if not path.is_file():
@@ -62,7 +67,6 @@ def load(
         raise UserError(
             f"{path}: not a .safetensors file; give family and architecture for a published file of another project"
         )
-    module = load_code(Path(code)) if isinstance(code, Path | str) else code
     return read_model(path, device, code=module)
 
 

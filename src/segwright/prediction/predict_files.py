@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 from segwright.contracts import Model
@@ -17,6 +18,7 @@ from segwright.prediction.journal import Journal
 from segwright.prediction.large_images import predict_any_size
 from segwright.prediction.outputs import OUTPUTS, Outputs
 from segwright.prediction.pipeline import PredictedImage
+from segwright.prediction.remote_images import discard_copy, fetched
 from segwright.prediction.settings import settings_of
 from segwright.prediction.shard import ALL_IMAGES, Shard
 from segwright.prediction.writers import Row
@@ -150,30 +152,29 @@ class FilePrediction:
             return False
         return all(_is_filled(path) for path in self.outputs.files(image.name, self.journal.formats))
 
-    def run(self, *, stop: Callable[[], object] = lambda: False) -> Iterator[tuple[Path, str | None]]:
+    def run(
+        self,
+        *,
+        stop: Callable[[], object] = lambda: False,
+        predict: Callable[[Sequence[InputImage]], Generator[PredictedImage, None, None]] | None = None,
+    ) -> Iterator[tuple[Path, str | None]]:
         """Predict what remains. Yields each file, in order, and the reason if it was skipped, else None.
 
         An image that cannot be read, predicted or written is skipped. ``stop`` is that of ``predict_images``. At the
         end, also after an exception, the collected files are written: they contain the images of earlier runs, too.
-        The shard that ends last writes those of all shards.
+        The shard that ends last writes those of all shards. ``predict`` computes the images in another way than this
+        process does, in any order.
         """
         for waiting in self.remaining:
             self.journal.forget(waiting)
         results: Counter[bool] = Counter()  # by whether the image was skipped
         completed = False
-        predictions = predict_any_size(
-            self.model,
-            self.remaining,
-            self.outputs,
-            inference=self.inference,
-            batch=self.batch,
-            max_pixels=self.max_pixels,
-            stop=stop,
-        )
+        predictions = self._predict(stop) if predict is None else predict(self.remaining)
         try:
             with closing(predictions):
                 for image in predictions:
                     results[self._note(image)] += 1
+                    discard_copy(image.image)
                     yield image.image.path, image.problem
             completed = True
             if results.total() == len(self.remaining):
@@ -183,6 +184,18 @@ class FilePrediction:
             if completed or len(self.journal):  # after an interruption: what was predicted so far is not lost
                 self._collect(self.images, [self.journal], self.shard.suffix)
                 self._merge()
+
+    def _predict(self, stop: Callable[[], object]) -> Generator[PredictedImage, None, None]:
+        remote = any(image.url is not None for image in self.remaining)
+        return predict_any_size(
+            self.model,
+            fetched(self.remaining) if remote else self.remaining,
+            self.outputs,
+            inference=self.inference,
+            batch=self.batch,
+            max_pixels=self.max_pixels,
+            stop=stop,
+        )
 
     def _note(self, image: PredictedImage) -> bool:
         """Write a predicted image into the journal; whether it was skipped."""
@@ -221,7 +234,7 @@ class FilePrediction:
 def _with_ids(images: list[InputImage], source: Path | None) -> list[InputImage]:
     names = [image.name for image in images]
     id_of = image_ids(names) if source is None else image_ids_in(source, images)
-    return [InputImage(image.path, image.name, id_of[image.name]) for image in images]
+    return [replace(image, id=id_of[image.name]) for image in images]
 
 
 def _make_folder(out: Path) -> None:

@@ -4,13 +4,15 @@ Call ``add(name, prediction)`` for every image, then ``close()``. A writer is al
 unless an exception was raised. JSON files are written by ``close``, completely or not at all.
 
 For more images than fit into memory, or several processes: ``write`` writes the files of one image and returns its rows
-of the JSON file, which ``collect`` writes from the rows of all images. Both keep nothing.
+of the collected file, which ``collect`` writes from the rows of all images. Both keep nothing.
 """
 
 from __future__ import annotations
 
+import csv
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from math import isnan
@@ -22,15 +24,15 @@ from numpy.typing import NDArray
 
 from segwright.data.formats.coco_rows import MAX_SEGMENT_ID
 from segwright.data.reading.label_maps import write_png
-from segwright.data.reading.rle import encode_masks
+from segwright.data.reading.rle import decode_mask, encode_masks
 from segwright.errors import UserError
 from segwright.files import atomic_outputs, atomic_write
 from segwright.labels import LabelSpace
 from segwright.prediction.image_ids import ImageId, image_id
-from segwright.samples import PredictedSegment, Prediction
+from segwright.samples import PredictedInstance, PredictedSegment, Prediction
 
 Row: TypeAlias = dict[str, Any]
-"""A row of a JSON file: an image, or an object of an image."""
+"""A row of a collected file: an image, or an object of an image."""
 
 _Writer = TypeVar("_Writer", bound="PredictionWriter")
 
@@ -41,7 +43,9 @@ class PredictionWriter:
     __slots__ = ()
 
     collected: ClassVar[str] = ""
-    """The name, without extension, of the JSON file that covers all images; "" if the format has none."""
+    """The name, without extension, of the file that covers all images; "" if the format has none."""
+    ending: ClassVar[str] = ".json"
+    """How the name of this file ends."""
 
     def check(self, names: Iterable[str]) -> None:
         """``UserError`` if the format cannot hold images of these names; called before the first is added."""
@@ -106,9 +110,8 @@ class _CollectingWriter(PredictionWriter):
 
     def close(self) -> None:
         """Write the JSON file."""
-        self.collect(
-            (row for rows in self.rows.values() for row in rows), self.out / f"{self.collected}.json"
-        )
+        rows = (row for rows in self.rows.values() for row in rows)
+        self.collect(rows, self.out / f"{self.collected}{self.ending}")
 
 
 @dataclass(slots=True)
@@ -165,16 +168,14 @@ class InstanceWriter(_CollectingWriter):
 
     def write(self, name: str, identity: Any, prediction: Prediction) -> list[Row]:
         """The rows of an image; ``UserError`` for a prediction without segments, or a thing without score."""
-        ids = _panoptic(name, prediction)
-        things = list(_things(name, prediction, self.labels))
         return [
             {
                 "image_id": identity,
-                "category_id": self.labels.coco_ids()[segment.class_index],
-                "segmentation": {"size": list(ids.shape), "counts": rle["counts"].decode()},
-                "score": segment.score,
+                "category_id": self.labels.coco_ids()[thing.class_index],
+                "segmentation": {"size": list(thing.mask["size"]), "counts": thing.mask["counts"].decode()},
+                "score": thing.score,
             }
-            for segment, rle in zip(things, encode_masks(ids, [s.id for s in things]), strict=True)
+            for thing in _things(name, prediction, self.labels)
         ]
 
     def collect(self, rows: Iterable[Row], path: Path) -> None:
@@ -204,13 +205,11 @@ class CityscapesWriter(PredictionWriter):
     def write(self, name: str, identity: Any, prediction: Prediction) -> list[Row]:
         """Write the masks of an image, then its list."""
         self.check((name,))
-        ids, lines = _panoptic(name, prediction), []
-        things = list(_things(name, prediction, self.labels))
-        (source,) = self.files(name)
-        for number, segment in enumerate(things):
+        (source,), lines = self.files(name), []
+        for number, thing in enumerate(_things(name, prediction, self.labels)):
             mask = f"masks/{source.stem}_{number}.png"
-            write_png(source.parent / mask, (ids == segment.id).view(np.uint8) * np.uint8(255))
-            lines.append(f"{mask} {self.labels.raw_values[segment.class_index]} {segment.score!r}\n")
+            write_png(source.parent / mask, decode_mask(thing.mask).view(np.uint8) * np.uint8(255))
+            lines.append(f"{mask} {self.labels.raw_values[thing.class_index]} {thing.score!r}\n")
         with atomic_outputs((source,), force=True) as (part,):
             part.write_text("".join(lines), encoding="utf-8")
         return []
@@ -238,11 +237,66 @@ class SemanticWriter(PredictionWriter):
         return (self.out / "semantic" / f"{name}.png",)
 
 
+@dataclass(slots=True)
+class TableWriter(_CollectingWriter):
+    """Areas and counts: ``table.csv`` with a row per image and class, also for classes that do not occur in it.
+
+    Columns: ``image``, its name with its folders; ``class``; ``pixels`` of the class; ``fraction`` of the image, 0..1;
+    ``objects``, the number of objects of the class, empty for stuff and for models that predict only classes.
+    """
+
+    collected: ClassVar[str] = "table"
+    ending: ClassVar[str] = ".csv"
+
+    def write(self, name: str, identity: Any, prediction: Prediction) -> list[Row]:
+        """The row of an image: its size, and pixels and objects by class index."""
+        pixels = _pixels_of_classes(prediction, len(self.labels))
+        row: Row = {"image": name, "size": prediction.semantic.size, "pixels": pixels}
+        if prediction.panoptic is not None or prediction.instances is not None:
+            objects = prediction.segments if prediction.instances is None else prediction.instances
+            row["objects"] = Counter(one.class_index for one in objects)
+        return [row]
+
+    def collect(self, rows: Iterable[Row], path: Path) -> None:
+        """Write the table of all images from their rows."""
+        things = self.labels.thing_table()
+
+        def write(part: Path) -> None:
+            with part.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+                table = csv.writer(file)
+                table.writerow(("image", "class", "pixels", "fraction", "objects"))
+                for row in rows:
+                    counts = {int(index): count for index, count in row.get("objects", {}).items()}
+                    for index, name in enumerate(self.labels.names):
+                        pixels = row["pixels"][index]
+                        objects = counts.get(index, 0) if "objects" in row and things[index] else ""
+                        fraction = f"{pixels / row['size']:.6f}"
+                        table.writerow((row["image"], name, pixels, fraction, objects))
+
+        atomic_write(path, write)
+
+
+def _pixels_of_classes(prediction: Prediction, classes: int) -> list[int]:
+    """The number of pixels of each class: of its segments, of its mask, or of its value in the class map."""
+    counts = np.zeros(classes, np.int64)
+    masks = prediction.binary_masks
+    if prediction.panoptic is not None:
+        for segment in prediction.segments:
+            counts[segment.class_index] += segment.area
+    elif masks is not None and len(masks) == classes:
+        counts += masks.sum((1, 2))
+    else:
+        values = prediction.semantic
+        counts += np.bincount(values[values < classes].ravel(), minlength=classes)
+    return [int(count) for count in counts]
+
+
 WRITERS: Mapping[str, Callable[[Path, LabelSpace, ImageId], PredictionWriter]] = {
     "panoptic": PanopticWriter,
     "instances": InstanceWriter,
     "cityscapes": lambda out, labels, _: CityscapesWriter(out, labels),
     "semantic": lambda out, labels, _: SemanticWriter(out, labels),
+    "table": lambda out, labels, _: TableWriter(out, labels),
 }
 """Formats by name; all of them can be written into one folder."""
 
@@ -275,10 +329,16 @@ def _panoptic(name: str, prediction: Prediction) -> NDArray[np.int32]:
     return prediction.panoptic
 
 
-def _things(name: str, prediction: Prediction, labels: LabelSpace) -> Iterator[PredictedSegment]:
-    table = labels.thing_table()
-    for segment in prediction.segments:
-        if table[segment.class_index]:
-            if isnan(segment.score):
-                raise UserError(f"{name}: segment {segment.id} has no score; choose another decoder.score")
-            yield segment
+def _things(name: str, prediction: Prediction, labels: LabelSpace) -> list[PredictedInstance]:
+    """The objects of a prediction; they overlap if the decoder lets them."""
+    ids, table = _panoptic(name, prediction), labels.thing_table()
+    if prediction.instances is not None:
+        return [instance for instance in prediction.instances if table[instance.class_index]]
+    things = [segment for segment in prediction.segments if table[segment.class_index]]
+    if unscored := [segment for segment in things if isnan(segment.score)]:
+        raise UserError(f"{name}: segment {unscored[0].id} has no score; choose another decoder.score")
+    masks = encode_masks(ids, [segment.id for segment in things])
+    return [
+        PredictedInstance(segment.class_index, mask, segment.area, segment.score)
+        for segment, mask in zip(things, masks, strict=True)
+    ]

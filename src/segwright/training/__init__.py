@@ -5,7 +5,9 @@ loop.py              what happens in the loop: step, log, evaluate, stop early, 
 recipe.py            the typed description of a run: Recipe, Training, their protocols
 recipe_check.py      ``check``: the problems of a recipe, and the range of every number
 plan.py              what a training is about to do, told before the first step
+batch_size.py        the largest batch that fits the memory
 length.py            the number of steps, from epochs or minutes
+extension.py         further steps for a finished run
 loading.py           the augmented data of a recipe, and the batches of each step
 step.py              one optimizer step
 state.py             the state of a training: model, optimizers, EMA, counters; start, save, restore
@@ -13,7 +15,7 @@ checkpoint.py        checkpoint files
 optimizers.py        SGD, Adam, AdamW, Muon: configs for ``Recipe.optim``; their base class for one of your own
 parameter_groups.py  frozen parameters; learning rate and weight decay of each kind of parameter
 muon.py              the Muon optimizer
-schedule.py          learning rate schedules: Poly, Cosine, MultiStep, OneCycle
+schedule.py          learning rate schedules: Poly, TwoStagePoly, Cosine, MultiStep, OneCycle
 ema.py               exponential moving average of the weights
 precision.py         mixed precision and memory format
 processes.py         distributed training (DDP), devices, signals
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from segwright.training.schedule import MultiStep as MultiStep
     from segwright.training.schedule import OneCycle as OneCycle
     from segwright.training.schedule import Poly as Poly
+    from segwright.training.schedule import TwoStagePoly as TwoStagePoly
 
 _FILES = {
     "SGD": "optimizers",
@@ -56,6 +59,7 @@ _FILES = {
     "Poly": "schedule",
     "Recipe": "recipe",
     "Training": "recipe",
+    "TwoStagePoly": "schedule",
     "check": "recipe_check",
 }
 __all__ = list(_FILES)

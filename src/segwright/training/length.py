@@ -44,7 +44,7 @@ def with_steps(
     steps = metadata.get("steps")
     if steps is None:
         if training.epochs is not None:
-            steps = max(1, round(training.epochs * len(splits["train"]) / training.batch))
+            steps = max(1, round(training.epochs * len(splits["train"]) / training.batch_size))
         else:
             pace = measure_pace(recipe, splits, processes)
             own = _steps_in(recipe, pace, time.perf_counter() - began)

@@ -25,12 +25,12 @@ def open_training_data(recipe: Recipe, dataset: Dataset) -> AugmentedDataset:
     training = recipe.training
     augmented = AugmentedDataset(
         dataset,
-        recipe.sampling.open(dataset, training.seed, training.batch),
+        recipe.sampling.open(dataset, training.seed, training.batch_size),
         recipe.augmentation,
         recipe.input.fill_value,
         seed=training.seed,
         steps=training.steps,
-        batch=training.batch,
+        batch=training.batch_size,
     )
     sample = augmented[0]  # a first sample shows what does not fit
     bands, means = sample.image.shape[2], len(recipe.input.mean)
@@ -47,7 +47,7 @@ def _check_memory(recipe: Recipe, sample: Sample) -> None:
     """``UserError`` if the images of one step alone need more memory than the machine has: it would be killed."""
     if not hasattr(os, "sysconf"):  # Windows
         return
-    images = recipe.training.batch // recipe.training.accumulate
+    images = recipe.training.batch_size // recipe.training.accumulate
     multiple = recipe.input.multiple
     height, width = (-(-side // multiple) * multiple for side in sample.image.shape[:2])
     needed = images * height * width * sample.image.shape[2] * sample.image.itemsize
@@ -73,7 +73,7 @@ def check_batch_size(recipe: Recipe, processes: Processes) -> None:
     """``UserError`` unless the batch can be divided among all processes and micro-batches."""
     training = recipe.training
     parts = processes.world * training.accumulate
-    if training.batch % parts:
+    if training.batch != "auto" and training.batch % parts:
         raise UserError(
             f"training.batch {training.batch} cannot be divided among {processes.world} processes x "
             f"{training.accumulate} micro-batches; expected a multiple of {parts}"
@@ -88,7 +88,7 @@ def step_batches(
     order = positions(
         first_step,
         training.steps,
-        batch=training.batch,
+        batch=training.batch_size,
         rank=processes.rank,
         world=processes.world,
         accumulate=training.accumulate,

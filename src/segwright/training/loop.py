@@ -33,12 +33,16 @@ class OutOfMemory(RunError):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What stays the same from the first step to the last: recipe, run folder, processes, log."""
+    """What stays the same from the first step to the last: recipe, run folder, processes, log.
+
+    ``first_step``: where the last extension of the run starts, else 0.
+    """
 
     recipe: Recipe
     out: Path
     processes: Processes
     log: Log
+    first_step: int = 0
 
 
 def remaining_batches(
@@ -79,7 +83,7 @@ def log_step(run: Run, state: State) -> None:
     means = {name: total / state.losses_of for name, total in state.losses.items()}
     state.losses, state.losses_of = {}, 0
     seconds_per_step, waiting = run.log.timer.read()
-    speed = training.batch / seconds_per_step
+    speed = training.batch_size / seconds_per_step
     left = time.strftime("%H:%M:%S", time.gmtime(seconds_per_step * (training.steps - state.step)))
     loss = sum(means.values())
     rate = state.optimizers[0].param_groups[0]["lr"]
@@ -138,7 +142,7 @@ def write_summary(run: Run, state: State) -> dict[str, Any]:
         "step": state.step,
         "steps": training.steps,
         "training_seconds": round(state.seconds, 2),
-        "images_per_second": round(training.batch * state.step / max(state.seconds, 1e-9), 3),
+        "images_per_second": round(training.batch_size * state.step / max(state.seconds, 1e-9), 3),
         "best_step": state.best_step,
         **{
             name: best.get(name)
@@ -156,9 +160,9 @@ def write_summary(run: Run, state: State) -> dict[str, Any]:
 
 
 def is_due(run: Run, state: State, every: float) -> bool:
-    """Whether a task is due after this step; ``every`` is its period as a fraction of the training."""
-    steps = run.recipe.training.steps
-    return state.step % max(1, round(every * steps)) == 0 or state.step == steps
+    """Whether a task is due after this step; ``every`` is its period as a fraction of the training or extension."""
+    done, steps = state.step - run.first_step, run.recipe.training.steps - run.first_step
+    return done % max(1, round(every * steps)) == 0 or done == steps
 
 
 def is_finished(run: Run, state: State) -> bool:
@@ -169,4 +173,5 @@ def is_finished(run: Run, state: State) -> bool:
 def patience_is_over(run: Run, state: State) -> bool:
     """Whether the score has not improved for ``Training.patience``: time for early stopping."""
     training = run.recipe.training
-    return training.patience is not None and state.step - state.best_step > training.patience * training.steps
+    waited = state.step - max(state.best_step, run.first_step)
+    return training.patience is not None and waited > training.patience * (training.steps - run.first_step)

@@ -54,8 +54,9 @@ def parameter_groups(model: nn.Module, optim: OptimizerConfig) -> list[dict[str,
     """Groups of trainable parameters, as ``torch.optim`` takes them. All parameters of a group have the same settings.
 
     Keys of a group: ``params``, a list of (name, parameter); ``lr``, and the same number as ``peak``; ``weight_decay``;
-    ``hidden``: True for the weights between the first layer and the layers that compute class scores, None for all
-    if the model has no layers called ``head...`` or ``auxiliary...``: the last layers are then unknown.
+    ``backbone``: whether they are its parameters; ``hidden``: True for the weights between the first layer and the
+    layers that compute class scores, None for all if the model has no layers called ``head...`` or ``auxiliary...``:
+    the last layers are then unknown.
     """
     for field in ("backbone_lr_factor", "layer_decay"):
         value = getattr(optim, field)
@@ -89,6 +90,7 @@ def parameter_groups(model: nn.Module, optim: OptimizerConfig) -> list[dict[str,
             "peak": peak,
             "weight_decay": decay,
             "hidden": is_hidden,
+            "backbone": not in_head,
         }
         for (in_head, _, decay, factor, is_hidden), parameters in sorted(
             groups.items(), key=lambda item: item[0]
@@ -147,10 +149,13 @@ def _part_factor(optim: OptimizerConfig, in_head: bool, has_backbone: bool) -> f
     return optim.head_lr_factor if has_backbone else 1.0
 
 
-def set_learning_rate(optimizers: Iterable[Optimizer], factor: float) -> None:
-    """Set every group to its peak learning rate times ``factor``."""
+def set_learning_rate(
+    optimizers: Iterable[Optimizer], factor: float, *, backbone: float | None = None
+) -> None:
+    """Set every group to its peak learning rate times ``factor``; ``backbone``: that of the backbone's groups."""
     for group in (group for optimizer in optimizers for group in optimizer.param_groups):
-        group["lr"] = group["peak"] * factor
+        own = backbone if backbone is not None and group.get("backbone") else factor
+        group["lr"] = group["peak"] * own
 
 
 def clip_gradients(model: nn.Module, max_norm: float | None) -> torch.Tensor | None:

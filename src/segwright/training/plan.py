@@ -27,11 +27,14 @@ def plan(run: Run, state: State, splits: Mapping[str, Dataset]) -> Iterator[str]
     yield f"network: {type(recipe.model).__name__}, {millions:.2f} M parameters{part}, task {recipe.task}"
     yield from _weights(recipe, model)
     device = f"{processes.device} x {processes.world}" if processes.world > 1 else str(processes.device)
-    epochs = training.steps * training.batch / len(splits["train"])
+    epochs = training.steps * training.batch_size / len(splits["train"])
     yield (
         f"training: {training.steps} steps of {training.batch} images, {epochs:.3g} epochs, on {device}, "
         f"{precision_of(training.precision, processes.device)}"
     )
+    if run.first_step:
+        steps = training.steps - run.first_step
+        yield f"extension: {steps} steps behind step {run.first_step}, with a learning rate schedule of their own"
     yield f"logs: {run.out / 'logs'}; curves: tensorboard --logdir {run.out}"
     if state.step:
         yield f"resumed at step {state.step}"

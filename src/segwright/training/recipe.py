@@ -15,6 +15,7 @@ from segwright.data.augmentation.crop import Augmentation
 from segwright.data.loading.sampling import Sampling, ShuffledSampling
 from segwright.data.loading.targets import SemanticTargets, TargetGenerator
 from segwright.metrics.metric import Metric
+from segwright.models.backbones.vit import ViTConfig
 from segwright.samples import DataConfig
 from segwright.training.optimizers import AdamW
 
@@ -61,7 +62,8 @@ class Training:
     step a short trial measures the pace of this machine. The number of steps is then fixed and recorded in
     ``run.json``.
 
-    ``batch`` is the batch size of one optimizer step, over all processes and ``accumulate`` micro-batches.
+    ``batch`` is the batch size of one optimizer step, over all processes and ``accumulate`` micro-batches. With "auto"
+    the largest one that fits the memory is found before the first step and recorded in ``run.json``.
     ``precision`` "auto" is bf16 (mixed precision) where the hardware computes in bf16, else fp32. ``clip_norm`` limits
     the norm of the gradients. ``ema`` is the decay of an exponential moving average of the weights; the averaged
     weights are then evaluated and kept as the model. ``channels_last`` is the memory format of weights and images;
@@ -77,7 +79,7 @@ class Training:
     steps: int = 1000
     epochs: float | None = None
     minutes: float | None = None
-    batch: int = 8
+    batch: int | Literal["auto"] = 8
     seed: int = 0
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     accumulate: int = 1
@@ -94,6 +96,11 @@ class Training:
     num_visualizations: int = 4
     wandb: str | None = None
     mlflow: str | None = None
+
+    @property
+    def batch_size(self) -> int:
+        """``batch`` as a number; 8 stands for "auto" before the memory is measured."""
+        return 8 if self.batch == "auto" else self.batch
 
 
 @dataclass(slots=True)
@@ -131,8 +138,18 @@ class Recipe:
         for config in walk(small.model):
             if getattr(config, "weights", None) is not None:
                 config.weights = None
+            if isinstance(config, ViTConfig):
+                config.shrink()
         small.training = dataclasses.replace(
-            small.training, steps=2, batch=2, accumulate=1, workers=0, compile=False, precision="fp32"
+            small.training,
+            steps=2,
+            epochs=None,
+            minutes=None,
+            batch=2,
+            accumulate=1,
+            workers=0,
+            compile=False,
+            precision="fp32",
         )
         for config in walk(small.augmentation):
             for name in ("size", "sizes", "length", "longest"):

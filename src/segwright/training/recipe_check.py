@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from segwright.config import field_types, parts
-from segwright.contracts import CenterOutput, PixelOutput
+from segwright.contracts import CenterOutput, PixelOutput, QueryOutput
 from segwright.errors import UserError
 from segwright.field_values import coerce
 from segwright.protocols import members
@@ -43,24 +43,27 @@ _FIELDS = {
     Range("[1, 65536]", "a whole number from 1 to 65536"): """
         nms_kernel divisor bands rates pool_sizes channels groups width_per_group skip_strides pooling_window
         stem_channels decoder_channels branch_channels pooled_channels key_channels low_level_channels skip_channels
-        out_channels context_channels DDRNetConfig.hidden_channels""",
+        out_channels context_channels DDRNetConfig.hidden_channels patch_size image_size heads queries query_blocks
+        QueryLoss.points""",
     Range("[1, 1000]", "a whole number from 1 to 1000"): """
-        kernel_size projection_kernel_size depths count multi_grid""",
+        kernel_size projection_kernel_size depths count multi_grid ViTConfig.depth""",
     Range("[1, 64]", "a whole number from 1 to 64"): "upsample_factor",
     Range("[0, 256]", "a whole number from 0 to 256"): "workers",
     Range("(0, 100]", "a factor above 0, at most 100"): "scale scales aspect",
     Range("[0, 1e9]", "a whole number from 0"): """
+        registers upscale
         seed num_visualizations min_kept small_area stuff_area min_area plus concat_convs _channels""",
     Range("(0, inf)", "a positive number"): """
         epochs minutes lr clip_norm power MultiStep.factor sigma cache_gb low high step alpha std eps initial_std
-        offset_scale""",
+        offset_scale annealing_power mlp_ratio norm_eps""",
     Range("[0, inf)", "a number from 0"): """
         _decay _lr_factor final weight _weight _weights gamma max_self_offset log_scale hidden_ratio slope""",
-    Range("[1, 100]", "a number from 1 to 100"): "stretch",
+    Range("[1, 100]", "a number from 1 to 100"): "stretch oversample",
     Range("[0, 1]", "a number from 0 to 1"): """
         probability _probability flip train_part threshold Norm.momentum warmup_start ending at OneCycle.peak
-        OneCycle.start brightness contrast saturation hue cast""",
-    Range("[0, 1)", "a number from 0 to below 1"): "momentum betas warmup label_smoothing dropout",
+        OneCycle.start brightness contrast saturation hue cast
+        annealing importance mask_threshold overlap_threshold""",
+    Range("[0, 1)", "a number from 0 to below 1"): "momentum betas warmup _warmup label_smoothing dropout",
     Range("(0, 1]", "a fraction, 0 < x <= 1"): """
         fraction area until log_every evaluate_every save_every patience RepeatFactorSampling.threshold""",
     Range("(0, 1)", "a decay, 0 < x < 1"): "ema",
@@ -79,7 +82,7 @@ def check(recipe: Recipe) -> list[str]:
     if not recipe.name.strip() or ".." in recipe.name.replace("\\", "/").split("/"):
         problems.append(f"name is {recipe.name!r}; expected a name for the run folder")
     training = recipe.training
-    if training.accumulate >= 1 and training.batch % training.accumulate:
+    if training.accumulate >= 1 and training.batch != "auto" and training.batch % training.accumulate:
         problems.append(
             f"training.batch {training.batch} is not a multiple of training.accumulate {training.accumulate}"
         )
@@ -88,6 +91,12 @@ def check(recipe: Recipe) -> list[str]:
     for name in ("std", "fill_value"):
         if len(getattr(recipe.input, name)) != len(recipe.input.mean):
             problems.append(f"input.mean and input.{name} differ in length; expected one value per channel")
+    if recipe.input.channels == "bands":
+        problems += [
+            f"{path}: {type(owner).__name__} needs 8-bit RGB, but input.channels is 'bands'; remove it"
+            for path, owner in parts(recipe.augmentation, "augmentation")
+            if getattr(owner, "rgb_only", False)
+        ]
     return problems + _kind_problems(recipe)
 
 
@@ -187,5 +196,7 @@ def _hinted(function: Any, name: str) -> tuple[type, ...]:
     except (NameError, TypeError, AttributeError):
         return ()
     classes = members(hint) if hint is not None else ()
-    definite = all(kind in (CenterOutput, PixelOutput) or hasattr(kind, "forward") for kind in classes)
+    definite = all(
+        kind in (CenterOutput, PixelOutput, QueryOutput) or hasattr(kind, "forward") for kind in classes
+    )
     return tuple(classes) if definite else ()

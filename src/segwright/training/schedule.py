@@ -1,13 +1,14 @@
 """Learning rate schedules: the factor of the learning rate as a function of the progress of the training, 0..1.
 
-All but ``OneCycle`` have a warm-up. During the first fraction ``warmup`` of the training the schedule is multiplied by
-a second factor. It rises linearly from ``warmup_start`` to 1; with ``warmup_kind`` "constant" it is ``warmup_start``
-until the warm-up ends (panoptic-deeplab has both).
+All but ``OneCycle`` and ``TwoStagePoly`` have the same warm-up. During the first fraction ``warmup`` of the training
+the schedule is multiplied by a second factor. It rises linearly from ``warmup_start`` to 1; with ``warmup_kind``
+"constant" it is ``warmup_start`` until the warm-up ends (panoptic-deeplab has both).
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -33,6 +34,34 @@ class Poly:
         if progress >= self.warmup and factor < self.ending:
             return self.ending
         return float(_warmup_factor(self, progress) * factor)
+
+
+@dataclass(slots=True)
+class TwoStagePoly:
+    """``Poly`` with a warm-up in two stages, for pretrained backbones: the head first, then the backbone (EoMT).
+
+    The factor of the head rises from 0 to 1 during the fraction ``head_warmup`` of the training, in which the backbone
+    is not trained. That of the backbone rises during the fraction ``backbone_warmup`` after it. Each of them then falls
+    as (1 - progress since its warm-up) ** power.
+    """
+
+    head_warmup: float = 0.0125
+    backbone_warmup: float = 0.025
+    power: float = 0.9
+
+    def __call__(self, progress: float) -> float:
+        """The factor of everything but the backbone at ``progress``."""
+        return self._factor(progress, 0.0, self.head_warmup)
+
+    def backbone(self, progress: float) -> float:
+        """The factor of the backbone at ``progress``."""
+        return self._factor(progress, self.head_warmup, self.backbone_warmup)
+
+    def _factor(self, progress: float, start: float, warmup: float) -> float:
+        if progress < start + warmup:
+            return max(0.0, progress - start) / warmup
+        rest = (progress - start - warmup) / max(1 - start - warmup, 1e-12)
+        return float((1 - min(rest, 1.0)) ** self.power)
 
 
 @dataclass(slots=True)
@@ -88,6 +117,12 @@ class OneCycle:
         if progress < self.peak:
             return _half_cosine(self.start, 1.0, progress / self.peak)
         return _half_cosine(1.0, self.final, (progress - self.peak) / (1 - self.peak))
+
+
+def backbone_factor(schedule: Callable[[float], float], progress: float) -> float:
+    """The factor of the backbone: that of the method ``backbone`` of a schedule, if it has one."""
+    own: Callable[[float], float] = getattr(schedule, "backbone", schedule)
+    return own(progress)
 
 
 def _half_cosine(first: float, last: float, progress: float) -> float:

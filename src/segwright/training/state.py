@@ -110,9 +110,14 @@ def save(state: State, folder: Path, processes: Processes, *, keep: int) -> None
     processes.wait()
 
 
-def restore(state: State, folder: Path, processes: Processes) -> bool:
-    """Restore ``state`` from the newest checkpoint in ``folder``; whether there was one."""
+def restore(state: State, folder: Path, processes: Processes, *, at_least: int = 0) -> bool:
+    """Restore ``state`` from the newest checkpoint in ``folder``; whether there was one.
+
+    ``UserError`` if it is of a step before ``at_least``: then an extension has nothing to start from.
+    """
     saved = checkpoint.newest(folder, processes.device)
+    if at_least and (saved is None or saved["step"] < at_least):
+        raise UserError(f"{folder}: no checkpoint of step {at_least}, from which the extension starts")
     if saved is None:
         return False
     state.model.load_state_dict(saved["model"])

@@ -19,6 +19,7 @@ from segwright.training.parameter_groups import clip_gradients, set_learning_rat
 from segwright.training.precision import autocast, memory_format_of
 from segwright.training.processes import Processes
 from segwright.training.recipe import Recipe
+from segwright.training.schedule import backbone_factor
 from segwright.training.state import State
 
 
@@ -39,7 +40,10 @@ def take_step(
     torch.manual_seed(hash((training.seed, state.step, processes.rank)) % 2**63)
     parts = [part.to(device) for part in parts]
     counts = _counts(recipe.loss, parts, processes)
-    set_learning_rate(state.optimizers, recipe.schedule(state.step / training.steps))
+    progress = state.step / training.steps
+    backbone = backbone_factor(recipe.schedule, progress)
+    set_learning_rate(state.optimizers, recipe.schedule(progress), backbone=backbone)
+    state.model.set_progress(progress)
     state.network.train()
     state.network.zero_grad(set_to_none=True)
     terms: dict[str, Tensor] = {}
@@ -111,7 +115,8 @@ def _tensors(targets: Targets) -> dict[str, Tensor]:
         if targets.centers is None
         else {f.name: getattr(targets.centers, f.name) for f in fields(CenterTargets)}
     )
-    return {name: values.cpu() for name, values in ({"semantic": targets.semantic} | centers).items()}
+    masks = {} if targets.masks is None else {"masks": targets.masks.index}
+    return {name: values.cpu() for name, values in ({"semantic": targets.semantic} | centers | masks).items()}
 
 
 def _non_finite(step: int, values: dict[str, float], parts: Sequence[Batch]) -> NonFiniteLoss:

@@ -9,6 +9,8 @@ from typing import Any
 from segwright.data.check import quick_check
 from segwright.errors import UserError
 from segwright.evaluation.evaluator import check_metrics
+from segwright.training.batch_size import with_batch
+from segwright.training.extension import extensions_of, with_extensions
 from segwright.training.length import with_steps
 from segwright.training.loading import check_batch_size, open_training_data
 from segwright.training.log import Log
@@ -37,13 +39,14 @@ def train(
     *,
     init: Path | str | None = None,
     skip_head: bool = False,
+    extend: int | None = None,
     device: str | None = None,
 ) -> dict[str, Any]:
     """Train a recipe, or resume the training in the run folder ``out``; returns what ``summary.json`` contains.
 
     ``data``: the folder of the dataset, None if it is generated. ``init``: a model file or a run folder to fine-tune;
-    ``skip_head`` leaves out its weights that do not fit. ``device``: "cpu", "cuda" or "cuda:N", by default a GPU if
-    there is one.
+    ``skip_head`` leaves out its weights that do not fit. ``extend``: further steps for a finished run. ``device``:
+    "cpu", "cuda" or "cuda:N", by default a GPU if there is one.
 
     Raises ``UserError`` for wrong settings or data; ``NonFiniteLoss``, ``OutOfMemory`` or ``CheckpointError`` if the
     run fails. After SIGTERM or SIGINT it saves everything and returns early, with ``finished`` false in the summary.
@@ -56,17 +59,22 @@ def train(
         raise UserError("--skip-head has no effect without --init; name the model to start from with --init")
     root, out, init = data and Path(data), Path(out), init and Path(init)
     splits = {name: recipe.data.open(root or None, name) for name in ("train", "val")}
+    extensions = extensions_of(out, extend)
     warnings = [f"warning: {line}" for line in quick_check(splits)]
     dataset = open_training_data(recipe, splits["train"])
     with join(device) as processes, interrupts() as interrupted:
         check_batch_size(recipe, processes)
         record(recipe, root or None, out, splits, processes)
+        recipe = with_batch(recipe, splits, out, processes)
+        if dataset.batch != recipe.training.batch_size:
+            dataset = open_training_data(recipe, splits["train"])
         recipe = with_steps(recipe, splits, out, processes, began=began)
+        recipe = with_extensions(recipe, extensions, out, processes)
         dataset.steps = recipe.training.steps
         with Log(out, recipe.training, processes) as log:
-            run = Run(recipe, out, processes, log)
+            run = Run(recipe, out, processes, log, extensions[-1].first_step if extensions else 0)
             state = start(recipe, splits["train"].labels, processes, init=init or None, skip_head=skip_head)
-            restore(state, out / "checkpoints", processes)
+            restore(state, out / "checkpoints", processes, at_least=run.first_step)
             record_weights(out, state.model, processes)
             for line in [*warnings, *plan(run, state, splits)]:
                 log.say(line)

@@ -2,6 +2,7 @@
 
 - ``label_maps``: class maps in colors, overlays, error maps, grids of images, images as data URIs
 - ``classes``: shares of the classes of an image, each class alone, legend, a sheet of all of them
+- ``segment_names``: names and scores written on the segments of a drawing
 - ``segments``: overlays of segments, center heat maps, centers and offsets
 """
 
@@ -17,6 +18,7 @@ from segwright.visualization.label_maps import (
     overlay,
     resize,
 )
+from segwright.visualization.segment_names import draw_names
 from segwright.visualization.segments import (
     VISUALIZATIONS,
     colorize_offsets,
@@ -44,6 +46,7 @@ __all__ = [
     "draw_centers",
     "draw_ground_truth",
     "draw_legend",
+    "draw_names",
     "draw_prediction",
     "error_map",
     "image_grid",

@@ -125,25 +125,25 @@ def _text(
     draw: ImageDraw.ImageDraw, place: tuple[int, int], text: str, color: Any, *, anchor: str = "la"
 ) -> int:
     """Write ``text``; the position of its left end."""
-    draw.text(place, text, fill=color, font=_font(), anchor=anchor)
-    return int(place[0] - draw.textlength(text, font=_font())) if anchor == "ra" else place[0]
+    draw.text(place, text, fill=color, font=text_font(), anchor=anchor)
+    return int(place[0] - draw.textlength(text, font=text_font())) if anchor == "ra" else place[0]
 
 
 def _shortened(text: str, width: int) -> str:
     """The text, or the beginning of it that fits ``width`` pixels."""
-    if _font().getlength(text) <= width:
+    if text_font().getlength(text) <= width:
         return text
-    while text and _font().getlength(text + "…") > width:
+    while text and text_font().getlength(text + "…") > width:
         text = text[:-1]
     return text + "…"
 
 
 @cache
-def _font() -> Any:
-    """The font of the plots, which has most alphabets; OpenCV's has ASCII only."""
+def text_font(height: int = 13) -> Any:
+    """A font of this height in pixels: that of the plots, which has most alphabets; OpenCV's has ASCII only."""
     spec = importlib.util.find_spec("matplotlib")
     if spec is not None and spec.origin is not None:
         path = Path(spec.origin).parent / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf"
         if path.is_file():
-            return ImageFont.truetype(str(path), 13)
-    return ImageFont.load_default(13)
+            return ImageFont.truetype(str(path), height)
+    return ImageFont.load_default(height)

@@ -145,6 +145,7 @@ def put(**fields: Any) -> Callable[[list[Any]], None]:
         (changed(annotations=put(category_id=77)), r"instances\.json: .* image 10 has category 77.*; add the cat"),
         (changed(annotations=put(image_id=99)), r"json: annotation 1 is of image 99, which is not in 'images'; add"),
         (changed(annotations=lambda rows: rows[0].pop("category_id")), r"json: annotation 1 has no 'category_id'"),
+        (changed(annotations=put(id=2)), r"json: two annotations have id 2; expected unique ids"),
         (changed(annotations=lambda rows: rows.clear()), r"json: no image has an annotation"),
         (changed(categories=lambda rows: rows.clear()), r"json: has no 'categories'; expected id and name"),
         (changed(images=lambda rows: rows.append(image(13, "a.jpg"))), r"json: images 10 and 13 are both a\.jpg"),

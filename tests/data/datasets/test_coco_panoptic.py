@@ -150,6 +150,7 @@ def text(value: str) -> Callable[[Path], None]:
         (changed(annotations__1__image_id=99), r"json: the annotation of image 99 has no entry in 'images'"),
         (changed(annotations__0__segments_info__1__category_id=77), r"json: .* image 7 has category 77.*; add"),
         (changed(annotations__0__segments_info__1__id=0), r"json: .*image 7 .*segment id 0; expected 1\.\.16777215"),
+        (changed(annotations__0__segments_info__1__id=1), r"json: .*image 7 .*segment 1 is listed twice"),
         (changed(annotations__0__segments_info__1__id="x"), r"json: the annotation of image 7 is not as expected"),
         (changed(categories__1__isthing=None), r"json: category 'car' has no 'isthing'; expected 0 or 1"),
         (changed(categories__1__id=1), r"json: 'categories' has id 1 twice; number them from 1"),

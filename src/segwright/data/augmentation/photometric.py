@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -20,6 +21,7 @@ class ColorJitter:
     circle by up to that fraction of a full turn.
     """
 
+    rgb_only: ClassVar[bool] = True
     brightness: float = 0.2
     contrast: float = 0.2
     saturation: float = 0.2
@@ -57,6 +59,7 @@ class ColorJitter:
 class Blur:
     """Gaussian blur with a standard deviation drawn from ``sigma`` (low, high), in pixels."""
 
+    rgb_only: ClassVar[bool] = True
     sigma: tuple[float, float] = (0.1, 2.0)
     probability: float = 0.5
 
@@ -78,6 +81,7 @@ class Erase:
     that the model must infer the classes from the surroundings.
     """
 
+    rgb_only: ClassVar[bool] = True
     area: tuple[float, float] = (0.02, 0.2)
     aspect: tuple[float, float] = (0.3, 3.3)
     keep_truth: bool = False

@@ -4,6 +4,7 @@ exports.py            an export of any tool to maps, or to the layout of another
 annotation_files.py   files of annotation tools, from objects with masks
 labelme_rgb.py        labelme polygons and RGB color masks to label maps
 coco.py               COCO files to label maps; Cityscapes to COCO panoptic
+tar.py                any dataset as tar shards
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ Custom datasets:
 - ``folder``: ``Folder``, your own images with label maps
 - ``panoptic_folder``: ``PanopticFolder``, your own images with instances
 - ``own_data``: ``OwnData``, your own data as an annotation tool exported it
+- ``tar_shards``: ``TarShards``, tar files in the format of webdataset, local or remote
 - ``arrays``: ``MapStyleDataset`` and ``PairDataset``, (image, mask) pairs of a plain dataset, for example of torch
 - ``one_vs_rest``: ``OneVsRest``, one class of any dataset against the rest
 
@@ -54,6 +55,7 @@ from segwright.data.datasets.one_vs_rest import OneVsRest
 from segwright.data.datasets.own_data import OwnData
 from segwright.data.datasets.panoptic_folder import PanopticFolder
 from segwright.data.datasets.street import StreetScenes
+from segwright.data.datasets.tar_shards import TarShards
 from segwright.data.datasets.voc import Voc
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
@@ -79,6 +81,7 @@ __all__ = [
     "PairDataset",
     "PanopticFolder",
     "StreetScenes",
+    "TarShards",
     "Voc",
     "dataset_config",
     "dataset_labels",

@@ -11,6 +11,7 @@ class_files.py         classes.yaml, classes.json, labels.txt
 coco.py                COCO instances and panoptic: JSON files and their splits
 coco_rows.py           the rows of these files: images, annotations, categories, segments
 panoptic_json.py       the segments of COCO panoptic files
+sequence_maps.py       the maps of KITTI-STEP and Cityscapes-DVPS, read and written for scores of sequences
 """
 
 from __future__ import annotations

@@ -290,12 +290,18 @@ def annotations_by_image(coco: CocoAnnotations) -> tuple[dict[Any, str], dict[An
         raise UserError(f"{coco.path}: has no 'categories'; expected id and name of each class; add them")
     names = dict(sorted(coco.file_names().items(), key=lambda item: item[1]))
     annotations_of: dict[Any, list[dict[str, Any]]] = {}
+    ids: set[Any] = set()
     for image_id, row in coco.parse_rows(parse_annotation, coco.annotations, "annotation"):
         if image_id not in names:
             raise UserError(
                 f"{coco.path}: annotation {row.get('id')} is of image {image_id}, which is not in 'images'; add the "
                 "image or remove the annotation"
             )
+        if "id" in row and row["id"] in ids:
+            raise UserError(
+                f"{coco.path}: two annotations have id {row['id']}; expected unique ids; number them from 1"
+            )
+        ids.add(row.get("id"))
         annotations_of.setdefault(image_id, []).append(row)
     coco.check_categories(
         (image_id, row["category_id"]) for image_id, rows in annotations_of.items() for row in rows

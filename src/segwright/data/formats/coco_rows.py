@@ -32,6 +32,9 @@ def parse_segments(row: Row) -> list[tuple[int, int, bool]]:
     invalid = [segment_id for segment_id, *_ in segments if not 0 < segment_id <= MAX_SEGMENT_ID]
     if invalid:
         raise ValueError(f"segment id {invalid[0]}; expected 1..{MAX_SEGMENT_ID}, 0 is void")
+    ids = [segment_id for segment_id, *_ in segments]
+    if len({*ids}) < len(ids):
+        raise ValueError(f"segment {next(i for i in ids if ids.count(i) > 1)} is listed twice")
     return segments
 
 

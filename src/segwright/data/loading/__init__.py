@@ -4,6 +4,7 @@
   ``RepeatFactorSampling`` and ``AspectRatioGrouping``
 - ``augmented_samples``: ``AugmentedDataset``, the augmented sample at each position of that order
 - ``targets``: the ground truth in the form that losses need, ``SemanticTargets`` and ``PanopticTargets``
+- ``query_targets``: the same for query models, ``QueryTargets``
 - ``batches``: padding, stacking and worker processes, ``Collate``, ``stack_images`` and ``load_batches``
 
 The names are imported on first use, because targets and batches import torch.
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from segwright.data.loading.batches import load_batches as load_batches
     from segwright.data.loading.batches import pad_and_stack as pad_and_stack
     from segwright.data.loading.batches import stack_images as stack_images
+    from segwright.data.loading.query_targets import QueryTargets as QueryTargets
     from segwright.data.loading.sampling import AspectRatioGrouping as AspectRatioGrouping
     from segwright.data.loading.sampling import ClassUniformSampling as ClassUniformSampling
     from segwright.data.loading.sampling import RareClassSampling as RareClassSampling
@@ -44,6 +46,7 @@ _MODULES = {
     "ClassUniformSampling": "sampling",
     "Collate": "batches",
     "PanopticTargets": "targets",
+    "QueryTargets": "query_targets",
     "RareClassSampling": "sampling",
     "RepeatFactorSampling": "sampling",
     "SampleOrder": "sampling",

@@ -8,7 +8,9 @@ limits.py       the largest image that is read
 png_decoder.py  fast decoding of plain PNG files
 png_encoder.py  PNG files from maps and RGB images
 png_rows.py     PNG files of any size, written from blocks of rows
+remote_files.py remote files through a local cache (fsspec)
 rle.py          run-length masks, as pycocotools encodes them
+tar_index.py    where the members of a tar file start
 tiff.py         TIFF files in any layout, with their values as stored
 tiff_blocks.py  parts of TIFF files; their georeference
 tiff_tiles.py   TIFF files of any size, written tile by tile

@@ -47,6 +47,17 @@ def read_image(path: Path, *, reduce: int = 1, max_pixels: int = MAX_PIXELS) -> 
     if is_tiff(start):
         tiff = read_tiff(path, max_pixels=max_pixels)
         return _reduced(apply_orientation(rgb_of_tiff(tiff, path), tiff.orientation), reduce)
+    return decode_image(data, path, reduce=reduce, max_pixels=max_pixels)
+
+
+def decode_image(
+    data: NDArray[np.uint8], path: Path, *, reduce: int = 1, max_pixels: int = MAX_PIXELS
+) -> NDArray[np.uint8]:
+    """The RGB image, uint8 [H, W, 3], in the bytes of a JPEG, PNG or other image file, as ``read_image`` gives it.
+
+    ``path`` is the file that errors name; it is not read. TIFF and .npy cannot be read from bytes.
+    """
+    start = data[:32].tobytes()
     _refuse_other_depth(start, path)
     is_jpeg = start.startswith(_JPEG)
     image: NDArray[np.uint8] = _decode(data, _REDUCED[reduce if is_jpeg else 1], path, max_pixels)

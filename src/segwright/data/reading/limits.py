@@ -10,8 +10,9 @@ MAX_PIXELS = 2**28
 """Larger images are refused (16384 x 16384): a small file can claim a size that exhausts the memory."""
 
 
-def refuse_decompression_bomb(path: Path, width: int, height: int, limit: int = MAX_PIXELS) -> None:
-    """``UserError`` for an image of more than ``limit`` pixels."""
+def refuse_decompression_bomb(path: Path, width: int, height: int, limit: int | None = None) -> None:
+    """``UserError`` for an image of more than ``limit`` pixels, by default ``MAX_PIXELS``."""
+    limit = MAX_PIXELS if limit is None else limit
     if width * height > limit:
         raise UserError(
             f"{path}: header reports {width}x{height} pixels; expected at most {limit:,} in all; remove the file, or "

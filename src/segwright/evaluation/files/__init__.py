@@ -7,6 +7,7 @@ label_files.py counting one pair of label maps, with the instances of the ground
 panoptic.py    COCO panoptic files: PQ of panopticapi
 instance.py    COCO results: AP of pycocotools; Cityscapes instance folders: AP of cityscapesScripts
 vistas.py      instance folders of Mapillary Vistas: AP of its own tool
+sequences.py   panoptic maps of sequences, KITTI-STEP and Cityscapes-DVPS: STQ and VPQ
 mask_lists.py  lists of predicted masks, as Cityscapes and Vistas expect them
 distances.py   distances of objects from the camera, from the disparity maps of Cityscapes
 parallel_images.py  work on many images on all cores
@@ -19,6 +20,7 @@ from segwright.evaluation.files.instance import score_instances as score_instanc
 from segwright.evaluation.files.panoptic import read_ids as read_ids
 from segwright.evaluation.files.panoptic import score_panoptic as score_panoptic
 from segwright.evaluation.files.semantic import score_semantic as score_semantic
+from segwright.evaluation.files.sequences import score_sequences as score_sequences
 from segwright.evaluation.files.vistas import score_vistas as score_vistas
 
 __all__ = [
@@ -27,5 +29,6 @@ __all__ = [
     "score_instances",
     "score_panoptic",
     "score_semantic",
+    "score_sequences",
     "score_vistas",
 ]

@@ -5,6 +5,7 @@ those that timm publishes (from its hub or cache), or the path of a file, or of 
 after the backbone.
 
 - ``timm``: ``TimmConfig``, any network of timm
+- ``vit``: ``ViTConfig``, plain vision transformers of timm, block by block
 - ``resnet``: ResNet, ResNeXt and Wide-ResNet, dilated
 - ``hrnet``: HRNet
 - ``mobilenet_v2``, ``mnasnet``: MobileNetV2 and MNASNet
@@ -21,6 +22,7 @@ from segwright.models.backbones.mobilenet_v2 import MobileNetV2, MobileNetV2Conf
 from segwright.models.backbones.resnet import ResNet, ResNetConfig
 from segwright.models.backbones.timm import TimmBackbone, TimmConfig
 from segwright.models.backbones.vgg import VGG, VGGConfig
+from segwright.models.backbones.vit import VisionTransformer, ViTConfig
 from segwright.models.backbones.xception import Xception, XceptionConfig
 from segwright.models.layers.features import Backbone, Features
 
@@ -39,6 +41,8 @@ __all__ = [
     "TimmBackbone",
     "TimmConfig",
     "VGGConfig",
+    "ViTConfig",
+    "VisionTransformer",
     "Xception",
     "XceptionConfig",
 ]

@@ -118,13 +118,14 @@ def timm_features(
 ) -> nn.Module:
     """A timm network that returns a list of feature maps; its ``feature_info`` has their channels and strides.
 
-    ``file``: its pretrained weights. ``channels``: bands of the images. ``options`` are passed to
-    ``timm.create_model``. ``UserError`` for an unknown name, or a file of another network.
+    With ``features_only=False`` among the options it is the plain network. ``file``: its pretrained weights.
+    ``channels``: bands of the images. ``options`` are passed to ``timm.create_model``. ``UserError`` for an unknown
+    name, or a file of another network.
     """
     import timm
 
     check_name(name)
-    options |= {"features_only": True, "in_chans": channels}
+    options = {"features_only": True, "in_chans": channels} | options
     if file is None:
         network: nn.Module = timm.create_model(name, **options)
         return network

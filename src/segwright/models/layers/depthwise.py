@@ -23,7 +23,7 @@ class DepthwiseConv2d(nn.Conv2d):
         """The result of ``nn.Conv2d``, or of timm's ``Conv2dSame``."""
         padding: Any = self.padding
         if self.same:
-            x, padding = _pad_same(x, self.kernel_size, self.stride), (0, 0)
+            x, padding = pad_same(x, self.kernel_size, self.stride), (0, 0)
         fast = torch.is_grad_enabled() and x.device.type == "cpu" and torch.is_autocast_enabled("cpu")
         if not fast or torch.get_autocast_dtype("cpu") != torch.bfloat16:
             return F.conv2d(x, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
@@ -106,11 +106,8 @@ def _weight_gradient(
     return of_weight.float()
 
 
-def _pad_same(x: Tensor, kernel: tuple[int, ...], stride: tuple[int, ...]) -> Tensor:
+def pad_same(x: Tensor, kernel: tuple[int, ...], stride: tuple[int, ...]) -> Tensor:
     """TensorFlow's padding: the output has ceil(side / stride) pixels, and the odd pixel is added at the end."""
-    totals = [
-        max((-(-side // s) - 1) * s + k - side, 0)
-        for side, k, s in zip(x.shape[2:], kernel, stride, strict=True)
-    ]
+    totals = [max(k - (side % s or s), 0) for side, k, s in zip(x.shape[2:], kernel, stride, strict=True)]
     (top, bottom), (left, right) = ((total // 2, total - total // 2) for total in totals)
     return F.pad(x, (left, right, top, bottom)) if any(totals) else x

@@ -43,8 +43,10 @@ def upsample_concat_conv(
     conv, norm = block
     assert isinstance(conv, nn.Conv2d)
     pairs = list(zip(maps, torch.split(conv.weight, [x.shape[1] for x in maps], 1), strict=True))
-    coarse = [pair for pair in pairs if _saves(*pair, size)]
-    fine = [pair for pair in pairs if not _saves(*pair, size)]
+    # In a graph for images of any size, the choice cannot depend on the size.
+    any_size = any(isinstance(side, torch.SymInt) for side in size)
+    coarse = [] if any_size else [pair for pair in pairs if _saves(*pair, size)]
+    fine = pairs if any_size else [pair for pair in pairs if not _saves(*pair, size)]
     parts = [_upsampled_conv(*pair, size, align_corners=align_corners) for pair in coarse]
     if fine:
         concatenated = upsample_concat([x for x, _ in fine], size, align_corners=align_corners)

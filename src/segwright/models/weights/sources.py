@@ -64,6 +64,24 @@ def available_offline(name: str) -> bool:
     return bool(config and config.hf_hub_id) and _in_cache(config.hf_hub_id) is not None
 
 
+def available(name: str) -> bool:
+    """Whether "imagenet" weights of the backbone ``name`` are on this machine, or their hub can be reached."""
+    import timm
+
+    if available_offline(name):
+        return True
+    config: Any = timm.get_pretrained_cfg(name) if timm.is_model(name) else None
+    if config is None or not config.hf_hub_id:
+        return False
+    from huggingface_hub import constants
+
+    try:
+        _check_connection(name, constants.ENDPOINT)
+    except UserError:
+        return False
+    return True
+
+
 def _on_this_machine(name: str) -> WeightFile | None:
     folder = os.environ.get(FOLDER_VARIABLE)
     if folder and (file := _named_after(Path(folder).expanduser(), name)):

@@ -1,0 +1,88 @@
+"""The verb ``segwright serve``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from segwright.cli.inference import add_inference, inference_from_options
+from segwright.cli.options import add_code, add_device, add_verb
+from segwright.cli.speed import add_speed, faster_model
+
+TOKEN = "SEGWRIGHT_TOKEN"
+"""The environment variable with the token: other users of the machine see the arguments of a process."""
+
+
+def add(verbs: Any) -> None:
+    """Add the verb to the parser."""
+    example = "segwright serve runs/camvid --port 8000"
+    text = "answer images over HTTP, for programs and on a page in the browser"
+    serve = add_verb(verbs, "serve", _serve, text, example)
+    serve.add_argument("model", type=Path, help="run folder or .safetensors file")
+    text = "port to listen on, 0 for a free one (default: %(default)s)"
+    serve.add_argument("--port", type=int, default=8000, metavar="N", help=text)
+    text = "address to listen on; 0.0.0.0 is reachable from other machines (default: %(default)s)"
+    serve.add_argument("--host", default="127.0.0.1", help=text)
+    text = f"bearer token that requests must carry (default: ${TOKEN}, else none)"
+    serve.add_argument("--token", metavar="T", help=text)
+    text = "requests in the server at a time; further ones get status 503 (default: 32)"
+    serve.add_argument("--queue", type=int, metavar="N", help=text)
+    text = "largest image file (default: 33,554,432)"
+    serve.add_argument("--max-bytes", type=int, metavar="N", help=text)
+    text = "largest image (default: 33,554,432 pixels)"
+    serve.add_argument("--max-pixels", type=int, metavar="N", help=text)
+    text = "longest time for a request (default: 60)"
+    serve.add_argument("--timeout", type=float, metavar="SECONDS", help=text)
+    text = "images of one size that go through the network together (default: 1 on a CPU, up to 8 on a GPU)"
+    serve.add_argument("--batch", type=int, metavar="N", help=text)
+    text = "origins whose pages may use the server, such as https://example.org (default: none)"
+    serve.add_argument("--cors", nargs="+", default=[], metavar="ORIGIN", help=text)
+    add_inference(serve)
+    add_speed(serve)
+    add_code(serve)
+    add_device(serve)
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from segwright.cli.inference import batch_from_options
+    from segwright.errors import UserError
+    from segwright.prediction.predict import load
+    from segwright.serving.limits import Limits
+    from segwright.training.processes import choose_device
+
+    given = {"requests": options.queue, "bytes": options.max_bytes, "pixels": options.max_pixels}
+    given["seconds"] = options.timeout
+    limits = Limits(**{name: value for name, value in given.items() if value is not None})
+    token = os.environ.get(TOKEN) or None if options.token is None else options.token
+    if token is not None and not (token.isascii() and token.isprintable() and token.strip() == token != ""):
+        raise UserError("--token: expected printable ASCII characters without spaces at its ends")
+    inference, batch = inference_from_options(options), batch_from_options(options)
+    try:
+        from segwright.serving.server import address, bind, serve
+    except ImportError as error:
+        raise UserError(
+            f"{error.name}: not installed; serving needs it: pip install 'segwright[serve]'"
+        ) from None
+    from segwright.serving.app import create_app
+    from segwright.serving.service import Service
+
+    with bind(options.host, options.port) as bound:
+        model = load(options.model, device=choose_device(options.device), code=options.code)
+        service = Service(faster_model(options, model), limits=limits, inference=inference, batch=batch)
+        service.worker.warm_up()
+        if token is None and options.host not in ("127.0.0.1", "::1", "localhost"):
+            print(
+                "segwright: other machines can use this server without a token; see --token", file=sys.stderr
+            )
+        name = options.model.resolve().name
+        text = f"serving {name} at {address(bound)} (stop it with Ctrl-C or SIGTERM)"
+        serve(
+            create_app(service, name=name, token=token, cors=options.cors),
+            bound,
+            seconds=limits.seconds,
+            started=lambda: print(text, flush=True),
+        )
+    return 0

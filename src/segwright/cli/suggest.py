@@ -1,0 +1,129 @@
+"""The verb ``segwright recipe suggest``: a recipe for a dataset, from its statistics and the speed of this machine."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from segwright.cli.options import add_data_root, add_device, add_set, add_verb
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from segwright.samples import DataConfig, Dataset
+    from segwright.suggestion.facts import DataFacts
+    from segwright.suggestion.machine import Machine
+    from segwright.training.length import Pace
+
+
+def add(verbs: Any) -> None:
+    """Add the verb to the group ``recipe``."""
+    text = "suggest a recipe for a dataset, from its statistics and the speed of this machine"
+    example = "segwright recipe suggest folder --data ROOT --minutes 30 > mine.yaml"
+    suggest = add_verb(verbs, "suggest", _suggest, text, example)
+    suggest.add_argument("dataset", metavar="DATASET", help="dataset (camvid, folder, coco_instances, ...)")
+    add_data_root(suggest)
+    text = "length of the training (default: %(default)g)"
+    suggest.add_argument("--minutes", type=float, default=30.0, metavar="N", help=text)
+    tasks = ("semantic", "panoptic", "instance")
+    suggest.add_argument("--task", choices=tasks, help="task (default: what the ground truth is for)")
+    text = "keep the measured seconds per step in this file; if it exists, they are taken from it"
+    suggest.add_argument("--timings", type=Path, metavar="FILE.json", help=text)
+    add_set(suggest, "dataset")
+    add_device(suggest)
+
+
+def _suggest(options: argparse.Namespace) -> int:
+    from segwright.errors import UserError
+    from segwright.files import check_writable
+    from segwright.suggestion.machine import measure_machine
+    from segwright.suggestion.settings import chosen_task, suggest
+
+    if not options.minutes > 0 or options.minutes == float("inf"):
+        raise UserError(f"--minutes {options.minutes:g}: expected a number above 0")
+    if options.timings is None or not options.timings.exists():
+        check_writable(options.timings)
+    config, root, name = _dataset(options)
+    splits = {split: config.open(root, split) for split in ("train", "val")}
+    facts = _facts(splits["train"], config)
+    task = chosen_task(facts, options.task)
+    machine = measure_machine(options.device)
+    settings = {"data": config, "name": f"{name}_suggested", "minutes": options.minutes, "task": task}
+    paces = _paces(options, facts, machine, splits, settings)
+    suggestion = suggest(facts, machine, paces, **settings)
+    print(suggestion.to_yaml(), end="")
+    return 0
+
+
+def _dataset(options: argparse.Namespace) -> tuple[DataConfig, Path | None, str]:
+    """The dataset config, its root folder, and a name; a folder instead of a dataset is one whose layout is known."""
+    from segwright.data.datasets import dataset_config, dataset_names
+    from segwright.errors import UserError
+
+    folder = Path(options.dataset)
+    if options.dataset in dataset_names() or not folder.is_dir():
+        return dataset_config(options.dataset, options.set), options.data, options.dataset
+    if "own_data" not in dataset_names():
+        raise UserError(
+            f"{folder}: a folder; expected the name of a dataset: segwright recipe suggest folder --data {folder}"
+        )
+    if options.data is not None:
+        raise UserError(f"--data {options.data}: {folder} is the folder of the dataset; remove --data")
+    return dataset_config("own_data", options.set), folder, folder.resolve().name
+
+
+def _facts(dataset: Dataset, config: DataConfig) -> DataFacts:
+    import os
+
+    from segwright.cli.progress import progress_bar
+    from segwright.suggestion.facts import MOST_IMAGES, measure_data
+
+    photographs = getattr(config, "bands", None) is None
+    with progress_bar(min(MOST_IMAGES, len(dataset)), "images") as progress:
+        return measure_data(dataset, photographs=photographs, workers=os.cpu_count() or 1, progress=progress)
+
+
+def _paces(
+    options: argparse.Namespace,
+    facts: DataFacts,
+    machine: Machine,
+    splits: Mapping[str, Dataset],
+    settings: dict[str, Any],
+) -> dict[str, Pace]:
+    """The paces of the file ``--timings``, or measured ones."""
+    from segwright.files import read_json, write_json
+    from segwright.suggestion.candidates import candidates, next_to_time
+    from segwright.suggestion.settings import suggest_candidate
+    from segwright.training.length import measure_pace
+    from segwright.training.processes import join
+
+    if options.timings is not None and options.timings.exists():
+        return _read_paces(options.timings, read_json(options.timings))
+    paces: dict[str, Pace] = {}
+    with join(options.device) as processes:
+        while candidate := next_to_time(candidates(facts, machine), paces, options.minutes):
+            print(f"timing {candidate.name} ...", file=sys.stderr)
+            recipe = suggest_candidate(facts, machine, candidate, **settings).recipe
+            paces[candidate.name] = measure_pace(recipe, splits, processes)
+    if options.timings is not None:
+        write_json(options.timings, {name: dataclasses.asdict(pace) for name, pace in paces.items()})
+    return paces
+
+
+def _read_paces(path: Path, values: Any) -> dict[str, Pace]:
+    from segwright.errors import UserError
+    from segwright.training.length import Pace
+
+    try:
+        paces = {str(name): Pace(**fields) for name, fields in values.items()}
+        numbers = [float(number) for pace in paces.values() for number in dataclasses.astuple(pace)]
+        if not all(0 <= number < float("inf") for number in numbers):
+            raise ValueError("a number is negative or not finite")
+    except (AttributeError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{path}: not timings ({error}); expected a file that --timings wrote; delete it to measure again"
+        ) from None
+    return paces

@@ -1,0 +1,105 @@
+"""ONNX files: written by the exporter of PyTorch, run by onnxruntime."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+
+from segwright.errors import UserError
+from segwright.export.description import KEY, Description
+from segwright.export.exported_model import missing_package
+from segwright.export.program import quiet
+
+OPSETS = (18, 23)
+"""The lowest and the highest version of the ONNX operators that can be chosen."""
+
+
+def write_onnx(
+    path: Path, program: torch.export.ExportedProgram, description: Description, *, opset: int
+) -> None:
+    """Write ``program`` as an ONNX file, with the description in its metadata."""
+    try:
+        import onnx
+        import onnxscript  # noqa: F401 - torch.onnx needs it
+    except ImportError:
+        raise missing_package("onnx or onnxscript", "onnx") from None
+    try:
+        with torch.no_grad(), quiet():
+            converted = torch.onnx.export(
+                program,
+                dynamo=True,
+                opset_version=opset,
+                input_names=list(description.inputs),
+                output_names=[*description.outputs, *description.maps],
+                verbose=False,
+            )
+    except torch.onnx.errors.OnnxExporterError as error:
+        causes = [line.strip() for line in str(error).splitlines() if line.startswith("<class ")]
+        reason = (causes or [type(error).__name__])[-1][:300]
+        remedy = "export without --with-postprocessing" if description.maps else "use --format torch"
+        raise UserError(f"{path.name}: the network has no form in ONNX ({reason}); {remedy}") from error
+    assert converted is not None
+    converted.save(str(path), external_data=False)
+    model = onnx.load(str(path))
+    _name_dimensions(model, description)
+    set_description(model, description)
+    onnx.save(model, str(path))
+
+
+def set_description(model: Any, description: Description) -> None:
+    """Put the description into the metadata of an ONNX model."""
+    import onnx
+
+    del model.metadata_props[:]  # of the exporter
+    onnx.helper.set_model_props(model, {KEY: json.dumps(description.to_json())})
+    model.producer_name = "segwright"
+
+
+def _name_dimensions(model: Any, description: Description) -> None:
+    """Call the free dimensions of the inputs batch, height and width; those of the outputs are computed."""
+    names = {0: "batch", 2: "height", 3: "width"}
+    for value in model.graph.input:
+        if value.name == "images":
+            for axis, dimension in enumerate(value.type.tensor_type.shape.dim):
+                if dimension.dim_param:
+                    dimension.dim_param = names[axis]
+    for value in model.graph.output:
+        for axis, dimension in enumerate(value.type.tensor_type.shape.dim):
+            if dimension.dim_param:
+                dimension.dim_param = f"{value.name}_{axis}"
+    del model.graph.value_info[:]  # of inner tensors, in the old names
+
+
+class OnnxRuntime:
+    """An ONNX file in onnxruntime, on the CPU, with as many threads as PyTorch uses."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            import onnxruntime
+        except ImportError:
+            raise missing_package("onnxruntime", "onnx") from None
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        options.log_severity_level = 3  # errors
+        try:
+            self.session = onnxruntime.InferenceSession(
+                str(path), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:
+            reason = str(error).splitlines()[0][:160]
+            raise UserError(
+                f"{path}: onnxruntime cannot open it ({reason}); expected a complete ONNX file"
+            ) from None
+        self.description = Description.from_json(
+            self.session.get_modelmeta().custom_metadata_map.get(KEY), path
+        )
+
+    def __call__(self, inputs: Mapping[str, NDArray[Any]], names: Sequence[str]) -> list[NDArray[Any]]:
+        """The outputs called ``names``; all are computed."""
+        arrays: list[NDArray[Any]] = self.session.run(list(names), dict(inputs))
+        return arrays

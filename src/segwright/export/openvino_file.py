@@ -1,0 +1,63 @@
+"""OpenVINO files (.xml with .bin): converted from ONNX, run by OpenVINO.
+
+``Core.read_model`` converts; ``openvino.convert_model`` would report to its makers that it was used.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+
+from segwright.errors import UserError
+from segwright.export.description import KEY, Description
+from segwright.export.exported_model import missing_package
+
+
+def write_openvino(path: Path, onnx: Path, description: Description) -> None:
+    """Write the ONNX file ``onnx`` as ``path``, FILE.xml, and FILE.bin; weights are float16 only if the model is."""
+    core = _core()
+    model = core.read_model(str(onnx))
+    model.set_rt_info(json.dumps(description.to_json()), [KEY])
+    import openvino
+
+    openvino.save_model(model, str(path), compress_to_fp16=description.precision == "fp16")
+
+
+class OpenVino:
+    """An OpenVINO file on the CPU, with as many threads as PyTorch uses, in float32 unless it is in 8 bits."""
+
+    def __init__(self, path: Path) -> None:
+        core = _core()
+        try:
+            model = core.read_model(str(path))
+        except RuntimeError as error:
+            reason = str(error).strip().splitlines()[-1][:160]
+            raise UserError(
+                f"{path}: OpenVINO cannot open it ({reason}); expected FILE.xml and FILE.bin"
+            ) from None
+        text = model.get_rt_info([KEY]).astype(str) if model.has_rt_info([KEY]) else None
+        self.description = Description.from_json(text, path)
+        settings = {
+            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_PRECISION_HINT": "f32",  # some CPUs would compute in bf16
+        }
+        self.compiled = core.compile_model(model, "CPU", settings)
+
+    def __call__(self, inputs: Mapping[str, NDArray[Any]], names: Sequence[str]) -> list[NDArray[Any]]:
+        """The outputs called ``names``; all are computed."""
+        results = self.compiled(dict(inputs))
+        return [results[name].copy() for name in names]
+
+
+def _core() -> Any:
+    try:
+        import openvino
+    except ImportError:
+        raise missing_package("openvino", "openvino") from None
+    return openvino.Core()

@@ -1,0 +1,131 @@
+"""Post-processing inside of exported graphs: the decoders in fixed operations, without loops and without bincount.
+
+Every function takes outputs of a network and returns maps at the size of its padded input. Their sizes do not depend on
+values, so that any runtime can compute them.
+"""
+
+from __future__ import annotations
+
+from math import log
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from segwright.contracts import CenterOutput, Decoder, Output, PixelOutput
+from segwright.decode.argmax import Argmax
+from segwright.decode.binary import Threshold
+from segwright.decode.default import DefaultDecoder, inner_decoder
+from segwright.decode.panoptic import CenterDecoder, merge, thing_lookup, top_k_centers
+from segwright.errors import UserError
+from segwright.labels import LabelSpace
+from segwright.models.layers.resize import upsample
+from segwright.samples import IGNORED
+
+CENTERS_AT_A_TIME = 16
+"""Distances from every pixel to so many centers are in memory together."""
+
+
+def graph_decoder(decoder: Decoder | None, output: Output, labels: LabelSpace) -> Decoder:
+    """The decoder whose result the graph can contain; ``UserError`` if it cannot."""
+    inner = DefaultDecoder() if decoder is None else inner_decoder(decoder)
+    if isinstance(inner, DefaultDecoder):
+        inner = inner.chosen(output, labels)
+    if isinstance(inner, CenterDecoder) and not inner.class_aware:
+        return inner
+    if isinstance(inner, Argmax | Threshold):
+        return inner
+    reason = "class_aware" if isinstance(inner, CenterDecoder) else type(inner).__name__
+    raise UserError(
+        f"the post-processing of this model ({reason}) cannot be part of a graph; export without "
+        "--with-postprocessing, then 'segwright predict' and 'segwright evaluate' apply it"
+    )
+
+
+def class_map(
+    output: PixelOutput, decoder: Argmax | Threshold, padded: tuple[int, int]
+) -> Int[Tensor, "images height width"]:
+    """Class indices, int32, as ``Argmax`` or ``Threshold`` gives them, with the padding."""
+    logits = upsample(output.logits.float(), padded)
+    if isinstance(decoder, Argmax):
+        return logits.argmax(1).int()
+    channels, given = logits.shape[1], decoder.threshold
+    thresholds = given if isinstance(given, tuple) else (given,) * channels
+    log_odds = logits.new_tensor([log(p / (1 - p)) for p in thresholds])
+    best, channel = (logits - log_odds.view(-1, 1, 1)).max(1)
+    if channels == 1:
+        return (best > 0).int()
+    return torch.where(best > 0, channel, IGNORED).int()
+
+
+def panoptic_map(
+    output: CenterOutput,
+    decoder: CenterDecoder,
+    labels: LabelSpace,
+    size: Int[Tensor, 2],
+    padded: tuple[int, int],
+) -> tuple[Int[Tensor, "1 height width"], Int[Tensor, "1 height width"]]:
+    """Class indices (255 = void) and panoptic ids (-1 = void), int32, of the single image of a batch.
+
+    ``size``: its (height, width) without padding, which has no influence; there both maps are void. The ids are those
+    of ``CenterDecoder``: class * divisor + instance.
+    """
+    align, things = decoder.align_corners, thing_lookup(labels.thing_indices(), size.device)
+    semantic = upsample(output.semantic.float(), padded, align_corners=align)
+    center = upsample(output.center.float(), padded, align_corners=align)[0, 0]
+    offset = _upsample_offset(output.offset.float(), padded, align_corners=align)[0]
+    inside = _inside(size, padded)
+    classes = torch.where(inside, semantic.argmax(1)[0].int(), IGNORED)
+    if output.foreground is not None:
+        foreground = upsample(output.foreground.float(), padded, align_corners=align)[0, 0] > 0
+        classes = torch.where(_look_up(things, classes) & ~foreground, IGNORED, classes)
+        center = center * foreground
+    center = torch.where(inside, center, -torch.inf)
+    points, is_center = top_k_centers(
+        center, threshold=decoder.threshold, nms_kernel=decoder.nms_kernel, top_k=decoder.top_k
+    )
+    objects = nearest_objects(offset, points, _look_up(things, classes) & is_center.any())
+    panoptic, _ = merge(
+        classes, objects, things, decoder.top_k, divisor=decoder.divisor, stuff_area=decoder.stuff_area
+    )
+    return classes[None], panoptic[None]
+
+
+def nearest_objects(
+    offset: Float[Tensor, "2 height width"],
+    centers: Float[Tensor, "centers 2"],
+    where: Bool[Tensor, "height width"],
+) -> Int[Tensor, "height width"]:
+    """``decode.grouping.group_pixels`` for a fixed number of centers: by the distances to a few centers at a time."""
+    height, width = where.shape
+    y = offset[0] + torch.arange(height, device=where.device)[:, None]
+    x = offset[1] + torch.arange(width, device=where.device)
+    smallest = torch.full_like(y, torch.inf)
+    nearest = torch.zeros_like(y, dtype=torch.int32)
+    for first in range(0, len(centers), CENTERS_AT_A_TIME):
+        few = centers[first : first + CENTERS_AT_A_TIME]
+        dy, dx = few[:, 0, None, None] - y, few[:, 1, None, None] - x
+        squared, index = (dy * dy + dx * dx).min(0)
+        nearest = torch.where(squared < smallest, index.int() + (first + 1), nearest)
+        smallest = torch.minimum(smallest, squared)
+    return torch.where(where, nearest, 0)
+
+
+def _upsample_offset(offset: Tensor, padded: tuple[int, int], *, align_corners: bool) -> Tensor:
+    """The offsets at full size, in pixels of it; see ``upsample_centers``."""
+    height, width = offset.shape[2:]
+    full = upsample(offset, padded, align_corners=align_corners)
+    if align_corners and min(height, width) > 1:
+        factors = (padded[0] - 1) / (height - 1), (padded[1] - 1) / (width - 1)
+    else:
+        factors = padded[0] / height, padded[1] / width
+    return torch.cat([full[:, :1] * factors[0], full[:, 1:] * factors[1]], 1)
+
+
+def _inside(size: Tensor, padded: tuple[int, int]) -> Tensor:
+    rows = torch.arange(padded[0], device=size.device) < size[0]
+    return rows[:, None] & (torch.arange(padded[1], device=size.device) < size[1])
+
+
+def _look_up(table: Tensor, index: Tensor) -> Tensor:
+    return table.index_select(0, index.flatten()).view(index.shape)

@@ -1,0 +1,48 @@
+"""Programs of ``torch.export`` (.pt2): run by PyTorch alone, without the code of segwright."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+
+from segwright.errors import UserError
+from segwright.export.description import KEY, Description
+from segwright.export.program import quiet
+
+
+def write_program(path: Path, program: torch.export.ExportedProgram, description: Description) -> None:
+    """Write ``program``, with the description as an extra file inside."""
+    with quiet():
+        torch.export.save(program, str(path), extra_files={KEY: json.dumps(description.to_json())})
+
+
+class TorchProgram:
+    """A .pt2 file in PyTorch, on the CPU."""
+
+    def __init__(self, path: Path) -> None:
+        extra = {KEY: ""}
+        try:
+            with quiet():
+                program = torch.export.load(str(path), extra_files=extra)
+        except Exception as error:
+            reason = (str(error).splitlines() or [""])[0][:160]
+            raise UserError(
+                f"{path}: PyTorch cannot open it ({reason}); expected a file of torch.export"
+            ) from None
+        text: Any = extra[KEY]
+        self.description = Description.from_json(text.decode() if isinstance(text, bytes) else text, path)
+        self.module = program.module()
+
+    def __call__(self, inputs: Mapping[str, NDArray[Any]], names: Sequence[str]) -> list[NDArray[Any]]:
+        """The outputs called ``names``; all are computed."""
+        tensors = [torch.from_numpy(inputs[name]) for name in self.description.inputs]
+        with torch.no_grad():
+            outputs = self.module(*tensors)
+        order = (*self.description.outputs, *self.description.maps)
+        by_name = dict(zip(order, outputs, strict=True))
+        return [by_name[name].numpy() for name in names]

@@ -1,0 +1,197 @@
+"""EoMT (Kerssies et al., CVPR 2025): files of the original repository, and of transformers.
+
+The original repository's ``pytorch_model.bin`` has the names of timm. Its files for DINOv3 hold differences to the
+pretrained transformer of the Hugging Face hub: that file is needed, too. The ``model.safetensors`` of transformers has
+other names, and separate queries, keys and values. Sizes are read off the tensors. The number of attention heads, which
+no tensor shows, is that of ``config.json`` next to the file, or one per 64 channels.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from segwright.contracts import InputContract
+from segwright.decode.query import QueryDecoder
+from segwright.errors import UserError
+from segwright.importers.description import Description, Family, Renames, State, output_channels
+from segwright.models.backbones.vit import ViTConfig
+from segwright.models.eomt import EoMTConfig
+
+HEAD_CHANNELS = 64  # per attention head, in all published networks
+NOT_WEIGHTS = re.compile(r"criterion\..*|encoder\.pixel_(mean|std)|.*mask_token|.*position_ids")
+PREFIXES = re.compile(
+    r"\A(network\.|model\.(?=embeddings|encoder|layers|layernorm|query|mask_head|upscale))+"
+)
+PROJECTIONS = re.compile(r"(.*attention\.)[qkv]_proj\.(weight|bias)")
+BLOCK, INNER = r"(?:encoder\.backbone\.blocks|(?:encoder\.)?layers)\.(\d+)\.", r"backbone.network.blocks.\1."
+SHARED: Renames = (
+    (r"(?:encoder\.)?(?:query|q)\.", "queries."),
+    (r"(?:class_predictor|class_head)\.", "head.classes."),
+    (r"mask_head\.(\d)\.", r"head.masks.\1."),
+    *((rf"mask_head\.fc{number + 1}\.", f"head.masks.{2 * number}.") for number in range(3)),
+    (r"upscale(?:_block\.block)?\.(\d+)\.conv1\.", r"head.upscale.\1.up."),
+    (r"upscale(?:_block\.block)?\.(\d+)\.conv2\.", r"head.upscale.\1.smooth."),
+    (r"upscale(?:_block\.block)?\.(\d+)\.(?:norm|layernorm2d)\.", r"head.upscale.\1.norm."),
+    ("attn_mask_probs", "mask_probabilities"),
+    (r"layernorm\.", "backbone.network.norm."),
+    (r"(?:embeddings|encoder\.backbone\.patch_embed)\.cls_token", "backbone.network.cls_token"),
+    (r"(?:embeddings|encoder\.backbone\.patch_embed)\.register_tokens", "backbone.network.reg_token"),
+    (r"embeddings\.position_embeddings\.weight", "backbone.network.pos_embed"),
+    (
+        r"(?:embeddings|encoder\.backbone\.patch_embed)\.patch_embeddings\.(?:projection\.)?",
+        "backbone.network.patch_embed.proj.",
+    ),
+    (BLOCK + r"attention\.(?:out_proj|o_proj|proj_out)\.", INNER + "attn.proj."),
+    (BLOCK + r"attention\.", INNER + "attn."),
+    (BLOCK + r"mlp\.up_proj\.", INNER + "mlp.fc1."),
+    (BLOCK + r"mlp\.down_proj\.", INNER + "mlp.fc2."),
+)
+REST: Renames = ((BLOCK, INNER), (r"encoder\.backbone\.", "backbone.network."))
+SCALES: dict[bool, Renames] = {  # of the layer scales, by whether the transformer is timm's Eva
+    False: ((BLOCK + r"layer_scale([12])\.lambda1", INNER + r"ls\2.gamma"),),
+    True: ((BLOCK + r"layer_scale([12])\.lambda1", INNER + r"gamma_\2"),),
+}
+
+
+def arrange(states: Sequence[State], settings: Mapping[str, Any]) -> dict[str, Tensor]:
+    """One state dict of a file, or of a file of differences and its base; ``settings``: its ``config.json``.
+
+    Prefixes are removed, and the projections to queries, keys and values are joined as in timm.
+    """
+    parts = [{PREFIXES.sub("", key): value for key, value in state.items()} for state in states]
+    networks = [part for part in parts if "q.weight" in part or any("query.weight" in key for key in part)]
+    if len(networks) != 1:
+        raise UserError(
+            f"{len(states)} files, {len(networks)} of them with queries (q.weight or query.weight); expected one file "
+            "of an EoMT, and for the original files on DINOv3 also the file of its pretrained transformer"
+        )
+    state = networks[0]
+    bases = [part for part in parts if part is not state]
+    if any(key.startswith("encoder.backbone.patch_embed.patch_embeddings") for key in state):
+        state = _with_base(state, bases)
+    elif bases:
+        raise UserError(
+            "the second file has no effect: this EoMT holds all of its weights; give its file alone"
+        )
+    state = {key: value for key, value in state.items() if not NOT_WEIGHTS.fullmatch(key)}
+    position = "embeddings.position_embeddings.weight"
+    if position in state and state[position].ndim == 2:
+        state[position] = state[position][None]
+    if "attn_mask_probs" not in state:  # early files of transformers
+        if "num_blocks" not in settings:
+            raise UserError("attn_mask_probs is missing, and no config.json next to the file has num_blocks")
+        state["attn_mask_probs"] = torch.zeros(settings["num_blocks"])
+    return _joined_projections(state)
+
+
+def _with_base(differences: State, bases: Sequence[State]) -> dict[str, Tensor]:
+    """The network of a file of differences; its transformer is added to that of the base file."""
+    if len(bases) != 1:
+        raise UserError(
+            "the file holds differences to a pretrained DINOv3; give its model.safetensors, too: "
+            "segwright convert FILE BASE --family eomt --out model.safetensors"
+        )
+    base = {re.sub(r"\A(model\.)?layers?\.", "blocks.", key): value for key, value in bases[0].items()}
+    state = dict(differences)
+    for key, value in differences.items():
+        if key.startswith("encoder.backbone."):
+            name = key.removeprefix("encoder.backbone.").replace("patch_embed.", "embeddings.")
+            if name not in base or base[name].shape != value.shape:
+                raise UserError(
+                    f"the base file has no {name} of shape {tuple(value.shape)}; expected the DINOv3 of {key}"
+                )
+            state[key] = base[name].float() + value.float()
+    return state
+
+
+def _joined_projections(state: State) -> dict[str, Tensor]:
+    """The state dict with one ``qkv`` for each ``q_proj``, ``k_proj`` and ``v_proj``; without key biases two biases."""
+    result = {key: value for key, value in state.items() if not PROJECTIONS.fullmatch(key)}
+    groups = dict.fromkeys(match.groups() for key in state if (match := PROJECTIONS.fullmatch(key)))
+    for prefix, kind in groups:
+        names = [f"{prefix}{part}_proj.{kind}" for part in "qkv"]
+        missing = [name for name in names if name not in state]
+        if kind == "bias" and missing == names[1:2]:
+            result[f"{prefix}q_bias"], result[f"{prefix}v_bias"] = state[names[0]], state[names[2]]
+        elif missing:
+            raise UserError(f"eomt: {', '.join(missing)} is missing")
+        else:
+            result[f"{prefix}qkv.{kind}"] = torch.cat([state[name] for name in names])
+    return result
+
+
+def describe(
+    architecture: str, state: State, *, heads: int | None = None, settings: Mapping[str, Any] | None = None
+) -> Description:
+    """The network of a state dict, as ``arrange`` returns it; ``heads``: of the attention."""
+    settings = settings or {}
+    rotary = any(key.endswith("attention.q_bias") for key in state)
+    patches = _tensor(state, r"(embeddings|.*patch_embed)\..*(projection|proj|patch_embeddings)\.weight")
+    channels, bands, patch = patches.shape[0], patches.shape[1], patches.shape[2]
+    heads = heads or settings.get("num_attention_heads") or (channels // HEAD_CHANNELS)
+    if not heads or channels % heads:
+        raise UserError(
+            f"the file has {channels} channels; expected the number of attention heads: --set heads=N"
+        )
+    registers = [
+        value.shape[1] for key, value in state.items() if key.endswith(("reg_token", "register_tokens"))
+    ]
+    backbone = ViTConfig(
+        "vit_small_patch16_dinov3_qkvb" if rotary else "vit_small_patch14_reg4_dinov2",
+        patch_size=patch,
+        image_size=(512, 512) if rotary else _image_size(state, patch),
+        depth=_count(state, BLOCK),
+        channels=channels,
+        heads=heads,
+        registers=registers[0] if registers else 0,
+        mlp_ratio=_tensor(state, BLOCK + r"mlp\.(fc1|up_proj)\.weight").shape[0] / channels,
+        norm_eps=settings.get("layer_norm_eps", 1e-5 if rotary else 1e-6),
+    )
+    config = EoMTConfig(
+        backbone,
+        queries=output_channels(state, "q.weight", "query.weight", "encoder.query.weight"),
+        query_blocks=state["attn_mask_probs"].numel(),
+        upscale=_count(state, r"upscale(?:_block\.block)?\.(\d+)\."),
+    )
+    fields = InputContract()
+    mean, std = (fields.mean, fields.std) if bands == 3 else ((0.0,) * bands, (1.0,) * bands)
+    contract = InputContract("RGB" if bands == 3 else "bands", mean, std, (0.0,) * bands, patch)
+    classes = output_channels(state, "class_head.bias", "class_predictor.bias") - 1
+    return Description(config, contract, (*SHARED, *SCALES[rotary], *REST), classes, QueryDecoder())
+
+
+def _tensor(state: State, pattern: str) -> Tensor:
+    """The first tensor whose name matches; ``UserError`` if there is none."""
+    for key, value in state.items():
+        if re.fullmatch(pattern, key):
+            return value
+    raise UserError(f"eomt: none of the {len(state)} tensors is called like {pattern}; expected an EoMT")
+
+
+def _count(state: State, pattern: str) -> int:
+    """One more than the highest number in names that start with the pattern."""
+    return 1 + max((int(match[1]) for key in state if (match := re.match(pattern, key))), default=-1)
+
+
+def _image_size(state: State, patch: int) -> tuple[int, int]:
+    """The image size in pixels whose patches the position embedding has; the image is square."""
+    count = _tensor(state, r".*(pos_embed|position_embeddings\.weight)").shape[1]
+    side = round(count**0.5)
+    if side * side != count:
+        raise UserError(f"eomt: the position embedding has {count} patches; expected those of a square image")
+    return side * patch, side * patch
+
+
+FAMILY = Family(
+    describe,
+    options=("heads",),
+    arrange=arrange,
+    settings_file="config.json",
+    architecture="eomt",
+    prefixes=(),
+)

@@ -1,0 +1,115 @@
+"""The image of a request: the field ``image`` of a form, read with limits on its bytes and pixels."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from fastapi import HTTPException, Request
+from numpy.typing import NDArray
+from starlette.datastructures import UploadFile
+
+from segwright.contracts import InputContract
+from segwright.data.reading.images import image_size
+from segwright.errors import UserError
+from segwright.prediction.image_arrays import image_array
+from segwright.serving.limits import Limits
+
+_FORM_BYTES = 2**16
+"""Of a form around its image: boundaries, headers, other fields."""
+_DRAIN_SECONDS = 10.0
+
+
+class Body:
+    """The body of a request as it arrives, in pieces, of at most ``limit`` bytes."""
+
+    def __init__(self, request: Request, limit: int) -> None:
+        self._receive, self._limit = request.receive, limit
+        self.bytes, self.complete = 0, False
+
+    async def receive(self) -> Any:
+        """The next message of ASGI; ``HTTPException`` as soon as the body is too long."""
+        message = await self._next()
+        if self.bytes > self._limit:
+            raise HTTPException(413, _too_large(self._limit - _FORM_BYTES))
+        return message
+
+    async def drain(self) -> None:
+        """Read the rest, for some seconds, and forget it: a client that still sends would miss the answer."""
+
+        async def read() -> None:
+            while not self.complete:
+                await self._next()
+
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(read(), _DRAIN_SECONDS)
+
+    async def _next(self) -> Any:
+        message = await self._receive()
+        self.bytes += len(message.get("body", b""))
+        self.complete = self.complete or not message.get("more_body", False)
+        return message
+
+
+async def read_upload(request: Request, body: Body, limits: Limits) -> tuple[bytes, str]:
+    """The bytes and the file name of the field ``image``; ``HTTPException`` for anything else, or too many bytes."""
+    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+        raise HTTPException(415, "expected multipart/form-data with an image in the field 'image'")
+    async with Request(request.scope, body.receive).form(max_files=1, max_fields=8) as form:
+        image = form.get("image")
+        if not isinstance(image, UploadFile):
+            raise HTTPException(422, "the form has no file in the field 'image'; expected one image file")
+        data = await image.read()
+        if len(data) > limits.bytes:
+            raise HTTPException(413, _too_large(limits.bytes))
+        return data, image.filename or "image"
+
+
+def body_of(request: Request, limits: Limits) -> Body:
+    """The body of a request that may contain an image within the limits."""
+    return Body(request, limits.bytes + _FORM_BYTES)
+
+
+def refuse_long_body(request: Request, limits: Limits) -> None:
+    """``HTTPException`` if the header of the request announces too many bytes."""
+    length = request.headers.get("content-length", "")
+    if length.isdecimal() and int(length) > limits.bytes + _FORM_BYTES:
+        raise HTTPException(413, _too_large(limits.bytes))
+
+
+def _too_large(limit: int) -> str:
+    return f"too many bytes; expected an image of at most {limit:,}; send a smaller one"
+
+
+def decode_upload(data: bytes, name: str, input: InputContract, limits: Limits) -> NDArray[Any]:
+    """The pixels [H, W, C] of an uploaded file, read as ``segwright predict`` reads files.
+
+    ``HTTPException`` 422 for a damaged file, one that is no image or does not fit the model; 413 for too many pixels.
+    """
+    suffix = (
+        ".npy" if name.lower().endswith(".npy") else ""
+    )  # the other formats are known by their first bytes
+    handle, file = tempfile.mkstemp(prefix="segwright-", suffix=suffix)
+    path = Path(file)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
+        height, width = image_size(path)
+        if height * width > limits.pixels:
+            text = f"{width}x{height} pixels; expected at most {limits.pixels:,} in all; send a smaller image"
+            raise HTTPException(413, f"{shown_name(name)}: {text}")
+        return image_array(path, input)
+    except UserError as error:
+        raise HTTPException(422, str(error).replace(file, shown_name(name))) from None
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def shown_name(name: str) -> str:
+    """The file name in a message: without folders and control characters, of bounded length."""
+    last = PurePosixPath(name.replace("\\", "/")).name
+    return "".join(c if c.isprintable() else "?" for c in last)[:100] or "image"

@@ -1,0 +1,126 @@
+"""The rules for what the network sees in training: crops, colors, pasted pixels, and how often rare classes come."""
+
+from __future__ import annotations
+
+from segwright.data.augmentation import (
+    ColorJitter,
+    Compose,
+    CropStage,
+    PasteClasses,
+    PasteInstances,
+    ProgressiveCrop,
+)
+from segwright.data.augmentation.crop import Augmentation
+from segwright.data.loading.sampling import RareClassSampling, Sampling, ShuffledSampling
+from segwright.suggestion.candidates import MULTIPLE
+from segwright.suggestion.facts import DataFacts
+
+Reasons = dict[str, str]
+"""Why a field has its value, by the path of the field in the recipe."""
+
+RARE_SHARE = 0.3  # a class is rare if it has less than this part of an equal share of the pixels
+MOST_MAPS_READ = 20_000  # rare-class sampling reads every label map once
+SMALLEST_SIDE = 9.0  # an object below this many pixels is hard to separate from its neighbors
+STAGES = ((0.55, 0.65, 0.4), (0.75, 0.85, 0.7), (1.0, 1.0, 1.0))
+"""Of the crops: factor of the last crop's side, factor of its scales, until. Evaluation has the full scale."""
+
+
+def rare_classes(facts: DataFacts) -> tuple[str, ...]:
+    """The classes with few pixels, in the order of the label space."""
+    present = sum(fraction > 0 for fraction in facts.fractions)
+    if present < 3:
+        return ()
+    limit = RARE_SHARE / present
+    return tuple(
+        name
+        for name, fraction in zip(facts.labels.names, facts.fractions, strict=True)
+        if 0 < fraction < limit
+    )
+
+
+def sampling(facts: DataFacts, task: str, reasons: Reasons) -> Sampling:
+    """Images with rare classes more often, unless no class is rare or there are too many label maps to read."""
+    rare = rare_classes(facts)
+    if not rare:
+        reasons["sampling"] = "every image equally often: no class is rare"
+        return ShuffledSampling()
+    if facts.images > MOST_MAPS_READ:
+        reasons["sampling"] = (
+            f"every image equally often: rare-class sampling would read {facts.images} label maps first"
+        )
+        return ShuffledSampling()
+    reasons["sampling"] = (
+        f"{len(rare)} of {len(facts.labels)} classes have less than {RARE_SHARE:.0%} of an equal share of the pixels; "
+        "part of the crops are taken around them"
+    )
+    return RareClassSampling(rare, 0.5 if task == "semantic" else 0.4)
+
+
+def augmentation(facts: DataFacts, task: str, crop: tuple[int, int], reasons: Reasons) -> Augmentation:
+    """Crops that grow during the training, colors, and pasted pixels of rare classes."""
+    view: Augmentation = _crops(facts, task, crop, reasons)
+    if facts.photographs:
+        view = Compose((view, _colors(facts)))
+    rare = rare_classes(facts)
+    inner = "augmentation"
+    if task != "semantic":
+        rare = tuple(name for name in rare if name in facts.labels.things)
+    if rare:
+        kind = PasteClasses if task == "semantic" else PasteInstances
+        view = kind(view, rare, probability=0.5 if task == "semantic" else 0.4)
+        reasons["augmentation.classes"] = "rare classes, pasted from other images"
+        inner = "augmentation.augmentation"
+    if facts.photographs:
+        _move(reasons, "crop.", f"{inner}.steps.0.")
+        reasons[f"{inner}.steps.1.brightness"] = (
+            f"the images differ in brightness by a factor of {facts.exposure:.2g} (quantiles 10 and 90 %)"
+        )
+    else:
+        _move(reasons, "crop.", f"{inner}.")
+        reasons["augmentation"] = "no color jitter: the images are not 8-bit RGB"
+    return view
+
+
+def _crops(facts: DataFacts, task: str, crop: tuple[int, int], reasons: Reasons) -> ProgressiveCrop:
+    height, width = facts.size
+    part = min(1.0, crop[0] * crop[1] / (height * width))
+    low = 0.8 if part >= 0.6 else 0.6
+    objects = facts.objects if task != "semantic" else None
+    small = bool(objects and objects.count and objects.side[0] * STAGES[0][1] < SMALLEST_SIDE)
+    covers = f"the last crop covers {part:.0%} of the median image, {height}x{width} (height x width)"
+    if small and objects:
+        stages: tuple[CropStage, ...] = (CropStage(crop, (0.6, 1.6)),)
+        why = f"a quarter of the objects is smaller than {objects.side[0]:.0f} pixels, so images are not reduced more"
+        reasons["crop.stages"] = f"{covers}; {why}"
+    else:
+        stages = tuple(
+            CropStage(_part(crop, size), _scales(low, scale), until) for size, scale, until in STAGES
+        )
+        reasons["crop.stages"] = f"{covers}; small crops of reduced images first, because they are faster"
+    if task == "semantic":
+        return ProgressiveCrop(stages)
+    reasons["crop.stretch"] = "objects in more shapes"
+    return ProgressiveCrop(stages, stretch=1.2)
+
+
+def _part(crop: tuple[int, int], size: float) -> tuple[int, int]:
+    """The crop with its sides multiplied by ``size``, rounded to multiples of 32."""
+    height, width = (max(MULTIPLE, round(side * size / MULTIPLE) * MULTIPLE) for side in crop)
+    return height, width
+
+
+def _scales(low: float, factor: float) -> tuple[float, float]:
+    """The range of scales of a stage: that of the last stage times ``factor``."""
+    return round(low * factor, 2), round(1.4 * factor, 2)
+
+
+def _colors(facts: DataFacts) -> ColorJitter:
+    if facts.exposure > 4:
+        return ColorJitter(brightness=0.5, contrast=0.3, saturation=0.4, hue=0.04, cast=0.1)
+    return ColorJitter(brightness=0.2, contrast=0.25, saturation=0.25, cast=0.08)
+
+
+def _move(reasons: Reasons, old: str, new: str) -> None:
+    """Give the reasons whose path starts with ``old`` their final path."""
+    for path in [path for path in reasons if path.startswith(old)]:
+        reasons[new + path.removeprefix(old)] = reasons.pop(path)

@@ -1,0 +1,74 @@
+"""The verb ``segwright recipe suggest``; tests/test_commands.py runs it with measured timings."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.command_files import own_folder
+
+from segwright.cli.main import main
+from segwright.recipes import load_recipe
+from segwright.training.recipe_check import check
+
+TIMINGS = {"tf_efficientnet_lite0 32x32": {"start": 1.0, "step": 0.25, "evaluation": 2.0}}
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of images with class maps, instance maps and polygons; weights and timings are known."""
+    monkeypatch.setattr(
+        "segwright.suggestion.machine.available", lambda name: name == "tf_efficientnet_lite0"
+    )
+    own_folder(tmp_path / "ROOT")
+    (tmp_path / "timings.json").write_text(json.dumps(TIMINGS))
+    return tmp_path / "ROOT"
+
+
+def suggest(data: Path, *words: str) -> int:
+    timings = data.parent / "timings.json"
+    return main(
+        ["recipe", "suggest", *words, "--data", str(data), "--device", "cpu", "--timings", str(timings)]
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "task"),
+    [
+        (["folder"], "semantic"),
+        (["panoptic_folder"], "panoptic"),
+        (["panoptic_folder", "--task", "semantic"], "semantic"),
+        (["coco_instances", "--set", "json=instances_{split}.json", "images={split}"], "instance"),
+    ],
+)
+def test_the_output_is_a_recipe_file_and_the_same_each_time(
+    words: list[str], task: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    texts = []
+    for _ in range(2):
+        assert suggest(data, *words, "--minutes", "7.5") == 0
+        texts.append(capsys.readouterr().out)
+    assert texts[0] == texts[1]
+    (tmp_path / "mine.yaml").write_text(texts[0])
+    recipe = load_recipe(str(tmp_path / "mine.yaml"))
+    assert check(recipe) == []
+    assert recipe.name == f"{words[0]}_suggested"
+    assert recipe.task == task
+    assert recipe.training.minutes == 7.5
+    assert recipe.training.steps == int((450 - 1 - 10 * 2) / 0.25)
+
+
+def test_wrong_use_is_told_in_a_line(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def error(*words: str) -> str:
+        assert suggest(data, *words) == 2
+        output = capsys.readouterr()
+        assert not output.out
+        return output.err
+
+    assert "--minutes 0: expected a number above 0" in error("folder", "--minutes", "0")
+    assert "class maps, which do not separate objects" in error("folder", "--task", "instance")
+    assert "did you mean" in error("foldr")
+    for text in ("[1, 2]", '{"a": {"start": -1, "step": 1, "evaluation": 1}}', '{"a": 1}'):
+        (tmp_path / "timings.json").write_text(text)
+        assert "not timings" in error("folder")

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.export.exported import recipe_model
+
+import segwright as sw
+from segwright.export import export_model
+
+pytest.importorskip("onnxruntime")
+SCRIPT = Path(__file__).resolve().parents[2] / "examples" / "predict_onnx.py"
+
+
+def photograph(shared: Path) -> Path:
+    return min((shared / "data").rglob("*.jpg"))
+
+
+def check(python: str, model_name: str, photo: Path, folder: Path) -> None:
+    """The map that the script writes equals that of segwright, at nearly all pixels: JPEG decoders may round."""
+    model = recipe_model(model_name)
+    export_model(model, folder / "model.onnx", postprocessing=True)
+    arguments = [python, str(SCRIPT), str(folder / "model.onnx"), str(photo), str(folder / "out.png")]
+    subprocess.run(arguments, check=True, cwd=folder)
+    expected = model.labels.to_raw(sw.predict(model, photo).semantic)
+    actual = np.asarray(Image.open(folder / "out.png"))
+    assert actual.shape == expected.shape
+    assert (actual == expected).mean() >= 0.999
+
+
+def test_the_script_has_at_most_thirty_lines_and_four_imports() -> None:
+    lines = SCRIPT.read_text(encoding="utf-8").splitlines()
+    assert sum(bool(line.strip()) for line in lines) <= 30
+    imported = {line.split()[1] for line in lines if line.startswith(("import ", "from "))}
+    assert imported == {"json", "sys", "numpy", "onnxruntime", "PIL"}
+
+
+def test_the_script_predicts_what_segwright_predicts(shared: Path, tmp_path: Path) -> None:
+    check(sys.executable, "street.quick", photograph(shared), tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["street.quick", "street.panoptic_quick"])
+def test_the_script_runs_where_neither_segwright_nor_torch_is_installed(
+    name: str, shared: Path, tmp_path: Path
+) -> None:
+    venv.create(tmp_path / "clean", with_pip=True)
+    python = str(tmp_path / "clean" / "bin" / "python")
+    packages = ["onnxruntime", "numpy", "pillow"]
+    subprocess.run([python, "-m", "pip", "install", "--quiet", *packages], check=True)
+    for package in ("torch", "segwright"):
+        assert subprocess.run(
+            [python, "-c", f"import {package}"], capture_output=True, check=False
+        ).returncode
+    check(python, name, photograph(shared), tmp_path)

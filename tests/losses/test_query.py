@@ -1,0 +1,204 @@
+"""The loss of query models equals that of transformers, and needs no masks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.transformers_eomt import random_eomt
+from torch import Tensor
+from torch.nn.functional import grid_sample
+
+from segwright.contracts import NO_MASK, VOID_MASK, MaskTargets, QueryOutput, Targets
+from segwright.importers import load
+from segwright.losses import QueryLoss
+from segwright.losses.points import sample_logits, sample_masks, valid_weights
+
+SHAPES: list[dict[str, Any]] = [
+    {},
+    {"image_size": 96, "patch_size": 8, "num_upscale_blocks": 1, "num_queries": 7},
+    {"hidden_size": 96, "num_attention_heads": 3, "num_hidden_layers": 3, "num_blocks": 3, "num_labels": 9},
+    {"dinov3": True, "num_queries": 20},
+]
+TERMS = {"loss_cross_entropy": "class", "loss_mask": "mask", "loss_dice": "dice"}
+
+
+def random_targets(size: int, classes: int, *, seed: int = 0, counts: tuple[int, ...] = (3, 5)) -> Targets:
+    """Blocky maps with ``counts`` masks; the rest belongs to no mask."""
+    generator = torch.Generator().manual_seed(seed)
+    maps = [torch.randint(NO_MASK, count, (6, 6), generator=generator) for count in counts]
+    for part, count in zip(maps, counts, strict=True):
+        part.view(-1)[:count] = torch.arange(count)  # each mask occurs
+    index = torch.nn.functional.interpolate(torch.stack(maps)[:, None].float(), (size, size))[:, 0].int()
+    labels = tuple(torch.randint(classes, (count,), generator=generator) for count in counts)
+    return Targets(torch.zeros(len(counts), size, size, dtype=torch.long), masks=MaskTargets(index, labels))
+
+
+def dense(targets: Targets) -> list[Tensor]:
+    assert targets.masks is not None
+    return [
+        (index == torch.arange(len(classes)).view(-1, 1, 1)).float()
+        for index, classes in zip(targets.masks.index, targets.masks.classes, strict=True)
+    ]
+
+
+def their_loss(theirs: Any, images: Tensor, targets: Targets) -> tuple[Tensor, dict[str, Tensor]]:
+    terms: dict[str, Tensor] = dict.fromkeys(TERMS.values(), torch.tensor(0.0))
+    original = theirs.get_loss_dict
+
+    def recorded(**arguments: Any) -> dict[str, Tensor]:
+        result: dict[str, Tensor] = original(**arguments)
+        for name, value in result.items():
+            terms[TERMS[name]] = terms[TERMS[name]] + value.detach()
+        return result
+
+    theirs.get_loss_dict = recorded
+    assert targets.masks is not None
+    torch.manual_seed(5)
+    loss = theirs(images, mask_labels=dense(targets), class_labels=list(targets.masks.classes)).loss
+    return loss, terms
+
+
+@pytest.mark.parametrize("probability", [0.0, 0.4, 1.0])
+@pytest.mark.parametrize("shape", range(len(SHAPES)))
+def test_loss_terms_and_gradients_are_those_of_transformers(shape: int, probability: float) -> None:
+    theirs = random_eomt(seed=shape, **SHAPES[shape])
+    theirs.attn_mask_probs.fill_(probability)
+    ours = load(theirs.state_dict(), "eomt", heads=theirs.config.num_attention_heads, **_eps(theirs))
+    theirs.train()
+    ours.train()
+    size, queries = theirs.config.image_size, theirs.config.num_queries
+    images, targets = (
+        torch.randn(2, 3, size, size),
+        random_targets(size, theirs.config.num_labels, seed=shape),
+    )
+    expected, terms = their_loss(theirs, images, targets)
+
+    loss = QueryLoss(queries=queries, points=256)
+    torch.manual_seed(5)
+    output = ours(images)
+    assert isinstance(output, QueryOutput) and len(output.auxiliary) == theirs.config.num_blocks
+    for _ in range(0 if probability else theirs.config.num_blocks):
+        torch.rand(2, queries)  # they also draw numbers where no attention is masked
+    sums, counts = loss(output, targets), loss.counts(targets)
+    for name, value in sums.items():
+        torch.testing.assert_close(value.detach() / counts[name], terms[name], rtol=1e-5, atol=1e-5)
+    total = torch.stack([value / counts[name] for name, value in sums.items()]).sum()
+    torch.testing.assert_close(total, expected, rtol=1e-5, atol=1e-5)
+
+    expected.backward()
+    total.backward()
+    pairs = [
+        (ours.queries.weight, theirs.query.weight),
+        (ours.head["classes"].weight, theirs.class_predictor.weight),
+    ]
+    pairs += [(ours.head["masks"][0].weight, theirs.mask_head.fc1.weight)]
+    pairs += [(ours.backbone.network.cls_token, theirs.embeddings.cls_token)]
+    pairs += [(ours.backbone.network.blocks[1].norm1.weight, theirs.layers[1].norm1.weight)]
+    for own, other in pairs:
+        scale = float(other.grad.abs().max())
+        torch.testing.assert_close(own.grad, other.grad, rtol=1e-4, atol=1e-5 * max(scale, 1))
+
+
+def _eps(theirs: Any) -> dict[str, float]:
+    return {"backbone.norm_eps": theirs.config.layer_norm_eps}
+
+
+@given(st.integers(0, 2**31), st.integers(1, 9), st.integers(1, 9), st.integers(1, 4))
+@settings(max_examples=60, deadline=None)
+def test_masks_at_points_equal_sampled_dense_masks(seed: int, height: int, width: int, count: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    index = torch.randint(VOID_MASK, count, (height, width), generator=generator)
+    points = torch.rand(count, 50, 2, generator=generator)
+    points[:, :2] = torch.tensor([[0.0, 0.0], [1.0, 1.0]])  # the corners of the image
+    masks = (index == torch.arange(count).view(-1, 1, 1)).float()
+    sampled = sample_masks(index, torch.arange(count), points)
+    torch.testing.assert_close(sampled, sample_logits(masks, points), rtol=0, atol=1e-6)
+    void_map = (index == VOID_MASK).float().expand(count, -1, -1)[:, None]
+    void = grid_sample(void_map, 2 * points[:, :, None] - 1, padding_mode="border", align_corners=False)[
+        :, 0, :, 0
+    ]
+    torch.testing.assert_close(valid_weights(index, points), 1 - void, rtol=0, atol=1e-6)
+
+
+def random_output(queries: int = 12, classes: int = 5, images: int = 2, *, seed: int = 0) -> QueryOutput:
+    generator = torch.Generator().manual_seed(seed)
+    masks = torch.randn(images, queries, 16, 16, generator=generator)
+    scores = torch.randn(images, queries, classes + 1, generator=generator)
+    return QueryOutput(masks.requires_grad_(), scores.requires_grad_())
+
+
+def test_void_pixels_have_no_influence_unless_they_are_background() -> None:
+    targets = random_targets(64, 5)
+    assert targets.masks is not None
+    index = targets.masks.index.clone()
+    index[:, :, 32:] = VOID_MASK
+    void = replace(targets, masks=replace(targets.masks, index=index))
+    changed = random_output()
+    output = replace(
+        changed, masks=torch.cat([changed.masks[..., :8], changed.masks[..., 8:] + 3], 3).detach()
+    )
+    output.masks.requires_grad_()
+    torch.manual_seed(0)
+    QueryLoss(queries=12, points=256).mean(output, void).backward()
+    assert output.masks.grad is not None
+    assert output.masks.grad[..., :8].abs().sum() > 0
+    assert output.masks.grad[..., 9:].abs().max() < 1e-6 * output.masks.grad.abs().max()
+    output.masks.grad = None
+    QueryLoss(queries=12, points=256, void="background").mean(output, void).backward()
+    assert output.masks.grad is not None and output.masks.grad[..., 9:].abs().sum() > 0
+
+
+def test_two_halves_of_a_batch_give_the_loss_of_the_batch() -> None:
+    """The sums and counts of two processes add up."""
+    targets = random_targets(64, 5, counts=(1, 6, 2, 3))
+    masks = torch.stack([torch.cat([one, torch.zeros(12 - len(one), 64, 64)]) for one in dense(targets)])
+    output = QueryOutput(2 * masks - 1, random_output(images=4).classes.detach())  # each query has its mask
+    loss = QueryLoss(queries=12, points=20000, importance=0.0)
+    assert targets.masks is not None
+
+    def part(images: slice) -> tuple[QueryOutput, Targets]:
+        assert targets.masks is not None
+        masks = MaskTargets(targets.masks.index[images], targets.masks.classes[images])
+        return QueryOutput(output.masks[images], output.classes[images]), Targets(
+            targets.semantic[images], masks=masks
+        )
+
+    halves = [part(slice(0, 2)), part(slice(2, 4))]
+    torch.manual_seed(0)
+    whole, count = loss(output, targets), loss.counts(targets)
+    sums, counts = [loss(*half) for half in halves], [loss.counts(half[1]) for half in halves]
+    for name in whole:
+        assert counts[0][name] + counts[1][name] == pytest.approx(float(count[name]))
+    # Classes are exact once the matching is the same; points are drawn at random.
+    assert float(sums[0]["class"] + sums[1]["class"]) == pytest.approx(float(whole["class"]), rel=1e-4)
+    for name in ("mask", "dice"):
+        assert float(sums[0][name] + sums[1][name]) == pytest.approx(float(whole[name]), rel=0.02)
+
+
+def test_more_masks_than_queries_are_warned_about() -> None:
+    targets, loss = random_targets(32, 5, counts=(9, 4)), QueryLoss(queries=6, points=64)
+    with pytest.warns(UserWarning, match="3 masks in 1 images are not trained: the model has 6 queries"):
+        loss.mean(random_output(queries=6), targets).backward()
+
+
+def test_images_without_masks_train_the_classes_only() -> None:
+    output, targets = random_output(), random_targets(32, 5, counts=(0, 0))
+    loss = QueryLoss(queries=12, points=64)
+    loss.mean(output, targets).backward()
+    assert output.classes.grad is not None and output.classes.grad.abs().sum() > 0
+    assert output.masks.grad is not None and output.masks.grad.abs().sum() == 0
+
+
+def test_wrong_use_is_explained() -> None:
+    output, targets = random_output(), random_targets(32, 5)
+    with pytest.raises(ValueError, match=r"loss\.queries is 100, the model has 12"):
+        QueryLoss().mean(output, targets)
+    with pytest.raises(ValueError, match="targets hold no masks"):
+        QueryLoss(queries=12)(output, Targets(targets.semantic))
+    with pytest.raises(ValueError, match="expected a QueryOutput"):
+        QueryLoss().mean(output.masks, targets)

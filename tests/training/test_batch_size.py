@@ -1,0 +1,80 @@
+"""``training.batch=auto``: the largest batch that fits the memory."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tests import small
+
+from segwright.config import override
+from segwright.errors import UserError
+from segwright.training import batch_size
+from segwright.training.batch_size import MAX_ON_CPU, largest_batch
+from segwright.training.recipe import Recipe
+from segwright.training.recipe_check import check
+from segwright.training.train import train
+
+CPU = torch.device("cpu")
+
+
+def recipe_of(**changes: Any) -> Recipe:
+    recipe = small.recipe()
+    override(recipe, ["training.batch=auto"])
+    recipe.training = replace(recipe.training, steps=2, **changes)
+    return recipe
+
+
+def test_the_batch_is_recorded_and_kept_by_a_resumed_run(tmp_path: Path) -> None:
+    recipe = recipe_of()
+    assert not check(recipe)
+    assert train(recipe, None, tmp_path)["finished"]
+    metadata = json.loads((tmp_path / "run.json").read_text())
+    assert metadata["batch"] == MAX_ON_CPU  # tiny images
+    assert "batch: auto" in (tmp_path / "recipe.yaml").read_text()
+    (tmp_path / "run.json").write_text(json.dumps(metadata | {"batch": 6}))
+    assert train(recipe, None, tmp_path)["finished"]
+    assert json.loads((tmp_path / "run.json").read_text())["batch"] == 6
+
+
+def test_on_a_cpu_it_is_bounded_by_the_free_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = recipe_of()
+    dataset = recipe.data.open(None, "train")
+    needed = batch_size._bytes_per_image(recipe, dataset, CPU)
+    assert needed > 0
+    for images in (1, 5, 9):
+        monkeypatch.setattr(batch_size, "_available_memory", lambda n=images: int(2.3 * n * needed))
+        assert largest_batch(recipe, dataset, CPU) == 1 << (images.bit_length() - 1)
+
+
+@pytest.mark.parametrize(("fits", "expected"), [(1, 1), (5, 4), (100, 88), (10**6, 1024)])
+def test_on_a_gpu_it_is_tried(monkeypatch: pytest.MonkeyPatch, fits: int, expected: int) -> None:
+    dataset = recipe_of().data.open(None, "train")
+    monkeypatch.setattr(type(dataset), "__len__", lambda _: 10**6)
+
+    tried: list[int] = []
+
+    def try_steps(_: Any, __: Any, ___: Any, images: int) -> None:
+        tried.append(images)
+        if images > fits:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(batch_size, "_try_steps", try_steps)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
+    found = largest_batch(recipe_of(), dataset, torch.device("cuda"))
+    assert found <= fits and abs(found - expected) <= max(1, expected // 8)
+    assert len(tried) < 20
+
+
+def test_not_even_one_image_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(batch_size, "_try_steps", fail)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
+    with pytest.raises(UserError, match="not even one image fits"):
+        largest_batch(recipe_of(), recipe_of().data.open(None, "train"), torch.device("cuda"))
