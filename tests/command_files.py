@@ -20,6 +20,7 @@ from segwright.importers import toolbox
 from segwright.labels import LabelSpace
 from tests.data import coco_trees, trees
 from tests.data.datasets import test_nuclei
+from tests.data.exports import tools
 from tests.data.formats.test_image_dataset import fake_camvid
 from tests.data.trees import photo, stripes, write
 
@@ -55,6 +56,7 @@ def write_files(root: Path) -> None:
     own_folder(root / "ROOT")
     own_class(root / "DATA")
     many_bands(root / "BANDS")
+    tools.labelme(root / "EXPORT")
     photo(root / "photo.jpg", size=(48, 64))
     photo(root / "mosaic.tif", size=(48, 64))
     video(root / "drive.mp4")

@@ -11,6 +11,7 @@ tools.py      the verbs info and bench
 report.py     the verb report
 average.py    the verb average
 data.py       the verbs under ``segwright data``
+data_files.py   the verbs under ``segwright data`` that write files: split, convert
 convert_tar.py  ``segwright data convert DATASET --to tar``
 suggest.py    the verb ``segwright recipe suggest``
 score.py      the verbs under ``segwright score``

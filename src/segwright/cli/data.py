@@ -1,4 +1,4 @@
-"""The verbs under ``segwright data``: check, stats, show, get, convert."""
+"""The verbs under ``segwright data``: check, stats, show, get, split, convert."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segwright.cli.convert_tar import convert_tar
+from segwright.cli import data_files
 from segwright.cli.options import add_code, add_data_root, add_json, add_set, add_verb, refuse_options
 from segwright.cli.progress import progress_bars
 
@@ -54,14 +54,21 @@ def add_verbs(verbs: Any) -> None:
     get.add_argument("--data", type=Path, metavar="ROOT", help=text)
     get.add_argument("--yes", action="store_true", help="accept the terms of the dataset and download it")
 
-    text = "convert annotations: other formats to label maps, or to COCO panoptic"
+    text = "write lists of training and validation images; nothing is moved"
+    data_files.add_split(
+        add_verb(verbs, "split", data_files.split, text, "segwright data split EXPORT --val 0.2")
+    )
+
+    text = "convert annotations: any format to label maps, or to the files of another tool"
     example = "segwright data convert coco instances.json --out converted"
-    _add_convert(add_verb(verbs, "convert", _convert, text, example))
+    data_files.add_convert(add_verb(verbs, "convert", data_files.convert, text, example))
 
 
 def _add_dataset(parser: argparse.ArgumentParser) -> None:
-    text = "dataset (camvid), or recipe (camvid.quick, FILE.yaml or FILE.py:function)"
-    parser.add_argument("data_name", metavar="DATASET|RECIPE", help=text)
+    text = "folder of an export, dataset (camvid), or recipe (camvid.quick, FILE.yaml or FILE.py:function)"
+    parser.add_argument("data_name", metavar="FOLDER|DATASET|RECIPE", help=text)
+    text = "format of the folder, if it is not recognized (docs/formats.md)"
+    parser.add_argument("--from", dest="format", metavar="FORMAT", help=text)
     add_data_root(parser)
     add_set(parser, "dataset or recipe")
     add_code(parser)
@@ -76,7 +83,14 @@ def _add_splits(parser: argparse.ArgumentParser) -> None:
 def _resolve(options: argparse.Namespace) -> tuple[DataConfig, Recipe | None]:
     """The dataset that the options name, and the recipe if they name one."""
     from segwright.data import datasets
+    from segwright.errors import UserError
 
+    if _is_folder(options.data_name):
+        return _own_data(options), None
+    if options.format is not None:
+        raise UserError(
+            "--from names the format of a folder; expected a folder instead of a dataset or recipe"
+        )
     if "." not in options.data_name or options.data_name in datasets.dataset_names():
         return datasets.dataset_config(options.data_name, options.set), None
     from segwright.config import override
@@ -85,6 +99,28 @@ def _resolve(options: argparse.Namespace) -> tuple[DataConfig, Recipe | None]:
     recipe = load_recipe(options.data_name, code=options.code)
     override(recipe, options.set)
     return recipe.data, recipe
+
+
+def _is_folder(name: str) -> bool:
+    """Whether the first argument of a verb is a folder, rather than a dataset or a recipe."""
+    from segwright.data import datasets
+
+    return Path(name).is_dir() and name not in datasets.dataset_names()
+
+
+def _own_data(options: argparse.Namespace) -> DataConfig:
+    """The dataset in the folder that the options name; says on the console what it is taken for."""
+    from segwright.config import override
+    from segwright.data.datasets import OwnData
+    from segwright.errors import UserError
+
+    if options.data is not None:
+        raise UserError(f"--data has no effect on the folder {options.data_name}; remove it")
+    options.data = Path(options.data_name)
+    config = OwnData(format=options.format)
+    override(config, [setting.removeprefix("data.") for setting in options.set])
+    print(f"{options.data}: {config.describe(options.data)}")
+    return config
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -274,75 +310,3 @@ def _bytes_bar(file: PublicFile) -> Callable[[int, int | None], None]:
         print(f"\r{file.name}: {done / 1e6:.0f}{of} MB", end=end, file=sys.stderr, flush=True)
 
     return show
-
-
-_OPTIONS_OF_FORMAT = {
-    "rgb": ("labels",),
-    "coco": ("to",),
-    "labelme": ("names",),
-    "cityscapes-panoptic": ("split", "train_ids"),
-}
-
-
-_FORMATS = ("rgb", "coco", "labelme", "cityscapes-panoptic", "coco-panoptic-trainid")
-
-
-def _add_convert(parser: argparse.ArgumentParser) -> None:
-    text = f"source format: {', '.join(_FORMATS)} (docs/own-data.md); with --to tar the name of a dataset"
-    parser.add_argument("format", metavar="FORMAT|DATASET", help=text)
-    text = "source folder or JSON file, or the root folder of the dataset; it is not changed"
-    parser.add_argument("source", type=Path, help=text)
-    parser.add_argument("--out", type=Path, required=True, help="folder to write")
-    text = "rgb: label map file with the color of each class"
-    parser.add_argument("--labels", type=Path, metavar="FILE.yaml", help=text)
-    tasks = ("semantic", "instance", "panoptic", "tar")
-    text = (
-        "coco: kind of maps to write (default: panoptic); tar: write the splits of any dataset as tar shards"
-    )
-    parser.add_argument("--to", choices=tasks, help=text)
-    text = "labelme: class names in the order of their values (default: all, alphabetically)"
-    parser.add_argument("--names", nargs="+", metavar="CLASS", help=text)
-    text = (
-        "cityscapes-panoptic: split (default: train); tar: splits, separated by commas (default: train,val)"
-    )
-    parser.add_argument("--split", help=text)
-    text = "cityscapes-panoptic: write train ids (0 to 18) as categories"
-    parser.add_argument("--train-ids", action="store_true", help=text)
-    parser.add_argument("--force", action="store_true", help="replace existing files")
-
-
-def _convert(options: argparse.Namespace) -> int:
-    from segwright.data.conversion import coco, labelme_rgb
-    from segwright.data.formats.file_dataset import apply_label_map
-    from segwright.errors import UserError
-
-    if options.to == "tar":
-        return convert_tar(options)
-    if options.format not in _FORMATS:
-        raise UserError(
-            f"data convert {options.format}: unknown format; expected {', '.join(_FORMATS)}, or a dataset with --to tar"
-        )
-    source, out, force = options.source, options.out, options.force
-    used = _OPTIONS_OF_FORMAT.get(options.format, ())
-    unused = [name for names in _OPTIONS_OF_FORMAT.values() for name in names if name not in used]
-    refuse_options(options, *unused, reason=f"on the format {options.format}")
-    if options.format == "rgb":
-        if options.labels is None:
-            raise UserError(
-                "data convert rgb: --labels is missing; expected a label map file with the color of each class"
-            )
-        result = labelme_rgb.convert_rgb(source, out, apply_label_map(options.labels, None), force=force)
-    elif options.format == "coco":
-        result = coco.convert_coco(source, out, to=options.to or "panoptic", force=force)
-    elif options.format == "labelme":
-        result = labelme_rgb.convert_labelme(source, out, names=options.names, force=force)
-    elif options.format == "cityscapes-panoptic":
-        split, train_ids = options.split or "train", options.train_ids
-        result = coco.convert_cityscapes(source, out, split, train_ids=train_ids, force=force)
-    else:
-        result = coco.convert_coco_train_ids(source, out, force=force)
-    for line in result.warnings:
-        print(f"warning: {line}", file=sys.stderr)
-    segments = f", {result.segments} segments" if result.segments else ""
-    print(f"{result.maps} maps{segments}: {', '.join(map(str, result.written))}")
-    return 0

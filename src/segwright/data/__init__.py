@@ -2,10 +2,12 @@
 
 reading/        images, label maps, run-length codes, file lists
 formats/        ground truth as datasets and annotation tools write it, and the dataset that reads it
+exports/        exports of annotation tools, recognized and read as they are
 augmentation/   data augmentation of an image and its label map together
 loading/        sampling order, augmented samples, batches, training targets
 datasets/       one file per dataset
 conversion/     annotations of other formats to label maps and COCO files
+splits.py       lists of training, validation and test images
 check.py        validation of a dataset before a training
 archives.py     archives from the internet, unpacked safely
 http.py         files from the internet, resumed and checked
@@ -22,12 +24,13 @@ if TYPE_CHECKING:
     from segwright.data import augmentation as augmentation
     from segwright.data import conversion as conversion
     from segwright.data import datasets as datasets
+    from segwright.data import exports as exports
     from segwright.data import formats as formats
     from segwright.data import loading as loading
     from segwright.data import reading as reading
 
-_PACKAGES = ("augmentation", "conversion", "datasets", "formats", "loading", "reading")
-__all__ = ["augmentation", "conversion", "datasets", "formats", "loading", "reading"]
+_PACKAGES = ("augmentation", "conversion", "datasets", "exports", "formats", "loading", "reading")
+__all__ = ["augmentation", "conversion", "datasets", "exports", "formats", "loading", "reading"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""Your own images in folders, from pretrained weights; docs/own-data.md describes the folder layout.
+"""Your own images, from pretrained weights: folders (docs/own-data.md) or exports of tools (docs/formats.md).
 
 Each recipe has three sizes: ``semantic`` for a CPU or a small GPU, ``semantic_base`` for one GPU, ``semantic_large``,
 an EoMT, for the best scores. The weights of the
@@ -10,7 +10,7 @@ from __future__ import annotations
 from segwright import backbones, decode, losses, models
 from segwright.contracts import InputContract
 from segwright.data.augmentation import ColorJitter, Compose, CropStage, ProgressiveCrop
-from segwright.data.datasets import CocoInstances, Folder, PanopticFolder
+from segwright.data.datasets import OwnData
 from segwright.data.loading import PanopticTargets, QueryTargets
 from segwright.training import AdamW, Cosine, TwoStagePoly
 from segwright.training.recipe import Recipe, Training
@@ -28,7 +28,7 @@ def semantic() -> Recipe:
     colors = ColorJitter(brightness=0.2, contrast=0.2, saturation=0.2, cast=0.08)
     return Recipe(
         name="own.semantic",
-        data=Folder(),
+        data=OwnData(task="semantic"),
         augmentation=Compose((ProgressiveCrop(stages), colors)),
         input=LITE_INPUT,
         model=models.FPNConfig(backbones.TimmConfig("tf_efficientnet_lite0", weights="imagenet")),
@@ -47,7 +47,7 @@ def panoptic() -> Recipe:
     """
     recipe = semantic()
     recipe.name, recipe.task = "own.panoptic", "panoptic"
-    recipe.data = PanopticFolder()
+    recipe.data = OwnData(task="panoptic")
     recipe.model = models.PanopticFPNConfig(
         backbones.TimmConfig("tf_efficientnet_lite0", weights="imagenet"), foreground=True
     )
@@ -64,7 +64,7 @@ def instance() -> Recipe:
     """
     recipe = panoptic()
     recipe.name, recipe.task = "own.instance", "instance"
-    recipe.data = CocoInstances()
+    recipe.data = OwnData(task="instance")
     recipe.decoder = decode.CenterDecoder(stuff_area=0, align_corners=False)
     return recipe
 

@@ -1,8 +1,10 @@
-"""Conversion of annotations: other formats to label maps, label maps to COCO panoptic.
+"""Conversion of annotations: any format to label maps, and to the files of other tools.
 
-labelme_rgb.py   labelme polygons and RGB color masks to label maps
-coco.py          COCO files to label maps; Cityscapes to COCO panoptic
-tar.py           any dataset as tar shards
+exports.py            an export of any tool to maps, or to the layout of another tool
+annotation_files.py   files of annotation tools, from objects with masks
+labelme_rgb.py        labelme polygons and RGB color masks to label maps
+coco.py               COCO files to label maps; Cityscapes to COCO panoptic
+tar.py                any dataset as tar shards
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 from segwright.data.conversion.coco import convert_cityscapes as convert_cityscapes
 from segwright.data.conversion.coco import convert_coco as convert_coco
 from segwright.data.conversion.coco import convert_coco_train_ids as convert_coco_train_ids
+from segwright.data.conversion.exports import convert_export as convert_export
 from segwright.data.conversion.labelme_rgb import ConversionResult as ConversionResult
 from segwright.data.conversion.labelme_rgb import convert_labelme as convert_labelme
 from segwright.data.conversion.labelme_rgb import convert_rgb as convert_rgb
@@ -21,6 +24,7 @@ __all__ = [
     "convert_cityscapes",
     "convert_coco",
     "convert_coco_train_ids",
+    "convert_export",
     "convert_labelme",
     "convert_rgb",
     "label_map_text",

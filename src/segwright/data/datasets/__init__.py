@@ -18,6 +18,7 @@ Custom datasets:
 
 - ``folder``: ``Folder``, your own images with label maps
 - ``panoptic_folder``: ``PanopticFolder``, your own images with instances
+- ``own_data``: ``OwnData``, your own data as an annotation tool exported it
 - ``tar_shards``: ``TarShards``, tar files in the format of webdataset, local or remote
 - ``arrays``: ``MapStyleDataset`` and ``PairDataset``, (image, mask) pairs of a plain dataset, for example of torch
 - ``one_vs_rest``: ``OneVsRest``, one class of any dataset against the rest
@@ -51,6 +52,7 @@ from segwright.data.datasets.mapillary import Mapillary
 from segwright.data.datasets.minicity import MiniCity
 from segwright.data.datasets.nuclei import Nuclei
 from segwright.data.datasets.one_vs_rest import OneVsRest
+from segwright.data.datasets.own_data import OwnData
 from segwright.data.datasets.panoptic_folder import PanopticFolder
 from segwright.data.datasets.street import StreetScenes
 from segwright.data.datasets.tar_shards import TarShards
@@ -75,6 +77,7 @@ __all__ = [
     "MiniCity",
     "Nuclei",
     "OneVsRest",
+    "OwnData",
     "PairDataset",
     "PanopticFolder",
     "StreetScenes",

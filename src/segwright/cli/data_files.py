@@ -1,0 +1,163 @@
+"""The verbs under ``segwright data`` that write files: split, convert."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from segwright.cli.convert_tar import convert_tar
+from segwright.cli.options import refuse_options
+
+if TYPE_CHECKING:
+    from segwright.data.conversion import ConversionResult
+
+
+def add_split(parser: argparse.ArgumentParser) -> None:
+    """The arguments of ``split``."""
+    parser.add_argument("folder", type=Path, help="folder of an export (docs/formats.md)")
+    parser.add_argument(
+        "--val", type=float, required=True, metavar="SHARE", help="share of the images for val"
+    )
+    text = "share of the images for test (default: none)"
+    parser.add_argument("--test", type=float, default=0.0, metavar="SHARE", help=text)
+    text = "regular expression; images whose paths have the same (first) group stay in one split"
+    parser.add_argument("--group", metavar="REGEX", help=text)
+    text = "format of the folder, if it is not recognized (docs/formats.md)"
+    parser.add_argument("--from", dest="format", metavar="FORMAT", help=text)
+    text = "folder for the lists (default: FOLDER, where they are read)"
+    parser.add_argument("--out", type=Path, metavar="DIR", help=text)
+    parser.add_argument("--force", action="store_true", help="replace existing lists")
+
+
+def split(options: argparse.Namespace) -> int:
+    """``segwright data split``."""
+    from segwright.data.splits import split_dataset
+
+    result = split_dataset(
+        options.folder, val=options.val, test=options.test, group=options.group, format=options.format,
+        out=options.out, force=options.force,
+    )  # fmt: skip
+    counts = ", ".join(f"{len(images)} {name}" for name, images in result.lists.items())
+    folder = options.out or options.folder
+    print(
+        f"{folder}: {counts}; {result.groups} groups, {result.duplicates} pairs of near-duplicates kept together"
+    )
+    if options.out is not None:
+        print(f"read them with --set data.lists={folder}/{{split}}.txt")
+    return 0
+
+
+_OPTIONS_OF_FORMAT = {
+    "rgb": ("labels",),
+    "coco": ("to",),
+    "labelme": ("names",),
+    "cityscapes-panoptic": ("split", "train_ids"),
+}
+
+
+def add_convert(parser: argparse.ArgumentParser) -> None:
+    """The arguments of ``convert``."""
+    text = "folder of an export; or a source format: rgb, coco, labelme, cityscapes-panoptic, coco-panoptic-trainid"
+    parser.add_argument("format", metavar="FOLDER|FORMAT", help=text)
+    text = (
+        "after a source format: source folder or JSON file; with --to tar: root folder of the dataset FORMAT"
+    )
+    parser.add_argument("source", type=Path, nargs="?", help=text)
+    parser.add_argument("--out", type=Path, required=True, help="folder to write")
+    text = "format of the folder, if it is not recognized (docs/formats.md)"
+    parser.add_argument("--from", dest="source_format", metavar="FORMAT", help=text)
+    text = "leave the images of the folder where they are"
+    parser.add_argument("--no-images", action="store_true", help=text)
+    text = "rgb: label map file with the color of each class"
+    parser.add_argument("--labels", type=Path, metavar="FILE.yaml", help=text)
+    text = "what to write: semantic, instance, panoptic, coco, yolo, labelme, cvat, labelstudio; or tar, of any dataset"
+    parser.add_argument("--to", metavar="FORMAT", help=text)
+    text = "labelme: class names in the order of their values (default: all, alphabetically)"
+    parser.add_argument("--names", nargs="+", metavar="CLASS", help=text)
+    text = (
+        "cityscapes-panoptic: split (default: train); tar: splits, separated by commas (default: train,val)"
+    )
+    parser.add_argument("--split", help=text)
+    text = "cityscapes-panoptic: write train ids (0 to 18) as categories"
+    parser.add_argument("--train-ids", action="store_true", help=text)
+    parser.add_argument("--force", action="store_true", help="replace existing files")
+
+
+_SOURCE_FORMATS = ("rgb", "coco", "labelme", "cityscapes-panoptic", "coco-panoptic-trainid")
+
+
+def _convert_folder(options: argparse.Namespace) -> int:
+    from segwright.data.conversion.exports import convert_export
+    from segwright.data.datasets import OwnData
+    from segwright.errors import UserError
+
+    source = Path(options.format)
+    refuse_options(options, "labels", "names", "split", "train_ids", reason="on a folder")
+    if not source.is_dir():
+        raise UserError(
+            f"{source}: no such folder, nor one of the formats {', '.join(_SOURCE_FORMATS)}; check the path"
+        )
+    if options.to is None:
+        raise UserError(
+            "data convert: --to is missing; expected semantic, instance, panoptic, coco, yolo, labelme, ..."
+        )
+    if options.source_format is None:
+        print(f"{source}: {OwnData().describe(source)}")
+    result = convert_export(
+        source, options.out, to=options.to, format=options.source_format, images=not options.no_images,
+        force=options.force,
+    )  # fmt: skip
+    return _print_conversion(result)
+
+
+def convert(options: argparse.Namespace) -> int:
+    """``segwright data convert``."""
+    from segwright.data.conversion import coco, labelme_rgb
+    from segwright.data.formats.file_dataset import apply_label_map
+    from segwright.errors import UserError
+
+    if options.to == "tar" and options.source is not None:
+        refuse_options(options, "source_format", "no_images", reason="with --to tar")
+        return convert_tar(options)
+    if options.source is None:
+        return _convert_folder(options)
+    if options.format not in _SOURCE_FORMATS:
+        expected = ", ".join(_SOURCE_FORMATS)
+        raise UserError(
+            f"data convert: unknown format {options.format!r}; expected a folder alone, or {expected}"
+        )
+    refuse_options(options, "source_format", "no_images", reason=f"on the format {options.format}")
+    if options.to not in (None, "semantic", "instance", "panoptic"):
+        raise UserError(
+            f"--to {options.to}: expected semantic, instance or panoptic; or name the folder alone"
+        )
+    source, out, force = options.source, options.out, options.force
+    used = _OPTIONS_OF_FORMAT.get(options.format, ())
+    unused = [name for names in _OPTIONS_OF_FORMAT.values() for name in names if name not in used]
+    refuse_options(options, *unused, reason=f"on the format {options.format}")
+    if options.format == "rgb":
+        if options.labels is None:
+            raise UserError(
+                "data convert rgb: --labels is missing; expected a label map file with the color of each class"
+            )
+        result = labelme_rgb.convert_rgb(source, out, apply_label_map(options.labels, None), force=force)
+    elif options.format == "coco":
+        result = coco.convert_coco(source, out, to=options.to or "panoptic", force=force)
+    elif options.format == "labelme":
+        result = labelme_rgb.convert_labelme(source, out, names=options.names, force=force)
+    elif options.format == "cityscapes-panoptic":
+        split, train_ids = options.split or "train", options.train_ids
+        result = coco.convert_cityscapes(source, out, split, train_ids=train_ids, force=force)
+    else:
+        result = coco.convert_coco_train_ids(source, out, force=force)
+    return _print_conversion(result)
+
+
+def _print_conversion(result: ConversionResult) -> int:
+    for line in result.warnings:
+        print(f"warning: {line}", file=sys.stderr)
+    segments = f", {result.segments} segments" if result.segments else ""
+    print(f"{result.maps} maps{segments}: {', '.join(map(str, result.written))}")
+    return 0

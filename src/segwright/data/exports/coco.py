@@ -1,0 +1,139 @@
+"""COCO instances: JSON files of polygons and run lengths, as Roboflow, CVAT, Label Studio and Datumaro write them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from segwright.data.exports.entries import Entry, ObjectExport, category_ids
+from segwright.data.exports.files_of_export import ImageFiles, color_from_hex, glob_visible, starts_with
+from segwright.data.exports.splits import split_of_path, standard_split
+from segwright.data.formats.coco import CocoAnnotations
+from segwright.data.formats.coco_rows import Row, parse_annotation, parse_category
+from segwright.errors import UserError
+
+NAME, TITLE, SPECIFIC = "coco", "COCO instances", True
+_PATTERNS = ("*.json", "*/*.json", "*/*/*.json")
+
+
+def recognize(root: Path) -> str | None:
+    """JSON files with images, categories and annotations with outlines."""
+    files = json_files(root)
+    return None if not files else f"{files[0].relative_to(root)} lists images, categories and outlines"
+
+
+def json_files(root: Path) -> list[Path]:
+    """The COCO instances files of a folder. Copies that Label Studio or Datumaro put into other splits all count."""
+    paths = glob_visible(root, *_PATTERNS)
+    return [path for path in paths if _is_coco(path) and standard_kind(path) == "instances"]
+
+
+def _is_coco(path: Path) -> bool:
+    """Whether a JSON file has the three lists of COCO: looked for in its start, or else in all of it if it is small."""
+    words = ('"images"', '"categories"', '"annotations"')
+    if starts_with(path, '"shapes"') or path.stat().st_size > 1 << 33:
+        return False
+    if path.parent.name == "ann" or not any(starts_with(path, word) for word in (*words, '"info"')):
+        return False
+    data = path.read_bytes()
+    return all(word.encode() in data for word in words) or (
+        path.name.startswith(("_annotations.coco", "instances_")) and b"{" in data[:64]
+    )
+
+
+def standard_kind(path: Path) -> str:
+    """ "panoptic" or "captions" and the like by what the file contains, else "instances"."""
+    name = path.name.lower()
+    if name.startswith(("person_keypoints", "captions", "image_info")):
+        return "other"
+    return "panoptic" if b'"segments_info"' in path.read_bytes() else "instances"
+
+
+def read(root: Path, split: str | None) -> ObjectExport:
+    """All images of the JSON files; classes in the order of their ids."""
+    files = json_files(root)
+    if not files:
+        raise UserError(
+            f"{root}: no COCO JSON file; expected images, categories and annotations in one; add it"
+        )
+    split_of = {path: split_of_json(path, root) for path in files}
+    declared = tuple(dict.fromkeys(name for name in split_of.values() if name))
+    if split in declared:
+        files = [path for path in files if split_of[path] == split]
+    images = ImageFiles(root)
+    parts = [CocoAnnotations.read(path) for path in files]
+    rows = [row for part in parts for row in _used_categories(part)]
+    names = list(dict.fromkeys(str(name) for _, name, *_ in sorted(rows, key=lambda row: row[0])))
+    kept, id_of = category_ids(names)
+    if not kept:
+        raise UserError(f"{files[0]}: has no 'categories'; expected id and name of each class; add them")
+    colors = {name: color for _, name, _, color in rows if color}
+    stuff = frozenset(name for _, name, thing, _ in rows if thing is False)
+    entries = [
+        entry
+        for part, path in zip(parts, files, strict=True)
+        for entry in _entries(part, split_of[path], images, id_of)
+    ]
+    return ObjectExport(entries, kept, colors, on_top="smaller", declared=declared, stuff=stuff)
+
+
+def split_of_json(path: Path, root: Path) -> str | None:
+    """The split of a JSON file, by a folder above it or the end of its name (instances_val2017.json)."""
+    stem = path.stem.lower().replace("-", "_")
+    words = [word for word in stem.split("_") if standard_split(word)]
+    return standard_split(words[-1]) if words else split_of_path(path, root)
+
+
+def _category(row: Row) -> tuple[int, str, bool | None, tuple[int, int, int] | None]:
+    """A category; a color as text "#rrggbb" counts, too."""
+    color = row.get("color")
+    values = dict(row) | {"color": color_from_hex(color) if isinstance(color, str) else color}
+    return parse_category(values)
+
+
+def _used_categories(part: CocoAnnotations) -> list[tuple[int, str, bool | None, Any]]:
+    """The categories, without the one that Roboflow writes as the parent of all others."""
+    rows = part.parse_rows(_category, part.categories, "category")
+    used = {row.get("category_id") for row in part.annotations}
+    parents = {row.get("supercategory") for row in part.categories}
+    is_parent = {
+        row["id"]
+        for row in part.categories
+        if row.get("supercategory") == "none" and row.get("name") in parents and row["id"] not in used
+    }
+    return [row for row in rows if row[0] not in is_parent]
+
+
+def _entries(
+    part: CocoAnnotations, split: str | None, images: ImageFiles, id_of: dict[str, int]
+) -> list[Entry]:
+    name_of = {row["id"]: str(row["name"]) for row in part.categories}
+    names = part.file_names()
+    objects: dict[Any, list[dict[str, Any]]] = {}
+    for image_id, row in part.parse_rows(parse_annotation, part.annotations, "annotation"):
+        where = f"annotation {row.get('id')}"
+        if image_id not in names:
+            raise UserError(
+                f"{part.path}: {where} is of image {image_id}, which is not in 'images'; add the image or remove the "
+                "annotation"
+            )
+        if row["category_id"] not in name_of:
+            raise UserError(
+                f"{part.path}: {where} has category {row['category_id']}, which is not in 'categories'; add the "
+                "category or remove the annotation"
+            )
+        if not row.get("segmentation"):
+            continue  # a box
+        row |= {"where": where, "category_id": id_of.get(name_of[row["category_id"]], 0)}
+        objects.setdefault(image_id, []).append(row)
+    rows = {row["id"]: row for row in part.images}
+    entries = []
+    for image_id, name in names.items():
+        image = images.require(
+            name, f"{part.path}: image {image_id}", part.path.parent, strip=r"^[0-9a-f]{8}-"
+        )
+        height, width = rows[image_id].get("height"), rows[image_id].get("width")
+        stated = (height, width) if isinstance(height, int) and isinstance(width, int) else None
+        folder = split or split_of_path(image, images.root)
+        entries.append(Entry(image, folder, stated, tuple(objects.get(image_id, ())), source=part.path))
+    return entries

@@ -1,0 +1,117 @@
+"""COCO panoptic: JSON files with the segments of each image, and folders of PNG maps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from segwright.data.exports.coco import split_of_json, standard_kind
+from segwright.data.exports.entries import Entry, Task
+from segwright.data.exports.files_of_export import ImageFiles, glob_visible, starts_with
+from segwright.data.formats.coco import open_panoptic
+from segwright.data.formats.ground_truth import GroundTruth
+from segwright.data.formats.image_dataset import ImageDataset
+from segwright.data.reading.file_lists import CompactPaths
+from segwright.errors import UserError
+from segwright.labels import LabelSpace
+
+NAME, TITLE, SPECIFIC = "coco_panoptic", "COCO panoptic", True
+
+
+def recognize(root: Path) -> str | None:
+    """JSON files with segments."""
+    files = _files(root)
+    return None if not files else f"{files[0].relative_to(root)} lists the segments of panoptic maps"
+
+
+def _files(root: Path) -> list[Path]:
+    paths = glob_visible(root, "*.json", "*/*.json")
+    return [
+        path
+        for path in paths
+        if any(starts_with(path, word) for word in ('"images"', '"annotations"', '"categories"', '"info"'))
+        and standard_kind(path) == "panoptic"
+    ]
+
+
+@dataclass(slots=True)
+class PanopticExport:
+    """Panoptic maps; each file is opened as a whole."""
+
+    entries: list[Entry]
+    opened: list[ImageDataset]
+    notes: list[str] = field(default_factory=list)
+    declared: tuple[str, ...] = ()
+
+    @property
+    def labels(self) -> LabelSpace:
+        """The classes of the first file."""
+        return self.opened[0].labels
+
+    def dataset(self, entries: Sequence[Entry], task: Task | None, root: Path) -> ImageDataset:
+        """Maps of segments; for the semantic task their classes follow from the segments."""
+        place = {
+            path: (dataset, index) for dataset in self.opened for index, path in enumerate(dataset.images)
+        }
+        rows = [place[entry.image] for entry in entries]
+        truths = [dataset.ground_truth for dataset, _ in rows]
+        truth = _Truths([truth for truth in truths if truth is not None], [index for _, index in rows])
+        return replace(self.opened[0], images=CompactPaths(e.image for e in entries), ground_truth=truth)
+
+
+@dataclass(slots=True)
+class _Truths:
+    """The ground truth of images of several files: (file, index in it) of each."""
+
+    truths: Sequence[GroundTruth]
+    indices: Sequence[int]
+
+    def read(self, index: int, labels: LabelSpace):  # type: ignore[no-untyped-def]
+        """The map of segment ids and its segments."""
+        return self.truths[index].read(self.indices[index], labels)
+
+    def files(self, index: int) -> tuple[Path, ...]:
+        """The map."""
+        return self.truths[index].files(self.indices[index])
+
+    def problems(self, index: int, labels: LabelSpace) -> list[str]:
+        """Ids that are in the JSON file or in the map, but not in both."""
+        return self.truths[index].problems(self.indices[index], labels)
+
+
+def read(root: Path, split: str | None) -> PanopticExport:
+    """The images of all JSON files, or of that of ``split``."""
+    files = _files(root)
+    if not files:
+        raise UserError(f"{root}: no COCO panoptic JSON; expected one with 'segments_info'; check the folder")
+    split_of = {path: split_of_json(path, root) for path in files}
+    declared = tuple(dict.fromkeys(name for name in split_of.values() if name))
+    if split in declared:
+        files = [path for path in files if split_of[path] == split]
+    entries, opened = [], []
+    for path in files:
+        dataset = open_panoptic(path, _maps(path), _images(path, root))
+        opened.append(dataset)
+        entries += [Entry(image, split_of[path], source=path) for image in dataset.images]
+    return PanopticExport(entries, opened, declared=declared)
+
+
+def _maps(path: Path) -> Path:
+    folders = (path.with_suffix(""), path.parent / "masks", path.parent / "panoptic", path.parent)
+    return next((folder for folder in folders if folder.is_dir()), path.with_suffix(""))
+
+
+def _images(path: Path, root: Path) -> Path:
+    """The folder of the images: the one in which the first of them lies."""
+    from segwright.data.formats.coco import CocoAnnotations
+
+    coco = CocoAnnotations.read(path)
+    names = list(coco.file_names().values())
+    if not names:
+        return root / "images"
+    maps = _maps(path)
+    images = ImageFiles(root, lambda image: maps == path.parent or not image.is_relative_to(maps))
+    image = images.require(names[0], str(path))
+    depth = len(Path(names[0]).parts)
+    return image.parents[depth - 1] if image.as_posix().endswith(names[0]) else image.parent

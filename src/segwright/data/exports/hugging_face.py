@@ -1,0 +1,115 @@
+"""Hugging Face: image folders with metadata.jsonl or metadata.csv, and Parquet files with columns image and label."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+from segwright.data.exports.entries import Entry, MapExport, map_labels
+from segwright.data.exports.files_of_export import glob_visible, read_json, read_text
+from segwright.data.exports.mask_folders import labels_of_maps
+from segwright.data.exports.parquet import unpack_parquet
+from segwright.data.exports.splits import split_of_path
+from segwright.errors import UserError
+from segwright.labels import LabelSpace
+
+NAME, TITLE, SPECIFIC = "huggingface", "Hugging Face image folder or Parquet", True
+_METADATA = ("metadata.jsonl", "metadata.csv")
+_LABEL_COLUMNS = ("label", "labels", "mask", "masks", "annotation", "segmentation", "segmentation_mask",
+                  "semantic_segmentation", "label_image", "ground_truth", "target")  # fmt: skip
+
+
+def recognize(root: Path) -> str | None:
+    """metadata.jsonl or metadata.csv beside images, or Parquet files."""
+    if files := _metadata(root):
+        return f"{files[0].relative_to(root)} lists images and their masks"
+    if files := glob_visible(root, "**/*.parquet"):
+        return f"{files[0].relative_to(root)} is a Parquet file"
+    return None
+
+
+def _metadata(root: Path) -> list[Path]:
+    return glob_visible(root, *(f"{prefix}{name}" for name in _METADATA for prefix in ("", "*/", "*/*/")))
+
+
+def read(root: Path, split: str | None) -> MapExport:
+    """The rows of all metadata or Parquet files; the classes are those of id2label.json."""
+    entries = [entry for path in _metadata(root) for entry in _entries(path, root)]
+    if not entries:
+        entries = [
+            Entry(image, part, maps=(label,)) for image, label, part in unpack_parquet(root, _LABEL_COLUMNS)
+        ]
+    if not entries:
+        raise UserError(
+            f"{root}: no row in a metadata or Parquet file; expected images and masks; check the folder"
+        )
+    declared = tuple(dict.fromkeys(entry.split for entry in entries if entry.split))
+    labels = _classes(root) or labels_of_maps(root, [entry.maps[0] for entry in entries])
+    return MapExport(entries, labels, declared=declared)
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    text = read_text(path)
+    if path.suffix == ".csv":
+        return list(csv.DictReader(io.StringIO(text)))
+    rows = []
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            try:
+                row = json.loads(line)
+            except ValueError as error:
+                raise UserError(
+                    f"{path}: line {number} is no JSON ({error}); the file may be cut: export it again"
+                ) from None
+            if not isinstance(row, dict):
+                raise UserError(f"{path}: line {number} is no JSON object; expected columns; correct it")
+            rows.append(row)
+    return rows
+
+
+def _entries(path: Path, root: Path) -> list[Entry]:
+    entries = []
+    for number, row in enumerate(_rows(path), start=1):
+        files = []
+        for kind, columns in (
+            ("image", ("file_name", "image_file_name", "image")),
+            ("mask", _mask_columns(row)),
+        ):
+            name = next((str(row[column]) for column in columns if row.get(column)), None)
+            if name is None:
+                raise UserError(
+                    f"{path}: row {number} names no {kind}; expected columns file_name and label_file_name; add them"
+                )
+            file = path.parent / name.replace("\\", "/")
+            if not file.is_file():
+                raise UserError(
+                    f"{path}: row {number} names {name!r}, no such file; add the {kind}, or remove the row"
+                )
+            files.append(file)
+        entries.append(Entry(files[0], split_of_path(path, root), maps=(files[1],)))
+    return entries
+
+
+def _mask_columns(row: dict[str, Any]) -> list[str]:
+    named = [f"{name}{suffix}" for name in _LABEL_COLUMNS for suffix in ("_file_name", "")]
+    others = [name for name in row if name.endswith("_file_name") and name != "image_file_name"]
+    return [*named, *others]
+
+
+def _classes(root: Path) -> LabelSpace | None:
+    """The classes of id2label.json, or label2id or classes in it."""
+    path = next(iter(glob_visible(root, "id2label.json", "*/id2label.json", "*id2label*.json")), None)
+    if path is None:
+        return None
+    values = read_json(path, "Hugging Face")
+    try:
+        pairs = enumerate(values) if isinstance(values, list) else values.items()
+        rows = [(str(name), int(raw), None) for raw, name in pairs]
+    except (AttributeError, TypeError, ValueError):
+        raise UserError(
+            f'{path}: not {{"value": "class"}}; expected names by pixel value; correct it'
+        ) from None
+    return map_labels(root, sorted(rows, key=lambda row: row[1]))

@@ -1,0 +1,143 @@
+"""CSV files with run lengths, as competitions on Kaggle use them: a row per object, or per image and class.
+
+``EncodedPixels`` holds pairs of start and length; the pixels are counted from 1, down the columns.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+from segwright.data.exports.entries import Entry, ObjectExport, category_ids
+from segwright.data.exports.files_of_export import ImageFiles, glob_visible, read_text
+from segwright.data.exports.splits import split_of_path, standard_split
+from segwright.data.reading.file_lists import IMAGE_EXTENSIONS
+from segwright.errors import UserError
+
+NAME, TITLE, SPECIFIC = "kaggle_rle", "run lengths in CSV (Kaggle)", True
+_IMAGE = (
+    "imageid",
+    "image_id",
+    "image",
+    "img_id",
+    "id",
+    "imageid_classid",
+    "image_label",
+    "filename",
+    "file_name",
+)
+_RUNS = ("encodedpixels", "encoded_pixels", "rle", "rle_mask", "segmentation", "annotation", "mask_rle")
+_CLASS = ("classid", "class_id", "class", "label", "category", "cell_type", "classname", "class_name")
+
+
+def recognize(root: Path) -> str | None:
+    """CSV files with a column of images and one of run lengths."""
+    files = _files(root)
+    return None if not files else f"{files[0].relative_to(root)} has a column of run lengths"
+
+
+def _files(root: Path) -> list[Path]:
+    return [path for path in glob_visible(root, "*.csv", "*/*.csv") if _columns(_header(path)) is not None]
+
+
+def _header(path: Path) -> list[str]:
+    try:
+        with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+            return next(csv.reader([file.readline()]), [])
+    except OSError:
+        return []
+
+
+def _columns(header: list[str]) -> tuple[str, str, str | None] | None:
+    """The columns of image, run lengths and class; None if the first two are missing."""
+    names = {name.strip().lower(): name for name in header}
+    image = next((names[name] for name in _IMAGE if name in names), None)
+    runs = next((names[name] for name in _RUNS if name in names), None)
+    label = next((names[name] for name in _CLASS if name in names and names[name] != image), None)
+    return None if image is None or runs is None else (image, runs, label)
+
+
+def read(root: Path, split: str | None) -> ObjectExport:
+    """All images of the CSV files and of the folder: an image without a row has no object."""
+    files = _files(root)
+    if not files:
+        raise UserError(
+            f"{root}: no CSV file with run lengths; expected columns ImageId and EncodedPixels; add it"
+        )
+    images = ImageFiles(root)
+    rows_of: dict[Path, list[dict[str, Any]]] = {}
+    source_of: dict[Path, Path] = {}
+    for path in files:
+        for image, row in _rows(path, images):
+            source_of.setdefault(image, path)
+            rows = rows_of.setdefault(image, [])
+            if row:
+                rows.append({"id": len(rows) + 1, **row})
+    labels = {row["label"] for rows in rows_of.values() for row in rows}
+    kept, id_of = category_ids(sorted(labels, key=_natural) or ["object"])
+    for rows in rows_of.values():
+        for row in rows:
+            row["category_id"] = id_of[row.pop("label")]
+    entries = [
+        Entry(image, _split(source_of[image], image, root), None, tuple(rows), source=source_of[image])
+        for image, rows in sorted(rows_of.items())
+    ]
+    declared = tuple(dict.fromkeys(entry.split for entry in entries if entry.split))
+    return ObjectExport(entries, kept, declared=declared)
+
+
+def _natural(text: str) -> tuple[int, int, str]:
+    return (0, int(text), "") if text.isdigit() else (1, 0, text)
+
+
+def _split(path: Path, image: Path, root: Path) -> str | None:
+    by_folder = split_of_path(image, root)
+    return by_folder or next(
+        (s for word in path.stem.split("_") if (s := standard_split(word)) == "val"), None
+    )
+
+
+def _rows(path: Path, images: ImageFiles) -> list[tuple[Path, dict[str, Any] | None]]:
+    columns = _columns(_header(path))
+    assert columns is not None
+    image_column, runs_column, class_column = columns
+    rows: list[tuple[Path, dict[str, Any] | None]] = []
+    for number, values in enumerate(csv.DictReader(io.StringIO(read_text(path))), start=2):
+        where = f"line {number}"
+        name, text = values.get(image_column), values.get(runs_column)
+        if not name or text is None:
+            raise UserError(
+                f"{path}: {where} is cut; expected {image_column} and {runs_column}; export it again"
+            )
+        label = str(values.get(class_column) or "object") if class_column else "object"
+        image = _find(images, name)
+        if image is None and "_" in name and class_column is None:  # ImageId_ClassId
+            name, _, label = name.rpartition("_")
+            image = _find(images, name)
+        if image is None:
+            raise UserError(
+                f"{path}: {where} names the image {name!r}, and {images.root} contains no such file; add the image, or "
+                "remove the row"
+            )
+        rows.append((image, _row(text, label, path, where)))
+    return rows
+
+
+def _row(text: str, label: str, path: Path, where: str) -> dict[str, Any] | None:
+    if text.strip() in ("", "-1", "nan", "NaN", "[]"):
+        return None
+    try:
+        starts = [int(value) for value in text.replace(",", " ").strip("[] ").split()]
+    except ValueError:
+        raise UserError(
+            f"{path}: {where} has no run lengths but {text[:24]!r}; expected numbers; correct it"
+        ) from None
+    return {"label": label, "where": where, "segmentation": {"starts": starts}}
+
+
+def _find(images: ImageFiles, name: str) -> Path | None:
+    if Path(name).suffix.lower() in IMAGE_EXTENSIONS:
+        return images.find(name)
+    return next((path for extension in IMAGE_EXTENSIONS if (path := images.find(name + extension))), None)

@@ -1,0 +1,183 @@
+"""Folders of images and of masks with the same names: class values, colors, or binary 0/255 masks; PNG or GeoTIFF."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from segwright.data.exports.entries import Entry, MapExport, map_labels
+from segwright.data.exports.files_of_export import folders
+from segwright.data.exports.object_truth import read_any
+from segwright.data.exports.splits import split_of_path
+from segwright.data.formats.class_files import CLASS_LIST_NAMES, LABEL_MAP_NAMES, read_label_space
+from segwright.data.formats.folder_layout import MAP_EXTENSIONS
+from segwright.data.reading.file_lists import list_images
+from segwright.data.reading.label_maps import read_map, unpack_rgb
+from segwright.errors import UserError
+from segwright.labels import LabelSpace
+
+NAME, TITLE, SPECIFIC = "masks", "images and masks in folders", False
+IMAGE_FOLDERS = ("images", "image", "imgs", "img", "jpegimages", "photos", "input", "x")
+MASK_FOLDERS = ("labels", "label", "masks", "mask", "annotations", "annotation", "gt", "groundtruth", "ground_truth",
+                "targets", "target", "segmentation", "y", "labelsid", "labels_png")  # fmt: skip
+SUFFIXES = ("", "_mask", "-mask", "_label", "_labels", "_gt", "_seg", "_segmentation", "_L", "_annotation")
+CLASS_FILES = (*LABEL_MAP_NAMES, "classes.json", *CLASS_LIST_NAMES)
+
+
+def recognize(root: Path) -> str | None:
+    """Two folders, of images and of masks with the same names."""
+    pair = _pair(root)
+    if pair is None:
+        beside = next((folder for folder in (root, *folders(root)) if _beside(folder)), None)
+        return None if beside is None else "masks beside images, with the same names and a suffix"
+    masks = _list(pair[1])
+    if not masks:
+        return None
+    try:
+        kind = _kind(masks[:8])
+    except UserError:
+        kind = "masks"
+    named = next((f" and {name}" for name in CLASS_FILES if (root / name).is_file()), "")
+    where = [str(path.relative_to(root)) for path in pair]
+    return f"{where[0]} and {where[1]} with {kind}{named}"
+
+
+def _list(folder: Path) -> list[Path]:
+    try:
+        return list_images(folder, recursive=True, extensions=MAP_EXTENSIONS)
+    except UserError:
+        return []
+
+
+def _beside(folder: Path) -> dict[Path, Path]:
+    """Image -> mask, of a folder in which every second file is the mask of an image: a.jpg, a_mask.png."""
+    try:
+        paths = list_images(folder)
+    except UserError:
+        return {}
+    stems = {path.stem: path for path in paths}
+    masks = {
+        image: stems[stem + suffix]
+        for suffix in SUFFIXES[1:]
+        for stem, image in stems.items()
+        if stem + suffix in stems
+    }
+    return masks if 2 * len(masks) == len(paths) else {}
+
+
+def _pair(root: Path) -> tuple[Path, Path] | None:
+    """The folders of images and of masks, in ``root`` or in its folders of splits."""
+    for base in (root, *folders(root)):
+        names = {path.name.lower(): path for path in folders(base)}
+        images = next((names[name] for name in IMAGE_FOLDERS if name in names), None)
+        masks = next((names[name] for name in MASK_FOLDERS if name in names), None)
+        if images is not None and masks is not None and _list(masks):
+            return images, masks
+    return None
+
+
+def read(root: Path, split: str | None) -> MapExport:
+    """All images with their masks; splits are folders. Classes come from a class file, else from the masks."""
+    pairs = _pairs(root)
+    entries = [entry for images, masks in pairs for entry in _entries(images, masks, root)]
+    entries += [
+        Entry(image, split_of_path(image, root), maps=(mask,))
+        for folder in ((root, *folders(root)) if not entries else ())
+        for image, mask in _beside(folder).items()
+    ]
+    if not entries:
+        raise UserError(
+            f"{root}: no folders of images and masks; expected images/ and labels/ (or masks/); check the folder"
+        )
+    maps = [entry.maps[0] for entry in entries]
+    has_classes = any((root / name).is_file() for name in CLASS_FILES)
+    labels = read_label_space(root, None) if has_classes else labels_of_maps(root, maps)
+    declared = tuple(dict.fromkeys(entry.split for entry in entries if entry.split))
+    return MapExport(entries, labels, declared=declared)
+
+
+def _pairs(root: Path) -> list[tuple[Path, Path]]:
+    pairs = []
+    for base in (root, *folders(root)):
+        names = {path.name.lower(): path for path in folders(base)}
+        images = next((names[name] for name in IMAGE_FOLDERS if name in names), None)
+        masks = next((names[name] for name in MASK_FOLDERS if name in names), None)
+        if images is not None and masks is not None:
+            pairs.append((images, masks))
+    return pairs
+
+
+def _entries(images: Path, masks: Path, root: Path) -> list[Entry]:
+    mask_of: dict[str, Path] = {}
+    for path in _list(masks):
+        mask_of.setdefault(str(path.relative_to(masks).with_suffix("")), path)
+    entries, used = [], set()
+    for image in list_images(images, recursive=True):
+        stem = str(image.relative_to(images).with_suffix(""))
+        mask = next((mask_of[stem + suffix] for suffix in SUFFIXES if stem + suffix in mask_of), None)
+        if mask is None:
+            raise UserError(
+                f"{masks / stem}.png: no such file; expected the mask of {image.name}; add it, or remove the image"
+            )
+        used.add(mask)
+        entries.append(Entry(image, split_of_path(image, root), maps=(mask,)))
+    if extra := sorted(set(mask_of.values()) - used):
+        raise UserError(
+            f"{extra[0]}: its image is missing in {images} ({len(extra)} such masks); add the image, or remove the mask"
+        )
+    return entries
+
+
+def _kind(masks: Sequence[Path]) -> str:
+    try:
+        values = {int(value) for path in masks for value in np.unique(read_map(path))}
+    except UserError as error:
+        if "channels" in str(error):
+            return "color masks"
+        raise
+    return "binary masks (0 and 255)" if values <= {0, 255} and 255 in values else "maps of class values"
+
+
+def labels_of_maps(root: Path, maps: Sequence[Path]) -> LabelSpace:
+    """The classes that the values of all maps show, in the order in which they occur: ``class_1`` and so on.
+
+    Binary masks have the classes background and foreground. Black is the background of color masks, or 0 that of maps.
+    """
+    order: dict[int, None] = {}
+    is_rgb = False
+    for path in maps:
+        try:
+            values = read_map(path)
+        except UserError as error:
+            if "channels" not in str(error):
+                raise
+            values, is_rgb = read_any(path), True
+        occurring, first = np.unique(values, return_index=True)
+        order |= dict.fromkeys(occurring[np.argsort(first)].tolist())
+        if len(order) > 256:
+            raise UserError(
+                f"{path}: more than 256 values; expected one per class, without smoothing; export the masks again"
+            )
+    if not is_rgb and set(order) <= {0, 255} and 255 in order:
+        return map_labels(
+            root, [("background", 0, (0, 0, 0)), ("foreground", 255, (255, 255, 255))], ignored=()
+        )
+    if is_rgb and set(order) == {0, 0xFFFFFF}:
+        rows = [("background", 0, (0, 0, 0)), ("foreground", 0xFFFFFF, (255, 255, 255))]
+        return map_labels(root, rows, rgb=True, ignored=())
+    if is_rgb:
+        rows = [
+            (f"class_{index}", value, tuple(unpack_rgb(np.array(value)).tolist()))
+            for index, value in enumerate([value for value in order if value], start=1)
+        ]
+        return map_labels(root, [("background", 0, (0, 0, 0)), *rows], rgb=True, ignored=())
+    largest = max((value for value in order if value != 255), default=0)
+    if largest > 254 or min(order) < 0:
+        raise UserError(
+            f"{root}: masks have values from {min(order)} to {largest}; expected at most 254; renumber them"
+        )
+    return map_labels(
+        root, [("background", 0, (0, 0, 0)), *((f"class_{v}", v, None) for v in range(1, largest + 1))]
+    )

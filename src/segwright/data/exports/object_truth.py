@@ -1,0 +1,157 @@
+"""Objects of exports as ground truth: instances with their masks, or class maps with background."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segwright.data.exports.object_shapes import shape_to_rle
+from segwright.data.formats.ground_truth import CocoInstanceMasks, LabelMap, segments_from_ids
+from segwright.data.formats.instance_encoding import ClassInRed
+from segwright.data.reading.images import image_size
+from segwright.data.reading.label_maps import pack_rgb, read_map
+from segwright.data.reading.rle import decode_mask
+from segwright.errors import UserError
+from segwright.labels import LabelSpace
+from segwright.samples import IGNORED, Segment
+
+
+@dataclass(slots=True, kw_only=True)
+class _Objects(CocoInstanceMasks):
+    """Objects as COCO rows; a record is (size or null, rows with the shapes of ``object_shapes``)."""
+
+    images: Sequence[Path]
+    sources: Sequence[Path]
+    on_top: Literal["smaller", "later"] = "later"
+
+    def _record(self, index: int) -> tuple[tuple[int, int], list[dict[str, Any]]]:
+        size, rows = json.loads(self.records[index])
+        height, width = size or image_size(self.images[index])
+        for row in rows:
+            where = f"{self.sources[index]}: {row.get('where', 'object')}"
+            row["segmentation"] = shape_to_rle(row["segmentation"], (height, width), where)
+        return (height, width), rows
+
+    def masks(self, index: int) -> list[NDArray[np.bool_]]:
+        """The mask of each object, bool [H, W], overlaps included."""
+        return [decode_mask(row["segmentation"]) for row in self._record(index)[1]]
+
+    def painting_order(self, rows: Sequence[dict[str, Any]], areas: Sequence[int]) -> list[int]:
+        """The indices of the objects from the lowest to the topmost."""
+        if self.on_top == "later":
+            return sorted(range(len(rows)), key=lambda i: (not rows[i].get("iscrowd"), rows[i].get("z", 0)))
+        return sorted(range(len(rows)), key=lambda i: (not rows[i].get("iscrowd"), -areas[i]))
+
+    def paint(self, index: int) -> tuple[NDArray[np.int32], list[dict[str, Any]]]:
+        """(the number of the visible object of every pixel, from 1, int32 [H, W]; the rows of the objects)."""
+        size, rows = self._record(index)
+        masks = [decode_mask(row["segmentation"]) for row in rows]
+        ids = np.zeros(size, dtype=np.int32)
+        for i in self.painting_order(rows, [int(mask.sum()) for mask in masks]):
+            ids[masks[i]] = i + 1
+        return ids, rows
+
+    def files(self, index: int) -> tuple[Path, ...]:
+        """The annotation file."""
+        return (self.sources[index],)
+
+    def annotations(self, index: int) -> list[dict[str, Any]]:
+        """The objects as rows of a COCO file; background and ignored regions are none."""
+        return [row for row in self._record(index)[1] if row["category_id"] not in (0, IGNORED)]
+
+
+@dataclass(slots=True, kw_only=True)
+class ObjectMasks(_Objects):
+    """The instances of each image; pixels outside of all objects are void."""
+
+    def read(self, index: int, labels: LabelSpace) -> LabelMap:
+        """Segment ids, int32 [H, W], 0 = void, and the visible segments."""
+        ids, rows = self.paint(index)
+        values = np.array([0, *(row["category_id"] for row in rows)], dtype=np.int64)
+        classes = labels.to_classes(values)
+        things = labels.thing_table()
+        first: dict[int, int] = {}  # the id of the only segment of each stuff class
+        table = np.zeros(len(rows) + 1, dtype=np.int32)
+        crowds = {}
+        for i, (row, class_index) in enumerate(zip(rows, classes[1:].tolist(), strict=True), start=1):
+            if class_index != IGNORED:
+                table[i] = i if things[class_index] else first.setdefault(class_index, i)
+                crowds[i] = bool(row.get("iscrowd"))
+        ids = table[ids]
+        visible = np.unique(ids[ids > 0]).tolist()
+        return ids, tuple(Segment(i, int(classes[i]), crowds[i]) for i in visible)
+
+
+@dataclass(slots=True, kw_only=True)
+class ObjectClassMaps(_Objects):
+    """The class of the visible object of every pixel, background outside of all objects."""
+
+    def read(self, index: int, labels: LabelSpace) -> LabelMap:
+        """Class indices, uint8 [H, W], 255 = ignored."""
+        ids, rows = self.paint(index)
+        values = np.array([0, *(row["category_id"] for row in rows)], dtype=np.int64)
+        return labels.to_classes(values)[ids], None
+
+
+@dataclass(slots=True)
+class ColorAndObjectMaps:
+    """A class map and a map of objects per image; both may be color-coded. Object 0 (black) is none."""
+
+    classes: Sequence[Path]
+    objects: Sequence[Path]
+
+    def read(self, index: int, labels: LabelSpace) -> LabelMap:
+        """Segment ids, int32 [H, W], 0 = void, and the segments."""
+        class_path, object_path = self.classes[index], self.objects[index]
+        raw = read_map(class_path, labels.coding)
+        values = pack_rgb(raw) if labels.coding == "rgb" else raw
+        objects = read_any(object_path)
+        if values.shape != objects.shape:
+            raise UserError(
+                f"{object_path}: {objects.shape[1]}x{objects.shape[0]}, its class map {class_path} is "
+                f"{values.shape[1]}x{values.shape[0]}; expected equal sizes; export one of them again"
+            )
+        try:
+            classes = labels.to_classes(values)
+        except ValueError as error:
+            raise UserError(f"{class_path}: {error}; correct the file, or add the class") from None
+        numbers = np.unique(objects, return_inverse=True)[1].reshape(objects.shape)
+        if (objects != 0).all():
+            numbers = numbers + 1
+        is_object = labels.thing_table()[classes] & (classes != IGNORED)
+        ids = (classes.astype(np.int32) << 16 | np.where(is_object, numbers, 0).astype(np.int32)) + 1
+        indices = _identity(len(labels), labels.names, labels.colors, labels.things)
+        return segments_from_ids(ids, ClassInRed(), indices, class_path, None)
+
+    def files(self, index: int) -> tuple[Path, ...]:
+        """The class map and the map of objects."""
+        return self.classes[index], self.objects[index]
+
+    def problems(self, index: int, labels: LabelSpace) -> list[str]:
+        """No problems: ``read`` checks everything."""
+        return []
+
+
+def read_any(path: Path) -> NDArray[Any]:
+    """The values [H, W] of an index map, or the colors as 65536 R + 256 G + B of a color-coded map."""
+    try:
+        return read_map(path)
+    except UserError as error:
+        if "channels" not in str(error):
+            raise
+        return pack_rgb(read_map(path, "rgb"))
+
+
+@cache
+def _identity(
+    count: int, names: tuple[str, ...], colors: tuple[tuple[int, int, int], ...], things: tuple[str, ...]
+) -> LabelSpace:
+    """The same classes with their indices as raw values."""
+    return LabelSpace("indices", names, colors, tuple(range(count)), ignored=(255,), things=things)

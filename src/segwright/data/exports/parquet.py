@@ -1,0 +1,85 @@
+"""Parquet files of Hugging Face datasets: their images and label maps, unpacked into a cache folder."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from segwright.data.exports.files_of_export import glob_visible
+from segwright.data.exports.splits import split_of_path, standard_split
+from segwright.errors import UserError
+from segwright.files import atomic_write
+
+
+def unpack_parquet(root: Path, label_columns: Sequence[str]) -> list[tuple[Path, Path, str | None]]:
+    """(image file, label map file, split) of each row; the files are written once to the folder for temporary files."""
+    rows = []
+    for path in glob_visible(root, "**/*.parquet"):
+        name = path.stem.split("-")[0]
+        split = standard_split(name) or split_of_path(path, root)
+        folder = _cache_folder(path)
+        rows += [(image, label, split) for image, label in _unpack(path, folder, label_columns)]
+    return rows
+
+
+def _cache_folder(path: Path) -> Path:
+    state = f"{path.resolve()} {path.stat().st_mtime_ns} {path.stat().st_size}"
+    key = hashlib.blake2b(state.encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
+    return Path(tempfile.gettempdir()) / f"segwright-parquet-{key}"
+
+
+def _unpack(path: Path, folder: Path, label_columns: Sequence[str]) -> list[tuple[Path, Path]]:
+    try:
+        from pyarrow import parquet  # type: ignore[import-untyped]
+    except ImportError:
+        raise UserError(
+            f"{path}: Parquet files need pyarrow; install it with pip install 'segwright[parquet]'"
+        ) from None
+    try:
+        file = parquet.ParquetFile(path)
+        names = file.schema_arrow.names
+        image_column = next((name for name in ("image", "pixel_values", "img") if name in names), None)
+        label_column = next((name for name in label_columns if name in names), None)
+        if image_column is None or label_column is None:
+            raise UserError(
+                f"{path}: has the columns {', '.join(names)}; expected image and label (or mask); rename them"
+            )
+        pairs, number = [], 0
+        for batch in file.iter_batches(batch_size=64, columns=[image_column, label_column]):
+            for row in batch.to_pylist():
+                stem = f"{path.stem}-{number:06d}"
+                image = _write(row[image_column], folder / "images" / stem, f"{path}: row {number}")
+                label = _write(row[label_column], folder / "labels" / stem, f"{path}: row {number}")
+                pairs.append((image, label))
+                number += 1
+    except UserError:
+        raise
+    except Exception as error:  # pyarrow raises many kinds for a damaged file
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(
+            f"{path}: not a Parquet file that can be read ({reason}); download it again"
+        ) from None
+    return pairs
+
+
+def _write(value: Any, stem: Path, where: str) -> Path:
+    data = value.get("bytes") if isinstance(value, dict) else value
+    if not isinstance(data, bytes):
+        raise UserError(
+            f"{where} has no image bytes; expected encoded images in the file; save the dataset with them"
+        )
+    kinds = {
+        b"\x89PNG": ".png",
+        b"\xff\xd8\xff": ".jpg",
+        b"II*\0": ".tif",
+        b"MM\0*": ".tif",
+        b"RIFF": ".webp",
+    }
+    suffix = next((kinds[start] for start in kinds if data.startswith(start)), ".png")
+    path = stem.with_name(stem.name + suffix)
+    if not path.is_file():
+        atomic_write(path, lambda part: part.write_bytes(data))
+    return path

@@ -1,0 +1,96 @@
+"""Which annotation tool wrote a folder: every format looks for its own files."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Protocol, cast, runtime_checkable
+
+from segwright.data.exports.entries import Export
+from segwright.errors import UserError
+
+
+@runtime_checkable
+class ExportFormat(Protocol):
+    """The module of a format."""
+
+    NAME: str
+    TITLE: str
+    SPECIFIC: bool
+    """Whether the format has files of its own; a format of plain folders is considered only if no other fits."""
+
+    def recognize(self, root: Path) -> str | None:
+        """What in ``root`` shows that it has this format; None if nothing does."""
+
+    def read(self, root: Path, split: str | None) -> Export:
+        """The images of ``split`` if the format declares splits and this is one of them, else all images."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recognized:
+    """A format that a folder may have, and why."""
+
+    name: str
+    title: str
+    evidence: str
+
+    def __str__(self) -> str:
+        return f"{self.title} ({self.evidence})"
+
+
+@cache
+def _formats() -> dict[str, ExportFormat]:
+    package = importlib.import_module("segwright.data.exports")
+    names = sorted(info.name for info in pkgutil.iter_modules(package.__path__))
+    modules = (importlib.import_module(f"segwright.data.exports.{name}") for name in names)
+    return {module.NAME: cast(ExportFormat, module) for module in modules if hasattr(module, "NAME")}
+
+
+def format_names() -> list[str]:
+    """The names of all formats, for ``--from``."""
+    return sorted(_formats())
+
+
+def export_format(name: str) -> ExportFormat:
+    """The format of this name; ``UserError`` lists the names if there is none."""
+    formats = _formats()
+    if name not in formats:
+        raise UserError(f"unknown format {name!r}; expected one of {', '.join(sorted(formats))}")
+    return formats[name]
+
+
+def candidates(root: Path) -> list[Recognized]:
+    """All formats that a folder may have; formats of plain folders only if no specific one fits."""
+    if not root.is_dir():
+        raise UserError(f"{root}: no such folder; expected the folder that an annotation tool exported")
+    for specific in (True, False):
+        fitting = [
+            Recognized(module.NAME, module.TITLE, evidence)
+            for module in _formats().values()
+            if module.SPECIFIC is specific and (evidence := module.recognize(root)) is not None
+        ]
+        if fitting:
+            return fitting
+    return []
+
+
+def recognize(root: Path, prefer: Sequence[str] = ()) -> Recognized:
+    """The format of a folder. ``prefer``: names that win if several formats fit.
+
+    ``UserError`` if none fits, or several: then it lists them with what was seen of each.
+    """
+    fitting = candidates(root)
+    preferred = [format for format in fitting if format.name in prefer]
+    if len(fitting) == 1 or preferred:
+        return (preferred or fitting)[0]
+    if not fitting:
+        raise UserError(
+            f"{root}: the layout is not recognized; expected an export of an annotation tool (docs/formats.md shows "
+            f"each); check the folder, or name the format with --from: {', '.join(format_names())}"
+        )
+    listed = "; ".join(f"{format.name}: {format.evidence}" for format in fitting)
+    raise UserError(f"{root}: fits several formats ({listed}); name one with --from (or data.format)")

@@ -1,0 +1,114 @@
+"""Which images of an export belong to a split: by its lists, by its folders, or by a held-out share."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from segwright.data.exports.entries import Entry
+from segwright.data.reading.file_lists import find_list_file, read_lines
+from segwright.errors import UserError
+
+SPLIT_NAMES: Mapping[str, tuple[str, ...]] = {
+    "train": ("train", "training", "train2017", "trainset"),
+    "val": ("val", "valid", "validation", "dev", "val2017", "valset"),
+    "test": ("test", "testing", "test2017", "testset"),
+}
+"""What annotation tools call the splits."""
+
+
+def standard_split(name: str | None) -> str | None:
+    """ "train", "val" or "test" for the names that tools use, in any case; None for any other name."""
+    if name is None:
+        return None
+    lower = name.strip().lower()
+    return next((split for split, names in SPLIT_NAMES.items() if lower in names), None)
+
+
+def split_of_path(path: Path, root: Path) -> str | None:
+    """The split that a folder between ``root`` and a file names; None if none does."""
+    parts = path.relative_to(root).parts[:-1] if path.is_relative_to(root) else ()
+    return next((split for part in parts if (split := standard_split(part))), None)
+
+
+def listed_entries(entries: Sequence[Entry], list_file: Path, root: Path) -> list[Entry]:
+    """The entries that a list file names, by path relative to the root, by path, by file name or by stem."""
+    known: dict[str, list[Entry]] = {}
+    for entry in entries:
+        path = entry.image
+        inside = path.relative_to(root) if path.is_relative_to(root) else path
+        for key in {str(path), inside.as_posix(), str(inside.with_suffix("")), path.name, path.stem}:
+            known.setdefault(key, []).append(entry)
+    chosen = []
+    for line in read_lines(list_file):
+        name = line.replace("\\", "/").removeprefix("./")
+        fitting = known.get(name) or known.get(Path(name).name) or known.get(Path(name).stem) or []
+        if len(fitting) != 1:
+            problem = f"fits {len(fitting)} images" if fitting else "is no image of the dataset"
+            raise UserError(
+                f"{list_file}: {line!r} {problem}; expected one path of an image per line; correct the list"
+            )
+        chosen.append(fitting[0])
+    return chosen
+
+
+def find_list(root: Path, split: str, pattern: str | None) -> Path | None:
+    """The list file of a split: ``pattern`` with {split}, else SPLIT.txt in the root; None if there is none."""
+    if pattern is not None:
+        return find_list_file(pattern, root, split)
+    names = (split, *SPLIT_NAMES.get(split, ()))
+    return next((path for name in names if (path := root / f"{name}.txt").is_file()), None)
+
+
+def held_out(entries: Sequence[Entry], share: float, root: Path) -> tuple[list[Entry], list[Entry]]:
+    """(the entries for training, a fixed ``share`` of them held out), both in their order.
+
+    The choice depends on the names of the images alone, so it is the same on every machine.
+    """
+
+    def rank(entry: Entry) -> str:
+        inside = entry.image.relative_to(root) if entry.image.is_relative_to(root) else Path(entry.image.name)
+        return hashlib.blake2b(
+            inside.as_posix().encode("utf-8", "surrogateescape"), digest_size=8
+        ).hexdigest()
+
+    count = min(max(1, round(share * len(entries))), len(entries) - 1)
+    chosen = {id(entry) for entry in sorted(entries, key=rank)[:count]}
+    return [e for e in entries if id(e) not in chosen], [e for e in entries if id(e) in chosen]
+
+
+def choose(
+    entries: Sequence[Entry],
+    split: str,
+    root: Path,
+    *,
+    declared: Sequence[str],
+    val_share: float,
+    lists: str | None = None,
+) -> tuple[list[Entry], list[str]]:
+    """(the entries of a split, notes). ``declared``: the splits that the export has; ``lists``: a list file pattern.
+
+    Without a declared val, the share ``val_share`` of train is held out. ``UserError`` if the split does not exist.
+    """
+    wanted = standard_split(split) or split
+    if list_file := find_list(root, wanted, lists):
+        return listed_entries(entries, list_file, root), []
+    chosen = [entry for entry in entries if entry.split == wanted]
+    has_val = "val" in declared
+    pool = [entry for entry in entries if entry.split == "train"] if "train" in declared else []
+    if "train" not in declared and not {"val", "test"} & set(declared):
+        pool = list(entries)
+    if wanted in ("train", "val") and not has_val and pool and 0 < val_share < 1 and len(pool) > 1:
+        train, val = held_out(pool, val_share, root)
+        note = f"no split 'val': {len(val)} of {len(pool)} images ({val_share:.0%}) are held out (data.val_share)"
+        return (train, []) if wanted == "train" else (val, [note])
+    if wanted == "train" and pool:
+        return pool, []
+    if not chosen:
+        names = ", ".join(declared) or "none"
+        raise UserError(
+            f"{root}: no split {split!r} (it has: {names}); expected images in it; choose another --split, or write "
+            f"{wanted}.txt with one image per line ('segwright data split')"
+        )
+    return chosen, []

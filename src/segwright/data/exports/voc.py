@@ -1,0 +1,160 @@
+"""Pascal VOC masks, and the "Segmentation mask" of CVAT: class colors in labelmap.txt."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from segwright.data.exports.entries import Entry, MapExport, is_background, map_labels
+from segwright.data.exports.files_of_export import ImageFiles, glob_visible, read_text
+from segwright.data.exports.object_truth import read_any
+from segwright.data.exports.splits import split_of_path, standard_split
+from segwright.data.reading.file_lists import list_images
+from segwright.data.reading.label_maps import read_map, unique_values
+from segwright.errors import UserError
+from segwright.labels import LabelSpace, spread_colors
+
+NAME, TITLE, SPECIFIC = "voc", "Pascal VOC masks or the segmentation mask of CVAT", True
+_VOID = 0xE0E0C0  # the color of void in VOC's color map
+
+
+def recognize(root: Path) -> str | None:
+    """A folder SegmentationClass."""
+    base = _base(root)
+    if base is None:
+        return None
+    return (
+        "SegmentationClass"
+        + (" and labelmap.txt" if (base / "labelmap.txt").is_file() else "")
+        + " with masks"
+    )
+
+
+def _base(root: Path) -> Path | None:
+    bases = [root, *sorted(p.parent for p in root.glob("*/SegmentationClass")), *root.glob("VOCdevkit/VOC*")]
+    return next((base for base in bases if (base / "SegmentationClass").is_dir()), None)
+
+
+def read(root: Path, split: str | None) -> MapExport:
+    """Images with a mask of classes, and one of objects if the folder SegmentationObject exists."""
+    base = _base(root)
+    if base is None:
+        raise UserError(f"{root}: no folder SegmentationClass; expected masks in it; check the folder")
+    masks = list_images(base / "SegmentationClass", recursive=True)
+    images = ImageFiles(root, lambda path: not path.is_relative_to(base / "SegmentationClass")
+                        and not path.is_relative_to(base / "SegmentationObject"))  # fmt: skip
+    splits = _splits(base)
+    entries = []
+    for mask in masks:
+        stem = mask.relative_to(base / "SegmentationClass").with_suffix("")
+        image = _image(images, base, stem)
+        if image is None:
+            raise UserError(
+                f"{mask}: its image is missing; expected JPEGImages/{stem}.jpg; add it, or remove the mask"
+            )
+        objects = base / "SegmentationObject" / stem.with_suffix(".png")
+        maps = (mask, objects) if objects.is_file() else (mask,)
+        names = splits.get(str(stem).replace("\\", "/"), splits.get(stem.name))
+        entries.append(Entry(image, names or split_of_path(mask, base), maps=maps))
+    listed = set(splits) - {str(m.relative_to(base / "SegmentationClass").with_suffix("")) for m in masks}
+    listed -= {m.stem for m in masks}
+    if listed and any(splits[name] != "test" for name in listed):
+        name = sorted(listed)[0]
+        raise UserError(
+            f"{base / 'SegmentationClass' / name}.png: no such file, and ImageSets lists {name!r}; add the mask, or "
+            "correct the list"
+        )
+    declared = tuple(dict.fromkeys(entry.split for entry in entries if entry.split))
+    return MapExport(entries, _labels(base, masks), declared=declared)
+
+
+def _image(images: ImageFiles, base: Path, stem: Path) -> Path | None:
+    folder = base / "JPEGImages" / stem.parent
+    if image := images.with_stem(stem.name, folder):
+        return image
+    same = [path for path in images.paths if path.stem == stem.name]
+    return same[0] if len(same) == 1 else None
+
+
+def _splits(base: Path) -> dict[str, str]:
+    """Stem -> split, of the lists that are called train, val or test."""
+    splits: dict[str, str] = {}
+    for path in glob_visible(base, "ImageSets/Segmentation/*.txt", "ImageSets/*.txt"):
+        if split := standard_split(path.stem):
+            for line in read_text(path).split("\n"):
+                name = line.strip().replace("\\", "/")
+                if name:
+                    stem = (
+                        name[: -len(Path(name).suffix)]
+                        if name.lower().endswith((".jpg", ".png", ".jpeg"))
+                        else name
+                    )
+                    splits.setdefault(stem, split)
+    return splits
+
+
+def _labels(base: Path, masks: list[Path]) -> LabelSpace:
+    """The classes of labelmap.txt; without it those of VOC by value, or class_1, class_2 and so on."""
+    path = base / "labelmap.txt"
+    if path.is_file():
+        return _label_map(path)
+    try:
+        is_rgb = False
+        read_map(masks[0])
+    except UserError as error:
+        if "channels" not in str(error):
+            raise
+        is_rgb = True
+    names = _class_names(base)
+    if is_rgb:
+        return _colors_of_voc(base, masks, names)
+    values = sorted({int(v) for mask in masks for v in unique_values(read_map(mask))} - {0, 255})
+    count = max([len(names), *values])
+    titles = names or [f"class_{value}" for value in range(1, count + 1)]
+    titles += [f"class_{value}" for value in range(len(titles) + 1, count + 1)]
+    return map_labels(
+        base, [("background", 0, (0, 0, 0)), *((t, i, None) for i, t in enumerate(titles, start=1))]
+    )
+
+
+def _class_names(base: Path) -> list[str]:
+    """The classes after background of a list in the folder (class_names.txt, labels.txt, classes.txt)."""
+    for name in ("class_names.txt", "labels.txt", "classes.txt"):
+        if (base / name).is_file():
+            names = [line.strip() for line in read_text(base / name).split("\n") if line.strip()]
+            return [name for name in names if name != "__ignore__" and not is_background(name)]
+    return []
+
+
+def _colors_of_voc(base: Path, masks: list[Path], names: list[str]) -> LabelSpace:
+    """Color-coded masks without a label map: the color map of VOC."""
+    found = {int(value) for mask in masks for value in unique_values(read_any(mask))} - {0, _VOID}
+    table = {r << 16 | g << 8 | b: index for index, (r, g, b) in enumerate(spread_colors(254), start=1)}
+    if unknown := found - set(table):
+        raise UserError(
+            f"{base}: color #{min(unknown):06x} occurs and there is no labelmap.txt; expected 'class:red,green,blue::' "
+            "per line in it; add the file"
+        )
+    count = max([len(names), *(table[value] for value in found)])
+    titles = names + [f"class_{index}" for index in range(len(names) + 1, count + 1)]
+    colors = spread_colors(count)
+    rows = [(title, r << 16 | g << 8 | b, (r, g, b)) for title, (r, g, b) in zip(titles, colors, strict=True)]
+    return map_labels(base, [("background", 0, (0, 0, 0)), *rows], rgb=True, ignored=(_VOID,))
+
+
+def _label_map(path: Path) -> LabelSpace:
+    rows: list[tuple[str, int, tuple[int, int, int] | None]] = []
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        try:
+            parts = line.strip().rsplit(":", 3) if line.count(":") >= 3 else line.strip().split(":")
+            red, green, blue = (int(value) for value in parts[1].split(","))
+            if not all(0 <= value <= 255 for value in (red, green, blue)):
+                raise ValueError
+        except (ValueError, IndexError):
+            raise UserError(
+                f"{path}: line {number} is {line.strip()!r}; expected 'class:red,green,blue::'; correct it"
+            ) from None
+        rows.append((parts[0].strip(), red << 16 | green << 8 | blue, (red, green, blue)))
+    rows.sort(key=lambda row: not is_background(row[0]))  # background is class 0, the others keep their order
+    return map_labels(path.parent, rows, rgb=True, ignored=(_VOID,))

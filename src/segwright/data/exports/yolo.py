@@ -1,0 +1,206 @@
+"""YOLO segmentation: data.yaml and a text file of polygons per image, as Ultralytics and Roboflow write them.
+
+A line is ``class x y x y ...`` with coordinates in fractions of the width and height of the image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from segwright.data.exports.entries import Entry, ObjectExport, category_ids
+from segwright.data.exports.files_of_export import glob_visible, read_text
+from segwright.data.exports.splits import split_of_path, standard_split
+from segwright.data.reading.file_lists import list_images, read_lines
+from segwright.errors import UserError
+
+NAME, TITLE, SPECIFIC = "yolo", "YOLO segmentation", True
+
+
+def recognize(root: Path) -> str | None:
+    """A YAML file with ``names`` and ``train`` or ``val``."""
+    path = _yaml_file(root)
+    if path is not None:
+        return f"{path.name} lists names and splits"
+    return "classes.txt beside images and labels/*.txt" if _has_class_list(root) else None
+
+
+def _has_class_list(root: Path) -> bool:
+    """Whether the folder is as Label Studio exports YOLO: a list of classes instead of a YAML file."""
+    texts = [
+        path for path in glob_visible(root, "labels/*.txt", "labels/*/*.txt") if path.name != "classes.txt"
+    ]
+    return (root / "classes.txt").is_file() and (root / "images").is_dir() and bool(texts)
+
+
+def _yaml_file(root: Path) -> Path | None:
+    for path in glob_visible(root, "*.yaml", "*.yml"):
+        values = _load(path, strict=False)
+        if isinstance(values, dict) and "names" in values and {"train", "val", "test", "path"} & set(values):
+            return path
+    return None
+
+
+def _load(path: Path, *, strict: bool = True) -> Any:
+    import yaml
+
+    try:
+        return yaml.safe_load(read_text(path))
+    except (yaml.YAMLError, UserError) as error:
+        if not strict:
+            return None
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path}: not YAML ({reason}); expected the data.yaml of YOLO; correct it") from None
+
+
+def read(root: Path, split: str | None) -> ObjectExport:
+    """The images of the splits in data.yaml; an image without a text file has no object."""
+    if _yaml_file(root) is None and _has_class_list(root):
+        return _from_class_list(root)
+    path = _yaml_file(root) or next(iter(glob_visible(root, "*.yaml", "*.yml")), root / "data.yaml")
+    values = _load(path)
+    if not isinstance(values, dict) or not values.get("names"):
+        raise UserError(f"{path}: has no 'names'; expected the data.yaml of YOLO; add the class names")
+    names = _names(values["names"], path)
+    splits = [name for name in ("train", "val", "valid", "test") if values.get(name)]
+    declared = tuple(dict.fromkeys(standard_split(name) or name for name in splits))
+    wanted = [name for name in splits if split not in declared or standard_split(name) == split]
+    kept, id_of = category_ids(names)
+    categories = [id_of[name] for name in names]
+    entries: dict[Path, Entry] = {}
+    clipped: list[str] = []
+    for name in wanted:
+        for image in _images(values, name, path):
+            entry = _entry(image, standard_split(name), categories, names, clipped)
+            entries.setdefault(image, entry)
+    if not entries:
+        raise UserError(
+            f"{path}: names no split with images; expected 'train:' and 'val:'; correct the paths"
+        )
+    return ObjectExport(
+        list(entries.values()), kept, on_top="smaller", declared=declared, notes=_clipped(clipped)
+    )
+
+
+def _from_class_list(root: Path) -> ObjectExport:
+    names = read_lines(root / "classes.txt")
+    kept, id_of = category_ids(names)
+    categories, clipped = [id_of[name] for name in names], list[str]()
+    entries = [
+        _entry(image, split_of_path(image, root), categories, names, clipped)
+        for image in list_images(root / "images", recursive=True)
+    ]
+    declared = tuple(dict.fromkeys(entry.split for entry in entries if entry.split))
+    return ObjectExport(entries, kept, on_top="smaller", declared=declared, notes=_clipped(clipped))
+
+
+def _clipped(lines: list[str]) -> list[str]:
+    return [f"{lines[0]}: reaches beyond its image ({len(lines)} such outlines); clipped"] if lines else []
+
+
+def _names(names: Any, path: Path) -> list[str]:
+    if isinstance(names, Mapping):
+        try:
+            by_index = {int(index): str(name) for index, name in names.items()}
+        except (TypeError, ValueError):
+            raise UserError(
+                f"{path}: 'names' has keys that are no integers; expected '0: name'; correct it"
+            ) from None
+        return [by_index.get(index, f"class_{index}") for index in range(max(by_index) + 1)]
+    if isinstance(names, list):
+        return [str(name) for name in names]
+    raise UserError(f"{path}: 'names' is a {type(names).__name__}; expected a list or a mapping; correct it")
+
+
+def _images(values: Mapping[str, Any], split: str, path: Path) -> list[Path]:
+    """The images of a split: of folders, or of list files."""
+    base = Path(str(values.get("path") or ".").replace("\\", "/"))
+    images: list[Path] = []
+    stated = values[split]
+    for text in stated if isinstance(stated, list) else [stated]:
+        place = _place(path.parent, base, str(text).replace("\\", "/"))
+        if place is None:
+            raise UserError(
+                f"{path}: split {split!r} is in {text!r}, which does not exist; expected a folder of images or a list; "
+                "correct the path"
+            )
+        images += list_images(place, recursive=True) if place.is_dir() else _listed(place, path.parent)
+    return images
+
+
+def _place(root: Path, base: Path, text: str) -> Path | None:
+    """The folder or file of a split; Roboflow writes ``../train/images`` for ``train/images``."""
+    inside = text.lstrip("./") if text.startswith("..") else text
+    options = [root / base / text, base / text, root / text, root / inside, root / base.name / text]
+    parts = Path(inside).parts
+    options += [root / Path(*parts[index:]) for index in range(1, len(parts))]
+    return next((path for path in options if path.exists()), None)
+
+
+def _listed(list_file: Path, root: Path) -> list[Path]:
+    images = []
+    for line in read_lines(list_file):
+        name = line.replace("\\", "/")
+        options = (list_file.parent / name, root / name, Path(name))
+        image = next((path for path in options if path.is_file()), None)
+        if image is None:
+            raise UserError(f"{list_file}: names {line!r}, no such image; add the image, or correct the list")
+        images.append(image)
+    return images
+
+
+def labels_file(image: Path) -> Path:
+    """The text file of an image: the last folder ``images`` of its path becomes ``labels``."""
+    parts = list(image.parts)
+    positions = [index for index, part in enumerate(parts[:-1]) if part == "images"]
+    if positions:
+        parts[positions[-1]] = "labels"
+    path = Path(*parts).with_suffix(".txt")
+    return path if positions or path.is_file() else image.with_suffix(".txt")
+
+
+def _entry(
+    image: Path, split: str | None, categories: list[int], names: list[str], clipped: list[str]
+) -> Entry:
+    if not image.is_file():
+        raise UserError(f"{image}: no such file; expected each image of the split; add it")
+    source = labels_file(image)
+    if not source.is_file():
+        return Entry(image, split, source=image)
+    objects = []
+    for number, line in enumerate(read_text(source).split("\n"), start=1):
+        if not line.strip():
+            continue
+        where = f"line {number}"
+        category, polygon = _parse(line, categories, f"{source}: {where}", names)
+        if len(polygon) == 4:  # a box
+            x, y, width, height = polygon
+            left, right, top, bottom = x - width / 2, x + width / 2, y - height / 2, y + height / 2
+            polygon = [left, top, right, top, right, bottom, left, bottom]
+        if min(polygon) < -0.002 or max(polygon) > 1.002:
+            clipped.append(f"{source}: {where}")
+        objects.append(
+            {"id": number, "category_id": category, "where": where, "segmentation": {"fractions": [polygon]}}
+        )
+    return Entry(image, split, objects=tuple(objects), source=source)
+
+
+def _parse(line: str, categories: list[int], where: str, names: list[str]) -> tuple[int, list[float]]:
+    try:
+        first, *rest = line.split()
+        index, polygon = int(float(first)), [float(value) for value in rest]
+    except ValueError:
+        raise UserError(
+            f"{where}: {line.strip()[:40]!r} is no line of numbers; expected 'class x y x y ...'; export it again"
+        ) from None
+    if not 0 <= index < len(categories):
+        raise UserError(
+            f"{where}: class {index} is not among the {len(names)} names of the YAML file; add its name, or correct it"
+        )
+    if len(polygon) != 4 and (len(polygon) < 6 or len(polygon) % 2):
+        raise UserError(
+            f"{where}: {len(polygon)} coordinates; expected x and y of at least three points; is the line cut? export "
+            "it again"
+        )
+    return categories[index], polygon

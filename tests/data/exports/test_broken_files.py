@@ -1,0 +1,163 @@
+"""Broken exports end in one line with file, entry and remedy; nothing is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.data.exports.tools import LAYOUTS, save
+
+from segwright.cli.main import main
+from segwright.data.reading.png_encoder import encode_png
+
+
+def cut(name: str) -> Callable[[Path], None]:
+    """The first half of a file."""
+
+    def damage(root: Path) -> None:
+        data = (root / name).read_bytes()
+        (root / name).write_bytes(data[: len(data) // 2])
+
+    return damage
+
+
+def without(name: str) -> Callable[[Path], None]:
+    return lambda root: (root / name).unlink()
+
+
+def replaced(name: str, old: str, new: str) -> Callable[[Path], None]:
+    def damage(root: Path) -> None:
+        text = (root / name).read_text(encoding="utf-8")
+        assert old in text
+        save(root / name, text.replace(old, new, 1))
+
+    return damage
+
+
+def small(name: str) -> Callable[[Path], None]:
+    """A map or image of another size."""
+    return lambda root: (root / name).write_bytes(encode_png(np.zeros((7, 9), np.uint8)))
+
+
+def small_rgb(name: str) -> Callable[[Path], None]:
+    return lambda root: (root / name).write_bytes(encode_png(np.zeros((7, 9, 3), np.uint8)))
+
+
+TASKS = "project-3.json"
+CASES: dict[str, dict[str, tuple[Callable[[Path], None], str]]] = {
+    "yolo": {
+        "missing": (without("data.yaml"), "not recognized"),
+        "outside": (replaced("labels/train/a.txt", "1 0.033333 0.050000", "1 5.033333 5.0 5.4 5 5 5.3\n1 0.03 0.05"),
+                    "a.txt: line 1: lies outside"),
+        "class": (replaced("labels/train/a.txt", "1 0.03", "9 0.03"), "a.txt: line 1: class 9 is not among the 3"),
+        "cut": (cut("labels/train/a.txt"), "a.txt: line"),
+        "size": (replaced("data.yaml", "images/train", "images/nothing"), "which does not exist"),
+    },
+    "coco_roboflow": {
+        "missing": (without("train/a.png"), "names the image 'a.png'"),
+        "outside": (replaced("train/_annotations.coco.json", '"segmentation": {',
+                             '"segmentation": [[90, 1, 95, 1, 95, 9]], "s": {'),
+                    "annotation 1: lies outside"),
+        "class": (replaced("train/_annotations.coco.json", '"category_id": 8', '"category_id": 80'), "has category 80"),
+        "cut": (cut("train/_annotations.coco.json"), "_annotations.coco.json: not JSON"),
+        "size": (small_rgb("train/a.png"), "is 9x7"),
+    },
+    "cvat": {
+        "missing": (without("images/a.png"), "names the image 'a.png'"),
+        "outside": (replaced("annotations.xml", 'points="2.00,2.00;20.00,2.00;20.00,18.00;2.00,18.00"',
+                             'points="90,1;99,1;99,9"'), "polygon 0: lies outside"),
+        "class": (replaced("annotations.xml", 'label="cat"', 'label="cow"'), "'cow', which <labels> does not list"),
+        "cut": (cut("annotations.xml"), "annotations.xml: not XML"),
+        "size": (replaced("annotations.xml", 'rle="', 'rle="999999, '), "cannot be read (runs of"),
+    },
+    "cvat_mask": {
+        "missing": (without("JPEGImages/a.png"), "SegmentationClass/a.png: its image is missing"),
+        "outside": (replaced("labelmap.txt", "cat:51,221,255", "cat:51,221,2555"), "labelmap.txt: line 3 is 'cat:51"),
+        "class": (replaced("labelmap.txt", "cat:51,221,255::\n", ""), "is not in label space"),
+        "cut": (cut("SegmentationClass/a.png"), "a.png: not a map that can be read"),
+        "size": (small_rgb("SegmentationClass/a.png"), "9x7"),
+    },
+    "labelme": {
+        "missing": (without("a.png"), "a.png', and"),
+        "outside": (replaced("a.json", "[[2, 2], [20, 2], [20, 18], [2, 18]]", "[[-9, -9], [-2, -9], [-2, -3]]"),
+                    "a.json: shape 0 (cat): lies outside"),
+        "class": (replaced("a.json", '"cat"', '"cow"'), "label 'cow', which is not in labels.txt"),
+        "cut": (cut("a.json"), "a.json: not JSON"),
+        "size": (replaced("a.json", '"imageData"', '"imageHeight": 9, "imageWidth": 12, "imageData"'), "12x9"),
+    },
+    "label_studio": {
+        "missing": (without("images/a.png"), "task 0: names the image"),
+        "outside": (replaced(TASKS, '"points": [[3.3', '"points": [[303, 305], [330, 305], [330, 330]], "old": [[3.3'),
+                    "lies outside"),
+        "class": (replaced(TASKS, '["cat"]', '["cow"]'), "label 'cow'"),
+        "cut": (cut(TASKS), f"{TASKS}: not JSON"),
+        "size": (replaced(TASKS, '"original_width": 60', '"original_width": 61'), "61x40"),
+    },
+    "supervisely": {
+        "missing": (without("train/img/a.png"), "names the image 'a.png'"),
+        "outside": (replaced("train/ann/a.png.json", "[[2, 2], [20, 2]",
+                             '[[2000, 2], [2000, 2], [2010, 9]], "o": [[2, 2]'),
+                    "a.png.json: object 0 (cat)"),
+        "class": (replaced("train/ann/a.png.json", '"cat"', '"cow"'), "class 'cow', which meta.json does not list"),
+        "cut": (cut("train/ann/a.png.json"), "a.png.json: not JSON"),
+        "size": (replaced("train/ann/a.png.json", '"height": 40', '"height": 41'), "60x41"),
+    },
+    "via": {
+        "missing": (without("pictures/a.png"), "names the image 'a.png'"),
+        "outside": (replaced("via_project.json", "[2, 20, 20, 2]", "[200, 220, 220, 200]"), "region 0: lies outside"),
+        "class": (replaced("via_project.json", '"kind": "cat"', '"kind": "cow"'), "class 'cow', which is no option"),
+        "cut": (cut("via_project.json"), "via_project.json: not JSON"),
+        "size": (replaced("via_project.json", "[2, 20, 20, 2]", "[2, 20]"), "a.png, region 0 is not as expected"),
+    },
+    "roboflow_masks": {
+        "missing": (without("train/a.png"), "a_mask.png: its image is missing"),
+        "mask": (without("train/a_mask.png"), "a_mask.png: no such file"),
+        "class": (replaced("train/_classes.csv", " 3, dog", ""), "other classes"),
+        "cut": (cut("train/a_mask.png"), "a_mask.png: not a map"),
+        "size": (small("train/a_mask.png"), "9x7"),
+    },
+    "kaggle_rle": {
+        "missing": (without("train_images/a.png"), "line 2 names the image 'a.png'"),
+        "outside": (replaced("train.csv", ",2,83 ", ",2,99999 "), "line 2: its outline cannot be read (a run"),
+        "class": (replaced("train.csv", ",2,83 ", ",2,x83 "), "line 2 has no run lengths"),
+        "cut": (replaced("train.csv", "a.png,2,", "a.png\n"), "line 2 is cut"),
+        "size": (small_rgb("train_images/a.png"), "a run beyond the 9x7"),
+    },
+    "object_masks": {
+        "missing": (without("a/images/a.png"), "0 images; expected one"),
+        "cut": (cut("a/masks/2 cat/0.png"), "0.png: not a map"),
+        "size": (small("a/masks/2 cat/0.png"), "the mask is 9x7"),
+    },
+    "color_masks": {
+        "missing": (without("train/images/a.png"), "a.png: its image is missing"),
+        "mask": (without("train/masks/a.png"), "a.png: no such file"),
+        "cut": (cut("train/masks/a.png"), "a.png: not a map"),
+        "size": (small_rgb("train/masks/a.png"), "9x7"),
+    },
+    "hugging_face": {
+        "missing": (without("train/a.png"), "row 1 names 'a.png', no such file"),
+        "mask": (replaced("train/metadata.csv", "a.png,ma.png", "a.png,"), "row 1 names no mask"),
+        "class": (replaced("id2label.json", '"3"', '"7"'), "value 3 is not in label space"),
+        "cut": (cut("train/ma.png"), "ma.png: not a map"),
+        "size": (small("train/ma.png"), "9x7"),
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("layout", "case"), [(layout, case) for layout, cases in CASES.items() for case in cases]
+)
+def test_a_broken_export_is_one_line_and_nothing_is_written(
+    layout: str, case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    damage, expected = CASES[layout][case]
+    LAYOUTS[layout](tmp_path / "data")
+    damage(tmp_path / "data")
+    out = tmp_path / "out"
+    assert main(["data", "convert", str(tmp_path / "data"), "--to", "semantic", "--out", str(out)]) == 2
+    error = capsys.readouterr().err
+    assert expected in error
+    assert len([line for line in error.splitlines() if line.startswith("segwright:")]) == 1 and "; " in error
+    assert not out.exists() and sorted(path.name for path in tmp_path.iterdir()) == ["data"]
