@@ -11,7 +11,8 @@ import pytest
 from segwright.cli.main import build_parser
 
 WITH_CODE = {
-    "train", "evaluate", "predict", "report", "recipe show", "data check", "data stats", "data show", "info", "bench", "export",
+    "train", "evaluate", "predict", "report", "recipe show", "data check", "data stats", "data show", "info", "bench",
+    "export",
     "score semantic", "serve",
 }  # fmt: skip
 PRIVATE_WORDS = (

@@ -58,6 +58,8 @@ def test_crops_need_no_padding_in_training(name: str) -> None:
 @pytest.mark.parametrize("name", recipe_names())
 def test_two_calls_give_two_recipes(name: str) -> None:
     first, second = load_recipe(name), load_recipe(name)
+    # --set changes objects in place, frozen ones, too: recipes share none of them.
+    assert not {id(part) for part in walk(first)} & {id(part) for part in walk(second)}
     first.optim.lr = 123.0
     assert second.optim.lr != 123.0
     assert first.tiny().training.steps == 2

@@ -23,7 +23,8 @@ FILES = sorted(SOURCE.rglob("*.py"))
 ORDER = (
     "version", "lazy", "errors", "protocols", "parallel", "labels", "files", "samples", "contracts", "field_values",
     "named_objects", "config",
-    "data/reading", "data/augmentation", "data/formats", "data/exports", "data/loading", "data/datasets", "data/conversion", "data",
+    "data/reading", "data/augmentation", "data/formats", "data/exports", "data/loading", "data/datasets",
+    "data/conversion", "data",
     "models/layers", "models/weights", "models/backbones", "models",
     "losses", "metrics", "decode", "inference", "visualization", "importers",
     "evaluation/files", "evaluation", "training", "recipes", "export", "prediction", "analysis/errors", "analysis",

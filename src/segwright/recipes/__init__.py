@@ -22,6 +22,7 @@ _repeated_sgd.py        the optimizer that one of these bugs needs
 
 from __future__ import annotations
 
+import copy
 import difflib
 import importlib
 import inspect
@@ -92,7 +93,8 @@ def load_recipe(name: str, *, code: Path | str | ModuleType | None = None) -> Re
         near = difflib.get_close_matches(name, functions, 1, cutoff=0.3)
         hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(sorted(functions))}"
         raise UserError(f"unknown recipe {name!r}; {hint}")
-    return functions[name]()
+    # A copy: recipes share constants, such as a norm, and --set changes even frozen objects in place.
+    return copy.deepcopy(functions[name]())
 
 
 def _from_file(path: Path, code: ModuleType | None) -> Recipe:

@@ -15,9 +15,6 @@ from segwright.data.loading import PanopticTargets, QueryTargets
 from segwright.training import AdamW, Cosine, TwoStagePoly
 from segwright.training.recipe import Recipe, Training
 
-# The normalization with which EfficientNet-Lite was trained.
-LITE_INPUT = InputContract(mean=(127.5,) * 3, std=(127.5,) * 3, fill_value=(127.5,) * 3)
-
 
 def semantic() -> Recipe:
     """Semantic segmentation, fine-tuned from ImageNet weights; half an hour on a CPU, minutes on a GPU.
@@ -30,7 +27,8 @@ def semantic() -> Recipe:
         name="own.semantic",
         data=OwnData(task="semantic"),
         augmentation=Compose((ProgressiveCrop(stages), colors)),
-        input=LITE_INPUT,
+        # The normalization with which EfficientNet-Lite was trained.
+        input=InputContract(mean=(127.5,) * 3, std=(127.5,) * 3, fill_value=(127.5,) * 3),
         model=models.FPNConfig(backbones.TimmConfig("tf_efficientnet_lite0", weights="imagenet")),
         loss=losses.SumOfLosses((losses.CrossEntropy(), losses.Dice(0.5))),
         decoder=decode.Argmax(),

@@ -33,7 +33,7 @@ def _cache_folder(path: Path) -> Path:
 
 def _unpack(path: Path, folder: Path, label_columns: Sequence[str]) -> list[tuple[Path, Path]]:
     try:
-        from pyarrow import parquet  # type: ignore[import-untyped]
+        from pyarrow import parquet
     except ImportError:
         raise UserError(
             f"{path}: Parquet files need pyarrow; install it with pip install 'segwright[parquet]'"
