@@ -87,7 +87,8 @@ def _predicted(
 
     if not images:
         return
-    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    cluster: Any = ray  # its functions have types in some versions only
+    resources: dict[str, float] = cluster.cluster_resources()
     gpus, cores = int(resources.get("GPU", 0)), int(resources.get("CPU", 1))
     blocks = max(1, -(-len(images) // images_at_once))
     context = ray.data.DataContext.get_current()
