@@ -10,7 +10,7 @@ from segwright.data.exports.coco import split_of_json, standard_kind
 from segwright.data.exports.entries import Entry, Task
 from segwright.data.exports.files_of_export import ImageFiles, glob_visible, starts_with
 from segwright.data.formats.coco import open_panoptic
-from segwright.data.formats.ground_truth import GroundTruth
+from segwright.data.formats.ground_truth import GroundTruth, LabelMap
 from segwright.data.formats.image_dataset import ImageDataset
 from segwright.data.reading.file_lists import CompactPaths
 from segwright.errors import UserError
@@ -67,7 +67,7 @@ class _Truths:
     truths: Sequence[GroundTruth]
     indices: Sequence[int]
 
-    def read(self, index: int, labels: LabelSpace):  # type: ignore[no-untyped-def]
+    def read(self, index: int, labels: LabelSpace) -> LabelMap:
         """The map of segment ids and its segments."""
         return self.truths[index].read(self.indices[index], labels)
 
