@@ -32,6 +32,8 @@ PROGRAMS = ("segwright", "torchrun", "make", "pip", "python", "docker", "curl", 
 
 NOT_RUN = {
     "pip install 'segwright[pretrained]'": "installs the package",
+    "pip install 'segwright[onnx]'": "installs a package",
+    "pip install 'segwright[serve]'": "installs a package",
     "make demo": "tests/test_demo.py runs the demo, shorter",
     "make test": "runs this test",
     "make install": "makes the environment in which this test runs",
@@ -39,6 +41,41 @@ NOT_RUN = {
     "make test-browser": "needs a headless browser",
     "make docs": "tests/recipes/test_page.py compares the generated page",
     "segwright demo": "tests/test_demo.py runs it, shorter",
+    **dict.fromkeys(
+        (
+            "segwright serve runs/own",
+            "segwright serve runs/camvid --port 8000",
+            "curl -F image=@photo.jpg 'http://127.0.0.1:8000/predict?output=index' -o index.png",
+            "curl -F image=@photo.jpg 'http://127.0.0.1:8000/predict?output=json'",
+        ),
+        "tests/serving starts servers and sends images",
+    ),
+    "segwright predict runs/camvid --camera 0 --out predictions": "needs a camera",
+    "docker build -t segwright .": "needs Docker",
+    'docker run --rm -p 127.0.0.1:8000:8000 -v "$PWD/runs/camvid:/model:ro" -e SEGWRIGHT_TOKEN=secret '
+    "segwright": "needs Docker",
+    "segwright predict runs/camvid s3://bucket/photos --out /shared/predictions --save index parquet --ray auto "
+    "--resume": "needs an object store and a Ray cluster; tests/prediction has both, small",
+    **dict.fromkeys(
+        (
+            "segwright export runs/camvid --out camvid.onnx --json parity.json",
+            "segwright export runs/camvid --out camvid.onnx --with-postprocessing --size 720,960",
+            "segwright export runs/camvid --out camvid.xml --int8 --calibration photographs",
+            "segwright predict camvid.onnx photo.jpg --out predictions",
+            "segwright evaluate camvid.onnx --recipe camvid.quick --data CAMVID",
+        ),
+        "tests/test_documents.py runs the page on export, with a smaller network",
+    ),
+    **dict.fromkeys(
+        (
+            "segwright train own.panoptic_large --data ROOT --out runs/own",
+            "segwright train eomt.coco_panoptic_large --data COCO",
+            "segwright convert model.safetensors --family eomt --out eomt.safetensors",
+            "segwright convert pytorch_model.bin --family eomt --out eomt.safetensors",
+            "segwright convert pytorch_model.bin dinov3/model.safetensors --family eomt --out eomt.safetensors",
+        ),
+        "needs a large network; tests/importers and tests/contract have small ones",
+    ),
     "segwright train RECIPE --data ROOT --out RUN [--set a.b=c ...]": "the form of a command",
 }
 """Commands that no test here runs, each with the reason."""
@@ -49,6 +86,10 @@ NAMES = {"RECIPE": "own.semantic", "NAME": "folder", "FOLDER": "CAMVID/val"}
 INSTEAD = {
     "segwright train camvid.quick --data CAMVID --out runs/camvid --extend 2000":
         "segwright train camvid.quick --data CAMVID --out runs/camvid --extend 2",
+    "segwright predict runs/camvid photos --save uncertainty --out predictions":
+        "segwright predict runs/camvid CAMVID/val --save uncertainty --out predictions",
+    "segwright train RECIPE.yaml --data shards":
+        "segwright train camvid.quick --data CAMVID --out runs/shards",
     "segwright data stats folder --data ROOT --set bands=6":
         "segwright data stats folder --data BANDS --set bands=6",
 }  # fmt: skip
@@ -226,9 +267,11 @@ def test_the_examples_of_the_help_run(place: Path) -> None:
         place,
     )
     for command in found:
+        if command.startswith("segwright export"):  # minutes; tests/test_documents.py runs the page on it
+            continue
         if command not in NOT_RUN and "CS_scenes" not in command:  # the page on published weights has it
             if " train " in command:
-                shutil.rmtree(place / "runs", ignore_errors=True)
+                shutil.rmtree(place / command.split("--out ")[1].split()[0], ignore_errors=True)
             _run(command, place)
 
 

@@ -120,7 +120,10 @@ def test_what_is_written_scores_as_what_was_predicted(tmp_path: Path) -> None:
     assert 0 < scores["all"]["pq"] < 1
     result = score_instances(things, tmp_path / "out" / "instances.json")
     assert result.pop("images") == 3
-    assert repr(result) == repr(precision.result())
+    expected = precision.result()
+    assert {name: repr(value) for name, value in expected.items()}.items() <= {
+        name: repr(value) for name, value in result.items()
+    }.items()
 
 
 def test_a_panoptic_map_holds_class_and_instance(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ INTERFACES = {
     "data.loading.targets": ("__call__", "samples"),
 }
 # For models without a recipe, for a user's own loss, and for metrics that need confidences.
-NOT_IN_RECIPES = {"DefaultDecoder", "FunctionLoss", "WithUncertainty"}
+NOT_IN_RECIPES = {"DefaultDecoder", "FunctionLoss", "WithUncertainty", "MinimumScore"}
 
 
 def modules(path: str) -> Iterator[object]:

@@ -286,7 +286,9 @@ def test_an_option_without_effect_is_an_error(
     assert f"{option} has no effect" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", sorted({*dataset_names()} - {"folder", "panoptic_folder", "tar_shards"}))
+@pytest.mark.parametrize(
+    "name", sorted({*dataset_names()} - {"folder", "own_data", "panoptic_folder", "tar_shards"})
+)
 def test_every_dataset_with_classes_has_a_label_space_by_name(name: str, tmp_path: Path) -> None:
     labels = dataset_labels(name)
     value = labels.to_raw(np.zeros((4, 4), np.uint8))

@@ -163,7 +163,7 @@ class Outputs:
                 write_png(self._picture("color", name), colors.rgb())
             if "overlay" in self.names:
                 picture = colors.overlay(as_rgb(pixels))
-                write_png(self._picture("overlay", name), _with_names(picture, prediction, self.labels))
+                write_png(self._picture("overlay", name), with_names(picture, prediction, self.labels))
         if _SHEET in self.names:
             write_png(self._picture(_SHEET, name), class_sheet(as_rgb(pixels), prediction, self.labels))
         if prediction.center_maps is not None:
@@ -204,7 +204,8 @@ class Outputs:
                 writer.collect(rows(name), self.out / f"{writer.collected}{suffix}{writer.ending}")
 
 
-def _with_names(picture: RGBImage, prediction: Prediction, labels: LabelSpace) -> RGBImage:
+def with_names(picture: RGBImage, prediction: Prediction, labels: LabelSpace) -> RGBImage:
+    """The picture [H, W, 3] with the names and scores of the segments, if the prediction has any."""
     if prediction.panoptic is None:
         return picture
     return draw_names(picture, prediction.panoptic, prediction.segments, labels)

@@ -11,6 +11,7 @@ from segwright.data.reading.png_encoder import encode_png
 from segwright.files import nan_to_null
 from segwright.labels import LabelSpace
 from segwright.prediction.image_prediction import ImagePrediction
+from segwright.prediction.outputs import with_names
 from segwright.visualization.label_maps import as_rgb
 from segwright.visualization.segments import color_indices
 
@@ -44,7 +45,8 @@ def _png(prediction: ImagePrediction, kind: Kind) -> bytes:
         return encode_png(prediction.labels.to_raw(prediction.semantic))
     colors = color_indices(prediction.prediction, prediction.labels)
     if kind is Kind.overlay:
-        return encode_png(colors.overlay(as_rgb(prediction.image)))
+        picture = colors.overlay(as_rgb(prediction.image))
+        return encode_png(with_names(picture, prediction.prediction, prediction.labels))
     if colors.indices.dtype == "uint8":
         return encode_png(colors.indices, colors.palette)
     return encode_png(colors.rgb())

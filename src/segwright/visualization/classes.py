@@ -125,12 +125,19 @@ def _text(
     draw: ImageDraw.ImageDraw, place: tuple[int, int], text: str, color: Any, *, anchor: str = "la"
 ) -> int:
     """Write ``text``; the position of its left end."""
+    text = printable(text)
     draw.text(place, text, fill=color, font=text_font(), anchor=anchor)
     return int(place[0] - draw.textlength(text, font=text_font())) if anchor == "ra" else place[0]
 
 
+def printable(text: str) -> str:
+    """The text without control characters: fonts cannot draw them."""
+    return "".join(character for character in text if character.isprintable())
+
+
 def _shortened(text: str, width: int) -> str:
     """The text, or the beginning of it that fits ``width`` pixels."""
+    text = printable(text)
     if text_font().getlength(text) <= width:
         return text
     while text and text_font().getlength(text + "…") > width:

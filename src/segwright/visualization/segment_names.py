@@ -14,7 +14,7 @@ from scipy import ndimage
 
 from segwright.labels import LabelSpace
 from segwright.samples import PredictedSegment, Segment, index_of
-from segwright.visualization.classes import text_font
+from segwright.visualization.classes import printable, text_font
 from segwright.visualization.label_maps import RGBImage
 
 _TEXT, _BORDER = (255, 255, 255), (20, 22, 26)
@@ -48,10 +48,10 @@ def draw_names(
 
 def _texts(segment: Segment | PredictedSegment, labels: LabelSpace) -> tuple[str, ...]:
     """The texts for a segment, the longest first."""
-    name = labels.names[segment.class_index]
+    name = printable(labels.names[segment.class_index])
     score = getattr(segment, "score", float("nan"))
     if isnan(score) or not labels.thing_table()[segment.class_index]:
-        return (name,)
+        return (name,) if name else ()
     return f"{name} {score:.2f}", f"{score:.2f}"
 
 

@@ -18,6 +18,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from segwright.data.reading import limits
+
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GRAY, _RGB, _PALETTE, _RGBA = 0, 2, 3, 6
 _BYTES_PER_PIXEL = {(8, _GRAY): 1, (16, _GRAY): 2, (8, _RGB): 3, (8, _PALETTE): 1, (8, _RGBA): 4}
@@ -110,6 +112,8 @@ def _rows(data: bytes) -> _Rows | None:
     parts = [index for index, name in enumerate(names) if name == b"IDAT"]
     others = [name for name in names[1:-1] if name != b"IDAT"]
     if not parts or parts[-1] - parts[0] != len(parts) - 1 or not set(others) <= set(_WITHOUT_EFFECT):
+        return None
+    if width * height > limits.MAX_PIXELS:  # the other decoder refuses it
         return None
     if (depth, color) not in _BYTES_PER_PIXEL or (color == _PALETTE and b"PLTE" not in others):
         return None
