@@ -50,6 +50,15 @@ NOT_RUN = {
         ),
         "tests/serving starts servers and sends images",
     ),
+    **dict.fromkeys(
+        (
+            "segwright score sequence --kind stq --truth panoptic_maps/val --prediction predictions --json stq.json",
+            "segwright score sequence --kind vpq --truth video_sequence/val --prediction predictions --frames 1 2 3 4",
+        ),
+        "tests/evaluation has sequences of both formats",
+    ),
+    "segwright score instance --truth gtFine/val --prediction predictions/cityscapes --disparit"
+    "y disparity/val --camera camera/val": "tests/evaluation/files has disparity and camera files",
     "segwright predict runs/camvid --camera 0 --out predictions": "needs a camera",
     "docker build -t segwright .": "needs Docker",
     'docker run --rm -p 127.0.0.1:8000:8000 -v "$PWD/runs/camvid:/model:ro" -e SEGWRIGHT_TOKEN=secret '
@@ -80,7 +89,7 @@ NOT_RUN = {
 }
 """Commands that no test here runs, each with the reason."""
 
-NAMES = {"RECIPE": "own.semantic", "NAME": "folder", "FOLDER": "CAMVID/val"}
+NAMES = {"RECIPE": "own.semantic", "NAME": "folder", "FOLDER": "CAMVID/val", "photos": "CAMVID/val"}
 """What stands for the words that a reader replaces by a name of their own."""
 
 INSTEAD = {
@@ -267,7 +276,8 @@ def test_the_examples_of_the_help_run(place: Path) -> None:
         place,
     )
     for command in found:
-        if command.startswith("segwright export"):  # minutes; tests/test_documents.py runs the page on it
+        # Minutes: tests/test_documents.py runs the page on export. tests/evaluation has sequences.
+        if command.startswith(("segwright export", "segwright score sequence")):
             continue
         if command not in NOT_RUN and "CS_scenes" not in command:  # the page on published weights has it
             if " train " in command:
