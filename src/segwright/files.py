@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -9,7 +10,7 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from segwright.errors import RunError, UserError
 
@@ -77,6 +78,15 @@ def nan_to_null(value: Any) -> Any:
     if isinstance(value, float) and math.isnan(value):
         return None
     return value
+
+
+def checksum(path: Path, kind: Literal["sha256", "md5"] = "sha256") -> str:
+    """The checksum of a file in hexadecimal digits; the file is read in blocks. ``OSError`` if it cannot be read."""
+    digest = hashlib.new(kind, usedforsecurity=False)
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def check_writable(*paths: Path | None) -> None:

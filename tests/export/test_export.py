@@ -14,7 +14,8 @@ from segwright.contracts import Model
 from segwright.data.loading.batches import pad_and_stack
 from segwright.errors import RunError, UserError
 from segwright.export import Parity, export_model, load_exported
-from segwright.export.description import Description, file_sha256
+from segwright.export.description import Description
+from segwright.files import checksum
 from segwright.inference.sliding_windows import SlidingWindows
 from segwright.inference.test_time_augmentation import TestTimeAugmentation
 from segwright.models.weights.model_file import write_model
@@ -97,7 +98,7 @@ def test_the_file_and_the_one_beside_it_say_everything(
 ) -> None:
     path, _ = semantic_onnx
     beside = json.loads(path.with_name("model.onnx.json").read_text())
-    assert beside["sha256"] == file_sha256(path)
+    assert beside["sha256"] == checksum(path)
     description = load_exported(path).description
     inside = json.loads(json.dumps(description.to_json()))
     assert {key: beside[key] for key in inside} == inside

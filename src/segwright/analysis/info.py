@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import sys
 from pathlib import Path
@@ -14,7 +13,7 @@ from segwright.config import to_yaml, walk
 from segwright.contracts import Model
 from segwright.decode.default import decoder_of
 from segwright.errors import UserError
-from segwright.files import nan_to_null, read_json
+from segwright.files import checksum, nan_to_null, read_json
 from segwright.labels import LabelSpace
 from segwright.models.weights.model_file import find_model, read_file, without_weights
 from segwright.prediction.predict import load
@@ -55,7 +54,7 @@ def model_info(
         "file": {
             "path": str(path),
             "bytes": path.stat().st_size,
-            "sha256": _sha256(path),
+            "sha256": checksum(path),
             "format_version": metadata.get("version"),
         },
         "origin": _origin(metadata),
@@ -150,11 +149,3 @@ def _origin(metadata: dict[str, str]) -> dict[str, Any]:
     if "pretrained" in origin:
         origin["pretrained"] = json.loads(origin["pretrained"])
     return {key: value for key, value in origin.items() if value}
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from segwright.cli.inference import add_inference, inference_from_options
+from segwright.cli.inference import add_batch, add_inference, inference_from_options
 from segwright.cli.options import add_code, add_device, add_verb
 from segwright.cli.speed import add_speed, faster_model
 
@@ -36,8 +36,7 @@ def add(verbs: Any) -> None:
     serve.add_argument("--max-pixels", type=int, metavar="N", help=text)
     text = "longest time for a request (default: 60)"
     serve.add_argument("--timeout", type=float, metavar="SECONDS", help=text)
-    text = "images of one size that go through the network together (default: 1 on a CPU, up to 8 on a GPU)"
-    serve.add_argument("--batch", type=int, metavar="N", help=text)
+    add_batch(serve)
     text = "origins whose pages may use the server, such as https://example.org (default: none)"
     serve.add_argument("--cors", nargs="+", default=[], metavar="ORIGIN", help=text)
     add_inference(serve)

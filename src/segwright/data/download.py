@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ from segwright.data.datasets.voc import voc_folder
 from segwright.data.reading.file_lists import read_lines
 from segwright.data.reading.images import image_size
 from segwright.errors import UserError
+from segwright.files import checksum
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,9 +256,5 @@ def _verify_sizes(files: list[Path], size: tuple[int, int]) -> Iterator[str]:
 def _verify_checksum(path: Path, expected: str) -> Iterator[str]:
     if not path.is_file():
         return
-    digest = hashlib.md5(usedforsecurity=False)
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    if digest.hexdigest() != expected:
-        yield f"{path}: MD5 {digest.hexdigest()}; expected {expected}; download it again"
+    if (found := checksum(path, "md5")) != expected:
+        yield f"{path}: MD5 {found}; expected {expected}; download it again"

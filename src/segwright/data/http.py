@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import os
 import shutil
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from segwright.errors import RunError, UserError
+from segwright.files import checksum
 
 ATTEMPTS = 5
 """How often a connection that breaks without any progress is opened again."""
@@ -123,13 +123,8 @@ def _verify(url: str, part: Path, size: int | None, md5: str | None) -> None:
     problem = ""
     if size is not None and part.stat().st_size != size:
         problem = f"{part.stat().st_size} bytes; expected {size}"
-    elif md5 is not None:
-        with part.open("rb") as file:
-            digest = hashlib.md5(usedforsecurity=False)
-            while block := file.read(_BLOCK):
-                digest.update(block)
-        if digest.hexdigest() != md5:
-            problem = f"MD5 {digest.hexdigest()}; expected {md5}"
+    elif md5 is not None and (found := checksum(part, "md5")) != md5:
+        problem = f"MD5 {found}; expected {md5}"
     if problem:
         part.unlink()
         raise UserError(f"{url}: {problem}; it is not the published file, or it was damaged on the way")

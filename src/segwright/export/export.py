@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from segwright.contracts import Model
 from segwright.errors import RunError, UserError
-from segwright.export.description import Description, describe, file_sha256
+from segwright.export.description import Description, describe
 from segwright.export.exported_model import ExportedModel
 from segwright.export.graph import ExportGraph
 from segwright.export.load import load_exported
@@ -23,7 +23,7 @@ from segwright.export.parity import Parity, check_other_size, measure_parity
 from segwright.export.program import trace
 from segwright.export.quantization import quantize_onnx
 from segwright.export.torch_file import write_program
-from segwright.files import check_writable, write_json
+from segwright.files import check_writable, checksum, write_json
 from segwright.samples import Sample
 
 Format = Literal["onnx", "torch", "openvino"]
@@ -98,7 +98,7 @@ def export_model(  # noqa: PLR0913 - each by its name
         for file in (part.with_suffix(".bin"), part):
             if file.is_file():
                 os.replace(file, path.parent / file.name)
-    write_json(sidecar(path), {**description.to_json(), "file": path.name, "sha256": file_sha256(path)})
+    write_json(sidecar(path), {**description.to_json(), "file": path.name, "sha256": checksum(path)})
     return Export(load_exported(path), parity)
 
 

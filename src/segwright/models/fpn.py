@@ -20,6 +20,7 @@ from segwright.models.layers.feature_pyramid import (
     FeaturePyramid,
     center_branch,
     center_heads,
+    center_output,
     initialize_classifier,
     initialize_convolution,
     sub_pixel_head,
@@ -103,13 +104,7 @@ class PanopticFPN(Model):
     def forward(self, images: Float[Tensor, "images channels height width"]) -> CenterOutput:
         """Class logits, centers and offsets for normalized images."""
         features = self.pyramid(self.backbone(images)[-4:])[-1]
-        instance = self.branch(features)
-        return CenterOutput(
-            self.heads["semantic"](features),
-            self.heads["center"](instance),
-            self.heads["offset"](instance) * self.offset_scale,
-            self.heads["foreground"](instance) if "foreground" in self.heads else None,
-        )
+        return center_output(features, self.branch, self.heads, self.offset_scale)
 
 
 def _trunk(config: Backbone, channels: int, input: InputContract) -> tuple[nn.Module, FeaturePyramid]:

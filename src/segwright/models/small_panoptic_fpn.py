@@ -13,7 +13,12 @@ from torch import Tensor, nn
 
 from segwright.contracts import CenterOutput, InputContract
 from segwright.labels import LabelSpace
-from segwright.models.layers.feature_pyramid import center_branch, center_heads, initialize_classifier
+from segwright.models.layers.feature_pyramid import (
+    center_branch,
+    center_heads,
+    center_output,
+    initialize_classifier,
+)
 from segwright.models.small_fpn import SmallFPNConfig, SmallFPNTrunk, initialize_small_fpn
 
 
@@ -54,10 +59,4 @@ class SmallPanopticFPN(SmallFPNTrunk):
     def forward(self, images: Float[Tensor, "images channels height width"]) -> CenterOutput:
         """Class logits, centers and offsets for normalized images."""
         features = self.features(images)[-1]
-        instance = self.branch(features)
-        return CenterOutput(
-            self.heads["semantic"](features),
-            self.heads["center"](instance),
-            self.heads["offset"](instance) * self.offset_scale,
-            self.heads["foreground"](instance) if "foreground" in self.heads else None,
-        )
+        return center_output(features, self.branch, self.heads, self.offset_scale)

@@ -35,7 +35,7 @@ class Journal:
         self.formats: set[str] = set()
         """The collected files in which an image has rows."""
         self.finished: dict[str, Any] | None = None
-        """What ``finish`` was told, if it was the last to write."""
+        """The arguments of ``finish``, if it wrote the last line."""
         self._positions: dict[str, tuple[int, int]] = {}  # of its line, and the hash of path and id
         self._end = 0
         self._file: int | None = None

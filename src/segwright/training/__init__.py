@@ -4,7 +4,7 @@ train.py             ``train``: the loop, one function that reads from top to bo
 loop.py              what happens in the loop: step, log, evaluate, stop early, summarize
 recipe.py            the typed description of a run: Recipe, Training, their protocols
 recipe_check.py      ``check``: the problems of a recipe, and the range of every number
-plan.py              what a training is about to do, told before the first step
+plan.py              the lines before the first step: images, classes, network, weights, device, steps and epochs
 batch_size.py        the largest batch that fits the memory
 length.py            the number of steps, from epochs or minutes
 extension.py         further steps for a finished run

@@ -1,4 +1,4 @@
-"""What a training is about to do, in a few lines: told before the first step."""
+"""The lines of the log before the first step: images, classes, network, weights, device, steps and epochs."""
 
 from __future__ import annotations
 

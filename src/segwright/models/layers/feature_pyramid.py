@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from segwright.contracts import CenterOutput
 from segwright.models.layers.resize import upsample
 
 
@@ -64,6 +65,19 @@ def center_heads(
     if foreground:
         heads["foreground"] = sub_pixel_head(branch_channels, 1, factor)
     return nn.ModuleDict(heads)
+
+
+def center_output(
+    features: Tensor, branch: nn.Module, heads: nn.ModuleDict, offset_scale: float
+) -> CenterOutput:
+    """The output of ``center_heads`` on the finest map of the pyramid; offsets are multiplied by ``offset_scale``."""
+    instance = branch(features)
+    return CenterOutput(
+        heads["semantic"](features),
+        heads["center"](instance),
+        heads["offset"](instance) * offset_scale,
+        heads["foreground"](instance) if "foreground" in heads else None,
+    )
 
 
 def initialize_classifier(conv: nn.Module) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import logging
 import os
@@ -15,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from segwright.errors import UserError
+from segwright.files import checksum
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", "-imagenet.pth", ".pth.tar")
 FOLDER_VARIABLE = "SEGWRIGHT_WEIGHTS"
@@ -37,8 +37,12 @@ class WeightFile:
 
     def record(self, name: str) -> dict[str, Any]:
         """What ``run.json`` and the model file keep: backbone, source, license, and the SHA-256 of the file."""
-        digest = hashlib.sha256(self.path.read_bytes()).hexdigest()
-        return {"backbone": name, "source": self.source, "license": self.license, "sha256": digest}
+        return {
+            "backbone": name,
+            "source": self.source,
+            "license": self.license,
+            "sha256": checksum(self.path),
+        }
 
 
 def find_weights(weights: str, name: str) -> WeightFile:
@@ -197,7 +201,7 @@ def unreachable(name: str, error: OSError) -> UserError:
 
 @contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """Without the log lines of the hub's library: errors are told in one line of our own."""
+    """Without the log lines of the libraries: the error message of segwright says what is wrong."""
     loggers = [logging.getLogger(name) for name in ("timm", "huggingface_hub", "httpx")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
