@@ -6,15 +6,17 @@ import dataclasses
 import difflib
 import re
 import sys
+import traceback
 import types
 import typing
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from segwright.errors import UserError
+from segwright.errors import RunError, UserError
 from segwright.field_values import PlainReader, Unwritable, coerce, unwrapped, value_of
 from segwright.named_objects import object_named, public_classes
 from segwright.parallel import CODE_PREFIX, import_file
@@ -105,7 +107,28 @@ def load_code(path: Path) -> types.ModuleType:
     known = sys.modules.get(name)
     if known is not None and known.__file__ and Path(known.__file__) == path:
         return known
-    return import_file(name, path)
+    with errors_of_code(path):
+        return import_file(name, path)
+
+
+@contextmanager
+def errors_of_code(path: Path) -> Iterator[None]:
+    """Turn an exception of the user's file into a ``UserError`` that names the file and the line."""
+    try:
+        yield
+    except (UserError, RunError, OSError):
+        raise
+    except SyntaxError as error:
+        file = error.filename or path
+        raise UserError(f"{file}, line {error.lineno}: not valid Python ({error.msg}); correct it") from error
+    except Exception as error:
+        lines = [
+            frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)
+        ]
+        where = f"{path}, line {lines[-1]}" if lines else str(path)
+        raise UserError(
+            f"{where}: {type(error).__name__}: {error}; correct the file (--debug shows the traceback)"
+        ) from error
 
 
 def _construct(kind: type, values: dict[Any, Any], where: str) -> Any:

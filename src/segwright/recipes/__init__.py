@@ -34,7 +34,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from segwright.config import from_yaml, load_code
+from segwright.config import errors_of_code, from_yaml, load_code
 from segwright.errors import UserError
 from segwright.training.recipe import Recipe
 
@@ -87,7 +87,8 @@ def load_recipe(name: str, *, code: Path | str | ModuleType | None = None) -> Re
         function = getattr(load_code(Path(path)), attribute, None)
         if function is None:
             raise UserError(f"{path}: has no function {attribute!r}; expected one that returns a Recipe")
-        return _checked(function(), name)
+        with errors_of_code(Path(path).resolve()):
+            return _checked(function(), name)
     functions = _functions()
     if name not in functions:
         near = difflib.get_close_matches(name, functions, 1, cutoff=0.3)

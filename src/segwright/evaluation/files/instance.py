@@ -146,7 +146,7 @@ class _File:
         return instances
 
     def _instance(self, row: Row, size: Size) -> list[Instance]:
-        if self.is_prediction and not np.isfinite(row["score"]):
+        if self.is_prediction and not math.isfinite(float(row["score"])):
             raise ValueError(f"score {row['score']}")
         category = row["category_id"]
         if isinstance(category, list | dict) or category not in self.classes:
