@@ -172,17 +172,25 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("city", "camvid"),
         ("other", "first"),
     ):
-        shutil.copytree(root / "runs" / source, root / "runs" / run)
+        shutil.copytree(root / "runs" / source, root / "runs" / run, copy_function=_copy_or_link)
     return root
 
 
 @pytest.fixture
 def place(files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of these files, as the current folder; the recipes are tiny."""
-    shutil.copytree(files, tmp_path / "place")
+    shutil.copytree(files, tmp_path / "place", copy_function=_copy_or_link)
     monkeypatch.chdir(tmp_path / "place")
     _use_tiny_recipes(monkeypatch)
     return tmp_path / "place"
+
+
+def _copy_or_link(source: str, target: str) -> None:
+    """Large files are weights; commands replace them and never change them in place."""
+    if Path(source).stat().st_size > 2**20:
+        Path(target).hardlink_to(source)
+    else:
+        shutil.copy2(source, target)
 
 
 def _use_tiny_recipes(patch: pytest.MonkeyPatch) -> None:
