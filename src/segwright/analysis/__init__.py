@@ -25,6 +25,7 @@ All pages are HTML files that work offline.
 - ``info``: ``model_info`` of a run, a model file or a recipe: cost, preprocessing, classes, origin, training
 - ``cost``: ``model_cost``, the parameters, FLOPs and memory of a network
 - ``speed``: ``benchmark``, speed, latency and memory of predictions; ``largest_batch``
+- ``environment``: ``environment``, the versions, devices and memory of a machine, and what is missing
 - ``plots``: the figures of all pages, as SVG
 - ``precision_recall``: the precision-recall curves of instances, as an image file
 - ``page``: rendering of the HTML templates, numbers as text

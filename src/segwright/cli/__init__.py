@@ -9,6 +9,7 @@ models.py     the verb models
 recipe_list.py  the text of ``segwright recipe list``
 tools.py      the verbs info and bench
 report.py     the verb report
+doctor.py     the verb doctor
 average.py    the verb average
 data.py       the verbs under ``segwright data``
 data_files.py   the verbs under ``segwright data`` that write files: split, convert

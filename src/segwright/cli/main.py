@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from segwright.cli import average, evaluate, export, models, predict, report, serve, tools
+from segwright.cli import average, doctor, evaluate, export, models, predict, report, serve, tools
 from segwright.cli.options import (
     Verb,
     add_code,
@@ -159,6 +159,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_convert(verbs)
     average.add(verbs)
     tools.add(verbs)
+    doctor.add(verbs)
     _add_verb_groups(verbs)
     return parser
 

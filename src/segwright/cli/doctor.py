@@ -1,0 +1,32 @@
+"""The verb ``segwright doctor``."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from segwright.cli.options import add_json, add_verb
+
+MARKS = {"ok": " ", "missing": "-", "warning": "!", "error": "x"}
+
+
+def add(verbs: Any) -> None:
+    """Add the verb to the parser."""
+    text = "show versions, devices and memory, and what is missing on this machine"
+    doctor = add_verb(verbs, "doctor", _doctor, text, "segwright doctor")
+    add_json(doctor, "all findings")
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from segwright.analysis.environment import environment
+    from segwright.files import check_writable, write_json
+
+    check_writable(options.json)
+    found = environment()
+    if options.json:
+        write_json(options.json, found.to_json())
+    width = max(len(finding.topic) for finding in found.findings)
+    for finding in found.findings:
+        print(f"{MARKS[finding.state]} {finding.topic:<{width}}  {finding.text}")
+    print("ready" if found.ready else "not ready: mend the lines marked x")
+    return 0 if found.ready else 1
