@@ -1,3 +1,3 @@
 """The version, on its own so that nothing heavy is read to learn it."""
 
-VERSION = "0.1.0"
+VERSION = "1.0.0rc1"
