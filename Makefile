@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-.PHONY: demo test test-browser install check bench docs gpu clean
+.PHONY: demo test test-browser install check bench docs dist gpu clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/segwright demo
@@ -23,6 +23,11 @@ bench: $(VENV)/.bench
 
 docs: $(VENV)/.demo
 	$(BIN)/python docs/generate_recipes.py
+
+dist: $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet build twine
+	$(BIN)/python -m build
+	$(BIN)/twine check --strict dist/*
 
 gpu: $(VENV)/.dev
 	$(BIN)/python -m pytest -m gpu

@@ -39,6 +39,7 @@ NOT_RUN = {
     "make install": "makes the environment in which this test runs",
     "make check": "runs ruff and mypy, not the package",
     "make test-browser": "needs a headless browser",
+    "make dist": "builds the package",
     "make docs": "tests/recipes/test_page.py compares the generated page",
     "segwright demo": "tests/test_demo.py runs it, shorter",
     **dict.fromkeys(
