@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+import re
 from collections import defaultdict
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from docs.website import markup
+
 import segwright
 
 FILES = ("contracts", "samples", "labels", "config", "errors")
@@ -36,11 +38,15 @@ def public_names(module: ModuleType) -> dict[str, Any]:
         names = {name: getattr(module, name) for name in module.__all__}
     elif hasattr(module, "__path__"):
         names = {
-            name: thing for name, thing in vars(module).items() if _is_defined_in(thing, module) and name[0] != "_"
+            name: thing
+            for name, thing in vars(module).items()
+            if _is_defined_in(thing, module) and name[0] != "_"
         }
     else:
         names = {
-            name: thing for name, thing in vars(module).items() if name[0] != "_" and _is_defined_in(thing, module)
+            name: thing
+            for name, thing in vars(module).items()
+            if name[0] != "_" and _is_defined_in(thing, module)
         }
     return {name: thing for name, thing in names.items() if not inspect.ismodule(thing) and name[0] != "_"}
 
@@ -58,7 +64,10 @@ def homes() -> dict[str, dict[str, str]]:
 
     def home(thing: Any) -> str:
         defined = getattr(thing, "__module__", None) or ""
-        ranks = {p: (p == "segwright", len(p) if f"{defined}.".startswith(f"{p}.") else 0) for p in offers[id(thing)]}
+        ranks = {
+            p: (p == "segwright", len(p) if f"{defined}.".startswith(f"{p}.") else 0)
+            for p in offers[id(thing)]
+        }
         return max(ranks, key=lambda package: ranks[package])
 
     return {
@@ -76,30 +85,56 @@ def write_api(folder: Path) -> None:
     for package, module in modules.items():
         (target / f"{package}.rst").write_text(_page(module, home[package]), encoding="utf-8")
         rows.append([f":doc:`{package} <api/{package}>`", markup.summary(module)])
-    text = "\n".join([
-        markup.title("Python API"),
-        "Every public package, class and function. Shapes of arrays and tensors are part of their types:",
-        '``Float[Tensor, "images classes height width"]`` is a tensor of floats with four dimensions.',
-        "",
-        markup.list_table(["package", "content"], rows, "30 70"),
-        markup.toctree([f"api/{package}" for package in modules], "hidden"),
-    ])
+    text = "\n".join(
+        [
+            markup.title("Python API"),
+            "Every public package, class and function. Shapes of arrays and tensors are part of their types:",
+            '``Float[Tensor, "images classes height width"]`` is a tensor of floats with four dimensions.',
+            "",
+            markup.list_table(["package", "content"], rows, "30 70"),
+            markup.toctree([f"api/{package}" for package in modules], "hidden"),
+        ]
+    )
     (folder / "reference" / "api.rst").write_text(text, encoding="utf-8")
 
 
 def _page(module: ModuleType, home: dict[str, str]) -> str:
     package = module.__name__
-    things = public_names(module)
+    things = _in_order(public_names(module), module)
     own = [name for name in things if home[name] == package]
-    lines = [markup.title(package), f".. py:module:: {package}", "", markup.prose(markup.docstring(module)), ""]
+    lines = [
+        markup.title(package),
+        f".. py:module:: {package}",
+        "",
+        markup.prose(markup.docstring(module)),
+        "",
+    ]
     rows = [[_link(home[name], name, things[name]), _summary(things[name])] for name in things]
     lines += [markup.list_table(["name", "what it is"], rows, "30 70")]
-    for file, names in _by_file(own, things).items():
+    files = {None: own} if module is segwright else _by_file(own, things)
+    for file, names in files.items():
         if file is not None and len(own) > 1:
-            lines += [markup.title(_heading(file, package), "-")]
+            lines += [
+                markup.title(_heading(file, package), "-"),
+                markup.summary(importlib.import_module(file)),
+                "",
+            ]
         for name in names:
             lines += [_entry(package, name, things[name]), ""]
     return "\n".join(lines)
+
+
+def _in_order(things: dict[str, Any], module: ModuleType) -> dict[str, Any]:
+    """The names file by file, in the order in which the docstring of the package lists its files."""
+    listed = inspect.getdoc(module) or ""
+
+    def position(name: str) -> int:
+        file = str(getattr(things[name], "__module__", None) or "").rpartition(".")[2]
+        wanted = rf"\b{name}\b" if module is segwright else rf"\b{file}\b(``|\.py|  )"
+        match = re.search(wanted, listed.partition("\n")[2])
+        return match.start() if match else len(listed)
+
+    return {name: things[name] for name in sorted(things, key=lambda name: (position(name), name.lower()))}
 
 
 def _by_file(names: list[str], things: dict[str, Any]) -> dict[str | None, list[str]]:
@@ -141,4 +176,6 @@ def _is_ours(thing: Any) -> bool:
 
 
 def _is_defined_in(thing: Any, module: ModuleType) -> bool:
-    return (inspect.isclass(thing) or inspect.isroutine(thing)) and getattr(thing, "__module__", "") == module.__name__
+    return (inspect.isclass(thing) or inspect.isroutine(thing)) and getattr(
+        thing, "__module__", ""
+    ) == module.__name__

@@ -51,11 +51,13 @@ def _write_navigation(folder: Path, pages: set[str]) -> None:
             continue
         names.append(group.lower().replace(" ", "-") + "-pages")
         rows = [[f":doc:`/{page}`", known.get(page, "").replace("`", "``")] for page in members]
-        text = "\n".join([
-            markup.title(group),
-            markup.list_table(["page", "content"], rows, "30 70"),
-            markup.toctree([f"/{page}" for page in members], "hidden"),
-        ])
+        text = "\n".join(
+            [
+                markup.title(group),
+                markup.list_table(["page", "content"], rows, "30 70"),
+                markup.toctree([f"/{page}" for page in members], "hidden"),
+            ]
+        )
         (folder / f"{names[-1]}.rst").write_text(text, encoding="utf-8")
     home = folder / f"{HOME}.md"
     toctree = "\n".join(["```{toctree}", ":hidden:", "", *names, "```", ""])

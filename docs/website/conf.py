@@ -6,6 +6,7 @@ from typing import Any
 
 from docs.website import markup
 from docs.website.signatures import signature
+
 from segwright.version import VERSION
 
 project = "segwright"
@@ -19,7 +20,7 @@ myst_heading_anchors = 3
 myst_enable_extensions = ["strikethrough"]
 highlight_language = "none"
 pygments_style = "a11y-high-contrast-light"
-python_maximum_signature_line_length = 80
+python_maximum_signature_line_length = 90
 python_use_unqualified_type_names = True
 autodoc_member_order = "bysource"
 toc_object_entries_show_parents = "hide"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import re
 import typing
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from typing import Any
 from docs.website import markup
 from docs.website.api import homes, packages, public_names
 from docs.website.signatures import annotation, field_default
+
 from segwright.config import field_types
 from segwright.named_objects import public_classes
 from segwright.protocols import mismatch
@@ -37,9 +39,9 @@ SECTIONS = {
 
 INTRODUCTION = """\
 A recipe is a tree of objects, each with fields. ``segwright recipe show NAME`` prints all fields of a recipe. The
-option ``--set`` changes a field by its path, ``optim.lr=3e-4`` for example, or puts another object into one, ``loss=ohem``
-for example. In a recipe file, ``!OHEM`` before the fields names the class of an object. ``segwright train`` refuses
-values outside the range before anything is opened.
+option ``--set`` changes a field by its path (``optim.lr=3e-4``), or puts another object into one (``loss=ohem``). In a
+recipe file, the name of the class stands before the fields of an object: ``!OHEM``. ``segwright train`` refuses values
+outside their range before anything is opened.
 """
 
 
@@ -60,35 +62,44 @@ def recipe_classes() -> list[type]:
 
 
 def meaning(kind: type, field: str) -> str:
-    """What the docstring of a class, or of the base class that defines the field, says about it.
+    """What the docstring of a class, of its base classes, or of its file says about a field.
 
-    Where it says nothing, it is what the docstring of the field's own class says. Empty if there is neither.
+    Where they say nothing, it is what the docstring of the class of its value says. Empty if there is neither.
     """
-    for owner in kind.__mro__:
+    for owner in (*kind.__mro__, inspect.getmodule(kind)):
         if vars(owner).get("__doc__") and (text := _mentions(markup.docstring(owner), field)):
             return text
     classes = [c for c in _classes_in(_hints(kind).get(field)) if c.__module__.startswith("segwright")]
-    return " ".join(markup.summary(c).partition(". ")[0].rstrip(".") + "." for c in classes[:1])
+    texts = [f"``{c.__name__}``: {_sentences(markup.summary(c))[0]}" for c in classes[:1]]
+    return texts[0] if texts else ""
 
 
 def write_fields(folder: Path) -> None:
     """Write the pages of all fields, and the page that lists them."""
     target = folder / "reference" / "fields"
     target.mkdir(parents=True)
-    home = {id(thing): homes()[p][n] for p, module in packages().items() for n, thing in public_names(module).items()}
+    home = {
+        id(thing): homes()[p][n]
+        for p, module in packages().items()
+        for n, thing in public_names(module).items()
+    }
     rows = []
     classes = recipe_classes()
     for section in SECTIONS:
         kinds = [kind for kind in classes if section_of(kind) == section]
+        if section != "recipe":
+            kinds.sort(key=lambda kind: kind.__name__)
         (target / f"{section}.rst").write_text(_page(section, kinds, home), encoding="utf-8")
         names = ", ".join(f":ref:`{kind.__name__} <fields-{kind.__name__}>`" for kind in kinds)
         rows.append([f":doc:`{SECTIONS[section][0]} <fields/{section}>`", names])
-    text = "\n".join([
-        markup.title("Fields of recipes"),
-        INTRODUCTION,
-        markup.list_table(["page", "classes"], rows, "25 75"),
-        markup.toctree([f"fields/{section}" for section in SECTIONS], "hidden"),
-    ])
+    text = "\n".join(
+        [
+            markup.title("Fields of recipes"),
+            INTRODUCTION,
+            markup.list_table(["page", "classes"], rows, "25 75"),
+            markup.toctree([f"fields/{section}" for section in SECTIONS], "hidden"),
+        ]
+    )
     (folder / "reference" / "fields.rst").write_text(text, encoding="utf-8")
 
 
@@ -166,7 +177,11 @@ def _fits(kind: type, wanted: type) -> bool:
     """Whether objects of the class may stand where the protocol or class ``wanted`` is asked for."""
     if not wanted.__module__.startswith("segwright"):
         return False
-    needed = [f for f in dataclasses.fields(kind) if f.init and f.default is f.default_factory is dataclasses.MISSING]
+    needed = [
+        f
+        for f in dataclasses.fields(kind)
+        if f.init and f.default is f.default_factory is dataclasses.MISSING
+    ]
     return mismatch(object.__new__(kind) if needed else kind(), wanted) is None
 
 
@@ -179,8 +194,11 @@ def _mentions(docstring: str, field: str) -> str:
             if re.match(beginning, sentence):
                 following = paragraph[index + 1 :]
                 end = next((i for i, s in enumerate(following) if "``" in s), len(following))
-                return " ".join([_capital(sentence, field), *following[:end]])
-    return " ".join(s for paragraph in sentences for s in paragraph if re.search(rf"``[^`]*\b{field}\b[^`]*``", s))
+                return re.sub(";$", ".", " ".join([_capital(sentence, field), *following[:end]]))
+    mentions = [
+        s for paragraph in sentences for s in paragraph if re.search(rf"``[^`]*\b{field}\b[^`]*``", s)
+    ]
+    return re.sub(";$", ".", " ".join(mentions))
 
 
 def _sentences(paragraph: str) -> list[str]:

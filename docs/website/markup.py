@@ -34,7 +34,9 @@ def list_table(columns: list[str], rows: list[list[str]], widths: str = "auto") 
 
 def toctree(pages: list[str], *options: str) -> str:
     """A list of pages for the navigation."""
-    return "\n".join([".. toctree::", *(f"   :{option}:" for option in options), "", *(f"   {p}" for p in pages), ""])
+    return "\n".join(
+        [".. toctree::", *(f"   :{option}:" for option in options), "", *(f"   {p}" for p in pages), ""]
+    )
 
 
 def docstring(thing: Any) -> str:
@@ -62,4 +64,6 @@ def summary(thing: Any) -> str:
 def prose(text: str) -> str:
     """A docstring of a package without its list of files, in which readers of the source are interested."""
     paragraphs = re.split(r"\n\s*\n", text)
-    return "\n\n".join(p for p in paragraphs if not re.search(r"^\s*(- ``|\w[\w./, ]* {2,}\S)", p, re.MULTILINE))
+    return "\n\n".join(
+        p for p in paragraphs if not re.search(r"^\s*(- ``|\w[\w./, ]* {2,}\S)", p, re.MULTILINE)
+    )

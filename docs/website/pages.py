@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from fnmatch import fnmatch
 from pathlib import Path
@@ -24,12 +25,17 @@ NAMED = {
 LEFT_OUT = ("Source tree",)
 """Sections of the README that the first page of the site does not repeat."""
 
+LANGUAGES = {".py": "python", ".sh": "bash", ".yaml": "yaml", "": "text"}
+"""Files that are shown as code where a page links to them."""
+
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 
 def navigation() -> dict[str, list[str]]:
     """The groups of the navigation with the patterns of their pages, as ``navigation.yaml`` lists them."""
-    groups: dict[str, list[str]] = yaml.safe_load(Path(__file__).with_name("navigation.yaml").read_text("utf-8"))
+    groups: dict[str, list[str]] = yaml.safe_load(
+        Path(__file__).with_name("navigation.yaml").read_text("utf-8")
+    )
     return groups
 
 
@@ -43,7 +49,9 @@ def groups_of(pages: set[str]) -> dict[str, list[str]]:
     for page in sorted(pages):
         if listed.count(page) != 1:
             times = listed.count(page)
-            raise ValueError(f"docs/website/navigation.yaml: {page} is in {times} groups; expected exactly one")
+            raise ValueError(
+                f"docs/website/navigation.yaml: {page} is in {times} groups; expected exactly one"
+            )
     return groups
 
 
@@ -95,8 +103,7 @@ def without_sections(text: str, titles: tuple[str, ...]) -> str:
 def descriptions() -> Iterator[tuple[str, str]]:
     """Each page and its description, from the table of documents in the README."""
     text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-    for file, description in re.findall(r"^\| \[[^]]+\]\(docs/([\w-]+)\.md\) \| (.*) \|$", text, re.MULTILINE):
-        yield file, description
+    yield from re.findall(r"^\| \[[^]]+\]\(docs/([\w-]+)\.md\) \| (.*) \|$", text, re.MULTILINE)
 
 
 def _page_of(file: Path) -> str | None:
@@ -108,21 +115,18 @@ def _page_of(file: Path) -> str | None:
 
 
 def _place(file: Path) -> str:
-    """Where a linked file lies on the site: pictures beside the pages, other files as pages that show their text."""
-    if file.parent == DOCS:
-        return file.name
-    return f"files/{file.relative_to(REPOSITORY).as_posix()}.md"
+    """Where a linked file lies on the site: code as a page that shows it, other files as they are."""
+    if file.suffix in LANGUAGES:
+        return f"files/{file.relative_to(REPOSITORY).as_posix()}.md"
+    return file.relative_to(DOCS if file.is_relative_to(DOCS) else REPOSITORY).as_posix()
 
 
 def _write_linked(path: Path, folder: Path) -> None:
     target = folder / _place(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    if path.parent == DOCS:
-        target.write_bytes(path.read_bytes())
+    if path.suffix not in LANGUAGES:
+        shutil.copyfile(path, target)
         return
+    code = f"```{{literalinclude}} {os.path.relpath(path, target.parent)}\n:language: {LANGUAGES[path.suffix]}\n```\n"
     name = path.relative_to(REPOSITORY).as_posix()
-    language = {".py": "python", ".sh": "bash", ".yaml": "yaml", ".yml": "yaml"}.get(path.suffix, "text")
-    place = os.path.relpath(path, target.parent)
-    target.write_text(
-        f"---\norphan: true\n---\n\n# {name}\n\n```{{literalinclude}} {place}\n:language: {language}\n```\n", "utf-8"
-    )
+    target.write_text(f"---\norphan: true\n---\n\n# {name}\n\n{code}", encoding="utf-8")

@@ -18,7 +18,9 @@ def signature(thing: Any) -> tuple[str, str | None]:
         found = inspect.signature(thing)
     except (TypeError, ValueError):
         return "", None
-    result = None if found.return_annotation is inspect.Signature.empty else annotation(found.return_annotation)
+    result = (
+        None if found.return_annotation is inspect.Signature.empty else annotation(found.return_annotation)
+    )
     return f"({', '.join(_parameters(found))})", result
 
 
@@ -58,8 +60,7 @@ def _class_signature(kind: type) -> str:
         return f"({', '.join(_fields(kind))})"
     if issubclass(kind, Exception):
         return ""
-    parameters = [text for text in _parameters(inspect.signature(kind.__init__)) if text != "self"]  # type: ignore[misc]
-    return f"({', '.join(parameters)})"
+    return f"({', '.join(_parameters(inspect.signature(kind.__init__)))})"  # type: ignore[misc]
 
 
 def _fields(kind: type) -> Iterator[str]:
@@ -77,6 +78,8 @@ def _fields(kind: type) -> Iterator[str]:
 def _parameters(found: inspect.Signature) -> Iterator[str]:
     kinds = [p.kind for p in found.parameters.values()]
     for index, p in enumerate(found.parameters.values()):
+        if p.name in ("self", "cls") and index == 0:
+            continue
         star = {p.VAR_POSITIONAL: "*", p.VAR_KEYWORD: "**"}.get(p.kind, "")
         if p.kind is p.KEYWORD_ONLY and not {p.KEYWORD_ONLY, p.VAR_POSITIONAL} & {*kinds[:index]}:
             yield "*"

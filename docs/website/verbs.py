@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from docs.website import markup
+
 from segwright.cli.main import build_parser
 
 EXIT_CODES = """\
@@ -50,14 +51,16 @@ def write_verbs(folder: Path) -> None:
     for entry in entries:
         (target / f"{entry.page}.rst").write_text(verb_page(entry), encoding="utf-8")
     rows = [[f":doc:`{entry.name} <commands/{entry.page}>`", _sentence(entry.text)] for entry in entries]
-    text = "\n".join([
-        markup.title("Command line"),
-        "``segwright VERB --help`` prints the same in a terminal.",
-        "",
-        markup.list_table(["command", "what it does"], rows, "35 65"),
-        EXIT_CODES,
-        markup.toctree([f"commands/{entry.page}" for entry in entries], "hidden"),
-    ])
+    text = "\n".join(
+        [
+            markup.title("Command line"),
+            "``segwright VERB --help`` prints the same in a terminal.",
+            "",
+            markup.list_table(["command", "what it does"], rows, "35 65"),
+            EXIT_CODES,
+            markup.toctree([f"commands/{entry.page}" for entry in entries], "hidden"),
+        ]
+    )
     (folder / "reference" / "commands.rst").write_text(text, encoding="utf-8")
 
 
@@ -69,22 +72,27 @@ def verb_page(entry: VerbEntry) -> str:
         lines += [".. code-block:: text", "   :caption: Example", "", markup.indent(example), ""]
     lines += [".. code-block:: text", "   :caption: Usage", "", markup.indent(_usage(entry.parser)), ""]
     lines += [f".. program:: {entry.name}", ""]
-    actions = [a for a in entry.parser._actions if a.help != argparse.SUPPRESS]
+    actions = [action for action in entry.parser._actions if action.help != argparse.SUPPRESS]
+    actions.sort(key=lambda action: action.dest in ("help", "debug"))  # what every verb has comes last
     for heading, positional in (("Arguments", True), ("Options", False)):
-        chosen = [a for a in actions if (not a.option_strings) == positional]
+        chosen = [action for action in actions if (not action.option_strings) == positional]
         if chosen:
             lines += [markup.title(heading, "-"), *(_option(entry.parser, action) for action in chosen)]
     return "\n".join(lines)
 
 
 def _usage(parser: argparse.ArgumentParser) -> str:
-    formatter = argparse.HelpFormatter(parser.prog, width=78)
+    formatter = argparse.HelpFormatter(parser.prog, width=74)
     formatter.add_usage(parser.usage, parser._actions, parser._mutually_exclusive_groups, prefix="")
     return formatter.format_help()
 
 
 def _option(parser: argparse.ArgumentParser, action: argparse.Action) -> str:
-    values = argparse.HelpFormatter(parser.prog)._format_args(action, _value_name(action)) if action.nargs != 0 else ""
+    values = (
+        argparse.HelpFormatter(parser.prog)._format_args(action, _value_name(action))
+        if action.nargs != 0
+        else ""
+    )
     names = action.option_strings or [values]
     signature = ", ".join(f"{name} {values}".strip() for name in names) if action.option_strings else values
     text, default = _help_and_default(parser, action)
@@ -111,7 +119,9 @@ def _help_and_default(parser: argparse.ArgumentParser, action: argparse.Action) 
         value = match[1]
         plain = markup.escape(value) if " " in value else f"``{value}``"
         return text[: match.start()] + text[match.end() :], plain
-    has_value = action.option_strings and action.nargs != 0 and action.default not in (None, [], argparse.SUPPRESS)
+    has_value = (
+        action.option_strings and action.nargs != 0 and action.default not in (None, [], argparse.SUPPRESS)
+    )
     return text, f"``{action.default}``" if has_value else ""
 
 
