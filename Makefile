@@ -21,8 +21,9 @@ check: $(VENV)/.dev
 bench: $(VENV)/.bench
 	$(BIN)/python benchmarks/camvid_equal_time.py --data $(CAMVID)
 
-docs: $(VENV)/.demo
+docs: $(VENV)/.docs
 	$(BIN)/python docs/generate_recipes.py
+	$(BIN)/python -m docs.website site
 
 dist: $(VENV)/.dev
 	$(BIN)/python -m pip install --quiet build twine
@@ -44,9 +45,13 @@ $(VENV)/.dev: $(VENV)/.demo
 	$(BIN)/python -m pip install --quiet -e '.[dev]'
 	touch $@
 
+$(VENV)/.docs: $(VENV)/.demo
+	$(BIN)/python -m pip install --quiet -e '.[docs]'
+	touch $@
+
 $(VENV)/.bench: $(VENV)/.demo
 	$(BIN)/python -m pip install --quiet -e '.[bench]'
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) build dist site src/*.egg-info .pytest_cache .mypy_cache .ruff_cache

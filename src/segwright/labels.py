@@ -18,12 +18,13 @@ MAX_CLASSES = 255  # class indices are uint8, and 255 is the ignore index
 class LabelSpace:
     """The classes of a dataset, in the order of their class indices. It belongs to the dataset.
 
-    ``raw_values[i]`` is the value of class i in the files of the dataset, and the value that is written for it.
-    ``also`` lists further raw values: (raw value, class index). ``ignored`` lists the raw values of ignored pixels;
-    the first one is written where a prediction has no class. Any other raw value is an error. ``things`` names the
-    classes that have instances. ``coding`` "rgb": label maps are color images, and a raw value is
-    65536 R + 256 G + B. ``category_ids``: the id of each class in the dataset's official files in COCO format, if it
-    is not the raw value. ``average_precision``: the rules of the dataset's own benchmark for instances.
+    ``colors``: (red, green, blue), 0..255, of each class. ``raw_values[i]`` is the value of class i in the files of the
+    dataset, and the value that is written for it. ``also`` lists further raw values: (raw value, class index).
+    ``ignored`` lists the raw values of ignored pixels; the first one is written where a prediction has no class. Any
+    other raw value is an error. ``things`` names the classes that have instances. ``coding`` "rgb": label maps are
+    color images, and a raw value is 65536 R + 256 G + B. ``category_ids``: the id of each class in the dataset's
+    official files in COCO format, if it is not the raw value. ``average_precision``: the rules of the dataset's own
+    benchmark for instances.
 
     ``categories``: (category, names of its labels) of each group of classes; a label may also be an ignored one, if
     ``ignored_names`` holds a name for each of ``ignored``. ``instance_sizes``: (thing, average number of pixels of an

@@ -61,7 +61,8 @@ class BinaryCrossEntropy(SegmentationLoss):
 class SigmoidDice(SegmentationLoss):
     """One minus the soft Dice coefficient (Milletari et al., 3DV 2016), the mean over the channels.
 
-    As ``pixel.Dice``, for sigmoid heads.
+    As ``pixel.Dice``, for sigmoid heads. ``weight``: factor of the loss. ``at_output_resolution``: as in
+    ``CrossEntropy``.
     """
 
     weight: float = 1.0

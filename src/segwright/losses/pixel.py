@@ -95,9 +95,10 @@ class CrossEntropy(SegmentationLoss):
 class Focal(SegmentationLoss):
     """Focal loss (Lin et al., ICCV 2017): (1 - p)^gamma times the cross entropy, averaged over the valid pixels.
 
-    p is the predicted probability of the true class. ``class_weights`` is the paper's alpha, one per class.
-    ``weight``, ``at_output_resolution``, ``align_corners``: as in ``CrossEntropy``. ``detach_factor``: the factor
-    (1 - p)^gamma gets no gradient, as in the MiniCity tutorial; the value of the loss is the same.
+    p is the predicted probability of the true class. ``gamma`` 0 gives the cross entropy. ``class_weights`` is the
+    paper's alpha, one per class. ``weight``, ``at_output_resolution``, ``align_corners``: as in ``CrossEntropy``.
+    ``detach_factor``: the factor (1 - p)^gamma gets no gradient, as in the MiniCity tutorial; the value of the loss is
+    the same.
     """
 
     gamma: float = 2.0

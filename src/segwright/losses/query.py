@@ -30,7 +30,8 @@ class QueryLoss(SegmentationLoss):
     all processes at once. The masks are compared without ever being created, see ``points``.
 
     ``void``: whether points without ground truth are "ignored", or "background" of all masks as in EoMT. With more
-    masks than queries in an image, some masks are not trained; a warning tells how many.
+    masks than queries in an image, some masks are not trained; a warning tells how many. ``class_weight``,
+    ``mask_weight`` and ``dice_weight`` are the factors of the three terms.
     """
 
     queries: int = 100

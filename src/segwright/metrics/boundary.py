@@ -71,9 +71,9 @@ class BoundaryIoU:
 class TrimapIoU:
     """The mean IoU of the pixels near an edge of the ground truth, for each of several widths.
 
-    A pixel counts for a width w if another label, or an ignored pixel, lies within w pixels of it (the larger of dx and
-    dy). Kohli et al.: Robust Higher Order Potentials for Enforcing Label Consistency, IJCV 2009; Chen et al.: DeepLab,
-    TPAMI 2018. The border of the image is no edge.
+    A pixel counts for a width w, one of ``widths``, if another label, or an ignored pixel, lies within w pixels of it
+    (the larger of dx and dy). Kohli et al.: Robust Higher Order Potentials for Enforcing Label Consistency, IJCV 2009;
+    Chen et al.: DeepLab, TPAMI 2018. The border of the image is no edge.
 
     Scores: ``trimap_iou_W`` for each width W, ``class_trimap_iou`` {W: {name: IoU}}.
     """

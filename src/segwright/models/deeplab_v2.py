@@ -29,7 +29,9 @@ def caffe_resnet(depth: int = 101, weights: str | None = None) -> ResNetConfig:
 
 @dataclass(slots=True)
 class DeepLabV2Config:
-    """``rates``: dilation of the classifiers.
+    """DeepLab v2: dilated classifiers on the deepest feature map, whose logits are added.
+
+    ``rates``: dilation of the classifiers.
 
     ``align_corners`` of the resizing between scales: True in Pytorch-Deeplab when it was published (before torch 0.4),
     False with later versions of torch.

@@ -19,7 +19,10 @@ from segwright.models.layers.segmenter import AuxiliaryHeadConfig, Segmenter
 
 @dataclass(slots=True)
 class DeepLabV3Config:
-    """``hidden_channels``: of the 3x3 convolution between ASPP and classifier; 0 for none, as in the toolbox."""
+    """DeepLabV3: atrous spatial pyramid pooling (ASPP) and a classifier.
+
+    ``hidden_channels``: of the 3x3 convolution between ASPP and classifier; 0 for none, as in the toolbox.
+    """
 
     backbone: Backbone = field(default_factory=lambda: ResNetConfig(50, output_stride=8))
     aspp: ASPPConfig = field(default_factory=ASPPConfig)

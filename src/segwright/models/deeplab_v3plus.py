@@ -19,10 +19,12 @@ from segwright.models.layers.segmenter import AuxiliaryHeadConfig, Segmenter
 
 @dataclass(slots=True)
 class DeepLabV3PlusConfig:
-    """``channels``: of the decoder's two 3x3 convolutions. ``separable``: whether these are depthwise separable.
+    """DeepLabV3+: ASPP, refined by the feature map at stride 4.
+
+    ``channels``: of the decoder's two 3x3 convolutions. ``separable``: whether these are depthwise separable.
 
     ``low_level_channels``: of the projected feature map at stride 4. ``dropout``: probability of spatial dropout before
-    the classifier (mmsegmentation: 0.1).
+    the classifier (mmsegmentation: 0.1). ``align_corners`` of all resizing: True in panoptic-deeplab.
     """
 
     backbone: Backbone = field(default_factory=lambda: ResNetConfig(50, output_stride=16))
@@ -30,7 +32,7 @@ class DeepLabV3PlusConfig:
     low_level_channels: int = 48
     channels: int = 256
     separable: bool = True
-    align_corners: bool = False  # panoptic-deeplab: True
+    align_corners: bool = False
     dropout: float = 0.0
     norm: Norm = field(default_factory=Norm)
     auxiliary: tuple[AuxiliaryHeadConfig, ...] = ()

@@ -20,19 +20,23 @@ from segwright.models.layers.segmenter import AuxiliaryHeadConfig, Segmenter
 
 @dataclass(slots=True)
 class FCNConfig:
-    """``hidden_ratio``: channels of the hidden convolution, as a fraction of its input's.
+    """A fully convolutional head: hidden convolutions and a classifier.
+
+    ``hidden_ratio``: channels of the hidden convolution, as a fraction of its input's.
 
     0 leaves this convolution out (CSAIL's C5). ``concat_convs``: the number of convolutions before the head, whose
     output is concatenated with their input. ``merge_levels``: use all feature maps at the size of the finest, for
-    HRNet; ``align_corners`` applies to this resizing only.
+    HRNet; ``align_corners`` applies to this resizing only. ``kernel_size`` of the convolutions: 1 in mmsegmentation on
+    HRNet. ``dropout``: its probability before the classifier, 0 in CSAIL; ``spatial_dropout``: of whole channels, as in
+    mmsegmentation.
     """
 
     backbone: Backbone = field(default_factory=lambda: ResNetConfig(50, output_stride=8))
     hidden_ratio: float = 0.25
-    kernel_size: int = 3  # mmsegmentation on HRNet: 1
+    kernel_size: int = 3
     concat_convs: int = 0  # mmsegmentation on ResNet: 2
-    dropout: float = 0.1  # CSAIL: 0
-    spatial_dropout: bool = False  # mmsegmentation: True
+    dropout: float = 0.1
+    spatial_dropout: bool = False
     merge_levels: bool = False
     align_corners: bool = False
     norm: Norm = field(default_factory=Norm)

@@ -30,7 +30,9 @@ from segwright.models.layers.features import Backbone
 
 @dataclass(slots=True)
 class FPNConfig:
-    """``channels``: of the decoder. ``upsample_factor``: of the head; the stride of the logits is 4 divided by it.
+    """A light feature pyramid with a sub-pixel head, on any backbone.
+
+    ``channels``: of the decoder. ``upsample_factor``: of the head; the stride of the logits is 4 divided by it.
 
     In training there is also an auxiliary head at stride 16.
     """
@@ -46,10 +48,13 @@ class FPNConfig:
 
 @dataclass(slots=True)
 class PanopticFPNConfig:
-    """``channels``: of the decoder. ``branch_channels``: of the two convolutions before heat map and offsets.
+    """A light feature pyramid with heads for classes, object centers and offsets, on any backbone.
+
+    ``channels``: of the decoder. ``branch_channels``: of the two convolutions before heat map and offsets.
 
     ``foreground``: one more logit per pixel, positive on things, negative on stuff and void. ``offset_scale``: the
     head's offsets are multiplied by it to give pixels of the output, so that the head learns numbers near 1.
+    ``upsample_factor``: of the heads; the stride of the output is 4 divided by it.
     """
 
     backbone: Backbone = field(default_factory=lambda: TimmConfig("tf_efficientnet_lite0"))

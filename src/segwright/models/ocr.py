@@ -22,7 +22,8 @@ class OCRConfig:
     """OCRNet on the backbone's four deepest feature maps, resized to the finest of them.
 
     ``channels``: channels of the pixel features and of the vector per class. ``key_channels``: channels of query, key
-    and value in the attention.
+    and value in the attention. ``dropout``: probability of spatial dropout before the classifier. ``align_corners`` of
+    all resizing.
     """
 
     backbone: Backbone = field(default_factory=HRNetConfig)

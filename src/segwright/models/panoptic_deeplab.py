@@ -25,13 +25,17 @@ from segwright.models.layers.norm_config import Norm
 
 @dataclass(slots=True)
 class PanopticDeepLabConfig:
-    """``skip_strides``: strides of the backbone's feature maps that refine both decoders, the coarsest first.
+    """Panoptic-DeepLab: one decoder for classes, one for object centers and offsets.
 
-    panoptic-deeplab uses 8, 4 with output stride 16, and 16, 8, 4 with output stride 32. ``instance`` None: a
-    semantic network, whose output is a ``PixelOutput``. ``foreground``: one more logit per pixel from the instance
-    decoder, positive on things; the report on panoptic-deeplab proposes it to suppress objects in void regions such
-    as the ego vehicle. ``convs``: the convolutions that fuse feature maps and lead to predictions; ``center_convs``:
-    those that lead to the heat map, if they differ.
+    ``skip_strides``: strides of the backbone's feature maps that refine both decoders, the coarsest first.
+
+    panoptic-deeplab uses 8, 4 with output stride 16, and 16, 8, 4 with output stride 32. ``instance`` None: a semantic
+    network, whose output is a ``PixelOutput``. ``foreground``: one more logit per pixel from the instance decoder,
+    positive on things; the report on panoptic-deeplab proposes it to suppress objects in void regions such as the ego
+    vehicle. ``convs``: the convolutions that fuse feature maps and lead to predictions; ``center_convs``: those that
+    lead to the heat map, if they differ. ``skip_first``: the order of concatenation; True in Detectron2, False in
+    panoptic-deeplab. ``align_corners`` of all resizing: False in Detectron2. ``initial_std``: standard deviation of
+    both decoders' initial weights, 0.001 in panoptic-deeplab; None: He et al. 2015.
     """
 
     backbone: Backbone = field(default_factory=lambda: ResNetConfig(50, output_stride=16))
@@ -43,11 +47,9 @@ class PanopticDeepLabConfig:
     foreground: bool = False
     convs: ConvStack = field(default_factory=ConvStack)
     center_convs: ConvStack | None = None  # Detectron2: two dense 3x3, even if the others are separable
-    skip_first: bool = False  # the order of concatenation: True in Detectron2, False in panoptic-deeplab
-    align_corners: bool = True  # Detectron2: False
-    initial_std: float | None = (
-        None  # of both decoders' weights; panoptic-deeplab: 0.001; None: He et al. 2015
-    )
+    skip_first: bool = False
+    align_corners: bool = True
+    initial_std: float | None = None
     norm: Norm = field(default_factory=Norm)
 
     def build(self, labels: LabelSpace, input: InputContract) -> PanopticDeepLab:

@@ -20,7 +20,10 @@ from segwright.models.layers.resize import upsample
 
 @dataclass(slots=True)
 class UNetConfig:
-    """``decoder_channels``: of the decoder's steps, the deepest first; the last step reaches the finest feature map."""
+    """U-Net on any backbone.
+
+    ``decoder_channels``: of the decoder's steps, the deepest first; the last step reaches the finest feature map.
+    """
 
     backbone: Backbone = field(default_factory=lambda: TimmConfig("resnet34"))
     decoder_channels: tuple[int, ...] = (256, 128, 64, 32)

@@ -17,7 +17,7 @@ from segwright.training.optimizers import OptimizerSettings
 
 @dataclass(slots=True)
 class RepeatedSGD(OptimizerSettings):
-    """SGD with momentum that updates parameters as many times per step as ``repeats`` says.
+    """SGD with ``momentum`` that updates parameters as many times per step as ``repeats`` says.
 
     ``repeats`` lists prefixes of parameter names and how many times to update; the first prefix that fits counts. All
     other parameters are updated once.

@@ -57,7 +57,10 @@ class OptimizerSettings:
 
 @dataclass(slots=True)
 class SGD(OptimizerSettings):
-    """Stochastic gradient descent with momentum, as ``torch.optim.SGD``."""
+    """Stochastic gradient descent with momentum, as ``torch.optim.SGD``.
+
+    ``momentum``: the part of the last update that the next one keeps. ``nesterov``: Nesterov momentum.
+    """
 
     momentum: float = 0.9
     nesterov: bool = False
@@ -69,7 +72,10 @@ class SGD(OptimizerSettings):
 
 @dataclass(slots=True)
 class Adam(OptimizerSettings):
-    """Adam (Kingma and Ba 2015), as ``torch.optim.Adam``; weight decay is added to the gradient."""
+    """Adam (Kingma and Ba 2015), as ``torch.optim.Adam``; weight decay is added to the gradient.
+
+    ``betas``: decay of the averages of the gradient and of its square.
+    """
 
     betas: tuple[float, float] = (0.9, 0.999)
 
@@ -80,7 +86,10 @@ class Adam(OptimizerSettings):
 
 @dataclass(slots=True)
 class AdamW(OptimizerSettings):
-    """Adam with decoupled weight decay (Loshchilov and Hutter 2019), as ``torch.optim.AdamW``."""
+    """Adam with decoupled weight decay (Loshchilov and Hutter 2019), as ``torch.optim.AdamW``.
+
+    ``betas``: decay of the averages of the gradient and of its square.
+    """
 
     betas: tuple[float, float] = (0.9, 0.999)
 

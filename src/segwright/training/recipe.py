@@ -62,13 +62,15 @@ class Training:
     step a short trial measures the pace of this machine. The number of steps is then fixed and recorded in
     ``run.json``.
 
+    ``seed``: the order of the images, the augmentations and the initial weights are functions of it.
+
     ``batch`` is the batch size of one optimizer step, over all processes and ``accumulate`` micro-batches. With "auto"
-    the largest one that fits the memory is found before the first step and recorded in ``run.json``.
-    ``precision`` "auto" is bf16 (mixed precision) where the hardware computes in bf16, else fp32. ``clip_norm`` limits
-    the norm of the gradients. ``ema`` is the decay of an exponential moving average of the weights; the averaged
-    weights are then evaluated and kept as the model. ``channels_last`` is the memory format of weights and images;
-    None: on a GPU and in bf16, but not on a CPU in fp32, where the gradients of wide layers are slow in it.
-    ``workers`` are the processes that load data; None: as many as help on this machine.
+    the largest one that fits the memory is found before the first step and recorded in ``run.json``. ``precision``
+    "auto" is bf16 (mixed precision) where the hardware computes in bf16, else fp32. ``clip_norm`` limits the norm of
+    the gradients. ``ema`` is the decay of an exponential moving average of the weights; the averaged weights are then
+    evaluated and kept as the model. ``channels_last`` is the memory format of weights and images; None: on a GPU and in
+    bf16, but not on a CPU in fp32, where the gradients of wide layers are slow in it. ``compile``: compile the model
+    with ``torch.compile``. ``workers`` are the processes that load data; None: as many as help on this machine.
 
     ``log_every``, ``evaluate_every``, ``save_every`` and ``patience`` are fractions of the training, 0..1. Training
     stops early when the score of the recipe has not improved for ``patience``. ``keep_checkpoints`` is how many
@@ -106,6 +108,8 @@ class Training:
 @dataclass(slots=True)
 class Recipe:
     """A complete training run: data, augmentation, model, loss, decoder, optimization, length.
+
+    ``name``: the name of the recipe, by which its run folder is called unless another one is given.
 
     ``task`` decides which score selects the best model: mIoU, AP or PQ. ``monitor`` names another score for that, one
     of those that evaluation logs. ``metrics`` are further metrics of the evaluation (``metrics.metric``).

@@ -17,7 +17,7 @@ WarmUp = Literal["linear", "constant"]
 
 @dataclass(slots=True)
 class Poly:
-    """(1 - progress) ** power (Liu et al. 2015), after the warm-up at least ``ending``.
+    """(1 - progress) ** ``power`` (Liu et al. 2015), after the warm-up at least ``ending``.
 
     Used by toolbox, CSAIL, Pytorch-Deeplab and panoptic-deeplab.
     """
@@ -42,7 +42,7 @@ class TwoStagePoly:
 
     The factor of the head rises from 0 to 1 during the fraction ``head_warmup`` of the training, in which the backbone
     is not trained. That of the backbone rises during the fraction ``backbone_warmup`` after it. Each of them then falls
-    as (1 - progress since its warm-up) ** power.
+    as (1 - progress since its warm-up) ** ``power``.
     """
 
     head_warmup: float = 0.0125

@@ -26,7 +26,10 @@ class Augmentation(Protocol):
 
 @dataclass(slots=True)
 class Compose:
-    """Applies several augmentations in order."""
+    """Applies several augmentations in order.
+
+    ``steps``: the augmentations.
+    """
 
     steps: tuple[Augmentation, ...] = ()
 

@@ -38,7 +38,7 @@ class PasteClasses:
     """Pastes all pixels of the given ``classes`` (names or indices) of a second sample, at their own position.
 
     Like ClassMix (Olsson et al. 2021), but with fixed instead of random classes: rare classes appear in new
-    surroundings. ``augmentation`` is applied to both samples first.
+    surroundings. ``augmentation`` is applied to both samples first. ``probability``: how often pixels are pasted.
     """
 
     augmentation: Augmentation
@@ -59,7 +59,8 @@ class CutMix:
     """CutMix (Yun et al. 2019), with the label map: pastes a box of a second sample.
 
     The fraction of the image that is kept is drawn from Beta(``alpha``, ``alpha``). The center of the box is a random
-    pixel, and the box is clipped at the border, as in the MiniCity tutorial.
+    pixel, and the box is clipped at the border, as in the MiniCity tutorial. ``augmentation`` is applied to both
+    samples first. ``probability``: how often a box is pasted.
     """
 
     augmentation: Augmentation
@@ -82,7 +83,10 @@ class CutMix:
 
 @dataclass(slots=True)
 class ClassMix:
-    """ClassMix (Olsson et al. 2021): pastes the pixels of a random half of the classes of a second sample."""
+    """ClassMix (Olsson et al. 2021): pastes the pixels of a random half of the classes of a second sample.
+
+    ``augmentation`` is applied to both samples first. ``probability``: how often pixels are pasted.
+    """
 
     augmentation: Augmentation
     probability: float = 0.5
@@ -139,7 +143,8 @@ class CopyBlob:
     leave the image are cut off; with ``wrap_around`` see ``move_pixels``.
 
     The copy contains all pixels of the class, or with ``single_blob`` one random connected component. With
-    ``only_onto`` only pixels that land on the other class are pasted. Crowds are never copied.
+    ``only_onto`` only pixels that land on the other class are pasted. Crowds are never copied. ``augmentation`` is
+    applied to both samples first. ``probability``: how often pixels are copied.
     """
 
     augmentation: Augmentation

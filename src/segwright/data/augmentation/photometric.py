@@ -17,8 +17,9 @@ from segwright.samples import AugmentationContext, Sample
 class ColorJitter:
     """Random brightness, contrast, saturation, hue and color cast, applied as one color matrix.
 
-    Factors are drawn uniformly from 1 - x to 1 + x; ``cast`` draws one factor per channel. ``hue`` rotates the color
-    circle by up to that fraction of a full turn.
+    The factors of ``brightness``, ``contrast`` and ``saturation`` are drawn uniformly from 1 - x to 1 + x; ``cast``
+    draws one factor per channel. ``hue`` rotates the color circle by up to that fraction of a full turn.
+    ``probability``: how often the colors are changed.
     """
 
     rgb_only: ClassVar[bool] = True
@@ -57,7 +58,10 @@ class ColorJitter:
 
 @dataclass(slots=True)
 class Blur:
-    """Gaussian blur with a standard deviation drawn from ``sigma`` (low, high), in pixels."""
+    """Gaussian blur with a standard deviation drawn from ``sigma`` (low, high), in pixels.
+
+    ``probability``: how often an image is blurred.
+    """
 
     rgb_only: ClassVar[bool] = True
     sigma: tuple[float, float] = (0.1, 2.0)
@@ -78,7 +82,7 @@ class Erase:
 
     Its area is a fraction of the image, drawn uniformly from ``area`` (low, high). Its height divided by its width is
     drawn log-uniformly from ``aspect``. The map is ignored (void) there; with ``keep_truth`` it stays unchanged, so
-    that the model must infer the classes from the surroundings.
+    that the model must infer the classes from the surroundings. ``probability``: how often a rectangle is filled.
     """
 
     rgb_only: ClassVar[bool] = True

@@ -48,8 +48,8 @@ class Mapillary(FileDataset):
     """Vistas as downloaded: ``{training,validation,testing}/images/``, maps in ``{training,validation}/VERSION/``.
 
     ``config_VERSION.json`` in the root describes the labels; those with ``evaluate: false`` are ignored. The older
-    layout of version 1.2, with ``config.json`` and without a folder for the version, is read, too. ``truth``: which
-    folder of ground truth maps to read.
+    layout of version 1.2, with ``config.json`` and without a folder for the version, is read, too. ``version``: the
+    version of the labels, "v2.0" for example. ``truth``: which folder of ground truth maps to read.
     """
 
     version: Literal["v1.2", "v2.0"] = "v1.2"

@@ -24,11 +24,13 @@ _INSTANCES_JSON = "annotations/instances_{split}2017.json"
 class OwnData(FileDataset):
     """Your own data in any format of docs/formats.md, or in the layouts of ``Folder``, ``PanopticFolder``.
 
-    ``format``: the name of the format; None recognizes it. ``task``: semantic gives class maps, in which pixels
-    outside of all objects are class 0, "background"; panoptic and instance give objects; None gives what the data
-    have. ``val_share``: the share of the images that is held out as split ``val`` if the data have none. ``lists``:
-    list files of images with {split} in the name. ``split_names``: "val=holdout,train=fit" if the data call the splits
-    otherwise. The other fields, empty unless given, are those of ``Folder``, ``PanopticFolder`` and ``CocoInstances``.
+    ``format``: the name of the format; None recognizes it. ``task``: semantic gives class maps, in which pixels outside
+    of all objects are class 0, "background"; panoptic and instance give objects; None gives what the data have.
+    ``val_share``: the share of the images that is held out as split ``val`` if the data have none. ``lists``: list
+    files of images with {split} in the name. ``split_names``: "val=holdout,train=fit" if the data call the splits
+    otherwise. The other fields are empty unless given: ``images``, ``maps`` and ``suffix`` as in ``Folder``;
+    ``instances``, ``maps_suffix``, ``instances_suffix`` and ``json`` as in ``PanopticFolder``; ``test_json`` and
+    ``annotated_only`` as in ``CocoInstances``.
     """
 
     format: str | None = None

@@ -19,10 +19,10 @@ from segwright.errors import UserError
 class PanopticFolder(FileDataset):
     """A custom dataset with instances (docs/own-data.md), as two maps per image or in COCO panoptic format.
 
-    Two maps: the layouts of ``Folder`` with a third folder ``instances``. Its maps (8 or 16 bit) number the instances
-    of an image from 1; 0 is stuff, or a group of objects that are not annotated separately. The label map defines
-    which classes are things. ``maps_suffix`` and ``instances_suffix``: what the name of a map has in addition to that
-    of its image.
+    Two maps: the layouts of ``Folder`` with a third folder ``instances`` beside ``images`` and ``maps``. Its maps (8 or
+    16 bit) number the instances of an image from 1; 0 is stuff, or a group of objects that are not annotated
+    separately. The label map defines which classes are things. ``maps_suffix`` and ``instances_suffix``: what the name
+    of a map has in addition to that of its image.
 
     COCO panoptic: if the file ``json`` exists ({split} stands for the split), it is read, with its maps in the folder
     of the same name without ``.json``. The classes are those of the file.

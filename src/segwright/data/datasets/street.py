@@ -63,7 +63,7 @@ class StreetScenes:
 
     Each scene is a function of (seed, split, index) and is generated when it is read. ``train`` and ``val`` are the
     numbers of images, ``size`` is (height, width) in pixels. With ``panoptic`` the samples have segments (each car,
-    each person, crowds, one segment per stuff class) instead of class maps.
+    each person, crowds, one segment per stuff class) instead of class maps. ``seed``: another one gives other scenes.
     """
 
     train: int = 2000

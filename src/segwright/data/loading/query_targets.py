@@ -19,10 +19,10 @@ from segwright.samples import IGNORED, Sample, index_of
 
 @dataclass(slots=True)
 class QueryTargets:
-    """The true masks of each image: one per class ("classes"), per segment ("segments"), or per object ("objects").
+    """The true masks of each image: one per class, per segment, or per object.
 
-    "classes" is for semantic segmentation, "segments" for panoptic, "objects" for instance segmentation: stuff then
-    belongs to no mask. Crowds have no mask, and their pixels have no ground truth.
+    ``masks`` "classes" is for semantic segmentation, "segments" for panoptic, "objects" for instance segmentation:
+    stuff then belongs to no mask. Crowds have no mask, and their pixels have no ground truth.
     """
 
     masks: Literal["classes", "segments", "objects"] = "segments"

@@ -26,9 +26,11 @@ STACKS = (
 
 @dataclass(slots=True)
 class MNASNetConfig:
-    """``out_indices``: the layers whose outputs are the feature maps, by default at strides 2, 4, 8, 16, 32.
+    """MNASNet of any width.
 
-    ``weights``: see ``segwright.models.backbones``.
+    ``out_indices``: the layers whose outputs are the feature maps, by default at strides 2, 4, 8, 16, 32.
+
+    ``weights``: see ``segwright.models.backbones``. ``width_multiplier``: factor of the number of channels.
     """
 
     width_multiplier: Literal["0_5", "0_75", "1_0", "1_3"] = "1_0"

@@ -39,10 +39,10 @@ class ResNetConfig:
     convolutions (toolbox, CSAIL, R52 and R103 of Detectron2). ``stride_on``: which convolution of a bottleneck has the
     stride; "1x1" in Caffe and so in Pytorch-Deeplab. ``ceil_mode`` of the max pooling: True in toolbox and
     Pytorch-Deeplab. ``groups`` and ``width_per_group``: ResNeXt 32x4d has 32 and 4, Wide-ResNet 1 and 128. ``weights``:
-    see ``segwright.models.backbones``.
+    see ``segwright.models.backbones``. ``depth``: 18, 34, 50, 101 or 152.
     """
 
-    depth: int = 50  # 18, 34, 50, 101, 152
+    depth: int = 50
     weights: str | None = None
     output_stride: Literal[8, 16, 32] = 32
     dilation: Literal["all", "half_first", "previous_first"] = "previous_first"

@@ -20,18 +20,19 @@ class ASPPConfig:
     """A 1x1 branch, one dilated 3x3 branch per rate and image pooling, concatenated; then a projection and dropout.
 
     ``rates``: 12, 24, 36 at output stride 8, half of them at 16, a quarter at 32. ``channels`` of each branch,
-    ``out_channels`` of the projection (toolbox: 512), whose kernel has ``projection_kernel_size`` (mmsegmentation:
-    3). ``pooled``: what follows the convolution of the pooled branch: a norm, a bias (Detectron2) or nothing ("bare":
+    ``out_channels`` of the projection (toolbox: 512), whose kernel has ``projection_kernel_size`` (mmsegmentation: 3).
+    ``pooled``: what follows the convolution of the pooled branch: a norm, a bias (Detectron2) or nothing ("bare":
     panoptic-deeplab). ``pooled_first``: the order of concatenation. ``pooling_window``: in a feature map that is
-    larger, pool over windows of so many rows and columns, the size of the feature map in training, instead of all of
-    it (Detectron2; panoptic-deeplab in multi-scale inference).
+    larger, pool over windows of so many rows and columns, the size of the feature map in training, instead of all of it
+    (Detectron2; panoptic-deeplab in multi-scale inference). ``dropout`` after the projection: 0.1 in the toolbox;
+    ``spatial_dropout``: of whole channels, as there. ``separable``: depthwise separable dilated convolutions.
     """
 
     rates: tuple[int, ...] = (12, 24, 36)
     channels: int = 256
     out_channels: int = 256
     projection_kernel_size: int = 1
-    dropout: float = 0.5  # toolbox: 0.1, spatial
+    dropout: float = 0.5
     spatial_dropout: bool = False
     pooled: Literal["norm", "bare", "bias"] = "norm"
     pooled_first: bool = False  # toolbox: True

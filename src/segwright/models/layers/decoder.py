@@ -25,6 +25,7 @@ class ConvStack:
     """``count`` convolutions in a row.
 
     panoptic-deeplab uses one separable 5x5; DeepLabV3+ and Detectron2 use two 3x3, whose receptive field is as large.
+    ``separable``: whether they are depthwise separable; ``kernel_size``: of each.
     """
 
     kernel_size: int = 5

@@ -20,6 +20,8 @@ Activation = Literal["identity", "relu", "relu6", "leaky_relu", "silu", "gelu"]
 class Norm:
     """A norm and the activation that follows it; ``norm_layer`` builds the module.
 
+    ``kind``, the norm, is one of these:
+
     - ``batch``: batch norm; synchronized over all processes after ``synchronize_norms``.
     - ``inplace``: batch norm with scale |w| + eps and less memory for the backward pass (the toolbox's InPlaceABN).
     - ``instance`` (without parameters) and ``group``: instance and group norm.

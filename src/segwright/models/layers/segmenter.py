@@ -19,10 +19,10 @@ from segwright.models.layers.norm_config import Norm
 class AuxiliaryHeadConfig:
     """An auxiliary head (deep supervision, Zhao et al. 2017) on one of the backbone's feature maps.
 
-    ``level``: the index of the feature map; -1 is the deepest. ``hidden_ratio``: channels of the hidden convolution
-    as a fraction of the feature map's; 1/2 in the toolbox and CSAIL, 1/4 in torchvision. ``bias`` of this
-    convolution: True in the toolbox. ``in_evaluation``: compute the head in evaluation as well, which takes time; for
-    comparisons.
+    ``level``: the index of the feature map; -1 is the deepest. ``hidden_ratio``: channels of the hidden convolution as
+    a fraction of the feature map's; 1/2 in the toolbox and CSAIL, 1/4 in torchvision. ``bias`` of this convolution:
+    True in the toolbox. ``in_evaluation``: compute the head in evaluation as well, which takes time; for comparisons.
+    ``dropout``: its probability before the classifier; ``spatial_dropout``: of whole channels.
     """
 
     level: int = -2
