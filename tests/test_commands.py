@@ -45,6 +45,7 @@ NOT_RUN = {
     **dict.fromkeys(
         (
             "segwright serve runs/own",
+            "segwright serve runs/scenes",
             "segwright serve runs/camvid --port 8000",
             "curl -F image=@photo.jpg 'http://127.0.0.1:8000/predict?output=index' -o index.png",
             "curl -F image=@photo.jpg 'http://127.0.0.1:8000/predict?output=json'",
@@ -71,6 +72,10 @@ NOT_RUN = {
     **dict.fromkeys(
         (
             "segwright export runs/camvid --out camvid.onnx --json parity.json",
+            "segwright export runs/scenes --out scenes.onnx",
+            "segwright export RUN --out model.onnx",
+            "segwright export RUN --out model.onnx --int8 --calibration DIR",
+            "segwright export RUN --out FILE.onnx",
             "segwright export runs/camvid --out camvid.onnx --with-postprocessing --size 720,960",
             "segwright export runs/camvid --out camvid.xml --int8 --calibration photographs",
             "segwright predict camvid.onnx photo.jpg --out predictions",
@@ -81,6 +86,7 @@ NOT_RUN = {
     **dict.fromkeys(
         (
             "segwright train own.panoptic_large --data ROOT --out runs/own",
+            "segwright train own.semantic_large --data ROOT --out RUN",
             "segwright train eomt.coco_panoptic_large --data COCO",
             "segwright convert model.safetensors --family eomt --out eomt.safetensors",
             "segwright convert pytorch_model.bin --family eomt --out eomt.safetensors",
@@ -92,7 +98,10 @@ NOT_RUN = {
 }
 """Commands that no test here runs, each with the reason."""
 
-NAMES = {"RECIPE": "own.semantic", "NAME": "folder", "FOLDER": "CAMVID/val", "photos": "CAMVID/val"}
+NAMES = {
+    "RECIPE": "own.semantic", "NAME": "folder", "FOLDER": "CAMVID/val", "photos": "CAMVID/val", "RUN": "runs/first",
+    "IMAGE": "photo.jpg",
+}  # fmt: skip
 """What stands for the words that a reader replaces by a name of their own."""
 
 INSTEAD = {
@@ -102,6 +111,13 @@ INSTEAD = {
         "segwright predict runs/camvid CAMVID/val --save uncertainty --out predictions",
     "segwright train RECIPE.yaml --data shards":
         "segwright train camvid.quick --data CAMVID --out runs/shards",
+    'segwright data convert street --to semantic --out scenes --set train=150 val=30 "size=[240,360]"':
+        "segwright data convert street --to semantic --out scenes --set train=3 val=2 size=[48,64]",
+    "segwright train own.semantic --data scenes --out runs/scenes --set training.steps=300 "
+    "training.evaluate_every=0.25 --extend 300":
+        "segwright train own.semantic --data scenes --out runs/scenes --set training.evaluate_every=0.25 --extend 1",
+    "segwright data convert street --to instance --out objects --set panoptic=true train=100 val=20":
+        "segwright data convert street --to instance --out objects --set panoptic=true train=2 val=1",
     "segwright data stats folder --data ROOT --set bands=6":
         "segwright data stats folder --data BANDS --set bands=6",
 }  # fmt: skip
@@ -118,6 +134,7 @@ HEAVY = {
     "--out pspnet.safetensors",
     "segwright evaluate pspnet.safetensors --recipe cityscapes.pspnet_r101 --data CITYSCAPES",
     "segwright train tuned.py:tuned --data ROOT --out runs/tuned",
+    "segwright train pspnet.py:recipe --data ROOT --out runs/pspnet",
     "segwright train mine.py:upernet --data ADE20K",
     "torchrun --nproc-per-node 8 -m segwright train camvid.unet_resnet34 --data CAMVID --out runs/camvid",
 }

@@ -13,7 +13,7 @@ doctor.py     the verb doctor
 average.py    the verb average
 data.py       the verbs under ``segwright data``
 data_files.py   the verbs under ``segwright data`` that write files: split, convert
-convert_tar.py  ``segwright data convert DATASET --to tar``
+convert_dataset.py  ``segwright data convert DATASET``
 suggest.py    the verb ``segwright recipe suggest``
 score.py      the verbs under ``segwright score``
 score_sequence.py  the verb ``segwright score sequence``

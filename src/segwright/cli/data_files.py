@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from segwright.cli.convert_tar import convert_tar
-from segwright.cli.options import refuse_options
+from segwright.cli.convert_dataset import convert_dataset, is_dataset
+from segwright.cli.options import add_set, refuse_options
 
 if TYPE_CHECKING:
     from segwright.data.conversion import ConversionResult
@@ -59,11 +59,12 @@ _OPTIONS_OF_FORMAT = {
 
 def add_convert(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``convert``."""
-    text = "folder of an export; or a source format: rgb, coco, labelme, cityscapes-panoptic, coco-panoptic-trainid"
-    parser.add_argument("format", metavar="FOLDER|FORMAT", help=text)
     text = (
-        "after a source format: source folder or JSON file; with --to tar: root folder of the dataset FORMAT"
+        "folder of an export; a dataset (camvid); or a source format: rgb, coco, labelme, cityscapes-panoptic, "
+        "coco-panoptic-trainid"
     )
+    parser.add_argument("format", metavar="FOLDER|DATASET|FORMAT", help=text)
+    text = "after a dataset: its root folder; after a source format: source folder or JSON file"
     parser.add_argument("source", type=Path, nargs="?", help=text)
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     text = "format of the folder, if it is not recognized (docs/formats.md)"
@@ -72,16 +73,18 @@ def add_convert(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-images", action="store_true", help=text)
     text = "rgb: label map file with the color of each class"
     parser.add_argument("--labels", type=Path, metavar="FILE.yaml", help=text)
-    text = "what to write: semantic, instance, panoptic, coco, yolo, labelme, cvat, labelstudio; or tar, of any dataset"
+    text = (
+        "what to write: semantic, instance, panoptic, coco, yolo, labelme, cvat, labelstudio; of a dataset: semantic, "
+        "instance, tar"
+    )
     parser.add_argument("--to", metavar="FORMAT", help=text)
     text = "labelme: class names in the order of their values (default: all, alphabetically)"
     parser.add_argument("--names", nargs="+", metavar="CLASS", help=text)
-    text = (
-        "cityscapes-panoptic: split (default: train); tar: splits, separated by commas (default: train,val)"
-    )
+    text = "cityscapes-panoptic: split (default: train); dataset: splits, separated by commas (default: train,val)"
     parser.add_argument("--split", help=text)
     text = "cityscapes-panoptic: write train ids (0 to 18) as categories"
     parser.add_argument("--train-ids", action="store_true", help=text)
+    add_set(parser, "dataset")
     parser.add_argument("--force", action="store_true", help="replace existing files")
 
 
@@ -114,19 +117,24 @@ def _convert_folder(options: argparse.Namespace) -> int:
 
 def convert(options: argparse.Namespace) -> int:
     """``segwright data convert``."""
+    from segwright.errors import UserError
+
+    if options.format not in _SOURCE_FORMATS and is_dataset(options):
+        return convert_dataset(options)
+    if options.set:
+        raise UserError("--set has no effect on annotation files; it changes fields of a dataset; remove it")
+    return _convert_folder(options) if options.source is None else _convert_annotations(options)
+
+
+def _convert_annotations(options: argparse.Namespace) -> int:
     from segwright.data.conversion import coco, labelme_rgb
     from segwright.data.formats.file_dataset import apply_label_map
     from segwright.errors import UserError
 
-    if options.to == "tar" and options.source is not None:
-        refuse_options(options, "source_format", "no_images", reason="with --to tar")
-        return convert_tar(options)
-    if options.source is None:
-        return _convert_folder(options)
     if options.format not in _SOURCE_FORMATS:
         expected = ", ".join(_SOURCE_FORMATS)
         raise UserError(
-            f"data convert: unknown format {options.format!r}; expected a folder alone, or {expected}"
+            f"data convert: unknown format {options.format!r}; expected a folder alone, a dataset, or {expected}"
         )
     refuse_options(options, "source_format", "no_images", reason=f"on the format {options.format}")
     if options.to not in (None, "semantic", "instance", "panoptic"):

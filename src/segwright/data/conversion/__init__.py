@@ -4,6 +4,7 @@ exports.py            an export of any tool to maps, or to the layout of another
 annotation_files.py   files of annotation tools, from objects with masks
 labelme_rgb.py        labelme polygons and RGB color masks to label maps
 coco.py               COCO files to label maps; Cityscapes to COCO panoptic
+image_folder.py       any dataset as a folder of images and label maps
 tar.py                any dataset as tar shards
 """
 
@@ -13,6 +14,7 @@ from segwright.data.conversion.coco import convert_cityscapes as convert_citysca
 from segwright.data.conversion.coco import convert_coco as convert_coco
 from segwright.data.conversion.coco import convert_coco_train_ids as convert_coco_train_ids
 from segwright.data.conversion.exports import convert_export as convert_export
+from segwright.data.conversion.image_folder import convert_to_folder as convert_to_folder
 from segwright.data.conversion.labelme_rgb import ConversionResult as ConversionResult
 from segwright.data.conversion.labelme_rgb import convert_labelme as convert_labelme
 from segwright.data.conversion.labelme_rgb import convert_rgb as convert_rgb
@@ -27,6 +29,7 @@ __all__ = [
     "convert_export",
     "convert_labelme",
     "convert_rgb",
+    "convert_to_folder",
     "label_map_text",
     "unique_stem",
 ]

@@ -91,7 +91,7 @@ def _key(name: str) -> str:
 
 
 def _members(dataset: Dataset, index: int, sample: Sample, labels: LabelSpace) -> dict[str, bytes]:
-    extension, image = _image_file(dataset, index, sample)
+    extension, image = image_file(dataset, index, sample)
     members = {extension: image}
     if isinstance(dataset, ImageDataset) and dataset.ground_truth is None:
         return members
@@ -113,7 +113,7 @@ def _members(dataset: Dataset, index: int, sample: Sample, labels: LabelSpace) -
     return members
 
 
-def _image_file(dataset: Dataset, index: int, sample: Sample) -> tuple[str, bytes]:
+def image_file(dataset: Dataset, index: int, sample: Sample) -> tuple[str, bytes]:
     """(extension, content): the file of the image if it can be copied, else the pixels without loss."""
     if isinstance(dataset, ImageDataset) and dataset.bands is None and dataset.reduce == 1:
         content = dataset.images[index].read_bytes()
