@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from tests.augmentation_samples import LABELS, panoptic
@@ -12,6 +13,7 @@ from segwright.data.loading.targets import PanopticTargets
 from segwright.losses.center import CenterLoss
 from segwright.losses.pixel import CrossEntropy
 from segwright.models.layers.centers import upsample_centers
+from segwright.samples import Sample, Segment
 
 
 def case(*, foreground: bool = False) -> tuple[CenterOutput, Targets]:
@@ -91,3 +93,19 @@ def test_targets_of_classes_alone_are_refused() -> None:
     output, targets = case()
     with pytest.raises(ValueError, match="set targets to PanopticTargets"):
         CenterLoss()(output, Targets(targets.semantic))
+
+
+def test_errors_of_offsets_can_count_relative_to_the_size_of_the_object() -> None:
+    def offset_loss(factor: int) -> float:
+        ids = np.zeros((16, 20), np.int32)
+        ids[2:8, 3:9] = 1
+        ids = ids.repeat(factor, 0).repeat(factor, 1)
+        sample = Sample(np.zeros((*ids.shape, 3), np.uint8), ids, "a", (Segment(1, 2),))
+        targets = PanopticTargets(offset_side=8)([sample], ids.shape, LABELS).to(torch.device("cpu"))
+        assert targets.centers is not None
+        shape = (1, 1, *ids.shape)
+        output = CenterOutput(torch.zeros(1, 4, *ids.shape), torch.zeros(shape), 0.5 * targets.centers.offset)
+        loss = CenterLoss(CrossEntropy(), offset_weight=1)
+        return (loss(output, targets)["offset"] / loss.counts(targets)["offset"]).item()
+
+    assert offset_loss(4) == pytest.approx(offset_loss(8), rel=0.01)

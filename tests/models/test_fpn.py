@@ -9,7 +9,7 @@ from segwright.contracts import InputContract
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
 from segwright.models.backbones import ResNetConfig, TimmConfig
-from segwright.models.fpn import FPNConfig, PanopticFPNConfig
+from segwright.models.fpn import FPNConfig, PanopticFPNConfig, _pyramid_inputs
 
 LABELS = LabelSpace.of("a", "b", "c")
 
@@ -37,3 +37,25 @@ def test_the_panoptic_network_gives_classes_centers_and_offsets(foreground: bool
 def test_a_backbone_with_too_few_feature_maps_is_refused() -> None:
     with pytest.raises(UserError, match="has 3 feature maps; expected at least 4"):
         FPNConfig(TimmConfig("vit_tiny_patch16_224")).build(LABELS, InputContract())
+
+
+@pytest.mark.parametrize("size", [(64, 96), (68, 98)])
+def test_the_decoder_can_see_the_feature_map_at_stride_2(size: tuple[int, int]) -> None:
+    config = FPNConfig(TimmConfig("tf_efficientnet_lite0"), channels=8, detail=True)
+    model = config.build(LABELS, InputContract(multiple=4)).eval()
+    images = torch.randn(1, 3, *size)
+    maps = model.backbone(images)
+    assert model(images).logits.shape[2:] == (2 * maps[-4].shape[2], 2 * maps[-4].shape[3])
+    assert (
+        model.pyramid.lateral[0].get_submodule("0").in_channels == maps[-4].shape[1] + 4 * maps[-5].shape[1]
+    )
+    # One pixel of the map at stride 2 reaches the decoder without a convolution of the backbone in between.
+    changed = [x.clone() for x in maps]
+    changed[-5][0, :, 5, 6] += 1
+    joined, before = (_pyramid_inputs(x, detail=True)[0] for x in (changed, maps))
+    assert torch.nonzero((joined != before).any(1)[0]).tolist() == [[2, 3]]
+
+
+def test_a_backbone_without_a_feature_map_at_stride_2_refuses_detail() -> None:
+    with pytest.raises(UserError, match=r"strides 4, 8, 16, 32; set model.detail=false"):
+        PanopticFPNConfig(TimmConfig("convnext_atto"), detail=True).build(LABELS, InputContract())

@@ -54,11 +54,12 @@ class CenterLoss(SegmentationLoss):
         return sums
 
     def counts(self, targets: Targets) -> dict[str, Tensor]:
-        """The counts of ``semantic``; the sums of the weights (offsets: for y and x); the pixels of the images."""
+        """The counts of ``semantic``; the sum of the center weights; the pixels with offsets, twice; all pixels."""
         centers = _center_targets(targets)
         return self.semantic.counts(targets) | {
             "center": centers.center_weight.sum().float(),
-            "offset": 2 * centers.offset_weight.sum().float(),
+            # Not the sum of the weights, which would undo weights that are relative to the size of the objects.
+            "offset": 2 * (centers.offset_weight > 0).sum().float(),
             "foreground": (centers.foreground != IGNORED).sum().float(),
         }
 

@@ -14,6 +14,9 @@ from segwright.training.recipe import Recipe, Training
 WEIGHTS = (0.63, 1.07, 1.68, 2.37, 3.01, 4.22, 2.11, 1.1, 2.28, 3.06)
 RARE = ("shop", "car", "traffic-infrastructure", "fence", "street", "non-building-infrastructure")
 
+# The layers of EfficientNet-Lite0 up to stride 4. They need no fine-tuning, and their gradients are the slowest.
+FROZEN = tuple(f"backbone.network.{part}" for part in ("conv_stem", "bn1", "blocks.0", "blocks.1"))
+
 PASTED = ("balcony-fence", "shop", "car", "traffic-infrastructure")
 
 
@@ -70,7 +73,25 @@ def panoptic_finetune() -> Recipe:
     recipe.name = "facade.panoptic_finetune"
     recipe.input = InputContract(mean=(127.5,) * 3, std=(127.5,) * 3, fill_value=(127.5,) * 3)
     recipe.model = models.PanopticFPNConfig(
-        backbones.TimmConfig("tf_efficientnet_lite0", weights="imagenet"), foreground=True
+        backbones.TimmConfig("tf_efficientnet_lite0", weights="imagenet"), foreground=True, detail=True
     )
-    recipe.optim = AdamW(lr=2e-3, weight_decay=0.02, backbone_lr_factor=0.2)
+    stages = (
+        CropStage((256, 256), (0.5, 1.0), until=0.4),
+        CropStage((320, 320), (0.6, 1.2), until=0.8),
+        CropStage((416, 416), (0.8, 1.2)),
+    )
+    colors = ColorJitter(brightness=0.25, contrast=0.25, saturation=0.3, hue=0.02, cast=0.08)
+    recipe.augmentation = PasteInstances(
+        Compose((ProgressiveCrop(stages, stretch=1.2), colors)), PASTED, probability=0.4
+    )
+    # The sides of windows are about 20 pixels, those of facades 300.
+    recipe.targets = PanopticTargets(sigma=12, relative_sigma=0.12, small_area=1024, offset_side=32.0)
+    weights = tuple(round(weight**0.5, 2) for weight in WEIGHTS)
+    recipe.loss = losses.CenterLoss(
+        losses.SumOfLosses((losses.CrossEntropy(weights), losses.Dice(0.5, at_output_resolution=True))),
+        center_weight=50.0,
+        offset_weight=0.05,
+        align_corners=False,
+    )
+    recipe.optim = AdamW(lr=2e-3, weight_decay=0.02, backbone_lr_factor=0.2, frozen=FROZEN)
     return recipe

@@ -67,7 +67,13 @@ def instance_finetune() -> Recipe:
     recipe = instance_quick()
     recipe.name = "nuclei.instance_finetune"
     recipe.model = models.PanopticFPNConfig(
-        backbones.TimmConfig("tf_efficientnet_lite0", weights="imagenet"), foreground=True, offset_scale=8.0
+        backbones.TimmConfig("tf_efficientnet_lite0", weights="imagenet"),
+        foreground=True,
+        offset_scale=8.0,
+        detail=True,
     )
-    recipe.optim = AdamW(lr=2e-3, weight_decay=0.02, backbone_lr_factor=0.2)
+    # The sides of nuclei range from 5 to over 100 pixels.
+    recipe.targets = PanopticTargets(sigma=6, relative_sigma=0.15, offset_side=20.0)
+    recipe.optim = AdamW(lr=2e-3, weight_decay=0.02, backbone_lr_factor=0.3)
+    recipe.training.steps = 900
     return recipe

@@ -49,9 +49,12 @@ def panoptic() -> Recipe:
     recipe.model = models.PanopticFPNConfig(
         backbones.TimmConfig("tf_efficientnet_lite0", weights="imagenet"), foreground=True
     )
-    recipe.targets = PanopticTargets(sigma=6, small_area=1024)
-    recipe.loss = losses.CenterLoss(losses.CrossEntropy(), offset_weight=0.05, align_corners=False)
-    recipe.decoder = decode.CenterDecoder(stuff_area=256, align_corners=False)
+    # Relative to the size of each object, so that they suit objects of any size.
+    recipe.targets = PanopticTargets(sigma=12, relative_sigma=0.1, small_area=1024, offset_side=64.0)
+    recipe.loss = losses.CenterLoss(
+        losses.CrossEntropy(), center_weight=20.0, offset_weight=0.05, align_corners=False
+    )
+    recipe.decoder = decode.CenterDecoder(0.15, nms_kernel=15, stuff_area=256, align_corners=False)
     return recipe
 
 
@@ -63,7 +66,8 @@ def instance() -> Recipe:
     recipe = panoptic()
     recipe.name, recipe.task = "own.instance", "instance"
     recipe.data = OwnData(task="instance")
-    recipe.decoder = decode.CenterDecoder(stuff_area=0, align_corners=False)
+    assert isinstance(recipe.loss, losses.CenterLoss) and isinstance(recipe.decoder, decode.CenterDecoder)
+    recipe.loss.foreground_weight, recipe.decoder.stuff_area = 2.0, 0
     return recipe
 
 

@@ -57,12 +57,13 @@ _FIELDS = {
         epochs minutes lr clip_norm power MultiStep.factor sigma cache_gb low high step alpha std eps initial_std
         offset_scale annealing_power mlp_ratio norm_eps""",
     Range("[0, inf)", "a number from 0"): """
-        _decay _lr_factor final weight _weight _weights gamma max_self_offset log_scale hidden_ratio slope""",
+        _decay _lr_factor final weight _weight _weights gamma max_self_offset log_scale hidden_ratio slope
+        offset_side""",
     Range("[1, 100]", "a number from 1 to 100"): "stretch oversample",
     Range("[0, 1]", "a number from 0 to 1"): """
         probability _probability flip train_part threshold Norm.momentum warmup_start ending at OneCycle.peak
         OneCycle.start brightness contrast saturation hue cast
-        annealing importance mask_threshold overlap_threshold""",
+        annealing importance mask_threshold overlap_threshold relative_sigma""",
     Range("[0, 1)", "a number from 0 to below 1"): "momentum betas warmup _warmup label_smoothing dropout",
     Range("(0, 1]", "a fraction, 0 < x <= 1"): """
         fraction area until log_every evaluate_every save_every patience RepeatFactorSampling.threshold""",

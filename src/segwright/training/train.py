@@ -9,6 +9,7 @@ from typing import Any
 from segwright.data.check import quick_check
 from segwright.errors import UserError
 from segwright.evaluation.evaluator import check_metrics
+from segwright.training.allocator import keep_freed_memory
 from segwright.training.batch_size import with_batch
 from segwright.training.extension import extensions_of, with_extensions
 from segwright.training.length import with_steps
@@ -62,7 +63,7 @@ def train(
     extensions = extensions_of(out, extend)
     warnings = [f"warning: {line}" for line in quick_check(splits)]
     dataset = open_training_data(recipe, splits["train"])
-    with join(device) as processes, interrupts() as interrupted:
+    with join(device) as processes, keep_freed_memory(processes.device), interrupts() as interrupted:
         check_batch_size(recipe, processes)
         record(recipe, root or None, out, splits, processes)
         recipe = with_batch(recipe, splits, out, processes)

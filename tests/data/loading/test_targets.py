@@ -126,6 +126,20 @@ def test_options_for_crowds_stuff_and_small_things() -> None:
         center_targets(ids, SEGMENTS, things=THINGS, sigmas=3)
 
 
+@pytest.mark.parametrize(("side", "sigma"), [(6, 2), (40, 4), (70, 7), (110, 9)])
+def test_heat_map_and_offset_weights_can_follow_the_size_of_each_object(side: int, sigma: int) -> None:
+    ids = np.zeros((120, 240), np.int32)
+    ids[:side, :side], ids[60:68, 200:208] = 70_000, 3
+    make = PanopticTargets(sigma=9, relative_sigma=0.1, offset_side=32)
+    targets = make.image(ids, SEGMENTS, THINGS)
+    alone = PanopticTargets(sigma=sigma).image(ids, SEGMENTS, THINGS)
+    np.testing.assert_array_equal(targets.center[:, :, :150], alone.center[:, :, :150])
+    assert targets.offset_weight[0, 0] == pytest.approx(32 / side)
+    assert targets.offset_weight[64, 204] == pytest.approx(32 / 8)
+    assert targets.offset_weight[119, 0] == 0
+    np.testing.assert_array_equal(targets.offset, alone.offset)
+
+
 def test_a_batch_of_targets_is_padded_and_can_be_moved() -> None:
     make = PanopticTargets()
     assert LABELS.thing_indices() == THINGS

@@ -59,6 +59,11 @@ class PanopticTargets:
     the heat map. Things smaller than ``small_area`` pixels have the weight ``small_weight`` in the semantic loss. A
     crowd has a class, but no center and no offsets. ``crowd_centers``: it has both. ``ignore_crowd``: its class is
     ignored. ``stuff_offset``: the offsets of stuff are trained, too, to be zero.
+
+    Two options are for objects of very different sizes. The side of an object is the square root of its area.
+    ``relative_sigma``: the standard deviation is this fraction of the side, at least 2 and at most ``sigma`` pixels; 0:
+    always ``sigma``. ``offset_side``: the offsets of an object have the weight ``offset_side`` / side, so that an error
+    counts relative to the size of the object, and large objects do not dominate the loss; 0: all have the weight 1.
     """
 
     sigma: int = 8
@@ -67,6 +72,8 @@ class PanopticTargets:
     stuff_offset: bool = False
     ignore_crowd: bool = False
     crowd_centers: bool = False
+    relative_sigma: float = 0.0
+    offset_side: float = 0.0
 
     def __call__(self, samples: Sequence[Sample], size: tuple[int, int], labels: LabelSpace) -> Targets:
         """Class indices uint8 [N, H, W] and ``CenterTargets``; ``UserError`` for samples without segments."""
@@ -107,15 +114,30 @@ class PanopticTargets:
         integer_weight = float(self.small_weight).is_integer() and 0 <= self.small_weight <= 255
         weight = np.where(thing & (area < self.small_area), self.small_weight, 1)
         counted = is_segment & ~crowd
+        with_offset = (counted & (thing | self.stuff_offset)).astype(np.uint8)
+        centers = zip(y[has_center], x[has_center], self._sigmas(area[has_center]), strict=True)
         return ImageTargets(
             semantic=runs.expand(np.where(crowd & self.ignore_crowd, np.uint8(IGNORED), classes)),
-            center=_heat_map(ids.shape, zip(y[has_center], x[has_center], strict=True), self.sigma)[None],
+            center=_heat_map(ids.shape, centers)[None],
             offset=runs.offsets(y, x, has_center),
             semantic_weight=runs.expand(weight.astype(np.uint8 if integer_weight else np.float32)),
             center_weight=runs.expand(counted.astype(np.uint8)),
-            offset_weight=runs.expand((counted & (thing | self.stuff_offset)).astype(np.uint8)),
+            offset_weight=runs.expand(self._offset_weights(with_offset, area)),
             foreground=runs.expand(thing.astype(np.uint8)),
         )
+
+    def _sigmas(self, area: NDArray[np.float64]) -> NDArray[np.int64]:
+        """The standard deviation of the heat map for objects of these areas."""
+        if not self.relative_sigma:
+            return np.full(len(area), self.sigma)
+        sides = np.rint(self.relative_sigma * np.sqrt(area)).astype(np.int64)
+        return np.minimum(np.maximum(sides, 2), self.sigma)
+
+    def _offset_weights(self, with_offset: NDArray[np.uint8], area: NDArray[np.float64]) -> NDArray[Any]:
+        """The weight of the offsets of each segment, 0 for those whose offsets are not trained."""
+        if not self.offset_side:
+            return with_offset
+        return (with_offset * self.offset_side / np.sqrt(np.maximum(area, 1))).astype(np.float32)
 
 
 def center_targets(
@@ -190,16 +212,17 @@ class _Runs:
         return maps
 
 
-def _heat_map(
-    shape: tuple[int, ...], centers: Iterable[tuple[float, float]], sigma: int
-) -> NDArray[np.float32]:
-    """At each pixel the largest of the Gaussians around the centers, each cut off beyond 3 sigma + 1 pixels."""
+def _heat_map(shape: tuple[int, ...], centers: Iterable[tuple[float, float, int]]) -> NDArray[np.float32]:
+    """At each pixel the largest of the Gaussians around the centers (y, x, sigma), cut off beyond 3 sigma + 1."""
     heat_map = np.zeros(shape, dtype=np.float32)
-    radius = 3 * sigma + 1
-    squares = np.arange(-radius, radius + 1, dtype=np.float64) ** 2
-    gaussian = np.exp(-(squares[:, None] + squares) / (2 * sigma**2)).astype(np.float32)
-    for center in centers:
-        y, x = int(center[0]), int(center[1])
+    gaussians: dict[int, NDArray[np.float32]] = {}
+    for center_y, center_x, sigma in centers:
+        y, x, radius = int(center_y), int(center_x), 3 * int(sigma) + 1
+        gaussian = gaussians.get(radius)
+        if gaussian is None:
+            squares = np.arange(-radius, radius + 1, dtype=np.float64) ** 2
+            gaussian = np.exp(-(squares[:, None] + squares) / (2 * int(sigma) ** 2)).astype(np.float32)
+            gaussians[radius] = gaussian
         top, left = max(y - radius, 0), max(x - radius, 0)
         window = heat_map[top : y + radius + 1, left : x + radius + 1]
         from_y, from_x = top - (y - radius), left - (x - radius)
