@@ -11,12 +11,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.transformers_eomt import random_eomt
 from torch import Tensor
-from torch.nn.functional import grid_sample
+from torch.nn.functional import binary_cross_entropy_with_logits, grid_sample
 
 from segwright.contracts import NO_MASK, VOID_MASK, MaskTargets, QueryOutput, Targets
 from segwright.importers import load
-from segwright.losses import QueryLoss
-from segwright.losses.points import sample_logits, sample_masks, valid_weights
+from segwright.losses import QueryLoss, query
+from segwright.losses.matching import MaskCosts
+from segwright.losses.points import (
+    sample_logits,
+    sample_logits_together,
+    sample_masks,
+    sample_masks_together,
+    uncertain_points,
+)
 
 SHAPES: list[dict[str, Any]] = [
     {},
@@ -112,17 +119,95 @@ def _eps(theirs: Any) -> dict[str, float]:
 @settings(max_examples=60, deadline=None)
 def test_masks_at_points_equal_sampled_dense_masks(seed: int, height: int, width: int, count: int) -> None:
     generator = torch.Generator().manual_seed(seed)
-    index = torch.randint(VOID_MASK, count, (height, width), generator=generator)
+    index = torch.randint(VOID_MASK, count, (3, height, width), generator=generator)
+    images = torch.randint(3, (count,), generator=generator)
     points = torch.rand(count, 50, 2, generator=generator)
     points[:, :2] = torch.tensor([[0.0, 0.0], [1.0, 1.0]])  # the corners of the image
-    masks = (index == torch.arange(count).view(-1, 1, 1)).float()
-    sampled = sample_masks(index, torch.arange(count), points)
-    torch.testing.assert_close(sampled, sample_logits(masks, points), rtol=0, atol=1e-6)
-    void_map = (index == VOID_MASK).float().expand(count, -1, -1)[:, None]
-    void = grid_sample(void_map, 2 * points[:, :, None] - 1, padding_mode="border", align_corners=False)[
-        :, 0, :, 0
-    ]
-    torch.testing.assert_close(valid_weights(index, points), 1 - void, rtol=0, atol=1e-6)
+    masks = (index[images] == torch.arange(count).view(-1, 1, 1)).float()
+    void_map = (index[images] == VOID_MASK).float()[:, None]
+    options = {"padding_mode": "border", "align_corners": False}
+    void = grid_sample(void_map, 2 * points[:, :, None] - 1, **options)[:, 0, :, 0]
+    values, weights = sample_masks(index, images, torch.arange(count), points)
+    torch.testing.assert_close(values, sample_logits(masks, points), rtol=0, atol=1e-6)
+    torch.testing.assert_close(weights, 1 - void, rtol=0, atol=1e-6)
+
+    shared = points[:1].expand(count, -1, -1)
+    masks = (index[0] == torch.arange(count).view(-1, 1, 1)).float()
+    values, weights = sample_masks_together(index[0], count, points[0])
+    torch.testing.assert_close(values, sample_logits(masks, shared), rtol=0, atol=1e-6)
+    torch.testing.assert_close(values, sample_logits_together(masks, points[0]), rtol=0, atol=1e-6)
+    same = sample_masks(index, torch.zeros(1).long(), torch.zeros(1).long(), points[:1])[1]
+    torch.testing.assert_close(weights, same)
+
+
+def dense_loss(loss: QueryLoss, output: QueryOutput, targets: Targets, *, rows: int) -> Tensor:
+    """The mask terms from dense masks with plain autograd; queries are matched by position.
+
+    ``rows``: for how many masks at a time points are drawn.
+    """
+    assert targets.masks is not None
+    total = []
+    for image, true in enumerate(dense(targets)):
+        logits, void = output.masks[image, : len(true)], targets.masks.index[image] == VOID_MASK
+        options = {"oversample": loss.oversample, "importance": loss.importance}
+        drawn = [uncertain_points(part, loss.points, **options) for part in logits.detach().split(rows)]
+        points = torch.cat(drawn)
+        grid = 2 * points[:, :, None] - 1
+        border = {"padding_mode": "border", "align_corners": False}
+        weights = 1 - grid_sample(void.float().expand(len(true), 1, -1, -1), grid, **border)[:, 0, :, 0]
+        own, values = sample_logits(logits, points), sample_logits(true, points)
+        entropy = binary_cross_entropy_with_logits(own, values, weights, reduction="none").sum(1)
+        common = 2 * (own.sigmoid() * values * weights).sum(1)
+        dice = 1 - (common + 1) / ((own.sigmoid() * weights).sum(1) + (values * weights).sum(1) + 1)
+        total.append(torch.stack([(loss.mask_weight * entropy / weights.sum(1)).sum(), 5 * dice.sum()]))
+    return torch.stack(total).sum(0)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 100])
+def test_mask_terms_and_their_gradients_equal_those_of_dense_masks(
+    rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many masks are compared at a time, and however the terms are weighted."""
+    monkeypatch.setattr(query, "rows_at_once", lambda *_: rows)
+    targets = random_targets(64, 5, counts=(5,))
+    assert targets.masks is not None
+    targets.masks.index[:, 40:, 10:30] = VOID_MASK
+    output, loss = random_output(images=1), QueryLoss(queries=12, points=300)
+    pairs = (torch.arange(5), torch.arange(5))
+    monkeypatch.setattr(QueryLoss, "_pairs", lambda *_: pairs)
+    torch.manual_seed(3)
+    expected = dense_loss(loss, output, targets, rows=rows)
+    torch.manual_seed(3)
+    sums = loss(output, targets)
+    terms = torch.stack([sums["mask"], sums["dice"]])
+    torch.testing.assert_close(terms, expected, rtol=1e-6, atol=1e-6)
+    for weights in (torch.tensor([1.0, 1.0]), torch.tensor([0.3, -2.0])):
+        (own,) = torch.autograd.grad((terms * weights).sum(), output.masks, retain_graph=True)
+        (other,) = torch.autograd.grad((expected * weights).sum(), output.masks, retain_graph=True)
+        torch.testing.assert_close(own, other, rtol=1e-6, atol=1e-7)
+
+
+@given(st.integers(0, 2**31), st.integers(1, 40))
+@settings(max_examples=20, deadline=None)
+def test_matching_costs_are_those_of_all_points_at_once(seed: int, part: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    logits, targets = 4 * torch.randn(6, 40, generator=generator), torch.rand(3, 40, generator=generator)
+    weights = torch.rand(1, 40, generator=generator)
+    costs = MaskCosts()
+    for start in range(0, 40, part):
+        own = slice(start, start + part)
+        costs.add(logits[:, own], targets[:, own], weights[:, own])
+    entropy = binary_cross_entropy_with_logits(
+        logits[:, None].expand(-1, 3, -1),
+        targets.expand(6, -1, -1),
+        weights[None].expand(6, 3, -1),
+        reduction="none",
+    )
+    torch.testing.assert_close(costs.entropy(), entropy.sum(2) / weights.sum(), rtol=1e-5, atol=1e-6)
+    sides = (logits.sigmoid()[:, None] * weights).sum(2), (targets * weights).sum(1)
+    common = (2 * logits.sigmoid()[:, None] * targets * weights).sum(2)
+    dice = 1 - (common + 1) / (sides[0] + sides[1] + 1)
+    torch.testing.assert_close(costs.dice(), dice, rtol=1e-5, atol=1e-6)
 
 
 def random_output(queries: int = 12, classes: int = 5, images: int = 2, *, seed: int = 0) -> QueryOutput:

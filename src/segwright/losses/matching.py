@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -21,24 +23,35 @@ def match(cost: Float[Tensor, "queries masks"]) -> tuple[Int[Tensor, " pairs"], 
     return torch.from_numpy(queries).to(cost.device), torch.from_numpy(masks).to(cost.device)
 
 
-def cross_entropy_cost(
-    logits: Float[Tensor, "queries points"],
-    targets: Float[Tensor, "masks points"],
-    weights: Float[Tensor, "1 points"],
-) -> Float[Tensor, "queries masks"]:
-    """The mean binary cross entropy of every query with every mask, over points weighted with ``weights``."""
-    weights = weights / weights.sum().clamp(min=1e-6)
-    inside, outside = F.softplus(-logits) * weights, F.softplus(logits) * weights
-    return inside @ targets.T + outside @ (1 - targets).T
+@dataclass(slots=True, eq=False)
+class MaskCosts:
+    """The costs of every query with every mask, from sums over points that may be added in several parts."""
 
+    _entropy: Tensor | float = field(default=0.0, init=False)
+    _common: Tensor | float = field(default=0.0, init=False)
+    _predicted: Tensor | float = field(default=0.0, init=False)
+    _true: Tensor | float = field(default=0.0, init=False)
+    _weights: Tensor = field(default_factory=lambda: torch.zeros(()), init=False)
 
-def dice_cost(
-    logits: Float[Tensor, "queries points"],
-    targets: Float[Tensor, "masks points"],
-    weights: Float[Tensor, "1 points"],
-) -> Float[Tensor, "queries masks"]:
-    """1 minus the Dice coefficient of every query with every mask; 1 is added to its numerator and denominator."""
-    probabilities = logits.sigmoid() * weights
-    common = 2 * probabilities @ targets.T
-    total = probabilities.sum(1)[:, None] + (targets * weights).sum(1)
-    return 1 - (common + 1) / (total + 1)
+    def add(
+        self,
+        logits: Float[Tensor, "queries points"],
+        targets: Float[Tensor, "masks points"],
+        weights: Float[Tensor, "1 points"],
+    ) -> None:
+        """Add predicted logits and true values 0..1 at weighted points."""
+        inside, outside = F.softplus(-logits).mul_(weights), F.softplus(logits).mul_(weights)
+        self._entropy = self._entropy + inside @ targets.T + outside @ (1 - targets).T
+        probabilities = logits.sigmoid().mul_(weights)
+        self._common = self._common + 2 * probabilities @ targets.T
+        self._predicted = self._predicted + probabilities.sum(1)[:, None]
+        self._true = self._true + (targets * weights).sum(1)
+        self._weights = self._weights.to(weights.device) + weights.sum()
+
+    def entropy(self) -> Float[Tensor, "queries masks"]:
+        """The mean binary cross entropy."""
+        return self._entropy / self._weights.clamp(min=1e-6)
+
+    def dice(self) -> Float[Tensor, "queries masks"]:
+        """1 minus the Dice coefficient, with 1 added to its numerator and denominator."""
+        return 1 - (self._common + 1) / (self._predicted + self._true + 1)

@@ -1,7 +1,7 @@
 """Values of masks at random points, without the true masks themselves: one integer map holds all of them.
 
 PointRend (Kirillov et al., CVPR 2020) trains masks at points instead of pixels: most of them where the prediction is
-uncertain. Mask2Former and EoMT do the same.
+uncertain. Mask2Former and EoMT do the same. Points are (x, y), each 0..1 over the width and height of the image.
 """
 
 from __future__ import annotations
@@ -15,72 +15,85 @@ from torch.nn import functional as F
 
 from segwright.contracts import VOID_MASK
 
-CHUNK = 16  # masks at a time, wherever there are more points than are kept
+Values = tuple[Float[Tensor, "masks points"], Float[Tensor, "#masks points"]]
 
 
 def sample_logits(
     logits: Float[Tensor, "masks h w"], points: Float[Tensor, "masks points 2"]
 ) -> Float[Tensor, "masks points"]:
-    """Bilinear values of maps at points (x, y), each 0..1 over the width and height of the image."""
+    """Bilinear values of maps at points, 0 outside; each map has its own points."""
     return F.grid_sample(logits[:, None], 2 * points[:, :, None] - 1, align_corners=False)[:, 0, :, 0]
 
 
+def sample_logits_together(
+    logits: Float[Tensor, "masks h w"], points: Float[Tensor, "points 2"]
+) -> Float[Tensor, "masks points"]:
+    """``sample_logits`` of maps that share their points."""
+    return F.grid_sample(logits[None], 2 * points[None, None] - 1, align_corners=False)[0, :, 0]
+
+
 def sample_masks(
-    index: Int[Tensor, "height width"], masks: Int[Tensor, " masks"], points: Float[Tensor, "#masks points 2"]
-) -> Float[Tensor, "masks points"]:
-    """``sample_logits`` of the masks ``index == mask`` without these masks; ``points`` may be [1, P, 2] for all masks.
+    index: Int[Tensor, "images height width"],
+    images: Int[Tensor, " masks"],
+    masks: Int[Tensor, " masks"],
+    points: Float[Tensor, "masks points 2"],
+) -> Values:
+    """``sample_logits`` of the masks ``index[image] == mask`` without these masks, and the weights of the points.
 
-    The result is the sum of the bilinear weights of those of the four neighbors that belong to the mask.
+    A value is the sum of the bilinear weights of those of the four neighbors that belong to the mask. The weight of a
+    point is 1, less the bilinear weights of those of its neighbors that are void; beyond the border of the map the
+    pixels at the border are continued.
     """
-    total = torch.zeros(len(masks), points.shape[1], device=points.device, dtype=points.dtype)
-    for start in range(0, len(masks), CHUNK):
-        part = slice(start, start + CHUNK)
-        for value, weight, inside in _neighbors(index, points if len(points) == 1 else points[part]):
-            total[part] += (value == masks[part, None]) * (weight * inside)
-    return total
+    values = torch.zeros(points.shape[:2], device=points.device, dtype=points.dtype)
+    weights = torch.ones_like(values)
+    for mask, weight, inside in _neighbors(index, images[:, None], points):
+        values += (mask == masks[:, None]) * (weight * inside)
+        weights -= (mask == VOID_MASK) * weight
+    return values, weights.clamp_(0, 1)
 
 
-def valid_weights(
-    index: Int[Tensor, "height width"], points: Float[Tensor, "#masks points 2"]
-) -> Float[Tensor, "masks points"]:
-    """The weight of each point: 1, less the bilinear weights of those of its neighbors that are void.
+def sample_masks_together(
+    index: Int[Tensor, "height width"], count: int, points: Float[Tensor, "points 2"]
+) -> Values:
+    """``sample_masks`` of the masks 0 to ``count`` - 1 of one image at points that they share; weights [1, points]."""
+    values = torch.zeros(count + 1, len(points), device=points.device, dtype=points.dtype)
+    weights = torch.ones(1, len(points), device=points.device, dtype=points.dtype)
+    image = torch.zeros(1, device=points.device, dtype=torch.long)
+    for mask, weight, inside in _neighbors(index[None], image, points):
+        row = torch.where(mask < 0, count, mask).long()  # the last row is for pixels without a mask
+        values.scatter_add_(0, row[None], (weight * inside)[None])
+        weights -= (mask == VOID_MASK) * weight
+    return values[:-1], weights.clamp_(0, 1)
 
-    Beyond the border of the map the pixels at the border are continued.
-    """
-    weights = torch.ones(points.shape[:2], device=points.device, dtype=points.dtype)
-    for start in range(0, len(points), CHUNK):
-        part = slice(start, start + CHUNK)
-        for value, weight, _ in _neighbors(index, points[part]):
-            weights[part] -= (value == VOID_MASK) * weight
-    return weights.clamp_(0, 1)
 
-
-def _neighbors(index: Tensor, points: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+def _neighbors(index: Tensor, images: Tensor, points: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """For each of four neighbors: the value of the nearest pixel, its bilinear weight, whether it lies in the map."""
-    height, width = index.shape
-    flat = index.flatten()
+    height, width = index.shape[1:]
+    flat, start = index.flatten(), images * (height * width)
     x, y = (((2 * points[..., axis] - 1 + 1) * side - 1) / 2 for axis, side in enumerate((width, height)))
     left, top = x.floor(), y.floor()
     for column, across in ((left, left + 1 - x), (left + 1, x - left)):
         for row, down in ((top, top + 1 - y), (top + 1, y - top)):
             inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-            position = row.clamp(0, height - 1) * width + column.clamp(0, width - 1)
-            yield flat[position.long()], across * down, inside
+            position = row.clamp(0, height - 1).long() * width + column.clamp(0, width - 1).long()
+            yield flat[start + position], across * down, inside
 
 
 @torch.no_grad()
 def uncertain_points(
     logits: Float[Tensor, "masks h w"], count: int, *, oversample: float, importance: float
 ) -> Float[Tensor, "masks points 2"]:
-    """``count`` random points (x, y) per mask: the fraction ``importance`` of them where logits are near 0.
+    """``count`` random points per mask: the fraction ``importance`` of them where logits are near 0.
 
     These are the most uncertain of ``oversample`` times ``count`` points; the other points are spread evenly.
     """
     uncertain = int(importance * count)
-    chosen = []
-    for part in torch.split(logits, CHUNK):
-        points = torch.rand(len(part), int(count * oversample), 2, device=logits.device)
-        nearest = sample_logits(part, points).abs().neg_().topk(uncertain, dim=1).indices
-        chosen.append(points.gather(1, nearest[..., None].expand(-1, -1, 2)))
-    rest = torch.rand(len(logits), count - uncertain, 2, device=logits.device)
-    return torch.cat([torch.cat(chosen), rest], 1) if chosen else rest
+    points = torch.rand(len(logits), int(count * oversample), 2, device=logits.device)
+    nearest = sample_logits(logits, points).abs_().neg_().topk(uncertain, dim=1, sorted=False).indices
+    chosen = points.gather(1, nearest[..., None].expand(-1, -1, 2))
+    return torch.cat([chosen, torch.rand(len(logits), count - uncertain, 2, device=logits.device)], 1)
+
+
+def rows_at_once(values: int, device: torch.device) -> int:
+    """How many rows of ``values`` numbers to process at a time: few on a CPU, for its caches and for the memory."""
+    return max(1, 2 ** (23 if device.type == "cuda" else 19) // values)

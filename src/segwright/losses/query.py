@@ -13,8 +13,16 @@ from torch.nn import functional as F
 
 from segwright.contracts import MaskTargets, Output, QueryOutput, Targets
 from segwright.losses.loss import SegmentationLoss
-from segwright.losses.matching import cross_entropy_cost, dice_cost, match
-from segwright.losses.points import sample_logits, sample_masks, uncertain_points, valid_weights
+from segwright.losses.mask_terms import Matched, sum_in_parts
+from segwright.losses.matching import MaskCosts, match
+from segwright.losses.points import (
+    rows_at_once,
+    sample_logits,
+    sample_logits_together,
+    sample_masks,
+    sample_masks_together,
+    uncertain_points,
+)
 
 Pairs = tuple[Tensor, Tensor]  # positions of matched queries and of their masks, in one image
 
@@ -90,29 +98,24 @@ class QueryLoss(SegmentationLoss):
     def _terms(self, logits: Tensor, classes: Tensor, masks: MaskTargets) -> dict[str, Tensor]:
         """The three sums for one output."""
         pairs = [self._pairs(logits[i], classes[i], masks, i) for i in range(len(logits))]
-        matched = torch.cat([logits[i, queries] for i, (queries, _) in enumerate(pairs)])
-        mask, dice = self._mask_terms(matched, pairs, masks) if len(matched) else (logits.sum() * 0,) * 2
-        return {"class": self._class_term(classes, pairs, masks), "mask": mask, "dice": dice}
+        entropy, dice = self._mask_terms(logits, pairs, masks)
+        return {"class": self._class_term(classes, pairs, masks), "mask": entropy, "dice": dice}
 
     @torch.no_grad()
     def _pairs(self, logits: Tensor, classes: Tensor, masks: MaskTargets, image: int) -> Pairs:
         """The matching of one image."""
-        true, points = masks.classes[image], torch.rand(1, self.points, 2, device=logits.device)
+        true, points = masks.classes[image], torch.rand(self.points, 2, device=logits.device)
         if not len(true):
             return true, true
-        predicted = sample_logits(logits, points.expand(len(logits), -1, -1))
-        targets, weights = self._targets(
-            masks.index[image], torch.arange(len(true), device=true.device), points
-        )
-        cost = self.mask_weight * cross_entropy_cost(predicted, targets, weights)
-        cost = cost - self.class_weight * classes.softmax(-1)[:, true]
-        return match(cost + self.dice_weight * dice_cost(predicted, targets, weights))
+        costs = MaskCosts()
+        for part in torch.split(points, rows_at_once(len(logits) + len(true), logits.device)):
+            targets, weights = sample_masks_together(masks.index[image], len(true), part)
+            costs.add(sample_logits_together(logits, part), targets, self._weights(weights))
+        cost = self.mask_weight * costs.entropy() + self.dice_weight * costs.dice()
+        return match(cost - self.class_weight * classes.softmax(-1)[:, true])
 
-    def _targets(self, index: Tensor, masks: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
-        """The true values [masks, points] at the points, and the weights of the points."""
-        targets = sample_masks(index, masks, points)
-        weights = valid_weights(index, points) if self.void == "ignored" else torch.ones_like(points[..., 0])
-        return targets, weights
+    def _weights(self, weights: Tensor) -> Tensor:
+        return weights if self.void == "ignored" else torch.ones_like(weights)
 
     def _class_term(self, classes: Tensor, pairs: Sequence[Pairs], masks: MaskTargets) -> Tensor:
         last = classes.shape[2] - 1
@@ -123,19 +126,27 @@ class QueryLoss(SegmentationLoss):
         weights[last] = self.no_object_weight
         return self.class_weight * F.cross_entropy(classes.mT, target, weights, reduction="sum")
 
-    def _mask_terms(
-        self, logits: Tensor, pairs: Sequence[Pairs], masks: MaskTargets
-    ) -> tuple[Tensor, Tensor]:
-        """The sums of binary cross entropy and Dice over the matched masks of all images, ``logits`` [masks, h, w]."""
+    def _mask_terms(self, logits: Tensor, pairs: Sequence[Pairs], masks: MaskTargets) -> Tensor:
+        """The sums of binary cross entropy and Dice over the matched masks of all images."""
+        images = torch.repeat_interleave(torch.tensor([len(queries) for queries, _ in pairs]))
+        if not len(images):
+            return (logits.sum() * 0).expand(2)
+        matched = Matched(images.to(logits.device), *(torch.cat(each) for each in zip(*pairs, strict=True)))
         options = {"oversample": self.oversample, "importance": self.importance}
-        points = uncertain_points(logits, self.points, **options)
-        sizes = [len(positions) for _, positions in pairs]
-        parts = [
-            self._targets(masks.index[image], pairs[image][1], part)
-            for image, part in enumerate(torch.split(points, sizes))
-        ]
-        targets, weights = (torch.cat(each) for each in zip(*parts, strict=True))
-        predicted = sample_logits(logits, points)
+
+        def compare(own: Tensor, part: slice) -> Tensor:
+            points = uncertain_points(own, self.points, **options)
+            targets, weights = sample_masks(
+                masks.index, matched.images[part], matched.masks[part], points
+            )
+            predicted = sample_logits(own, points)
+            return torch.stack(self._compared(predicted, targets, self._weights(weights)))
+
+        rows = rows_at_once(int(2 * self.oversample * self.points), logits.device)
+        return sum_in_parts(logits, matched, compare, rows=rows)
+
+    def _compared(self, predicted: Tensor, targets: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+        """The sums of binary cross entropy and Dice over masks [masks, points]."""
         entropy = F.binary_cross_entropy_with_logits(predicted, targets, weights, reduction="none").sum(1)
         probabilities, true = predicted.sigmoid() * weights, targets * weights
         common = 2 * (probabilities * targets).sum(1)
