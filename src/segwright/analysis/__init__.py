@@ -23,6 +23,7 @@ All pages are HTML files that work offline.
 - ``recipe_lines``: settings of a recipe that follow from these statistics, as lines to paste
 - ``contact_sheet``: ``data_sheet`` and ``training_sheet``, images of a dataset or a training with their ground truth
 - ``info``: ``model_info`` of a run, a model file or a recipe: cost, preprocessing, classes, origin, training
+- ``exported_info``: ``exported_info`` of an ONNX, OpenVINO or torch.export file
 - ``cost``: ``model_cost``, the parameters, FLOPs and memory of a network
 - ``speed``: ``benchmark``, speed, latency and memory of predictions; ``largest_batch``
 - ``environment``: ``environment``, the versions, devices and memory of a machine, and what is missing

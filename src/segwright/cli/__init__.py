@@ -8,6 +8,7 @@ export.py     the verb export
 models.py     the verb models
 recipe_list.py  the text of ``segwright recipe list``
 tools.py      the verbs info and bench
+info_rows.py  what the verb info prints
 report.py     the verb report
 doctor.py     the verb doctor
 average.py    the verb average

@@ -18,10 +18,15 @@ from segwright.contracts import Model, Output
 from segwright.errors import UserError
 from segwright.export.description import Description
 
+Shape = tuple[int | str, ...]
+
 
 @runtime_checkable
 class Runtime(Protocol):
     """Runs an exported file."""
+
+    def shapes(self) -> dict[str, dict[str, Shape]]:
+        """The shapes of the tensors by name, under "inputs" and "outputs"; a free side is a name, or "?"."""
 
     def __call__(self, inputs: Mapping[str, NDArray[Any]], names: Sequence[str]) -> list[NDArray[Any]]:
         """The outputs called ``names``, of inputs by name."""
@@ -49,6 +54,13 @@ class ExportedModel(Model):
         tensors = [torch.from_numpy(array).to(images.device) for array in arrays]
         output: Output = self.output_class(**dict(zip(self.description.outputs, tensors, strict=True)))
         return output
+
+    @property
+    def file_bytes(self) -> int:
+        """The size of the file, of OpenVINO with the .bin file beside it."""
+        weights = self.path.with_suffix(".bin")
+        beside = self.path.suffix == ".xml" and weights.is_file()
+        return self.path.stat().st_size + (weights.stat().st_size if beside else 0)
 
     def maps(
         self, images: Float[Tensor, "images channels height width"], size: tuple[int, int]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from segwright.errors import UserError
 from segwright.export.description import KEY, Description
-from segwright.export.exported_model import missing_package
+from segwright.export.exported_model import Shape, missing_package
 from segwright.export.program import quiet
 
 OPSETS = (18, 23)
@@ -98,6 +98,11 @@ class OnnxRuntime:
         self.description = Description.from_json(
             self.session.get_modelmeta().custom_metadata_map.get(KEY), path
         )
+
+    def shapes(self) -> dict[str, dict[str, Shape]]:
+        """The shapes of inputs and outputs; free sides have names."""
+        tensors = {"inputs": self.session.get_inputs(), "outputs": self.session.get_outputs()}
+        return {kind: {each.name: tuple(each.shape) for each in some} for kind, some in tensors.items()}
 
     def __call__(self, inputs: Mapping[str, NDArray[Any]], names: Sequence[str]) -> list[NDArray[Any]]:
         """The outputs called ``names``; all are computed."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from segwright.errors import UserError
 from segwright.export.description import KEY, Description
-from segwright.export.exported_model import missing_package
+from segwright.export.exported_model import Shape, missing_package
 
 
 def write_openvino(path: Path, onnx: Path, description: Description) -> None:
@@ -48,6 +48,15 @@ class OpenVino:
             "INFERENCE_PRECISION_HINT": "f32",  # some CPUs would compute in bf16
         }
         self.compiled = core.compile_model(model, "CPU", settings)
+
+    def shapes(self) -> dict[str, dict[str, Shape]]:
+        """The shapes of inputs and outputs; free sides are "?"."""
+
+        def shape(port: Any) -> Shape:
+            return tuple("?" if side.is_dynamic else side.get_length() for side in port.partial_shape)
+
+        tensors = {"inputs": self.compiled.inputs, "outputs": self.compiled.outputs}
+        return {kind: {port.any_name: shape(port) for port in ports} for kind, ports in tensors.items()}
 
     def __call__(self, inputs: Mapping[str, NDArray[Any]], names: Sequence[str]) -> list[NDArray[Any]]:
         """The outputs called ``names``; all are computed."""

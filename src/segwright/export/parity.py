@@ -80,11 +80,7 @@ def measure_parity(
         latency={"original": _percentiles(count.times[0]), "exported": _percentiles(count.times[1])},
         memory={
             "weights_bytes": sum(v.numel() * v.element_size() for v in model.state_dict().values()),
-            "file_bytes": sum(
-                path.stat().st_size
-                for path in (exported.path, exported.path.with_suffix(".bin"))
-                if path.is_file() and (path == exported.path or exported.path.suffix == ".xml")
-            ),
+            "file_bytes": exported.file_bytes,
         },
         equal_map_pixels=count.equal_maps / max(1, count.pixels) if exported.description.maps else None,
     )

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from segwright.errors import UserError
 from segwright.export.description import KEY, Description
+from segwright.export.exported_model import Shape
 from segwright.export.program import quiet
 
 
@@ -37,6 +38,22 @@ class TorchProgram:
         text: Any = extra[KEY]
         self.description = Description.from_json(text.decode() if isinstance(text, bytes) else text, path)
         self.module = program.module()
+        self.signature, self.nodes = program.graph_signature, {n.name: n for n in program.graph.nodes}
+
+    def shapes(self) -> dict[str, dict[str, Shape]]:
+        """The shapes of inputs and outputs; free sides are "?"."""
+
+        def shape(name: Any) -> Shape:
+            return tuple(
+                side if isinstance(side, int) else "?" for side in self.nodes[str(name)].meta["val"].shape
+            )
+
+        inputs, outputs = self.signature.user_inputs, self.signature.user_outputs
+        order = (*self.description.outputs, *self.description.maps)
+        return {
+            "inputs": dict(zip(self.description.inputs, map(shape, inputs), strict=True)),
+            "outputs": dict(zip(order, map(shape, outputs), strict=True)),
+        }
 
     def __call__(self, inputs: Mapping[str, NDArray[Any]], names: Sequence[str]) -> list[NDArray[Any]]:
         """The outputs called ``names``; all are computed."""
