@@ -7,6 +7,7 @@ import inspect
 import pkgutil
 import re
 from collections import defaultdict
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,6 +21,7 @@ FILES = ("contracts", "samples", "labels", "config", "errors")
 NOT_PUBLIC = ("segwright.cli",)
 
 
+@cache
 def packages() -> dict[str, ModuleType]:
     """The public packages by name: those that list public names; and a few files."""
     names = ["segwright"] + [
@@ -36,21 +38,12 @@ def public_names(module: ModuleType) -> dict[str, Any]:
     """The public names of a package or file, except packages in it, with their objects."""
     if hasattr(module, "__all__"):
         names = {name: getattr(module, name) for name in module.__all__}
-    elif hasattr(module, "__path__"):
-        names = {
-            name: thing
-            for name, thing in vars(module).items()
-            if _is_defined_in(thing, module) and name[0] != "_"
-        }
     else:
-        names = {
-            name: thing
-            for name, thing in vars(module).items()
-            if name[0] != "_" and _is_defined_in(thing, module)
-        }
+        names = {name: thing for name, thing in vars(module).items() if _is_defined_in(thing, module)}
     return {name: thing for name, thing in names.items() if not inspect.ismodule(thing) and name[0] != "_"}
 
 
+@cache
 def homes() -> dict[str, dict[str, str]]:
     """For each package and public name: the package whose page documents it. Each object is documented once.
 
