@@ -41,6 +41,11 @@ def test_links_of_the_repository_lead_to_pages_of_the_site(file: str, link: str,
     assert text == f"see [this]({expected})."
 
 
+def test_a_link_that_shows_the_name_of_a_page_shows_its_title_on_the_site() -> None:
+    text, _ = pages.with_site_links("[data.md](docs/data.md), [the data](docs/data.md)", pages.REPOSITORY / "README.md")
+    assert text == "[](data.md), [the data](data.md)"
+
+
 def test_files_that_a_page_links_to_are_written_beside_it(tmp_path: Path) -> None:
     written = pages.write_pages(tmp_path)
     assert {"index", "training", "contributing"} <= written

@@ -58,7 +58,8 @@ def test_what_users_call_is_documented_on_the_first_page_of_the_api(folder: Path
 
 def test_signatures_show_shapes_and_defaults_as_the_code_does() -> None:
     text, result = signatures.signature(sw.InputContract.normalize)
-    assert (text, result) == ("(images: Tensor)", 'Float[Tensor, "images channels height width"]')
+    assert text == "(images: Tensor)"
+    assert str(result).replace('"', "'") == "Float[Tensor, 'images channels height width']"
     text, _ = signatures.signature(sw.Recipe)
     assert "name: str, data: DataConfig" in text
     assert "optim: OptimizerConfig = AdamW()" in text
