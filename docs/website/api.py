@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
 import pkgutil
 import re
 from collections import defaultdict
+from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from docs.website import markup
+from docs.website.signatures import annotation, default_text
 
 import segwright
 
@@ -20,6 +24,7 @@ FILES = ("contracts", "samples", "labels", "config", "errors")
 NOT_PUBLIC = ("segwright.cli",)
 
 
+@cache
 def packages() -> dict[str, ModuleType]:
     """The public packages by name: those that list public names; and a few files."""
     names = ["segwright"] + [
@@ -36,21 +41,13 @@ def public_names(module: ModuleType) -> dict[str, Any]:
     """The public names of a package or file, except packages in it, with their objects."""
     if hasattr(module, "__all__"):
         names = {name: getattr(module, name) for name in module.__all__}
-    elif hasattr(module, "__path__"):
-        names = {
-            name: thing
-            for name, thing in vars(module).items()
-            if _is_defined_in(thing, module) and name[0] != "_"
-        }
     else:
-        names = {
-            name: thing
-            for name, thing in vars(module).items()
-            if name[0] != "_" and _is_defined_in(thing, module)
-        }
+        documented = _constant_docstrings(module)
+        names = {n: thing for n, thing in vars(module).items() if _is_defined_in(thing, module) or n in documented}
     return {name: thing for name, thing in names.items() if not inspect.ismodule(thing) and name[0] != "_"}
 
 
+@cache
 def homes() -> dict[str, dict[str, str]]:
     """For each package and public name: the package whose page documents it. Each object is documented once.
 
@@ -109,7 +106,7 @@ def _page(module: ModuleType, home: dict[str, str]) -> str:
         markup.prose(markup.docstring(module)),
         "",
     ]
-    rows = [[_link(home[name], name, things[name]), _summary(things[name])] for name in things]
+    rows = [[_link(home[name], name, thing), _summary(module, name, thing)] for name, thing in things.items()]
     lines += [markup.list_table(["name", "what it is"], rows, "30 70")]
     files = {None: own} if module is segwright else _by_file(own, things)
     for file, names in files.items():
@@ -154,8 +151,8 @@ def _link(home: str, name: str, thing: Any) -> str:
     return f":py:{role}:`{name} <{home}.{name}>`"
 
 
-def _summary(thing: Any) -> str:
-    return markup.summary(thing) if _has_docstring(thing) else ""
+def _summary(module: ModuleType, name: str, thing: Any) -> str:
+    return markup.summary(thing) if _has_docstring(thing) else _constant_docstrings(module).get(name, "")
 
 
 def _entry(package: str, name: str, thing: Any) -> str:
@@ -164,7 +161,29 @@ def _entry(package: str, name: str, thing: Any) -> str:
         return f".. {directive}:: {package}.{name}\n   :members:\n   :special-members: __call__\n"
     if inspect.isroutine(thing):
         return f".. autofunction:: {package}.{name}\n"
-    return f".. py:data:: {package}.{name}\n"
+    text = _constant_docstrings(importlib.import_module(package)).get(name, "")
+    return f".. py:data:: {package}.{name}\n\n{markup.indent(f'{text} {_content(thing)}'.strip())}\n"
+
+
+def _content(constant: Any) -> str:
+    """What a constant is made of: the keys of a table, the members of a union."""
+    if isinstance(constant, dict | tuple):
+        return f"{', '.join(f'``{default_text(key)}``' for key in constant)}."
+    return f"``{annotation(constant)}``."
+
+
+@cache
+def _constant_docstrings(module: ModuleType) -> dict[str, str]:
+    """The constants of a file, or of all files of a package, with the text that stands below each."""
+    names = [f"{module.__name__}.{info.name}" for info in pkgutil.iter_modules(getattr(module, "__path__", ()))]
+    docstrings: dict[str, str] = {}
+    for file in [module, *map(importlib.import_module, names)]:
+        body = ast.parse(inspect.getsource(file)).body
+        for statement, below in pairwise(body):
+            match statement, below:
+                case ast.Assign(targets=[ast.Name(id=name)]), ast.Expr(value=ast.Constant(value=str(text))):
+                    docstrings[name] = markup.as_rst(inspect.cleandoc(text))
+    return docstrings
 
 
 def _has_docstring(thing: Any) -> bool:

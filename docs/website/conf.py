@@ -21,6 +21,7 @@ myst_enable_extensions = ["strikethrough"]
 highlight_language = "none"
 pygments_style = "a11y-high-contrast-light"
 python_maximum_signature_line_length = 90
+add_module_names = False
 python_use_unqualified_type_names = True
 autodoc_member_order = "bysource"
 toc_object_entries_show_parents = "hide"

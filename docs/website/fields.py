@@ -45,7 +45,8 @@ outside their range before anything is opened.
 """
 
 
-def recipe_classes() -> list[type]:
+@cache
+def recipe_classes() -> tuple[type, ...]:
     """The public dataclasses that a recipe may hold, directly or inside other objects, ``Recipe`` first."""
     known = [kind for kind in public_classes().values() if _may_be_held(kind)]
     reached: list[type] = []
@@ -58,7 +59,7 @@ def recipe_classes() -> list[type]:
         for hint in _hints(kind).values():
             for wanted in _classes_in(hint):
                 waiting += [k for k in known if k is wanted or _fits(k, wanted)]
-    return reached
+    return tuple(reached)
 
 
 def meaning(kind: type, field: str) -> str:

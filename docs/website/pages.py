@@ -28,7 +28,7 @@ LEFT_OUT = ("Source tree",)
 LANGUAGES = {".py": "python", ".sh": "bash", ".yaml": "yaml", "": "text"}
 """Files that are shown as code where a page links to them."""
 
-LINK = re.compile(r"\]\(([^)\s]+)\)")
+LINK = re.compile(r"(\[[\w/.-]+\.md)?\]\(([^)\s]+)\)")
 
 
 def navigation() -> dict[str, list[str]]:
@@ -82,14 +82,15 @@ def with_site_links(text: str, path: Path) -> tuple[str, set[Path]]:
     linked: set[Path] = set()
 
     def link(match: re.Match[str]) -> str:
-        target, mark, anchor = match[1].partition("#")
+        target, mark, anchor = match[2].partition("#")
         file = (path.parent / target).resolve()
         if not target or "://" in target or not file.is_file():
             return match[0]
         page = _page_of(file)
         if page is None:
             linked.add(file)
-        return f"]({page or _place(file)}{mark}{anchor})"
+        text = "[" if match[1] and page else match[1] or ""  # Sphinx writes the title instead of the name of a file
+        return f"{text}]({page or _place(file)}{mark}{anchor})"
 
     return LINK.sub(link, text), linked
 

@@ -16,6 +16,7 @@ RUNTIMES: dict[str, Callable[[Path], Any]] = {".onnx": OnnxRuntime, ".xml": Open
 """What runs a file, by its suffix."""
 
 SUFFIXES = tuple(RUNTIMES)
+"""The suffixes of exported files."""
 
 
 def load_exported(path: Path, *, code: Any = None) -> ExportedModel:

@@ -49,6 +49,7 @@ FAMILIES: dict[str, Family] = {
     "mmsegmentation": mmsegmentation.FAMILY,
     "eomt": eomt.FAMILY,
 }
+"""The projects whose published weights can be loaded, by the name that ``--family`` takes."""
 # Not weights of the network: CSAIL's running sums, the ImageNet classifier of a backbone, Detectron2's mean and std.
 IGNORED_KEYS = re.compile(
     r".*\._tmp_running_(mean|var)|.*\._running_iter|((encoder|backbone)\.)?fc\.(weight|bias)|pixel_(mean|std)"

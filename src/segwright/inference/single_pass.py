@@ -50,6 +50,7 @@ class SinglePass:
 
 
 SINGLE_PASS = SinglePass()
+"""The inference mode of all functions unless another one is given."""
 
 
 def with_disagreement(inference: InferenceMode) -> InferenceMode:

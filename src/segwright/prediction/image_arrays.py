@@ -16,6 +16,7 @@ from segwright.data.reading.images import read_bands, read_image
 from segwright.errors import UserError
 
 ImageSource: TypeAlias = str | Path | NDArray[Any] | Image.Image | Tensor
+"""What ``predict`` takes for an image: a path, a PIL image, an array, or a tensor."""
 
 _EXPECTED = "expected a path, a PIL image, RGB uint8 [height, width, 3], or a tensor"
 

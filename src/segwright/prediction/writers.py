@@ -298,6 +298,7 @@ WRITERS: Mapping[str, Callable[[Path, LabelSpace, ImageId], PredictionWriter]] =
     "semantic": lambda out, labels, _: SemanticWriter(out, labels),
     "table": lambda out, labels, _: TableWriter(out, labels),
 }
+"""The writers of ``segwright predict --save``, by name."""
 """Formats by name; all of them can be written into one folder."""
 
 WITH_SEGMENTS = ("panoptic", "instances", "cityscapes")

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from segwright.labels import LabelSpace
 
 RGBImage = NDArray[np.uint8]
+"""An image as uint8 [H, W, 3], RGB."""
 
 CORRECT = (233, 235, 238)
 NEAR_BORDER = (245, 166, 35)
