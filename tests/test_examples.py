@@ -12,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
+import segwright as sw
 from segwright.cli.main import main
 from tests import small
 
@@ -62,9 +63,9 @@ def test_a_dataset_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str
         writer.writerows(rows)
     name, data, run_folder = f"{EXAMPLES / 'own_dataset.py'}:recipe", str(tmp_path), str(tmp_path / "run")
     assert main(["data", "check", name, "--data", data]) == 0
-    settings = [*SMALL, "model=smallfpn", "optim.backbone_lr_factor=1"]
-    command = ["train", name, "--data", data, "--out", run_folder, "--device", "cpu", "--set"]
-    assert main([*command, *settings]) == 0
+    recipe = sw.recipe(name).tiny()
+    recipe.model, recipe.optim.backbone_lr_factor = sw.models.SmallFPNConfig(), 1
+    assert sw.train(recipe, data, run_folder, device="cpu")["finished"]
     assert main(["evaluate", run_folder, "--data", data, "--code", str(EXAMPLES / "own_dataset.py")]) == 0
     assert main(["data", "check", name, "--data", str(tmp_path / "run")]) == 2
     assert "images.csv: no such file" in capsys.readouterr().err
@@ -90,8 +91,6 @@ def test_the_tversky_loss_of_the_example_is_that_of_the_paper() -> None:
 
 
 def test_areas_of_a_folder_of_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import segwright as sw
-
     sw.train(small.recipe().tiny(), out=tmp_path / "run", device="cpu")
     (tmp_path / "images" / "deep").mkdir(parents=True)
     for name, size in (("a.png", (40, 56)), ("deep/b.jpg", (32, 48))):

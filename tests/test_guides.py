@@ -31,7 +31,7 @@ def test_the_snippets_of_a_page_run_in_its_order(page: str) -> None:
 def test_recipes_that_a_page_names_exist(page: Path) -> None:
     groups = {name.partition(".")[0] for name in recipe_names()}
     for group, name in re.findall(r"`([a-z0-9]+)\.(\w+)`", page.read_text(encoding="utf-8")):
-        if group in groups:
+        if group in groups and name not in ("onnx", "py"):  # camvid.onnx is a file
             assert f"{group}.{name}" in recipe_names()
 
 
@@ -46,12 +46,15 @@ def test_the_recipe_with_the_settings_of_mmsegmentation_is_complete() -> None:
     assert channels[:3] == [32, 32, 64]  # the deep stem of ResNet-v1c
 
 
-def test_a_network_of_smp_can_be_evaluated_and_trained(
-    photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_network_of_smp_can_be_evaluated() -> None:
     pytest.importorskip("segmentation_models_pytorch")
-    _, wrapped, recipe_file = snippets(DOCS / "coming-from.md")
-    run("coming-from.md", wrapped, {"__name__": "page"})
+    run("coming-from.md", snippets(DOCS / "coming-from.md")[1], {"__name__": "page"})
+
+
+@pytest.mark.slow
+def test_a_network_and_a_loss_of_smp_can_be_trained(photographs: Path, tmp_path: Path) -> None:
+    pytest.importorskip("segmentation_models_pytorch")
+    recipe_file = snippets(DOCS / "coming-from.md")[2]
     path = tmp_path / "doc_with_smp.py"
     path.write_text(recipe_file)
     recipe = sw.recipe(f"{path}:recipe").tiny()

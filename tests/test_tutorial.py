@@ -39,7 +39,7 @@ def test_the_notebook_runs_from_top_to_bottom(tmp_path: Path, monkeypatch: pytes
     text = "".join(
         output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", ())
     )  # what the cells print, also those of the shell
-    assert "segwright: " not in text and "not found" not in text, text
+    assert "segwright: " not in text and "command not found" not in text, text
     assert "train: 4 images, 0 errors" in text
     assert read_json(tmp_path / "runs/scenes/summary.json")["step"] == 2
     assert (tmp_path / "runs/scenes/report.html").is_file()
