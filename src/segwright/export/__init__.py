@@ -5,6 +5,7 @@
 - ``postprocessing``: class maps and panoptic maps in fixed operations, for the graph
 - ``program``: the graph traced by ``torch.export``, for one size or for all
 - ``onnx_file``, ``torch_file``, ``openvino_file``: writing and opening the files of each format
+- ``triton``: ``write_triton``, a model repository for Triton Inference Server
 - ``quantization``: 8-bit weights and activations, by calibration images
 - ``description``: what a file says about itself: preprocessing, classes, decoder, origin
 - ``exported_model``: ``ExportedModel``, a model whose outputs an exported file computes
@@ -16,6 +17,7 @@ from segwright.export.export import FORMATS, export_model
 from segwright.export.exported_model import ExportedModel
 from segwright.export.load import SUFFIXES, load_exported
 from segwright.export.parity import Parity, measure_parity
+from segwright.export.triton import write_triton
 
 __all__ = [
     "FORMATS",
@@ -25,4 +27,5 @@ __all__ = [
     "export_model",
     "load_exported",
     "measure_parity",
+    "write_triton",
 ]
