@@ -111,9 +111,12 @@ def _export(options: argparse.Namespace) -> int:
 
 def _check_options(options: argparse.Namespace) -> None:
     from segwright.errors import UserError
+    from segwright.export.export import FORMATS
     from segwright.export.triton import check_triton
     from segwright.files import check_writable
 
+    if options.model.suffix in FORMATS.values() and not options.model.is_dir():
+        raise UserError(f"{options.model}: is exported already; expected a run folder or a .safetensors file")
     check_writable(options.json, options.out)
     if options.triton is not None:
         check_triton(options.out, options.out.stem)

@@ -3,6 +3,7 @@
 - ``export``: ``export_model``, writes the file, checks it, and writes the file beside it that describes it
 - ``graph``: ``ExportGraph``, the network and its post-processing as one module that ``torch.export`` can trace
 - ``postprocessing``: class maps and panoptic maps in fixed operations, for the graph
+- ``query_maps``: the same of query models
 - ``program``: the graph traced by ``torch.export``, for one size or for all
 - ``onnx_file``, ``torch_file``, ``openvino_file``: writing and opening the files of each format
 - ``triton``: ``write_triton``, a model repository for Triton Inference Server
