@@ -13,7 +13,7 @@ import pytest
 from tests.export.exported import recipe_model
 
 from segwright.errors import UserError
-from segwright.export import ExportedModel, export_model, load_exported, write_triton
+from segwright.export import ExportedModel, Parity, export_model, load_exported, write_triton
 from segwright.export.triton import check_triton
 
 pytest.importorskip("onnxruntime")
@@ -97,9 +97,8 @@ def check_tensors(config: dict[str, Any], model: ExportedModel) -> None:
 
 
 @pytest.fixture(scope="module")
-def semantic(tmp_path_factory: pytest.TempPathFactory) -> ExportedModel:
-    path = tmp_path_factory.mktemp("triton") / "street-1.onnx"
-    return export_model(recipe_model("street.quick"), path, postprocessing=True).model
+def semantic(semantic_onnx: tuple[Path, Parity]) -> ExportedModel:
+    return load_exported(semantic_onnx[0])
 
 
 def test_a_repository_contains_the_file_and_its_configuration(
