@@ -78,10 +78,14 @@ NOT_RUN = {
             "segwright export RUN --out FILE.onnx",
             "segwright export runs/camvid --out camvid.onnx --with-postprocessing --size 720,960",
             "segwright export runs/camvid --out camvid.xml --int8 --calibration photographs",
+            "segwright export runs/camvid --out camvid.onnx --triton models",
+            "segwright info camvid.onnx",
+            "segwright bench camvid.onnx --size 720,960",
+            "segwright serve camvid.onnx",
             "segwright predict camvid.onnx photo.jpg --out predictions",
             "segwright evaluate camvid.onnx --recipe camvid.quick --data CAMVID",
         ),
-        "tests/test_documents.py runs the page on export, with a smaller network",
+        "tests/export runs these commands, with a smaller network",
     ),
     **dict.fromkeys(
         (

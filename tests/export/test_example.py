@@ -11,7 +11,8 @@ from PIL import Image
 from tests.export.exported import recipe_model
 
 import segwright as sw
-from segwright.export import export_model
+from segwright.contracts import Model
+from segwright.export import Parity, export_model
 
 pytest.importorskip("onnxruntime")
 SCRIPT = Path(__file__).resolve().parents[2] / "examples" / "predict_onnx.py"
@@ -21,14 +22,12 @@ def photograph(shared: Path) -> Path:
     return min((shared / "data").rglob("*.jpg"))
 
 
-def check(python: str, model_name: str, photo: Path, folder: Path) -> None:
+def check(python: str, model: Model, onnx: Path, photo: Path, out: Path) -> None:
     """The map that the script writes equals that of segwright, at nearly all pixels: JPEG decoders may round."""
-    model = recipe_model(model_name)
-    export_model(model, folder / "model.onnx", postprocessing=True)
-    arguments = [python, str(SCRIPT), str(folder / "model.onnx"), str(photo), str(folder / "out.png")]
-    subprocess.run(arguments, check=True, cwd=folder)
+    arguments = [python, "-I", str(SCRIPT), str(onnx), str(photo), str(out)]
+    subprocess.run(arguments, check=True, cwd=out.parent)
     expected = model.labels.to_raw(sw.predict(model, photo).semantic)
-    actual = np.asarray(Image.open(folder / "out.png"))
+    actual = np.asarray(Image.open(out))
     assert actual.shape == expected.shape
     assert (actual == expected).mean() >= 0.999
 
@@ -40,8 +39,10 @@ def test_the_script_has_at_most_thirty_lines_and_four_imports() -> None:
     assert imported == {"json", "sys", "numpy", "onnxruntime", "PIL"}
 
 
-def test_the_script_predicts_what_segwright_predicts(shared: Path, tmp_path: Path) -> None:
-    check(sys.executable, "street.quick", photograph(shared), tmp_path)
+def test_the_script_predicts_what_segwright_predicts(
+    semantic: Model, semantic_onnx: tuple[Path, Parity], shared: Path, tmp_path: Path
+) -> None:
+    check(sys.executable, semantic, semantic_onnx[0], photograph(shared), tmp_path / "out.png")
 
 
 @pytest.mark.slow
@@ -55,6 +56,8 @@ def test_the_script_runs_where_neither_segwright_nor_torch_is_installed(
     subprocess.run([python, "-m", "pip", "install", "--quiet", *packages], check=True)
     for package in ("torch", "segwright"):
         assert subprocess.run(
-            [python, "-c", f"import {package}"], capture_output=True, check=False
+            [python, "-I", "-c", f"import {package}"], capture_output=True, check=False
         ).returncode
-    check(python, name, photograph(shared), tmp_path)
+    model = recipe_model(name)
+    export_model(model, tmp_path / "model.onnx", postprocessing=True)
+    check(python, model, tmp_path / "model.onnx", photograph(shared), tmp_path / "out.png")

@@ -25,25 +25,8 @@ pytest.importorskip("onnxruntime")
 
 
 @pytest.fixture(scope="module")
-def semantic() -> Model:
-    return recipe_model("street.quick")
-
-
-@pytest.fixture(scope="module")
 def panoptic() -> Model:
     return recipe_model("street.panoptic_quick")
-
-
-@pytest.fixture(scope="module")
-def semantic_onnx(semantic: Model, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Parity]:
-    path = tmp_path_factory.mktemp("semantic") / "model.onnx"
-    samples = images(semantic, (90, 121), (64, 72), (131, 50))
-    origin = {"license": "CC0", "pretrained": [{"backbone": "none"}]}
-    exported = export_model(
-        semantic, path, postprocessing=True, samples=samples, ground_truth=False, name="small", origin=origin
-    )
-    assert exported.parity is not None
-    return path, exported.parity
 
 
 @pytest.fixture(scope="module")
@@ -311,6 +294,62 @@ def test_the_verbs_export_predict_and_evaluate(run: Path, tmp_path: Path) -> Non
     assert main(["predict", str(onnx), str(image), "--out", str(tmp_path / "c"), "--fast"]) == 2
 
 
+def test_info_says_what_an_exported_file_is(
+    semantic_onnx: tuple[Path, Parity], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from segwright.cli.main import main
+
+    path, parity = semantic_onnx
+    assert main(["info", str(path), "--json", str(tmp_path / "info.json")]) == 0
+    info = json.loads((tmp_path / "info.json").read_text())
+    assert info["file"]["sha256"] == checksum(path) and info["file"]["bytes"] == path.stat().st_size
+    assert (info["format"], info["opset"], info["precision"], info["size"]) == ("ONNX", 18, "fp32", None)
+    assert info["inputs"] == {"images": ["batch", 3, "height", "width"]}
+    assert info["outputs"]["classes"] == ["batch", "height", "width"]
+    assert info["labels"]["names"] == ["road", "wall", "sky"]
+    assert info["origin"]["license"] == "CC0"
+    assert info["parity"] == json.loads(json.dumps(parity.to_json()))
+    text = capsys.readouterr().out
+    for part in (
+        "opset 18",
+        "any batch size, any height and width",
+        "CC0",
+        "equal pixels on 3 images",
+        "mIoU",
+    ):
+        assert part in text
+
+
+def test_the_comparison_of_another_file_is_not_shown(
+    semantic_onnx: tuple[Path, Parity], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from segwright.analysis.exported_info import exported_info
+    from segwright.cli.main import main
+
+    path = tmp_path / "copy.onnx"
+    path.write_bytes(semantic_onnx[0].read_bytes())
+    assert exported_info(path)["parity"] is None
+    for text in ('{"sha256": "of another", "parity": {}}', "[]", "damaged"):
+        (tmp_path / "copy.onnx.json").write_text(text)
+        assert exported_info(path)["parity"] is None
+    assert main(["info", str(path)]) == 0
+    assert "not known" in capsys.readouterr().out
+
+
+def test_bench_times_an_exported_file(
+    semantic_onnx: tuple[Path, Parity], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from segwright.cli.main import main
+
+    arguments = ["bench", str(semantic_onnx[0]), "--size", "40,56", "--seconds", "0", "--device", "cpu"]
+    assert main([*arguments, "--json", str(tmp_path / "bench.json")]) == 0
+    values = json.loads((tmp_path / "bench.json").read_text())
+    assert values["batches"] >= 5 and values["network_images_per_second"] > 0
+    for option in ("--fast", "--largest-batch"):
+        assert main([*arguments, option]) == 2
+        assert f"{option} has no effect" in capsys.readouterr().err
+
+
 def test_options_of_the_verb_without_effect_are_errors(run: Path, tmp_path: Path, capsys: Any) -> None:
     from segwright.cli.main import main
 
@@ -322,7 +361,10 @@ def test_options_of_the_verb_without_effect_are_errors(run: Path, tmp_path: Path
         (["--images", str(tmp_path / "none")], "does not exist"),
         (["--min-equal-pixels", "2"], "0 to 1"),
         (["--images", str(tmp_path), "--data", str(tmp_path)], "no effect"),
+        (["--format", "openvino", "--out", f"{tmp_path}/m.xml", "--triton", f"{tmp_path}/r"], "no ONNX file"),
     ):
         assert main(["export", str(run), "--out", out, *arguments]) == 2
         assert text in capsys.readouterr().err
+    assert main(["export", out, "--out", out]) == 2
+    assert "is exported already" in capsys.readouterr().err
     assert not Path(out).exists()

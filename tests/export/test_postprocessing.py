@@ -7,15 +7,23 @@ import torch
 from tests.export.exported import PANOPTIC, SEMANTIC
 from torch import Tensor
 
-from segwright.contracts import CenterOutput, PixelOutput
+from segwright.contracts import CenterOutput, PixelOutput, QueryOutput
 from segwright.decode.argmax import Argmax
 from segwright.decode.binary import Threshold
 from segwright.decode.default import DefaultDecoder
 from segwright.decode.grouping import group_pixels
 from segwright.decode.panoptic import CenterDecoder
+from segwright.decode.query import QueryDecoder
 from segwright.decode.uncertainty import WithUncertainty
 from segwright.errors import UserError
-from segwright.export.postprocessing import class_map, graph_decoder, nearest_objects, panoptic_map
+from segwright.export.postprocessing import (
+    class_map,
+    graph_decoder,
+    nearest_objects,
+    panoptic_map,
+    pixels_inside,
+)
+from segwright.export.query_maps import query_class_map, query_panoptic_map
 
 PADDED = (96, 128)
 
@@ -101,3 +109,46 @@ def test_the_decoder_of_the_graph_is_the_one_that_reads_the_output() -> None:
 def test_a_decoder_that_no_graph_can_contain_is_refused() -> None:
     with pytest.raises(UserError, match=r"class_aware.*without --with-postprocessing"):
         graph_decoder(CenterDecoder(class_aware=True), center_output(0), PANOPTIC)
+
+
+def query_output(seed: int, images: int = 1, queries: int = 20) -> QueryOutput:
+    """Masks of blobs and confident classes of five, the last of which is "no object"."""
+    random = torch.Generator().manual_seed(seed)
+    coarse = 6 * torch.randn(images, queries, 6, 8, generator=random)
+    masks = torch.nn.functional.interpolate(coarse, (24, 32), mode="bicubic")
+    return QueryOutput(masks, 5 * torch.randn(images, queries, len(PANOPTIC) + 1, generator=random))
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("size", [PADDED, (75, 110), (1, 1)])
+def test_panoptic_maps_of_queries_equal_those_of_the_decoder(seed: int, size: tuple[int, int]) -> None:
+    output = query_output(seed)
+    decoder = QueryDecoder(threshold=0.5, overlap_threshold=0.3)
+    (expected,) = decoder(output, (size,), PADDED, PANOPTIC)
+    inside = pixels_inside(torch.tensor(size), PADDED)
+    classes, panoptic = query_panoptic_map(output, decoder, PANOPTIC, inside)
+    assert expected.panoptic is not None
+    assert size == (1, 1) or expected.segments
+    assert (panoptic[0, : size[0], : size[1]].numpy() == expected.panoptic).all()
+    assert (classes[0, : size[0], : size[1]].numpy() == expected.semantic).all()
+    assert (panoptic[0][~inside] == -1).all() and (classes[0][~inside] == 255).all()
+
+
+def test_without_a_sure_query_the_map_is_void() -> None:
+    output = query_output(0)
+    decoder = QueryDecoder(threshold=1.0)
+    inside = torch.ones(PADDED, dtype=torch.bool)
+    classes, panoptic = query_panoptic_map(output, decoder, PANOPTIC, inside)
+    assert (panoptic == -1).all() and (classes == 255).all()
+
+
+def test_class_maps_of_queries_equal_those_of_the_decoder() -> None:
+    output = query_output(1, images=2)
+    expected = QueryDecoder("semantic")(output, (PADDED, PADDED), PADDED, PANOPTIC)
+    for actual, prediction in zip(query_class_map(output, PADDED), expected, strict=True):
+        assert (actual.numpy() == prediction.semantic).all()
+
+
+def test_overlapping_instances_of_queries_are_refused() -> None:
+    with pytest.raises(UserError, match="overlap"):
+        graph_decoder(QueryDecoder("instance"), query_output(0), PANOPTIC)

@@ -44,6 +44,8 @@ def add(verbs: Any) -> None:
     export.add_argument("--calibration", type=Path, metavar="DIR", help=text)
     text = "version of the ONNX operators, 18 to 23 (default: 18)"
     export.add_argument("--opset", type=int, metavar="N", help=text)
+    text = "also write a model repository for Triton Inference Server, with the ONNX file, into this folder"
+    export.add_argument("--triton", type=Path, metavar="DIR", help=text)
     _add_parity(export)
     add_code(export)
 
@@ -65,20 +67,12 @@ def _add_parity(export: argparse.ArgumentParser) -> None:
 
 
 def _export(options: argparse.Namespace) -> int:
-    from segwright.errors import UserError
     from segwright.export.export import OPSET, ParityError, export_model, sidecar
-    from segwright.files import check_writable, write_json
+    from segwright.export.triton import write_triton
+    from segwright.files import write_json
     from segwright.prediction.predict import load
 
-    check_writable(options.json, options.out)
-    if options.format == "torch" or options.out.suffix == ".pt2":
-        refuse_options(options, "opset", reason="on a program of torch.export")
-    if options.int8 != (options.calibration is not None):
-        raise UserError("--int8 and --calibration DIR belong together; give both or none of them")
-    if options.count < 1:
-        raise UserError(f"--count is {options.count}; expected at least 1")
-    if options.min_equal_pixels is not None and not 0 <= options.min_equal_pixels <= 1:
-        raise UserError(f"--min-equal-pixels is {options.min_equal_pixels}; expected a share from 0 to 1")
+    _check_options(options)
     model = load(options.model, code=options.code)
     name, origin = _name_and_origin(options.model)
     samples, ground_truth, source = _samples(options, model)
@@ -108,8 +102,33 @@ def _export(options: argparse.Namespace) -> int:
     _print_parity(parity, source)
     if failed is not None:
         raise failed
+    if options.triton is not None:
+        folder = write_triton(exported.model, options.triton, options.out.stem)
+        print(f"{folder}: written, a model for tritonserver --model-repository {options.triton}")
     print(f"{options.out}: written; {sidecar(options.out)} describes it")
     return 0
+
+
+def _check_options(options: argparse.Namespace) -> None:
+    from segwright.errors import UserError
+    from segwright.export.export import FORMATS
+    from segwright.export.triton import check_triton
+    from segwright.files import check_writable
+
+    if options.model.suffix in FORMATS.values() and not options.model.is_dir():
+        raise UserError(f"{options.model}: is exported already; expected a run folder or a .safetensors file")
+    check_writable(options.json, options.out)
+    if options.triton is not None:
+        check_triton(options.out, options.out.stem)
+        check_writable(options.triton / options.out.stem / "config.pbtxt")
+    if options.format == "torch" or options.out.suffix == ".pt2":
+        refuse_options(options, "opset", reason="on a program of torch.export")
+    if options.int8 != (options.calibration is not None):
+        raise UserError("--int8 and --calibration DIR belong together; give both or none of them")
+    if options.count < 1:
+        raise UserError(f"--count is {options.count}; expected at least 1")
+    if options.min_equal_pixels is not None and not 0 <= options.min_equal_pixels <= 1:
+        raise UserError(f"--min-equal-pixels is {options.min_equal_pixels}; expected a share from 0 to 1")
 
 
 def _name_and_origin(path: Path) -> tuple[str, dict[str, Any]]:

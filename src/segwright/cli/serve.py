@@ -21,7 +21,8 @@ def add(verbs: Any) -> None:
     example = "segwright serve runs/camvid --port 8000"
     text = "answer images over HTTP, for programs and on a page in the browser"
     serve = add_verb(verbs, "serve", _serve, text, example)
-    serve.add_argument("model", type=Path, help="run folder or .safetensors file")
+    text = "run folder, .safetensors file, or exported file (.onnx, .xml, .pt2)"
+    serve.add_argument("model", type=Path, help=text)
     text = "port to listen on, 0 for a free one (default: %(default)s)"
     serve.add_argument("--port", type=int, default=8000, metavar="N", help=text)
     text = "address to listen on; 0.0.0.0 is reachable from other machines (default: %(default)s)"
@@ -71,7 +72,8 @@ def _serve(options: argparse.Namespace) -> int:
     with bind(options.host, options.port) as bound:
         model = load(options.model, device=choose_device(options.device), code=options.code)
         service = Service(faster_model(options, model), limits=limits, inference=inference, batch=batch)
-        service.worker.warm_up()
+        description = getattr(model, "description", None)  # of an exported file
+        service.worker.warm_up(description.size if description else None)
         if token is None and options.host not in ("127.0.0.1", "::1", "localhost"):
             print(
                 "segwright: other machines can use this server without a token; see --token", file=sys.stderr

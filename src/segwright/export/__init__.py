@@ -3,8 +3,10 @@
 - ``export``: ``export_model``, writes the file, checks it, and writes the file beside it that describes it
 - ``graph``: ``ExportGraph``, the network and its post-processing as one module that ``torch.export`` can trace
 - ``postprocessing``: class maps and panoptic maps in fixed operations, for the graph
+- ``query_maps``: the same of query models
 - ``program``: the graph traced by ``torch.export``, for one size or for all
 - ``onnx_file``, ``torch_file``, ``openvino_file``: writing and opening the files of each format
+- ``triton``: ``write_triton``, a model repository for Triton Inference Server
 - ``quantization``: 8-bit weights and activations, by calibration images
 - ``description``: what a file says about itself: preprocessing, classes, decoder, origin
 - ``exported_model``: ``ExportedModel``, a model whose outputs an exported file computes
@@ -16,6 +18,7 @@ from segwright.export.export import FORMATS, export_model
 from segwright.export.exported_model import ExportedModel
 from segwright.export.load import SUFFIXES, load_exported
 from segwright.export.parity import Parity, measure_parity
+from segwright.export.triton import write_triton
 
 __all__ = [
     "FORMATS",
@@ -25,4 +28,5 @@ __all__ = [
     "export_model",
     "load_exported",
     "measure_parity",
+    "write_triton",
 ]

@@ -10,24 +10,25 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from segwright.contracts import CenterOutput, Decoder, Model, Output, PixelOutput
+from segwright.contracts import CenterOutput, Decoder, Model, Output, QueryOutput
 from segwright.decode.panoptic import CenterDecoder
+from segwright.decode.query import QueryDecoder
 from segwright.errors import UserError
-from segwright.export.postprocessing import class_map, graph_decoder, panoptic_map
+from segwright.export.postprocessing import class_map, graph_decoder, panoptic_map, pixels_inside
+from segwright.export.query_maps import query_class_map, query_panoptic_map
 from segwright.labels import LabelSpace
 from segwright.models.layers.depthwise import pad_same
-
-MAPS = ("classes", "panoptic")
-"""The outputs of post-processing."""
 
 
 class ExportGraph(nn.Module):
     """Normalized images in, a tuple of tensors out; ``output_names`` names them.
 
     ``kind``: the class of the network's output; its fields without those of auxiliary heads come first. After them
-    come, with ``postprocessing``, "classes" [N, H, W] and of panoptic networks "panoptic" [1, H, W], both int32, at the
-    size of the input. A panoptic graph with post-processing takes one image, and a second input: its (height, width)
-    without padding, int64 [2]. ``half``: weights and computation in float16, inputs and outputs stay float32.
+    come, with ``postprocessing``, a class map [N, H, W] and of panoptic networks a panoptic map [1, H, W], both int32,
+    at the size of the input. They are called "classes" and "panoptic"; where an output of the network is called
+    "classes", the class map is called "semantic". A panoptic graph with post-processing takes one image, and a second
+    input: its (height, width) without padding, int64 [2]. ``half``: weights and computation in float16, inputs and
+    outputs stay float32.
     """
 
     def __init__(self, model: Model, *, postprocessing: bool = False, half: bool = False) -> None:
@@ -43,8 +44,10 @@ class ExportGraph(nn.Module):
         self.decoder: Decoder | None = None
         if postprocessing:
             self.decoder = graph_decoder(model.decoder, output, model.labels)
-        self.takes_size = isinstance(self.decoder, CenterDecoder)
-        maps = MAPS if self.takes_size else MAPS[:1]
+        query = isinstance(self.decoder, QueryDecoder) and self.decoder.task_for(model.labels) == "panoptic"
+        self.takes_size = query or isinstance(self.decoder, CenterDecoder)
+        class_map_name = "semantic" if "classes" in self.field_names else "classes"
+        maps = (class_map_name, "panoptic") if self.takes_size else (class_map_name,)
         self.output_names = (*self.field_names, *(maps if postprocessing else ()))
         self.input_names = ("images", "size") if self.takes_size else ("images",)
 
@@ -59,7 +62,11 @@ class ExportGraph(nn.Module):
         if isinstance(output, CenterOutput):
             assert size is not None
             return (*tensors, *panoptic_map(output, decoder, self.labels, size, padded))
-        assert isinstance(output, PixelOutput)
+        if isinstance(output, QueryOutput):
+            if size is None:
+                return (*tensors, query_class_map(output, padded))
+            inside = pixels_inside(size, padded)
+            return (*tensors, *query_panoptic_map(output, decoder, self.labels, inside))
         return (*tensors, class_map(output, decoder, padded))
 
     def _network_output(self, images: Tensor) -> Output:

@@ -46,7 +46,7 @@ def write_onnx(
     assert converted is not None
     converted.save(str(path), external_data=False)
     model = onnx.load(str(path))
-    _name_dimensions(model, description)
+    _name_dimensions(model)
     set_description(model, description)
     onnx.save(model, str(path))
 
@@ -60,18 +60,19 @@ def set_description(model: Any, description: Description) -> None:
     model.producer_name = "segwright"
 
 
-def _name_dimensions(model: Any, description: Description) -> None:
-    """Call the free dimensions of the inputs batch, height and width; those of the outputs are computed."""
-    names = {0: "batch", 2: "height", 3: "width"}
+def _name_dimensions(model: Any) -> None:
+    """Call the free dimensions batch, height and width, in outputs of other sizes after the output and the axis."""
+    names = {}
     for value in model.graph.input:
         if value.name == "images":
             for axis, dimension in enumerate(value.type.tensor_type.shape.dim):
                 if dimension.dim_param:
-                    dimension.dim_param = names[axis]
+                    names[dimension.dim_param] = ("batch", "channels", "height", "width")[axis]
+                    dimension.dim_param = names[dimension.dim_param]
     for value in model.graph.output:
         for axis, dimension in enumerate(value.type.tensor_type.shape.dim):
             if dimension.dim_param:
-                dimension.dim_param = f"{value.name}_{axis}"
+                dimension.dim_param = names.get(dimension.dim_param, f"{value.name}_{axis}")
     del model.graph.value_info[:]  # of inner tensors, in the old names
 
 

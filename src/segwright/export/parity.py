@@ -134,7 +134,7 @@ class _Count:
         self.pixels += first.size
         self.equal += int((first == second).sum())
         if maps := exported.maps(normalized, sizes[0]):
-            own = maps["panoptic" if predictions[0].panoptic is not None else "classes"][0]
+            own = maps["panoptic" if "panoptic" in maps else exported.description.maps[0]][0]
             self.equal_maps += int((own[: first.shape[0], : first.shape[1]] == first).sum())
         truth = sample if self.ground_truth else _as_truth(sample, predictions[0])
         for evaluator, prediction in zip(self.evaluators, predictions, strict=True):

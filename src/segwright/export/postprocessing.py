@@ -17,6 +17,7 @@ from segwright.decode.argmax import Argmax
 from segwright.decode.binary import Threshold
 from segwright.decode.default import DefaultDecoder, inner_decoder
 from segwright.decode.panoptic import CenterDecoder, merge, thing_lookup, top_k_centers
+from segwright.decode.query import QueryDecoder
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
 from segwright.models.layers.resize import upsample
@@ -35,7 +36,11 @@ def graph_decoder(decoder: Decoder | None, output: Output, labels: LabelSpace) -
         return inner
     if isinstance(inner, Argmax | Threshold):
         return inner
+    if isinstance(inner, QueryDecoder) and inner.task_for(labels) != "instance":
+        return inner
     reason = "class_aware" if isinstance(inner, CenterDecoder) else type(inner).__name__
+    if isinstance(inner, QueryDecoder):
+        reason = "instances that may overlap"
     raise UserError(
         f"the post-processing of this model ({reason}) cannot be part of a graph; export without "
         "--with-postprocessing, then 'segwright predict' and 'segwright evaluate' apply it"
@@ -74,7 +79,7 @@ def panoptic_map(
     semantic = upsample(output.semantic.float(), padded, align_corners=align)
     center = upsample(output.center.float(), padded, align_corners=align)[0, 0]
     offset = _upsample_offset(output.offset.float(), padded, align_corners=align)[0]
-    inside = _inside(size, padded)
+    inside = pixels_inside(size, padded)
     classes = torch.where(inside, semantic.argmax(1)[0].int(), IGNORED)
     if output.foreground is not None:
         foreground = upsample(output.foreground.float(), padded, align_corners=align)[0, 0] > 0
@@ -122,7 +127,8 @@ def _upsample_offset(offset: Tensor, padded: tuple[int, int], *, align_corners: 
     return torch.cat([full[:, :1] * factors[0], full[:, 1:] * factors[1]], 1)
 
 
-def _inside(size: Tensor, padded: tuple[int, int]) -> Tensor:
+def pixels_inside(size: Tensor, padded: tuple[int, int]) -> Bool[Tensor, "height width"]:
+    """Which pixels of a padded image belong to the image of ``size``, its (height, width)."""
     rows = torch.arange(padded[0], device=size.device) < size[0]
     return rows[:, None] & (torch.arange(padded[1], device=size.device) < size[1])
 

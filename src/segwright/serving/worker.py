@@ -89,11 +89,14 @@ class ModelWorker:
             self._changed.notify()
         return job.future
 
-    def warm_up(self) -> None:
-        """Predict a small blank image: the first run of a model takes longer, and shows whether it works at all."""
+    def warm_up(self, size: tuple[int, int] | None = None) -> None:
+        """Predict a blank image: the first run of a model takes longer, and shows whether it works at all.
+
+        ``size``: the (height, width) of images, for a model that takes no other; by default a small one.
+        """
         bands = len(self.model.input.mean)
         dtype = np.float32 if self.model.input.channels == "bands" else np.uint8
-        self.submit(np.zeros((64, 64, bands), dtype), "warm-up").result()
+        self.submit(np.zeros((*(size or (64, 64)), bands), dtype), "warm-up").result()
 
     def close(self) -> None:
         """End the thread after the images that wait."""
