@@ -12,6 +12,7 @@ report.py     the verb report
 average.py    the verb average
 data.py       the verbs under ``segwright data``
 data_files.py   the verbs under ``segwright data`` that write files: split, convert
+named_data.py   the dataset or format that a word names
 convert_tar.py  ``segwright data convert DATASET --to tar``
 suggest.py    the verb ``segwright recipe suggest``
 score.py      the verbs under ``segwright score``

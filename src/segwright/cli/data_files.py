@@ -74,6 +74,8 @@ def add_convert(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--labels", type=Path, metavar="FILE.yaml", help=text)
     text = "what to write: semantic, instance, panoptic, coco, yolo, labelme, cvat, labelstudio; or tar, of any dataset"
     parser.add_argument("--to", metavar="FORMAT", help=text)
+    text = "with --to yolo, labelme, cvat or labelstudio: simplify polygons by up to N pixels (default: 0)"
+    parser.add_argument("--tolerance", type=float, metavar="N", help=text)
     text = "labelme: class names in the order of their values (default: all, alphabetically)"
     parser.add_argument("--names", nargs="+", metavar="CLASS", help=text)
     text = (
@@ -107,7 +109,7 @@ def _convert_folder(options: argparse.Namespace) -> int:
         print(f"{source}: {OwnData().describe(source)}")
     result = convert_export(
         source, options.out, to=options.to, format=options.source_format, images=not options.no_images,
-        force=options.force,
+        tolerance=options.tolerance or 0.0, force=options.force,
     )  # fmt: skip
     return _print_conversion(result)
 
@@ -119,7 +121,7 @@ def convert(options: argparse.Namespace) -> int:
     from segwright.errors import UserError
 
     if options.to == "tar" and options.source is not None:
-        refuse_options(options, "source_format", "no_images", reason="with --to tar")
+        refuse_options(options, "source_format", "no_images", "tolerance", reason="with --to tar")
         return convert_tar(options)
     if options.source is None:
         return _convert_folder(options)
@@ -128,7 +130,9 @@ def convert(options: argparse.Namespace) -> int:
         raise UserError(
             f"data convert: unknown format {options.format!r}; expected a folder alone, or {expected}"
         )
-    refuse_options(options, "source_format", "no_images", reason=f"on the format {options.format}")
+    refuse_options(
+        options, "source_format", "no_images", "tolerance", reason=f"on the format {options.format}"
+    )
     if options.to not in (None, "semantic", "instance", "panoptic"):
         raise UserError(
             f"--to {options.to}: expected semantic, instance or panoptic; or name the folder alone"
