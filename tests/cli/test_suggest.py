@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 from tests.command_files import own_folder
+from tests.data.exports.tools import LAYOUTS
 
 from segwright.cli.main import main
+from segwright.data.datasets import OwnData
 from segwright.recipes import load_recipe
 from segwright.training.recipe_check import check
 
@@ -57,6 +59,34 @@ def test_the_output_is_a_recipe_file_and_the_same_each_time(
     assert recipe.task == task
     assert recipe.training.minutes == 7.5
     assert recipe.training.steps == int((450 - 1 - 10 * 2) / 0.25)
+
+
+@pytest.mark.parametrize(
+    "words", [["yolo"], ["folder"], ["labelme", "--task", "semantic"], ["voc", "--task", "semantic"]]
+)
+def test_formats_of_annotation_tools_are_names(
+    words: list[str], data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    layout = {"folder": "supervisely", "voc": "cvat_mask"}.get(words[0], words[0])
+    LAYOUTS[layout](tmp_path / "EXPORT")
+    (tmp_path / "timings.json").rename(tmp_path / "EXPORT.json")
+    arguments = [
+        "--data",
+        str(tmp_path / "EXPORT"),
+        "--minutes",
+        "1",
+        "--timings",
+        str(tmp_path / "EXPORT.json"),
+    ]
+    assert main(["recipe", "suggest", *words, *arguments, "--device", "cpu", "--set", "val_share=0.25"]) == 0
+    (tmp_path / "mine.yaml").write_text(capsys.readouterr().out)
+    recipe = load_recipe(str(tmp_path / "mine.yaml"))
+    assert check(recipe) == []
+    assert recipe.task == ("semantic" if "semantic" in words else "instance")
+    assert isinstance(recipe.data, OwnData) and recipe.data.format == (
+        None if words == ["folder"] else words[0]
+    )
+    assert len(recipe.data.open(tmp_path / "EXPORT", "val")) > 0
 
 
 def test_wrong_use_is_told_in_a_line(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,6 +15,7 @@ average.py    the verb average
 data.py       the verbs under ``segwright data``
 data_files.py   the verbs under ``segwright data`` that write files: split, convert
 convert_dataset.py  ``segwright data convert DATASET``
+named_data.py   the dataset or format that a word names
 suggest.py    the verb ``segwright recipe suggest``
 score.py      the verbs under ``segwright score``
 score_sequence.py  the verb ``segwright score sequence``

@@ -29,7 +29,14 @@ def convert_dataset(options: argparse.Namespace) -> int:
     from segwright.errors import UserError
 
     refuse_options(
-        options, "labels", "names", "train_ids", "source_format", "no_images", reason="on a dataset"
+        options,
+        "labels",
+        "names",
+        "train_ids",
+        "source_format",
+        "no_images",
+        "tolerance",
+        reason="on a dataset",
     )
     if options.to not in TARGETS:
         given = "is missing" if options.to is None else options.to

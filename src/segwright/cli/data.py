@@ -92,7 +92,9 @@ def _resolve(options: argparse.Namespace) -> tuple[DataConfig, Recipe | None]:
             "--from names the format of a folder; expected a folder instead of a dataset or recipe"
         )
     if "." not in options.data_name or options.data_name in datasets.dataset_names():
-        return datasets.dataset_config(options.data_name, options.set), None
+        from segwright.cli.named_data import named_data
+
+        return named_data(options.data_name, options.set, options.data), None
     from segwright.config import override
     from segwright.recipes import load_recipe
 

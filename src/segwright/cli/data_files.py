@@ -78,6 +78,8 @@ def add_convert(parser: argparse.ArgumentParser) -> None:
         "instance, tar"
     )
     parser.add_argument("--to", metavar="FORMAT", help=text)
+    text = "with --to yolo, labelme, cvat or labelstudio: simplify polygons by up to N pixels (default: 0)"
+    parser.add_argument("--tolerance", type=float, metavar="N", help=text)
     text = "labelme: class names in the order of their values (default: all, alphabetically)"
     parser.add_argument("--names", nargs="+", metavar="CLASS", help=text)
     text = "cityscapes-panoptic: split (default: train); dataset: splits, separated by commas (default: train,val)"
@@ -110,7 +112,7 @@ def _convert_folder(options: argparse.Namespace) -> int:
         print(f"{source}: {OwnData().describe(source)}")
     result = convert_export(
         source, options.out, to=options.to, format=options.source_format, images=not options.no_images,
-        force=options.force,
+        tolerance=options.tolerance or 0.0, force=options.force,
     )  # fmt: skip
     return _print_conversion(result)
 
@@ -136,7 +138,9 @@ def _convert_annotations(options: argparse.Namespace) -> int:
         raise UserError(
             f"data convert: unknown format {options.format!r}; expected a folder alone, a dataset, or {expected}"
         )
-    refuse_options(options, "source_format", "no_images", reason=f"on the format {options.format}")
+    refuse_options(
+        options, "source_format", "no_images", "tolerance", reason=f"on the format {options.format}"
+    )
     if options.to not in (None, "semantic", "instance", "panoptic"):
         raise UserError(
             f"--to {options.to}: expected semantic, instance or panoptic; or name the folder alone"

@@ -45,7 +45,8 @@ def add(verbs: Any) -> None:
     )
     text += (
         "offset (visualizations), uncertainty (entropy of the classes), disagreement (of passes, windows, models), "
-        "table (CSV file of areas and counts), parquet (class shares and segments of all images); "
+        "table (CSV file of areas and counts), parquet (class shares and segments of all images), "
+        "yolo, labelme, cvat, labelstudio (annotations to correct in these tools); "
     )
     text += "with one of index, color, overlay, panoptic only the named ones of these four are "
     text += "written (default: all four)"
@@ -56,6 +57,8 @@ def add(verbs: Any) -> None:
         "leave out objects whose score is below S, 0 to 1 (panoptic and instance models; default: keep all)"
     )
     predict.add_argument("--score", type=float, metavar="S", help=text)
+    text = "with --save yolo, labelme, cvat, labelstudio: simplify polygons by up to N pixels (default: 0)"
+    predict.add_argument("--tolerance", type=float, metavar="N", help=text)
     add_batch(predict)
     text = "skip the images that an earlier run with the same settings has done; start if there was none"
     predict.add_argument("--resume", action="store_true", help=text)
@@ -104,6 +107,7 @@ def _predict(options: argparse.Namespace) -> int:
                 shard=shard,
                 resume=options.resume,
                 max_pixels=options.max_pixels,
+                tolerance=options.tolerance or 0.0,
             )
         damaged = predict_videos(options, model, inference, videos) if videos and processes.main else 0
         if prediction is None:

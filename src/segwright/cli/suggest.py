@@ -24,7 +24,8 @@ def add(verbs: Any) -> None:
     text = "suggest a recipe for a dataset, from its statistics and the speed of this machine"
     example = "segwright recipe suggest folder --data ROOT --minutes 30 > mine.yaml"
     suggest = add_verb(verbs, "suggest", _suggest, text, example)
-    suggest.add_argument("dataset", metavar="DATASET", help="dataset (camvid, folder, coco_instances, ...)")
+    text = "dataset (camvid, folder, ...), format of an annotation tool (yolo, labelme, ...), or folder of an export"
+    suggest.add_argument("dataset", metavar="DATASET|FORMAT|FOLDER", help=text)
     add_data_root(suggest)
     text = "length of the training (default: %(default)g)"
     suggest.add_argument("--minutes", type=float, default=30.0, metavar="N", help=text)
@@ -60,19 +61,26 @@ def _suggest(options: argparse.Namespace) -> int:
 
 def _dataset(options: argparse.Namespace) -> tuple[DataConfig, Path | None, str]:
     """The dataset config, its root folder, and a name; a folder instead of a dataset is one whose layout is known."""
-    from segwright.data.datasets import dataset_config, dataset_names
+    from segwright.cli.named_data import named_data
     from segwright.errors import UserError
 
     folder = Path(options.dataset)
-    if options.dataset in dataset_names() or not folder.is_dir():
-        return dataset_config(options.dataset, options.set), options.data, options.dataset
-    if "own_data" not in dataset_names():
-        raise UserError(
-            f"{folder}: a folder; expected the name of a dataset: segwright recipe suggest folder --data {folder}"
+    if not _is_folder(options.dataset):
+        return (
+            named_data(options.dataset, options.set, options.data, task=options.task),
+            options.data,
+            options.dataset,
         )
     if options.data is not None:
-        raise UserError(f"--data {options.data}: {folder} is the folder of the dataset; remove --data")
-    return dataset_config("own_data", options.set), folder, folder.resolve().name
+        raise UserError(f"--data {options.data}: {folder} is the folder of the dataset; remove it")
+    return named_data("folder", options.set, folder, task=options.task), folder, folder.resolve().name
+
+
+def _is_folder(name: str) -> bool:
+    from segwright.data.datasets import dataset_names
+    from segwright.data.exports import format_names
+
+    return Path(name).is_dir() and name not in {*dataset_names(), *format_names()}
 
 
 def _facts(dataset: Dataset, config: DataConfig) -> DataFacts:

@@ -15,6 +15,7 @@
 - ``tracking``: ``SegmentTracker``, objects keep their ids over the frames of a video
 - ``remote_images``: images at URLs: fetched before they are read
 - ``ray_prediction``: ``predict_on_ray``, prediction on a Ray cluster
+- ``annotations``: predictions in the files of annotation tools, to be corrected there
 - ``parquet``: class shares and run-length segments of all images in one Parquet file
 - ``writers``: one writer per official file format: COCO panoptic, COCO instances, Cityscapes, class maps, a
   table; a new format goes here

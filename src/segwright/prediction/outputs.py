@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from segwright.data.conversion.annotation_tools import check_tolerance
 from segwright.data.reading.label_maps import write_png
 from segwright.data.reading.tiff_tiles import write_georeferenced
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
+from segwright.prediction.annotations import ANNOTATION_WRITERS
 from segwright.prediction.image_ids import ImageId
 from segwright.prediction.inputs import InputImage
 from segwright.prediction.parquet import ParquetWriter
@@ -40,7 +42,7 @@ UNCERTAINTIES: Mapping[str, Callable[[UncertaintyMaps], NDArray[Any] | None]] = 
 }
 """The maps of ``Prediction.uncertainty`` by the name of their output: PNG of 16 bits, in which 65535 stands for 1."""
 
-OUTPUTS = (*_PICTURES, _SHEET, *_FORMATS, *VISUALIZATIONS, *UNCERTAINTIES)
+OUTPUTS = (*_PICTURES, _SHEET, *_FORMATS, *ANNOTATION_WRITERS, *VISUALIZATIONS, *UNCERTAINTIES)
 """The names of all outputs: a folder each, or a file, or both."""
 
 Rows = dict[str, list[Row]]
@@ -51,13 +53,19 @@ class Outputs:
     """Writes the outputs of images into the folder ``out``; ``write`` may be called by several threads.
 
     ``save`` names outputs. Those of ``STANDARD`` are written too, unless ``save`` names one of them: then only the
-    named ones are. ``UserError`` for a name that is no output.
+    named ones are. ``tolerance`` is that of the files of annotation tools. ``UserError`` for a name that is no output.
     """
 
     def __init__(
-        self, out: Path, labels: LabelSpace, save: Collection[str] = (), *, ids_from: Path | None = None
+        self,
+        out: Path,
+        labels: LabelSpace,
+        save: Collection[str] = (),
+        *,
+        ids_from: Path | None = None,
+        tolerance: float = 0.0,
     ) -> None:
-        known = (*_FORMATS, _SHEET, *VISUALIZATIONS, *UNCERTAINTIES, *_PICTURES)
+        known = (*_FORMATS, *ANNOTATION_WRITERS, _SHEET, *VISUALIZATIONS, *UNCERTAINTIES, *_PICTURES)
         if unknown := [name for name in save if name not in known]:
             raise UserError(f"--save {unknown[0]}: unknown format; expected one of {', '.join(known)}")
         standard = [name for name in STANDARD if name in save] or STANDARD
@@ -67,6 +75,12 @@ class Outputs:
         self._writers: dict[str, PredictionWriter] = {
             name: writer(out, labels, str) for name, writer in _FORMATS.items() if name in self.names
         }
+        tools = {name: writer for name, writer in ANNOTATION_WRITERS.items() if name in self.names}
+        self._writers |= {name: writer(out, labels, tolerance) for name, writer in tools.items()}
+        if check_tolerance(tolerance) and not tools:
+            expected = ", ".join(ANNOTATION_WRITERS)
+            raise UserError(f"--tolerance {tolerance:g}: has no effect without --save {expected}; remove it")
+        self.tolerance = tolerance
         self._settled = False
         self._lock = threading.Lock()
 
@@ -144,9 +158,7 @@ class Outputs:
         """
         self._write_pictures(image, pixels, prediction)
         self._write_uncertainty(image.name, prediction)
-        rows = {
-            name: writer.write(image.name, image.id, prediction) for name, writer in self._writers.items()
-        }
+        rows = {name: writer.write_image(image, prediction) for name, writer in self._writers.items()}
         return {name: rows[name] for name, writer in self._writers.items() if writer.collected}
 
     def _write_pictures(self, image: InputImage, pixels: NDArray[Any], prediction: Prediction) -> None:
@@ -191,6 +203,8 @@ class Outputs:
 
     def discard(self, name: str) -> None:
         """Remove the files of an image: some of them could not be written."""
+        for writer in self._writers.values():
+            writer.discard(name)
         for path in (*self.files(name, [*self._writers]), self._picture("index", name, "tif")):
             with suppress(OSError):  # a name that is too long, for example, has no file
                 path.unlink(missing_ok=True)
@@ -200,6 +214,8 @@ class Outputs:
     ) -> None:
         """Write the collected files NAME + ``suffix`` of ``rows(NAME)``: those in ``asked`` or ``found``."""
         for name, writer in self._writers.items():
+            if suffix and not writer.per_shard:
+                continue
             if writer.collected and (name in self.asked or name in found):
                 writer.collect(rows(name), self.out / f"{writer.collected}{suffix}{writer.ending}")
 

@@ -36,6 +36,7 @@ def predict_files(  # noqa: PLR0913 - each by its name
     shard: Shard = ALL_IMAGES,
     resume: bool = False,
     max_pixels: int | None = None,
+    tolerance: float = 0.0,
 ) -> Iterator[tuple[Path, str | None]]:
     """Predict images, folders and globs into ``out``. Yields each file, and the reason if it was skipped, else None.
 
@@ -52,6 +53,7 @@ def predict_files(  # noqa: PLR0913 - each by its name
         shard=shard,
         resume=resume,
         max_pixels=max_pixels,
+        tolerance=tolerance,
     )
     yield from prediction.run()
 
@@ -95,6 +97,7 @@ class FilePrediction:
         shard: Shard = ALL_IMAGES,
         resume: bool = False,
         max_pixels: int | None = None,
+        tolerance: float = 0.0,
     ) -> FilePrediction:
         """The prediction of images, folders and globs into the folder ``out``.
 
@@ -102,8 +105,10 @@ class FilePrediction:
         image in each, and of a model that predicts segments also ``panoptic/`` and, at the end, ``panoptic.json``
         (COCO). ``save`` adds formats of ``WRITERS``, "classes" (a picture with the share of each class, and each class
         alone), drawings of ``VISUALIZATIONS`` (models that predict object centers), "uncertainty" and "disagreement"
-        (``outputs.UNCERTAINTIES``). If ``save`` names one of "index", "color", "overlay" and "panoptic", then of these
-        four only the named ones are written.
+        (``outputs.UNCERTAINTIES``), and "yolo", "labelme", "cvat", "labelstudio": annotations to correct in these
+        tools, with copies of the images; ``tolerance`` is the largest distance of a polygon from the border of its
+        object in pixels, 0 gives back each mask. If ``save`` names one of "index", "color", "overlay" and "panoptic",
+        then of these four only the named ones are written.
 
         Folders are read with their subfolders, and an output keeps the folders below its source. ``ids``: a COCO file
         with the ids of the images by file name. Without it the id of an image is its name, as a number if it has only
@@ -121,7 +126,7 @@ class FilePrediction:
         """
         if out.exists() and not out.is_dir():
             raise UserError(f"{out}: is a file; expected a folder to write into; choose another --out")
-        outputs = Outputs(out, model.labels, save, ids_from=ids)
+        outputs = Outputs(out, model.labels, save, ids_from=ids, tolerance=tolerance)
         images = _with_ids(named_images(sources, out, OUTPUTS), ids)
         outputs.check(images)
         _make_folder(out)

@@ -123,6 +123,7 @@ def _task(prediction: FilePrediction) -> bytes:
         "out": outputs.out.absolute(),
         "save": sorted(outputs.asked),
         "ids": outputs.ids_from,
+        "tolerance": outputs.tolerance,
         "inference": prediction.inference,
         "batch": prediction.batch,
         "max_pixels": prediction.max_pixels,
@@ -161,7 +162,13 @@ class Worker:
         values = [json.loads(str(text)) for text in batch["image"]]
         images = [InputImage(**value | {"path": Path(value["path"])}) for value in values]
         settings = self._settings
-        outputs = Outputs(settings["out"], self._model.labels, settings["save"], ids_from=settings["ids"])
+        outputs = Outputs(
+            settings["out"],
+            self._model.labels,
+            settings["save"],
+            ids_from=settings["ids"],
+            tolerance=settings["tolerance"],
+        )
         results: list[tuple[str, str, str, str]] = []
         try:
             for predicted in predict_any_size(

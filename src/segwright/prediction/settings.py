@@ -24,12 +24,14 @@ def settings_of(
 
     The batch size and the device are no settings: they change results by rounding errors at most.
     """
-    settings = {
+    settings: dict[str, Any] = {
         "model": model_checksum(model),
         "decoder": _described(decoder_of(model)),
         "inference": _described(inference),
         "save": sorted(outputs.names),
     }
+    if outputs.tolerance:
+        settings["tolerance"] = outputs.tolerance
     if shard.count == 1:
         return settings
     # With other images the shards would divide them differently.

@@ -29,6 +29,7 @@ from segwright.errors import UserError
 from segwright.files import atomic_outputs, atomic_write
 from segwright.labels import LabelSpace
 from segwright.prediction.image_ids import ImageId, image_id
+from segwright.prediction.inputs import InputImage
 from segwright.samples import PredictedInstance, PredictedSegment, Prediction
 
 Row: TypeAlias = dict[str, Any]
@@ -46,6 +47,8 @@ class PredictionWriter:
     """The name, without extension, of the file that covers all images; "" if the format has none."""
     ending: ClassVar[str] = ".json"
     """How the name of this file ends."""
+    per_shard: ClassVar[bool] = True
+    """Whether each shard writes such a file of its images; else only the last shard writes that of all."""
 
     def check(self, names: Iterable[str]) -> None:
         """``UserError`` if the format cannot hold images of these names; called before the first is added."""
@@ -56,6 +59,10 @@ class PredictionWriter:
         ``name`` is its file name without extension, with its folders where it has any; ``identity`` is its id.
         """
         raise NotImplementedError
+
+    def write_image(self, image: InputImage, prediction: Prediction) -> list[Row]:
+        """``write`` for an image file, which the format may need."""
+        return self.write(image.name, image.id, prediction)
 
     def collect(self, rows: Iterable[Row], path: Path) -> None:
         """Write the JSON file of all images from their rows."""

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from segwright.data.conversion.annotation_files import encode_brush
+from segwright.data.conversion.annotation_tools import encode_brush
 from segwright.data.reading.png_encoder import encode_png
 
 SIZE = (40, 60)

@@ -1,7 +1,9 @@
 """Conversion of annotations: any format to label maps, and to the files of other tools.
 
 exports.py            an export of any tool to maps, or to the layout of another tool
-annotation_files.py   files of annotation tools, from objects with masks
+annotation_files.py   objects with masks, and COCO files of them
+annotation_tools.py   files of annotation tools: YOLO, labelme, CVAT, Label Studio
+outlines.py           masks as polygons
 labelme_rgb.py        labelme polygons and RGB color masks to label maps
 coco.py               COCO files to label maps; Cityscapes to COCO panoptic
 image_folder.py       any dataset as a folder of images and label maps

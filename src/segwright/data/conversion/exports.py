@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from segwright.data.conversion import annotation_files
-from segwright.data.conversion.annotation_files import AnnotatedImage, AnnotatedObject
+from segwright.data.conversion.annotation_files import AnnotatedImage, AnnotatedObject, class_regions
+from segwright.data.conversion.annotation_tools import TOOLS, check_tolerance, write_all
 from segwright.data.conversion.labelme_rgb import ConversionResult, label_map_text, unique_stem
 from segwright.data.datasets.own_data import OwnData
 from segwright.data.exports.entries import Entry, Task, is_background
@@ -22,19 +23,19 @@ from segwright.labels import LabelSpace
 from segwright.parallel import map_in_threads
 from segwright.samples import IGNORED, Sample, Segment
 
-_OBJECT_WRITERS: Mapping[str, Callable[[Path, LabelSpace, Sequence[AnnotatedImage]], None]] = {
-    "coco": annotation_files.write_coco,
-    "yolo": annotation_files.write_yolo,
-    "labelme": annotation_files.write_labelme,
-    "cvat": annotation_files.write_cvat,
-    "labelstudio": annotation_files.write_label_studio,
-}
-TARGETS = ("semantic", "instance", "panoptic", *_OBJECT_WRITERS)
+TARGETS = ("semantic", "instance", "panoptic", "coco", *TOOLS)
 """What ``convert_export`` writes."""
 
 
 def convert_export(
-    source: Path, out: Path, *, to: str, format: str | None = None, images: bool = True, force: bool = False
+    source: Path,
+    out: Path,
+    *,
+    to: str,
+    format: str | None = None,
+    images: bool = True,
+    tolerance: float = 0.0,
+    force: bool = False,
 ) -> ConversionResult:
     """An export in any format of docs/formats.md -> ``out``, with the images copied beside the annotations.
 
@@ -42,10 +43,15 @@ def convert_export(
     255 = ignored; and ``label_map.yaml``. "instance": the same and ``instances/``, numbered from 1 (16 bits).
     "panoptic": COCO panoptic. "coco", "yolo", "labelme", "cvat", "labelstudio": files of these tools; in data without
     objects every connected region of a class is an object. ``images`` False leaves the images where they are.
+    ``tolerance``: how far simplified polygons may be from the borders of objects, in pixels; 0 gives back each mask.
     ``UserError`` names the first file that cannot be converted; then nothing is written.
     """
     if to not in TARGETS:
         raise UserError(f"--to {to}: expected one of {', '.join(TARGETS)}")
+    if check_tolerance(tolerance) and to not in TOOLS:
+        raise UserError(
+            f"--tolerance {tolerance:g} has no effect on --to {to}; expected --to {', '.join(TOOLS)}"
+        )
     if out.resolve() == source.resolve() or source.resolve() in out.resolve().parents:
         raise UserError(f"{out}: lies in the folder of the export; choose a folder outside of {source}")
     config = OwnData(format=format)
@@ -65,7 +71,7 @@ def convert_export(
         part.mkdir(parents=True, exist_ok=True)
         if images:
             _copy_images(export.entries, stems, part)
-        counts = _write(to, part, dataset, (labels, value_of), stems)
+        counts = _write(to, part, dataset, (labels, value_of), stems, tolerance=tolerance)
     return ConversionResult((out,), len(stems), sum(counts), tuple(dataset.notes))
 
 
@@ -117,6 +123,8 @@ def _write(
     dataset: ImageDataset,
     classes: tuple[LabelSpace, np.ndarray],
     stems: Sequence[str],
+    *,
+    tolerance: float,
 ) -> list[int]:
     """Write the annotations; the number of objects of each image."""
     labels, value_of = classes
@@ -148,8 +156,10 @@ def _write(
     ]
     if to == "panoptic":
         annotation_files.write_coco_panoptic(out, labels, items)
+    elif to == "coco":
+        annotation_files.write_coco(out, labels, items)
     else:
-        _OBJECT_WRITERS[to](out, labels, items)
+        write_all(TOOLS[to], out, labels, items, tolerance)
     return [len(item.objects) for item in items]
 
 
@@ -161,8 +171,6 @@ def _instances(sample: Sample, labels: LabelSpace) -> list[Segment]:
 
 def _objects(sample: Sample, value_of: np.ndarray) -> tuple[AnnotatedObject, ...]:
     """The objects of a sample; in a class map every connected region of a class."""
-    import cv2
-
     if sample.segments is not None:
         return tuple(
             AnnotatedObject(int(value_of[s.class_index]) - 1, sample.map == s.id, s.crowd)
@@ -170,8 +178,5 @@ def _objects(sample: Sample, value_of: np.ndarray) -> tuple[AnnotatedObject, ...
             if 0 < value_of[s.class_index] < IGNORED
         )
     values = value_of[sample.map]
-    objects = []
-    for value in np.unique(values[(values > 0) & (values < IGNORED)]).tolist():
-        count, regions = cv2.connectedComponents((values == value).astype(np.uint8), connectivity=8)
-        objects += [AnnotatedObject(value - 1, regions == number) for number in range(1, count)]
-    return tuple(objects)
+    present = np.unique(values[(values > 0) & (values < IGNORED)]).tolist()
+    return tuple(item for value in present for item in class_regions(values, value, value - 1))

@@ -41,12 +41,16 @@ def _files(root: Path) -> list[Path]:
     return [
         path
         for path in paths
-        if any(starts_with(path, word) for word in words) and not starts_with(path, '"categories"')
+        if (any(starts_with(path, word) for word in words) or starts_with(path, '"data"', '"result"'))
+        and not starts_with(path, '"categories"')
     ]
 
 
 def read(root: Path, split: str | None) -> ObjectExport:
     """The images of all tasks, each with its last annotation that was not canceled.
+
+    Exports of Label Studio hold ``annotations`` even where nothing was annotated; a file that has only ``predictions``
+    (pre-annotations) is read by them.
 
     The classes are those of a config.xml or labels.txt in the folder, else in the order in which they first occur.
     """
@@ -85,10 +89,16 @@ def read(root: Path, split: str | None) -> ObjectExport:
 
 def _declared(root: Path) -> list[str]:
     """The classes that a labeling config (config.xml) or a list names."""
-    import re
+    from xml.etree import ElementTree
 
     for path in glob_visible(root, "*.xml"):
-        if names := re.findall(r'<Label\s[^>]*value="([^"]*)"', read_text(path)):
+        try:
+            config = ElementTree.fromstring(read_text(path))
+        except ElementTree.ParseError as error:
+            raise UserError(
+                f"{path}: not XML ({error}); expected the labeling config; copy it again"
+            ) from None
+        if names := [str(label.get("value")) for label in config.iter("Label")]:
             return names
     listed = next((p for name in ("labels.txt", "classes.txt") if (p := root / name).is_file()), None)
     return [] if listed is None else [line.strip() for line in read_text(listed).split("\n") if line.strip()]
@@ -103,7 +113,7 @@ def _task(task: dict[str, Any], left_out: dict[str, int]) -> tuple[str, list[dic
         name = str(
             task.get("file_upload") or next(v for v in data.values() if isinstance(v, str) and "." in v)
         )
-    annotations = task.get("annotations", task.get("completions"))
+    annotations = task.get("annotations", task.get("completions", task.get("predictions")))
     if annotations is None:
         results = _short_results(task)
     else:
