@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-.PHONY: demo test test-browser install check bench docs dist gpu clean
+.PHONY: demo test test-browser test-faults install check bench docs dist gpu clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/segwright demo
@@ -12,6 +12,9 @@ test: $(VENV)/.dev
 
 test-browser: $(VENV)/.dev
 	$(BIN)/python -m pytest -m browser
+
+test-faults: $(VENV)/.dev
+	$(BIN)/python -m pytest -m faults -n auto --dist worksteal
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check

@@ -33,6 +33,7 @@ Packages
 Files
     contracts, samples      the data types: sample, batch, output, loss, prediction; read these first
     labels                  the classes: names, colors, raw values
+    yaml_reader             YAML of strangers, bounded in size and depth
     config, field_values    recipes as YAML and ``--set``; the type of a field decides how its text is read
     named_objects           the public classes by name, as in ``--set model=unet``
     protocols               checks that an object (a loss, a model, ...) fits the field of a recipe

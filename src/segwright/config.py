@@ -118,6 +118,10 @@ def errors_of_code(path: Path) -> Iterator[None]:
         yield
     except (UserError, RunError, OSError):
         raise
+    except SystemExit as error:
+        raise UserError(
+            f"{path}: ends the program (exit code {error.code}); expected code that returns"
+        ) from error
     except SyntaxError as error:
         file = error.filename or path
         raise UserError(f"{file}, line {error.lineno}: not valid Python ({error.msg}); correct it") from error

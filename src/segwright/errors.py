@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
+import errno
+
+
+def one_line(text: str) -> str:
+    """``text`` with escapes for line breaks and for characters that a console does not show, as ``repr`` has them.
+
+    File names and the content of files reach messages: they must neither break the line nor control the terminal.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
 
 class UserError(ValueError):
-    """Wrong use or wrong data (exit code 2): what was found, where, what was expected, what to do."""
+    """Wrong use or wrong data (exit code 2): what was found, where, what was expected, what to do; one line."""
+
+    def __init__(self, text: str = "", *details: object) -> None:
+        super().__init__(one_line(text), *details)
 
 
 class RunError(RuntimeError):
-    """A run that failed for a known reason (exit code 1): what happened, where, what to do."""
+    """A run that failed for a known reason (exit code 1): what happened, where, what to do; one line."""
+
+    def __init__(self, text: str = "", *details: object) -> None:
+        super().__init__(one_line(text), *details)
 
 
 _MEMORY = (  # parts of messages of torch and OpenCV, which raise general errors
@@ -44,6 +62,25 @@ def run_error_of(error: BaseException) -> RunError | None:
             "processes"
         )
     return None
+
+
+_ACCESS = (errno.EACCES, errno.EPERM, errno.EROFS)
+_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def explained(error: Exception) -> Exception:
+    """The error of this module that explains ``error``; ``error`` itself if it explains itself, or nothing does."""
+    run_error = run_error_of(error)
+    if run_error is not None or isinstance(error, UserError | RunError) or not isinstance(error, OSError):
+        return run_error or error
+    text = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
+    if error.errno in _SPACE:
+        return RunError(f"{text}; free some space or choose another folder, then start again")
+    if error.errno == errno.EMFILE:
+        return RunError(f"{text}; allow more open files (ulimit -n), or use fewer workers")
+    if error.errno in _ACCESS:
+        return UserError(f"{text}; choose a file or folder that you may use, or change its permissions")
+    return UserError(text)
 
 
 def _first_line(error: BaseException) -> str:

@@ -14,6 +14,7 @@ import yaml
 
 from segwright.errors import UserError
 from segwright.protocols import mismatch
+from segwright.yaml_reader import BoundedReader
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ class Plain:
         return self.text if ":" in self.text else self.value
 
 
-class PlainReader(yaml.SafeLoader):
+class PlainReader(BoundedReader):
     """A safe loader that keeps the text of what YAML takes for a number, a switch, a date, null or a mapping."""
 
 

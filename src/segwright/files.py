@@ -64,9 +64,22 @@ def write_json(path: Path, values: Any, *, indent: int | None = 2) -> None:
     write_text(path, json.dumps(nan_to_null(values), indent=indent))
 
 
+def parse_json(text: str | bytes) -> Any:
+    """The content of JSON text; ``ValueError`` for all that is no JSON, also if it is nested too deeply."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
 def read_json(path: Path) -> Any:
-    """The content of a JSON file; None if the file does not exist."""
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    """The content of a JSON file; None if the file does not exist. ``UserError`` if it is damaged."""
+    if not path.is_file():
+        return None
+    try:
+        return parse_json(path.read_bytes())
+    except ValueError as error:
+        raise UserError(f"{path}: not JSON ({error}); write it again, or restore a copy of it") from None
 
 
 def nan_to_null(value: Any) -> Any:

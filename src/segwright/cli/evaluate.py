@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -140,6 +139,20 @@ def _oracle(options: argparse.Namespace) -> Oracle | None:
     return Oracle.parsed(options.oracle) if options.oracle else None
 
 
+def _recorded_root(folder: Path) -> Path | None:
+    """The folder of the dataset that a run was trained on; None if it was generated."""
+    from segwright.errors import UserError
+    from segwright.files import read_json
+
+    try:
+        recorded = read_json(folder / "run.json")["data"]["root"]
+        return None if recorded is None else Path(recorded)
+    except (KeyError, TypeError):
+        raise UserError(
+            f"{folder / 'run.json'}: does not say where the dataset is; name its folder with --data"
+        ) from None
+
+
 def open_dataset(options: argparse.Namespace) -> tuple[Recipe, Dataset]:
     """The recipe of ``--recipe``, else of the run, and the split of its dataset."""
     from segwright.errors import UserError
@@ -153,7 +166,6 @@ def open_dataset(options: argparse.Namespace) -> tuple[Recipe, Dataset]:
     if not (folder / "recipe.yaml").is_file():
         raise UserError(f"{options.model}: no recipe.yaml in its folder; name the dataset with --recipe NAME")
     if root is None:
-        recorded = json.loads((folder / "run.json").read_text(encoding="utf-8"))["data"]["root"]
-        root = Path(recorded) if recorded else None
+        root = _recorded_root(folder)
     recipe = load_recipe(str(folder / "recipe.yaml"), code=options.code)
     return recipe, recipe.data.open(root, options.split)

@@ -12,6 +12,7 @@ from typing import Any
 
 from segwright.cli import average, doctor, evaluate, export, models, predict, report, serve, tools
 from segwright.cli.options import (
+    Parser,
     Verb,
     add_code,
     add_data_root,
@@ -46,14 +47,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as raised:
-        from segwright.errors import run_error_of
+        from segwright.errors import explained, one_line
 
-        error = run_error_of(raised) or raised
+        error = explained(raised)
         code = _exit_code(error)
         if code is None:
             raise
-        text = error if isinstance(error, OSError) else error.args[0]
-        print(f"segwright: {text}", file=sys.stderr)
+        print(f"segwright: {one_line(str(error.args[0]))}", file=sys.stderr)
         return code
 
 
@@ -61,7 +61,7 @@ def _exit_code(error: Exception) -> int | None:
     """The exit code of an error that explains itself; None for one that needs a traceback."""
     from segwright.errors import RunError, UserError
 
-    if isinstance(error, UserError | OSError):  # an OSError names the file and the reason
+    if isinstance(error, UserError | OSError):
         return 2
     return 1 if isinstance(error, RunError) else None
 
@@ -145,7 +145,7 @@ def _is_main() -> bool:
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of all verbs and options."""
-    parser = argparse.ArgumentParser("segwright", description="Semantic, instance and panoptic segmentation.")
+    parser = Parser("segwright", description="Semantic, instance and panoptic segmentation.")
     parser.add_argument("--version", action="version", version=f"segwright {VERSION}")
     verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
     _add_demo(verbs)

@@ -9,7 +9,7 @@ import argparse
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from segwright.labels import LabelSpace
@@ -17,6 +17,16 @@ if TYPE_CHECKING:
 
 Verb = Callable[[argparse.Namespace], int]
 """Runs a verb with its parsed options and returns the exit code."""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say on stderr what is wrong and end with exit code 2."""
+        from segwright.errors import one_line
+
+        self.exit(2, f"{self.prog}: {one_line(message)}; see {self.prog} --help\n")
 
 
 def add_verb(verbs: Any, name: str, run: Verb, text: str, example: str) -> argparse.ArgumentParser:

@@ -7,6 +7,7 @@
 - ``program``: the graph traced by ``torch.export``, for one size or for all
 - ``onnx_file``, ``torch_file``, ``openvino_file``: writing and opening the files of each format
 - ``triton``: ``write_triton``, a model repository for Triton Inference Server
+- ``program_check``: what a file of ``torch.export`` may contain, so that a stranger's file runs no code
 - ``quantization``: 8-bit weights and activations, by calibration images
 - ``description``: what a file says about itself: preprocessing, classes, decoder, origin
 - ``exported_model``: ``ExportedModel``, a model whose outputs an exported file computes

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -18,6 +17,7 @@ from segwright.contracts import Decoder, InputContract, Model
 from segwright.decode.default import decoder_of
 from segwright.errors import UserError
 from segwright.export.graph import ExportGraph
+from segwright.files import parse_json
 from segwright.labels import LabelSpace
 from segwright.version import VERSION
 
@@ -64,7 +64,7 @@ class Description:
                 f"{path}: contains no description of segwright; expected a file of 'segwright export'"
             )
         try:
-            values = json.loads(text)
+            values = parse_json(text)
             version = values["version"]
             if version == FORMAT_VERSION:
                 return cls._of(values)

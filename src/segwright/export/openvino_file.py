@@ -33,6 +33,9 @@ class OpenVino:
 
     def __init__(self, path: Path) -> None:
         core = _core()
+        with path.open("rb") as file:  # OpenVINO would try the formats of other programs
+            if b"<net" not in file.read(4096):
+                raise UserError(f"{path}: not a file of OpenVINO; expected FILE.xml and FILE.bin")
         try:
             model = core.read_model(str(path))
         except RuntimeError as error:

@@ -14,6 +14,7 @@ from segwright.errors import UserError
 from segwright.export.description import KEY, Description
 from segwright.export.exported_model import Shape
 from segwright.export.program import quiet
+from segwright.export.program_check import check_program
 
 
 def write_program(path: Path, program: torch.export.ExportedProgram, description: Description) -> None:
@@ -26,6 +27,7 @@ class TorchProgram:
     """A .pt2 file in PyTorch, on the CPU."""
 
     def __init__(self, path: Path) -> None:
+        check_program(path)
         extra = {KEY: ""}
         try:
             with quiet():

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from segwright.errors import UserError
+from segwright.files import parse_json
 from segwright.prediction.inputs import InputImage
 from segwright.prediction.outputs import Rows
 
@@ -151,7 +152,7 @@ def _complete_lines(path: Path) -> Iterator[tuple[int, int, Any]]:
     with path.open("rb") as file:
         for data in file:
             try:
-                content = json.loads(data) if data.endswith(b"\n") else None
+                content = parse_json(data) if data.endswith(b"\n") else None
             except ValueError:
                 content = None
             if content is None:

@@ -101,7 +101,19 @@ def load_recipe(name: str, *, code: Path | str | ModuleType | None = None) -> Re
 def _from_file(path: Path, code: ModuleType | None) -> Recipe:
     if not path.is_file():
         raise UserError(f"{path}: does not exist; 'segwright recipe show NAME > {path}' writes one to edit")
-    return _checked(from_yaml(path.read_text(encoding="utf-8"), where=str(path), code=code), str(path))
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{path}: not text in UTF-8 ({error.reason}); expected the YAML file of a recipe"
+        ) from None
+    recipe = from_yaml(text, where=str(path), code=code)
+    if not isinstance(recipe, Recipe):
+        raise UserError(
+            f"{path}: contains no recipe; expected '!Recipe' and its fields; 'segwright recipe show NAME > {path}' "
+            "writes one to edit"
+        )
+    return _checked(recipe, str(path))
 
 
 def _checked(recipe: Any, name: str) -> Recipe:

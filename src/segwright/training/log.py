@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from segwright.errors import UserError
-from segwright.files import nan_to_null, write_text
+from segwright.files import nan_to_null, parse_json, write_text
 from segwright.training.processes import Processes
 from segwright.training.recipe import Training
 
@@ -124,7 +124,7 @@ def _read_all(out: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     texts = path.read_text(encoding="utf-8").splitlines()
-    return [json.loads(text) for text in texts if _step_of(text) < sys.maxsize]
+    return [parse_json(text) for text in texts if _step_of(text) < sys.maxsize]
 
 
 class _Table:
@@ -230,6 +230,6 @@ def _progress_bar(steps: int) -> Any:
 
 def _step_of(line: str) -> int:
     try:
-        return int(json.loads(line)["step"])
+        return int(parse_json(line)["step"])
     except ValueError:  # the last line of a killed run may be incomplete
         return sys.maxsize

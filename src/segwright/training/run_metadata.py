@@ -5,8 +5,11 @@ from __future__ import annotations
 import difflib
 import hashlib
 import platform
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -25,6 +28,25 @@ from segwright.version import VERSION
 
 # These change what a run costs or shows, never what it computes: they may differ when it is resumed.
 _FREE = ("workers", "log_every", "keep_checkpoints", "num_visualizations", "wandb", "mlflow")
+
+
+@contextmanager
+def run_folder(out: Path) -> Iterator[None]:
+    """Leave no folder behind that only says what was refused: a ``UserError`` removes what it wrote into a new one.
+
+    ``UserError`` if ``out`` is a file.
+    """
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out}: is a file; expected a folder for the run; choose another --out")
+    existed, used = out.is_dir(), out.is_dir() and any(out.iterdir())
+    try:
+        yield
+    except UserError:
+        if not used and not any(out.glob("checkpoints/*")):
+            shutil.rmtree(out, ignore_errors=True)
+            if existed:
+                out.mkdir(exist_ok=True)
+        raise
 
 
 def record(

@@ -29,7 +29,7 @@ from segwright.training.plan import plan
 from segwright.training.processes import interrupts, join
 from segwright.training.recipe import Recipe
 from segwright.training.recipe_check import check
-from segwright.training.run_metadata import record, record_weights
+from segwright.training.run_metadata import record, record_weights, run_folder
 from segwright.training.state import restore, save, start
 
 
@@ -63,7 +63,12 @@ def train(
     extensions = extensions_of(out, extend)
     warnings = [f"warning: {line}" for line in quick_check(splits)]
     dataset = open_training_data(recipe, splits["train"])
-    with join(device) as processes, keep_freed_memory(processes.device), interrupts() as interrupted:
+    with (
+        join(device) as processes,
+        keep_freed_memory(processes.device),
+        interrupts() as interrupted,
+        run_folder(out),
+    ):
         check_batch_size(recipe, processes)
         record(recipe, root or None, out, splits, processes)
         recipe = with_batch(recipe, splits, out, processes)

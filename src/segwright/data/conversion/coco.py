@@ -21,7 +21,7 @@ from segwright.data.reading.images import image_size
 from segwright.data.reading.label_maps import read_map, unique_values, write_png
 from segwright.data.reading.limits import refuse_decompression_bomb
 from segwright.errors import UserError
-from segwright.files import atomic_outputs
+from segwright.files import atomic_outputs, parse_json
 from segwright.labels import LabelSpace
 from segwright.parallel import map_in_threads
 from segwright.samples import Sample, Segment
@@ -328,7 +328,7 @@ def convert_coco_train_ids(source: Path, out: Path, *, force: bool = False) -> C
     )
     coco.check_categories((image, segment["category_id"]) for image, segments in rows for segment in segments)
     # Read again, to keep what the file contains besides its three lists.
-    values = json.loads(source.read_bytes())
+    values = parse_json(source.read_bytes())
     values["categories"] = [{**row, "id": train_id[row["id"]]} for row in coco.categories]
     values["annotations"] = [
         row

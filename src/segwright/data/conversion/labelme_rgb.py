@@ -6,7 +6,6 @@ the source, and writes the same bytes for the same source. The conversions of CO
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -24,7 +23,7 @@ from segwright.data.reading.images import image_size
 from segwright.data.reading.label_maps import pack_rgb, read_map, unique_values, unpack_rgb, write_png
 from segwright.data.reading.limits import refuse_decompression_bomb
 from segwright.errors import UserError
-from segwright.files import atomic_outputs
+from segwright.files import atomic_outputs, parse_json
 from segwright.labels import LabelSpace, spread_colors
 from segwright.parallel import map_in_threads
 from segwright.samples import IGNORED
@@ -217,7 +216,7 @@ _MIN_POINTS = {"polygon": 3, "rectangle": 2, "circle": 2}
 
 def _read_labelme(path: Path) -> dict[str, Any]:
     try:
-        values = json.loads(path.read_bytes())
+        values = parse_json(path.read_bytes())
     except OSError as error:
         raise UserError(
             f"{path}: cannot be read ({error.strerror}); expected a labelme file; check the path"
@@ -260,7 +259,7 @@ def _read_size(path: Path) -> tuple[int, int]:
     if isinstance(height, int) and isinstance(width, int) and height > 0 and width > 0:
         return height, width
     image = path.parent / str(values.get("imagePath") or "").replace("\\", "/")
-    if image.is_file():
+    if image.is_file():  # only its size is read
         return image_size(image)
     raise UserError(
         f"{path}: imageHeight and imageWidth are missing, and the image {image} does not exist; expected one of them; "

@@ -6,7 +6,6 @@ education; the annotations are under the BSD 3-clause licence.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from segwright.data.reading.file_lists import (
     require_files,
 )
 from segwright.errors import UserError
+from segwright.files import parse_json
 from segwright.labels import LabelSpace
 
 # Name and color of the classes 1 to 150 (see NOTICE). The name is the first one in objectInfo150, with all its words,
@@ -127,7 +127,7 @@ def _open_list(root: Path, list_file: Path) -> ImageDataset:
 
 def _parse_row(list_file: Path, number: int, line: str) -> dict[str, Any]:
     try:
-        row = json.loads(line)
+        row = parse_json(line)
     except ValueError:
         row = None
     if not isinstance(row, dict) or not isinstance(row.get("fpath_img"), str):

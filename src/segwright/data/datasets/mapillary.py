@@ -7,7 +7,6 @@ archive; ``CLASSES`` has the names of version 1.2 for prediction files that are 
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +18,7 @@ from segwright.data.formats.instance_encoding import ClassTimesDivisor
 from segwright.data.formats.panoptic_json import read_panoptic_json
 from segwright.data.reading.file_lists import CompactPaths, list_images, match_files
 from segwright.errors import UserError
+from segwright.files import parse_json
 from segwright.labels import LabelSpace
 
 _FOLDERS = {"train": "training", "val": "validation", "test": "testing"}
@@ -83,7 +83,7 @@ class Mapillary(FileDataset):
 def read_config(path: Path) -> list[_Label]:
     """The labels of a config file in order; ``UserError`` if the file is not a config of Vistas."""
     try:
-        return [_label(row) for row in json.loads(path.read_bytes())["labels"]]
+        return [_label(row) for row in parse_json(path.read_bytes())["labels"]]
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); expected the config of Vistas") from None
     except (ValueError, KeyError, TypeError) as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -29,6 +28,7 @@ from segwright.data.reading.remote_files import (
 )
 from segwright.data.reading.tar_index import Members, read_index, tar_samples
 from segwright.errors import UserError
+from segwright.files import parse_json
 from segwright.labels import LabelSpace
 from segwright.samples import IGNORED, Sample, Segment
 
@@ -79,7 +79,7 @@ class TarShards:
         source = f"{base}/{LABELS_FILE}"
         path = local_copy(source, folder) if is_url(base) else Path(source)
         try:
-            return LabelSpace.from_json(json.loads(path.read_text(encoding="utf-8")))
+            return LabelSpace.from_json(parse_json(path.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError) as error:
             reason = getattr(error, "strerror", None) or error
             raise UserError(
@@ -246,7 +246,7 @@ class TarDataset:
         """The COCO annotations of an image, with their overlaps, if the shards contain them."""
         where = Path(f"{self.shards.name(int(self.shard_of[index]))}:{self.names[index]}")
         text = self._bytes(self.shards.path(int(self.shard_of[index])), index, 2, where)
-        annotations = json.loads(text.tobytes()).get("annotations") if text.size else None
+        annotations = parse_json(text.tobytes()).get("annotations") if text.size else None
         return annotations if isinstance(annotations, list) else None
 
 
@@ -280,7 +280,7 @@ def _segments(text: NDArray[np.uint8], labels: LabelSpace, where: Path) -> tuple
     """The segments in the JSON member of a sample; None if it lists none."""
     index_of_category = {category: index for index, category in enumerate(labels.coco_ids())}
     try:
-        rows = json.loads(text.tobytes()).get("segments_info")
+        rows = parse_json(text.tobytes()).get("segments_info")
         if rows is None:
             return None
         return tuple(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlparse
 
 from segwright.data.reading.file_lists import IMAGE_EXTENSIONS, has_hidden_part, is_hidden
 from segwright.errors import UserError
+from segwright.files import parse_json
 
 _START = 1 << 16  # the characters of a file that recognition looks at
 
@@ -18,7 +19,7 @@ _START = 1 << 16  # the characters of a file that recognition looks at
 def read_json(path: Path, tool: str) -> Any:
     """The content of a JSON file; ``UserError`` if it is cut or no JSON."""
     try:
-        return json.loads(path.read_bytes())
+        return parse_json(path.read_bytes())
     except OSError as error:
         raise UserError(
             f"{path}: cannot be read ({error.strerror}); expected JSON of {tool}; copy it again"
@@ -91,13 +92,16 @@ class ImageFiles:
         for path in self.paths:
             self._by_name.setdefault(path.name.lower(), []).append(path)
 
+    def _contains(self, path: Path) -> bool:
+        """Whether a path stays in the export; links are followed: they are no text of a stranger."""
+        return Path(os.path.abspath(path)).is_relative_to(os.path.abspath(self.root))
+
     def find(self, name: str, near: Path | None = None, *, strip: str | None = None) -> Path | None:
         """The image of this name; ``near``: a folder whose images win. ``strip``: a pattern removed from file names."""
         text = image_path(name)
-        if near is not None and text and (near / text).is_file():
-            return near / text
-        if text and not text.startswith("/") and (self.root / text).is_file():
-            return self.root / text
+        for folder in (near, self.root):
+            if folder is not None and text and self._contains(folder / text) and (folder / text).is_file():
+                return folder / text
         parts = [part for part in PurePosixPath(text).parts if part not in ("/", "..", ".")]
         if not parts:
             return None

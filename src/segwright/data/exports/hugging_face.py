@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from segwright.data.exports.mask_folders import labels_of_maps
 from segwright.data.exports.parquet import unpack_parquet
 from segwright.data.exports.splits import split_of_path
 from segwright.errors import UserError
+from segwright.files import parse_json
 from segwright.labels import LabelSpace
 
 NAME, TITLE, SPECIFIC = "huggingface", "Hugging Face image folder or Parquet", True
@@ -59,7 +60,7 @@ def _rows(path: Path) -> list[dict[str, Any]]:
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             try:
-                row = json.loads(line)
+                row = parse_json(line)
             except ValueError as error:
                 raise UserError(
                     f"{path}: line {number} is no JSON ({error}); the file may be cut: export it again"
@@ -84,6 +85,10 @@ def _entries(path: Path, root: Path) -> list[Entry]:
                     f"{path}: row {number} names no {kind}; expected columns file_name and label_file_name; add them"
                 )
             file = path.parent / name.replace("\\", "/")
+            if not Path(os.path.abspath(file)).is_relative_to(os.path.abspath(root)):
+                raise UserError(
+                    f"{path}: row {number} names {name!r}, which leaves {root}; expected a file in it"
+                )
             if not file.is_file():
                 raise UserError(
                     f"{path}: row {number} names {name!r}, no such file; add the {kind}, or remove the row"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -23,6 +22,7 @@ from segwright.data.exports.files_of_export import (
 from segwright.data.exports.object_shapes import box, ellipse
 from segwright.data.exports.splits import split_of_path
 from segwright.errors import UserError
+from segwright.files import parse_json
 
 NAME, TITLE, SPECIFIC = "via", "VGG Image Annotator", True
 
@@ -110,8 +110,8 @@ def _csv_row(row: dict[str, str]) -> tuple[str, Any, Any]:
     name = row.get("filename") or row["#filename"]
     return (
         name,
-        json.loads(row["region_shape_attributes"] or "{}"),
-        json.loads(row.get("region_attributes") or "{}"),
+        parse_json(row["region_shape_attributes"] or "{}"),
+        parse_json(row.get("region_attributes") or "{}"),
     )
 
 

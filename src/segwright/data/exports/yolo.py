@@ -45,8 +45,10 @@ def _yaml_file(root: Path) -> Path | None:
 def _load(path: Path, *, strict: bool = True) -> Any:
     import yaml
 
+    from segwright.yaml_reader import BoundedReader
+
     try:
-        return yaml.safe_load(read_text(path))
+        return yaml.load(read_text(path), Loader=BoundedReader)
     except (yaml.YAMLError, UserError) as error:
         if not strict:
             return None

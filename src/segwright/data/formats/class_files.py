@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from segwright.data.formats.class_definitions import labels_from_mapping
 from segwright.data.formats.file_dataset import apply_label_map, read_label_map
 from segwright.data.reading.file_lists import read_lines
 from segwright.errors import UserError
+from segwright.files import parse_json
 from segwright.labels import LabelSpace
 
 LABEL_MAP_NAMES = ("classes.yaml", "label_map.yaml")
@@ -45,7 +45,7 @@ def read_label_space(root: Path, label_map: str | None) -> LabelSpace:
 
 def _from_json(path: Path) -> LabelSpace:
     try:
-        values: Any = json.loads(path.read_bytes())
+        values: Any = parse_json(path.read_bytes())
     except (OSError, ValueError) as error:
         raise UserError(
             f"{path}: not JSON that can be read ({error}); expected a list of class names; correct the file"

@@ -6,7 +6,6 @@ Any dataset in one of these formats can be opened; its classes come from the fil
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -27,10 +26,12 @@ from segwright.data.reading.file_lists import (
     IMAGE_EXTENSIONS,
     CompactPaths,
     CompactStrings,
+    leads_out,
     list_images,
     match_files,
 )
 from segwright.errors import UserError
+from segwright.files import parse_json
 from segwright.labels import LabelSpace, spread_colors
 
 MAX_CATEGORY_ID = 0xFFFF  # predictions are written in 16 bits
@@ -51,7 +52,7 @@ class CocoAnnotations:
     def read(cls, path: Path) -> CocoAnnotations:
         """The lists of a file; a missing list is empty. ``UserError`` for anything else than COCO JSON."""
         try:
-            values = json.loads(path.read_bytes())
+            values = parse_json(path.read_bytes())
         except OSError as error:
             raise UserError(
                 f"{path}: cannot be read ({error.strerror}); expected COCO JSON; check the path"
@@ -240,6 +241,10 @@ def open_panoptic(
             "annotation"
         )
     map_names = [_map_name(row, name) for row, name in zip(rows, files, strict=True)]
+    if outside := next(filter(leads_out, map_names), None):
+        raise UserError(
+            f"{source}: the file name {outside!r} leaves {maps}; expected the name of a file in it"
+        )
     file_names = [name or map_name for name, map_name in zip(files, map_names, strict=True)]
     image_paths = _image_paths(source, images, file_names, exact=bool(names))
     map_name_of = dict(zip(image_paths, map_names, strict=True))
@@ -354,6 +359,11 @@ def _image_paths(source: Path, folder: Path, names: Sequence[str], *, exact: boo
     """The image files that the JSON file ``source`` names; without ``exact`` their extension may differ."""
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; expected the images of {source.name}; set data.images")
+    if outside := next(filter(leads_out, names), None):
+        raise UserError(
+            f"{source}: the file name {outside!r} leaves {folder}; expected the name of a file in it; correct the "
+            "name, or set data.images"
+        )
     paths = [folder / name if exact else _with_any_extension(folder, name) for name in names]
     if not all(path.is_file() for path in paths):
         # Some tools write the folder of the images into their names, too.

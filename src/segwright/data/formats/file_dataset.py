@@ -57,12 +57,14 @@ def read_label_map(path: Path) -> Mapping[str, object]:
     """The content of a label map in YAML; ``UserError`` if the file is unreadable or not a mapping."""
     import yaml
 
-    class UniqueKeyLoader(yaml.SafeLoader):
+    from segwright.yaml_reader import BoundedReader
+
+    class UniqueKeyLoader(BoundedReader):
         """Refuses a key that occurs twice; YAML itself would silently keep the last value."""
 
         def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, object]:
             keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-            repeated = [key for key in keys if keys.count(key) > 1]
+            repeated = [] if len({*map(repr, keys)}) == len(keys) else [k for k in keys if keys.count(k) > 1]
             if repeated:
                 line = node.start_mark.line + 1
                 raise yaml.YAMLError(f"line {line}: key {repeated[0]!r} occurs twice in one mapping")
@@ -70,7 +72,7 @@ def read_label_map(path: Path) -> Mapping[str, object]:
 
     try:
         text = path.read_text(encoding="utf-8-sig")
-        _check_names(path, yaml.compose(text, Loader=yaml.SafeLoader))
+        _check_names(path, yaml.compose(text, Loader=BoundedReader))
         values = yaml.load(text, Loader=UniqueKeyLoader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         reason = getattr(error, "strerror", None) or getattr(error, "problem", None) or error

@@ -6,7 +6,7 @@ import os
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import overload
 
 import numpy as np
@@ -73,6 +73,14 @@ class CompactPaths(Sequence[Path]):
     def __getitem__(self, index: slice) -> CompactPaths: ...
     def __getitem__(self, index: int | slice) -> Path | CompactPaths:
         return CompactPaths(self._strings[index]) if isinstance(index, slice) else Path(self._strings[index])
+
+
+def leads_out(name: str) -> bool:
+    """Whether a relative name, with slashes, would leave the folder that it is relative to: /etc/passwd, ../a.png."""
+    if ".." not in name and not name.startswith("/") and ":" not in name[:2]:
+        return False
+    path = os.path.normpath(name)
+    return os.path.isabs(path) or path.split(os.sep, 1)[0] == ".." or PureWindowsPath(name).is_absolute()
 
 
 def is_hidden(name: str) -> bool:

@@ -7,14 +7,13 @@ are KEY.EXTENSION, where the extension starts at the first dot. The index of ``0
 
 from __future__ import annotations
 
-import json
 import os
 import tarfile
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from segwright.errors import UserError
-from segwright.files import WriteError, write_json
+from segwright.files import WriteError, parse_json, write_json
 
 Members = dict[str, tuple[int, int]]
 """Of one sample: (offset, size) of its members in the tar file, by extension."""
@@ -64,7 +63,7 @@ def write_index(index: Path, size: int, samples: list[tuple[str, Members]]) -> N
 def read_index(index: Path, size: int | None = None) -> list[tuple[str, Members]] | None:
     """The content of an index file; None if it is missing, damaged or of a tar file that has not ``size`` bytes."""
     try:
-        values = json.loads(index.read_text(encoding="utf-8"))
+        values = parse_json(index.read_text(encoding="utf-8"))
         if size not in (None, values["size"]):
             return None
         return [

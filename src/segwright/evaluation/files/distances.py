@@ -7,7 +7,6 @@ distance of the pixels of the object that have a disparity. It is known if these
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from segwright.data.reading.label_maps import read_map
 from segwright.errors import UserError
+from segwright.files import parse_json
 
 _MIN_DENSITY = 0.5
 _DISPARITY, _CAMERA = "_disparity.png", "_camera.json"
@@ -72,7 +72,7 @@ def _by_name(folder: Path, ending: str) -> dict[str, Path]:
 def _baseline_times_focal_length(path: Path) -> float:
     """In meters times pixels."""
     try:
-        camera = json.loads(path.read_bytes())
+        camera = parse_json(path.read_bytes())
         return float(camera["extrinsic"]["baseline"]) * float(camera["intrinsic"]["fx"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(

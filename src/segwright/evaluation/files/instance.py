@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections import defaultdict
@@ -26,6 +25,7 @@ from segwright.evaluation.files.categories import file_classes
 from segwright.evaluation.files.distances import StereoFiles
 from segwright.evaluation.files.mask_lists import pixels_by_id, read_mask_list
 from segwright.evaluation.files.parallel_images import Progress, map_images
+from segwright.files import parse_json
 from segwright.labels import LabelSpace
 from segwright.metrics.average_precision import AveragePrecision, Instance, IouType, instances_of_classes
 from segwright.metrics.cityscapes_ap import CityscapesAP, InstanceOverlaps
@@ -86,7 +86,7 @@ def _sizes(annotations: CocoAnnotations, kind: IouType) -> dict[Any, Size]:
 
 def _results(path: Path) -> Sequence[Row]:
     try:
-        rows = json.loads(path.read_bytes())
+        rows = parse_json(path.read_bytes())
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); expected a COCO results file") from None
     except ValueError as error:

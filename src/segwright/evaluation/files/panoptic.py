@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from segwright.data.formats.coco import CocoAnnotations
 from segwright.data.formats.coco_rows import posix_name
+from segwright.data.reading.file_lists import leads_out
 from segwright.data.reading.images import read_image
 from segwright.data.reading.png_decoder import decode_png, is_png
 from segwright.errors import UserError
@@ -95,6 +96,11 @@ def _maps(annotations: CocoAnnotations, folder: Path, classes: Mapping[int, int]
             raise UserError(
                 f"{annotations.path}: segment {unknown[0][0]} of image {image} has category {unknown[0][1]}, which "
                 "is not among the categories of the ground truth; correct it"
+            )
+        if leads_out(name):
+            raise UserError(
+                f"{annotations.path}: the file name {name!r} of image {image} leaves {folder}; expected the name of a "
+                "map in it; correct it"
             )
         maps[image] = _Map(image, folder / name, segments, areas)
     if not maps:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from torch import Tensor
 from segwright.config import from_yaml, to_yaml
 from segwright.contracts import Decoder, InputContract, Model, ModelConfig
 from segwright.errors import UserError
+from segwright.files import parse_json
 from segwright.labels import LabelSpace
 from segwright.models.layers.features import Features
 from segwright.models.weights.pretrained import pretrained_records
@@ -61,7 +63,8 @@ def read_model(path: Path, device: torch.device | str = "cpu", *, code: Any = No
     tensors, metadata = read_file(path)
     check_format(path, metadata)
     config = from_yaml(metadata["model"], where=f"{path}, model", code=code)
-    model: Model = config.build(_labels_in(metadata), _input_in(metadata))
+    with _explained(path):
+        model: Model = config.build(_labels_in(metadata), _input_in(metadata))
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:
@@ -72,14 +75,30 @@ def read_model(path: Path, device: torch.device | str = "cpu", *, code: Any = No
         ) from None
     decoder = metadata.get("decoder")
     model.decoder = from_yaml(decoder, where=f"{path}, decoder", code=code) if decoder else None
-    _set_records(model, metadata)
+    with _explained(path):
+        _set_records(model, metadata)
     return model.to(device).eval()
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Errors while a model is built from the metadata of a file are those of the file."""
+    try:
+        yield
+    except UserError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(
+            f"{path}: its description of the model is damaged ({type(error).__name__}: {reason}); copy the file again, "
+            "or train or convert it again"
+        ) from error
 
 
 def _set_records(model: Model, metadata: Mapping[str, str]) -> None:
     """Keep at the backbones of ``model`` where the weights in a file first came from."""
     backbones = [module for module in model.modules() if isinstance(module, Features)]
-    for backbone, record in zip(backbones, json.loads(metadata.get("pretrained", "[]")), strict=False):
+    for backbone, record in zip(backbones, parse_json(metadata.get("pretrained", "[]")), strict=False):
         backbone.pretrained = record
 
 
@@ -256,11 +275,11 @@ def without_weights(config: Any) -> Any:
 
 
 def _labels_in(metadata: dict[str, str]) -> LabelSpace:
-    return LabelSpace.from_json(json.loads(metadata["labels"]))
+    return LabelSpace.from_json(parse_json(metadata["labels"]))
 
 
 def _input_in(metadata: dict[str, str]) -> InputContract:
-    return InputContract(**{name: _tuple(value) for name, value in json.loads(metadata["input"]).items()})
+    return InputContract(**{name: _tuple(value) for name, value in parse_json(metadata["input"]).items()})
 
 
 def _tuple(value: Any) -> Any:
