@@ -43,7 +43,9 @@ def public_names(module: ModuleType) -> dict[str, Any]:
         names = {name: getattr(module, name) for name in module.__all__}
     else:
         documented = _constant_docstrings(module)
-        names = {n: thing for n, thing in vars(module).items() if _is_defined_in(thing, module) or n in documented}
+        names = {
+            n: thing for n, thing in vars(module).items() if _is_defined_in(thing, module) or n in documented
+        }
     return {name: thing for name, thing in names.items() if not inspect.ismodule(thing) and name[0] != "_"}
 
 
@@ -175,7 +177,9 @@ def _content(constant: Any) -> str:
 @cache
 def _constant_docstrings(module: ModuleType) -> dict[str, str]:
     """The constants of a file, or of all files of a package, with the text that stands below each."""
-    names = [f"{module.__name__}.{info.name}" for info in pkgutil.iter_modules(getattr(module, "__path__", ()))]
+    names = [
+        f"{module.__name__}.{info.name}" for info in pkgutil.iter_modules(getattr(module, "__path__", ()))
+    ]
     docstrings: dict[str, str] = {}
     for file in [module, *map(importlib.import_module, names)]:
         body = ast.parse(inspect.getsource(file)).body

@@ -89,7 +89,9 @@ def with_site_links(text: str, path: Path) -> tuple[str, set[Path]]:
         page = _page_of(file)
         if page is None:
             linked.add(file)
-        text = "[" if match[1] and page else match[1] or ""  # Sphinx writes the title instead of the name of a file
+        text = (
+            "[" if match[1] and page else match[1] or ""
+        )  # Sphinx writes the title instead of the name of a file
         return f"{text}]({page or _place(file)}{mark}{anchor})"
 
     return LINK.sub(link, text), linked

@@ -69,7 +69,14 @@ def verb_page(entry: VerbEntry) -> str:
     example = (entry.parser.epilog or "").removeprefix("example: ")
     lines = [markup.title(entry.name), _sentence(entry.text), ""]
     if example:
-        lines += [".. code-block:: text", "   :caption: Example", "   :class: command", "", markup.indent(example), ""]
+        lines += [
+            ".. code-block:: text",
+            "   :caption: Example",
+            "   :class: command",
+            "",
+            markup.indent(example),
+            "",
+        ]
     lines += [".. code-block:: text", "   :caption: Usage", "", markup.indent(_usage(entry.parser)), ""]
     lines += [f".. program:: {entry.name}", ""]
     actions = [action for action in entry.parser._actions if action.help != argparse.SUPPRESS]

@@ -19,7 +19,9 @@ def test_doctor_says_what_is_here(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "extra serve" in printed and printed.endswith("ready\n")
     values = json.loads((tmp_path / "doctor.json").read_text())
     assert values["ready"] is True
-    assert {"segwright", "Python", "CPU", "GPU", "weights"} <= {item["topic"][:9] for item in values["findings"]}
+    assert {"segwright", "Python", "CPU", "GPU", "weights"} <= {
+        item["topic"][:9] for item in values["findings"]
+    }
 
 
 def test_doctor_names_a_missing_package_and_its_remedy(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
 from docs.website import pages
 
 GENERATED = {"reference/commands", "reference/fields", "reference/api"}
@@ -42,7 +41,9 @@ def test_links_of_the_repository_lead_to_pages_of_the_site(file: str, link: str,
 
 
 def test_a_link_that_shows_the_name_of_a_page_shows_its_title_on_the_site() -> None:
-    text, _ = pages.with_site_links("[data.md](docs/data.md), [the data](docs/data.md)", pages.REPOSITORY / "README.md")
+    text, _ = pages.with_site_links(
+        "[data.md](docs/data.md), [the data](docs/data.md)", pages.REPOSITORY / "README.md"
+    )
     assert text == "[](data.md), [the data](data.md)"
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
-
 from docs.website import api, pages
 
 for package in ("sphinx", "myst_parser", "pydata_sphinx_theme", "sphinx_copybutton"):
@@ -77,7 +76,9 @@ def test_the_site_loads_nothing_from_the_internet(site: Path, html: dict[Path, P
     for path, page in html.items():
         assert not [r for r in page.resources if urlsplit(r).netloc], path
     for path in site.rglob("*.css"):
-        assert not re.search(r"(?:@import|url\()\s*[\"']?(?:https?:)?//", path.read_text(encoding="utf-8")), path
+        assert not re.search(r"(?:@import|url\()\s*[\"']?(?:https?:)?//", path.read_text(encoding="utf-8")), (
+            path
+        )
 
 
 def test_a_search_finds_functions_options_and_fields(site: Path) -> None:

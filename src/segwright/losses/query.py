@@ -136,9 +136,7 @@ class QueryLoss(SegmentationLoss):
 
         def compare(own: Tensor, part: slice) -> Tensor:
             points = uncertain_points(own, self.points, **options)
-            targets, weights = sample_masks(
-                masks.index, matched.images[part], matched.masks[part], points
-            )
+            targets, weights = sample_masks(masks.index, matched.images[part], matched.masks[part], points)
             predicted = sample_logits(own, points)
             return torch.stack(self._compared(predicted, targets, self._weights(weights)))
 
