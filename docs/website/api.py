@@ -14,10 +14,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import segwright
 from docs.website import markup
 from docs.website.signatures import annotation, default_text
-
-import segwright
 
 FILES = ("contracts", "samples", "labels", "config", "errors")
 """Modules of their own, outside packages, that users meet."""

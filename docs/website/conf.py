@@ -6,7 +6,6 @@ from typing import Any
 
 from docs.website import markup
 from docs.website.signatures import signature
-
 from segwright.version import VERSION
 
 project = "segwright"

@@ -14,7 +14,6 @@ from typing import Any
 from docs.website import markup
 from docs.website.api import homes, packages, public_names
 from docs.website.signatures import annotation, field_default
-
 from segwright.config import field_types
 from segwright.named_objects import public_classes
 from segwright.protocols import mismatch
@@ -71,7 +70,7 @@ def meaning(kind: type, field: str) -> str:
         if vars(owner).get("__doc__") and (text := _mentions(markup.docstring(owner), field)):
             return text
     classes = [c for c in _classes_in(_hints(kind).get(field)) if c.__module__.startswith("segwright")]
-    texts = [f"``{c.__name__}``: {_sentences(markup.summary(c))[0]}" for c in classes[:1]]
+    texts = [f"``{c.__name__}``: {_sentences(markup.summary(c))[0].rstrip('.;')}." for c in classes[:1]]
     return texts[0] if texts else ""
 
 

@@ -60,7 +60,7 @@ def _class_signature(kind: type) -> str:
         return f"({', '.join(_fields(kind))})"
     if issubclass(kind, Exception):
         return ""
-    return f"({', '.join(_parameters(inspect.signature(kind.__init__)))})"  # type: ignore[misc]
+    return f"({', '.join(_parameters(inspect.signature(kind.__init__)))})"
 
 
 def _fields(kind: type) -> Iterator[str]:
@@ -80,7 +80,7 @@ def _parameters(found: inspect.Signature) -> Iterator[str]:
     for index, p in enumerate(found.parameters.values()):
         if p.name in ("self", "cls") and index == 0:
             continue
-        star = {p.VAR_POSITIONAL: "*", p.VAR_KEYWORD: "**"}.get(p.kind, "")
+        star = "*" if p.kind is p.VAR_POSITIONAL else "**" if p.kind is p.VAR_KEYWORD else ""
         if p.kind is p.KEYWORD_ONLY and not {p.KEYWORD_ONLY, p.VAR_POSITIONAL} & {*kinds[:index]}:
             yield "*"
         text = f"{star}{p.name}"

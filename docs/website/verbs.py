@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from docs.website import markup
-
 from segwright.cli.main import build_parser
 
 EXIT_CODES = """\

@@ -39,7 +39,9 @@ if TYPE_CHECKING:
     from segwright.training.optimizers import AdamW as AdamW
     from segwright.training.optimizers import Muon as Muon
     from segwright.training.optimizers import OptimizerSettings as OptimizerSettings
+    from segwright.training.recipe import OptimizerConfig as OptimizerConfig
     from segwright.training.recipe import Recipe as Recipe
+    from segwright.training.recipe import Schedule as Schedule
     from segwright.training.recipe import Training as Training
     from segwright.training.recipe_check import check as check
     from segwright.training.schedule import Cosine as Cosine
@@ -56,9 +58,11 @@ _FILES = {
     "MultiStep": "schedule",
     "Muon": "optimizers",
     "OneCycle": "schedule",
+    "OptimizerConfig": "recipe",
     "OptimizerSettings": "optimizers",
     "Poly": "schedule",
     "Recipe": "recipe",
+    "Schedule": "recipe",
     "Training": "recipe",
     "TwoStagePoly": "schedule",
     "check": "recipe_check",

@@ -109,7 +109,12 @@ class Training:
 class Recipe:
     """A complete training run: data, augmentation, model, loss, decoder, optimization, length.
 
-    ``name``: the name of the recipe, by which its run folder is called unless another one is given.
+    ``name``: the name of the recipe, by which its run folder is called unless another one is given. ``data``: the
+    dataset. ``augmentation``: the data augmentation of training images. ``model``: the network. ``loss``: what the
+    training minimizes. ``decoder``: the post-processing that turns outputs into predictions. ``schedule``: the learning
+    rate over the course of the training. ``optim``: the optimizer. ``training``: length, batch size, precision and so
+    on. ``input``: the preprocessing. ``targets``: the form of the ground truth that the loss needs. ``sampling``: the
+    order of the images.
 
     ``task`` decides which score selects the best model: mIoU, AP or PQ. ``monitor`` names another score for that, one
     of those that evaluation logs. ``metrics`` are further metrics of the evaluation (``metrics.metric``).
