@@ -52,7 +52,7 @@ def public_names(module: ModuleType) -> dict[str, Any]:
 def homes() -> dict[str, dict[str, str]]:
     """For each package and public name: the package whose page documents it. Each object is documented once.
 
-    It is ``segwright`` itself, what users call, or else the package in which the object is defined.
+    It is the package in which the object is defined, or else the one that offers it, ``segwright`` for example.
     """
     modules = packages()
     offers = defaultdict(list)
@@ -61,12 +61,10 @@ def homes() -> dict[str, dict[str, str]]:
             offers[id(thing)].append(package)
 
     def home(thing: Any) -> str:
-        defined = getattr(thing, "__module__", None) or ""
-        ranks = {
-            p: (p == "segwright", len(p) if f"{defined}.".startswith(f"{p}.") else 0)
-            for p in offers[id(thing)]
-        }
-        return max(ranks, key=lambda package: ranks[package])
+        defined = f"{getattr(thing, '__module__', '')}."
+        return max(
+            offers[id(thing)], key=lambda package: len(package) if defined.startswith(f"{package}.") else 0
+        )
 
     return {
         package: {name: home(thing) for name, thing in public_names(module).items()}
@@ -86,7 +84,8 @@ def write_api(folder: Path) -> None:
     text = "\n".join(
         [
             markup.title("Python API"),
-            "Every public package, class and function. Shapes of arrays and tensors are part of their types:",
+            "Every public package, class and function. Most programs need only those of ``segwright`` itself.",
+            "Shapes of arrays and tensors are part of their types:",
             '``Float[Tensor, "images classes height width"]`` is a tensor of floats with four dimensions.',
             "",
             markup.list_table(["package", "content"], rows, "30 70"),
@@ -163,7 +162,7 @@ def _entry(package: str, name: str, thing: Any) -> str:
     if inspect.isroutine(thing):
         return f".. autofunction:: {package}.{name}\n"
     text = _constant_docstrings(importlib.import_module(package)).get(name, "")
-    return f".. py:data:: {package}.{name}\n\n{markup.indent(f'{text} {_content(thing)}'.strip())}\n"
+    return f".. py:data:: {name}\n\n{markup.indent(f'{text} {_content(thing)}'.strip())}\n"
 
 
 def _content(constant: Any) -> str:

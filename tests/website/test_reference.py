@@ -39,7 +39,9 @@ def public_packages() -> Iterator[str]:
 
 def test_every_public_name_has_one_entry(folder: Path) -> None:
     pages = {path.stem: path.read_text() for path in (folder / "api").glob("*.rst")}
-    entries = re.findall(r"^\.\. (?:auto\w+|py:data):: (.*)$", "\n".join(pages.values()), re.MULTILINE)
+    entries = re.findall(r"^\.\. auto\w+:: (.*)$", "\n".join(pages.values()), re.MULTILINE)
+    for package, page in pages.items():
+        entries += [f"{package}.{name}" for name in re.findall(r"^\.\. py:data:: (.*)$", page, re.MULTILINE)]
     for package in public_packages():
         module = importlib.import_module(package)
         for name in getattr(module, "__all__", ()):
@@ -47,13 +49,6 @@ def test_every_public_name_has_one_entry(folder: Path) -> None:
                 links = set(re.findall(rf"- :py:\w+:`{name} <(.*)>`", pages[package]))
                 assert len(links) == 1, (package, name)
                 assert entries.count(links.pop()) == 1, (package, name)
-
-
-def test_what_users_call_is_documented_on_the_first_page_of_the_api(folder: Path) -> None:
-    text = (folder / "api" / "segwright.rst").read_text()
-    for name in ("train", "load", "predict", "evaluate", "export", "Recipe", "LabelSpace"):
-        if callable(getattr(sw, name)):
-            assert re.search(rf"^\.\. auto\w+:: segwright\.{name}$", text, re.MULTILINE), name
 
 
 def test_signatures_show_shapes_and_defaults_as_the_code_does() -> None:
@@ -79,7 +74,7 @@ def test_every_verb_has_a_page_with_all_its_options(folder: Path) -> None:
         name = parser.prog.removeprefix("segwright ").replace(" ", "-")
         page = (folder / "commands" / f"{name}.rst").read_text()
         assert page.startswith(f"{parser.prog}\n====")
-        assert ":caption: Example\n\n   segwright" in page or ":caption: Example\n\n   torchrun" in page, name
+        assert re.search(r":caption: Example\n.*\n\n   segwright ", page), name
         entries = "\n".join(re.findall(r"^\.\. option:: (.*)$", page, re.MULTILINE))
         for option in re.findall(r"(?<![\w-])--[\w-]+", parser.format_usage()):
             assert option in entries, (name, option)
