@@ -40,7 +40,7 @@ def main(folder: Path) -> None:
     save(Image.open(folder / "training.png"), "augmentation")
     pictures = (folder / "runs/scenes/pictures").glob("step-*.png")
     last = max(pictures, key=lambda path: int(path.stem.split("-")[1]))
-    save(Image.open(last), "training")
+    save(Image.open(last), "training", width=760)
     save(screenshot(folder / "runs/scenes/report.html"), "report")
     model = sw.load(folder / "runs/scenes")
     prediction = sw.predict(model, folder / "scenes/images/val/street_val_00002.png")
