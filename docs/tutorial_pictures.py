@@ -26,12 +26,18 @@ def save(picture: Image.Image, name: str, *, width: int = 960) -> None:
 
 
 def screenshot(page: Path) -> Image.Image:
-    """The first part of an HTML page."""
+    """The per-class IoU and the confusion matrices of a report."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "page.png"
-        options = ["--headless", "--no-sandbox", "--disable-gpu", "--window-size=1200,1000"]
+        options = [
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--hide-scrollbars",
+            "--window-size=1200,2200",
+        ]
         subprocess.run(["chromium", *options, f"--screenshot={file}", page.resolve().as_uri()], check=True)
-        return Image.open(file).copy()
+        return Image.open(file).crop((0, 960, 1200, 2015))
 
 
 def main(folder: Path) -> None:
@@ -40,7 +46,7 @@ def main(folder: Path) -> None:
     save(Image.open(folder / "training.png"), "augmentation")
     pictures = (folder / "runs/scenes/pictures").glob("step-*.png")
     last = max(pictures, key=lambda path: int(path.stem.split("-")[1]))
-    save(Image.open(last), "training")
+    save(Image.open(last), "training", width=760)
     save(screenshot(folder / "runs/scenes/report.html"), "report")
     model = sw.load(folder / "runs/scenes")
     prediction = sw.predict(model, folder / "scenes/images/val/street_val_00002.png")

@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from segwright.files import read_json
+from tests.test_documents import snippets
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 NOTEBOOK = DOCS / "tutorial.ipynb"
-SMALL = "TRAIN, VAL, STEPS = 4, 2, 2"
+SMALL = "TRAIN, VAL, STEPS = 4, 3, 2"
 
 
 def cells() -> list[dict[str, Any]]:
@@ -47,6 +48,11 @@ def test_the_notebook_runs_from_top_to_bottom(tmp_path: Path, monkeypatch: pytes
         o for cell in notebook.cells for o in cell.get("outputs", ()) if "image/png" in o.get("data", {})
     ]
     assert len(pictures) == 3  # label maps, validation images, the prediction
+    monkeypatch.chdir(tmp_path)
+    (code,) = snippets(DOCS / "tutorial.md")
+    names: dict[str, Any] = {}
+    exec(compile(code, "docs/tutorial.md", "exec"), names)
+    assert names["overlay"].shape == (240, 360, 3)
 
 
 def test_the_notebook_has_no_outputs_and_starts_with_the_installation() -> None:
