@@ -34,6 +34,8 @@ _MEMORY = (  # parts of messages of torch and OpenCV, which raise general errors
     "Failed to allocate", "Storage size calculation overflowed", "Cannot allocate memory",
 )  # fmt: skip
 _SHARED_MEMORY = ("out of shared memory", "insufficient shared memory", "unable to open shared memory")
+_PEER = ("onnection closed by peer", "onnection reset by peer", "eer closed", "remote process exited", "NCCL error",
+         "Timed out waiting", "read timeout reached")  # fmt: skip
 _KILLED = ("is killed by signal", "exited unexpectedly", "terminated abruptly")
 
 
@@ -55,6 +57,11 @@ def run_error_of(error: BaseException) -> RunError | None:
         return RunError(
             f"a worker process ended ({_first_line(error)}); often there is too little memory: use fewer worker "
             "processes (training.workers, --workers), a smaller batch or smaller images"
+        )
+    if isinstance(error, RuntimeError) and any(part in text for part in _PEER):
+        return RunError(
+            f"another process of this run ended or does not answer ({_first_line(error)}); its own message says why; "
+            "the same command continues from the newest checkpoint"
         )
     if is_out_of_memory(error):
         return RunError(

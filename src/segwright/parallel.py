@@ -29,7 +29,12 @@ CODE_PREFIX = "code_"
 """A user's file ``mine.py`` is imported as ``code_mine``, so that it does not shadow an installed package ``mine``."""
 START_METHOD = "SEGWRIGHT_START_METHOD"
 """The environment variable that sets how worker processes are started: "fork", "spawn" or "forkserver"."""
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+STOP_SIGNALS = tuple(
+    getattr(signal, name)
+    for name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1", "SIGUSR2")
+    if hasattr(signal, name)
+)
+"""They ask a training or a prediction to save and end: timeout, Ctrl-C, a closing terminal, SLURM, submitit."""
 
 
 def start_method() -> str | None:
@@ -85,11 +90,11 @@ def _restored(files: dict[str, str], data: bytes) -> Portable[Any]:
 
 @contextmanager
 def signals_blocked() -> Iterator[None]:
-    """SIGTERM and SIGINT wait until the end of the block; processes that are started in it keep them blocked."""
+    """The ``STOP_SIGNALS`` wait until the end of the block; processes that are started in it keep them blocked."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     try:
         yield
     finally:
@@ -97,11 +102,11 @@ def signals_blocked() -> Iterator[None]:
 
 
 def ignore_signals() -> None:
-    """In a worker: leave SIGTERM and SIGINT, which reach the whole process group, to the parent; it ends its workers.
+    """In a worker: leave signals that reach the whole process group to the parent; it ends its workers.
 
     Else a worker would die first, and the parent could not finish its step and save.
     """
-    for number in _SIGNALS:
+    for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 
 

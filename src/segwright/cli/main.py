@@ -19,8 +19,10 @@ from segwright.cli.options import (
     add_device,
     add_labels,
     add_set,
+    add_stopped_code,
     add_verb,
     add_verb_group,
+    check_stopped_code,
     labels_from_option,
 )
 from segwright.version import VERSION
@@ -79,6 +81,7 @@ def _train(options: argparse.Namespace) -> int:
     from segwright.recipes import load_recipe
     from segwright.training.train import train
 
+    check_stopped_code(options)
     recipe = load_recipe(options.recipe, code=options.code)
     override(recipe, [*options.set, *(["training.compile=true"] if options.compile else [])])
     if options.out is None:
@@ -97,7 +100,7 @@ def _train(options: argparse.Namespace) -> int:
 
         print_scores(read_json(Path(options.out) / "evaluation" / "val.json") or summary)
         print(f"run: {options.out}  (segwright report {options.out})")
-    return 0
+    return 0 if summary["finished"] else options.stopped_code
 
 
 def _convert(options: argparse.Namespace) -> int:
@@ -188,6 +191,7 @@ def _add_train(verbs: Any) -> None:
     train.add_argument("--extend", type=int, metavar="N", help=text)
     text = "compile the model with torch.compile (training.compile=true)"
     train.add_argument("--compile", action="store_true", help=text)
+    add_stopped_code(train)
     add_set(train)
     add_code(train)
     add_device(train)

@@ -111,6 +111,20 @@ def labels_from_option(text: str) -> LabelSpace:
     return apply_label_map(Path(text), None) if text.endswith((".yaml", ".yml")) else dataset_labels(text)
 
 
+def add_stopped_code(parser: argparse.ArgumentParser) -> None:
+    """``--stopped-code``, for work that a signal may stop before its end."""
+    text = "exit code if a signal stopped the work before its end and everything is saved (default: 0)"
+    parser.add_argument("--stopped-code", type=int, default=0, metavar="N", help=text)
+
+
+def check_stopped_code(options: argparse.Namespace) -> None:
+    """``UserError`` unless ``--stopped-code`` is an exit code."""
+    from segwright.errors import UserError
+
+    if not 0 <= options.stopped_code <= 255:
+        raise UserError(f"--stopped-code {options.stopped_code}: expected 0 to 255")
+
+
 def refuse_options(options: argparse.Namespace, *names: str, reason: str) -> None:
     """``UserError`` if one of these options was given: it would have no effect, for this ``reason``."""
     from segwright.errors import UserError

@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from segwright.cli.ensembles import add_ensemble, load_models, split_models
 from segwright.cli.inference import add_batch, add_inference, batch_from_options, inference_from_options
-from segwright.cli.options import add_code, add_device, add_verb, refuse_options
+from segwright.cli.options import (
+    add_code,
+    add_device,
+    add_stopped_code,
+    add_verb,
+    check_stopped_code,
+    refuse_options,
+)
 from segwright.cli.progress import progress_bar
 from segwright.cli.speed import add_speed, faster_model
 from segwright.cli.video import add_video, predict_videos, take_videos
@@ -74,6 +81,7 @@ def add(verbs: Any) -> None:
     text = "refuse larger images, since they may exhaust the memory; above the default only with --windows (default: "
     text += "268,435,456)"
     predict.add_argument("--max-pixels", type=int, metavar="N", help=text)
+    add_stopped_code(predict)
     add_code(predict)
     add_device(predict)
 
@@ -83,6 +91,7 @@ def _predict(options: argparse.Namespace) -> int:
     from segwright.prediction.shard import Shard
     from segwright.training.processes import interrupts, join
 
+    check_stopped_code(options)
     models, options.images = split_models(options.model, options.images)
     inference, videos = inference_from_options(options), take_videos(options)
     shard = Shard() if options.shard is None else Shard.parsed(options.shard)
@@ -114,9 +123,11 @@ def _predict(options: argparse.Namespace) -> int:
             return 1 if damaged else 0
         with interrupts() as interrupted, _cluster(options) as run:
             skipped = _run(prediction, partial(run, prediction, stop=lambda: interrupted))
-        _report(prediction, skipped, stopped=bool(interrupted))
+        left = _report(prediction, skipped, stopped=bool(interrupted))
         # torchrun ends all processes as soon as one fails, so they wait for each other.
-        return 1 if any(processes.gather(skipped + damaged)) else 0
+        if any(processes.gather(skipped + damaged)):
+            return 1
+        return options.stopped_code if any(processes.gather(left)) else 0
 
 
 def _set_minimum_score(model: Model, score: float | None) -> None:
@@ -180,7 +191,8 @@ def _run(prediction: FilePrediction, run: Callable[[], Results]) -> int:
     return skipped
 
 
-def _report(prediction: FilePrediction, skipped: int, *, stopped: bool) -> None:
+def _report(prediction: FilePrediction, skipped: int, *, stopped: bool) -> int:
+    """Print what was done; how many images are left because a signal stopped the prediction."""
     from segwright.prediction.outputs import OUTPUTS
 
     out, left = prediction.outputs.out, len(prediction.images) - prediction.done - skipped
@@ -195,3 +207,4 @@ def _report(prediction: FilePrediction, skipped: int, *, stopped: bool) -> None:
     if instances.is_file() and instances.stat().st_size == len("[]"):
         text = "no object was found in any image; pycocotools cannot load such an empty list of results"
         print(f"segwright: {instances}: {text}", file=sys.stderr)
+    return left if stopped else 0

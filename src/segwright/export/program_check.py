@@ -31,60 +31,14 @@ _OPERATORS = re.compile(
 )
 _EXPRESSIONS = ("expr_str", "guards_code", "range_constraints")
 _SIZE = re.compile(r"L\['\w+'\]\.size\(\)\[\d+\]")
-_FUNCTIONS = frozenset(
-    [
-        "Symbol",
-        "Integer",
-        "Float",
-        "Rational",
-        "Add",
-        "Mul",
-        "Pow",
-        "Mod",
-        "Max",
-        "Min",
-        "Abs",
-        "floor",
-        "ceiling",
-        "Eq",
-        "Ne",
-        "Lt",
-        "Le",
-        "Gt",
-        "Ge",
-        "Not",
-        "And",
-        "Or",
-        "Equality",
-        "Unequality",
-        "StrictLessThan",
-        "LessThan",
-        "StrictGreaterThan",
-        "GreaterThan",
-        "FloorDiv",
-        "ModularIndexing",
-        "Where",
-        "PythonMod",
-        "CleanDiv",
-        "CeilToInt",
-        "FloorToInt",
-        "CeilDiv",
-        "LShift",
-        "RShift",
-        "PowByNatural",
-        "FloatPow",
-        "FloatTrueDiv",
-        "IntTrueDiv",
-        "TruncToFloat",
-        "TruncToInt",
-        "RoundToInt",
-        "RoundDecimal",
-        "ToFloat",
-        "max",
-        "min",
-        "abs",
-    ]
-)
+_FUNCTIONS = frozenset({
+    "Symbol", "Integer", "Float", "Rational", "Add", "Mul", "Pow", "Mod", "Max", "Min", "Abs", "floor",
+    "ceiling", "Eq", "Ne", "Lt", "Le", "Gt", "Ge", "Not", "And", "Or", "Equality", "Unequality",
+    "StrictLessThan", "LessThan", "StrictGreaterThan", "GreaterThan", "FloorDiv", "ModularIndexing", "Where",
+    "PythonMod", "CleanDiv", "CeilToInt", "FloorToInt", "CeilDiv", "LShift", "RShift", "PowByNatural",
+    "FloatPow", "FloatTrueDiv", "IntTrueDiv", "TruncToFloat", "TruncToInt", "RoundToInt", "RoundDecimal",
+    "ToFloat", "max", "min", "abs",
+})  # fmt: skip
 _NODES = (
     ast.Expression, ast.Constant, ast.Name, ast.Load, ast.BinOp, ast.UnaryOp, ast.BoolOp, ast.Compare, ast.Call,
     ast.keyword, ast.operator, ast.unaryop, ast.boolop, ast.cmpop,
@@ -112,20 +66,22 @@ def _problem(file: zipfile.ZipFile) -> str | None:
             return f"it contains {member.filename}"
         if member.compress_type != zipfile.ZIP_STORED:
             return "it is compressed"
-    for name in file.namelist():
-        if name.endswith("_config.json"):
-            config = parse_json(file.read(name))["config"]
-            if any(entry["use_pickle"] for entry in config.values()):
-                return "it contains a pickle"
-        elif name.endswith("/model.pt"):
-            try:
-                torch.load(io.BytesIO(file.read(name)), map_location="cpu", weights_only=True)
-            except (RuntimeError, EOFError, pickle.UnpicklingError):
-                return "its sample inputs are more than tensors"
-        elif name.endswith("/models/model.json"):
-            unsafe = next(_unsafe(parse_json(file.read(name))), None)
-            if unsafe is not None:
-                return f"its graph contains {unsafe[:80]!r}"
+    return next(filter(None, (_problem_of(name, file.read(name)) for name in file.namelist())), None)
+
+
+def _problem_of(name: str, content: bytes) -> str | None:
+    if name.endswith("_config.json"):
+        if any(entry["use_pickle"] for entry in parse_json(content)["config"].values()):
+            return "it contains a pickle"
+    elif name.endswith("/model.pt"):
+        try:
+            torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        except (RuntimeError, EOFError, pickle.UnpicklingError):
+            return "its sample inputs are more than tensors"
+    elif name.endswith("/models/model.json"):
+        unsafe = next(_unsafe(parse_json(content)), None)
+        if unsafe is not None:
+            return f"its graph contains {unsafe[:80]!r}"
     return None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 from collections.abc import Callable
 
@@ -51,7 +52,7 @@ def serve(app: FastAPI, bound: socket.socket, *, seconds: float, started: Callab
         server_header=False,
         timeout_graceful_shutdown=int(seconds) + _CLOSE_SECONDS,
     )
-    with interrupts():  # uvicorn raises the signal once more at its end
+    with interrupts((signal.SIGTERM, signal.SIGINT)):  # uvicorn raises the signal once more at its end
         _Server(config, started).run(sockets=[bound])
 
 

@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from segwright.errors import UserError
+from segwright.parallel import STOP_SIGNALS
 
 T = TypeVar("T")
 
@@ -93,10 +94,11 @@ def join(device: str | None = None, *, timeout: timedelta = timedelta(minutes=30
 
 
 @contextmanager
-def interrupts() -> Iterator[list[int]]:
-    """A list of the SIGTERM and SIGINT signals received so far; a later SIGINT raises ``KeyboardInterrupt``.
+def interrupts(signals: Sequence[int] = STOP_SIGNALS) -> Iterator[list[int]]:
+    """A list of the ``signals`` received so far; a later SIGINT raises ``KeyboardInterrupt``.
 
-    Those of the first two seconds count as one: torchrun and timeout send a signal that the group received once more.
+    A SIGHUP that is ignored (nohup) stays ignored. Signals of the first two seconds count as one: torchrun and timeout
+    send a signal that the group received once more.
     """
     received: list[int] = []
     first = float("inf")
@@ -108,9 +110,12 @@ def interrupts() -> Iterator[list[int]]:
         first = min(first, time.monotonic())
         received.append(number)
 
-    before = {}
+    before: dict[int, Any] = {}
     if threading.current_thread() is threading.main_thread():  # Python allows handlers only there
-        before = {number: signal.signal(number, receive) for number in (signal.SIGTERM, signal.SIGINT)}
+        hangup = getattr(signal, "SIGHUP", None)
+        for number in signals:
+            if number != hangup or signal.getsignal(number) != signal.SIG_IGN:
+                before[number] = signal.signal(number, receive)
     try:
         yield received
     finally:

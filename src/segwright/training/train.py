@@ -50,7 +50,8 @@ def train(
     "cpu", "cuda" or "cuda:N", by default a GPU if there is one.
 
     Raises ``UserError`` for wrong settings or data; ``NonFiniteLoss``, ``OutOfMemory`` or ``CheckpointError`` if the
-    run fails. After SIGTERM or SIGINT it saves everything and returns early, with ``finished`` false in the summary.
+    run fails. After SIGTERM, SIGINT, SIGHUP, SIGUSR1 or SIGUSR2 it saves everything and returns early, with
+    ``finished`` false in the summary.
     """
     began = time.perf_counter()
     if problems := check(recipe):
