@@ -115,7 +115,7 @@ class Load:
         ]
 
     async def _first(self, client: httpx.AsyncClient) -> bytes:
-        for _ in range(150):
+        for _ in range(1000):  # 200 s
             try:
                 answer = await self._post(client)
                 if answer.status_code == 200:

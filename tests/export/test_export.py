@@ -67,6 +67,26 @@ def test_the_panoptic_map_comes_from_the_file(panoptic_onnx: tuple[Path, Parity]
     assert (maps["panoptic"][0, 90:] == -1).all()
 
 
+@pytest.mark.slow
+def test_the_maps_of_a_query_model_come_from_the_file(tmp_path: Path) -> None:
+    model = recipe_model("eomt.street_panoptic")
+    side = 4 * model.input.multiple
+    samples = images(model, (side - 7, side - 3), (side, side))
+    exported = export_model(
+        model,
+        tmp_path / "q.onnx",
+        size=(side, side),
+        postprocessing=True,
+        samples=samples,
+        ground_truth=False,
+    )
+    assert exported.parity is not None
+    assert exported.parity.equal_map_pixels is not None and exported.parity.equal_map_pixels >= 0.999
+    assert exported.model.description.maps == ("semantic", "panoptic")
+    prediction = sw.predict(model, samples[1].image)
+    assert prediction.panoptic is not None and len(np.unique(prediction.panoptic)) > 1
+
+
 def test_a_batch_gives_the_outputs_of_its_images(semantic_onnx: tuple[Path, Parity], semantic: Model) -> None:
     exported = sw.load(semantic_onnx[0])
     batch = torch.randn(3, 3, 64, 80)

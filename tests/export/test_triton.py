@@ -97,31 +97,31 @@ def check_tensors(config: dict[str, Any], model: ExportedModel) -> None:
 
 
 @pytest.fixture(scope="module")
-def semantic(semantic_onnx: tuple[Path, Parity]) -> ExportedModel:
+def exported(semantic_onnx: tuple[Path, Parity]) -> ExportedModel:
     return load_exported(semantic_onnx[0])
 
 
 def test_a_repository_contains_the_file_and_its_configuration(
-    semantic: ExportedModel, tmp_path: Path
+    exported: ExportedModel, tmp_path: Path
 ) -> None:
-    folder = write_triton(semantic, tmp_path / "models", "street-1")
+    folder = write_triton(exported, tmp_path / "models", "street-1")
     assert folder == tmp_path / "models" / "street-1"
     files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     assert files == ["1/model.onnx", "config.pbtxt"]
-    assert (folder / "1" / "model.onnx").read_bytes() == semantic.path.read_bytes()
+    assert (folder / "1" / "model.onnx").read_bytes() == exported.path.read_bytes()
     config = parse((folder / "config.pbtxt").read_text(encoding="ascii"))
     assert (config["name"], config["platform"]) == ("street-1", "onnxruntime_onnx")
     assert config["max_batch_size"] == 8 and config["dynamic_batching"] == {}
-    check_tensors(config, semantic)
+    check_tensors(config, exported)
     assert [each["name"] for each in config["output"]] == ["logits", "classes"]
     (parameter,) = config["parameters"]
     assert parameter["key"] == "segwright"
     about = json.loads(parameter["value"]["string_value"])
-    assert about == json.loads(json.dumps(semantic.description.to_json()))
-    assert load_exported(folder / "1" / "model.onnx").labels == semantic.labels
+    assert about == json.loads(json.dumps(exported.description.to_json()))
+    assert load_exported(folder / "1" / "model.onnx").labels == exported.labels
 
 
-def test_the_configuration_is_the_message_of_triton(semantic: ExportedModel, tmp_path: Path) -> None:
+def test_the_configuration_is_the_message_of_triton(exported: ExportedModel, tmp_path: Path) -> None:
     text_format = pytest.importorskip("google.protobuf.text_format")
     client = pytest.importorskip("tritonclient")
     file = Path(client.__path__[0]) / "grpc" / "model_config_pb2.py"  # the package itself needs gRPC
@@ -129,13 +129,13 @@ def test_the_configuration_is_the_message_of_triton(semantic: ExportedModel, tmp
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    folder = write_triton(semantic, tmp_path, "street")
+    folder = write_triton(exported, tmp_path, "street")
     message = text_format.Parse((folder / "config.pbtxt").read_text(), module.ModelConfig())
     assert message.input[0].data_type == module.DataType.Value("TYPE_FP32")
     assert list(message.input[0].dims) == [3, -1, -1]
     assert message.max_batch_size == 8 and message.HasField("dynamic_batching")
     about = json.loads(message.parameters["segwright"].string_value)
-    assert about["labels"]["names"] == list(semantic.labels.names)
+    assert about["labels"]["names"] == list(exported.labels.names)
 
 
 @pytest.mark.slow

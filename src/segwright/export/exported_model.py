@@ -89,11 +89,11 @@ class ExportedModel(Model):
         multiple = self.input.multiple
         if expected is not None and expected != (height, width):
             raise UserError(
-                f"{self.path}: exported for images of {expected[0]} x {expected[1]} pixels, this one has {height} x "
+                f"{self.path.name}: exported for images of {expected[0]} x {expected[1]} pixels, this one has {height} x "
                 f"{width}; use --windows {expected[0]},{expected[1]}, resize it, or export without --size"
             )
         if height % multiple or width % multiple:
-            raise UserError(f"{self.path}: sides are {height} x {width}; expected multiples of {multiple}")
+            raise UserError(f"{self.path.name}: sides are {height} x {width}; expected multiples of {multiple}")
 
 
 def _array(images: Tensor) -> NDArray[np.float32]:
