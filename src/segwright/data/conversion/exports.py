@@ -128,7 +128,7 @@ def _write(
     classes: tuple[LabelSpace, np.ndarray],
     stems: Sequence[str],
     *,
-    tolerance: float,
+    tolerance: float = 0.0,
 ) -> list[int]:
     """Write the annotations; the number of objects of each image."""
     labels, value_of = classes
