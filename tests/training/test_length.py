@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from tests import small
 
+from segwright.cli.main import main
 from segwright.errors import UserError
 from segwright.training.length import Pace, _steps_in
 from segwright.training.recipe import Recipe
@@ -51,6 +52,19 @@ def test_the_minutes_hold_start_steps_and_evaluations(pace: Pace, steps: int) ->
 def test_minutes_that_are_too_few_say_how_many_are_needed() -> None:
     with pytest.raises(UserError, match=r"minutes is 0\.5; this machine needs 2\.[0-9] minutes"):
         _steps_in(recipe_of(minutes=0.5, evaluate_every=0.5), Pace(10, 1, 50), 5)
+
+
+@pytest.mark.parametrize("length", ["minutes", "epochs"])
+def test_steps_beside_another_length_are_refused(
+    length: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["train", "street.quick", "--out", str(tmp_path / "run"), "--set", f"training.{length}=3"]
+    assert main([*words, "training.steps=5"]) == 2
+    expected = (
+        f"--set training.steps=5 has no effect, since training.{length} is 3; add training.{length}=null"
+    )
+    assert expected in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
 
 
 def test_epochs_and_minutes_together_are_refused() -> None:

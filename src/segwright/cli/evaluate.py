@@ -126,10 +126,10 @@ def _scored(
     from segwright.evaluation.evaluate import evaluate
     from segwright.evaluation.oracle_study import oracle_study
 
-    if not table:
-        with progress_bar(len(dataset), "images") as advance:
+    with progress_bar(len(dataset), "images") as advance:
+        if not table:
             return evaluate(model, dataset, oracle=oracle, on_image=lambda *_: advance(), **settings), []
-    rows = oracle_study(model, dataset, decoder_of(model), **settings)
+        rows = oracle_study(model, dataset, decoder_of(model), on_image=advance, **settings)
     return rows[0].evaluation, [row.to_json() for row in rows]
 
 

@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from segwright.cli import average, doctor, evaluate, export, models, predict, report, serve, tools
 from segwright.cli.options import (
@@ -26,6 +26,9 @@ from segwright.cli.options import (
     labels_from_option,
 )
 from segwright.version import VERSION
+
+if TYPE_CHECKING:
+    from segwright.training.recipe import Recipe
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -84,6 +87,7 @@ def _train(options: argparse.Namespace) -> int:
     check_stopped_code(options)
     recipe = load_recipe(options.recipe, code=options.code)
     override(recipe, [*options.set, *(["training.compile=true"] if options.compile else [])])
+    _refuse_steps(options.set, recipe)
     if options.out is None:
         options.out = Path("runs") / recipe.name
     summary = train(
@@ -138,6 +142,19 @@ def _recipe_show(options: argparse.Namespace) -> int:
     override(recipe, options.set)
     print(to_yaml(recipe), end="")
     return 0
+
+
+def _refuse_steps(changes: list[str], recipe: Recipe) -> None:
+    """``UserError`` if steps are given for a recipe whose length is a time or a number of epochs: that one counts."""
+    from segwright.errors import UserError
+
+    for name in ("minutes", "epochs"):
+        length = getattr(recipe.training, name)
+        if length is not None and (given := [text for text in changes if text.startswith("training.steps=")]):
+            raise UserError(
+                f"--set {given[-1]} has no effect, since training.{name} is {length:g}; add training.{name}=null to "
+                "train that many steps, or remove it"
+            )
 
 
 def _is_main() -> bool:

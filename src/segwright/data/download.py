@@ -96,6 +96,7 @@ DOWNLOADS = {
             ExpectedFiles("annotations/training/*.png", 20210),
             ExpectedFiles("annotations/validation/*.png", 2000),
         ),
+        checksums={"ADEChallengeData2016.zip": "7328b3957e407ddae1d3cbf487f149ef"},
     ),
     "voc": DownloadInfo(
         title="Pascal VOC 2012 segmentation",

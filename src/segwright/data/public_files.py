@@ -37,7 +37,13 @@ class PublicFile:
 
 _COCO = "http://images.cocodataset.org"
 PUBLIC_FILES: Mapping[str, tuple[PublicFile, ...]] = {
-    "ade20k": (PublicFile("http://data.csail.mit.edu/places/ADEchallenge/ADEChallengeData2016.zip", 1.0),),
+    "ade20k": (
+        PublicFile(
+            "http://data.csail.mit.edu/places/ADEchallenge/ADEChallengeData2016.zip",
+            1.0,
+            md5="7328b3957e407ddae1d3cbf487f149ef",
+        ),
+    ),
     "voc": (
         PublicFile(
             "http://host.robots.ox.ac.uk/pascal/VOC/voc2012/VOCtrainval_11-May-2012.tar",
@@ -65,7 +71,7 @@ PUBLIC_FILES: Mapping[str, tuple[PublicFile, ...]] = {
         ),
     ),
 }
-"""The archives of each dataset that are downloaded, in this order. COCO's MD5 are those that several mirrors list."""
+"""The archives of each dataset that are downloaded, in this order. Those MD5 are given that several projects list."""
 
 _RECORD = ".downloads.json"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import combinations
@@ -54,11 +54,12 @@ def oracle_study(  # noqa: PLR0913 - each by its name
     batch: int | None = None,
     max_detections: int = 100,
     metrics: Sequence[Metric] = (),
+    on_image: Callable[[], None] = lambda: None,
 ) -> list[StudyRow]:
     """17 rows: all 16 combinations, from nothing replaced (plain ``evaluate``) to everything, then that with all stuff.
 
     The decoder drops stuff segments below ``stuff_area`` pixels, predicted or true, so only the last row, which keeps
-    them, can be perfect. The other parameters are those of ``evaluate``.
+    them, can be perfect. ``on_image`` is called after each image. The other parameters are those of ``evaluate``.
     """
     check_same_classes(model, dataset)
     stuff_area = center_decoder(decoder).stuff_area
@@ -79,6 +80,7 @@ def oracle_study(  # noqa: PLR0913 - each by its name
             for (parts, area), evaluator in zip(cases, evaluators, strict=True):
                 prediction = inputs.decoded(parts, stuff_area=area)
                 evaluator.add(prediction, image.sample, index=image.index, annotations=image.annotations)
+            on_image()
     return [
         StudyRow(parts, area, evaluator.result(group))
         for (parts, area), evaluator in zip(cases, evaluators, strict=True)

@@ -7,6 +7,7 @@ from math import isclose
 
 from torch import nn
 
+from segwright.files import read_json
 from segwright.models.weights.pretrained import pretrained_records
 from segwright.samples import Dataset
 from segwright.training.loop import Run
@@ -32,6 +33,7 @@ def plan(run: Run, state: State, splits: Mapping[str, Dataset]) -> Iterator[str]
         f"training: {training.steps} steps of {training.batch} images, {epochs:.3g} epochs, on {device}, "
         f"{precision_of(training.precision, processes.device)}"
     )
+    yield from _duration(run)
     if run.first_step:
         steps = training.steps - run.first_step
         yield f"extension: {steps} steps behind step {run.first_step}, with a learning rate schedule of their own"
@@ -40,6 +42,16 @@ def plan(run: Run, state: State, splits: Mapping[str, Dataset]) -> Iterator[str]
         yield f"resumed at step {state.step}"
     elif state.initialization is not None:
         yield state.initialization.message
+
+
+def _duration(run: Run) -> Iterator[str]:
+    """How long a training of ``training.minutes`` takes, and the measured pace that its steps follow from."""
+    minutes, pace = run.recipe.training.minutes, (read_json(run.out / "run.json") or {}).get("pace")
+    if minutes is not None and pace is not None:
+        yield (
+            f"time: {minutes:g} minutes in all; measured: {pace['step']:.2g} s per step, "
+            f"{pace['evaluation']:.2g} s per evaluation"
+        )
 
 
 def _weights(recipe: Recipe, model: nn.Module) -> Iterator[str]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from tests.data.exports.tools import LAYOUTS, save
 
 from segwright.cli.main import main
@@ -43,6 +45,30 @@ def small(name: str) -> Callable[[Path], None]:
 
 def small_rgb(name: str) -> Callable[[Path], None]:
     return lambda root: (root / name).write_bytes(encode_png(np.zeros((7, 9, 3), np.uint8)))
+
+
+def tiff_map(name: str, values: NDArray[Any]) -> Callable[[Path], None]:
+    def damage(root: Path) -> None:
+        import tifffile
+
+        tifffile.imwrite(root / name, values)
+
+    return damage
+
+
+def parquet_row(column: str, value: dict[str, Any]) -> Callable[[Path], None]:
+    """The second row of the training file with another value."""
+
+    def damage(root: Path) -> None:
+        import pyarrow
+        from pyarrow import parquet
+
+        path = root / "data" / "train-00000-of-00001.parquet"
+        rows = parquet.read_table(path).to_pylist()
+        rows[1][column] = value
+        parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+
+    return damage
 
 
 TASKS = "project-3.json"
@@ -143,15 +169,66 @@ CASES: dict[str, dict[str, tuple[Callable[[Path], None], str]]] = {
         "cut": (cut("train/ma.png"), "ma.png: not a map"),
         "size": (small("train/ma.png"), "9x7"),
     },
+    "coco_panoptic": {
+        "missing": (without("images/a.png"), "names the image 'a.png'"),
+        "mask": (without("panoptic_train/a.png"), "a.png"),
+        "class": (replaced("panoptic_train.json", '"category_id": 8', '"category_id": 80'), "category 80"),
+        "outside": (replaced("panoptic_train.json", '"segments_info": [{"id": 1', '"segments_info": [{"id": 9'),
+                    "a.png"),
+        "cut": (cut("panoptic_train.json"), "panoptic_train.json: not JSON"),
+        "cut map": (cut("panoptic_train/a.png"), "a.png: not a map"),
+        "size": (small_rgb("panoptic_train/a.png"), "9x7"),
+    },
+    "voc": {
+        "missing": (without("JPEGImages/a.png"), "SegmentationClass/a.png: its image is missing"),
+        "mask": (without("SegmentationClass/a.png"), "a.png: no such file, and ImageSets lists 'a'"),
+        "class": (replaced("class_names.txt", "\ndog", ""), "value 3"),
+        "cut": (cut("SegmentationClass/a.png"), "a.png: not a map that can be read"),
+        "size": (small("SegmentationClass/a.png"), "9x7"),
+        "colors": (small_rgb("SegmentationClass/a.png"), "b c.png: color #000001"),
+    },
+    "geotiff": {
+        "missing": (without("images/a.tif"), "a.tif: its image is missing"),
+        "mask": (without("labels/a.tif"), "a.png: no such file"),
+        "class": (tiff_map("labels/a.tif", np.full((40, 60), 300, np.uint16)), "values from 0 to 300"),
+        "cut": (cut("labels/a.tif"), "a.tif: truncated"),
+        "cut image": (cut("images/a.tif"), "a.tif"),
+        "size": (tiff_map("labels/a.tif", np.zeros((7, 9), np.uint16)), "9x7"),
+    },
+    "parquet": {
+        "missing": (parquet_row("image", {"bytes": None, "path": "a.png"}), "row 1 has no image bytes"),
+        "mask": (parquet_row("label", {"bytes": None, "path": None}), "row 1 has no image bytes"),
+        "class": (replaced("id2label.json", '"3"', '"7"'), "value 3 is not in label space"),
+        "cut": (cut("data/train-00000-of-00001.parquet"), "not a Parquet file that can be read"),
+        "cut image": (parquet_row("image", {"bytes": b"\x89PNG\r\n", "path": "a.png"}),
+                      "train-00000-of-00001-000001.png: not an image"),
+        "size": (parquet_row("label", {"bytes": encode_png(np.zeros((7, 9), np.uint8)), "path": None}), "9x7"),
+    },
+    "via_csv": {
+        "missing": (without("a.png"), "names the image 'a.png'"),
+        "outside": (replaced("via.csv", "[2, 20, 20, 2]", "[200, 220, 220, 200]"), "region 0: lies outside"),
+        "class": (replaced("via.csv", "cat", ""), "a.png, region 0 has no class"),
+        "cut": (cut("via.csv"), "via.csv: line"),
+        "size": (replaced("via.csv", "[2, 20, 20, 2]", "[2, 20]"), "a.png, region 0 is not as expected"),
+    },
 }  # fmt: skip
+
+
+@pytest.fixture
+def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder for temporary files lies beside that of the test."""
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(folder))
 
 
 @pytest.mark.parametrize(
     ("layout", "case"), [(layout, case) for layout, cases in CASES.items() for case in cases]
 )
 def test_a_broken_export_is_one_line_and_nothing_is_written(
-    layout: str, case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    layout: str, case: str, tmp_path: Path, cache: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    if layout == "parquet":
+        pytest.importorskip("pyarrow")
     damage, expected = CASES[layout][case]
     LAYOUTS[layout](tmp_path / "data")
     damage(tmp_path / "data")

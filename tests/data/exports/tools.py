@@ -136,6 +136,27 @@ def coco_datumaro(root: Path) -> None:
         save(root / "annotations" / f"instances_{split}.json", coco_values(names))
 
 
+def coco_panoptic(root: Path) -> None:
+    """Two JSON files, each with a folder of maps; void outside of all segments."""
+    photos(root / "images")
+    for split, names in (("train", ["a", "b c", "empty"]), ("val", ["d"])):
+        values: dict[str, Any] = coco_values(names) | {"annotations": []}
+        for category in values["categories"]:
+            category["isthing"] = 1
+        for index, name in enumerate(names):
+            ids, segments = np.zeros(SIZE, np.uint8), []
+            for number, (label, points) in enumerate(OBJECTS[name], start=1):
+                ids[mask_of(points)] = number
+                segments.append({"id": number, "category_id": CLASSES.index(label) + 7, "iscrowd": 0,
+                                 "area": int(mask_of(points).sum()), "bbox": [0, 0, 1, 1]})  # fmt: skip
+            row = {"image_id": index + 5, "file_name": f"{name}.png", "segments_info": segments}
+            values["annotations"].append(row)
+            (root / f"panoptic_{split}").mkdir(exist_ok=True)
+            colors = np.stack([ids, np.zeros_like(ids), np.zeros_like(ids)], axis=-1)
+            (root / f"panoptic_{split}" / f"{name}.png").write_bytes(encode_png(colors))
+        save(root / f"panoptic_{split}.json", values)
+
+
 def cvat_image(name: str, number: int, subset: str = "") -> str:
     shapes = []
     for index, (label, points) in enumerate(OBJECTS[name]):
@@ -358,6 +379,14 @@ def color_masks(root: Path) -> None:
         (root / split / "masks" / f"{name}.png").write_bytes(encode_png(table[class_map(name)]))
 
 
+def class_table(root: Path) -> None:
+    """Color masks beside a table of their colors."""
+    color_masks(root)
+    rows = [("background", (0, 0, 0)), *zip(CLASSES, COLORS, strict=True)]
+    lines = "".join(f"{name}, {r}, {g}, {b}\n" for name, (r, g, b) in rows)
+    save(root / "class_dict.csv", f"name, r, g, b\n{lines}")
+
+
 def geotiff(root: Path) -> None:
     import tifffile
 
@@ -402,8 +431,8 @@ Layout = Callable[[Path], None]
 LAYOUTS: dict[str, Layout] = {
     function.__name__: function
     for function in (
-        yolo, yolo_roboflow, yolo_lists, coco, coco_roboflow, coco_label_studio, coco_datumaro, cvat, cvat_project,
-        cvat_mask, voc, labelme, label_studio, supervisely, via, via_csv, roboflow_masks, kaggle_rle, object_masks,
-        color_masks, geotiff, hugging_face, parquet,
+        yolo, yolo_roboflow, yolo_lists, coco, coco_roboflow, coco_label_studio, coco_datumaro, coco_panoptic, cvat,
+        cvat_project, cvat_mask, voc, labelme, label_studio, supervisely, via, via_csv, roboflow_masks, kaggle_rle,
+        object_masks, color_masks, class_table, geotiff, hugging_face, parquet,
     )
 }  # fmt: skip

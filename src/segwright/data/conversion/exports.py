@@ -46,14 +46,7 @@ def convert_export(
     ``tolerance``: how far simplified polygons may be from the borders of objects, in pixels; 0 gives back each mask.
     ``UserError`` names the first file that cannot be converted; then nothing is written.
     """
-    if to not in TARGETS:
-        raise UserError(f"--to {to}: expected one of {', '.join(TARGETS)}")
-    if check_tolerance(tolerance) and to not in TOOLS:
-        raise UserError(
-            f"--tolerance {tolerance:g} has no effect on --to {to}; expected --to {', '.join(TOOLS)}"
-        )
-    if out.resolve() == source.resolve() or source.resolve() in out.resolve().parents:
-        raise UserError(f"{out}: lies in the folder of the export; choose a folder outside of {source}")
+    _check_options(source, out, to, tolerance)
     config = OwnData(format=format)
     export, _ = config.everything(source)
     has_objects = not hasattr(export, "labels") or callable(export.labels) or all(
@@ -73,6 +66,17 @@ def convert_export(
             _copy_images(export.entries, stems, part)
         counts = _write(to, part, dataset, (labels, value_of), stems, tolerance=tolerance)
     return ConversionResult((out,), len(stems), sum(counts), tuple(dataset.notes))
+
+
+def _check_options(source: Path, out: Path, to: str, tolerance: float) -> None:
+    if to not in TARGETS:
+        raise UserError(f"--to {to}: expected one of {', '.join(TARGETS)}")
+    if check_tolerance(tolerance) and to not in TOOLS:
+        raise UserError(
+            f"--tolerance {tolerance:g} has no effect on --to {to}; expected --to {', '.join(TOOLS)}"
+        )
+    if out.resolve() == source.resolve() or source.resolve() in out.resolve().parents:
+        raise UserError(f"{out}: lies in the folder of the export; choose a folder outside of {source}")
 
 
 def numbered_labels(labels: LabelSpace) -> tuple[LabelSpace, np.ndarray]:
@@ -124,13 +128,13 @@ def _write(
     classes: tuple[LabelSpace, np.ndarray],
     stems: Sequence[str],
     *,
-    tolerance: float,
+    tolerance: float = 0.0,
 ) -> list[int]:
     """Write the annotations; the number of objects of each image."""
     labels, value_of = classes
 
     def write(index: int) -> int:
-        sample = dataset[index]
+        sample = _checked_sample(dataset, index)
         values = value_of[sample.semantic()]
         if sample.segments is not None:  # pixels outside of all objects
             values[sample.map == 0] = 0
@@ -152,7 +156,7 @@ def _write(
     items = [
         AnnotatedImage(f"{stem}{suffix}", sample.map.shape[:2], _objects(sample, value_of))
         for index, (stem, suffix) in enumerate(zip(stems, suffixes, strict=True))
-        if (sample := dataset[index])
+        if (sample := _checked_sample(dataset, index))
     ]
     if to == "panoptic":
         annotation_files.write_coco_panoptic(out, labels, items)
@@ -161,6 +165,14 @@ def _write(
     else:
         write_all(TOOLS[to], out, labels, items, tolerance)
     return [len(item.objects) for item in items]
+
+
+def _checked_sample(dataset: ImageDataset, index: int) -> Sample:
+    """A sample; ``UserError`` also for what only ``segwright data check`` would find."""
+    sample = dataset[index]
+    for problem in dataset.problems(index):
+        raise UserError(problem)
+    return sample
 
 
 def _instances(sample: Sample, labels: LabelSpace) -> list[Segment]:

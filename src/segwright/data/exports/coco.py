@@ -25,7 +25,9 @@ def recognize(root: Path) -> str | None:
 def json_files(root: Path) -> list[Path]:
     """The COCO instances files of a folder. Copies that Label Studio or Datumaro put into other splits all count."""
     paths = glob_visible(root, *_PATTERNS)
-    return [path for path in paths if _is_coco(path) and standard_kind(path) == "instances"]
+    files = [path for path in paths if _is_coco(path) and standard_kind(path) == "instances"]
+    # COCO comes with files of the same images for its stuff task: they are read where there are no others.
+    return [path for path in files if not path.name.lower().startswith("stuff_")] or files
 
 
 def _is_coco(path: Path) -> bool:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from segwright.data.exports.entries import Entry, MapExport, map_labels
-from segwright.data.exports.files_of_export import folders
+from segwright.data.exports.files_of_export import folders, read_text
 from segwright.data.exports.object_truth import read_any
 from segwright.data.exports.splits import split_of_path
 from segwright.data.formats.class_files import CLASS_LIST_NAMES, LABEL_MAP_NAMES, read_label_space
@@ -25,6 +27,9 @@ MASK_FOLDERS = ("labels", "label", "masks", "mask", "annotations", "annotation",
 SUFFIXES = ("", "_mask", "-mask", "_label", "_labels", "_gt", "_seg", "_segmentation", "_L", "_annotation")
 CLASS_FILES = (*LABEL_MAP_NAMES, "classes.json", *CLASS_LIST_NAMES)
 
+CLASS_TABLES = ("class_dict.csv", "class_dict_seg.csv", "labelmap.csv", "labelmap_color.csv")
+"""Tables of class names and colors, columns name, r, g, b."""
+
 
 def recognize(root: Path) -> str | None:
     """Two folders, of images and of masks with the same names."""
@@ -39,7 +44,7 @@ def recognize(root: Path) -> str | None:
         kind = _kind(masks[:8])
     except UserError:
         kind = "masks"
-    named = next((f" and {name}" for name in CLASS_FILES if (root / name).is_file()), "")
+    named = next((f" and {name}" for name in (*CLASS_FILES, *CLASS_TABLES) if (root / name).is_file()), "")
     where = [str(path.relative_to(root)) for path in pair]
     return f"{where[0]} and {where[1]} with {kind}{named}"
 
@@ -93,7 +98,11 @@ def read(root: Path, split: str | None) -> MapExport:
         )
     maps = [entry.maps[0] for entry in entries]
     has_classes = any((root / name).is_file() for name in CLASS_FILES)
-    labels = read_label_space(root, None) if has_classes else labels_of_maps(root, maps)
+    table = next((root / name for name in CLASS_TABLES if (root / name).is_file()), None)
+    if has_classes or table is None:
+        labels = read_label_space(root, None) if has_classes else labels_of_maps(root, maps)
+    else:
+        labels = _labels_of_table(table, maps)
     declared = tuple(dict.fromkeys(entry.split for entry in entries if entry.split))
     return MapExport(entries, labels, declared=declared)
 
@@ -138,6 +147,30 @@ def _kind(masks: Sequence[Path]) -> str:
             return "color masks"
         raise
     return "binary masks (0 and 255)" if values <= {0, 255} and 255 in values else "maps of class values"
+
+
+def _labels_of_table(path: Path, maps: Sequence[Path]) -> LabelSpace:
+    """The classes of a table, by their colors; of maps of class values by their position, from 0."""
+    is_rgb = _kind(maps[:1]) == "color masks"
+    rows: list[tuple[str, int, tuple[int, int, int] | None]] = []
+    table = csv.DictReader(io.StringIO(read_text(path)), skipinitialspace=True)
+    for number, row in enumerate(table, start=2):
+        values = {str(name).strip().lower(): str(value) for name, value in row.items()}
+        try:
+            color = tuple(
+                int(values[c[0]] if c[0] in values else values[c]) for c in ("red", "green", "blue")
+            )
+            name = str(values["name"] if "name" in values else values["class"]).strip()
+            if not name or not all(0 <= value <= 255 for value in color):
+                raise ValueError
+        except (KeyError, TypeError, ValueError):
+            raise UserError(
+                f"{path}: line {number} is no class with its color; expected the columns name,r,g,b and colors from 0 "
+                "to 255; correct it"
+            ) from None
+        red, green, blue = color
+        rows.append((name, red << 16 | green << 8 | blue if is_rgb else number - 2, (red, green, blue)))
+    return map_labels(path.parent, rows, rgb=is_rgb)
 
 
 def labels_of_maps(root: Path, maps: Sequence[Path]) -> LabelSpace:

@@ -60,17 +60,30 @@ def read(root: Path, split: str | None) -> ObjectExport:
                     continue
                 rows.append({"id": len(rows) + 1, "where": where, **row})
     occurring = dict.fromkeys(row["label"] for rows, _ in rows_of.values() for row in rows)
-    kept, id_of = category_ids(names or list(occurring) or ["object"])
+    _require_classes(rows_of)
+    kept, id_of = category_ids(names or [label or "object" for label in occurring] or ["object"])
     entries = []
     for image, (rows, path) in rows_of.items():
         for row in rows:
-            label = row.pop("label")
+            label = row.pop("label") or "object"
             if label not in id_of:
                 raise UserError(f"{path}: {row['where']} has the class {label!r}, which is no option; add it")
             row["category_id"] = id_of[label]
         entries.append(Entry(image, split_of_path(image, root), None, tuple(rows), source=path))
     declared = tuple(dict.fromkeys(entry.split for entry in entries if entry.split))
     return ObjectExport(entries, kept, declared=declared, notes=ignored_note(files[0], left_out))
+
+
+def _require_classes(rows_of: dict[Path, tuple[list[dict[str, Any]], Path]]) -> None:
+    """``UserError`` for a region without a class, unless no region has one: then all are of one class, "object"."""
+    rows = [(row, path) for rows, path in rows_of.values() for row in rows]
+    without = [(row, path) for row, path in rows if not row["label"]]
+    if without and len(without) < len(rows):
+        row, path = without[0]
+        raise UserError(
+            f"{path}: {row['where']} has no class, and other regions have one; expected a class for each; choose it in "
+            "VGG Image Annotator, or remove the region"
+        )
 
 
 def _declared_classes(files: list[Path]) -> tuple[str | None, list[str]]:
@@ -117,12 +130,12 @@ def _csv_row(row: dict[str, str]) -> tuple[str, Any, Any]:
 
 def _region(region: dict[str, Any], attribute: str | None) -> dict[str, Any]:
     shape, attributes = region["shape_attributes"], region.get("region_attributes") or {}
-    value = attributes.get(attribute) if attribute else next(iter(attributes.values()), "object")
+    value = attributes.get(attribute) if attribute else next(iter(attributes.values()), None)
     if isinstance(value, dict):  # a checkbox: {option: true}
         value = next((key for key, chosen in value.items() if chosen), None)
     row: dict[str, Any] = {
         "kind": str(shape["name"]),
-        "label": "object" if value in (None, "") else str(value).strip(),
+        "label": "" if value is None else str(value).strip(),
     }
     outline = _outline(shape)
     return row if outline is None else row | {"segmentation": {"polygons": [outline]}}

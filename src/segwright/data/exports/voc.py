@@ -107,10 +107,15 @@ def _labels(base: Path, masks: list[Path]) -> LabelSpace:
     names = _class_names(base)
     if is_rgb:
         return _colors_of_voc(base, masks, names)
-    values = sorted({int(v) for mask in masks for v in unique_values(read_map(mask))} - {0, 255})
-    count = max([len(names), *values])
+    largest = {mask: max(set(unique_values(read_map(mask)).tolist()) - {255}, default=0) for mask in masks}
+    count = max(largest.values())
+    if names and count > len(names):
+        mask = next(mask for mask, value in largest.items() if value > len(names))
+        raise UserError(
+            f"{mask}: value {largest[mask]}, and the list of classes names {len(names)} besides background; add its "
+            "name to the list, or correct the mask"
+        )
     titles = names or [f"class_{value}" for value in range(1, count + 1)]
-    titles += [f"class_{value}" for value in range(len(titles) + 1, count + 1)]
     return map_labels(
         base, [("background", 0, (0, 0, 0)), *((t, i, None) for i, t in enumerate(titles, start=1))]
     )
@@ -127,14 +132,15 @@ def _class_names(base: Path) -> list[str]:
 
 def _colors_of_voc(base: Path, masks: list[Path], names: list[str]) -> LabelSpace:
     """Color-coded masks without a label map: the color map of VOC."""
-    found = {int(value) for mask in masks for value in unique_values(read_any(mask))} - {0, _VOID}
+    occurring = {mask: set(unique_values(read_any(mask)).tolist()) - {0, _VOID} for mask in masks}
     table = {r << 16 | g << 8 | b: index for index, (r, g, b) in enumerate(spread_colors(254), start=1)}
-    if unknown := found - set(table):
-        raise UserError(
-            f"{base}: color #{min(unknown):06x} occurs and there is no labelmap.txt; expected 'class:red,green,blue::' "
-            "per line in it; add the file"
-        )
-    count = max([len(names), *(table[value] for value in found)])
+    for mask, colors_of_mask in occurring.items():
+        if unknown := colors_of_mask - set(table):
+            raise UserError(
+                f"{mask}: color #{min(unknown):06x}, and {base} has no labelmap.txt; expected 'class:red,green,blue::' "
+                "per line in it; add the file, or correct the mask"
+            )
+    count = max([len(names), *(table[value] for values in occurring.values() for value in values)])
     titles = names + [f"class_{index}" for index in range(len(names) + 1, count + 1)]
     colors = spread_colors(count)
     rows = [(title, r << 16 | g << 8 | b, (r, g, b)) for title, (r, g, b) in zip(titles, colors, strict=True)]
