@@ -45,6 +45,24 @@ def test_a_center_whose_own_offset_points_elsewhere_is_dropped() -> None:
     assert len(more) == 4
 
 
+def test_a_center_to_which_the_pixels_around_it_do_not_point_is_dropped() -> None:
+    classes, offset, centers = scene()
+    false = torch.tensor(
+        [[20, 38], [30, 5]]
+    )  # peaks on the wall, nearest to the targets of no or some pixels
+    offset[:, 25:36, 2:9] += torch.tensor([6.0, -9.0])[:, None, None]
+    everywhere = torch.ones_like(classes, dtype=torch.bool)
+    both = torch.cat([centers, false])
+    split, _ = group_by_class(classes, offset, both, everywhere, max_self_offset=99)
+    assert len(split) == 5
+    kept, objects = group_by_class(classes, offset, both, everywhere, max_self_offset=99, max_scatter=0.1)
+    assert kept.tolist() == centers.tolist()
+    assert (objects[classes == FACADE] == 1).all()
+    # Of each class the center with the most pixels is kept, however far away they point.
+    kept, _ = group_by_class(classes, offset + 4, both, everywhere, max_self_offset=99, max_scatter=1e-6)
+    assert kept.tolist() == [[8, 20], [20, 8]]
+
+
 def test_a_class_without_a_center_is_one_object() -> None:
     classes, offset, centers = scene()
     everywhere = torch.ones_like(classes, dtype=torch.bool)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -59,3 +61,17 @@ def test_the_decoder_can_see_the_feature_map_at_stride_2(size: tuple[int, int]) 
 def test_a_backbone_without_a_feature_map_at_stride_2_refuses_detail() -> None:
     with pytest.raises(UserError, match=r"strides 4, 8, 16, 32; set model.detail=false"):
         PanopticFPNConfig(TimmConfig("convnext_atto"), detail=True).build(LABELS, InputContract())
+
+
+def test_images_can_be_enlarged_first() -> None:
+    torch.manual_seed(0)
+    plain = PanopticFPNConfig(TimmConfig("tf_efficientnet_lite0"), channels=8, branch_channels=8)
+    model, enlarging = (
+        config.build(LABELS, InputContract()).eval() for config in (plain, replace(plain, input_scale=2))
+    )
+    enlarging.load_state_dict(model.state_dict())
+    images = torch.randn(1, 3, 64, 96)
+    output = enlarging(images)
+    assert output.semantic.shape[2:] == output.offset.shape[2:] == (64, 96)
+    large = torch.nn.functional.interpolate(images, (128, 192), mode="bilinear")
+    torch.testing.assert_close(output.offset, model(large).offset)

@@ -59,7 +59,9 @@ class CenterDecoder:
 
     ``class_aware``: assign pixels to centers of their own class only, for objects inside other objects, such as
     windows in facades. A center is then dropped if the offset of its own pixel is longer than ``max_self_offset``
-    pixels, and a thing class with at least ``stuff_area`` pixels but no center becomes one object.
+    pixels, and a thing class with at least ``stuff_area`` pixels but no center becomes one object. ``max_scatter``: a
+    center is also dropped if the pixels nearest to it point further away from it, on average, than this fraction of the
+    side of their area, plus 3 pixels; 0: none is.
     """
 
     threshold: float = 0.1
@@ -72,6 +74,7 @@ class CenterDecoder:
     center_maps: bool = False
     class_aware: bool = False
     max_self_offset: float = 8.0
+    max_scatter: float = 0.0
 
     def __call__(
         self,
@@ -108,6 +111,7 @@ class CenterDecoder:
             stuff_area=self.stuff_area,
             class_aware=self.class_aware,
             max_self_offset=self.max_self_offset,
+            max_scatter=self.max_scatter,
         )
         segments = merged.segments[0]
         if self.score != "center":
@@ -137,6 +141,7 @@ def merge_panoptic(  # noqa: PLR0913 - the settings of the method, each by name
     foreground: Tensor | None = None,
     class_aware: bool = False,
     max_self_offset: float = 8.0,
+    max_scatter: float = 0.0,
 ) -> MergedPanoptic:
     """The panoptic maps of a batch, from maps at full size.
 
@@ -163,6 +168,7 @@ def merge_panoptic(  # noqa: PLR0913 - the settings of the method, each by name
                 where,
                 min_pixels=stuff_area,
                 max_self_offset=max_self_offset,
+                max_scatter=max_scatter,
             )
         else:
             objects = group_pixels(offset[i], points.float(), where)

@@ -159,6 +159,7 @@ class OracleInputs:
             foreground=foreground.foreground[None],
             class_aware=decoder.class_aware,
             max_self_offset=decoder.max_self_offset,
+            max_scatter=decoder.max_scatter,
         )
         segments = merged.segments[0]
         if decoder.score != "center":

@@ -189,15 +189,14 @@ class Dice(SegmentationLoss):
             class_logits(output), targets.semantic, at_output_resolution=self.at_output_resolution
         )
         images, classes = logits.shape[:2]
-        valid = target.ravel() != IGNORED
-        # One row per valid pixel: the sums over classes then need no one-hot map.
-        target = target.ravel()[valid]
-        probabilities = logits.permute(0, 2, 3, 1).reshape(-1, classes)[valid].softmax(1)
-        true_class = probabilities.gather(1, target[:, None]).squeeze(1)
+        valid = target != IGNORED
+        # In one plane per class the softmax is several times faster on a CPU than in one row per pixel.
+        probabilities = logits.contiguous().softmax(1) * valid[:, None]
+        true_class = probabilities.gather(1, torch.where(valid, target, 0)[:, None])[:, 0]
         zeros = torch.zeros(classes, dtype=true_class.dtype, device=true_class.device)
-        intersection = zeros.index_add(0, target, true_class)
-        pixels = torch.bincount(target, minlength=classes)
-        coefficient = (2 * intersection + 1) / (probabilities.sum(0) + pixels + 1)
+        intersection = zeros.index_add(0, target[valid], true_class[valid])
+        pixels = torch.bincount(target[valid], minlength=classes)
+        coefficient = (2 * intersection + 1) / (probabilities.sum((0, 2, 3)) + pixels + 1)
         present = pixels > 0
         value = ((1 - coefficient) * present).sum() / present.sum().clamp(min=1)
         return {"dice": self.weight * value * images}

@@ -39,14 +39,16 @@ class FPNConfig:
 
     ``channels``: of the decoder. ``upsample_factor``: of the head; the stride of the logits is 4 divided by it.
 
-    ``detail``: the decoder also sees the backbone's feature map at stride 2. In training there is also an auxiliary
-    head at stride 16.
+    ``detail``: the decoder also sees the backbone's feature map at stride 2. ``input_scale``: images are enlarged by
+    this factor first, for objects of few pixels; the strides of all outputs are divided by it. In training there is
+    also an auxiliary head at stride 16.
     """
 
     backbone: Backbone = field(default_factory=lambda: TimmConfig("tf_efficientnet_lite0"))
     channels: int = 64
     upsample_factor: int = 2
     detail: bool = False
+    input_scale: int = 1
 
     def build(self, labels: LabelSpace, input: InputContract) -> FPN:
         """The network."""
@@ -62,7 +64,8 @@ class PanopticFPNConfig:
     ``foreground``: one more logit per pixel, positive on things, negative on stuff and void. ``offset_scale``: the
     head's offsets are multiplied by it to give pixels of the output, so that the head learns numbers near 1.
     ``upsample_factor``: of the heads; the stride of the output is 4 divided by it.
-    ``detail``: the decoder also sees the backbone's feature map at stride 2.
+    ``detail``: the decoder also sees the backbone's feature map at stride 2. ``input_scale``: images are enlarged by
+    this factor first, for objects of few pixels; the strides of all outputs are divided by it.
     """
 
     backbone: Backbone = field(default_factory=lambda: TimmConfig("tf_efficientnet_lite0"))
@@ -72,6 +75,7 @@ class PanopticFPNConfig:
     foreground: bool = False
     offset_scale: float = 16.0
     detail: bool = False
+    input_scale: int = 1
 
     def build(self, labels: LabelSpace, input: InputContract) -> PanopticFPN:
         """The network."""
@@ -83,7 +87,7 @@ class FPN(Model):
 
     def __init__(self, config: FPNConfig, labels: LabelSpace, input: InputContract) -> None:
         super().__init__(labels, input)
-        self.detail = config.detail
+        self.detail, self.input_scale = config.detail, config.input_scale
         self.backbone, self.pyramid = _trunk(config, input)
         self.head = sub_pixel_head(config.channels, len(labels), config.upsample_factor)
         self.auxiliary = nn.Conv2d(config.channels, len(labels), 1)
@@ -92,7 +96,8 @@ class FPN(Model):
 
     def forward(self, images: Float[Tensor, "images channels height width"]) -> PixelOutput:
         """Logits for normalized images."""
-        maps = self.pyramid(_pyramid_inputs(self.backbone(images), detail=self.detail))
+        features = self.backbone(_enlarged(images, self.input_scale))
+        maps = self.pyramid(_pyramid_inputs(features, detail=self.detail))
         return PixelOutput(self.head(maps[-1]), (self.auxiliary(maps[0]),) if self.training else ())
 
 
@@ -102,7 +107,7 @@ class PanopticFPN(Model):
     def __init__(self, config: PanopticFPNConfig, labels: LabelSpace, input: InputContract) -> None:
         super().__init__(labels, input)
         self.offset_scale = config.offset_scale
-        self.detail = config.detail
+        self.detail, self.input_scale = config.detail, config.input_scale
         self.backbone, self.pyramid = _trunk(config, input)
         self.branch = center_branch(config.channels, config.branch_channels)
         self.branch.apply(initialize_convolution)
@@ -119,7 +124,8 @@ class PanopticFPN(Model):
 
     def forward(self, images: Float[Tensor, "images channels height width"]) -> CenterOutput:
         """Class logits, centers and offsets for normalized images."""
-        features = self.pyramid(_pyramid_inputs(self.backbone(images), detail=self.detail))[-1]
+        maps = self.backbone(_enlarged(images, self.input_scale))
+        features = self.pyramid(_pyramid_inputs(maps, detail=self.detail))[-1]
         return center_output(features, self.branch, self.heads, self.offset_scale)
 
 
@@ -141,6 +147,13 @@ def _trunk(config: FPNConfig | PanopticFPNConfig, input: InputContract) -> tuple
     pyramid = FeaturePyramid(channels, config.channels)
     pyramid.apply(initialize_convolution)
     return backbone, pyramid
+
+
+def _enlarged(images: Tensor, factor: int) -> Tensor:
+    """The images, enlarged bilinearly by a whole number."""
+    if factor == 1:
+        return images
+    return F.interpolate(images, scale_factor=float(factor), mode="bilinear", align_corners=False)
 
 
 def _pyramid_inputs(maps: Sequence[Tensor], *, detail: bool) -> list[Tensor]:

