@@ -15,7 +15,7 @@ def output() -> QueryOutput:
     """Query 2 is a car on the left, query 0 the road on the right, query 1 is nothing."""
     masks = torch.full((1, 3, 8, 12), -20.0)
     masks[0, 2, :, :6] = masks[0, 0, :, 6:] = 20
-    return QueryOutput(masks, 20 * torch.tensor([[[0.9, 0, 0], [0, 0, 1], [0, 1, 0]]]))
+    return QueryOutput(masks, 5 * torch.tensor([[[0.9, 0, 0], [0, 0, 1], [0, 1, 0]]]))
 
 
 def test_the_surest_queries_are_drawn_first_and_bright_where_their_mask_is() -> None:

@@ -101,6 +101,7 @@ def _matched(
         columns = index[:, start : start + strip.shape[2]].flatten()
         start += strip.shape[2]
         step = max(1, PIXELS // (len(strip) + len(true)))
-        for logits, own in zip(strip.flatten(1).split(step, 1), columns.split(step), strict=True):
+        parts = torch.split(strip.flatten(1), step, 1), torch.split(columns, step)
+        for logits, own in zip(*parts, strict=True):
             costs.add(logits, (own == true[:, None]).float(), (own >= -1)[None].float())
     return match(5 * costs.entropy() + 5 * costs.dice() - 2 * probabilities[:, classes])

@@ -60,6 +60,6 @@ def _tile(image: RGBImage, mask: torch.Tensor, labels: LabelSpace, k: int, score
     height = max(1, round(image.shape[0] * _WIDTH / image.shape[1]))
     picture = Image.fromarray(resize(bright.clip(0, 255).astype(np.uint8), _WIDTH, height))
     text = f"{printable(labels.names[k])} {score:.2f}"
-    border = {"stroke_width": 2, "stroke_fill": (20, 22, 26)}
-    ImageDraw.Draw(picture).text((6, 4), text, (255, 255, 255), text_font(15), **border)
+    draw = ImageDraw.Draw(picture)
+    draw.text((6, 4), text, (255, 255, 255), text_font(15), stroke_width=2, stroke_fill=(20, 22, 26))
     return np.array(picture)
