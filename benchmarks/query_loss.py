@@ -2,9 +2,9 @@
 
     python benchmarks/query_loss.py [--objects 200] [--side 640] [--json FILE]
 
-"targets" is the memory of the true masks. "peak" is the largest increase of the resident memory during the loss and its
-gradient, the true masks included; the predicted masks at stride 4 and the libraries are there before. Each row runs in
-a separate process.
+"targets" is the memory of the true masks. "peak" is the largest increase of the resident memory during the loss and
+its gradient, the true masks included; the predicted masks at stride 4 and the libraries are there before. Each row runs
+in a separate process.
 """
 
 from __future__ import annotations

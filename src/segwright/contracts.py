@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float, Int, UInt8, UInt16
+from jaxtyping import Bool, Float, Int, UInt8, UInt16
 from torch import Tensor, nn
 
 from segwright.labels import LabelSpace
@@ -60,19 +60,28 @@ class MaskTargets:
 
     ``index``: the position of the mask that each pixel belongs to among the masks of its image; ``NO_MASK`` (-1) where
     there is none, ``VOID_MASK`` (-2) where there is no ground truth. ``classes``: per image, the class of each mask.
+
+    ``overlaps``, bool [regions, masks] per image: with M masks the index M + k stands for region k, which belongs to
+    several masks. Empty if no masks overlap.
     """
 
     index: Int[Tensor, "images height width"]
     classes: tuple[Int[Tensor, _], ...]
+    overlaps: tuple[Bool[Tensor, "_ _"], ...] = ()
 
     def pin_memory(self) -> MaskTargets:
         """A copy in page-locked (pinned) memory."""
-        return MaskTargets(self.index.pin_memory(), tuple(one.pin_memory() for one in self.classes))
+        classes, overlaps = (
+            tuple(one.pin_memory() for one in each) for each in (self.classes, self.overlaps)
+        )
+        return MaskTargets(self.index.pin_memory(), classes, overlaps)
 
     def to(self, device: torch.device) -> MaskTargets:
         """A copy on a device."""
-        classes = tuple(one.to(device, non_blocking=True) for one in self.classes)
-        return MaskTargets(self.index.to(device, non_blocking=True), classes)
+        classes, overlaps = (
+            tuple(one.to(device, non_blocking=True) for one in each) for each in (self.classes, self.overlaps)
+        )
+        return MaskTargets(self.index.to(device, non_blocking=True), classes, overlaps)
 
 
 NO_MASK, VOID_MASK = -1, -2

@@ -25,12 +25,16 @@ IGNORED = 255
 class Segment:
     """One segment of a map of segment ids.
 
-    ``crowd``: the segment contains several objects that the annotation does not separate.
+    ``crowd``: the segment contains several objects that the annotation does not separate. ``objects``: (id, class
+    index) of the objects that overlap here, the lowest first; the segment is then part of each of them, and the rest
+    of an object, if there is any, is the segment of this id. Only training samples of query models have such segments
+    (``data.formats.overlaps``).
     """
 
     id: int
     class_index: int
     crowd: bool = False
+    objects: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

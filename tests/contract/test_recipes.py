@@ -28,6 +28,7 @@ TREES = {
     "cityscapes_panoptic": trees.cityscapes,
     "coco": coco_trees.panoptic_splits,
     "eomt.ade20k_semantic": trees.ade20k,
+    "eomt.ade20k_panoptic": coco_trees.ade20k_panoptic,
     "eomt.cityscapes_panoptic": trees.cityscapes,
     "eomt.cityscapes_semantic": trees.cityscapes,
     "eomt.coco_instance": coco_trees.instance_splits,

@@ -127,3 +127,15 @@ def panoptic_splits(root: Path) -> Path:
     for path in sorted((root / "val2017").iterdir()):
         photo(path, seed=9)
     return root
+
+
+def ade20k_panoptic(root: Path) -> Path:
+    """``panoptic_splits`` in the layout of ADE20K."""
+    folder = panoptic_splits(root / "made")
+    for split, images in (("train", "training"), ("val", "validation")):
+        for ending in (".json", ""):
+            name = f"ade20k_panoptic_{split}{ending}"
+            (folder / f"annotations/panoptic_{split}2017{ending}").rename(root / name)
+        (root / "images").mkdir(exist_ok=True)
+        (folder / f"{split}2017").rename(root / "images" / images)
+    return root

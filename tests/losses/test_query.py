@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -14,7 +15,10 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, grid_sample
 
 from segwright.contracts import NO_MASK, VOID_MASK, MaskTargets, QueryOutput, Targets
+from segwright.data.formats.overlaps import overlap_map
+from segwright.data.loading import QueryTargets
 from segwright.importers import load
+from segwright.labels import LabelSpace
 from segwright.losses import QueryLoss, query
 from segwright.losses.matching import MaskCosts
 from segwright.losses.points import (
@@ -24,6 +28,7 @@ from segwright.losses.points import (
     sample_masks_together,
     uncertain_points,
 )
+from segwright.samples import Sample
 
 SHAPES: list[dict[str, Any]] = [
     {},
@@ -127,17 +132,46 @@ def test_masks_at_points_equal_sampled_dense_masks(seed: int, height: int, width
     void_map = (index[images] == VOID_MASK).float()[:, None]
     options = {"padding_mode": "border", "align_corners": False}
     void = grid_sample(void_map, 2 * points[:, :, None] - 1, **options)[:, 0, :, 0]
-    values, weights = sample_masks(index, images, torch.arange(count), points)
+    targets = MaskTargets(index, (torch.zeros(count).long(),) * 3)
+    values, weights = sample_masks(targets, images, torch.arange(count), points)
     torch.testing.assert_close(values, sample_logits(masks, points), rtol=0, atol=1e-6)
     torch.testing.assert_close(weights, 1 - void, rtol=0, atol=1e-6)
 
     shared = points[:1].expand(count, -1, -1)
     masks = (index[0] == torch.arange(count).view(-1, 1, 1)).float()
-    values, weights = sample_masks_together(index[0], count, points[0])
+    values, weights = sample_masks_together(targets, 0, points[0])
     torch.testing.assert_close(values, sample_logits(masks, shared), rtol=0, atol=1e-6)
     torch.testing.assert_close(values, sample_logits_together(masks, points[0]), rtol=0, atol=1e-6)
-    same = sample_masks(index, torch.zeros(1).long(), torch.zeros(1).long(), points[:1])[1]
+    same = sample_masks(targets, torch.zeros(1).long(), torch.zeros(1).long(), points[:1])[1]
     torch.testing.assert_close(weights, same)
+
+
+@given(st.integers(0, 2**31), st.integers(2, 9), st.integers(2, 9), st.integers(1, 5))
+@settings(max_examples=40, deadline=None)
+def test_overlapping_masks_at_points_equal_sampled_dense_masks(
+    seed: int, height: int, width: int, count: int
+) -> None:
+    """From the targets that are made of a map of overlaps."""
+    random = np.random.default_rng(seed)
+    masks = random.random((2, count, height, width)) < 0.4
+    samples = []
+    for each in masks:
+        ids, segments = overlap_map((height, width), ((i + 1, i % 2, mask) for i, mask in enumerate(each)))
+        samples.append(Sample(np.zeros((height, width, 3), np.uint8), ids, "", segments))
+    labels = LabelSpace.of("car", "person", things=("car", "person"))
+    targets = QueryTargets("objects")(samples, (height, width), labels).masks
+    assert targets is not None
+    points = torch.rand(2 * count, 30, 2, generator=torch.Generator().manual_seed(seed))
+    for image, each in enumerate(masks):
+        present = np.flatnonzero(each.any((1, 2)))
+        assert targets.classes[image].tolist() == (present % 2).tolist()
+        true = torch.from_numpy(each[present]).float()
+        own, numbers = points[: len(present)], torch.arange(len(present))
+        values, _ = sample_masks(targets, torch.full_like(numbers, image), numbers, own)
+        torch.testing.assert_close(values, sample_logits(true, own), rtol=0, atol=1e-6)
+        values, _ = sample_masks_together(targets, image, points[0])
+        shared = points[:1].expand(len(present), -1, -1)
+        torch.testing.assert_close(values, sample_logits(true, shared), rtol=0, atol=1e-6)
 
 
 def dense_loss(loss: QueryLoss, output: QueryOutput, targets: Targets, *, rows: int) -> Tensor:

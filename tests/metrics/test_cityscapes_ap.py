@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from segwright.data.reading.rle import encode_masks
 from segwright.labels import LabelSpace
 from segwright.metrics.cityscapes_ap import IOU_THRESHOLDS, CityscapesAP, InstanceOverlaps
-from segwright.samples import PredictedSegment, Segment
+from segwright.samples import PredictedInstance, PredictedSegment, Prediction, Segment
 
 LABELS = LabelSpace(
     "streets", ("road", "person", "car"), ((0, 0, 0),) * 3, (7, 24, 26), (0,), ("person", "car")
@@ -171,3 +172,29 @@ def test_classes_that_do_not_occur_are_nan() -> None:
 def test_maps_of_unequal_size_are_an_error() -> None:
     with pytest.raises(ValueError, match="expected equal sizes"):
         CityscapesAP(LABELS).add(row((1, 2)), [], row((1, 3)), [])
+
+
+def instances(image: Image) -> Prediction:
+    """The same objects as instances beside an empty map."""
+    prediction, predicted, _, _ = image
+    kept = [s for s in predicted if s.class_index and (prediction == s.id).any()]
+    masks = encode_masks(prediction, [s.id for s in kept])
+    objects = tuple(
+        PredictedInstance(s.class_index, mask, 0, s.score) for s, mask in zip(kept, masks, strict=True)
+    )
+    return Prediction(np.zeros(prediction.shape, np.uint8), instances=objects)
+
+
+def test_instances_beside_the_map_count_as_its_segments_do() -> None:
+    random = np.random.default_rng(2)
+    whole, beside = CityscapesAP(LABELS, 5), CityscapesAP(LABELS, 5)
+    for _ in range(8):
+        ids, truth = (
+            np.repeat(random.integers(0, 5, 30), 8).astype(np.int32).reshape(6, 40) for _ in range(2)
+        )
+        predicted = [PredictedSegment(i, 1 + i % 2, 0, float(random.random())) for i in range(1, 5)]
+        true = [Segment(1, 1), Segment(2, 2, True), Segment(3, 0), Segment(4, 1)]
+        image = (ids, predicted, truth, true)
+        whole.add(*image)
+        beside.add_prediction(instances(image), truth, true)
+    np.testing.assert_equal(beside.result(), whole.result())

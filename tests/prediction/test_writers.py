@@ -1,18 +1,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from pycocotools.coco import COCO
+from scipy import ndimage
 from tests.data.coco_trees import image, save, write_ids
 from tests.golden import recorded as golden
 
 from segwright.data.datasets.cityscapes import CLASSES
 from segwright.data.formats.coco import open_panoptic
 from segwright.data.reading.label_maps import pack_rgb, read_map, write_png
-from segwright.data.reading.rle import decode_mask
+from segwright.data.reading.rle import decode_mask, encode_masks
 from segwright.errors import UserError
 from segwright.evaluation.files.instance import score_cityscapes, score_instances
 from segwright.evaluation.files.panoptic import score_panoptic
@@ -29,7 +31,7 @@ from segwright.prediction.writers import (
     PanopticWriter,
     SemanticWriter,
 )
-from segwright.samples import PredictedSegment, Prediction, Segment
+from segwright.samples import PredictedInstance, PredictedSegment, Prediction, Segment
 
 LABELS = LabelSpace(
     "streets",
@@ -207,6 +209,48 @@ def test_instances_of_cityscapes_score_as_what_was_predicted(tmp_path: Path) -> 
     assert result.pop("images") == 1
     assert repr(result) == repr(metric.result())
     assert result["all"]["n"] > 0
+
+
+def overlapping(name: str) -> Prediction:
+    """The things of a scene, each grown by some pixels, so that they overlap; the map holds the top ones only."""
+    prediction, _ = SCENES[name]
+    assert prediction.panoptic is not None
+    objects = []
+    for segment in prediction.segments:
+        if segment.class_index:
+            grown = ndimage.binary_dilation(prediction.panoptic == segment.id, iterations=3)
+            (mask,) = encode_masks(grown.astype(np.int32), [1])
+            objects.append(PredictedInstance(segment.class_index, mask, int(grown.sum()), segment.score))
+    return replace(prediction, instances=tuple(sorted(objects, key=lambda one: -one.score)))
+
+
+def test_overlapping_instances_score_whole_in_every_format(tmp_path: Path) -> None:
+    """``evaluate`` and the scores of the written files agree; the maps alone would give other scores."""
+    _, things = write_truth(tmp_path)
+    precision, of_maps, cityscapes = AveragePrecision(LABELS), AveragePrecision(LABELS), CityscapesAP(LABELS)
+    order = [NAMES[1], NAMES[0], NAMES[2]]
+    with (
+        InstanceWriter(tmp_path / "out", LABELS) as first,
+        CityscapesWriter(tmp_path / "out", LABELS) as second,
+    ):
+        for name, (_, truth) in SCENES.items():
+            prediction = overlapping(name)
+            first.add(name, prediction)
+            precision.add_prediction(prediction, *truth, image=order.index(name))
+            plain = replace(prediction, instances=None)
+            of_maps.add_prediction(plain, *truth, image=order.index(name))
+        second.add(NAMES[2], overlapping(NAMES[2]))
+        ids, segments = SCENES[NAMES[2]][1]
+        cityscapes.add_prediction(overlapping(NAMES[2]), ids, segments)
+    raw = np.zeros(SIZE, np.uint16)
+    for segment in segments:
+        value = LABELS.raw_values[segment.class_index]
+        raw[ids == segment.id] = value * 1000 + segment.id if segment.class_index else value
+    write_png(tmp_path / "gt" / "aachen_000001_000019_gtFine_instanceIds.png", raw)
+    scores = score_instances(things, tmp_path / "out" / "instances.json")
+    assert repr(scores["all"]) == repr(precision.result()["all"]) != repr(of_maps.result()["all"])
+    result = score_cityscapes(tmp_path / "gt", tmp_path / "out" / "cityscapes", labels=LABELS)
+    assert repr(result["all"]) == repr(cityscapes.result()["all"])
 
 
 def test_class_maps_are_written_in_raw_values(tmp_path: Path) -> None:

@@ -134,6 +134,17 @@ def test_two_processes_equal_one_with_the_same_images(tmp_path: Path) -> None:
         assert together == pytest.approx(alone, rel=1e-4)
 
 
+def test_two_processes_train_queries_as_one_does(tmp_path: Path) -> None:
+    """Queries and masks are averaged over all processes, although their images have different numbers of objects."""
+    file = str(REPOSITORY / "tests" / "small_queries.py")
+    one, two = (run(tmp_path / str(world), world=world, file=file) for world in (1, 2))
+    alone, together = last_state(one)["model"], last_state(two)["model"]
+    for name, value in alone.items():
+        torch.testing.assert_close(together[name], value, rtol=1e-4, atol=1e-5, msg=name)
+    logged = [[line for _, line in losses(out)] for out in (one, two)]
+    assert logged[1] == pytest.approx(logged[0], rel=1e-4)
+
+
 def test_every_validation_image_counts_once_for_any_number_of_processes(tmp_path: Path) -> None:
     file, changes = (
         str(REPOSITORY / "tests" / "own_metric.py"),

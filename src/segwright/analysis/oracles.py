@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from segwright.analysis import page
-from segwright.evaluation.oracle import PARTS
+from segwright.evaluation.oracle_study import replaced_parts
 
 
 @dataclass(frozen=True, slots=True)
 class OracleRow:
-    """Which of ``PARTS`` were replaced, the minimum stuff area in pixels, and scores 0..1, NaN where undefined."""
+    """Which parts were replaced, the minimum stuff area in pixels, and scores 0..1, NaN where undefined."""
 
     replaced: tuple[bool, ...]
     stuff_area: int
@@ -27,12 +27,13 @@ def section(study: Mapping[str, Any] | None) -> Any:
     """The section as HTML, from the file that ``evaluate --oracle-table`` writes; empty without it."""
     if not study:
         return ""
+    parts = replaced_parts(study["rows"])
     rows = [
         OracleRow(
-            tuple(part in row["oracle"] for part in PARTS),
+            tuple(part in row["oracle"] for part in parts),
             row["stuff_area"],
             *(page.number_of(row[name]) for name in ("pq", "sq", "rq", "ap", "miou")),
         )
         for row in study["rows"]
     ]
-    return page.markup(page.render("oracles.html", parts=PARTS, rows=rows, split=study["split"]))
+    return page.markup(page.render("oracles.html", parts=parts, rows=rows, split=study["split"]))

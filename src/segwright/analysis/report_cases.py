@@ -24,7 +24,7 @@ class Case:
     """One image of the report: ``image`` RGB [H, W, 3], the maps class indices [H, W], scores 0..1.
 
     ``truth`` is the ground truth. ``drawings``: captions and images that replace the drawings of the class maps, for
-    models that predict segments. ``index``: that of the image in the split.
+    models that predict segments; ``more_drawings`` come after all others. ``index``: that of the image in the split.
     """
 
     name: str
@@ -36,6 +36,7 @@ class Case:
     group: Literal["worst", "best"]
     pq: float = math.nan
     drawings: Sequence[tuple[str, NDArray[np.uint8]]] = ()
+    more_drawings: Sequence[tuple[str, NDArray[np.uint8]]] = ()
     index: int | None = None
 
     @property
@@ -69,6 +70,7 @@ def case_groups(cases: Sequence[Case], labels: LabelSpace) -> list[tuple[str, li
                 "class errors" if case.drawings else "errors",
                 label_maps.error_map(case.prediction, case.truth, labels),
             ),
+            *case.more_drawings,
         )
         for case in cases
     ]

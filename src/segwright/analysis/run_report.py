@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,11 +24,12 @@ from segwright.errors import UserError
 from segwright.files import check_writable, read_json, write_text
 from segwright.labels import LabelSpace
 from segwright.prediction.predict import load, predict
-from segwright.samples import Dataset
+from segwright.samples import Dataset, Sample
 from segwright.training.log import read_lines
 from segwright.training.precision import autocast
 from segwright.training.recipe import Recipe
-from segwright.visualization.label_maps import as_rgb
+from segwright.visualization.label_maps import RGBImage, as_rgb
+from segwright.visualization.query_masks import WithQueryOutput, draw_query_masks
 
 
 def report(  # noqa: PLR0913 - each by its name
@@ -171,7 +172,7 @@ def _cases(run: EvaluatedRun, worst: int, best: int, device: torch.device | str)
     worst_images = ranked[:worst]
     best_images = [image for image in ranked[::-1][:best] if image not in worst_images]
     model = run.model(device)
-    decoder = with_center_maps(decoder_of(model))
+    decoder = WithQueryOutput(with_center_maps(decoder_of(model)))
     cases = []
     for image in worst_images + best_images:
         sample = data[image["index"]]
@@ -188,7 +189,18 @@ def _cases(run: EvaluatedRun, worst: int, best: int, device: torch.device | str)
                 group="worst" if image in worst_images else "best",
                 pq=float(image[key]) if key == "pq" else math.nan,
                 drawings=segments.drawings(sample, prediction.prediction, data.labels),
+                more_drawings=_query_masks(sample, decoder, data.labels),
                 index=image["index"],
             )
         )
     return cases
+
+
+def _query_masks(
+    sample: Sample, decoder: WithQueryOutput, labels: LabelSpace
+) -> Sequence[tuple[str, RGBImage]]:
+    """(caption, picture) of the masks of some queries; none for other models."""
+    if decoder.output is None:
+        return ()
+    picture = draw_query_masks(as_rgb(sample.image), decoder.output, decoder.padded, labels)
+    return (("masks of the surest queries", picture),)

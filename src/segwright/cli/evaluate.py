@@ -56,7 +56,8 @@ def add(verbs: Any) -> None:
     add_metrics(evaluate)
     oracles = evaluate.add_mutually_exclusive_group()
     text = (
-        "replace parts of a panoptic model's output with ground truth: semantic, foreground, center, offset"
+        "replace parts of a model's output with ground truth: semantic, foreground, center, offset; class, mask of a "
+        "query model"
     )
     oracles.add_argument("--oracle", metavar="A,B", help=text)
     text = "evaluate with every combination of --oracle, to find the part to improve"

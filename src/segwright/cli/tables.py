@@ -74,14 +74,14 @@ def print_scores(values: Mapping[str, Any]) -> None:
 
 def print_oracles(rows: Sequence[Mapping[str, Any]]) -> None:
     """Print an oracle study: which outputs were replaced with ground truth, and the scores."""
-    from segwright.evaluation.oracle import PARTS
-    from segwright.evaluation.oracle_study import SCORES
+    from segwright.evaluation.oracle_study import SCORES, replaced_parts
 
-    legend = ", ".join(f"{part[0].upper()} {part}" for part in PARTS)
-    columns = [*(part[0].upper() for part in PARTS), "stuff from", "PQ %", "SQ %", "RQ %", "AP %", "mIoU %"]
+    parts = replaced_parts(rows)
+    legend = ", ".join(f"{part[0].upper()} {part}" for part in parts)
+    columns = [*(part[0].upper() for part in parts), "stuff from", "PQ %", "SQ %", "RQ %", "AP %", "mIoU %"]
     cells = [
         [
-            *("x" if part in row["oracle"] else "" for part in PARTS),
+            *("x" if part in row["oracle"] else "" for part in parts),
             f"{row['stuff_area']} px",
             *(row[name] for name in SCORES),
         ]

@@ -7,6 +7,7 @@ sizes of the images, the size of the padded inputs, and the label space.
 - ``binary``: ``Threshold``, sigmoid heads (binary and multi-label segmentation)
 - ``panoptic``: ``CenterDecoder``, the post-processing of Panoptic-DeepLab (panoptic and instance segmentation)
 - ``query``: ``QueryDecoder``, masks of queries (semantic, panoptic and instance segmentation)
+- ``query_masks``: ``ImageMasks``, the masks of queries at the size of the image, some of them at a time
 - ``default``: ``DefaultDecoder`` for models without a decoder, and ``decoder_of(model)``
 - ``uncertainty``: ``WithUncertainty``, another decoder together with confidence and entropy of every pixel
 - ``minimum_score``: ``MinimumScore``, another decoder without objects of low scores

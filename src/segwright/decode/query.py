@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,13 +13,10 @@ from torch import Tensor
 
 from segwright.contracts import PixelOutput, QueryOutput
 from segwright.decode.argmax import Argmax
-from segwright.decode.padding import remove_padding
+from segwright.decode.query_masks import ImageMasks
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
-from segwright.models.layers.resize import upsample
 from segwright.samples import IGNORED, PredictedInstance, PredictedSegment, Prediction
-
-VALUES = 2**23  # of all masks together, computed at a time
 
 Task = Literal["auto", "semantic", "panoptic", "instance"]
 
@@ -67,14 +63,17 @@ class QueryDecoder:
             raise UserError(
                 f"decoder.divisor is {self.divisor}; expected more than the {output.masks.shape[1]} queries"
             )
-        if task == "semantic":
-            classes = semantic_classes(output, padded).cpu().numpy()
-            return [Prediction(semantic) for semantic in remove_padding(classes, sizes)]
-        decode = self._panoptic if task == "panoptic" else self._instances
         return [
-            decode(_ImageMasks(masks[None].float(), padded, size), scores.float().softmax(-1), labels)
+            self.decode(ImageMasks(masks[None].float(), padded, size), scores.float().softmax(-1), labels)
             for masks, scores, size in zip(output.masks, output.classes, sizes, strict=True)
         ]
+
+    def decode(
+        self, masks: ImageMasks, probabilities: Float[Tensor, "queries classes"], labels: LabelSpace
+    ) -> Prediction:
+        """The prediction for one image; the last of the probabilities is that of "no object"."""
+        tasks = {"semantic": self._semantic, "panoptic": self._panoptic, "instance": self._instances}
+        return tasks[self.task_for(labels)](masks, probabilities, labels)
 
     def task_for(self, labels: LabelSpace) -> Literal["semantic", "panoptic", "instance"]:
         """The task, for these classes."""
@@ -82,7 +81,15 @@ class QueryDecoder:
             return "panoptic" if labels.things else "semantic"
         return self.task
 
-    def _panoptic(self, masks: _ImageMasks, probabilities: Tensor, labels: LabelSpace) -> Prediction:
+    def _semantic(self, masks: ImageMasks, probabilities: Tensor, labels: LabelSpace) -> Prediction:
+        dtype = torch.uint8 if probabilities.shape[1] <= IGNORED + 1 else torch.int32
+        weights = probabilities[:, :-1]
+        strips = [
+            torch.einsum("qc,qhw->chw", weights, s.sigmoid()).argmax(0).to(dtype) for s in masks.strips()
+        ]
+        return Prediction(torch.cat(strips, 1).cpu().numpy())
+
+    def _panoptic(self, masks: ImageMasks, probabilities: Tensor, labels: LabelSpace) -> Prediction:
         scores, classes = probabilities.max(-1)
         (kept,) = ((classes < len(labels)) & (scores > self.threshold)).nonzero(as_tuple=True)
         if not len(kept):
@@ -116,7 +123,7 @@ class QueryDecoder:
             segments[ids[-1]] = PredictedSegment(ids[-1], k, total, first)
         return ids, tuple(segments.values())
 
-    def _instances(self, masks: _ImageMasks, probabilities: Tensor, labels: LabelSpace) -> Prediction:
+    def _instances(self, masks: ImageMasks, probabilities: Tensor, labels: LabelSpace) -> Prediction:
         things = torch.tensor(labels.thing_indices(), device=probabilities.device, dtype=torch.long)
         table = probabilities[:, things].flatten()
         values, order = table.topk(min(self.top_k, len(table)))
@@ -137,7 +144,7 @@ class QueryDecoder:
         return Prediction(semantic, panoptic, segments, instances=tuple(instance for instance, _ in ranked))
 
     def _painted(
-        self, masks: _ImageMasks, shown: list[tuple[PredictedInstance, int]]
+        self, masks: ImageMasks, shown: list[tuple[PredictedInstance, int]]
     ) -> tuple[NDArray[Any], NDArray[np.int32], tuple[PredictedSegment, ...]]:
         """Class map, panoptic map and visible segments; where instances overlap, the highest score is seen."""
         owner = np.full(masks.size, len(shown), dtype=np.int32)
@@ -162,56 +169,7 @@ NOT_FUSED = (
 )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _ImageMasks:
-    """The mask logits [1, Q, h, w] of one image, whose padded input has the size ``padded`` and which has ``size``."""
-
-    logits: Tensor
-    padded: tuple[int, int]
-    size: tuple[int, int]
-
-    def full(self, queries: Tensor) -> Float[Tensor, "masks height width"]:
-        """The mask logits of some queries at the size of the image."""
-        full = upsample(self.logits[:, queries], self.padded)
-        return full[0, :, : self.size[0], : self.size[1]].clone(memory_format=torch.contiguous_format)
-
-    def inside(self, query: int) -> NDArray[np.bool_]:
-        """The mask of a query."""
-        return (self.full(torch.tensor([query], device=self.logits.device))[0] > 0).cpu().numpy()
-
-    def encoded(self, query: int) -> tuple[dict[str, Any], int, float]:
-        """The mask of a query, run-length encoded; its area; the mean probability inside of it."""
-        from segwright.data.reading.rle import encode_masks
-
-        logits = self.full(torch.tensor([query], device=self.logits.device))[0]
-        inside = logits > 0
-        area = int(inside.sum())
-        quality = float((logits.sigmoid() * inside).sum() / (area + 1e-6))
-        (rle,) = encode_masks(inside.cpu().numpy().astype(np.int32), [1])
-        return rle, area, quality
-
-
 def semantic_scores(output: QueryOutput) -> Float[Tensor, "images classes h w"]:
     """The score of each class at each pixel: the sum over queries of the probabilities of class and mask."""
     probabilities = output.classes.float().softmax(-1)[..., :-1]
     return torch.einsum("nqc,nqhw->nchw", probabilities, output.masks.float().sigmoid())
-
-
-def semantic_classes(output: QueryOutput, size: tuple[int, int]) -> Tensor:
-    """The class with the highest score [N, height, width], without the scores of a whole image at full size."""
-    images, dtype = [], torch.uint8 if output.classes.shape[2] <= 256 else torch.int32
-    for masks, classes in zip(output.masks, output.classes, strict=True):
-        strips = [
-            semantic_scores(QueryOutput(strip, classes[None]))[0].argmax(0).to(dtype)
-            for strip in _strips(masks[None].float(), size)
-        ]
-        images.append(torch.cat(strips, 1))
-    return torch.stack(images)
-
-
-def _strips(masks: Tensor, size: tuple[int, int]) -> Iterator[Tensor]:
-    """The maps [1, Q, h, w] upsampled to ``size``, in strips of columns."""
-    rows = upsample(masks, (masks.shape[2], size[1])).contiguous()
-    columns = max(1, VALUES // (masks.shape[1] * size[0]))
-    for part in torch.split(rows, columns, 3):
-        yield upsample(part.contiguous(), (size[0], part.shape[3]))

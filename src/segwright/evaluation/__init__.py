@@ -4,7 +4,8 @@ evaluate.py        ``evaluate``: runs a model on a dataset and returns an ``Eval
 inference_loop.py  runs a model on every image of a split
 evaluator.py       ``Evaluator``: counts predictions image by image, combines processes, makes the result
 result.py          ``EvaluationResult``: scores and confusion matrix; the text that is printed
-oracle.py          ``Oracle``: outputs of a panoptic model replaced by the ground truth
+oracle.py          ``Oracle``: outputs of a model replaced by the ground truth
+query_oracle.py    the same for query models
 oracle_study.py    the scores with every combination of replaced outputs
 crf_search.py      ``search_crf``: the scores with many settings of a dense CRF
 files/             scores of prediction files in official formats; does not need PyTorch

@@ -139,7 +139,7 @@ class Evaluator:
         counts = self.panoptic_quality.add(*predicted, *truth)
         self.average_precision.add_prediction(prediction, *truth, annotations=annotations, image=index)
         if self._has_cityscapes_rules():
-            self.cityscapes_ap.add(*predicted, *truth)
+            self.cityscapes_ap.add_prediction(prediction, *truth)
         return float(panoptic_scores(counts, self.labels)["all"]["pq"])
 
     def _has_cityscapes_rules(self) -> bool:

@@ -1,4 +1,4 @@
-"""Oracles: the score a panoptic model would have if some of its outputs were correct.
+"""Oracles: the score a model would have if some of its outputs were correct.
 
 Table 2 of the Panoptic-DeepLab report (Cheng et al. 2020) compares such scores: they show which output to improve.
 """
@@ -15,13 +15,15 @@ from jaxtyping import Bool, Float, UInt8
 from numpy.typing import NDArray
 from torch import Tensor
 
-from segwright.contracts import CenterOutput, Decoder, Output
+from segwright.contracts import CenterOutput, Decoder, Output, PixelOutput, QueryOutput
 from segwright.data.loading.targets import PanopticTargets
 from segwright.data.reading.rle import run_starts
 from segwright.decode.default import DefaultDecoder, inner_decoder, with_inner_decoder
 from segwright.decode.panoptic import CenterDecoder, merge_panoptic
+from segwright.decode.query import QueryDecoder
 from segwright.decode.segment_scores import segment_scores
 from segwright.errors import UserError
+from segwright.evaluation.query_oracle import QUERY_PARTS, QueryOracleInputs
 from segwright.labels import LabelSpace
 from segwright.models.layers.resize import upsample
 from segwright.samples import IGNORED, Prediction, Sample, index_of
@@ -31,7 +33,13 @@ PARTS = ("semantic", "foreground", "center", "offset")
 
 @dataclass(frozen=True, slots=True)
 class Oracle:
-    """Replaces ``parts`` of a model's output by the ground truth, as panoptic-deeplab does.
+    """Replaces ``parts`` of a model's output by the ground truth.
+
+    Of a query model these are "class" and "mask". Its queries are matched with the true masks at the cost of its loss.
+    "class": the matched queries have the true classes, all others have none. "mask": the masks of the matched queries
+    are the true ones. With both, all scores are 1 as long as there are enough queries and no overlaps.
+
+    Of a model with object centers they are those of panoptic-deeplab.
 
     "semantic": the true classes; the first stuff class where there is no ground truth. "foreground": the pixels of true
     objects, without crowds. If it is not replaced, foreground is where the model predicts a thing class, also when
@@ -50,8 +58,11 @@ class Oracle:
 
     def __post_init__(self) -> None:
         """``UserError`` for an unknown part."""
-        if unknown := [part for part in self.parts if part not in PARTS]:
-            raise UserError(f"oracle: unknown part {unknown[0]!r}; expected some of {', '.join(PARTS)}")
+        if unknown := [part for part in self.parts if part not in (*PARTS, *QUERY_PARTS)]:
+            raise UserError(
+                f"oracle: unknown part {unknown[0]!r}; expected some of {', '.join(PARTS)}, or of "
+                f"{', '.join(QUERY_PARTS)} for a query model"
+            )
 
     @classmethod
     def parsed(cls, text: str) -> Oracle:
@@ -62,7 +73,13 @@ class Oracle:
         self, decoder: Decoder, output: Output, padded: tuple[int, int], sample: Sample, labels: LabelSpace
     ) -> Prediction:
         """The prediction of ``decoder`` for the output of one image, with the parts replaced."""
-        return OracleInputs.of(decoder, output, padded, sample, labels).decoded(self.parts)
+        inputs = oracle_inputs(decoder, output, padded, sample, labels)
+        expected = parts_of(output)
+        if wrong := [part for part in self.parts if part not in expected]:
+            raise UserError(
+                f"oracle: the model has no part {wrong[0]!r}; expected some of {', '.join(expected)}"
+            )
+        return inputs.decoded(self.parts)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -113,7 +130,7 @@ class OracleInputs:
         centers = center_decoder(decoder)
         if not isinstance(output, CenterOutput):
             raise UserError(
-                "oracle: the model predicts only classes; expected a model that predicts object centers"
+                "oracle: the model predicts only classes; expected a model that predicts object centers or queries"
             )
         if sample.segments is None:
             raise UserError(
@@ -183,6 +200,24 @@ class OracleInputs:
         return result
 
 
+def parts_of(output: Output) -> tuple[str, ...]:
+    """The parts of an output that an oracle can replace."""
+    return QUERY_PARTS if isinstance(output, QueryOutput) else PARTS
+
+
+def oracle_inputs(
+    decoder: Decoder, output: Output, padded: tuple[int, int], sample: Sample, labels: LabelSpace
+) -> OracleInputs | QueryOracleInputs:
+    """Predictions and ground truth of one image, for any kind of model."""
+    if isinstance(output, PixelOutput) and isinstance(inner_decoder(decoder), QueryDecoder):
+        raise UserError(
+            "oracle: several passes over an image were fused to class scores; expected a single pass"
+        )
+    kind: Any = QueryOracleInputs if isinstance(output, QueryOutput) else OracleInputs
+    result: OracleInputs | QueryOracleInputs = kind.of(decoder, output, padded, sample, labels)
+    return result
+
+
 @dataclass(frozen=True, slots=True)
 class _Decoded:
     """A decoder whose prediction is known already."""
@@ -201,7 +236,8 @@ def center_decoder(decoder: Decoder) -> CenterDecoder:
     centers = inner.centers if isinstance(inner, DefaultDecoder) else inner
     if not isinstance(centers, CenterDecoder):
         raise UserError(
-            f"oracle: {type(inner).__name__} decodes only classes; expected a model that predicts object centers"
+            f"oracle: {type(inner).__name__} decodes only classes; expected a model that "
+            "predicts object centers or queries"
         )
     return centers
 

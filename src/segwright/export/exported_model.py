@@ -93,7 +93,9 @@ class ExportedModel(Model):
                 f"{width}; use --windows {expected[0]},{expected[1]}, resize it, or export without --size"
             )
         if height % multiple or width % multiple:
-            raise UserError(f"{self.path.name}: sides are {height} x {width}; expected multiples of {multiple}")
+            raise UserError(
+                f"{self.path.name}: sides are {height} x {width}; expected multiples of {multiple}"
+            )
 
 
 def _array(images: Tensor) -> NDArray[np.float32]:

@@ -11,7 +11,7 @@ Each loss is a dataclass. A recipe contains one; the training loop calls it. In 
 - ``binary``: sigmoid heads (binary and multi-label segmentation), ``BinaryCrossEntropy`` and ``SigmoidDice``
 - ``center``: ``CenterLoss`` of Panoptic-DeepLab
 - ``query``: ``QueryLoss`` of Mask2Former and EoMT
-- ``matching``, ``points``, ``mask_terms``: its parts: matching of queries and masks, masks at points
+- ``matching``, ``points``, ``mask_terms``: its parts: matching of queries and masks, masks at points, gradients
 - ``combination``: ``SumOfLosses``, and ``AuxiliaryLoss`` for deep supervision
 - ``function``: ``FunctionLoss``, any ``loss(logits, target)`` of torch, of another library, or of your own
 - ``loss``: ``SegmentationLoss``, the base class with ``mean``; a loss of your own may derive from it

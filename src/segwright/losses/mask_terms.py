@@ -54,7 +54,7 @@ class _SumInParts(torch.autograd.Function):
         return torch.stack(sums).sum(0)
 
     @staticmethod
-    def backward(ctx: Any, weights: Tensor) -> tuple[Tensor, None, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, weights: Tensor) -> tuple[Tensor, None, None, None]:
         images, queries = ctx.matched.images, ctx.matched.queries
         full = weights.new_zeros(ctx.shape)
         for number, gradients in enumerate(ctx.gradients):

@@ -23,15 +23,19 @@ def match(cost: Float[Tensor, "queries masks"]) -> tuple[Int[Tensor, " pairs"], 
     return torch.from_numpy(queries).to(cost.device), torch.from_numpy(masks).to(cost.device)
 
 
+def _zero() -> Tensor:
+    return torch.zeros(())  # can be added to a tensor on any device
+
+
 @dataclass(slots=True, eq=False)
 class MaskCosts:
     """The costs of every query with every mask, from sums over points that may be added in several parts."""
 
-    _entropy: Tensor | float = field(default=0.0, init=False)
-    _common: Tensor | float = field(default=0.0, init=False)
-    _predicted: Tensor | float = field(default=0.0, init=False)
-    _true: Tensor | float = field(default=0.0, init=False)
-    _weights: Tensor = field(default_factory=lambda: torch.zeros(()), init=False)
+    _entropy: Tensor = field(default_factory=_zero, init=False)
+    _common: Tensor = field(default_factory=_zero, init=False)
+    _predicted: Tensor = field(default_factory=_zero, init=False)
+    _true: Tensor = field(default_factory=_zero, init=False)
+    _weights: Tensor = field(default_factory=_zero, init=False)
 
     def add(
         self,
@@ -46,7 +50,7 @@ class MaskCosts:
         self._common = self._common + 2 * probabilities @ targets.T
         self._predicted = self._predicted + probabilities.sum(1)[:, None]
         self._true = self._true + (targets * weights).sum(1)
-        self._weights = self._weights.to(weights.device) + weights.sum()
+        self._weights = self._weights + weights.sum()
 
     def entropy(self) -> Float[Tensor, "queries masks"]:
         """The mean binary cross entropy."""

@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from segwright.contracts import VOID_MASK
+from segwright.contracts import VOID_MASK, MaskTargets
 
 Values = tuple[Float[Tensor, "masks points"], Float[Tensor, "#masks points"]]
 
@@ -33,12 +33,12 @@ def sample_logits_together(
 
 
 def sample_masks(
-    index: Int[Tensor, "images height width"],
+    targets: MaskTargets,
     images: Int[Tensor, " masks"],
     masks: Int[Tensor, " masks"],
     points: Float[Tensor, "masks points 2"],
 ) -> Values:
-    """``sample_logits`` of the masks ``index[image] == mask`` without these masks, and the weights of the points.
+    """``sample_logits`` of true masks of some images without these masks, and the weights of the points.
 
     A value is the sum of the bilinear weights of those of the four neighbors that belong to the mask. The weight of a
     point is 1, less the bilinear weights of those of its neighbors that are void; beyond the border of the map the
@@ -46,24 +46,41 @@ def sample_masks(
     """
     values = torch.zeros(points.shape[:2], device=points.device, dtype=points.dtype)
     weights = torch.ones_like(values)
-    for mask, weight, inside in _neighbors(index, images[:, None], points):
-        values += (mask == masks[:, None]) * (weight * inside)
-        weights -= (mask == VOID_MASK) * weight
+    table = _memberships(targets, images, masks) if targets.overlaps else None
+    for index, weight, inside in _neighbors(targets.index, images[:, None], points):
+        belongs = index == masks[:, None] if table is None else table.gather(1, index.long() + 2)
+        values += belongs * (weight * inside)
+        weights -= (index == VOID_MASK) * weight
     return values, weights.clamp_(0, 1)
 
 
-def sample_masks_together(
-    index: Int[Tensor, "height width"], count: int, points: Float[Tensor, "points 2"]
-) -> Values:
-    """``sample_masks`` of the masks 0 to ``count`` - 1 of one image at points that they share; weights [1, points]."""
-    values = torch.zeros(count + 1, len(points), device=points.device, dtype=points.dtype)
+def sample_masks_together(targets: MaskTargets, image: int, points: Float[Tensor, "points 2"]) -> Values:
+    """``sample_masks`` of all masks of one image at points that they share; weights [1, points]."""
+    count = len(targets.classes[image])
+    regions = targets.overlaps[image] if targets.overlaps else torch.zeros(0, count, dtype=torch.bool)
+    rows = count + len(regions) + 1  # the last row is for pixels without a mask
+    values = torch.zeros(rows, len(points), device=points.device, dtype=points.dtype)
     weights = torch.ones(1, len(points), device=points.device, dtype=points.dtype)
-    image = torch.zeros(1, device=points.device, dtype=torch.long)
-    for mask, weight, inside in _neighbors(index[None], image, points):
-        row = torch.where(mask < 0, count, mask).long()  # the last row is for pixels without a mask
+    images = torch.full((1,), image, device=points.device)
+    for index, weight, inside in _neighbors(targets.index, images, points):
+        row = torch.where(index < 0, rows - 1, index).long()
         values.scatter_add_(0, row[None], (weight * inside)[None])
-        weights -= (mask == VOID_MASK) * weight
-    return values[:-1], weights.clamp_(0, 1)
+        weights -= (index == VOID_MASK) * weight
+    own = values[:count]
+    if len(regions):
+        own = own + regions.to(values).T @ values[count:-1]
+    return own, weights.clamp_(0, 1)
+
+
+def _memberships(targets: MaskTargets, images: Tensor, masks: Tensor) -> Tensor:
+    """Whether a pixel of index i - 2 belongs to each of the ``masks``: bool [masks, indices]."""
+    sizes = [sum(regions.shape) for regions in targets.overlaps]
+    table = torch.zeros(len(masks), 2 + max(sizes), dtype=torch.bool, device=masks.device)
+    table[torch.arange(len(masks), device=masks.device), masks + 2] = True
+    for image, regions in enumerate(targets.overlaps):
+        rows = (images == image).nonzero()[:, 0]
+        table[rows, 2 + regions.shape[1] : 2 + sizes[image]] = regions[:, masks[rows]].T
+    return table
 
 
 def _neighbors(index: Tensor, images: Tensor, points: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
@@ -77,6 +94,11 @@ def _neighbors(index: Tensor, images: Tensor, points: Tensor) -> Iterator[tuple[
             inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
             position = row.clamp(0, height - 1).long() * width + column.clamp(0, width - 1).long()
             yield flat[start + position], across * down, inside
+
+
+def random_points(count: int, device: torch.device) -> Float[Tensor, "points 2"]:
+    """Points that are spread evenly."""
+    return torch.rand(count, 2, device=device)
 
 
 @torch.no_grad()

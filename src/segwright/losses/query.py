@@ -16,6 +16,7 @@ from segwright.losses.loss import SegmentationLoss
 from segwright.losses.mask_terms import Matched, sum_in_parts
 from segwright.losses.matching import MaskCosts, match
 from segwright.losses.points import (
+    random_points,
     rows_at_once,
     sample_logits,
     sample_logits_together,
@@ -104,12 +105,12 @@ class QueryLoss(SegmentationLoss):
     @torch.no_grad()
     def _pairs(self, logits: Tensor, classes: Tensor, masks: MaskTargets, image: int) -> Pairs:
         """The matching of one image."""
-        true, points = masks.classes[image], torch.rand(self.points, 2, device=logits.device)
+        true, points = masks.classes[image], random_points(self.points, logits.device)
         if not len(true):
             return true, true
         costs = MaskCosts()
         for part in torch.split(points, rows_at_once(len(logits) + len(true), logits.device)):
-            targets, weights = sample_masks_together(masks.index[image], len(true), part)
+            targets, weights = sample_masks_together(masks, image, part)
             costs.add(sample_logits_together(logits, part), targets, self._weights(weights))
         cost = self.mask_weight * costs.entropy() + self.dice_weight * costs.dice()
         return match(cost - self.class_weight * classes.softmax(-1)[:, true])
@@ -136,7 +137,7 @@ class QueryLoss(SegmentationLoss):
 
         def compare(own: Tensor, part: slice) -> Tensor:
             points = uncertain_points(own, self.points, **options)
-            targets, weights = sample_masks(masks.index, matched.images[part], matched.masks[part], points)
+            targets, weights = sample_masks(masks, matched.images[part], matched.masks[part], points)
             predicted = sample_logits(own, points)
             return torch.stack(self._compared(predicted, targets, self._weights(weights)))
 

@@ -14,10 +14,11 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from segwright.data.reading.rle import decode_mask
 from segwright.labels import LabelSpace
 from segwright.metrics.arrays import Array, check_equal_sizes, to_numpy
 from segwright.metrics.panoptic_quality import count_intersections
-from segwright.samples import PredictedSegment, Segment
+from segwright.samples import PredictedSegment, Prediction, Segment, index_of
 
 IOU_THRESHOLDS = np.arange(0.5, 1.0, 0.05)
 THRESHOLD_NAMES = tuple(f"{threshold:.2f}" for threshold in IOU_THRESHOLDS)
@@ -105,6 +106,35 @@ class CityscapesAP:
                 prediction_class=np.array([s.class_index for s in predicted], dtype=np.int64),
                 groups=np.array([s.crowd for s in true], dtype=bool),
                 scores=np.array([s.score for s in predicted], dtype=np.float64),
+            )
+        )
+
+    def add_prediction(self, prediction: Prediction, truth: Array, true_segments: Sequence[Segment]) -> None:
+        """Count one image with the objects of ``prediction``: its ``instances``, which may overlap, or its segments."""
+        if prediction.instances is None:
+            assert prediction.panoptic is not None
+            self.add(prediction.panoptic, prediction.segments, truth, true_segments)
+            return
+        things, true_ids = self.labels.thing_table(), to_numpy(truth)
+        true = [s for s in true_segments if things[s.class_index]]
+        stuff = [s for s in true_segments if not things[s.class_index]]
+        predicted = [instance for instance in prediction.instances if things[instance.class_index]]
+        index = 1 + index_of(true_ids, [s.id for s in (*true, *stuff)])
+        counts = np.zeros((1 + len(true) + len(stuff), len(predicted)), dtype=np.int64)
+        for column, instance in enumerate(predicted):
+            counts[:, column] = np.bincount(index[decode_mask(instance.mask)], minlength=len(counts))
+        areas = np.bincount(index.reshape(-1), minlength=len(counts))
+        objects = slice(1, 1 + len(true))
+        self.add_overlaps(
+            InstanceOverlaps(
+                intersections=counts[objects],
+                void=counts[0],
+                truth_area=areas[objects],
+                prediction_area=counts.sum(0),
+                truth_class=np.array([s.class_index for s in true], dtype=np.int64),
+                prediction_class=np.array([instance.class_index for instance in predicted], dtype=np.int64),
+                groups=np.array([s.crowd for s in true], dtype=bool),
+                scores=np.array([instance.score for instance in predicted], dtype=np.float64),
             )
         )
 

@@ -260,7 +260,8 @@ class TableWriter(_CollectingWriter):
         pixels = _pixels_of_classes(prediction, len(self.labels))
         row: Row = {"image": name, "size": prediction.semantic.size, "pixels": pixels}
         if prediction.panoptic is not None or prediction.instances is not None:
-            objects = prediction.segments if prediction.instances is None else prediction.instances
+            # A query model gives a fixed number of instances; those that it is sure of are the segments of the map.
+            objects = (prediction.instances or ()) if prediction.panoptic is None else prediction.segments
             row["objects"] = Counter(one.class_index for one in objects)
         return [row]
 

@@ -128,6 +128,7 @@ def instance_large() -> Recipe:
     """
     recipe = _queries(instance_base())
     recipe.targets, recipe.decoder = QueryTargets("objects"), decode.QueryDecoder("instance")
+    recipe.loss = losses.QueryLoss(void="background")  # pixels without an object are no object's
     return recipe
 
 

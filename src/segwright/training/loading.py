@@ -23,6 +23,9 @@ def open_training_data(recipe: Recipe, dataset: Dataset) -> AugmentedDataset:
     if problems := check_classes(recipe, dataset.labels):
         raise UserError("; ".join(problems))
     training = recipe.training
+    with_overlaps = getattr(dataset, "with_overlaps", None)
+    if with_overlaps is not None and getattr(recipe.targets, "overlaps", False):
+        dataset = with_overlaps()
     augmented = AugmentedDataset(
         dataset,
         recipe.sampling.open(dataset, training.seed, training.batch_size),

@@ -3,6 +3,7 @@
 - ``label_maps``: class maps in colors, overlays, error maps, grids of images, images as data URIs
 - ``classes``: shares of the classes of an image, each class alone, legend, a sheet of all of them
 - ``segment_names``: names and scores written on the segments of a drawing
+- ``query_masks``: the masks of some queries of a query model
 - ``segments``: overlays of segments, center heat maps, centers and offsets
 """
 
@@ -18,6 +19,7 @@ from segwright.visualization.label_maps import (
     overlay,
     resize,
 )
+from segwright.visualization.query_masks import draw_query_masks
 from segwright.visualization.segment_names import draw_names
 from segwright.visualization.segments import (
     VISUALIZATIONS,
@@ -48,6 +50,7 @@ __all__ = [
     "draw_legend",
     "draw_names",
     "draw_prediction",
+    "draw_query_masks",
     "error_map",
     "image_grid",
     "isolate_class",

@@ -13,7 +13,7 @@ from tests.data.trees import photo
 
 from segwright.data.datasets.coco_instances import CLASSES, CocoInstances
 from segwright.data.formats.coco import CocoAnnotations, open_instances
-from segwright.data.formats.ground_truth import CocoInstanceMasks
+from segwright.data.formats.coco_masks import CocoInstanceMasks
 from segwright.data.formats.image_dataset import ImageDataset
 from segwright.errors import UserError
 

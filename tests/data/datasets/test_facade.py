@@ -9,7 +9,7 @@ from tests.data.trees import photo
 
 from segwright.data.datasets.facade import CLASSES, Facade
 from segwright.data.formats.coco import CocoAnnotations
-from segwright.data.formats.ground_truth import CocoInstanceMasks
+from segwright.data.formats.coco_masks import CocoInstanceMasks
 from segwright.data.formats.image_dataset import ImageDataset
 from segwright.samples import Sample
 

@@ -11,14 +11,13 @@ from hypothesis.extra import numpy as arrays
 from pycocotools import mask as coder
 
 from segwright.data.formats.class_definitions import labels_from_mapping
+from segwright.data.formats.coco_masks import CocoInstanceMasks, annotation_to_mask
 from segwright.data.formats.ground_truth import (
     ClassAndInstanceMaps,
     ClassMaps,
-    CocoInstanceMasks,
     CocoPanopticMaps,
     EncodedInstanceMaps,
     SegmentTable,
-    annotation_to_mask,
 )
 from segwright.data.formats.instance_encoding import (
     BitmaskEncoding,
@@ -250,3 +249,37 @@ def test_packed_run_lengths_are_those_of_pycocotools(mask: np.ndarray) -> None:
     code = coder.encode(np.asfortranarray(mask))
     packed = {"size": list(mask.shape), "counts": code["counts"].decode()}
     assert (annotation_to_mask(packed, mask.shape, Path("a.json"), 1) == mask).all()
+
+
+def test_overlapping_things_keep_the_pixels_that_others_cover() -> None:
+    small, far = [[3.0, 3.0, 5.0, 3.0, 5.0, 5.0, 3.0, 5.0]], [[9.0, 0.0, 12.0, 0.0, 12.0, 3.0, 9.0, 3.0]]
+    rows = [
+        entry(small),
+        entry(SQUARE, 26),
+        entry(SQUARE),
+        entry(far),
+        entry([[0.0, 0.0, 12.0, 0.0, 12.0, 10.0]], iscrowd=1),
+    ]
+    truth = polygons(*rows)
+    ids, segments = truth.read_overlapping(0, SPACE)
+    masks, members = (
+        truth.masks(0),
+        {s.id: s.objects or ((s.id, s.class_index),) for s in segments if not s.crowd},
+    )
+    for number, mask in enumerate(masks[:4], start=1):
+        inside = [identity for identity, objects in members.items() if number in [i for i, _ in objects]]
+        assert (np.isin(ids, inside) == mask).all()
+    plain, _ = truth.read(0, SPACE)  # everybody else sees the same pixels of things and crowds
+    assert ((ids > 0) == (plain > 0)).all()
+    top = {i: objects[-1][0] for i, objects in members.items()}
+    assert (
+        np.vectorize(lambda i: top.get(i, 0))(ids) == np.where(np.isin(plain, [1, 2, 3, 4]), plain, 0)
+    ).all()
+    (crowd,) = [s for s in segments if s.crowd]
+    assert ((ids == crowd.id) == (masks[4] & ~np.logical_or.reduce(masks[:4]))).all()
+
+
+def test_things_that_do_not_overlap_are_the_segments_of_the_plain_map() -> None:
+    truth = polygons(entry(SQUARE), entry([[9.0, 0.0, 12.0, 0.0, 12.0, 2.0, 9.0, 2.0]], 26))
+    (ids, segments), (plain, visible) = truth.read_overlapping(0, SPACE), truth.read(0, SPACE)
+    assert np.array_equal(ids, plain) and segments == visible

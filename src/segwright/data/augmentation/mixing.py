@@ -6,7 +6,7 @@ unique, and segments that end up fully covered are dropped.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import sqrt
 
@@ -231,14 +231,14 @@ def paste(base: Sample, other: Sample, mask: Mask) -> Sample:
         classes = np.where(mask, other.semantic(), base.semantic())
         return replace(base, image=image, map=classes, segments=None)
     pasted = drop_empty_segments(replace(other, map=np.where(mask, other.map, 0)))
-    segments, pasted_map = _renumber(pasted, _free_ids(base, len(pasted.segments or ())))
+    segments, pasted_map = _renumber(pasted, _free_ids(base, len(_numbers(pasted.segments or ()))))
     mixed = replace(base, image=image, map=np.where(mask, pasted_map, base.map))
     return drop_empty_segments(replace(mixed, segments=(*base.segments, *segments)))
 
 
 def _free_ids(base: Sample, count: int) -> list[int]:
     """The ``count`` smallest positive ids that no segment of ``base`` has."""
-    taken = {segment.id for segment in base.segments or ()}
+    taken = _numbers(base.segments or ())
     ids: list[int] = []
     candidate = 1
     while len(ids) < count:
@@ -251,9 +251,20 @@ def _free_ids(base: Sample, count: int) -> list[int]:
 def _renumber(sample: Sample, ids: list[int]) -> tuple[tuple[Segment, ...], NDArray[np.int32]]:
     """The segments of a sample with new ids, and its map in the new ids; pixels of no segment become void."""
     segments = sample.segments or ()
-    positions = index_of(sample.map, [segment.id for segment in segments])
+    old = list(_numbers(segments))
+    positions = index_of(sample.map, old)
     renumbered = np.array([*ids, 0], dtype=np.int32)[positions]  # -1, no segment, picks the last: 0
-    return tuple(replace(segment, id=i) for segment, i in zip(segments, ids, strict=True)), renumbered
+    new = dict(zip(old, ids, strict=True))
+    return tuple(
+        replace(segment, id=new[segment.id], objects=tuple((new[i], k) for i, k in segment.objects))
+        for segment in segments
+    ), renumbered
+
+
+def _numbers(segments: Sequence[Segment]) -> dict[int, None]:
+    """The ids of segments, then those of objects that have no segment of their own because others cover them."""
+    own = [segment.id for segment in segments]
+    return dict.fromkeys([*own, *(i for segment in segments for i, _ in segment.objects)])
 
 
 def _fit_size(other: Sample, base: Sample) -> Sample:
@@ -297,7 +308,7 @@ def _instance_masks(sample: Sample, class_index: int) -> list[Mask]:
     return [
         np.asarray(sample.map == segment.id)
         for segment in sample.segments
-        if segment.class_index == class_index and not segment.crowd
+        if segment.class_index == class_index and not segment.crowd and not segment.objects
     ]
 
 

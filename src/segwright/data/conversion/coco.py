@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from segwright.data.conversion.labelme_rgb import ConversionResult, label_map_text, left_out, unique_stem
 from segwright.data.formats.coco import MAX_CATEGORY_ID, CocoAnnotations, annotations_by_image
+from segwright.data.formats.coco_masks import CocoInstanceMasks
 from segwright.data.formats.coco_rows import MAX_SEGMENT_ID, annotation_record
-from segwright.data.formats.ground_truth import CocoInstanceMasks, LabelMap
+from segwright.data.formats.ground_truth import LabelMap
 from segwright.data.reading.file_lists import CompactStrings, has_hidden_part
 from segwright.data.reading.images import image_size
 from segwright.data.reading.label_maps import read_map, unique_values, write_png

@@ -1,6 +1,6 @@
 """Datasets: one file per dataset. Each defines a config class; ``config.open(root, split)`` opens a split.
 
-- ``ade20k``: ``Ade20k``, 150 classes of indoor and outdoor scenes
+- ``ade20k``, ``ade20k_panoptic``: ``Ade20k`` and ``Ade20kPanoptic``, 150 classes of indoor and outdoor scenes
 - ``bdd100k``: ``Bdd100k``, driving in the United States, semantic or panoptic
 - ``camvid``: ``CamVid``, a small dataset of street scenes
 - ``cityscapes``: ``Cityscapes``, street scenes of 50 cities, semantic, instance and panoptic
@@ -38,6 +38,7 @@ from types import ModuleType
 
 from segwright.config import override
 from segwright.data.datasets.ade20k import Ade20k
+from segwright.data.datasets.ade20k_panoptic import Ade20kPanoptic
 from segwright.data.datasets.arrays import MapStyleDataset, PairDataset
 from segwright.data.datasets.bdd100k import Bdd100k
 from segwright.data.datasets.camvid import CamVid
@@ -63,6 +64,7 @@ from segwright.samples import DataConfig
 
 __all__ = [
     "Ade20k",
+    "Ade20kPanoptic",
     "Bdd100k",
     "CamVid",
     "Cityscapes",

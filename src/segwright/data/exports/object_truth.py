@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segwright.data.exports.object_shapes import shape_to_rle
-from segwright.data.formats.ground_truth import CocoInstanceMasks, LabelMap, segments_from_ids
+from segwright.data.formats.coco_masks import CocoInstanceMasks
+from segwright.data.formats.ground_truth import LabelMap, segments_from_ids
 from segwright.data.formats.instance_encoding import ClassInRed
 from segwright.data.reading.images import image_size
 from segwright.data.reading.label_maps import pack_rgb, read_map

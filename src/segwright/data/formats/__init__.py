@@ -3,7 +3,9 @@
 file_dataset.py        FileDataset, the base class of datasets in files, and label map files
 image_dataset.py       ImageDataset: images with their ground truth, an opened split
 cache.py               decoded samples in memory or on disk
-ground_truth.py        GroundTruth, the protocol of a ground truth format; class, instance and panoptic maps, COCO masks
+ground_truth.py        GroundTruth, the protocol of a ground truth format; class, instance and panoptic maps
+coco_masks.py          CocoInstanceMasks, outlines and run lengths of objects
+overlaps.py            objects that overlap, in one map
 instance_encoding.py   how a pixel value encodes class and instance
 folder_layout.py       folders of images and label maps: which files make a split
 class_definitions.py   the label space that a label map file defines
@@ -26,6 +28,8 @@ from segwright.data.formats.coco import open_instances as open_instances
 from segwright.data.formats.coco import open_panoptic as open_panoptic
 from segwright.data.formats.coco import open_unlabeled_images as open_unlabeled_images
 from segwright.data.formats.coco import split_path as split_path
+from segwright.data.formats.coco_masks import CocoInstanceMasks as CocoInstanceMasks
+from segwright.data.formats.coco_masks import annotation_to_mask as annotation_to_mask
 from segwright.data.formats.coco_rows import annotation_record as annotation_record
 from segwright.data.formats.coco_rows import parse_segments as parse_segments
 from segwright.data.formats.file_dataset import FileDataset as FileDataset
@@ -34,12 +38,10 @@ from segwright.data.formats.file_dataset import read_label_map as read_label_map
 from segwright.data.formats.folder_layout import FolderLayout as FolderLayout
 from segwright.data.formats.ground_truth import ClassAndInstanceMaps as ClassAndInstanceMaps
 from segwright.data.formats.ground_truth import ClassMaps as ClassMaps
-from segwright.data.formats.ground_truth import CocoInstanceMasks as CocoInstanceMasks
 from segwright.data.formats.ground_truth import CocoPanopticMaps as CocoPanopticMaps
 from segwright.data.formats.ground_truth import EncodedInstanceMaps as EncodedInstanceMaps
 from segwright.data.formats.ground_truth import GroundTruth as GroundTruth
 from segwright.data.formats.ground_truth import SegmentTable as SegmentTable
-from segwright.data.formats.ground_truth import annotation_to_mask as annotation_to_mask
 from segwright.data.formats.ground_truth import segments_from_ids as segments_from_ids
 from segwright.data.formats.image_dataset import ImageDataset as ImageDataset
 from segwright.data.formats.instance_encoding import BitmaskEncoding as BitmaskEncoding

@@ -59,7 +59,7 @@ class SampleCache:
             image,
             label_map,
             header["name"],
-            None if segments is None else tuple(Segment(*segment) for segment in segments),
+            None if segments is None else tuple(_segment(*segment) for segment in segments),
         )
 
     def put(self, key: str, sample: Sample) -> None:
@@ -99,6 +99,10 @@ class SampleCache:
             return False
         finally:
             os.close(handle)
+
+
+def _segment(identity: int, class_index: int, crowd: bool, objects: list[list[int]]) -> Segment:
+    return Segment(identity, class_index, crowd, tuple((number, k) for number, k in objects))
 
 
 def sample_key(index: int, name: str, files: Iterable[Path], settings: str) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, TypeVar
 
+from segwright.data.formats.coco_masks import CocoInstanceMasks
 from segwright.data.formats.coco_rows import (
     Row,
     annotation_record,
@@ -20,7 +21,7 @@ from segwright.data.formats.coco_rows import (
     parse_segments,
     posix_name,
 )
-from segwright.data.formats.ground_truth import CocoInstanceMasks, CocoPanopticMaps, SegmentTable
+from segwright.data.formats.ground_truth import CocoPanopticMaps, SegmentTable
 from segwright.data.formats.image_dataset import ImageDataset
 from segwright.data.reading.file_lists import (
     IMAGE_EXTENSIONS,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,9 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segwright.data.formats.instance_encoding import ClassInRed, InstanceEncoding
-from segwright.data.reading.file_lists import CompactStrings
 from segwright.data.reading.label_maps import pack_rgb, read_map, unique_values
-from segwright.data.reading.rle import annotation_to_rle, decode_mask
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
 from segwright.samples import IGNORED, Segment
@@ -52,7 +49,7 @@ class ClassMaps:
         path = self.paths[index]
         raw = read_map(path, labels.coding)
         values = pack_rgb(raw) if labels.coding == "rgb" else raw
-        return _to_classes(_translate(values, self.translate, path), labels, path), None
+        return classes_of_values(_translate(values, self.translate, path), labels, path), None
 
     def files(self, index: int) -> tuple[Path, ...]:
         """The label map."""
@@ -158,7 +155,7 @@ class CocoPanopticMaps:
         ids = self._ids(index)
         rows = self.table[index]
         values = _translate(rows[:, 1], self.translate, self.source)
-        classes = _to_classes(values, labels, self.source)
+        classes = classes_of_values(values, labels, self.source)
         if (classes == IGNORED).any():
             ids[np.isin(ids, rows[classes == IGNORED, 0])] = 0
         segments = [
@@ -211,7 +208,7 @@ def segments_from_ids(
     occurring = unique_values(ids)
     occurring = occurring[occurring != 0]
     values, is_group = encoding.decode_ids(occurring)
-    classes = _to_classes(_translate(values, translate, path), labels, path)
+    classes = classes_of_values(_translate(values, translate, path), labels, path)
     kept = classes != IGNORED
     if not kept.all():
         largest = int(occurring.max())
@@ -259,95 +256,8 @@ def one_segment_per_stuff_class(
     return ids, tuple(kept)
 
 
-@dataclass(slots=True)
-class CocoInstanceMasks:
-    """COCO instances: polygons or run lengths in a JSON file; masks may overlap.
-
-    The map of ids is painted from the largest mask to the smallest, after the crowds. ``masks`` gives the original
-    masks. ``records`` holds one JSON text per image: height, width and the annotations. ``source``: the JSON file.
-    """
-
-    records: CompactStrings
-    source: Path
-
-    def read(self, index: int, labels: LabelSpace) -> LabelMap:
-        """Segment ids, int32 [H, W], 0 = void, and the visible segments; the k-th annotation has id k, from 1."""
-        size, annotations = self._record(index)
-        masks = self.masks(index)
-        ids = np.zeros(size, dtype=np.int32)
-        areas = [int(mask.sum()) for mask in masks]
-        order = sorted(range(len(masks)), key=lambda i: (not annotations[i].get("iscrowd"), -areas[i]))
-        for i in order:
-            ids[masks[i]] = i + 1
-        values = np.array([row["category_id"] for row in annotations], dtype=np.int64)
-        classes = _to_classes(values, labels, self.source)
-        visible = set(unique_values(ids).tolist())
-        segments = []
-        for i, (row, class_index) in enumerate(zip(annotations, classes.tolist(), strict=True)):
-            if class_index == IGNORED:
-                ids[ids == i + 1] = 0
-            elif i + 1 in visible:
-                segments.append(Segment(i + 1, class_index, bool(row.get("iscrowd"))))
-        return one_segment_per_stuff_class(ids, segments, labels)
-
-    def masks(self, index: int) -> list[NDArray[np.bool_]]:
-        """The mask of each annotation, bool [H, W], overlaps included."""
-        size, annotations = self._record(index)
-        return [
-            annotation_to_mask(row.get("segmentation"), size, self.source, row.get("id"))
-            for row in annotations
-        ]
-
-    def overlapped_pixels(self, index: int) -> tuple[int, int]:
-        """(mask pixels that the map of ids loses where masks overlap, all mask pixels) of an image."""
-        masks = self.masks(index)
-        total = sum(int(mask.sum()) for mask in masks)
-        union = np.logical_or.reduce(masks) if masks else np.zeros(0, bool)
-        return total - int(union.sum()), total
-
-    def files(self, index: int) -> tuple[Path, ...]:
-        """The JSON file."""
-        return (self.source,)
-
-    def problems(self, index: int, labels: LabelSpace) -> list[str]:
-        """No problems: ``read`` checks everything, and leaves out annotations without a pixel."""
-        return []
-
-    def empty_annotations(self, index: int) -> list[Any]:
-        """The ids of the annotations whose outlines cover no pixel; ``read`` leaves them out."""
-        rows = zip(self._record(index)[1], self.masks(index), strict=True)
-        return [row.get("id") for row, mask in rows if not mask.any()]
-
-    def size(self, index: int) -> tuple[int, int]:
-        """(height, width) of the image that was annotated."""
-        return self._record(index)[0]
-
-    def annotations(self, index: int) -> list[dict[str, Any]]:
-        """The annotations of an image as in the file: category_id, segmentation, iscrowd, area."""
-        return self._record(index)[1]
-
-    def _record(self, index: int) -> tuple[tuple[int, int], list[dict[str, Any]]]:
-        height, width, annotations = json.loads(self.records[index])
-        return (height, width), annotations
-
-
-def annotation_to_mask(
-    segmentation: Any, size: tuple[int, int], source: Path, annotation_id: Any
-) -> NDArray[np.bool_]:
-    """The mask, bool [H, W], of COCO polygons [[x, y, ...], ...] or run lengths {size, counts}.
-
-    ``UserError`` names the file ``source`` and the annotation if the segmentation is damaged.
-    """
-    try:
-        return decode_mask(annotation_to_rle(segmentation, size))
-    except (TypeError, ValueError, KeyError, IndexError, AttributeError, OverflowError) as error:
-        raise UserError(
-            f"{source}: the segmentation of annotation {annotation_id} cannot be read ({error}); expected polygons of "
-            "at least three points, or run lengths; correct or remove it"
-        ) from None
-
-
-def _to_classes(values: NDArray[Any], labels: LabelSpace, path: Path) -> NDArray[np.uint8]:
+def classes_of_values(values: NDArray[Any], labels: LabelSpace, path: Path) -> NDArray[np.uint8]:
+    """The class indices of raw values; ``UserError`` names the file and the likely cause of a wrong one."""
     try:
         return labels.to_classes(values)
     except ValueError as error:

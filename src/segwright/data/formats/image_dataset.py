@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segwright.data.formats.cache import SampleCache, sample_key
+from segwright.data.formats.coco_masks import CocoInstanceMasks
 from segwright.data.formats.ground_truth import (
     ClassAndInstanceMaps,
     ClassMaps,
-    CocoInstanceMasks,
     GroundTruth,
 )
 from segwright.data.reading.images import apply_orientation, image_size, orientation, read_bands, read_image
@@ -36,6 +36,7 @@ class ImageDataset:
     size. ``names``: the names of the samples, needed where several images have one file name. ``unmatched_maps``:
     label maps without an image; either the images are a subset, or an image is missing. ``cache`` keeps decoded
     samples. ``notes``: what a user should know about the split, one line each (images that are left out).
+    ``overlapping``: where annotations overlap, samples have segments with several ``objects``.
     """
 
     labels: LabelSpace
@@ -47,6 +48,7 @@ class ImageDataset:
     unmatched_maps: Sequence[Path] = ()
     cache: SampleCache | None = None
     notes: Sequence[str] = ()
+    overlapping: bool = False
     _settings: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -66,6 +68,7 @@ class ImageDataset:
             repr(getattr(truth, "encoding", None)),
             repr(getattr(truth, "translate", None)),
             None if source is None else [str(source.resolve()), source.stat().st_mtime_ns],
+            self.overlapping,
         ]
         return json.dumps(settings)
 
@@ -88,8 +91,16 @@ class ImageDataset:
         image, name = self._read_image(self.images[index]), self._name(index)
         if self.ground_truth is None:
             return Sample(image, np.full(image.shape[:2], IGNORED, np.uint8), name)
-        label_map, segments = self.ground_truth.read(index, self.labels)
+        if self.overlapping and isinstance(self.ground_truth, CocoInstanceMasks):
+            label_map, segments = self.ground_truth.read_overlapping(index, self.labels)
+        else:
+            label_map, segments = self.ground_truth.read(index, self.labels)
         return Sample(image, self._aligned(label_map, image, index), name, segments)
+
+    def with_overlaps(self) -> ImageDataset:
+        """The dataset with all of the pixels of objects that others cover, if its annotations have them."""
+        # Not those of annotation tools: there a later object covers an earlier one.
+        return replace(self, overlapping=True) if type(self.ground_truth) is CocoInstanceMasks else self
 
     def _name(self, index: int) -> str:
         return self.images[index].stem if self.names is None else self.names[index]

@@ -22,7 +22,8 @@ class QueryTargets:
     """The true masks of each image: one per class, per segment, or per object.
 
     ``masks`` "classes" is for semantic segmentation, "segments" for panoptic, "objects" for instance segmentation:
-    stuff then belongs to no mask. Crowds have no mask, and their pixels have no ground truth.
+    stuff then belongs to no mask. Crowds have no mask, and their pixels have no ground truth. Objects of annotations
+    that overlap keep the pixels that others cover.
     """
 
     masks: Literal["classes", "segments", "objects"] = "segments"
@@ -31,20 +32,31 @@ class QueryTargets:
         """Class indices uint8 [N, H, W] and ``MaskTargets``; ``UserError`` for samples without segments."""
         semantic = np.full((len(samples), *size), IGNORED, dtype=np.uint8)
         index = np.full((len(samples), *size), VOID_MASK, dtype=np.int32)
-        classes = []
+        classes, overlaps = [], []
         for number, sample in enumerate(samples):
             height, width = sample.map.shape
             semantic[number, :height, :width] = own = sample.semantic()
             if self.masks == "classes":
                 positions, present = _by_class(own)
+                regions = np.zeros((0, len(present)), dtype=bool)
             else:
-                positions, present = self._by_segment(sample, labels)
+                positions, present, regions = self._by_segment(sample, labels)
             index[number, :height, :width] = positions
             classes.append(torch.from_numpy(present))
-        masks = MaskTargets(torch.from_numpy(index), tuple(classes))
+            overlaps.append(torch.from_numpy(regions))
+        some = any(len(regions) for regions in overlaps)
+        masks = MaskTargets(torch.from_numpy(index), tuple(classes), tuple(overlaps) if some else ())
         return Targets(torch.from_numpy(semantic), masks=masks)
 
-    def _by_segment(self, sample: Sample, labels: LabelSpace) -> tuple[NDArray[Any], NDArray[Any]]:
+    @property
+    def overlaps(self) -> bool:
+        """Whether the masks of objects may overlap, so that training samples should keep their overlaps."""
+        return self.masks != "classes"
+
+    def _by_segment(
+        self, sample: Sample, labels: LabelSpace
+    ) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[np.bool_]]:
+        """The index of each pixel, the classes of the masks, and the masks of each region, as in ``MaskTargets``."""
         if sample.segments is None:
             raise UserError(
                 f"{sample.name}: a class map without segments; expected a map of segment ids; train it with "
@@ -53,13 +65,21 @@ class QueryTargets:
         things = labels.thing_table()
         segments = [s for s in sample.segments if not s.crowd]
         position = index_of(sample.map, [s.id for s in segments])
-        wanted = [self.masks == "segments" or bool(things[s.class_index]) for s in segments]
         pixels = np.bincount(position[position >= 0], minlength=len(segments))
-        kept = np.array(wanted, dtype=bool) & (pixels > 0)
+        visible = [s for s, count in zip(segments, pixels.tolist(), strict=True) if count]
+        objects = {i: k for s in visible for i, k in s.objects or ((s.id, s.class_index),)}
+        wanted = sorted(i for i, k in objects.items() if self.masks == "segments" or things[k])
+        number = {identity: position for position, identity in enumerate(wanted)}
         table = np.full(len(segments) + 1, VOID_MASK, dtype=np.int32)  # the last entry is for position -1
-        table[:-1] = np.where(kept, np.cumsum(kept) - 1, NO_MASK)
-        classes = np.array([s.class_index for s in segments], dtype=np.int64)
-        return table[position], classes[kept]
+        regions: list[NDArray[np.bool_]] = []
+        for place, segment in enumerate(segments):
+            members = [number[i] for i, _ in segment.objects if i in number]
+            table[place] = number.get(segment.id, NO_MASK)
+            if members:
+                table[place] = len(wanted) + len(regions)
+                regions.append(np.isin(np.arange(len(wanted)), members))
+        classes = np.array([objects[i] for i in wanted], dtype=np.int64)
+        return table[position], classes, np.array(regions, dtype=bool).reshape(len(regions), len(wanted))
 
 
 def _by_class(

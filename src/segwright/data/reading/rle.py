@@ -116,6 +116,15 @@ def decode_mask(rle: RLE) -> NDArray[np.bool_]:
         return np.asarray(mask_api.decode(rle), dtype=bool)
 
 
+def rle_area(rle: RLE) -> int:
+    """The number of pixels of a mask."""
+    from pycocotools import mask as mask_api
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # as in ``decode_mask``
+        return int(mask_api.area(rle))
+
+
 def _compress(runs_of_masks: list[NDArray[np.int64]], size: tuple[int, int]) -> list[RLE]:
     from pycocotools import mask as mask_api
 
