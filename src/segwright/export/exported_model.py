@@ -89,8 +89,8 @@ class ExportedModel(Model):
         multiple = self.input.multiple
         if expected is not None and expected != (height, width):
             raise UserError(
-                f"{self.path.name}: exported for images of {expected[0]} x {expected[1]} pixels, this one has {height} x "
-                f"{width}; use --windows {expected[0]},{expected[1]}, resize it, or export without --size"
+                f"{self.path.name}: exported for images of {expected[0]} x {expected[1]} pixels, this one has "
+                f"{height} x {width}; use --windows {expected[0]},{expected[1]}, resize it, or export without --size"
             )
         if height % multiple or width % multiple:
             raise UserError(
