@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from docs.website import pages
 
 GENERATED = {"reference/commands", "reference/fields", "reference/api"}

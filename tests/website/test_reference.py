@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from docs.website import api, fields, signatures, verbs
 
 import segwright as sw
+from docs.website import api, fields, signatures, verbs
 from segwright.cli.main import build_parser
 from segwright.config import parts
 from segwright.recipes import load_recipe, recipe_names

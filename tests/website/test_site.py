@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+
 from docs.website import api, pages
 
 for package in ("sphinx", "myst_parser", "pydata_sphinx_theme", "sphinx_copybutton"):
