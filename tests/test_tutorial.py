@@ -23,6 +23,7 @@ def cells() -> list[dict[str, Any]]:
     return [dict(cell) for cell in json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]]
 
 
+@pytest.mark.slow
 def test_the_notebook_runs_from_top_to_bottom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only the cell with the tag "parameters" is followed by smaller numbers, as papermill does it."""
     nbformat = pytest.importorskip("nbformat")
