@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import signal
 import socket
 import statistics
 import subprocess
@@ -24,6 +25,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +69,10 @@ def _measure(name: str, command: list[str], image: bytes, options: argparse.Name
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     process = subprocess.Popen(
-        [sys.executable, *command, str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [sys.executable, *command, str(port)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
     )
     try:
         load = Load(f"http://127.0.0.1:{port}/predict?output=index", image, process.pid)
@@ -75,6 +80,8 @@ def _measure(name: str, command: list[str], image: bytes, options: argparse.Name
     finally:
         process.terminate()
         process.wait(120)
+        with suppress(ProcessLookupError):  # LitServe leaves its workers
+            os.killpg(process.pid, signal.SIGKILL)
     return load
 
 

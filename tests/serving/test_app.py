@@ -329,3 +329,18 @@ def test_the_worker_computes_all_submitted_images_before_it_closes() -> None:
     assert not worker.alive
     with pytest.raises(RuntimeError):
         worker.submit(np.zeros((8, 8, 3), np.uint8))
+
+
+def test_the_warm_up_image_has_the_size_that_the_model_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = ModelWorker(semantic_model())
+    shapes, submit = [], worker.submit
+
+    def recorded(pixels: Any, name: str) -> Any:
+        shapes.append(pixels.shape)
+        return submit(pixels, name)
+
+    monkeypatch.setattr(worker, "submit", recorded)
+    worker.warm_up()
+    worker.warm_up((32, 96))
+    worker.close()
+    assert shapes == [(64, 64, 3), (32, 96, 3)]

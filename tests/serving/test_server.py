@@ -11,13 +11,17 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import cv2
 import httpx
+import numpy as np
 import pytest
 from tests.serving.models import PANOPTIC, SEMANTIC, panoptic_model, picture, semantic_model
 from tests.serving.running import server
 
 from segwright.cli.main import main
 from segwright.models.weights.model_file import write_model
+from segwright.prediction import load
+from segwright.prediction import predict as predict_image
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +56,25 @@ def test_it_gives_the_files_of_segwright_predict(tmp_path: Path) -> None:
         assert httpx.get(url).text.startswith("<!DOCTYPE html>")
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 0
+
+
+@pytest.mark.slow
+def test_an_exported_file_of_one_size_is_served(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    from segwright.export import export_model
+
+    export_model(semantic_model(), tmp_path / "fixed.onnx", size=(64, 96))
+    model = load(tmp_path / "fixed.onnx")
+    with server(tmp_path / "fixed.onnx") as (url, _):
+        answer = predict(url, picture(60, 90))
+        pixels = cv2.imdecode(np.frombuffer(picture(60, 90), np.uint8), cv2.IMREAD_COLOR_RGB)
+        expected = model.labels.to_raw(predict_image(model, pixels).semantic)
+        index = cv2.imdecode(np.frombuffer(answer.content, np.uint8), cv2.IMREAD_UNCHANGED)
+        assert answer.status_code == 200 and (index == expected).all()
+        other = predict(url, picture(100, 100))
+        assert other.status_code == 422 and other.json()["detail"].startswith("fixed.onnx: exported for")
+    with server(tmp_path / "fixed.onnx", "--windows", "64,96") as (url, _):
+        assert predict(url, picture(100, 100)).status_code == 200
 
 
 def test_sigterm_lets_accepted_requests_be_answered(model: Path) -> None:
