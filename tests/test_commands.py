@@ -63,6 +63,8 @@ NOT_RUN = {
     "y disparity/val --camera camera/val": "tests/evaluation/files has disparity and camera files",
     "segwright score instance --truth validation/v1.2/instances --prediction vistas --config co"
     "nfig_v1.2.json": "tests/evaluation/files has files of Mapillary Vistas",
+    "segwright train own.semantic --data both --out runs/both --init runs/round1": "tests/prediction/"
+    "test_annotations.py reads such a folder",
     "segwright predict runs/camvid --camera 0 --out predictions": "needs a camera",
     "docker build -t segwright .": "needs Docker",
     'docker run --rm -p 127.0.0.1:8000:8000 -v "$PWD/runs/camvid:/model:ro" -e SEGWRIGHT_TOKEN=secret '

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -232,6 +233,23 @@ def test_predict_writes_folders_of_images_that_are_read_as_data(
             sample = dataset[index]
             name = sample.name.removeprefix("images/")
             np.testing.assert_array_equal(sample.semantic(), predicted[name])
+
+
+def test_corrected_images_beside_the_first_ones_are_one_dataset(tmp_path: Path) -> None:
+    first = {"a": semantic_prediction(blob(1)), "b": semantic_prediction(blob(2))}
+    second = {"sub/c": semantic_prediction(blob(3)), "a": semantic_prediction(blob(4))}
+    for name, predictions in (("first", first), ("second", second)):
+        folder = write(tmp_path / name, predictions, "labelme")
+        shutil.copytree(folder, tmp_path / "both" / name)
+    (tmp_path / "both" / "first" / "labels.txt").unlink()
+    found = read_back(tmp_path / "both")
+    expected = {
+        "first/images/a": blob(1), "first/images/b": blob(2), "second/images/sub/c": blob(3),
+        "second/images/a": blob(4),
+    }  # fmt: skip
+    assert found.keys() == expected.keys()
+    for name, values in expected.items():
+        np.testing.assert_array_equal(found[name], values)
 
 
 def test_a_tolerance_without_a_tool_and_a_negative_one_are_refused(

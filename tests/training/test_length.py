@@ -30,10 +30,13 @@ def test_epochs_become_steps_by_the_size_of_the_training_split(tmp_path: Path) -
     assert json.loads((tmp_path / "run.json").read_text())["steps"] == summary["steps"]
 
 
-def test_minutes_become_steps_that_a_resumed_run_keeps(tmp_path: Path) -> None:
+def test_minutes_become_steps_that_a_resumed_run_keeps(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     recipe = recipe_of(minutes=0.1, evaluate_every=1)
     summary = train(recipe, None, tmp_path)
     assert summary["finished"] and summary["step"] >= 1
+    assert "time: 0.1 minutes in all; measured: 0.0" in "".join(capsys.readouterr())
     metadata = json.loads((tmp_path / "run.json").read_text())
     assert metadata["steps"] == summary["step"] and metadata["pace"]["step"] > 0
     metadata["steps"] += 3

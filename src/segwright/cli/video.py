@@ -56,7 +56,7 @@ def take_videos(options: argparse.Namespace) -> list[str | int]:
 def _refuse_image_options(options: argparse.Namespace) -> None:
     from segwright.errors import UserError
 
-    refuse_options(options, "ids", "batch", "resume", "shard", "max_pixels", reason="on videos")
+    refuse_options(options, "ids", "batch", "resume", "shard", "max_pixels", "tolerance", reason="on videos")
     if options.save:
         raise UserError("--save has no effect on videos; remove it")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from segwright.cli.main import main
 from segwright.data.datasets import OwnData
 from segwright.samples import Sample
 
-EXPECTED_ORDER = {"color_masks": ("cat", "dog", "étoile")}
+EXPECTED_ORDER = {"color_masks": ("cat", "dog", "étoile"), "kaggle_rows": ("cat", "dog", "étoile")}
 
 
 def read(config: OwnData, root: Path, split: str) -> list[Sample]:
@@ -73,6 +74,23 @@ def test_check_says_what_a_folder_was_taken_for(tmp_path: Path, capsys) -> None:
     printed = capsys.readouterr().out
     assert "labelme (4 JSON files with shapes" in printed
     assert "1 of 4 images (25%) are held out" in printed
+
+
+def test_a_format_is_a_name_as_that_of_a_dataset(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    LAYOUTS["yolo"](tmp_path / "data")
+    assert main(["data", "check", "yolo", "--data", str(tmp_path / "data"), "--workers", "0"]) == 0
+    assert main(["data", "check", "yollo", "--data", str(tmp_path / "data")]) == 2
+    assert "unknown dataset or format 'yollo'; did you mean 'yolo'?" in capsys.readouterr().err
+
+
+def test_the_stuff_files_of_coco_are_read_where_there_are_no_others(tmp_path: Path) -> None:
+    LAYOUTS["coco"](tmp_path)
+    folder = tmp_path / "annotations"
+    shutil.copy(folder / "instances_default.json", folder / "stuff_default.json")
+    config = OwnData(task="semantic", val_share=0)
+    assert len(read(config, tmp_path, "train")) == len(OBJECTS)
+    (folder / "instances_default.json").unlink()
+    assert len(read(config, tmp_path, "train")) == len(OBJECTS)
 
 
 def test_a_folder_that_fits_two_formats_is_refused_with_both(tmp_path: Path, capsys) -> None:

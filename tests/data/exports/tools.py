@@ -360,6 +360,22 @@ def kaggle_rle(root: Path) -> None:
     save(root / "train.csv", "\n".join(lines))
 
 
+def kaggle_rows(root: Path) -> None:
+    """A row per object, with the pixels counted along the rows, as the Sartorius competition has it."""
+    photos(root / "train")
+    lines = ["id,annotation,width,height,cell_type"]
+    for name, objects in OBJECTS.items():
+        for label, points in objects:
+            flat = np.concatenate([[0], mask_of(points).ravel().astype(int), [0]])
+            edges = np.flatnonzero(np.diff(flat)) + 1
+            runs = " ".join(
+                f"{start} {end - start}" for start, end in zip(edges[::2], edges[1::2], strict=True)
+            )
+            lines.append(f"{name},{runs},{SIZE[1]},{SIZE[0]},{label}")
+    lines.append(f"empty,,{SIZE[1]},{SIZE[0]},")
+    save(root / "train.csv", "\n".join(lines) + "\n")
+
+
 def object_masks(root: Path) -> None:
     for name, objects in OBJECTS.items():
         photos(root / name / "images", [name])
@@ -432,7 +448,8 @@ LAYOUTS: dict[str, Layout] = {
     function.__name__: function
     for function in (
         yolo, yolo_roboflow, yolo_lists, coco, coco_roboflow, coco_label_studio, coco_datumaro, coco_panoptic, cvat,
-        cvat_project, cvat_mask, voc, labelme, label_studio, supervisely, via, via_csv, roboflow_masks, kaggle_rle,
+        cvat_project, cvat_mask, voc, labelme, label_studio, supervisely, via, via_csv, roboflow_masks,
+        kaggle_rle, kaggle_rows,
         object_masks, color_masks, class_table, geotiff, hugging_face, parquet,
     )
 }  # fmt: skip

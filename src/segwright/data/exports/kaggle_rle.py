@@ -1,6 +1,7 @@
 """CSV files with run lengths, as competitions on Kaggle use them: a row per object, or per image and class.
 
-``EncodedPixels`` holds pairs of start and length; the pixels are counted from 1, down the columns.
+``EncodedPixels`` holds pairs of start and length; the pixels are counted from 1, down the columns. Only the files of
+the Sartorius competition (columns ``annotation``, ``width``, ``height``) count along the rows.
 """
 
 from __future__ import annotations
@@ -23,12 +24,22 @@ _IMAGE = (
     "image",
     "img_id",
     "id",
+    "img",
     "imageid_classid",
     "image_label",
     "filename",
     "file_name",
 )
-_RUNS = ("encodedpixels", "encoded_pixels", "rle", "rle_mask", "segmentation", "annotation", "mask_rle")
+_RUNS = (
+    "encodedpixels",
+    "encoded_pixels",
+    "rle",
+    "rle_mask",
+    "encoding",
+    "segmentation",
+    "annotation",
+    "mask_rle",
+)
 _CLASS = ("classid", "class_id", "class", "label", "category", "cell_type", "classname", "class_name")
 
 
@@ -60,7 +71,7 @@ def _columns(header: list[str]) -> tuple[str, str, str | None] | None:
 
 
 def read(root: Path, split: str | None) -> ObjectExport:
-    """All images of the CSV files and of the folder: an image without a row has no object."""
+    """All images of the CSV files; an image whose rows have no run lengths has no object."""
     files = _files(root)
     if not files:
         raise UserError(
@@ -103,6 +114,8 @@ def _rows(path: Path, images: ImageFiles) -> list[tuple[Path, dict[str, Any] | N
     columns = _columns(_header(path))
     assert columns is not None
     image_column, runs_column, class_column = columns
+    names = {name.strip().lower() for name in _header(path)}
+    order = {"order": "rows"} if {"annotation", "width", "height"} <= names else {}
     rows: list[tuple[Path, dict[str, Any] | None]] = []
     for number, values in enumerate(csv.DictReader(io.StringIO(read_text(path))), start=2):
         where = f"line {number}"
@@ -121,7 +134,10 @@ def _rows(path: Path, images: ImageFiles) -> list[tuple[Path, dict[str, Any] | N
                 f"{path}: {where} names the image {name!r}, and {images.root} contains no such file; add the image, or "
                 "remove the row"
             )
-        rows.append((image, _row(text, label, path, where)))
+        row = _row(text, label, path, where)
+        if row is not None:
+            row["segmentation"] |= order
+        rows.append((image, row))
     return rows
 
 

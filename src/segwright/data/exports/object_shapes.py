@@ -5,7 +5,7 @@ A shape is JSON: COCO polygons [[x, y, ...], ...] or run lengths {"size", "count
 {"fractions": [...]}: polygons in fractions of width and height, with "holes" likewise;
 {"png": text, "corner": [row, column]}: a mask as a base64 PNG, a part of the image;
 {"runs": [...], "box": [left, top, width, height]}: runs of 0 and 1 in turn along the rows of a box;
-{"starts": [start, length, ...]}: runs of 1 down the columns, starts from 1;
+{"starts": [start, length, ...]}: runs of 1 down the columns, starts from 1; with "order": "rows" along the rows;
 {"brush": [...]}: run lengths of Label Studio; {"files": [...]}: mask images, 0 outside.
 """
 
@@ -175,7 +175,8 @@ def _starts_to_rle(shape: dict[str, Any], size: Size) -> RLE:
     changes = np.zeros(count + 1, dtype=np.int32)
     np.add.at(changes, starts, 1)
     np.add.at(changes, starts + lengths, -1)
-    mask = (changes[:-1].cumsum() > 0).reshape(size[1], size[0]).T
+    flat = changes[:-1].cumsum() > 0
+    mask = flat.reshape(size) if shape.get("order") == "rows" else flat.reshape(size[1], size[0]).T
     return encode_crop(mask, (0, 0), size)
 
 
