@@ -6,6 +6,7 @@ All pages are HTML files that work offline.
 - ``report_page``: the page of a run, rendered from a ``RunReport`` and its cases
 - ``report_cases``: its images, the worst and best ones: ``Case``
 - ``confusions``: its table of the largest confusions
+- ``query_masks``: the masks of some queries of a query model, as a picture
 - ``segments``: the section of that page about panoptic quality and average precision
 - ``oracles``: its section about the oracle study (``evaluation.oracle_study``)
 - ``errors``: error counts of a split, from images in one pass

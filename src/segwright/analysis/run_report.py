@@ -15,6 +15,7 @@ from segwright.analysis import image_table, segments
 from segwright.analysis.error_examples import ExampleView, example_views
 from segwright.analysis.error_pass import run_errors
 from segwright.analysis.errors.split_errors import SplitErrors
+from segwright.analysis.query_masks import WithQueryOutput, draw_query_masks
 from segwright.analysis.report_cases import Case
 from segwright.analysis.report_page import RunReport, render
 from segwright.config import from_yaml, load_code
@@ -29,7 +30,6 @@ from segwright.training.log import read_lines
 from segwright.training.precision import autocast
 from segwright.training.recipe import Recipe
 from segwright.visualization.label_maps import RGBImage, as_rgb
-from segwright.visualization.query_masks import WithQueryOutput, draw_query_masks
 
 
 def report(  # noqa: PLR0913 - each by its name

@@ -3,7 +3,6 @@
 - ``label_maps``: class maps in colors, overlays, error maps, grids of images, images as data URIs
 - ``classes``: shares of the classes of an image, each class alone, legend, a sheet of all of them
 - ``segment_names``: names and scores written on the segments of a drawing
-- ``query_masks``: the masks of some queries of a query model
 - ``segments``: overlays of segments, center heat maps, centers and offsets
 """
 
@@ -19,7 +18,6 @@ from segwright.visualization.label_maps import (
     overlay,
     resize,
 )
-from segwright.visualization.query_masks import draw_query_masks
 from segwright.visualization.segment_names import draw_names
 from segwright.visualization.segments import (
     VISUALIZATIONS,
@@ -50,7 +48,6 @@ __all__ = [
     "draw_legend",
     "draw_names",
     "draw_prediction",
-    "draw_query_masks",
     "error_map",
     "image_grid",
     "isolate_class",

@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from segwright.analysis.query_masks import WithQueryOutput, draw_query_masks
 from segwright.contracts import QueryOutput
 from segwright.decode import QueryDecoder
 from segwright.labels import LabelSpace
-from segwright.visualization.query_masks import WithQueryOutput, draw_query_masks
 
 LABELS = LabelSpace("two", ("road", "car"), ((0, 200, 0), (200, 0, 0)), raw_values=(0, 1), things=("car",))
 
