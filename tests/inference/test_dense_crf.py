@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from segwright.errors import UserError
-from segwright.inference import DenseCRF, dense_crf
+from segwright.inference import DenseCRF, dense_crf, near_pairs
+from segwright.inference.near_pairs import SparseOrDense
 from segwright.inference.pair_blocks import PairBlocks
 from segwright.inference.permutohedral_lattice import PermutohedralLattice
 
@@ -114,27 +115,68 @@ def test_nearby_pairs_sum_as_all_pairs_do(points: int, spread: float, channels: 
 NOISE = np.random.default_rng(3).integers(0, 256, (64, 90, 3), dtype=np.uint8)
 
 
-@pytest.mark.parametrize("kind", ["scene", "noise", "flat"])
-@pytest.mark.parametrize(
-    "crf",
-    [
-        DenseCRF(),
-        DenseCRF(gaussian_sigma=3, bilateral_sigma_xy=49, bilateral_sigma_rgb=5),
-    ],
-    ids=["deeplab v2", "deeplab v1"],
-)
-def test_the_lattice_is_close_to_all_pairs(monkeypatch: pytest.MonkeyPatch, kind: str, crf: DenseCRF) -> None:
-    probabilities, image = scene(64, 90, 21, seed=1)
-    image = {"scene": image, "noise": NOISE, "flat": np.full_like(image, 99)}[kind]
+DEEPLAB_V1 = DenseCRF(gaussian_sigma=3, bilateral_sigma_xy=49, bilateral_sigma_rgb=5)
+
+
+@pytest.mark.parametrize("classes", [2, 21])
+@pytest.mark.parametrize("kind", ["scene", "noise", "flat", "photograph-like"])
+@pytest.mark.parametrize("limit", [10**9, 1_500_000])
+@pytest.mark.parametrize("crf", [DenseCRF(), DEEPLAB_V1], ids=["deeplab v2", "deeplab v1"])
+def test_larger_images_are_close_to_all_pairs(
+    monkeypatch: pytest.MonkeyPatch, limit: int, kind: str, crf: DenseCRF, classes: int
+) -> None:
+    """With all pairs within reach, and with some of them and the lattice."""
+    probabilities, image = scene(64, 90, classes, seed=1)
+    others = {"noise": NOISE, "flat": np.full_like(image, 99), "photograph-like": NOISE // 8 + image // 2}
+    image = others.get(kind, image)
     pairs = crf(probabilities, image)
     monkeypatch.setattr(dense_crf, "PAIR_PIXELS", 0)
-    lattice = crf(probabilities, image)
-    assert np.abs(lattice - pairs).mean() <= 0.005
-    assert (lattice.argmax(0) == pairs.argmax(0)).mean() >= (0.97 if kind == "noise" else 0.99)
+    monkeypatch.setattr(near_pairs, "_MAX_PAIRS", limit)
+    monkeypatch.setattr(near_pairs, "_MAX_SPARSE_PAIRS", limit)
+    fast = crf(probabilities, image)
+    assert np.abs(fast - pairs).mean() <= 0.01
+    assert (fast.argmax(0) == pairs.argmax(0)).mean() >= 0.99
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    points=st.integers(1, 700), spread=st.floats(0, 60), channels=st.integers(1, 3), seed=st.integers(0, 99)
+)
+def test_pairs_within_reach_sum_as_all_pairs_do(points: int, spread: float, channels: int, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    features = torch.randn(points, 5, generator=generator, dtype=torch.float64) * spread + 40
+    values = torch.rand(points, channels, generator=generator, dtype=torch.float64)
+    squares = torch.cdist(features, features, compute_mode="donot_use_mm_for_euclid_dist").square()
+    exact = (squares / -2).exp().where(squares <= 3.25**2, 0) @ values
+    sums = SparseOrDense(features).filter(values.float())
+    torch.testing.assert_close(sums.double(), exact, rtol=1e-4, atol=1e-4)
+
+
+@settings(max_examples=15, deadline=None)
+@given(points=st.integers(200, 700), spread=st.floats(0.5, 9), seed=st.integers(0, 99))
+def test_the_sparsest_points_have_the_sums_of_their_pairs(points: int, spread: float, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    features = torch.randn(points, 5, generator=generator, dtype=torch.float64) * spread
+    values = torch.rand(points, 2, generator=generator, dtype=torch.float64)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(near_pairs, "_MAX_PAIRS", 0)
+        patch.setattr(near_pairs, "_MAX_SPARSE_PAIRS", 10**9)  # all points
+        sums = SparseOrDense(features).filter(values.float())
+    squares = torch.cdist(features, features, compute_mode="donot_use_mm_for_euclid_dist").square()
+    exact = (squares / -2).exp().where(squares <= 3.25**2, 0) @ values
+    # A pair at the limit of the reach may fall on either side.
+    torch.testing.assert_close(sums.double(), exact, rtol=1e-4, atol=0.011)
+
+
+def test_a_uniform_image_does_not_take_the_time_of_all_pairs() -> None:
+    features = DenseCRF()._features(torch.zeros(150, 200, 3, dtype=torch.uint8))
+    assert PairBlocks(features).pairs > dense_crf.BLOCK_PAIRS
+    small = DenseCRF()._features(torch.zeros(100, 140, 3, dtype=torch.uint8))
+    assert PairBlocks(small).pairs <= dense_crf.BLOCK_PAIRS
 
 
 def test_the_lattice_sums_a_constant_to_the_density_of_the_points() -> None:
-    """Points in a dense block: sums are proportional to the integral of the Gaussian, (2 pi)^(d / 2) per volume."""
+    """Points in a dense block: sums are the integral of the Gaussian, (2 pi)^(d / 2) per volume."""
     axis = torch.arange(0, 9, 0.25, dtype=torch.float64)
     features = torch.cartesian_prod(axis, axis)
     sums = PermutohedralLattice(features).filter(torch.ones(len(features), 1)).view(36, 36)
@@ -143,6 +185,7 @@ def test_the_lattice_sums_a_constant_to_the_density_of_the_points() -> None:
     ratio = sums / exact
     assert ratio[4:-4, 4:-4].std() / ratio[4:-4, 4:-4].mean() < 0.01
     assert ratio.min() > 0.9 * ratio.max()
+    assert ratio[4:-4, 4:-4].mean() == pytest.approx(1, abs=0.03)
 
 
 def test_the_result_is_of_the_kind_of_the_probabilities() -> None:

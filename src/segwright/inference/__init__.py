@@ -8,7 +8,8 @@
 - ``crf_refinement``: ``CRFRefinement``, any inference mode with its class probabilities refined by a dense CRF
 - ``dense_crf``: ``DenseCRF``, the fully connected CRF itself: probabilities and an image in, probabilities out
 - ``pair_blocks``: Gaussian filtering by the weights of nearby pairs, for the dense CRF of small images
-- ``permutohedral_lattice``: fast Gaussian filtering in five dimensions, for that of larger ones
+- ``near_pairs``: that of larger ones: pairs within reach where they are few, the lattice elsewhere
+- ``permutohedral_lattice``: fast Gaussian filtering in five dimensions
 - ``temporal_smoothing``: ``TemporalSmoothing``, class scores averaged over the frames of a video
 - ``published``: the inference modes of other projects, by which their published scores were computed
 - ``fusion``: fusing the outputs of several passes

@@ -14,15 +14,17 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from segwright.errors import UserError
+from segwright.inference.near_pairs import SparseOrDense
 from segwright.inference.pair_blocks import PairBlocks
-from segwright.inference.permutohedral_lattice import PermutohedralLattice
 
 Probabilities = TypeVar("Probabilities", Tensor, NDArray[Any])
 Filter = Callable[[Tensor], Tensor]
 """Weighted sums over all pixels: [pixels, classes] -> [pixels, classes]."""
 
 PAIR_PIXELS = 31_000
-"""Up to this number of pixels, the weights of all pairs that matter are computed: at most 1.9 GB as float32."""
+"""Up to this number of pixels, the weights of all pairs of pixels that matter may be computed ..."""
+BLOCK_PAIRS = 100_000_000
+"""... if they are not more than this: 400 MB as float32. They never are up to 14,000 pixels."""
 
 _KERNEL_BYTES = 2**30  # a larger kernel is computed anew, block by block, in every iteration
 _BLOCK_BYTES = 2**27
@@ -49,8 +51,10 @@ class DenseCRF:
     bilateral_sigma_xy=49, bilateral_sigma_rgb=5``. ``segwright evaluate --crf-search`` finds those of a dataset.
 
     ``exact``: compute all pairs in float64, for small images: time and memory grow with the square of the pixels.
-    Otherwise the pairs within 4.5 standard deviations are computed in float32 up to 31,000 pixels; above, a
-    permutohedral lattice approximates k2 (docs/evaluation.md says how closely). k1 ends at five standard deviations.
+    Otherwise the pairs within 4.5 standard deviations are computed in float32, if there are at most 100 million (always
+    up to 14,000 pixels, never above 31,000). If there are more, k2 is approximated: by the pairs within 3.25 standard
+    deviations where these are few, by a permutohedral lattice elsewhere (docs/evaluation.md says how closely). k1 ends
+    at five standard deviations.
     """
 
     iterations: int = 10
@@ -98,12 +102,7 @@ class DenseCRF:
             terms.append((self.gaussian_weight, spatial.filter))
         if self.bilateral_weight:
             features = self._features(image)
-            if self.exact:
-                filter = _DenseGaussian(features).filter
-            elif len(features) <= PAIR_PIXELS:
-                filter = PairBlocks(features).filter
-            else:
-                filter = PermutohedralLattice(features).filter
+            filter = _DenseGaussian(features).filter if self.exact else _fast_gaussian(features)
             terms.append((self.bilateral_weight, filter))
         return terms
 
@@ -126,6 +125,15 @@ class DenseCRF:
                 scores.addcmul_(filter(marginals * scale), scale, value=weight)
             marginals = scores.softmax(1)
         return marginals
+
+
+def _fast_gaussian(features: Tensor) -> Filter:
+    """Weighted sums in float32: by all pairs of near blocks if there are few, else by ``SparseOrDense``."""
+    if len(features) <= PAIR_PIXELS:
+        blocks = PairBlocks(features)
+        if blocks.pairs <= BLOCK_PAIRS:
+            return blocks.filter
+    return SparseOrDense(features).filter
 
 
 class _SpatialGaussian:

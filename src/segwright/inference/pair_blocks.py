@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from math import ceil, log2
 
 import torch
@@ -19,7 +20,8 @@ class PairBlocks:
 
     ``features`` [points, dimensions], in units of the standard deviation. Points are put into groups of neighbors (a
     k-d tree). Pairs of groups whose boxes are more than 4.5 standard deviations apart are left out; the weights of all
-    other pairs are computed and kept, each pair once, 4 bytes each.
+    other pairs, ``pairs`` in number, are computed by the first call of ``filter`` and kept, each pair once, 4 bytes
+    each.
     """
 
     def __init__(self, features: Float[Tensor, "points dimensions"]) -> None:
@@ -28,7 +30,11 @@ class PairBlocks:
         self._order, self._sizes = _groups(centered)
         self._features = centered[self._order]
         self._near = _near_boxes(self._features, self._sizes)
-        self._tiles = [(rows, columns, self._tile(rows, columns)) for rows, columns in self._places()]
+        self.pairs = int((self._near.double().cpu() @ self._sizes.double()) @ self._sizes.double())
+
+    @cached_property
+    def _tiles(self) -> list[tuple[slice, Tensor, Tensor]]:
+        return [(rows, columns, self._tile(rows, columns)) for rows, columns in self._places()]
 
     def filter(self, values: Float[Tensor, "points channels"]) -> Float[Tensor, "points channels"]:
         """The weighted sums over all points."""

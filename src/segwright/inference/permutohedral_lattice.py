@@ -6,7 +6,7 @@ Adams, Baek and Davis 2010, "Fast High-Dimensional Filtering Using the Permutohe
 from __future__ import annotations
 
 from itertools import product
-from math import prod, sqrt
+from math import pi, prod, sqrt
 
 import torch
 from jaxtyping import Float
@@ -20,7 +20,7 @@ _BLUR = {-1: 0.25, 0: 0.5, 1: 0.25}
 
 
 class PermutohedralLattice:
-    """Sums over all points, weighted by a Gaussian of the distance of their ``features``; approximate, up to a factor.
+    """Sums over all points, weighted by a Gaussian of the distance of their ``features``; approximate.
 
     ``features`` [points, dimensions], in units of the standard deviation. The lattice is built once; ``filter`` then
     splats values onto its vertices, blurs them, and slices (interpolates) at the points. Cost and memory are linear in
@@ -42,7 +42,9 @@ class PermutohedralLattice:
         numbers[order] = is_new.cumsum(0) - 1
         self._slice = numbers.view(vertices.shape).T.to(torch.int32).contiguous()
         weights = self._weights.float()
-        self._weights = weights.T.contiguous()
+        # The integral of the Gaussian, times the number of vertices per unit of volume.
+        scale = (4 * pi / 3) ** (features.shape[1] / 2) * sqrt(len(vertices))
+        self._weights = weights.T.contiguous() * scale
         starts = is_new.nonzero().view(-1)
         self._splat = _SparseSum((order % count).int(), starts.int(), weights.reshape(-1)[order])
         self.vertices = len(occupied)
