@@ -97,7 +97,9 @@ def write_api(folder: Path) -> None:
 
 def _page(module: ModuleType, home: dict[str, str]) -> str:
     package = module.__name__
-    things = _in_order(public_names(module), module)
+    things = public_names(module)
+    if hasattr(module, "__path__"):
+        things = _in_order(things, module)
     own = [name for name in things if home[name] == package]
     lines = [
         markup.title(package),
@@ -108,7 +110,7 @@ def _page(module: ModuleType, home: dict[str, str]) -> str:
     ]
     rows = [[_link(home[name], name, thing), _summary(module, name, thing)] for name, thing in things.items()]
     lines += [markup.list_table(["name", "what it is"], rows, "30 70")]
-    files = {None: own} if module is segwright else _by_file(own, things)
+    files = _by_file(own, things) if hasattr(module, "__path__") and module is not segwright else {None: own}
     for file, names in files.items():
         if file is not None and len(own) > 1:
             lines += [

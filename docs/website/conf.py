@@ -18,6 +18,7 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.viewcode", "sphin
 myst_heading_anchors = 3
 myst_enable_extensions = ["strikethrough"]
 highlight_language = "none"
+smartquotes = False  # "--" begins an option
 pygments_style = "a11y-high-contrast-light"
 python_maximum_signature_line_length = 90
 add_module_names = False

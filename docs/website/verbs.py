@@ -132,6 +132,7 @@ def _help_and_default(parser: argparse.ArgumentParser, action: argparse.Action) 
 
 
 def _sentence(text: str) -> str:
-    """The text of a help as a sentence."""
-    text = markup.escape(text.strip().rstrip("."))
-    return text[:1].upper() + text[1:] + "." if text else ""
+    """The text of a help as a sentence, with options as code."""
+    text = re.sub(r"(?<![\w`-])--[a-z][a-z-]*", r"``\g<0>``", markup.escape(text.strip().rstrip(".")))
+    begins_with_value = re.match(r"[\w-]+:", text)
+    return (text if begins_with_value else text[:1].upper() + text[1:]) + "." if text else ""
