@@ -28,29 +28,54 @@ def named_data(
 
     datasets, formats = dataset_names(), format_names()
     if name not in {*datasets, *formats}:
-        near = difflib.get_close_matches(name, [*datasets, *formats], 1, cutoff=0.4)
-        expected = f"datasets: {', '.join(datasets)}; formats: {', '.join(formats)}"
-        hint = f"did you mean {near[0]!r}?" if near else f"expected one of these {expected}"
-        raise UserError(f"unknown dataset or format {name!r}; {hint}")
-    if name not in formats and name != "folder":
+        near = (
+            difflib.get_close_matches(name, [*datasets, *formats], 1, cutoff=0.75)
+            or difflib.get_close_matches(name, datasets, 1, cutoff=0.4)
+            or difflib.get_close_matches(name, formats, 1, cutoff=0.4)
+        )
+        expected = f"a dataset ({', '.join(datasets)}) or a format ({', '.join(formats)})"
+        hint = f"did you mean {near[0]!r}?" if near else f"expected {expected}"
+        raise UserError(f"unknown dataset {name!r}; {hint}")
+    if name == "folder" and root is not None and not _reads(name, settings, root) and _is_export(root):
+        return _own_data(None, settings, task)
+    if name in datasets and (name not in formats or _is_public(name, settings, root)):
         return dataset_config(name, settings)
-    export = None if name == "folder" else name
-    if name in datasets:
-        config = dataset_config(name, settings) if _fits(name, settings, root) else None
-        if config is not None and (_opens(config, root) or not _opens(_own_data(export, (), task), root)):
-            return config
-    return _own_data(export, settings, task)
+    return _own_data(name, settings, task)
 
 
-def _fits(name: str, settings: Sequence[str], root: Path | None) -> bool:
-    """Whether the public dataset has these fields, and the folder is not one that CVAT wrote in its layout."""
-    from segwright.data.datasets import dataset_config
+def _is_export(root: Path) -> bool:
+    """Whether a folder has the files of an annotation tool, and not just images and masks."""
+    from segwright.data.exports import export_format, recognize
+    from segwright.errors import UserError
+
+    try:
+        return export_format(recognize(root).name).SPECIFIC
+    except UserError:
+        return False
+
+
+def _is_public(name: str, settings: Sequence[str], root: Path | None) -> bool:
+    """Whether a name that is also a format means the public dataset: the folder has its layout, or no layout at all."""
     from segwright.errors import UserError
 
     if name == "voc" and root is not None and (root / "labelmap.txt").is_file():
-        return False
+        return False  # CVAT writes it in the layout of VOC
+    if _reads(name, settings, root):
+        return True
     try:
-        dataset_config(name, settings)
+        _own_data(name, settings, None).open(root, "train")
+    except UserError:
+        return True
+    return False
+
+
+def _reads(name: str, settings: Sequence[str], root: Path | None) -> bool:
+    """Whether the dataset of this name has these fields and can read the folder."""
+    from segwright.data.datasets import dataset_config
+    from segwright.errors import UserError
+
+    try:
+        dataset_config(name, settings).open(root, "train")
     except UserError:
         return False
     return True
@@ -63,13 +88,3 @@ def _own_data(format: str | None, settings: Sequence[str], task: Task | None) ->
     config = OwnData(format=format, task=task)
     override(config, [setting.removeprefix("data.") for setting in settings])
     return config
-
-
-def _opens(config: DataConfig, root: Path | None) -> bool:
-    from segwright.errors import UserError
-
-    try:
-        config.open(root, "train")
-    except UserError:
-        return False
-    return True

@@ -80,7 +80,7 @@ def test_a_format_is_a_name_as_that_of_a_dataset(tmp_path: Path, capsys: pytest.
     LAYOUTS["yolo"](tmp_path / "data")
     assert main(["data", "check", "yolo", "--data", str(tmp_path / "data"), "--workers", "0"]) == 0
     assert main(["data", "check", "yollo", "--data", str(tmp_path / "data")]) == 2
-    assert "unknown dataset or format 'yollo'; did you mean 'yolo'?" in capsys.readouterr().err
+    assert "unknown dataset 'yollo'; did you mean 'yolo'?" in capsys.readouterr().err
 
 
 def test_the_stuff_files_of_coco_are_read_where_there_are_no_others(tmp_path: Path) -> None:
