@@ -2,8 +2,8 @@
 
     python benchmarks/dense_crf.py [--image photo.jpg] [--rounds 5] [--threads 2]
 
-Prints the fastest of several rounds in wall-clock and CPU time, the search for pairs and the lattice included. The second table compares both
-with all pairs of pixels, on the same image at 141 x 188: the mean difference of probabilities and the fraction of
+Prints the fastest of several rounds in wall-clock and CPU time, pairs and lattice included. The second table compares
+both with all pairs of pixels, on the same image at 141 x 188: the mean difference of probabilities and the fraction of
 pixels with the same class. The probabilities are "smooth" (random fields that know nothing of the image) or "random"
 at every pixel: harder than those of a network. pydensecrf (the package pydensecrf2) needs a compiler; without it its
 rows are left out.
