@@ -2,8 +2,8 @@
 
     python benchmarks/dense_crf.py [--image photo.jpg] [--rounds 5] [--threads 2]
 
-Prints the fastest of several rounds in wall-clock and CPU time, the lattice included. The second table compares both
-with all pairs of pixels, on the same image at 141 x 188: the mean difference of probabilities and the fraction of
+Prints the fastest of several rounds in wall-clock and CPU time, pairs and lattice included. The second table compares
+both with all pairs of pixels, on the same image at 141 x 188: the mean difference of probabilities and the fraction of
 pixels with the same class. The probabilities are "smooth" (random fields that know nothing of the image) or "random"
 at every pixel: harder than those of a network. pydensecrf (the package pydensecrf2) needs a compiler; without it its
 rows are left out.
@@ -69,7 +69,7 @@ def pydensecrf(scores: NDArray[Any], image: NDArray[np.uint8]) -> NDArray[Any]:
     return np.array(crf.inference(settings.iterations)).reshape(scores.shape)
 
 
-def lattice(scores: NDArray[Any], image: NDArray[np.uint8]) -> NDArray[Any]:
+def fast(scores: NDArray[Any], image: NDArray[np.uint8]) -> NDArray[Any]:
     return with_pair_pixels(0, scores, image)
 
 
@@ -106,7 +106,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     image = read_or_generate(options.image)
-    implementations: dict[str, Implementation] = {"segwright": lattice}
+    implementations: dict[str, Implementation] = {"segwright": fast}
     if find_spec("pydensecrf"):
         implementations["pydensecrf"] = pydensecrf
     print(f"{options.threads} threads, torch {torch.__version__}, load {os.getloadavg()[0]:.1f}")

@@ -118,10 +118,11 @@ NOISE = np.random.default_rng(3).integers(0, 256, (64, 90, 3), dtype=np.uint8)
 DEEPLAB_V1 = DenseCRF(gaussian_sigma=3, bilateral_sigma_xy=49, bilateral_sigma_rgb=5)
 
 
-@pytest.mark.parametrize("classes", [2, 21])
 @pytest.mark.parametrize("kind", ["scene", "noise", "flat", "photograph-like"])
-@pytest.mark.parametrize("limit", [10**9, 1_500_000])
-@pytest.mark.parametrize("crf", [DenseCRF(), DEEPLAB_V1], ids=["deeplab v2", "deeplab v1"])
+@pytest.mark.parametrize("limit", [4_000_000, 1_000_000])
+@pytest.mark.parametrize(
+    ("crf", "classes"), [(DenseCRF(), 21), (DEEPLAB_V1, 2)], ids=["deeplab v2", "deeplab v1"]
+)
 def test_larger_images_are_close_to_all_pairs(
     monkeypatch: pytest.MonkeyPatch, limit: int, kind: str, crf: DenseCRF, classes: int
 ) -> None:

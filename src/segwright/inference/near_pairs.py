@@ -18,7 +18,7 @@ from segwright.parallel import map_in_threads
 _REACH = 3.25  # standard deviations; weights of pairs beyond are below 0.0051
 _MAX_PAIRS, _MAX_SPARSE_PAIRS = 16_000_000, 20_000_000  # (i, j) and (j, i) are two pairs
 _PAIRS_PER_POINT = 90  # the lattice takes as much time per point as this number of pairs
-_SAMPLES = 256  # points whose neighbors are counted
+_SAMPLES = 128  # points whose neighbors are counted, and whose sums are computed
 _MIN_GROUP, _MAX_GROUPS = 128, 4096
 _TILE = 2**18  # pairs: a tile stays in the cache of the processor
 _FAR = 1e6  # standard deviations
@@ -41,15 +41,16 @@ class SparseOrDense:
         order = torch.from_numpy(tree.indices)  # neighbors come near each other in memory
         ordered = centered.cpu()[order]
         self._order, self._lattice = order.to(device), None
-        samples = order[torch.linspace(0, len(order) - 1, min(_SAMPLES, len(order))).long()]
-        counts = tree.query_ball_point(tree.data[samples.numpy()], _REACH, return_length=True)
+        samples = torch.linspace(0, len(order) - 1, min(_SAMPLES, len(order))).long()
+        counts = tree.query_ball_point(ordered[samples].numpy(), _REACH, return_length=True)
         if counts.mean() * len(ordered) <= _MAX_PAIRS:
             self._pairs = _SparseMatrix(*(part.to(device) for part in _all_pairs(ordered)))
             return
         self._lattice = PermutohedralLattice(centered[self._order])
         density = self._lattice.filter(torch.ones(len(ordered), 1, device=device)).view(-1).cpu()
-        rank = order.argsort()
-        pairs = density * (counts.mean() / float(density[rank[samples]].mean()))
+        # Where few colors occur, the sums depend on where they are between the vertices of the lattice.
+        self._factor = float((_densities(ordered.float(), samples) / density[samples]).median())
+        pairs = density * (counts.mean() / float(density[samples].mean()))
         search = _Search(ordered.float(), _leaves(tree))
         groups = search.sparsest(pairs, _MAX_SPARSE_PAIRS - _PAIRS_PER_POINT * len(ordered))
         rows = torch.cat([torch.arange(*search.bounds(group)) for group in groups])
@@ -62,7 +63,7 @@ class SparseOrDense:
         if self._lattice is None:
             sums = self._pairs(ordered)
         else:
-            sums = self._lattice.filter(ordered)
+            sums = self._lattice.filter(ordered).mul_(self._factor)
             sums[self._rows] = self._pairs(ordered)
         result = torch.empty_like(sums)
         result[self._order] = sums
@@ -87,6 +88,13 @@ def _all_pairs(points: Tensor) -> Pairs:
     matrix = entries.tocsr()
     counts, kept, values = np.diff(matrix.indptr), matrix.indices, matrix.data
     return torch.from_numpy(counts), torch.from_numpy(kept), torch.from_numpy(values)
+
+
+def _densities(points: Tensor, chosen: Tensor) -> Tensor:
+    """The sum of the weights of all points at those that are ``chosen``."""
+    return torch.stack(
+        [(points - point).square_().sum(1).mul_(-0.5).exp_().sum() for point in points[chosen]]
+    )
 
 
 def _leaves(tree: cKDTree) -> Tensor:
