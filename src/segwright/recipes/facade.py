@@ -68,6 +68,11 @@ def panoptic_finetune() -> Recipe:
     pip install 'segwright[pretrained]'
 
     segwright train facade.panoptic_finetune --data FACADE --out runs/facade_finetune
+
+    Heat map and offsets are relative to the size of each object, because windows and facades differ so much. The
+    layers up to stride 4 stay as they are.
+
+    Measured: 25.7 % PQ, 38.0 % mIoU after 2500 steps (``training.steps=2500``), one seed, half of the thirty minutes.
     """
     recipe = panoptic_quick()
     recipe.name = "facade.panoptic_finetune"
@@ -104,4 +109,5 @@ def panoptic_finetune() -> Recipe:
         max_scatter=0.2,
     )
     recipe.optim = AdamW(lr=2e-3, weight_decay=0.02, backbone_lr_factor=0.2, frozen=FROZEN)
+    recipe.training.steps = 4600
     return recipe

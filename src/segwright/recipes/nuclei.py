@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from segwright import backbones, decode, losses, models
 from segwright.contracts import InputContract
 from segwright.data.augmentation import ColorJitter, Compose, CropStage, ProgressiveCrop
@@ -74,6 +76,7 @@ def instance_finetune() -> Recipe:
         detail=True,
         input_scale=2,
     )
+    recipe.input = replace(recipe.input, multiple=16)
     view = ProgressiveCrop((CropStage((144, 144), (0.6, 1.6)),), stretch=1.3)
     colors = ColorJitter(brightness=0.5, contrast=0.3, saturation=0.4, hue=0.04, cast=0.1)
     recipe.augmentation = Compose((view, colors))

@@ -73,6 +73,7 @@ def decoder(facts: DataFacts, task: str, reasons: Reasons) -> CenterDecoder:
         reasons["decoder.class_aware"] = (
             f"objects lie inside others (up to {objects.nested:.0%} of a class), so pixels are grouped within a class"
         )
+        reasons["decoder.max_scatter"] = "drops peaks inside large objects that have no object of their own"
     return CenterDecoder(
         threshold=0.15 if task == "instance" else 0.2,
         nms_kernel=kernel,
@@ -80,6 +81,7 @@ def decoder(facts: DataFacts, task: str, reasons: Reasons) -> CenterDecoder:
         stuff_area=stuff,
         align_corners=False,
         class_aware=nested,
+        max_scatter=0.2 if nested else 0.0,
     )
 
 
