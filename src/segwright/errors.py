@@ -75,13 +75,18 @@ _ACCESS = (errno.EACCES, errno.EPERM, errno.EROFS)
 _SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
+def is_full_disk(error: OSError) -> bool:
+    """Whether an error says that a disk, a quota or a file has no room left."""
+    return error.errno in _SPACE
+
+
 def explained(error: Exception) -> Exception:
     """The error of this module that explains ``error``; ``error`` itself if it explains itself, or nothing does."""
     run_error = run_error_of(error)
     if run_error is not None or isinstance(error, UserError | RunError) or not isinstance(error, OSError):
         return run_error or error
     text = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
-    if error.errno in _SPACE:
+    if is_full_disk(error):
         return RunError(f"{text}; free some space or choose another folder, then start again")
     if error.errno == errno.EMFILE:
         return RunError(f"{text}; allow more open files (ulimit -n), or use fewer workers")

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from segwright.errors import RunError, UserError
+from segwright.errors import RunError, UserError, is_full_disk
 
 
 class WriteError(RunError):
@@ -33,10 +33,8 @@ def atomic_outputs(targets: Sequence[Path], *, force: bool) -> Iterator[tuple[Pa
         with _temporary_paths(targets) as parts:
             yield parts
     except OSError as error:
-        path = error.filename or targets[0]
-        raise UserError(
-            f"{path}: cannot be written ({error.strerror}); free some space, or choose another path"
-        ) from None
+        text = f"{targets[0]}: cannot be written ({error.strerror}); free some space, or choose another path"
+        raise (WriteError if is_full_disk(error) else UserError)(text) from None
 
 
 def atomic_write(path: Path, write: Callable[[Path], object]) -> None:
@@ -48,7 +46,11 @@ def atomic_write(path: Path, write: Callable[[Path], object]) -> None:
     try:
         with _temporary_paths((path,)) as (part,):
             write(part)
-    except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
+    except (
+        Exception
+    ) as error:  # torch reports a full disk as a RuntimeError, safetensors with a class of its own
+        if not isinstance(error, OSError | RuntimeError) and type(error).__name__ != "SafetensorError":
+            raise
         raise WriteError(
             f"{path}: cannot be written ({error}); free some space or choose another folder, then start again"
         ) from error

@@ -37,9 +37,7 @@ def test_every_command_is_understood() -> None:
     found = [command[command.index("segwright") + 1 :] for command in commands()]
     assert [command[0] for command in found] == ["train", "train", "predict", "train", "predict"]
     for command in found:
-        words = command
-        for name, value in VARIABLES.items():
-            words = [word.replace(name, value) for word in words]
+        words = [re.sub(r"\$\w+", lambda match: VARIABLES[match[0]], word) for word in command]
         options = build_parser().parse_args(words)
         assert options.stopped_code in (0, 75)
         if command[0] == "predict":

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
+import ctypes
+import importlib
 import multiprocessing
 import os
 import random
 import signal
 import sys
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from segwright import files
 from segwright.cli.main import main
 
 _IMPORTS = [
@@ -25,19 +26,22 @@ _IMPORTS = [
 ]
 
 
-def start(arguments: Sequence[str], log: Path, *, die_at: tuple[str, int] | None = None) -> BaseProcess:
+def start(
+    arguments: Sequence[str], log: Path, *, die_at: tuple[str, int, float] | None = None, bound: bool = False
+) -> BaseProcess:
     """A command in a process that leads a group of its own; its output goes to the file ``log``.
 
-    ``die_at``: the process kills itself (SIGKILL) at the N-th call of a function of ``POINTS``.
+    ``die_at``: function, number of the call and seconds after which the process kills itself (SIGKILL). ``bound``:
+    also a root is bound by the permissions of files.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_IMPORTS)
-    process = context.Process(target=_run, args=([*arguments], log, die_at))
+    process = context.Process(target=_run, args=([*arguments], log, die_at, bound))
     process.start()
     return process
 
 
-def _run(arguments: list[str], log: Path, die_at: tuple[str, int] | None) -> None:
+def _run(arguments: list[str], log: Path, die_at: tuple[str, int, float] | None, bound: bool) -> None:
     os.setsid()
     handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(handle, 1)
@@ -48,58 +52,58 @@ def _run(arguments: list[str], log: Path, die_at: tuple[str, int] | None) -> Non
     torch.set_num_threads(1)
     if die_at is not None:
         _die_at(*die_at)
+    if bound and os.geteuid() == 0:
+        _give_up_override()
     sys.exit(main(arguments))
 
 
-def _die_at(name: str, number: int) -> None:
-    """Kill this process at a call of ``name``: before it if ``number`` is even, after it if it is odd."""
-    owner, attribute = POINTS[name]
+def _give_up_override() -> None:
+    """Without the capabilities CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH, bits 1 and 2."""
+    header = (ctypes.c_uint32 * 2)(0x20080522, 0)  # version 3, this process
+    sets = (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable; twice 32 bits
+    library = ctypes.CDLL(None, use_errno=True)
+    assert library.capget(header, sets) == 0
+    for index in range(3):
+        sets[index] &= ~0b110
+    assert library.capset(header, sets) == 0
+
+
+def _die_at(name: str, number: int, delay: float) -> None:
+    """Kill this process ``delay`` seconds after the call ``number`` of the function ``name`` began."""
+    module, attribute = name.rsplit(":", 1)
+    owner: Any = importlib.import_module(module.split("/")[0])
+    for part in module.split("/")[1:]:
+        owner = getattr(owner, part)
     function: Callable[..., Any] = getattr(owner, attribute)
     count = 0
 
     def counted(*arguments: Any, **options: Any) -> Any:
         nonlocal count
         count += 1
-        if count == number and number % 2 == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        result = function(*arguments, **options)
         if count == number:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return result
+            if delay == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            threading.Timer(delay, os.kill, (os.getpid(), signal.SIGKILL)).start()
+        return function(*arguments, **options)
 
     setattr(owner, attribute, counted)
 
 
-POINTS = {
-    "replace": (os, "replace"),
-    "fsync": (os, "fsync"),
-    "atomic write": (files, "_replace"),
-    "write": (os, "write"),
-}
-
-
 def kill_at_random_moments(
-    arguments: Sequence[str], folder: Path, *, kills: int, seed: int, longest: float
+    arguments: Sequence[str], log: Path, points: Mapping[str, int], *, kills: int, seed: int
 ) -> list[int]:
-    """Run a command again and again, and kill it ``kills`` times; the exit codes.
+    """Run a command ``kills`` times and kill it each time; the exit codes.
 
-    Two of three are killed after at most ``longest`` seconds, the third where it writes.
+    ``points``: functions as "module:function" or "module/class:method", and the most calls that a life lasts.
     """
     moments = random.Random(seed)
-    codes: list[int] = []
-    while codes.count(-signal.SIGKILL) < kills:
-        assert len(codes) < 3 * kills, codes
-        timed = len(codes) % 3 != 2
-        point = None if timed else (moments.choice([*POINTS]), moments.randrange(1, 12))
-        process = start(arguments, folder / "log.txt", die_at=point)
-        if timed:
-            process.join(moments.uniform(0.0, longest))
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(process.pid or 0, signal.SIGKILL)
+    codes = []
+    for _ in range(kills):
+        name = moments.choice([*points])
+        moment = (name, moments.randint(1, points[name]), moments.choice([0.0, moments.uniform(0, 0.03)]))
+        process = start(arguments, log, die_at=moment)
         process.join(120)
         codes.append(-999 if process.exitcode is None else process.exitcode)
-        if process.exitcode == 0:
-            break  # it is finished
     return codes
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -20,24 +19,24 @@ from segwright.training.log import read_lines
 pytestmark = pytest.mark.faults
 
 RECIPE = f"{Path(small.__file__)}:recipe"
-SETTINGS = ("training.steps=240", "training.save_every=0.01", "training.evaluate_every=0.1", "training.log_every=0.02",
-            "training.keep_checkpoints=3", "training.num_visualizations=1")  # fmt: skip
+SETTINGS = ("training.steps=160", "training.save_every=0.0125", "training.evaluate_every=0.1",
+            "training.log_every=0.02", "training.keep_checkpoints=3", "training.num_visualizations=1")  # fmt: skip
+
+STEPS = {
+    "segwright.training.train:training_step": 8,
+    "os:replace": 8,
+    "os:fsync": 12,
+    "segwright.training.log/Log:values": 2,
+}
+"""Where a training is killed, and the most calls: 20 lives are not enough for 160 steps."""
+IMAGES = {"segwright.prediction.journal/Journal:append": 6, "os:replace": 20, "os:write": 5}
+"""Where a prediction of 150 images is killed."""
 
 
 def weights(folder: Path) -> dict[str, Any]:
     """What the last checkpoint holds, without the seconds that were measured."""
     saved: dict[str, Any] = torch.load(sorted(folder.glob("checkpoints/step-*.pt"))[-1], weights_only=True)
     return {name: value for name, value in saved.items() if name != "seconds"}
-
-
-def longest_life(command: list[str], folder: Path) -> float:
-    """Seconds to be killed after, so that 20 lives are not enough: a start, and a twelfth of the work."""
-    seconds = []
-    for _ in range(2):  # the second finds everything done
-        began = time.perf_counter()
-        assert run(command, folder) == 0
-        seconds.append(time.perf_counter() - began)
-    return seconds[1] + (seconds[0] - seconds[1]) / 12
 
 
 def same(first: Any, second: Any) -> bool:
@@ -53,11 +52,11 @@ def same(first: Any, second: Any) -> bool:
 def test_a_training_killed_twenty_times_ends_with_the_weights_of_an_uninterrupted_one(tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     command = ["train", RECIPE, "--device", "cpu", "--set", *SETTINGS]
-    longest = longest_life([*command, "--out", str(whole)], tmp_path)
+    assert run([*command, "--out", str(whole)], tmp_path) == 0
     codes = kill_at_random_moments(
-        [*command, "--out", str(killed)], tmp_path, kills=20, seed=3, longest=longest
+        [*command, "--out", str(killed)], tmp_path / "log.txt", STEPS, kills=20, seed=3
     )
-    assert codes.count(-signal.SIGKILL) == 20, codes
+    assert codes == [-signal.SIGKILL] * 20
     assert run([*command, "--out", str(killed)], tmp_path) == 0
     assert same(weights(whole), weights(killed))
     assert (whole / "best.safetensors").read_bytes() == (killed / "best.safetensors").read_bytes()
@@ -75,9 +74,11 @@ def test_a_prediction_killed_twenty_times_has_every_image_once_and_complete(
     for number in range(150):
         photo(Path(f"many/{number}.png"), number, (48, 64))
     command = ["predict", "objects.safetensors", "many", "--device", "cpu", "--resume", "--save", "instances"]
-    longest = longest_life([*command, "--out", "whole"], tmp_path)
-    codes = kill_at_random_moments([*command, "--out", "killed"], tmp_path, kills=20, seed=4, longest=longest)
-    assert codes.count(-signal.SIGKILL) == 20, codes
+    assert run([*command, "--out", "whole"], tmp_path) == 0
+    codes = kill_at_random_moments(
+        [*command, "--out", "killed"], tmp_path / "log.txt", IMAGES, kills=20, seed=4
+    )
+    assert codes == [-signal.SIGKILL] * 20
     assert run([*command, "--out", "killed"], tmp_path) == 0
     lines = [json.loads(line) for line in Path("killed/done.jsonl").read_text().splitlines()]
     counts = Counter(line["name"] for line in lines if "name" in line)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from segwright.data.loading.batches import Collate
 from segwright.errors import UserError
-from segwright.files import check_writable
+from segwright.files import atomic_write, check_writable
 from segwright.labels import LabelSpace
 from segwright.samples import Dataset, Sample
 from segwright.training.loading import open_training_data
@@ -117,5 +117,5 @@ def write_sheet(path: Path, image: NDArray[np.uint8]) -> None:
     """Write the sheet as PNG or JPEG, as the extension of ``path`` says."""
     from PIL import Image
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(image).save(path)
+    kind = "PNG" if path.suffix.lower() == ".png" else "JPEG"
+    atomic_write(path, lambda part: Image.fromarray(image).save(part, kind))

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from segwright.errors import UserError
-from segwright.files import parse_json
+from segwright.files import WriteError, parse_json
 from segwright.prediction.inputs import InputImage
 from segwright.prediction.outputs import Rows
 
@@ -127,8 +127,13 @@ class Journal:
         assert self._file is not None
         data = json.dumps(values, separators=(",", ":"), allow_nan=False).encode() + b"\n"
         rest = memoryview(data)
-        while rest:
-            rest = rest[os.write(self._file, rest) :]
+        try:
+            while rest:
+                rest = rest[os.write(self._file, rest) :]
+        except OSError as error:
+            raise WriteError(
+                f"{self.path}: cannot be written ({error.strerror}); free some space, then start again with --resume"
+            ) from error
         self._end += len(data)
         return self._end - len(data)
 
