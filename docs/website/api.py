@@ -185,7 +185,10 @@ def _constant_docstrings(module: ModuleType) -> dict[str, str]:
         body = ast.parse(inspect.getsource(file)).body
         for statement, below in pairwise(body):
             match statement, below:
-                case ast.Assign(targets=[ast.Name(id=name)]), ast.Expr(value=ast.Constant(value=str(text))):
+                case (
+                    ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)),
+                    ast.Expr(value=ast.Constant(value=str(text))),
+                ):
                     docstrings[name] = markup.as_rst(inspect.cleandoc(text))
     return docstrings
 

@@ -51,6 +51,11 @@ def test_every_public_name_has_one_entry(folder: Path) -> None:
                 assert entries.count(links.pop()) == 1, (package, name)
 
 
+def test_every_public_name_says_what_it_is(folder: Path) -> None:
+    for path in (folder / "api").glob("*.rst"):
+        assert not re.findall(r"- :py:\w+:`(\w+) .*\n +- *\n", path.read_text()), path.stem
+
+
 def test_signatures_show_shapes_and_defaults_as_the_code_does() -> None:
     text, result = signatures.signature(sw.InputContract.normalize)
     assert text == "(images: Tensor)"
