@@ -19,11 +19,10 @@ from typing import Any
 from segwright.cli.main import main
 
 _IMPORTS = [
-    "segwright.training.train",
-    "segwright.prediction.predict_files",
-    "tests.faults.children",
-    "tests.small",
-]
+    "torch.utils.tensorboard", "sympy", "torch._dynamo", "safetensors.torch", "rich.table", "imagecodecs",
+    "pycocotools.mask", "segwright.training.train", "segwright.prediction.predict_files", "segwright.recipes",
+    "segwright.importers", "segwright.cli.tables", "tests.faults.children", "tests.small",
+]  # fmt: skip
 
 
 def start(
