@@ -10,7 +10,6 @@ import torch
 
 from segwright.contracts import Model
 from segwright.decode.panoptic import CenterDecoder
-from segwright.decode.query import QueryDecoder
 from segwright.export.parity import image_samples
 from segwright.labels import LabelSpace
 from segwright.models.weights.model_file import without_weights
@@ -35,8 +34,6 @@ def recipe_model(name: str, *, seed: int = 0) -> Model:
     model.decoder = recipe.decoder
     if isinstance(model.decoder, CenterDecoder):
         model.decoder = replace(model.decoder, threshold=-1.0, top_k=40, stuff_area=16)
-    if isinstance(model.decoder, QueryDecoder):
-        model.decoder = replace(model.decoder, threshold=0.0, overlap_threshold=0.0)
     return model.eval()
 
 
