@@ -104,6 +104,13 @@ def checksum(path: Path, kind: Literal["sha256", "md5"] = "sha256") -> str:
     return digest.hexdigest()
 
 
+def remove_leftovers(folder: Path) -> None:
+    """Delete what killed processes left half-written in ``folder``; no other process may be writing there."""
+    for part in [*folder.rglob(".*.part"), *folder.rglob(".*.part.old")]:
+        if part.is_file():
+            part.unlink(missing_ok=True)
+
+
 def check_writable(*paths: Path | None) -> None:
     """``UserError`` for a file that could not be written at the end of long work; parent folders are created."""
     for path in paths:

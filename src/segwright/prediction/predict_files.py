@@ -11,6 +11,7 @@ from pathlib import Path
 
 from segwright.contracts import Model
 from segwright.errors import UserError
+from segwright.files import remove_leftovers
 from segwright.inference.single_pass import SINGLE_PASS, InferenceMode
 from segwright.prediction.image_ids import image_ids, image_ids_in
 from segwright.prediction.inputs import InputImage, named_images
@@ -184,6 +185,8 @@ class FilePrediction:
             completed = True
             if results.total() == len(self.remaining):
                 self.journal.finish(images=len(self.images), skipped=results[True])
+                if self.shard.count == 1:  # the others may be writing
+                    remove_leftovers(self.outputs.out)
         finally:
             self.journal.close()
             if completed or len(self.journal):  # after an interruption: what was predicted so far is not lost

@@ -19,7 +19,7 @@ import torch
 from segwright.config import to_yaml
 from segwright.contracts import Model
 from segwright.errors import UserError
-from segwright.files import read_json, write_json, write_text
+from segwright.files import read_json, remove_leftovers, write_json, write_text
 from segwright.models.weights.pretrained import pretrained_records
 from segwright.samples import Dataset
 from segwright.training.processes import Processes
@@ -76,6 +76,7 @@ def record(
         resumed = {name: metadata[name] for name in ("started", "device", "torch")}
         metadata = earlier | {"resumed": [*earlier.get("resumed", []), resumed]}
     if processes.main:
+        remove_leftovers(out)
         write_text(out / "recipe.yaml", text)
         write_json(out / "run.json", metadata)
 
