@@ -67,7 +67,7 @@ def test_no_network_and_no_file_outside_of_the_given_folders_and_the_cache(
     temporary.mkdir()
     (place / "program.py").write_text(PROGRAM)
     before = {path for path in place.rglob("*")}
-    allowed = os.pathsep.join(map(str, (place / "out", home / ".cache", temporary)))
+    allowed = os.pathsep.join(map(str, (place / "out", home / ".cache", home / ".config", temporary)))
     environment = {
         **os.environ, "HOME": str(home), "TMPDIR": str(temporary), "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONPATH": str(REPOSITORY / "src"), "OMP_NUM_THREADS": "1",
