@@ -90,6 +90,7 @@ READ: dict[str, str] = {
 }
 
 
+@pytest.mark.filterwarnings("ignore")  # torch warns of old pickles
 @pytest.mark.parametrize("name", READ)
 @pytest.mark.parametrize("kind", FILES)
 def test_no_pickle_is_run_whatever_the_name_of_the_file(
