@@ -56,7 +56,7 @@ def test_classes_are_found_by_name() -> None:
 def test_an_unknown_name_is_refused_with_the_nearest_one(find: object) -> None:
     with pytest.raises(UserError, match="unknown dataset 'cityscape'; did you mean 'cityscapes'"):
         find("cityscape")  # type: ignore[operator]
-    with pytest.raises(UserError, match="unknown dataset 'qqq'; expected one of ade20k, .*bdd100k"):
+    with pytest.raises(UserError, match=r"unknown dataset 'qqq'; expected one of ade20k, .*bdd100k"):
         find("qqq")  # type: ignore[operator]
 
 
