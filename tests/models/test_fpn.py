@@ -75,3 +75,18 @@ def test_images_can_be_enlarged_first() -> None:
     assert output.semantic.shape[2:] == output.offset.shape[2:] == (64, 96)
     large = torch.nn.functional.interpolate(images, (128, 192), mode="bilinear")
     torch.testing.assert_close(output.offset, model(large).offset)
+
+
+def test_heat_map_and_offsets_are_precise_in_mixed_precision() -> None:
+    torch.manual_seed(0)
+    config = PanopticFPNConfig(ResNetConfig(18), channels=16, branch_channels=8)
+    model = config.build(LABELS, InputContract()).eval()
+    torch.nn.init.normal_(model.heads["center"].get_submodule("0").weight)
+    images = torch.randn(1, 3, 64, 64)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        output = model(images)
+    assert (output.center.dtype, output.offset.dtype) == (torch.float32, torch.float32)
+    assert output.semantic.dtype == torch.bfloat16
+    assert (
+        len(output.center.unique()) > 0.9 * output.center.numel()
+    )  # in bf16 most values occur several times
