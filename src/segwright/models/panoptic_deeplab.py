@@ -17,6 +17,7 @@ from segwright.contracts import CenterOutput, InputContract, Model, PixelOutput
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
 from segwright.models.backbones.resnet import ResNetConfig
+from segwright.models.layers.centers import in_fp32
 from segwright.models.layers.conv import initialize
 from segwright.models.layers.decoder import AtrousDecoder, ConvStack, DecoderBranch
 from segwright.models.layers.features import Backbone, Features
@@ -126,7 +127,12 @@ class PanopticBranch(nn.Module):
     def forward(self, maps: Sequence[Tensor]) -> dict[str, Tensor]:
         """The output of each head, by its name."""
         x = self.decoder(maps)
-        return {name: head(x) for name, head in self.scores.items()}
+        outputs = {}
+        for name, head in self.scores.items():
+            hidden, classifier = head.get_submodule("hidden"), head.get_submodule("classifier")
+            precise = name in ("center", "offset")
+            outputs[name] = in_fp32(classifier, hidden(x)) if precise else head(x)
+        return outputs
 
 
 def _head(branch: DecoderBranch, out_channels: int, convs: ConvStack, norm: Norm) -> nn.Sequential:

@@ -1,9 +1,9 @@
-"""Upsampling of ``CenterOutput``."""
+"""Parts of networks with centers: precise heads, and the upsampling of ``CenterOutput``."""
 
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from segwright.contracts import CenterOutput
 from segwright.models.layers.resize import upsample
@@ -38,3 +38,14 @@ def upsample_centers(
         offset,
         None if foreground is None else resized(foreground),
     )
+
+
+def in_fp32(head: nn.Module, x: Tensor) -> Tensor:
+    """``head(x)``, even in mixed precision in fp32: in bf16 two neighbors on a peak are often equal, and both count."""
+    kind = x.device.type
+    if not torch.is_autocast_enabled(kind):
+        output: Tensor = head(x)
+        return output
+    with torch.autocast(kind, enabled=False):
+        output = head(x.float())
+        return output

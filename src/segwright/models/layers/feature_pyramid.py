@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from segwright.contracts import CenterOutput
+from segwright.models.layers.centers import in_fp32
 from segwright.models.layers.resize import upsample
 
 
@@ -75,21 +75,10 @@ def center_output(
     instance = branch(features)
     return CenterOutput(
         heads["semantic"](features),
-        _in_fp32(heads["center"], instance),
-        _in_fp32(heads["offset"], instance) * offset_scale,
+        in_fp32(heads["center"], instance),
+        in_fp32(heads["offset"], instance) * offset_scale,
         heads["foreground"](instance) if "foreground" in heads else None,
     )
-
-
-def _in_fp32(head: nn.Module, x: Tensor) -> Tensor:
-    """``head(x)``, even in mixed precision in fp32: in bf16 two neighbors on a peak are often equal, and both count."""
-    kind = x.device.type
-    if not torch.is_autocast_enabled(kind):
-        output: Tensor = head(x)
-        return output
-    with torch.autocast(kind, enabled=False):
-        output = head(x.float())
-        return output
 
 
 def initialize_classifier(conv: nn.Module) -> None:
