@@ -15,7 +15,7 @@
 - ``feature_pyramid``: a light feature pyramid and sub-pixel heads
 - ``segmenter``: ``Segmenter``, a backbone with a head and auxiliary heads
 - ``resize``: upsampling, and a convolution of upsampled feature maps
-- ``centers``: upsampling of a ``CenterOutput``
+- ``centers``: heads in fp32, and upsampling of a ``CenterOutput``
 """
 
 from segwright.models.layers.aspp import ASPP, ASPPConfig
