@@ -185,15 +185,19 @@ def _foreground_reason(facts: DataFacts) -> str:
 
 
 def _loss(facts: DataFacts, machine: Machine, task: str, reasons: Reasons) -> Loss:
-    weights = class_weights(facts, 0.5 if task == "semantic" else 0.4)
+    # Rare classes that are also sampled and pasted get too many pixels with larger weights (benchmarks/results.md).
+    power = 0.15 if views.rare_classes(facts) else 0.5 if task == "semantic" else 0.4
+    weights = class_weights(facts, power)
     path, at_output = "loss.semantic", False
     if task == "semantic":
         path, at_output = "loss.terms.0", machine.device == "cpu"
     if weights is None:
         reasons[f"{path}.class_weights"] = "none: no class has five times the pixels of another"
     else:
-        power = "1 / sqrt(pixels)" if task == "semantic" else "pixels ** -0.4"
-        reasons[f"{path}.class_weights"] = f"{power}, scaled to a mean of 1 over the pixels, 8 at most"
+        mild = "; mild, because rare classes are also sampled more often" if views.rare_classes(facts) else ""
+        reasons[f"{path}.class_weights"] = (
+            f"pixels ** -{power}, scaled to a mean of 1 over the pixels, 8 at most{mild}"
+        )
     if task != "semantic":
         return objects.center_loss(facts, losses.CrossEntropy(weights), task, reasons)
     entropy = losses.CrossEntropy(weights, at_output_resolution=at_output)
