@@ -238,7 +238,8 @@ def _run(command: str, place: Path) -> None:
     target = reader.split() if reader else words[words.index(">") :] if ">" in words else []
     words = words[: words.index(">")] if ">" in words else words
     if "train" in words[:2]:
-        changes = [*SMALLER, *(["model.backbone.weights=null"] if "tuned.py" in command else [])]
+        changes = [f"training.{length}=null" for length in ("epochs", "minutes") if f".{length}=" in command]
+        changes += [*SMALLER, *(["model.backbone.weights=null"] if "tuned.py" in command else [])]
         words += ["--device", "cpu", "--set", *changes]
     _make_room(words, place)
     output, errors = io.StringIO(), io.StringIO()

@@ -66,11 +66,11 @@ class Portable(Generic[Value]):
     value: Value
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """The user's files first, then the value."""
+        """The user's files first, then the value. Files that are gone cannot be read again, and are left out."""
         files = {
             name: module.__file__
             for name, module in [*sys.modules.items()]
-            if name.startswith(CODE_PREFIX) and getattr(module, "__file__", None)
+            if name.startswith(CODE_PREFIX) and module.__file__ and Path(module.__file__).is_file()
         }
         try:
             return _restored, (files, pickle.dumps(self.value))

@@ -20,7 +20,7 @@ from segwright.cli.main import main
 from segwright.contracts import InputContract, Model
 from segwright.data.reading.label_maps import read_map, write_png
 from segwright.errors import UserError
-from segwright.files import atomic_write
+from segwright.files import WriteError, atomic_write
 from segwright.inference.single_pass import InferenceMode
 from segwright.inference.sliding_windows import SlidingWindows
 from segwright.inference.test_time_augmentation import TestTimeAugmentation
@@ -199,7 +199,8 @@ def test_a_failure_leaves_no_output(model: Model, tmp_path: Path, monkeypatch: p
     )
     path = written(tmp_path / "b.tif", photo(100, 120))
     monkeypatch.setattr(large_images, "write_tiled_tiff", full_disk)
-    assert "No space left" in str(dict(predict_files(model, [str(path)], out, inference=WINDOWS))[path])
+    with pytest.raises(WriteError, match="No space left"):
+        dict(predict_files(model, [str(path)], out, inference=WINDOWS))
     assert [file.name for file in out.rglob("*") if file.is_file()] == ["done.jsonl"]
 
 

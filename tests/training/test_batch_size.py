@@ -46,6 +46,7 @@ def test_on_a_cpu_it_is_bounded_by_the_free_memory(monkeypatch: pytest.MonkeyPat
     dataset = recipe.data.open(None, "train")
     needed = batch_size._bytes_per_image(recipe, dataset, CPU)
     assert needed > 0
+    monkeypatch.setattr(batch_size, "_bytes_per_image", lambda *_: needed)
     for images in (1, 5, 9):
         monkeypatch.setattr(batch_size, "_available_memory", lambda n=images: int(2.3 * n * needed))
         assert largest_batch(recipe, dataset, CPU) == 1 << (images.bit_length() - 1)

@@ -21,6 +21,7 @@ from segwright.contracts import CenterOutput, InputContract, Model, PixelOutput
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
 from segwright.models.backbones.timm import TimmConfig
+from segwright.models.layers.depthwise import pad_same
 from segwright.models.layers.feature_pyramid import (
     FeaturePyramid,
     center_branch,
@@ -160,7 +161,5 @@ def _pyramid_inputs(maps: Sequence[Tensor], *, detail: bool) -> list[Tensor]:
     """The feature maps at strides 4 to 32; with ``detail`` the finest one contains that at stride 2 as channels."""
     if not detail:
         return list(maps[-4:])
-    fine = maps[-5]
-    if fine.shape[2] % 2 or fine.shape[3] % 2:
-        fine = F.pad(fine, (0, fine.shape[3] % 2, 0, fine.shape[2] % 2))
+    fine = pad_same(maps[-5], (2, 2), (2, 2))
     return [torch.cat([maps[-4], F.pixel_unshuffle(fine, 2)], 1), *maps[-3:]]

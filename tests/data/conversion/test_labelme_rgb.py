@@ -18,7 +18,7 @@ from segwright.data.datasets.panoptic_folder import PanopticFolder
 from segwright.data.formats.file_dataset import apply_label_map
 from segwright.data.reading.label_maps import read_map, unpack_rgb, write_png
 from segwright.errors import UserError
-from segwright.files import atomic_outputs
+from segwright.files import WriteError, atomic_outputs
 from segwright.labels import LabelSpace
 
 ROAD, CAR, OLD_CAR, VOID = 0x804080, 0x00008E, 0x00009E, 0x000000
@@ -122,7 +122,7 @@ def test_what_fails_on_the_way_leaves_the_old_as_it_was(tmp_path: Path) -> None:
             write(part / "new.txt", "half")
             raise OSError(28, "No space left on device", str(part))
 
-    with pytest.raises(UserError, match=r"cannot be written .No space left on device.; free some space"):
+    with pytest.raises(WriteError, match=r"cannot be written .No space left on device.; free some space"):
         fail()
     assert contents(tmp_path) == {"out/old.txt": b"old"}
 

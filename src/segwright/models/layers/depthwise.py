@@ -108,6 +108,9 @@ def _weight_gradient(
 
 def pad_same(x: Tensor, kernel: tuple[int, ...], stride: tuple[int, ...]) -> Tensor:
     """TensorFlow's padding: the output has ceil(side / stride) pixels, and the odd pixel is added at the end."""
-    totals = [max(k - (side % s or s), 0) for side, k, s in zip(x.shape[2:], kernel, stride, strict=True)]
+    # No decision depends on a side: a program of torch.export would keep the decision for the sides of its example.
+    missing = [(s - side % s) % s for side, s in zip(x.shape[2:], stride, strict=True)]
+    totals = [torch.sym_max(k - s + more, 0) for more, k, s in zip(missing, kernel, stride, strict=True)]
     (top, bottom), (left, right) = ((total // 2, total - total // 2) for total in totals)
-    return F.pad(x, (left, right, top, bottom)) if any(totals) else x
+    constant = all(isinstance(total, int) for total in totals)
+    return x if constant and not any(totals) else F.pad(x, (left, right, top, bottom))
