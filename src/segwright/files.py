@@ -33,7 +33,8 @@ def atomic_outputs(targets: Sequence[Path], *, force: bool) -> Iterator[tuple[Pa
         with _temporary_paths(targets) as parts:
             yield parts
     except OSError as error:
-        text = f"{targets[0]}: cannot be written ({error.strerror}); free some space, or choose another path"
+        remedy = "free some space, or choose another path" if is_full_disk(error) else "choose another path"
+        text = f"{targets[0]}: cannot be written ({error.strerror}); {remedy}"
         raise (WriteError if is_full_disk(error) else UserError)(text) from None
 
 

@@ -217,7 +217,7 @@ FAULTS: dict[str, list[Fault]] = {
         Fault(
             "an unknown setting of a dataset",
             "data check folder --data data --set imges=x",
-            "--set imges=x: Folder has no field 'imges'; did you mean 'images'?",
+            "--set imges=x: OwnData has no field 'imges'; did you mean 'images'?",
         ),
         Fault(
             "a split that is not there",
@@ -244,13 +244,6 @@ FAULTS: dict[str, list[Fault]] = {
             "data check truth",
             "truth: the layout is not recognized; expected an export of an annotation tool "
             "(docs/formats.md shows each); check the folder, or name the format with --from: …",
-        ),
-        Fault(
-            "statistics of an empty split",
-            "data stats folder --data data --workers 0",
-            "data: no folder 'labels' with the maps of split 'train'; expected one next to 'images'; set "
-            "data.maps to its name",
-            removed("data/labels"),
         ),
         Fault(
             "a sheet with an unknown ending",

@@ -153,6 +153,9 @@ def test_a_process_whose_peer_died_ends_with_the_reason(tmp_path: Path) -> None:
     finally:
         for process in running:
             process.kill()
+            process.wait()
+            assert process.stdout is not None
+            process.stdout.close()
     assert running[0].returncode == 1, text[-3000:]
     assert "Traceback" not in text
     assert "segwright: another process of this run ended" in text, text[-3000:]

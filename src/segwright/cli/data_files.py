@@ -97,6 +97,7 @@ def _convert_folder(options: argparse.Namespace) -> int:
     from segwright.data.conversion.exports import convert_export
     from segwright.data.datasets import OwnData
     from segwright.errors import UserError
+    from segwright.files import check_writable
 
     source = Path(options.format)
     refuse_options(options, "labels", "names", "split", "train_ids", reason="on a folder")
@@ -108,6 +109,8 @@ def _convert_folder(options: argparse.Namespace) -> int:
         raise UserError(
             "data convert: --to is missing; expected semantic, instance, panoptic, coco, yolo, labelme, ..."
         )
+    if not options.out.exists():
+        check_writable(options.out)
     if options.source_format is None:
         print(f"{source}: {OwnData().describe(source)}")
     result = convert_export(

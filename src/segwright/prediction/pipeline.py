@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from segwright.contracts import Decoder, InputContract, Model
 from segwright.decode.default import decoder_of, with_center_maps
 from segwright.decode.uncertainty import WithUncertainty
-from segwright.errors import UserError
+from segwright.errors import UserError, is_full_disk
+from segwright.files import WriteError
 from segwright.inference.batches import (
     DECODING_THREADS,
     ModelInput,
@@ -162,6 +163,9 @@ class _Write:
             return PredictedImage(image, self.outputs.write(image, predicted.pixels, prediction))
         except SKIPPED as error:
             self.outputs.discard(image.name)
+            if isinstance(error, OSError) and is_full_disk(error):  # the next image would not fit either
+                text = f"{self.outputs.out}: cannot be written ({error.strerror}); free some space, then use --resume"
+                raise WriteError(text) from error
             return PredictedImage(image, problem=skip_reason(error))
 
 

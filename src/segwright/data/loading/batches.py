@@ -122,6 +122,8 @@ def _raise_errors(batches: Iterator[Collated | Exception]) -> Iterator[Collated]
             if isinstance(batch, Exception):
                 raise batch
             yield batch
+    except ConnectionError as error:  # it died while it handed a batch over
+        raise RuntimeError(f"DataLoader worker exited unexpectedly: {error}") from error
     finally:
         _stop_workers(batches)
 
