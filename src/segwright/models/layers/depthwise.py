@@ -110,7 +110,9 @@ def pad_same(x: Tensor, kernel: tuple[int, ...], stride: tuple[int, ...]) -> Ten
     """TensorFlow's padding: the output has ceil(side / stride) pixels, and the odd pixel is added at the end."""
     # No decision depends on a side: a program of torch.export would keep the decision for the sides of its example.
     missing = [(s - side % s) % s for side, s in zip(x.shape[2:], stride, strict=True)]
-    totals = [torch.sym_max(k - s + more, 0) for more, k, s in zip(missing, kernel, stride, strict=True)]
+    totals: list[Any] = [
+        torch.sym_max(k - s + more, 0) for more, k, s in zip(missing, kernel, stride, strict=True)
+    ]
     (top, bottom), (left, right) = ((total // 2, total - total // 2) for total in totals)
     constant = all(isinstance(total, int) for total in totals)
     return x if constant and not any(totals) else F.pad(x, (left, right, top, bottom))
