@@ -50,8 +50,8 @@ def upsampled_argmax(
     classes, h, w = logits.shape[1:]
     dtype = torch.uint8 if classes <= 255 else torch.int32
     plain = torch.compiler.is_compiling() or min(h, w) == 1
-    # PyTorch computes outputs of up to 128 rows and columns together by another formula.
-    plain |= min(height, width) <= 128 or not _all_finite(logits)
+    # PyTorch has other formulas for outputs of up to 128 rows or columns, and for three channels in one thread.
+    plain |= min(height, width) <= 128 or classes == 3 or not _all_finite(logits)
     if plain:
         return upsample(logits.contiguous(), size, align_corners=align_corners).argmax(1).to(dtype)
     result = torch.empty((len(logits), height, width), dtype=dtype, device=logits.device)
