@@ -14,7 +14,7 @@ test-browser: $(VENV)/.dev
 	$(BIN)/python -m pytest -m browser
 
 test-faults: $(VENV)/.dev
-	$(BIN)/python -m pytest -m faults -n auto --dist worksteal
+	$(BIN)/python -m pytest -m "faults and not slow" -n auto --dist worksteal
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check

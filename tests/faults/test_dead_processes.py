@@ -117,6 +117,7 @@ def wait_for_checkpoint(process: subprocess.Popen[str], out: Path) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.slow  # a minute, and Gloo does not always connect the restarted processes
 def test_torchrun_goes_on_after_a_process_died(tmp_path: Path) -> None:
     process = torchrun(tmp_path, "--max-restarts", "2")
     try:
