@@ -40,6 +40,7 @@ NOT_RUN = {
     "make check": "runs ruff and mypy, not the package",
     "make test-browser": "needs a headless browser",
     "make dist": "builds the package",
+    "make test-faults": "kills processes and fills disks",
     "make docs": "tests/recipes/test_page.py compares the generated page",
     "segwright demo": "tests/test_demo.py runs it, shorter",
     **dict.fromkeys(
