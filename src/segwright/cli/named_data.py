@@ -35,7 +35,8 @@ def named_data(
         )
         expected = f"a dataset ({', '.join(datasets)}) or a format ({', '.join(formats)})"
         hint = f"did you mean {near[0]!r}?" if near else f"expected {expected}"
-        raise UserError(f"unknown dataset {name!r}; {hint}")
+        no_folder = "" if Path(name).exists() else " (a folder? there is none of this name: check the path)"
+        raise UserError(f"unknown dataset {name!r}; {hint}{no_folder}")
     if name == "folder" and root is not None and not _reads(name, settings, root) and _is_export(root):
         return _own_data(None, settings, task)
     if name in datasets and (name not in formats or _is_public(name, settings, root)):
