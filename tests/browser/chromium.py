@@ -45,6 +45,7 @@ class Chromium:
         os.close(commands[0])
         os.close(answers[1])
         self._buffer, self._number, self._session = b"", 0, ""
+        self._loaded: set[str] = set()
         self.messages: list[str] = []
         self.requests: list[str] = []
         target = self.call("Target.getTargets")["targetInfos"]
@@ -53,6 +54,7 @@ class Chromium:
         self._session = attached["sessionId"]
         for domain in ("Page", "Runtime", "Network", "Log", "DOM", "Accessibility"):
             self.call(f"{domain}.enable")
+        self.call("Page.setLifecycleEventsEnabled", enabled=True)
 
     def call(self, method: str, **parameters: Any) -> Any:
         """The result of a command of the DevTools protocol."""
@@ -83,6 +85,8 @@ class Chromium:
             self.messages.append(json.dumps(values["exceptionDetails"]))
         elif method == "Log.entryAdded":
             self.messages.append(f"{values['entry']['text']} {values['entry'].get('url', '')}")
+        elif method == "Page.lifecycleEvent" and values["name"] == "load":
+            self._loaded.add(values["loaderId"])
         return answer
 
     def open(self, url: str, *, width: int = 1280, height: int = 900, dark: bool = False) -> None:
@@ -91,8 +95,9 @@ class Chromium:
         self.call("Emulation.setEmulatedMedia", features=[scheme])
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
         self.call("Emulation.setDeviceMetricsOverride", **size)
-        self.call("Page.navigate", url=url)
-        self.until("document.readyState === 'complete' && location.href !== 'about:blank'")
+        loader = self.call("Page.navigate", url=url)["loaderId"]
+        while loader not in self._loaded:  # until then, scripts may run in the page before
+            self._message()
 
     def value(self, script: str) -> Any:
         """The value of a JavaScript expression, a promise of it included."""

@@ -143,6 +143,8 @@ def test_errors_of_the_server_are_shown(browser: Chromium, url: str, folder: Pat
         "!document.getElementById('error').hidden && document.getElementById('error').textContent"
     )
     assert text.startswith("bad.png: not an image")
+    browser.value("describe()")  # the description of the model may arrive after the error
+    assert browser.value("document.getElementById('error').textContent") == text
     browser.choose("#file", folder / "a.png")
     browser.until(DONE)
     assert browser.value("document.getElementById('error').hidden")
