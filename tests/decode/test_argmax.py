@@ -7,8 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segwright.contracts import PixelOutput
+from segwright.decode import cells
 from segwright.decode.argmax import Argmax, upsampled_argmax
 from segwright.labels import LabelSpace
+from segwright.models.layers.resize import upsample
 
 LABELS = LabelSpace("four", tuple("abcd"), ((0, 0, 0),) * 4, (0, 1, 2, 3))
 
@@ -87,6 +89,48 @@ def test_the_class_map_has_the_bits_of_upsampling_and_argmax(  # noqa: PLR0917
     assert torch.equal(classes_found.long(), reference(logits, size, align_corners))
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    small=st.tuples(st.integers(2, 60), st.integers(2, 60)),
+    size=st.tuples(st.integers(129, 300), st.integers(129, 300)),
+    classes=st.sampled_from([2, 4, 5, 12]),
+    levels=st.sampled_from([0, 2, 5]),
+    align_corners=st.booleans(),
+    seed=st.integers(0, 99),
+)
+def test_where_the_classes_are_clear_they_are_those_of_upsampling_and_argmax(  # noqa: PLR0917
+    small: tuple[int, int], size: tuple[int, int], classes: int, levels: int, align_corners: bool, seed: int
+) -> None:
+    logits = regions((1, classes, *small), levels, seed)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cells, "_WORTHWHILE", 1.0)
+        found, undecided = cells.clear_classes(logits[0].numpy(), size, align_corners=align_corners)
+        every = upsampled_argmax(logits, size, align_corners=align_corners)
+    expected = reference(logits, size, align_corners)
+    assert torch.equal(every.long(), expected)
+    np.testing.assert_array_equal(found[~undecided], expected[0].numpy()[~undecided])
+    if not levels:
+        assert undecided.mean() < 0.01
+
+
+def regions(shape: tuple[int, int, int, int], levels: int, seed: int) -> torch.Tensor:
+    """Logits of a map of a few regions, with noise, or of few different values, many of them equal."""
+    generator = torch.Generator().manual_seed(seed)
+    coarse = torch.randn((*shape[:2], 3, 3), generator=generator) * 5
+    smooth = torch.nn.functional.interpolate(coarse, shape[2:], mode="bicubic")
+    return (smooth * levels).round() / levels if levels else smooth + torch.randn(shape, generator=generator)
+
+
+def test_every_enlargement_has_the_positions_and_weights_of_pytorch() -> None:
+    for old, new in [(2, 129), (43, 129), (50, 150), (100, 130), (129, 129), (300, 200), (2049, 4097)]:
+        for align_corners in (False, True):
+            first, weight, other = cells._interpolation(old, new, align_corners)
+            ramp = torch.arange(old, dtype=torch.float64).view(1, 1, old, 1).expand(1, 1, old, 2)
+            expected = upsample(ramp, (new, 2), align_corners=align_corners)[0, 0, :, 0].numpy()
+            np.testing.assert_allclose(weight + other, 1, atol=1e-6)
+            np.testing.assert_allclose(weight * first + other * (first + 1.0), expected, rtol=2e-6, atol=1e-6)
+
+
 @pytest.mark.parametrize("align_corners", [False, True])
 @pytest.mark.parametrize("size", [(1024, 2048), (713, 713), (129, 1500)])
 @pytest.mark.parametrize("small", [(128, 256), (90, 90), (47, 188)])
@@ -110,10 +154,13 @@ def test_values_that_are_not_finite_end_in_the_same_class(value: float) -> None:
     assert torch.equal(upsampled_argmax(logits, (160, 160)).long(), reference(logits, (160, 160), False))
 
 
-def test_more_classes_than_a_byte_holds() -> None:
-    logits = torch.randn(1, 300, 20, 20)
+@pytest.mark.parametrize(("count", "dtype"), [(255, torch.uint8), (256, torch.int32), (300, torch.int32)])
+@pytest.mark.parametrize("smooth", [False, True])
+def test_a_byte_holds_255_classes(count: int, dtype: torch.dtype, smooth: bool) -> None:
+    shape = (1, count, 20, 20)
+    logits = regions(shape, 0, 1) if smooth else torch.randn(shape)
     classes = upsampled_argmax(logits, (140, 150))
-    assert classes.dtype == torch.int32
+    assert classes.dtype == dtype
     assert torch.equal(classes.long(), reference(logits, (140, 150), False))
 
 

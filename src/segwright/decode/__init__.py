@@ -4,6 +4,7 @@ A decoder is a dataclass; it is a field of the recipe and is saved with the mode
 sizes of the images, the size of the padded inputs, and the label space.
 
 - ``argmax``: ``Argmax``, the class with the highest logit (semantic segmentation)
+- ``cells``: the same in a seventh of the time where one class is clear among neighboring logits
 - ``binary``: ``Threshold``, sigmoid heads (binary and multi-label segmentation)
 - ``panoptic``: ``CenterDecoder``, the post-processing of Panoptic-DeepLab (panoptic and instance segmentation)
 - ``query``: ``QueryDecoder``, masks of queries (semantic, panoptic and instance segmentation)

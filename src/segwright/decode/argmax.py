@@ -11,6 +11,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from segwright.contracts import PixelOutput
+from segwright.decode.cells import clear_classes
 from segwright.decode.padding import remove_padding
 from segwright.labels import LabelSpace
 from segwright.models.layers.resize import upsample
@@ -54,23 +55,46 @@ def upsampled_argmax(
     plain |= min(height, width) <= 128 or classes == 3 or not _all_finite(logits)
     if plain:
         return upsample(logits.contiguous(), size, align_corners=align_corners).argmax(1).to(dtype)
+    maps = _argmax_in_strips if logits.device.type != "cpu" else _argmax_of_cells
     result = torch.empty((len(logits), height, width), dtype=dtype, device=logits.device)
-    for image, maps in zip(result, logits, strict=True):
-        rows = upsample(maps[None].contiguous(), (h, width), align_corners=align_corners)
-        if h == height:
-            for strip in _strips(height, classes * width, _STRIP):
-                image[strip] = _first_maximum(rows[0, :, strip], dtype)
-            continue
-        for strip in _strips(width, classes * height, _STRIP):
-            columns = rows[..., strip].contiguous()
-            full = upsample(columns, (height, columns.shape[3]), align_corners=align_corners)
-            image[:, strip] = _first_maximum(full[0], dtype)
+    for image, values in zip(result, logits, strict=True):
+        image.copy_(maps(values.contiguous(), size, align_corners))
     return result
 
 
 def _all_finite(values: Tensor) -> bool:
     # Both are NaN if any value is. This is much faster than torch.isfinite.
     return bool(torch.isfinite(torch.stack(values.aminmax())).all())
+
+
+def _argmax_of_cells(maps: Tensor, size: Sequence[int], align_corners: bool) -> Tensor:
+    classes, undecided = clear_classes(maps.numpy(), size, align_corners=align_corners)
+    columns = np.flatnonzero(undecided.any(0))
+    if 2 * len(columns) > size[1]:
+        return _argmax_in_strips(maps, size, align_corners)
+    if len(columns):
+        rows = upsample(maps[None], (maps.shape[1], size[1]), align_corners=align_corners)
+        full = upsample(rows[..., columns], (size[0], len(columns)), align_corners=align_corners)
+        exact = np.empty_like(classes)
+        exact[:, columns] = full[0].argmax(0)
+        classes[undecided] = exact[undecided]
+    return torch.from_numpy(classes)
+
+
+def _argmax_in_strips(maps: Tensor, size: Sequence[int], align_corners: bool) -> Tensor:
+    (classes, h, _), (height, width) = maps.shape, size
+    dtype = torch.uint8 if classes <= 255 else torch.int32
+    result = torch.empty((height, width), dtype=dtype, device=maps.device)
+    rows = upsample(maps[None], (h, width), align_corners=align_corners)
+    if h == height:
+        for strip in _strips(height, classes * width, _STRIP):
+            result[strip] = _first_maximum(rows[0, :, strip], dtype)
+        return result
+    for strip in _strips(width, classes * height, _STRIP):
+        columns = rows[..., strip].contiguous()
+        full = upsample(columns, (height, columns.shape[3]), align_corners=align_corners)
+        result[:, strip] = _first_maximum(full[0], dtype)
+    return result
 
 
 def _strips(length: int, line: int, values: int) -> Iterator[slice]:
