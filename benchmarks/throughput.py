@@ -45,7 +45,7 @@ def main() -> None:
     paths = [dataset.files(index)[0] for index in range(len(dataset))]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        _repeat(paths, folder / "images", options.images)
+        repeat(paths, folder / "images", options.images)
         rates = []
         for number in range(options.rounds + 1):
             network = _network_rate(model, paths[0], options.batch or 1, seconds=options.seconds)
@@ -74,7 +74,8 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _repeat(paths: list[Path], folder: Path, count: int) -> None:
+def repeat(paths: list[Path], folder: Path, count: int) -> None:
+    """Links to ``count`` images in a new folder: these images over and over."""
     folder.mkdir()
     for number in range(count):
         path = paths[number % len(paths)]
