@@ -77,6 +77,7 @@ def test_names_that_make_no_label_space_are_refused(names: tuple, options: dict,
     [
         ({"names": ("a",)}, "differ in number"),
         ({"raw_values": (7, 7)}, "twice"),
+        ({"ignored": (-1,)}, "has the raw value -1; expected 0 or more"),
         ({"things": ("bus",)}, "bus"),
         ({"names": ()}, "0 classes"),
     ],

@@ -151,11 +151,13 @@ def _construct(kind: type, values: dict[Any, Any], where: str) -> Any:
         raise UserError(f"{where}: {kind.__name__} cannot be built ({error})") from None
 
 
-def _check_version(found: Any, known: int, where: str) -> None:
-    if found != known:
-        newer = isinstance(found, int) and found > known
+def _check_version(version: Any, known: int, where: str) -> None:
+    if version != known:
+        newer = isinstance(version, int) and version > known
         remedy = "update segwright" if newer else "write it again with 'segwright recipe show'"
-        raise UserError(f"{where}: format {found}; this version of segwright reads format {known}; {remedy}")
+        raise UserError(
+            f"{where}: format {version}; this version of segwright reads format {known}; {remedy}"
+        )
 
 
 class _Dumper(yaml.SafeDumper):

@@ -24,7 +24,7 @@ def atomic_outputs(targets: Sequence[Path], *, force: bool) -> Iterator[tuple[Pa
     """A temporary path beside each target; files and folders written there replace the targets together at the end.
 
     If the body raises, every target is as it was before. ``UserError`` if a target exists already and not ``force`` (an
-    empty folder does not count), or if a target cannot be written.
+    empty folder does not count), or if a target cannot be written; ``WriteError`` if the disk is full.
     """
     for target in targets:
         if not force and (target.is_file() or (target.is_dir() and any(target.iterdir()))):
@@ -33,6 +33,8 @@ def atomic_outputs(targets: Sequence[Path], *, force: bool) -> Iterator[tuple[Pa
         with _temporary_paths(targets) as parts:
             yield parts
     except OSError as error:
+        if not any(_is_about(error, target) for target in targets):
+            raise  # of another file, which the body could not read
         remedy = "free some space, or choose another path" if is_full_disk(error) else "choose another path"
         text = f"{targets[0]}: cannot be written ({error.strerror}); {remedy}"
         raise (WriteError if is_full_disk(error) else UserError)(text) from None
@@ -47,9 +49,8 @@ def atomic_write(path: Path, write: Callable[[Path], object]) -> None:
     try:
         with _temporary_paths((path,)) as (part,):
             write(part)
-    except (
-        Exception
-    ) as error:  # torch reports a full disk as a RuntimeError, safetensors with a class of its own
+    except Exception as error:
+        # torch reports a full disk as a RuntimeError, safetensors with a class of its own.
         if not isinstance(error, OSError | RuntimeError) and type(error).__name__ != "SafetensorError":
             raise
         raise WriteError(
@@ -107,7 +108,7 @@ def checksum(path: Path, kind: Literal["sha256", "md5"] = "sha256") -> str:
 
 def remove_leftovers(folder: Path) -> None:
     """Delete what killed processes left half-written in ``folder``; no other process may be writing there."""
-    for part in [*folder.rglob(".*.part"), *folder.rglob(".*.part.old")]:
+    for part in [*folder.rglob(".*.part")]:
         if part.is_file():
             part.unlink(missing_ok=True)
 
@@ -124,9 +125,22 @@ def check_writable(*paths: Path | None) -> None:
             raise UserError(f"{path}: no permission to write there; choose a folder that you may write to")
 
 
+def _part_of(target: Path) -> Path:
+    """The temporary path beside ``target``."""
+    return target.with_name(f".{target.name}.{os.getpid()}.part")
+
+
+def _is_about(error: OSError, target: Path) -> bool:
+    """Whether an error concerns ``target``, its temporary path, or a folder above them; if it names no file, yes."""
+    if not isinstance(error.filename, str | os.PathLike):
+        return True
+    path, part = Path(error.filename), _part_of(target)
+    return path in (target, part, *part.parents) or part in path.parents
+
+
 @contextmanager
 def _temporary_paths(targets: Sequence[Path]) -> Iterator[tuple[Path, ...]]:
-    parts = tuple(target.with_name(f".{target.name}.{os.getpid()}.part") for target in targets)
+    parts = tuple(map(_part_of, targets))
     try:
         for target in targets:
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -149,7 +163,11 @@ def _replace(part: Path, target: Path) -> None:
     if target.is_dir():
         old = part.with_suffix(".old")
         os.replace(target, old)
-        os.replace(part, target)
+        try:
+            os.replace(part, target)
+        except OSError:
+            os.replace(old, target)
+            raise
         shutil.rmtree(old)
     else:
         os.replace(part, target)

@@ -20,11 +20,11 @@ class LabelSpace:
 
     ``colors``: (red, green, blue), 0..255, of each class. ``raw_values[i]`` is the value of class i in the files of the
     dataset, and the value that is written for it. ``also`` lists further raw values: (raw value, class index).
-    ``ignored`` lists the raw values of ignored pixels; the first one is written where a prediction has no class. Any
-    other raw value is an error. ``things`` names the classes that have instances. ``coding`` "rgb": label maps are
-    color images, and a raw value is 65536 R + 256 G + B. ``category_ids``: the id of each class in the dataset's
-    official files in COCO format, if it is not the raw value. ``average_precision``: the rules of the dataset's own
-    benchmark for instances.
+    ``ignored`` lists the raw values of ignored pixels; the first one is written where a prediction has no class. Raw
+    values are 0 or more; any other raw value is an error. ``things`` names the classes that have instances. ``coding``
+    "rgb": label maps are color images, and a raw value is 65536 R + 256 G + B. ``category_ids``: the id of each class
+    in the dataset's official files in COCO format, if it is not the raw value. ``average_precision``: the rules of the
+    dataset's own benchmark for instances.
 
     ``categories``: (category, names of its labels) of each group of classes; a label may also be an ignored one, if
     ``ignored_names`` holds a name for each of ``ignored``. ``instance_sizes``: (thing, average number of pixels of an
@@ -61,6 +61,8 @@ class LabelSpace:
         raw = [*self.raw_values, *(value for value, _ in self.also), *self.ignored]
         if len(set(raw)) != len(raw) or len(set(self.names)) != count:
             raise ValueError(f"label space {self.name!r} names a class or a raw value twice")
+        if min(raw) < 0:
+            raise ValueError(f"label space {self.name!r} has the raw value {min(raw)}; expected 0 or more")
         for name in self.names:
             if not name.isascii() and any("\ud800" <= character <= "\udfff" for character in name):
                 raise ValueError(

@@ -13,7 +13,7 @@ from typing import Any
 from segwright.errors import UserError
 from segwright.protocols import mismatch
 
-_PLACES = (
+_PACKAGES = (
     "contracts", "data.augmentation", "data.datasets", "data.loading", "decode", "importers", "inference",
     "labels", "losses", "metrics", "models", "models.backbones", "models.layers", "recipes", "training",
 )  # fmt: skip
@@ -23,8 +23,8 @@ _PLACES = (
 def public_classes() -> dict[str, type]:
     """The dataclasses of segwright that a recipe or a model file may name, by their name."""
     classes: dict[str, type] = {}
-    for place in _PLACES:
-        package = importlib.import_module(f"segwright.{place}")
+    for package_name in _PACKAGES:
+        package = importlib.import_module(f"segwright.{package_name}")
         names = [
             info.name for info in pkgutil.iter_modules(getattr(package, "__path__", ())) if not info.ispkg
         ]

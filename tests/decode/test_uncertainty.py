@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
 
-from segwright.contracts import CenterOutput, PixelOutput
+from segwright.contracts import CenterOutput, Decoder, PixelOutput, QueryOutput
 from segwright.decode.binary import Threshold
+from segwright.decode.default import DefaultDecoder
+from segwright.decode.query import QueryDecoder
 from segwright.decode.uncertainty import WithUncertainty
 from segwright.labels import LabelSpace
+from segwright.samples import Prediction
 
 THREE, TWO = LabelSpace.of(*"abc", things=["c"]), LabelSpace.of("no", "yes")
 
@@ -65,3 +70,30 @@ def test_models_of_object_centers_use_their_class_logits() -> None:
     assert prediction.uncertainty is not None
     assert prediction.panoptic is not None
     np.testing.assert_allclose(prediction.uncertainty.confidence, full.softmax(0).max(0).values, atol=1e-6)
+
+
+class OwnDecoder:
+    """A decoder of the user's own."""
+
+    def __call__(self, *arguments: Any) -> list[Prediction]:
+        return QueryDecoder("semantic")(*arguments)
+
+
+@pytest.mark.parametrize("decoder", [DefaultDecoder(), OwnDecoder()])
+def test_of_a_query_model_the_probabilities_are_the_class_scores_divided_by_their_sum(
+    decoder: Decoder,
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    masks, classes = (3 * torch.randn(size, generator=generator) for size in ((2, 7, 9, 9), (2, 7, 3)))
+    predictions = WithUncertainty(decoder)(
+        QueryOutput(masks, classes), ((33, 30), (20, 36)), (36, 36), LabelSpace.of(*"ab")
+    )
+    full = F.interpolate(masks, (36, 36), mode="bilinear")
+    scores = torch.einsum("nqc,nqhw->nchw", classes.softmax(-1)[..., :2], full.sigmoid())
+    probabilities = (scores / scores.sum(1, keepdim=True)).numpy()
+    for prediction, image in zip(predictions, probabilities, strict=True):
+        height, width = prediction.semantic.shape
+        assert prediction.uncertainty is not None
+        np.testing.assert_allclose(
+            prediction.uncertainty.confidence, image.max(0)[:height, :width], atol=1e-5
+        )

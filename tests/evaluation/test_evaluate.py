@@ -156,6 +156,11 @@ def test_the_device_is_that_of_the_model() -> None:
         assert device_of(small.recipe().model.build(small.LABELS, InputContract())) == torch.device("meta")
 
 
+def test_the_device_may_be_a_name() -> None:
+    expected = evaluate(ByColor(), DATA, device=torch.device("cpu"))
+    assert evaluate(ByColor(), DATA, device="cpu").to_json() == expected.to_json()
+
+
 def test_scores_of_files_need_no_torch() -> None:
     code = "import segwright.evaluation.files.semantic, segwright.evaluation, sys; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

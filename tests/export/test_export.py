@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from segwright.decode.query import QueryDecoder
 from segwright.errors import RunError, UserError
 from segwright.export import Parity, export_model, load_exported
 from segwright.export.description import Description
+from segwright.export.parity import measure_parity
 from segwright.files import checksum
 from segwright.inference.sliding_windows import SlidingWindows
 from segwright.inference.test_time_augmentation import TestTimeAugmentation
@@ -50,6 +52,17 @@ def test_an_exported_model_predicts_what_the_original_predicts(semantic_onnx: tu
     assert {*parity.latency} == {"original", "exported"}
     assert all(0 < times["p50"] <= times["p95"] for times in parity.latency.values())
     assert json.loads(json.dumps(parity.to_json()))["ground_truth"] == "original"
+
+
+def test_the_comparison_leaves_the_model_in_its_mode(
+    semantic_onnx: tuple[Path, Parity], semantic: Model
+) -> None:
+    model = copy.deepcopy(semantic).train()
+    parity = measure_parity(
+        model, load_exported(semantic_onnx[0]), images(model, (64, 72)), ground_truth=False
+    )
+    assert parity.equal_pixels >= 0.9999
+    assert all(module.training for module in model.modules())
 
 
 @pytest.mark.slow

@@ -11,8 +11,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 import segwright
-from segwright.contracts import InputContract
+from segwright.contracts import InputContract, QueryOutput
+from segwright.decode import QueryDecoder
 from segwright.decode.binary import Threshold
+from segwright.decode.query import semantic_scores
 from segwright.errors import UserError
 from segwright.evaluation import search_crf
 from segwright.inference import SINGLE_PASS, CRFRefinement, DenseCRF, SlidingWindows, TestTimeAugmentation
@@ -85,6 +87,19 @@ def test_one_sigmoid_channel_is_refined_as_two_classes() -> None:
     one = logits[0].sigmoid()
     expected = CRF(torch.cat([1 - one, one]), pixels[0].permute(1, 2, 0))
     torch.testing.assert_close(refined.logits[0, 0].sigmoid(), expected[1], atol=1e-5, rtol=0)
+
+
+def test_the_class_scores_of_a_query_model_are_refined() -> None:
+    generator = torch.Generator().manual_seed(0)
+    masks, classes = (torch.randn(size, generator=generator) for size in ((1, 5, 32, 32), (1, 5, 4)))
+    output = QueryOutput(4 * masks, 4 * classes)
+    model = wrap(torch.nn.Identity(), small.LABELS, decoder=QueryDecoder("semantic"))
+    model.module.forward = lambda _: output
+    pixels = torch.randint(0, 256, (1, 3, 32, 32), dtype=torch.uint8)
+    refined, _ = CRFRefinement(CRF)(model, pixels, ((32, 32),))
+    scores = semantic_scores(output)[0]
+    expected = CRF(scores / scores.sum(0), pixels[0].permute(1, 2, 0))
+    torch.testing.assert_close(refined.logits[0], expected, atol=1e-6, rtol=0)
 
 
 def test_what_a_crf_cannot_refine_is_refused() -> None:

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 import segwright as sw
 from segwright.contracts import InputContract, PixelOutput
+from segwright.decode import QueryDecoder
 from segwright.inference import SINGLE_PASS, TemporalSmoothing
 
 INPUT = InputContract(mean=(0.0,) * 3, std=(1.0,) * 3, fill_value=(0.0,) * 3, multiple=1)
@@ -40,6 +41,14 @@ def test_a_sigmoid_head_averages_sigmoids() -> None:
         alone = [SINGLE_PASS(model, frame(seed), ((6, 8),))[0].logits.sigmoid() for seed in (0, 1)]  # type: ignore[union-attr]
         run(mode, model, frame(0))
         assert torch.allclose(run(mode, model, frame(1)).sigmoid(), (alone[0] + alone[1]) / 2, atol=1e-5)
+
+
+def test_scores_of_a_query_model_are_averaged_as_scores() -> None:
+    model = sw.wrap(nn.Identity(), ["a", "b", "c"], INPUT, QueryDecoder("semantic"))
+    mode = TemporalSmoothing(0.6)
+    first, second = (values / values.sum(1, keepdim=True) for values in (frame(0), frame(1)))
+    assert torch.allclose(run(mode, model, frame(0)), first, atol=1e-6)
+    assert torch.allclose(run(mode, model, frame(1)), 0.6 * first + 0.4 * second, atol=1e-6)
 
 
 def test_a_new_size_and_a_restart_begin_a_new_average() -> None:

@@ -198,3 +198,12 @@ def test_instances_beside_the_map_count_as_its_segments_do() -> None:
         whole.add(*image)
         beside.add_prediction(instances(image), truth, true)
     np.testing.assert_equal(beside.result(), whole.result())
+
+
+def test_an_id_without_a_segment_is_void_for_maps_and_for_instances() -> None:
+    truth, true = row((1, 200), (9, 150)), [Segment(1, 1)]
+    image = (row((1, 200), (2, 150)), persons(0.5, 0.9), truth, true)
+    whole, beside = CityscapesAP(LABELS), CityscapesAP(LABELS)
+    whole.add(*image)
+    beside.add_prediction(instances(image), truth, true)
+    assert whole.result()["class"]["person"]["ap"] == beside.result()["class"]["person"]["ap"] == 1

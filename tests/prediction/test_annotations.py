@@ -76,7 +76,7 @@ def write(out: Path, predictions: dict[str, Prediction], tool: str, tolerance: f
         write_png(path, np.zeros((*prediction.semantic.shape, 3), np.uint8))
         outputs.settle(prediction)
         rows += outputs.write(InputImage(path, name, name), np.zeros(()), prediction)[tool]
-    outputs.collect(lambda _: rows, found=())
+    outputs.collect(lambda _: rows, occurring=())
     return out / tool
 
 

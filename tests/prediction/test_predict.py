@@ -89,6 +89,8 @@ def test_bands_come_as_arrays_and_tensors_with_their_own_values() -> None:
         (torch.full((3, 4, 4), 2.0), r"values 2 to 2; expected 0 to 1, or uint8"),
         (torch.full((3, 4, 4), float("nan")), "expected 0 to 1"),
         (torch.zeros(3, 4, 4, dtype=torch.int64), "tensor int64.*expected uint8, or floats from 0 to 1"),
+        (Image.new("I;16", (4, 4), 40_000), "PIL image of mode I;16; expected 8 bits per channel"),
+        (Image.new("F", (4, 4), 0.5), "PIL image of mode F; expected 8 bits per channel"),
         ({"image": 1}, "image is of type dict; expected a path"),
         (None, "image is of type NoneType; expected a path"),
         (Path("nowhere/none.png"), "cannot be read"),

@@ -16,7 +16,8 @@ from segwright.contracts import CenterOutput, InputContract
 from segwright.data.reading.label_maps import write_png
 from segwright.models.small_fpn import SmallFPNConfig
 from segwright.models.weights.model_file import write_model
-from segwright.prediction import predict_frames, predict_video
+from segwright.prediction import predict_frames, predict_video, video
+from segwright.prediction.image_prediction import ImagePrediction
 from segwright.prediction.video import VIDEO_EXTENSIONS, _rgb, is_video
 
 av = pytest.importorskip("av")
@@ -161,6 +162,23 @@ def test_a_file_that_is_no_video_is_refused(model: sw.Model, tmp_path: Path) -> 
 def test_max_frames_ends_earlier(model: sw.Model, tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "clip.mp4", moving_square())
     assert predict_video(model, clip, tmp_path / "o.mp4", max_frames=3).frames == 3
+
+
+def test_ctrl_c_at_any_moment_ends_a_camera_and_keeps_its_frames(
+    model: sw.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip, open_source = write_clip(tmp_path / "clip.mp4", moving_square()), video._open_source
+
+    def interrupt(prediction: ImagePrediction) -> None:
+        if prediction.name == "frame 2":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        predict_video(model, clip, tmp_path / "file.mp4", on_frame=interrupt)
+    assert not (tmp_path / "file.mp4").exists()
+    monkeypatch.setattr(video, "_open_source", lambda _: open_source(clip))
+    result = predict_video(model, 0, tmp_path / "camera.mp4", on_frame=interrupt)
+    assert result.frames == len(read_clip(result.path)[0]) == 3
 
 
 def test_a_turned_frame_is_turned_back() -> None:

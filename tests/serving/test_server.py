@@ -19,9 +19,11 @@ from tests.serving.models import PANOPTIC, SEMANTIC, panoptic_model, picture, se
 from tests.serving.running import server
 
 from segwright.cli.main import main
+from segwright.errors import UserError
 from segwright.models.weights.model_file import write_model
 from segwright.prediction import load
 from segwright.prediction import predict as predict_image
+from segwright.serving.server import bind
 
 
 @pytest.fixture(scope="module")
@@ -170,3 +172,12 @@ def test_without_its_packages_it_says_what_to_install(model: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 2 and "pip install 'segwright[serve]'" in done.stderr
+
+
+def test_a_kind_of_address_that_the_system_lacks_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> socket.socket:
+        raise OSError(97, "Address family not supported by protocol")
+
+    monkeypatch.setattr(socket, "socket", refuse)
+    with pytest.raises(UserError, match=r"--host ::1 --port 0: cannot listen there \(Address family"):
+        bind("::1", 0)

@@ -16,7 +16,7 @@ from segwright.models.weights.model_file import read_model
 from segwright.training import train as train_module
 from segwright.training.extension import Extension, _Restarted, extensions_of
 from segwright.training.recipe import Recipe
-from segwright.training.schedule import Cosine
+from segwright.training.schedule import Cosine, TwoStagePoly, backbone_factor
 from segwright.training.train import train
 
 
@@ -80,6 +80,14 @@ def test_the_schedule_starts_again() -> None:
     schedule = _Restarted(Cosine(warmup=0.2), 100, 150)
     assert [schedule(step / 150) for step in range(100, 150)] == [
         Cosine(warmup=0.2)(step / 50) for step in range(50)
+    ]
+
+
+def test_the_backbone_keeps_its_own_schedule() -> None:
+    schedule = TwoStagePoly(0.2, 0.2)
+    restarted = _Restarted(schedule, 100, 150)
+    assert [backbone_factor(restarted, step / 150) for step in range(100, 150)] == [
+        schedule.backbone(step / 50) for step in range(50)
     ]
 
 

@@ -9,6 +9,7 @@ import torch
 
 from segwright.errors import UserError
 from segwright.training.log import Log, StepTimer, read_lines
+from segwright.training.loop import format_duration
 from segwright.training.processes import Processes, choose_device, join
 from segwright.training.recipe import Training
 
@@ -28,6 +29,12 @@ def test_lines_are_written_as_json_csv_and_events(tmp_path: Path) -> None:
         ("evaluation", "", "0.5"),
     ]
     assert list((tmp_path / "tensorboard").glob("events*"))
+
+
+def test_the_time_that_is_left_may_be_more_than_a_day() -> None:
+    assert [format_duration(seconds) for seconds in (0.2, 59.7, 3661, 30 * 3600 + 309)] == [
+        "00:00:00", "00:01:00", "01:01:01", "30:05:09",
+    ]  # fmt: skip
 
 
 def test_nan_is_null(tmp_path: Path) -> None:

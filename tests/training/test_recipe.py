@@ -8,6 +8,7 @@ import pytest
 from tests import small
 
 from segwright.config import from_yaml, load_code, override, to_yaml
+from segwright.data.augmentation import Blur
 from segwright.decode import Argmax, CenterDecoder
 from segwright.errors import UserError
 from segwright.losses import CenterLoss, CrossEntropy
@@ -153,3 +154,9 @@ def test_an_object_that_does_not_fit_is_a_problem_of_a_recipe_made_in_python(
     (problem,) = check(recipe)
     assert problem.startswith(message)
     assert "\n" not in problem
+
+
+def test_the_check_wants_the_smaller_end_of_a_range_first() -> None:
+    recipe = small.recipe()
+    recipe.augmentation = Blur(sigma=(2.0, 0.5))
+    assert check(recipe) == ["augmentation.sigma is [2.0, 0.5]; expected the smaller number first"]

@@ -21,6 +21,11 @@ def test_the_head_warms_up_first_and_both_fall_to_zero() -> None:
     assert TwoStagePoly(0.0, 0.0)(0.5) == Poly(0.9)(0.5) == backbone_factor(Poly(0.9), 0.5)
 
 
+def test_the_backbone_may_start_without_a_warm_up() -> None:
+    schedule = TwoStagePoly(head_warmup=0.1, backbone_warmup=0.0)
+    assert [schedule.backbone(p) for p in (0, 0.05, 0.1, 1)] == pytest.approx([0, 0, 1, 0])
+
+
 def test_the_backbone_has_its_own_factor() -> None:
     config = EoMTConfig(ViTConfig("vit_tiny_patch16_224", depth=3, channels=48, heads=3, image_size=(64, 64)))
     model = config.build(LabelSpace.of("a", "b"), InputContract())

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from packaging.requirements import Requirement
 
+from segwright.parallel import available_cores
 from segwright.version import VERSION
 
 SMALL_SHARED_MEMORY = 512 * 2**20
@@ -58,12 +59,8 @@ def _system() -> Iterator[Finding]:
     yield Finding("segwright", f"{VERSION} in {Path(__file__).parents[1]}")
     yield Finding("Python", f"{platform.python_version()} in {sys.prefix}")
     yield Finding("system", platform.platform())
-    yield Finding("CPU", f"{_usable_cores()} cores for this process, {os.cpu_count()} in the machine")
+    yield Finding("CPU", f"{available_cores()} cores for this process, {os.cpu_count()} in the machine")
     yield from _shared_memory(Path("/dev/shm"))
-
-
-def _usable_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _shared_memory(folder: Path) -> Iterator[Finding]:

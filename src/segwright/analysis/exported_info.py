@@ -26,24 +26,24 @@ def exported_info(path: Path, *, code: Path | None = None) -> dict[str, Any]:
     file of ``segwright export``.
     """
     model = load_exported(path, code=None if code is None else load_code(code))
-    about, sha256 = model.description, checksum(path)
+    description, sha256 = model.description, checksum(path)
     return {
-        "name": about.name,
+        "name": description.name,
         "format": FORMATS[path.suffix],
-        "opset": about.opset,
-        "precision": about.precision,
-        "kind": about.kind,
+        "opset": description.opset,
+        "precision": description.precision,
+        "kind": description.kind,
         **model.runtime.shapes(),
-        "size": about.size,
-        "maps": about.maps,
+        "size": description.size,
+        "maps": description.maps,
         **described(model),
         "file": {
             "path": str(path),
             "bytes": model.file_bytes,
             "sha256": sha256,
-            "weights_sha256": about.weights_sha256,
+            "weights_sha256": description.weights_sha256,
         },
-        "origin": about.origin,
+        "origin": description.origin,
         "parity": _parity(sidecar(path), sha256),
     }
 

@@ -24,9 +24,11 @@ from segwright.contracts import InputContract, Model
 from segwright.data.loading.batches import pad_and_stack
 from segwright.data.reading.images import read_bands, read_image
 from segwright.decode.default import decoder_of
+from segwright.inference.batches import device_of
 from segwright.inference.single_pass import SINGLE_PASS, InferenceMode
 from segwright.prediction.inputs import InputImage
 from segwright.prediction.outputs import Outputs
+from segwright.training.batch_size import available_memory
 
 STAGES = ("read", "prepare", "network", "decode", "write")
 """Read and decode the image files; pad, stack and copy to the device; run the network; decode; write PNG files."""
@@ -110,14 +112,15 @@ def largest_batch(model: Model, size: tuple[int, int] = (512, 512)) -> int:
     On a GPU this is tried: the batch is doubled until memory is exhausted, then bisected. On a CPU, where too large a
     batch would stop other programs, it is computed from the free memory and from ``model_cost``.
     """
-    device = _device_of(model)
+    device = device_of(model)
     if device.type != "cuda":
-        available = _available_memory()
+        available = available_memory()
         cost = model_cost(model, size)
         return min(_MAX_BATCH, available // max(1, cost.feature_map_bytes))
     fits, fails = 0, 1
     while fails <= _MAX_BATCH and _fits(model, size, fails):
         fits, fails = fails, 2 * fails
+    fails = min(fails, _MAX_BATCH + 1)
     while fails - fits > 1:
         middle = (fits + fails) // 2
         fits, fails = (middle, fails) if _fits(model, size, middle) else (fits, middle)
@@ -128,7 +131,7 @@ class _Stages:
     """Runs the stages of a prediction on image files and times each."""
 
     def __init__(self, model: Model, inference: InferenceMode, folder: Path) -> None:
-        self.model, self.inference, self.device = model, inference, _device_of(model)
+        self.model, self.inference, self.device = model, inference, device_of(model)
         self.outputs = Outputs(folder / "out", model.labels)
 
     def run(self, paths: list[Path]) -> list[float]:
@@ -218,17 +221,8 @@ def _resident_memory() -> int | None:
     return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
-def _available_memory() -> int:
-    """Free main memory in bytes."""
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
-    except (OSError, StopIteration):
-        return 4 * 2**30
-
-
 def _fits(model: Model, size: tuple[int, int], batch: int) -> bool:
-    device = _device_of(model)
+    device = device_of(model)
     height, width = padded_size(size, model.input)
     try:
         with torch.inference_mode():
@@ -241,11 +235,6 @@ def _fits(model: Model, size: tuple[int, int], batch: int) -> bool:
         images = Tensor()
         torch.cuda.empty_cache()
     return True
-
-
-def _device_of(model: Model) -> torch.device:
-    parameter = next(model.parameters(), None)
-    return torch.device("cpu") if parameter is None else parameter.device
 
 
 def _device_name(device: torch.device) -> str:

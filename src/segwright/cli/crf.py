@@ -55,8 +55,8 @@ def run_crf_search(
     command = f"--crf {' '.join(f'{name}={_text(best, name)}' for name in grid)}"
     print_table([*grid, "mIoU %"], rows, title=f"dense CRF on {options.split}", footer=[f"best: {command}"])
     if options.json:
-        found = [{"crf": score.crf and asdict(score.crf), **score.evaluation.summary()} for score in scores]
-        write_json(options.json, {**metadata, "crf_search": found})
+        results = [{"crf": score.crf and asdict(score.crf), **score.evaluation.summary()} for score in scores]
+        write_json(options.json, {**metadata, "crf_search": results})
 
 
 def grid_from_option(options: argparse.Namespace) -> dict[str, list[Any]]:

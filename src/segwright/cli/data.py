@@ -250,13 +250,12 @@ def _show(options: argparse.Namespace) -> int:
 
 
 def _workers(options: argparse.Namespace) -> int:
-    import os
-
     from segwright.errors import UserError
+    from segwright.parallel import available_cores
 
     if options.workers is not None and options.workers < 0:
         raise UserError(f"--workers {options.workers}: expected 0 or more processes")
-    return (os.cpu_count() or 1) if options.workers is None else int(options.workers)
+    return available_cores() if options.workers is None else int(options.workers)
 
 
 def _get(options: argparse.Namespace) -> int:

@@ -22,11 +22,11 @@ def _doctor(options: argparse.Namespace) -> int:
     from segwright.files import check_writable, write_json
 
     check_writable(options.json)
-    found = environment()
+    machine = environment()
     if options.json:
-        write_json(options.json, found.to_json())
-    width = max(len(finding.topic) for finding in found.findings)
-    for finding in found.findings:
+        write_json(options.json, machine.to_json())
+    width = max(len(finding.topic) for finding in machine.findings)
+    for finding in machine.findings:
         print(f"{MARKS[finding.state]} {finding.topic:<{width}}  {finding.text}")
-    print("ready" if found.ready else "not ready: mend the lines marked x")
-    return 0 if found.ready else 1
+    print("ready" if machine.ready else "not ready: mend the lines marked x")
+    return 0 if machine.ready else 1

@@ -84,14 +84,13 @@ def _is_folder(name: str) -> bool:
 
 
 def _facts(dataset: Dataset, config: DataConfig) -> DataFacts:
-    import os
-
     from segwright.cli.progress import progress_bar
+    from segwright.parallel import available_cores
     from segwright.suggestion.facts import MOST_IMAGES, measure_data
 
     photographs = getattr(config, "bands", None) is None
     with progress_bar(min(MOST_IMAGES, len(dataset)), "images") as progress:
-        return measure_data(dataset, photographs=photographs, workers=os.cpu_count() or 1, progress=progress)
+        return measure_data(dataset, photographs=photographs, workers=available_cores(), progress=progress)
 
 
 def _paces(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -83,10 +84,7 @@ class QueryDecoder:
 
     def _semantic(self, masks: ImageMasks, probabilities: Tensor, labels: LabelSpace) -> Prediction:
         dtype = torch.uint8 if probabilities.shape[1] <= IGNORED + 1 else torch.int32
-        weights = probabilities[:, :-1]
-        strips = [
-            torch.einsum("qc,qhw->chw", weights, s.sigmoid()).argmax(0).to(dtype) for s in masks.strips()
-        ]
+        strips = [scores.argmax(0).to(dtype) for scores in score_strips(masks, probabilities)]
         return Prediction(torch.cat(strips, 1).cpu().numpy())
 
     def _panoptic(self, masks: ImageMasks, probabilities: Tensor, labels: LabelSpace) -> Prediction:
@@ -173,3 +171,11 @@ def semantic_scores(output: QueryOutput) -> Float[Tensor, "images classes h w"]:
     """The score of each class at each pixel: the sum over queries of the probabilities of class and mask."""
     probabilities = output.classes.float().softmax(-1)[..., :-1]
     return torch.einsum("nqc,nqhw->nchw", probabilities, output.masks.float().sigmoid())
+
+
+def score_strips(
+    masks: ImageMasks, probabilities: Float[Tensor, "queries classes"]
+) -> Iterator[Float[Tensor, "classes height columns"]]:
+    """``semantic_scores`` at the size of the image, in strips of columns; the last probability is "no object"."""
+    weights = probabilities[:, :-1]
+    return (torch.einsum("qc,qhw->chw", weights, strip.sigmoid()) for strip in masks.strips())

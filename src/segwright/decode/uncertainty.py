@@ -12,11 +12,12 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from segwright.contracts import CenterOutput, Decoder, PixelOutput, QueryOutput
+from segwright.contracts import CenterOutput, Decoder, Output, QueryOutput
 from segwright.decode.binary import Threshold
 from segwright.decode.default import DefaultDecoder, inner_decoder
 from segwright.decode.padding import remove_padding
-from segwright.decode.query import QueryDecoder, semantic_scores
+from segwright.decode.query import QueryDecoder, score_strips
+from segwright.decode.query_masks import ImageMasks
 from segwright.labels import LabelSpace
 from segwright.models.layers.resize import upsample
 from segwright.samples import IGNORED, Prediction, UncertaintyMaps
@@ -48,26 +49,38 @@ class WithUncertainty:
         if isinstance(inner, DefaultDecoder):
             inner = inner.chosen(output, labels)
         predictions = self.decoder(output, sizes, padded, labels)
-        if isinstance(output, QueryOutput):
-            masks = upsample(output.masks.float(), padded)
-            output = PixelOutput(semantic_scores(QueryOutput(masks, output.classes)))
-        logits = output.semantic if isinstance(output, CenterOutput) else output.logits
-        aligned = getattr(inner, "align_corners", False)
-        logits = upsample(logits.float(), padded, align_corners=aligned)
-        if isinstance(inner, QueryDecoder):
-            logits = log_scores(logits)
+        logits = _full_logits(output, inner, sizes, padded)
         within: list[NDArray[Any] | None] = [None] * len(sizes)
-        if output.pass_entropy is not None:
+        if not isinstance(output, QueryOutput) and output.pass_entropy is not None:
+            aligned = getattr(inner, "align_corners", False)
             entropies = upsample(output.pass_entropy.float(), padded, align_corners=aligned)[:, 0]
             within = [*remove_padding(entropies.cpu().numpy(), sizes)]
         sigmoid, results = isinstance(inner, Threshold), []
-        for image, prediction, (height, width), mean in zip(logits, predictions, sizes, within, strict=True):
-            maps = _uncertainty(image[:, :height, :width], prediction, sigmoid=sigmoid)
+        for image, prediction, mean in zip(logits, predictions, within, strict=True):
+            maps = _uncertainty(image, prediction, sigmoid=sigmoid)
             if mean is not None:
                 maximum = _max_entropy(len(image), sigmoid=sigmoid)
                 maps = replace(maps, disagreement=(maps.entropy - mean / maximum).clip(0, 1))
             results.append(replace(prediction, uncertainty=maps))
         return results
+
+
+def _full_logits(
+    output: Output, inner: Decoder, sizes: tuple[tuple[int, int], ...], padded: tuple[int, int]
+) -> list[Float[Tensor, "channels height width"]]:
+    """The class logits of each image at its size; of a query model logits whose softmax are the scores of classes."""
+    if isinstance(output, QueryOutput):
+        probabilities = output.classes.float().softmax(-1)
+        images = zip(output.masks.float().split(1), probabilities, sizes, strict=True)
+        return [
+            log_scores(torch.cat([*score_strips(ImageMasks(masks, padded, size), of_queries)], 2))
+            for masks, of_queries, size in images
+        ]
+    logits = output.semantic if isinstance(output, CenterOutput) else output.logits
+    full = upsample(logits.float(), padded, align_corners=getattr(inner, "align_corners", False))
+    if isinstance(inner, QueryDecoder):
+        full = log_scores(full)
+    return [image[:, :height, :width] for image, (height, width) in zip(full, sizes, strict=True)]
 
 
 def _uncertainty(

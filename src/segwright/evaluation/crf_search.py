@@ -48,7 +48,7 @@ def search_crf(
     *,
     crf: DenseCRF | None = None,
     inference: InferenceMode = SINGLE_PASS,
-    device: torch.device | None = None,
+    device: torch.device | str | None = None,
     workers: int = 0,
 ) -> list[CRFScore]:
     """The scores on ``dataset`` with every combination of the values in ``grid``, and without a CRF, best mIoU first.
@@ -65,7 +65,7 @@ def search_crf(
     check_same_classes(model, dataset)
     evaluators = [Evaluator(dataset.labels) for _ in crfs]
     decoder = decoder_of(model)
-    device = device or device_of(model)
+    device = device_of(model) if device is None else torch.device(device)
     outputs = run_inference(
         model, dataset, group=SINGLE_PROCESS, device=device, inference=inference, workers=workers
     )

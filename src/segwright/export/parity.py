@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
@@ -19,6 +20,7 @@ from segwright.errors import UserError
 from segwright.evaluation.evaluator import Evaluator
 from segwright.export.exported_model import ExportedModel
 from segwright.files import nan_to_null
+from segwright.inference.batches import device_of
 from segwright.samples import IGNORED, Prediction, Sample
 
 TIMED_RUNS = 3
@@ -64,7 +66,7 @@ def measure_parity(
     If the file was exported for one size, images are resized to it. ``ground_truth``: the samples have some; without
     it, the predictions of ``model`` stand for it.
     """
-    model = model.cpu().eval()
+    model = _on_cpu(model)
     count = _Count(model, ground_truth)
     for index, sample in enumerate(samples):
         count.add(exported, _fitted(sample, exported.description.size), index)
@@ -93,7 +95,7 @@ def check_other_size(model: Model, exported: ExportedModel) -> None:
     images = torch.randn(1, len(model.input.mean), side + 2 * multiple, side)
     remedy = f"it was traced for all sizes and works at one only; choose one: --size H,W with multiples of {multiple}"
     with torch.inference_mode():
-        expected = model.cpu().eval().outputs(images)
+        expected = _on_cpu(model).outputs(images)
         try:
             output = exported.outputs(images)
             exported.maps(images, (side, side))
@@ -104,6 +106,13 @@ def check_other_size(model: Model, exported: ExportedModel) -> None:
         tensor = getattr(output, each.name)
         if isinstance(tensor, Tensor) and tensor.shape != getattr(expected, each.name).shape:
             raise UserError(f"{exported.path.name}: {remedy}")
+
+
+def _on_cpu(model: Model) -> Model:
+    """The model in evaluation mode on the CPU; a copy if it is not there already: the caller's own stays as it is."""
+    if not model.training and device_of(model).type == "cpu":
+        return model
+    return copy.deepcopy(model).cpu().eval()
 
 
 class _Count:

@@ -59,8 +59,8 @@ def triton_config(model: ExportedModel, name: str) -> str:
             lines.append(f'{kind} {{ name: "{each}" data_type: {data_type} dims: {sides} }}')
     if batched:
         lines.append("dynamic_batching { }")
-    about = json.dumps(
+    description = json.dumps(
         json.dumps(model.description.to_json())
     )  # ASCII; escapes are also those of the text format
-    lines.append(f'parameters {{ key: "segwright" value {{ string_value: {about} }} }}')
+    lines.append(f'parameters {{ key: "segwright" value {{ string_value: {description} }} }}')
     return "\n".join(lines) + "\n"

@@ -60,15 +60,24 @@ class Fusion:
             logits = log_scores(maps[name]) if self.scores else maps[name]
             maps["pass_entropy"] = class_entropy(logits, sigmoid=self.sigmoid)
         if self.fuse == "probabilities":
-            maps[name] = self._probabilities(maps[name])
+            maps[name] = self.probabilities(maps[name])
         if "foreground" in maps:
             maps["foreground"] = maps["foreground"].sigmoid()
         return maps
 
-    def _probabilities(self, logits: Tensor) -> Tensor:
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """The probabilities of class logits [N, C, H, W]; scores of a query model are divided by their sum."""
         if self.scores:
             return logits / logits.sum(1, keepdim=True).clamp(min=torch.finfo(logits.dtype).tiny)
         return logits.sigmoid() if self.sigmoid else _softmax(logits)
+
+    def logits(self, probabilities: Tensor) -> Tensor:
+        """The class logits of probabilities, in their memory; the scores of a query model stay as they are."""
+        if self.scores:
+            return probabilities
+        if self.sigmoid:
+            return probabilities.logit_(EPSILON)
+        return probabilities.clamp_min_(torch.finfo(probabilities.dtype).tiny).log_()
 
     def takes_maximum(self, name: str) -> bool:
         """Whether the map called ``name`` is the maximum over the passes, and not their sum."""
@@ -87,12 +96,9 @@ class Fusion:
             name: values if self.takes_maximum(name) or count == 1 else values / count
             for name, values in total.items()
         }
-        if self.fuse == "probabilities" and not self.scores:
-            probabilities = maps[_logits_name(maps)]
-            tiny = torch.finfo(probabilities.dtype).tiny
-            maps[_logits_name(maps)] = (
-                probabilities.logit_(EPSILON) if self.sigmoid else probabilities.clamp_min_(tiny).log_()
-            )
+        if self.fuse == "probabilities":
+            name = _logits_name(maps)
+            maps[name] = self.logits(maps[name])
         if "foreground" in maps:
             maps["foreground"] = maps["foreground"].logit(EPSILON)
         return output_from_maps(maps)

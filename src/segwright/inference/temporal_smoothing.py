@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-import torch
 from torch import Tensor
 
-from segwright.contracts import CenterOutput, Model, Output, QueryOutput
-from segwright.decode.binary import Threshold
-from segwright.decode.default import DefaultDecoder, decoder_of, inner_decoder
+from segwright.contracts import Model, Output, QueryOutput
 from segwright.errors import UserError
-from segwright.inference.single_pass import SINGLE_PASS, InferenceMode
-
-Size = tuple[int, int]
+from segwright.inference.fusion import Fusion, class_logits, with_class_logits
+from segwright.inference.single_pass import SINGLE_PASS, InferenceMode, Size
 
 
 @dataclass(slots=True)
@@ -45,22 +41,9 @@ class TemporalSmoothing:
             raise UserError(
                 "temporal smoothing averages class logits per pixel; the model predicts masks of queries"
             )
-        logits = (output.semantic if isinstance(output, CenterOutput) else output.logits).float()
-        sigmoid = _is_sigmoid(model, output)
-        probabilities = logits.sigmoid() if sigmoid else logits.softmax(1)
+        fusion = Fusion.of("probabilities", model, output)
+        probabilities = fusion.probabilities(class_logits(output).float())
         if self._mean is not None and self._mean.shape == probabilities.shape:
             probabilities = probabilities.lerp(self._mean, self.weight)
         self._mean = probabilities
-        tiny = torch.finfo(probabilities.dtype).tiny
-        smooth = probabilities.logit(1e-6) if sigmoid else probabilities.clamp_min(tiny).log()
-        if isinstance(output, CenterOutput):
-            return replace(output, semantic=smooth), padded
-        return replace(output, logits=smooth), padded
-
-
-def _is_sigmoid(model: Model, output: Output) -> bool:
-    """Whether the class scores are those of a sigmoid head."""
-    decoder = inner_decoder(decoder_of(model))
-    if isinstance(decoder, DefaultDecoder):
-        decoder = decoder.chosen(output, model.labels)
-    return isinstance(decoder, Threshold)
+        return with_class_logits(output, fusion.logits(probabilities.clone())), padded

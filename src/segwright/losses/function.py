@@ -42,9 +42,9 @@ class FunctionLoss(SegmentationLoss):
             self.function.to(logits.device)  # class weights are buffers
         value = self.function(logits, target)
         if not isinstance(value, Tensor) or value.ndim:
-            found = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+            kind = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
             raise ValueError(
-                f"loss {self.name!r} returned {found}; expected a scalar tensor, the mean over pixels"
+                f"loss {self.name!r} returned {kind}; expected a scalar tensor, the mean over pixels"
             )
         return {self.name: self.weight * value * valid}
 

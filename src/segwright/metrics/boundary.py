@@ -52,9 +52,9 @@ class BoundaryIoU:
             for values in (truth, predicted)
         ]
         pairs, n = count_pairs(*bands), len(labels)
-        own = np.stack([pairs.diagonal()[:n], pairs.sum(1)[:n], pairs.sum(0)[:n]])
-        self.counts, self.names = added(self.counts, own), labels.names
-        return {"boundary_iou": mean(_band_iou(own))}
+        image_counts = np.stack([pairs.diagonal()[:n], pairs.sum(1)[:n], pairs.sum(0)[:n]])
+        self.counts, self.names = added(self.counts, image_counts), labels.names
+        return {"boundary_iou": mean(_band_iou(image_counts))}
 
     def combine(self, other: BoundaryIoU) -> None:
         """Add the counts of another process."""
@@ -92,15 +92,15 @@ class TrimapIoU:
     def add(self, prediction: Prediction, sample: Sample, labels: LabelSpace) -> dict[str, float]:
         """Count one image; its own IoU of each width."""
         truth, n = sample.semantic(), len(labels)
-        own = np.zeros((len(self.widths), n, n + 1), dtype=np.int64)
+        image_counts = np.zeros((len(self.widths), n, n + 1), dtype=np.int64)
         for index, width in enumerate(self.widths):
             near = np.where(differs_within(truth, width), truth, IGNORED).astype(np.uint8)
             pairs = count_pairs(near, prediction.semantic.astype(np.uint8, copy=False))
-            own[index] = np.concatenate([pairs[:n, :n], pairs[:n, n:].sum(1, keepdims=True)], axis=1)
-        self.counts, self.names = added(self.counts, own), labels.names
+            image_counts[index] = np.concatenate([pairs[:n, :n], pairs[:n, n:].sum(1, keepdims=True)], axis=1)
+        self.counts, self.names = added(self.counts, image_counts), labels.names
         return {
             f"trimap_iou_{width}": semantic_scores(counts, labels.names).miou
-            for width, counts in zip(self.widths, own, strict=True)
+            for width, counts in zip(self.widths, image_counts, strict=True)
         }
 
     def combine(self, other: TrimapIoU) -> None:
@@ -112,9 +112,9 @@ class TrimapIoU:
         counts = np.zeros((len(self.widths), 0, 1), np.int64) if self.counts is None else self.counts
         scores = [semantic_scores(matrix, self.names) for matrix in counts]
         values: dict[str, Any] = {
-            f"trimap_iou_{width}": own.miou for width, own in zip(self.widths, scores, strict=True)
+            f"trimap_iou_{width}": one.miou for width, one in zip(self.widths, scores, strict=True)
         }
-        by_width = {str(width): own.class_iou for width, own in zip(self.widths, scores, strict=True)}
+        by_width = {str(width): one.class_iou for width, one in zip(self.widths, scores, strict=True)}
         return values | {"class_trimap_iou": by_width}
 
 

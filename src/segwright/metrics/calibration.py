@@ -55,11 +55,11 @@ class Calibration:
         key = predicted * self.bins + np.searchsorted(bounds, confidence, side="left")
         pixels = np.bincount(key, minlength=n * self.bins)
         correct = np.bincount(key[predicted == truth[valid]], minlength=n * self.bins)
-        own = np.stack([pixels, correct], axis=1).reshape(n, self.bins, 2).astype(np.int64)
+        image_counts = np.stack([pixels, correct], axis=1).reshape(n, self.bins, 2).astype(np.int64)
         total = np.bincount(key, confidence, minlength=n * self.bins).reshape(n, self.bins).astype(np.float64)
-        self.counts, self.confidence = added(self.counts, own), added(self.confidence, total)
+        self.counts, self.confidence = added(self.counts, image_counts), added(self.confidence, total)
         self.names = labels.names
-        return {"calibration_error": _expected_error(own.sum(0), total.sum(0))}
+        return {"calibration_error": _expected_error(image_counts.sum(0), total.sum(0))}
 
     def combine(self, other: Calibration) -> None:
         """Add the counts of another process."""

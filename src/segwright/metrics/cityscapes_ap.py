@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,9 @@ from segwright.data.reading.rle import decode_mask
 from segwright.labels import LabelSpace
 from segwright.metrics.arrays import Array, check_equal_sizes, to_numpy
 from segwright.metrics.panoptic_quality import count_intersections
-from segwright.samples import PredictedSegment, Prediction, Segment, index_of
+from segwright.samples import PredictedInstance, PredictedSegment, Prediction, Segment, index_of
+
+Item = TypeVar("Item", Segment, PredictedSegment, PredictedInstance)
 
 IOU_THRESHOLDS = np.arange(0.5, 1.0, 0.05)
 THRESHOLD_NAMES = tuple(f"{threshold:.2f}" for threshold in IOU_THRESHOLDS)
@@ -83,31 +85,18 @@ class CityscapesAP:
     ) -> None:
         """Count one image: maps of segment ids [H, W], NumPy arrays or torch tensors, each with its segments.
 
-        Pixels of no true segment (id 0) are void. The official tool differs in one point: for it, instances of classes
+        Pixels of no true segment are void. The official tool differs in one point: for it, instances of classes
         that are not scored (such as caravan) are not void. ``ValueError`` for maps of unequal size.
         """
         predicted_ids, true_ids = to_numpy(prediction), to_numpy(truth)
         check_equal_sizes(predicted_ids, true_ids)
-        things = self.labels.thing_table()
-        true = [s for s in true_segments if things[s.class_index]]
-        stuff = [s for s in true_segments if not things[s.class_index]]
-        predicted = [s for s in predicted_segments if things[s.class_index]]
+        true, stuff = self._things_and_stuff(true_segments)
+        predicted, _ = self._things_and_stuff(predicted_segments)
         pixels = count_intersections(
             true_ids, [s.id for s in (*true, *stuff)], predicted_ids, [s.id for s in predicted]
         )
-        objects = slice(1, 1 + len(true))
-        self.add_overlaps(
-            InstanceOverlaps(
-                intersections=pixels[objects, 1:-1],
-                void=pixels[0, 1:-1],
-                truth_area=pixels.sum(1)[objects],
-                prediction_area=pixels.sum(0)[1:-1],
-                truth_class=np.array([s.class_index for s in true], dtype=np.int64),
-                prediction_class=np.array([s.class_index for s in predicted], dtype=np.int64),
-                groups=np.array([s.crowd for s in true], dtype=bool),
-                scores=np.array([s.score for s in predicted], dtype=np.float64),
-            )
-        )
+        pixels[0] += pixels[-1]  # ids of no segment are void
+        self._add_pixels(pixels[:-1, 1:-1], pixels.sum(1), true, predicted)
 
     def add_prediction(self, prediction: Prediction, truth: Array, true_segments: Sequence[Segment]) -> None:
         """Count one image with the objects of ``prediction``: its ``instances``, which may overlap, or its segments."""
@@ -115,26 +104,46 @@ class CityscapesAP:
             assert prediction.panoptic is not None
             self.add(prediction.panoptic, prediction.segments, truth, true_segments)
             return
-        things, true_ids = self.labels.thing_table(), to_numpy(truth)
-        true = [s for s in true_segments if things[s.class_index]]
-        stuff = [s for s in true_segments if not things[s.class_index]]
-        predicted = [instance for instance in prediction.instances if things[instance.class_index]]
+        true_ids = to_numpy(truth)
+        true, stuff = self._things_and_stuff(true_segments)
+        predicted, _ = self._things_and_stuff(prediction.instances)
         index = 1 + index_of(true_ids, [s.id for s in (*true, *stuff)])
-        counts = np.zeros((1 + len(true) + len(stuff), len(predicted)), dtype=np.int64)
+        areas = np.bincount(index.reshape(-1), minlength=1 + len(true) + len(stuff))
+        pixels = np.zeros((len(areas), len(predicted)), dtype=np.int64)
         for column, instance in enumerate(predicted):
-            counts[:, column] = np.bincount(index[decode_mask(instance.mask)], minlength=len(counts))
-        areas = np.bincount(index.reshape(-1), minlength=len(counts))
+            pixels[:, column] = np.bincount(index[decode_mask(instance.mask)], minlength=len(areas))
+        self._add_pixels(pixels, areas, true, predicted)
+
+    def _things_and_stuff(self, segments: Sequence[Item]) -> tuple[list[Item], list[Item]]:
+        """The segments of things, and those of stuff."""
+        is_thing = self.labels.thing_table()
+        return (
+            [segment for segment in segments if is_thing[segment.class_index]],
+            [segment for segment in segments if not is_thing[segment.class_index]],
+        )
+
+    def _add_pixels(
+        self,
+        pixels: NDArray[np.int64],
+        areas: NDArray[np.int64],
+        true: Sequence[Segment],
+        predicted: Sequence[PredictedSegment | PredictedInstance],
+    ) -> None:
+        """Count one image by the ``pixels`` of each prediction in void (row 0), the true things and the true stuff.
+
+        ``areas``: the pixels of the image in each of these rows.
+        """
         objects = slice(1, 1 + len(true))
         self.add_overlaps(
             InstanceOverlaps(
-                intersections=counts[objects],
-                void=counts[0],
+                intersections=pixels[objects],
+                void=pixels[0],
                 truth_area=areas[objects],
-                prediction_area=counts.sum(0),
+                prediction_area=pixels.sum(0),
                 truth_class=np.array([s.class_index for s in true], dtype=np.int64),
-                prediction_class=np.array([instance.class_index for instance in predicted], dtype=np.int64),
+                prediction_class=np.array([s.class_index for s in predicted], dtype=np.int64),
                 groups=np.array([s.crowd for s in true], dtype=bool),
-                scores=np.array([instance.score for instance in predicted], dtype=np.float64),
+                scores=np.array([s.score for s in predicted], dtype=np.float64),
             )
         )
 
@@ -202,8 +211,7 @@ class CityscapesAP:
         objects, predictions = self.counts[k].tolist()
         if not objects or not predictions:
             return [0.0 if objects else float("nan")] * len(IOU_THRESHOLDS)
-        own = examples[examples[:, 0] == k]
-        by_threshold = [own[own[:, 1] == index] for index in range(len(IOU_THRESHOLDS))]
+        by_threshold = examples_by_threshold(examples, k)
         return [area_under_steps(rows[:, 2], rows[:, 3], objects) for rows in by_threshold]
 
 
@@ -215,6 +223,12 @@ def _ap_scores(values: NDArray[np.float64]) -> dict[str, Any]:
         columns = [float(np.nanmean(column)) for column in values.T]
         by_overlap, ap = dict(zip(THRESHOLD_NAMES, columns, strict=True)), float(np.nanmean(values))
     return {"ap": ap, "ap50": by_overlap["0.50"], "ap_by_overlap": by_overlap}
+
+
+def examples_by_threshold(examples: NDArray[np.float64], k: int) -> list[NDArray[np.float64]]:
+    """The examples (``CityscapesState``) of class ``k`` at each IoU threshold."""
+    of_class = examples[examples[:, 0] == k]
+    return [of_class[of_class[:, 1] == index] for index in range(len(IOU_THRESHOLDS))]
 
 
 def area_under_steps(scores: NDArray[np.float64], hits: NDArray[np.float64], objects: int) -> float:

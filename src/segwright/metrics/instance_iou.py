@@ -32,9 +32,9 @@ class CategoryIoU:
 
     def add(self, prediction: Prediction, sample: Sample, labels: LabelSpace) -> dict[str, float]:
         """Count one image; its own mean category IoU."""
-        own = _count_labels(prediction, sample, labels)
-        self.counts, self.labels = added(self.counts, own), labels
-        return {"mean_category_iou": float(category_scores(own, labels)["mean_category_iou"])}
+        image_counts = _count_labels(prediction, sample, labels)
+        self.counts, self.labels = added(self.counts, image_counts), labels
+        return {"mean_category_iou": float(category_scores(image_counts, labels)["mean_category_iou"])}
 
     def combine(self, other: CategoryIoU) -> None:
         """Add the counts of another process."""
@@ -73,15 +73,15 @@ class InstanceIoU:
         predicted = _label_indices(prediction.semantic[inside], labels)
         classes = np.array([segment.class_index for segment in things], dtype=np.int64)
         rows = count_instances(number[inside], classes, predicted, labels)
-        own = self.instances.get(sample.name, np.zeros((0, COLUMNS), np.int64))
-        self.instances[sample.name] = np.concatenate([own, rows[rows[:, 1] > 0]])
+        earlier = self.instances.get(sample.name, np.zeros((0, COLUMNS), np.int64))
+        self.instances[sample.name] = np.concatenate([earlier, rows[rows[:, 1] > 0]])
 
     def combine(self, other: InstanceIoU) -> None:
         """Add the counts of another process."""
         self.counts, self.labels = added(self.counts, other.counts), self.labels or other.labels
         for name, rows in other.instances.items():
-            own = self.instances.get(name)
-            self.instances[name] = rows if own is None else np.concatenate([own, rows])
+            earlier = self.instances.get(name)
+            self.instances[name] = rows if earlier is None else np.concatenate([earlier, rows])
 
     def result(self) -> dict[str, Any]:
         """The scores. Instances are added in the order of image names, so that the order of counting has no effect."""

@@ -11,7 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.metrics.cityscapes_ap import IOU_THRESHOLDS, CityscapesAP, InstanceOverlaps, area_under_steps
+from segwright.metrics.cityscapes_ap import (
+    IOU_THRESHOLDS,
+    CityscapesAP,
+    InstanceOverlaps,
+    area_under_steps,
+    examples_by_threshold,
+)
 
 
 @dataclass(slots=True)
@@ -35,9 +41,12 @@ class VistasAP(CityscapesAP):
         for index, threshold in enumerate(IOU_THRESHOLDS.tolist()):
             match = (iou >= threshold)[~small]
             for own_matches in match:
-                own = scores[own_matches]
+                matched = scores[own_matches]
                 # Of equal scores the first one is the hit.
-                rows += [(k, index, score, float(n == own.argmax())) for n, score in enumerate(own.tolist())]
+                rows += [
+                    (k, index, score, float(n == matched.argmax()))
+                    for n, score in enumerate(matched.tolist())
+                ]
             unmatched = scores[~match.any(0) & (excused < threshold)]
             rows += [(k, index, score, 0.0) for score in unmatched.tolist()]
         return np.array(rows, dtype=np.float64).reshape(-1, 4)
@@ -46,8 +55,7 @@ class VistasAP(CityscapesAP):
         objects, predictions = self.counts[k].tolist()
         if not objects:
             return [0.0 if predictions else float("nan")] * len(IOU_THRESHOLDS)
-        own = examples[examples[:, 0] == k]
-        by_threshold = [own[own[:, 1] == index] for index in range(len(IOU_THRESHOLDS))]
         return [
-            area_under_steps(rows[:, 2], rows[:, 3], objects) if len(rows) else 0.0 for rows in by_threshold
+            area_under_steps(rows[:, 2], rows[:, 3], objects) if len(rows) else 0.0
+            for rows in examples_by_threshold(examples, k)
         ]

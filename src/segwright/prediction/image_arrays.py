@@ -30,6 +30,10 @@ def image_array(image: Any, input: InputContract) -> NDArray[Any]:
     if isinstance(image, str | Path):
         return read_image(Path(image)) if bands is None else read_bands(Path(image), bands)
     if isinstance(image, Image.Image):
+        if image.mode in ("I", "F") or image.mode.startswith("I;16"):  # Pillow would clip the values at 255
+            raise UserError(
+                f"image is a PIL image of mode {image.mode}; expected 8 bits per channel; convert it, or give an array"
+            )
         image = np.array(ImageOps.exif_transpose(image).convert("RGB"))
     elif isinstance(image, Tensor):
         image = _from_tensor(image, channels=bands or 3, rgb=bands is None)

@@ -35,12 +35,12 @@ def image_ids_from(source: Path) -> ImageId:
     table = _IdTable.read(source)
 
     def id_of(name: str) -> Any:
-        found = table.find(PurePosixPath(name), "")
-        if not found:
+        identities = table.find(PurePosixPath(name), "")
+        if not identities:
             raise UserError(
                 f"{source}: contains no image {name}; expected the ground truth of the predicted images"
             )
-        return found[0]
+        return identities[0]
 
     return id_of
 
@@ -56,21 +56,21 @@ def image_ids_in(source: Path, images: Sequence[InputImage]) -> dict[str, Any]:
     image_of: dict[Any, InputImage] = {}
     for image in images:
         path = image.path.absolute()
-        found = table.find(PurePosixPath(path.with_suffix("").as_posix()), path.suffix)
-        if not found:
+        identities = table.find(PurePosixPath(path.with_suffix("").as_posix()), path.suffix)
+        if not identities:
             missing.append(image.path)
-        elif len(found) > 1:
+        elif len(identities) > 1:
             raise UserError(
-                f"{source}: ids {found[0]} and {found[1]} both have a file name that fits {image.path}; expected one; "
-                "keep the folders of the dataset"
+                f"{source}: ids {identities[0]} and {identities[1]} both have a file name that fits {image.path}; "
+                "expected one; keep the folders of the dataset"
             )
-        elif (first := image_of.setdefault(found[0], image)) is not image:
+        elif (first := image_of.setdefault(identities[0], image)) is not image:
             raise UserError(
-                f"{image.path} and {first.path}: both have id {found[0]} in {source}; expected one image per id; "
+                f"{image.path} and {first.path}: both have id {identities[0]} in {source}; expected one image per id; "
                 "predict only one of them"
             )
         else:
-            ids[image.name] = found[0]
+            ids[image.name] = identities[0]
     if missing:
         raise UserError(
             f"{source}: contains no image {missing[0].name} ({len(missing)} of the {len(images)} images are missing); "

@@ -223,10 +223,10 @@ class ReducedPixels:
             shape = (-(-side // self.step) for side in self.size)
             self.values = np.zeros((*shape, min(part.shape[2], 3)), part.dtype)
         y, x = -(-top // self.step), -(-left // self.step)
-        taken = part[
+        chosen = part[
             y * self.step - top :: self.step, x * self.step - left :: self.step, : self.values.shape[2]
         ]
-        self.values[y : y + taken.shape[0], x : x + taken.shape[1]] = taken
+        self.values[y : y + chosen.shape[0], x : x + chosen.shape[1]] = chosen
 
 
 @dataclass(frozen=True, slots=True, eq=False)

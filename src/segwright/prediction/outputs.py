@@ -210,13 +210,13 @@ class Outputs:
                 path.unlink(missing_ok=True)
 
     def collect(
-        self, rows: Callable[[str], Iterable[Row]], *, found: Collection[str], suffix: str = ""
+        self, rows: Callable[[str], Iterable[Row]], *, occurring: Collection[str], suffix: str = ""
     ) -> None:
-        """Write the collected files NAME + ``suffix`` of ``rows(NAME)``: those in ``asked`` or ``found``."""
+        """Write the collected files NAME + ``suffix`` of ``rows(NAME)``: those in ``asked`` or ``occurring``."""
         for name, writer in self._writers.items():
             if suffix and not writer.per_shard:
                 continue
-            if writer.collected and (name in self.asked or name in found):
+            if writer.collected and (name in self.asked or name in occurring):
                 writer.collect(rows(name), self.out / f"{writer.collected}{suffix}{writer.ending}")
 
 

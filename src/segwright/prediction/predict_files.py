@@ -236,7 +236,7 @@ class FilePrediction:
             return (row for k in range(len(images)) for row in next(parts[k % count]).get(name, ()))
 
         formats = {name for journal in journals for name in journal.formats}
-        self.outputs.collect(rows, found=formats, suffix=suffix)
+        self.outputs.collect(rows, occurring=formats, suffix=suffix)
 
 
 def _with_ids(images: list[InputImage], source: Path | None) -> list[InputImage]:

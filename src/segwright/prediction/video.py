@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice
@@ -86,8 +86,9 @@ def predict_video(
             nonlocal count
             frames = map(_rgb, islice(video.frames(), max_frames))
             predictions = predict_frames(model, frames, inference=inference, smooth=smooth)
-            with _Writer(part, video.rate) as writer:
-                for prediction in _until_interrupted(predictions, only=isinstance(source, int)):
+            interruption = suppress(KeyboardInterrupt) if isinstance(source, int) else nullcontext()
+            with _Writer(part, video.rate) as writer, interruption:
+                for prediction in predictions:
                     writer.add(draw_frame(prediction, divisor_of(model)))
                     count += 1
                     if on_frame is not None:
@@ -230,12 +231,3 @@ def _rgb(frame: Any) -> RGBImage:
     image: NDArray[np.uint8] = frame.to_ndarray(format="rgb24")
     turns = round(getattr(frame, "rotation", 0) / 90) % 4
     return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
-
-
-def _until_interrupted(predictions: Iterator[ImagePrediction], *, only: bool) -> Iterator[ImagePrediction]:
-    """The predictions; with ``only``, an interruption (Ctrl-C) is the normal end."""
-    try:
-        yield from predictions
-    except KeyboardInterrupt:
-        if not only:
-            raise

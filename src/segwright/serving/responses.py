@@ -9,7 +9,7 @@ from typing import Any
 
 from segwright.data.reading.png_encoder import encode_png
 from segwright.files import nan_to_null
-from segwright.labels import LabelSpace
+from segwright.labels import LabelSpace, color_of
 from segwright.prediction.image_prediction import ImagePrediction
 from segwright.prediction.outputs import with_names
 from segwright.visualization.label_maps import as_rgb
@@ -95,18 +95,14 @@ def described_classes(labels: LabelSpace) -> list[dict[str, Any]]:
         {
             "index": index,
             "name": name,
-            "value": list(raw_color(labels, index)) if labels.coding == "rgb" else labels.raw_values[index],
+            "value": list(color_of(labels.raw_values[index]))
+            if labels.coding == "rgb"
+            else labels.raw_values[index],
             "color": list(labels.colors[index]),
             "thing": name in labels.things,
         }
         for index, name in enumerate(labels.names)
     ]
-
-
-def raw_color(labels: LabelSpace, index: int) -> tuple[int, int, int]:
-    """(red, green, blue) of a class in the files of a dataset in RGB coding."""
-    raw = labels.raw_values[index]
-    return raw >> 16 & 255, raw >> 8 & 255, raw & 255
 
 
 def _segments(prediction: ImagePrediction) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable
+from contextlib import ExitStack
 
 import uvicorn
 from fastapi import FastAPI
@@ -20,13 +21,14 @@ def bind(host: str, port: int) -> socket.socket:
     """A socket at an address; port 0 is a free one. ``UserError`` if it is in use or does not exist."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        bound = socket.socket(family, socket.SOCK_STREAM)
-        if os.name == "posix":
-            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind((host, port))
+        with ExitStack() as stack:
+            bound = stack.enter_context(socket.socket(family, socket.SOCK_STREAM))
+            if os.name == "posix":
+                bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            bound.bind((host, port))
+            stack.pop_all()  # it stays open
     except (OSError, OverflowError) as error:
         reason = error.strerror if isinstance(error, OSError) else "no such port"
-        bound.close()
         raise UserError(
             f"--host {host} --port {port}: cannot listen there ({reason}); choose another port or host"
         ) from None

@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 
 from segwright.models.weights.sources import available
+from segwright.parallel import available_cores
 from segwright.training.precision import precision_of
 from segwright.training.processes import choose_device
 
@@ -45,7 +46,7 @@ def measure_machine(device: str | None = None) -> Machine:
     return Machine(
         "cuda" if cuda else "cpu",
         round(memory / 2**30, 1),
-        os.cpu_count() or 1,
+        available_cores(),
         tuple(name for name in names if available(name)),
         precision_of("auto", chosen) != "fp32",
     )

@@ -51,7 +51,7 @@ def largest_batch(recipe: Recipe, dataset: Dataset, device: torch.device) -> int
     too large a batch would stop other programs, it is a power of two by the memory that a step of two images keeps.
     """
     if device.type != "cuda":
-        needed, available = _bytes_per_image(recipe, dataset, device), _available_memory()
+        needed, available = _bytes_per_image(recipe, dataset, device), available_memory()
         fits = int((1 - RESERVE) * available / 2 // max(1, needed))  # gradients and data need as much again
         fits = min(fits, MAX_ON_CPU)
         return 1 << max(0, fits.bit_length() - 1)
@@ -116,7 +116,7 @@ def _with_images(recipe: Recipe, batch: int) -> Recipe:
     return changed
 
 
-def _available_memory() -> int:
+def available_memory() -> int:
     """The bytes of memory that are free; 4 GiB where the system does not say."""
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()

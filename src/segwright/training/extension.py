@@ -12,6 +12,7 @@ from segwright.errors import UserError
 from segwright.files import read_json, write_json
 from segwright.training.processes import Processes
 from segwright.training.recipe import Recipe, Schedule
+from segwright.training.schedule import backbone_factor
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,5 +79,13 @@ class _Restarted:
 
     def __call__(self, progress: float) -> float:
         """The factor at ``progress``, a fraction of all steps."""
+        return self.schedule(self._own_progress(progress))
+
+    def backbone(self, progress: float) -> float:
+        """The factor of the backbone at ``progress``."""
+        return backbone_factor(self.schedule, self._own_progress(progress))
+
+    def _own_progress(self, progress: float) -> float:
+        """The fraction of the steps from ``first_step`` on that are done."""
         step = round(progress * self.steps)
-        return self.schedule(max(0, step - self.first_step) / (self.steps - self.first_step))
+        return max(0, step - self.first_step) / (self.steps - self.first_step)

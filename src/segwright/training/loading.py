@@ -107,5 +107,7 @@ def step_batches(
 
 def num_workers(recipe: Recipe, processes: Processes) -> int:
     """The number of data-loading processes of each training process: that of the recipe, else one for this machine."""
-    workers = recipe.training.workers
-    return default_workers(processes.device, processes.world) if workers is None else workers
+    if recipe.training.workers is not None:
+        return recipe.training.workers
+    on_this_machine = int(os.environ.get("LOCAL_WORLD_SIZE", processes.world))  # of torchrun
+    return default_workers(processes.device, on_this_machine)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,13 +83,19 @@ def log_step(run: Run, state: State) -> None:
     state.losses, state.losses_of = {}, 0
     seconds_per_step, waiting = run.log.timer.read()
     speed = training.batch_size / seconds_per_step
-    left = time.strftime("%H:%M:%S", time.gmtime(seconds_per_step * (training.steps - state.step)))
+    left = format_duration(seconds_per_step * (training.steps - state.step))
     loss = sum(means.values())
     rate = state.optimizers[0].param_groups[0]["lr"]
     values = {"loss": loss, **{f"loss/{name}": value for name, value in means.items()}, "lr": rate}
     run.log.values("step", state.step, values | {"images_per_second": speed, "data_wait": waiting})
     text = f"loss {loss:.4f}  {speed:.1f} images/s  data wait {waiting:.0%}  left {left}"
     run.log.progress(state.step, text)
+
+
+def format_duration(seconds: float) -> str:
+    """Hours, minutes and seconds, such as "30:05:09"; the hours are not wrapped into days."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60:02}:{minutes % 60:02}:{rest:02}"
 
 
 def evaluate_and_keep_best(run: Run, state: State, dataset: Dataset) -> None:

@@ -73,6 +73,7 @@ _FIELDS = {
 }
 RANGES = {name: numbers for numbers, names in _FIELDS.items() for name in names.split()}
 """The range of every number of a recipe, by "Class.field", by "field", or by the end of the field's name, "_weight"."""
+_ASCENDING = {"scale", "area", "aspect", "Blur.sigma", "train_part"}
 
 
 def check(recipe: Recipe) -> list[str]:
@@ -136,7 +137,8 @@ def _problems(path: str, owner: Any) -> Iterator[str]:
                 yield f"{name} is {_text(value)}; expected {allowed.meaning}"
                 break
         else:
-            if field.name in ("scale", "area", "aspect", "Blur.sigma", "train_part") and _falls(value):
+            names = {field.name, f"{type(owner).__name__}.{field.name}"}
+            if names & _ASCENDING and _falls(value):
                 yield f"{name} is {_text(value)}; expected the smaller number first"
     if getattr(owner, "nesterov", False) and not getattr(owner, "momentum", 1):
         yield f"{path}.nesterov needs a momentum; expected {path}.momentum above 0"

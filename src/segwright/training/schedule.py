@@ -58,8 +58,10 @@ class TwoStagePoly:
         return self._factor(progress, self.head_warmup, self.backbone_warmup)
 
     def _factor(self, progress: float, start: float, warmup: float) -> float:
+        if progress < start:
+            return 0.0
         if progress < start + warmup:
-            return max(0.0, progress - start) / warmup
+            return (progress - start) / warmup
         rest = (progress - start - warmup) / max(1 - start - warmup, 1e-12)
         return float((1 - min(rest, 1.0)) ** self.power)
 

@@ -122,12 +122,12 @@ def _in_rows(tiles: Sequence[RGBImage], columns: int) -> RGBImage:
 
 
 def _text(
-    draw: ImageDraw.ImageDraw, place: tuple[int, int], text: str, color: Any, *, anchor: str = "la"
+    draw: ImageDraw.ImageDraw, position: tuple[int, int], text: str, color: Any, *, anchor: str = "la"
 ) -> int:
     """Write ``text``; the position of its left end."""
     text = printable(text)
-    draw.text(place, text, fill=color, font=text_font(), anchor=anchor)
-    return int(place[0] - draw.textlength(text, font=text_font())) if anchor == "ra" else place[0]
+    draw.text(position, text, fill=color, font=text_font(), anchor=anchor)
+    return int(position[0] - draw.textlength(text, font=text_font())) if anchor == "ra" else position[0]
 
 
 def printable(text: str) -> str:

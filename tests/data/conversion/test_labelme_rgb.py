@@ -127,6 +127,24 @@ def test_what_fails_on_the_way_leaves_the_old_as_it_was(tmp_path: Path) -> None:
     assert contents(tmp_path) == {"out/old.txt": b"old"}
 
 
+def test_a_file_that_cannot_be_read_on_the_way_is_the_one_that_the_error_names(tmp_path: Path) -> None:
+    def fail() -> None:
+        with atomic_outputs((tmp_path / "out",), force=True) as (part,):
+            part.mkdir()
+            (tmp_path / "missing.png").read_bytes()
+
+    with pytest.raises(FileNotFoundError, match=r"missing\.png"):
+        fail()
+    assert not contents(tmp_path)
+
+
+def test_a_folder_stays_if_nothing_was_written_in_its_place(tmp_path: Path) -> None:
+    target = write(tmp_path / "out/old.txt", "old").parent
+    with pytest.raises(UserError, match="out: cannot be written"), atomic_outputs((target,), force=True):
+        pass
+    assert contents(tmp_path) == {"out/old.txt": b"old"}
+
+
 def labelme(path: Path, *shapes: dict[str, Any], **fields: Any) -> Path:
     values = {"version": "5", "imagePath": f"{path.stem}.jpg", "imageHeight": 12, "imageWidth": 16} | fields
     return write(path, json.dumps(values | {"shapes": list(shapes)}))

@@ -12,7 +12,14 @@ import torch
 from tests import small
 
 from segwright.contracts import InputContract
-from segwright.data.loading.batches import Collate, load_batches, pad_and_stack, stack_images
+from segwright.data.loading import batches as batches_module
+from segwright.data.loading.batches import (
+    Collate,
+    default_workers,
+    load_batches,
+    pad_and_stack,
+    stack_images,
+)
 from segwright.data.loading.targets import SemanticTargets
 from segwright.data.reading.file_lists import CompactPaths
 from segwright.errors import UserError
@@ -53,6 +60,15 @@ def test_a_user_error_while_collating_keeps_its_message(workers: int) -> None:
     with pytest.raises(UserError) as caught:
         next(load_batches([1, 2, 3], [[0]], fail, workers=workers))
     assert str(caught.value) == "a sample has no segments; expected a map of segment ids"
+
+
+def test_images_of_two_depths_are_refused() -> None:
+    samples = [
+        Sample(np.zeros((4, 4, 3), dtype), np.zeros((4, 4), np.uint8), name)
+        for name, dtype in (("a", np.uint8), ("b", np.uint16))
+    ]
+    with pytest.raises(UserError, match="b: an image of uint16, a is one of uint8; expected one depth"):
+        stack_images(samples, InputContract())
 
 
 @pytest.mark.parametrize("workers", [0, 1])
@@ -145,3 +161,13 @@ def test_workers_do_not_copy_a_list_by_reading_it() -> None:
     as_list, as_paths = growth(Named(names)), growth(Named(CompactPaths(names)))
     assert as_list > 400  # every text is written to (its reference count), so its page is copied
     assert as_paths < as_list / 3
+
+
+def test_the_workers_are_divided_from_the_cores_that_the_process_may_use(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cuda = torch.device("cuda")
+    for cores, processes, expected in ((8, 1, 7), (8, 2, 3), (4, 8, 1), (128, 1, 16)):
+        monkeypatch.setattr(batches_module, "available_cores", lambda cores=cores: cores)
+        assert default_workers(cuda, processes) == expected
+    assert default_workers(torch.device("cpu")) == 1

@@ -204,6 +204,7 @@ def put(**values: Any) -> Callable[[Path], object]:
         ),
         (put(score=float("nan")), r"score nan"),
         (put(score="high"), r"image 10 cannot be read"),
+        (put(score="0.9"), r"image 10 cannot be read \(score '0\.9'\)"),
         (put(segmentation=...), r"image 10 has no 'segmentation'"),
         (put(segmentation={"size": [5, 5], "counts": [25]}), r"its size is \[5, 5\], the image \[12, 16\]"),
     ],

@@ -238,11 +238,11 @@ def paste(base: Sample, other: Sample, mask: Mask) -> Sample:
 
 def _free_ids(base: Sample, count: int) -> list[int]:
     """The ``count`` smallest positive ids that no segment of ``base`` has."""
-    taken = _numbers(base.segments or ())
+    used = _numbers(base.segments or ())
     ids: list[int] = []
     candidate = 1
     while len(ids) < count:
-        if candidate not in taken:
+        if candidate not in used:
             ids.append(candidate)
         candidate += 1
     return ids

@@ -99,8 +99,8 @@ class _AnnotatedImages:
         coco = CocoAnnotations.read(source)
         names, annotations_of = annotations_by_image(coco)
         rows = {row["id"]: row for row in coco.images}
-        taken: dict[str, str] = {}
-        stems = [unique_stem(name, taken=taken, source=source) for name in names.values()]
+        image_of_stem: dict[str, str] = {}
+        stems = [unique_stem(name, image_of_stem=image_of_stem, source=source) for name in names.values()]
         for image_id in names:
             if not all(isinstance(rows[image_id].get(side), int) for side in ("height", "width")):
                 raise UserError(
@@ -255,8 +255,8 @@ def convert_cityscapes(
 
     annotations = source / "gtFine" if (source / "gtFine").is_dir() else source
     folder = annotations / split
-    found = [*folder.glob("*/*_instanceIds.png"), *folder.glob("*_instanceIds.png")]
-    files = sorted(path for path in found if not has_hidden_part(path, folder))
+    maps = [*folder.glob("*/*_instanceIds.png"), *folder.glob("*_instanceIds.png")]
+    files = sorted(path for path in maps if not has_hidden_part(path, folder))
     if not files:
         raise UserError(
             f"{folder}: no file *_instanceIds.png; expected gtFine of Cityscapes; check the folder and the split"

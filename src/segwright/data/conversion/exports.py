@@ -103,14 +103,14 @@ def _stems(entries: Sequence[Entry], source: Path) -> list[str]:
     from segwright.data.exports.entries import sample_names
 
     names = sample_names(entries, source) or [entry.image.stem for entry in entries]
-    taken: dict[str, str] = {}
+    image_of_stem: dict[str, str] = {}
     stems = []
     for entry, name in zip(entries, names, strict=True):
         inside = Path(name)
         if inside.is_absolute():
             inside = Path(*inside.parts[1:])
         text = f"{entry.split}/{inside}" if entry.split else str(inside)
-        stems.append(unique_stem(f"{text}{entry.image.suffix}", taken=taken, source=source))
+        stems.append(unique_stem(f"{text}{entry.image.suffix}", image_of_stem=image_of_stem, source=source))
     return stems
 
 

@@ -38,7 +38,7 @@ def convert_to_folder(
     ``force``: then nothing is written.
     """
     labels = next(iter(splits.values())).labels
-    taken: dict[tuple[str, str], int] = {}
+    index_of_name: dict[tuple[str, str], int] = {}
     items = [(split, index) for split, dataset in splits.items() for index in range(len(dataset))]
     with atomic_outputs((out,), force=force) as (part,):
 
@@ -46,7 +46,7 @@ def convert_to_folder(
             split, index = item
             dataset = splits[split]
             sample = dataset[index]
-            if taken.setdefault((split, sample.name), index) != index:
+            if index_of_name.setdefault((split, sample.name), index) != index:
                 raise UserError(
                     f"two images are called {sample.name!r}; expected different names; rename one"
                 )

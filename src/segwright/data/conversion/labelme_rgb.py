@@ -75,8 +75,8 @@ def label_map_text(labels: LabelSpace, *, background: int | None = None) -> str:
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=readable)
 
 
-def unique_stem(name: str, *, taken: dict[str, str], source: Path) -> str:
-    """The path of the maps of an image, without extension; it is added to ``taken``, stem -> image name.
+def unique_stem(name: str, *, image_of_stem: dict[str, str], source: Path) -> str:
+    """The path of the maps of an image, without extension; it is added to ``image_of_stem``, stem -> image name.
 
     ``UserError`` if another image has the same stem, or the path leaves the folder.
     """
@@ -85,9 +85,9 @@ def unique_stem(name: str, *, taken: dict[str, str], source: Path) -> str:
         raise UserError(
             f"{source}: names the image {name!r}; expected a name below the folder of images; correct it"
         )
-    if taken.setdefault(stem, name) != name:
+    if image_of_stem.setdefault(stem, name) != name:
         raise UserError(
-            f"{source}: {taken[stem]} and {name} would have the same map {stem}.png; rename one of the images"
+            f"{source}: {image_of_stem[stem]} and {name} would have the same map {stem}.png; rename one of the images"
         )
     return stem
 
@@ -107,8 +107,11 @@ def convert_rgb(source: Path, out: Path, labels: LabelSpace, *, force: bool = Fa
     if out.resolve() == source.resolve() or source.resolve() in out.resolve().parents:
         raise UserError(f"{out}: lies in the folder of the color maps; choose a folder outside of {source}")
     files = list_images(source, recursive=True, extensions=MAP_EXTENSIONS)
-    taken: dict[str, str] = {}
-    stems = [unique_stem(str(path.relative_to(source)), taken=taken, source=source) for path in files]
+    image_of_stem: dict[str, str] = {}
+    stems = [
+        unique_stem(str(path.relative_to(source)), image_of_stem=image_of_stem, source=source)
+        for path in files
+    ]
     indices = replace(
         labels, coding="index", raw_values=tuple(range(len(labels))), also=(), ignored=(IGNORED,)
     )

@@ -51,10 +51,10 @@ class PanopticExport:
 
     def dataset(self, entries: Sequence[Entry], task: Task | None, root: Path) -> ImageDataset:
         """Maps of segments; for the semantic task their classes follow from the segments."""
-        place = {
+        row_of_image = {
             path: (dataset, index) for dataset in self.opened for index, path in enumerate(dataset.images)
         }
-        rows = [place[entry.image] for entry in entries]
+        rows = [row_of_image[entry.image] for entry in entries]
         truths = [dataset.ground_truth for dataset, _ in rows]
         truth = _Truths([truth for truth in truths if truth is not None], [index for _, index in rows])
         return replace(self.opened[0], images=CompactPaths(e.image for e in entries), ground_truth=truth)

@@ -52,8 +52,8 @@ def starts_with(path: Path, *words: str) -> bool:
 
 def glob_visible(root: Path, *patterns: str) -> list[Path]:
     """The files that match one of the patterns, sorted, without hidden ones."""
-    found = {path for pattern in patterns for path in root.glob(pattern) if path.is_file()}
-    return sorted(path for path in found if not has_hidden_part(path, root))
+    files = {path for pattern in patterns for path in root.glob(pattern) if path.is_file()}
+    return sorted(path for path in files if not has_hidden_part(path, root))
 
 
 def folders(root: Path) -> list[Path]:

@@ -121,17 +121,17 @@ def _images(values: Mapping[str, Any], split: str, path: Path) -> list[Path]:
     images: list[Path] = []
     stated = values[split]
     for text in stated if isinstance(stated, list) else [stated]:
-        place = _place(path.parent, base, str(text).replace("\\", "/"))
-        if place is None:
+        source = _folder_or_list(path.parent, base, str(text).replace("\\", "/"))
+        if source is None:
             raise UserError(
                 f"{path}: split {split!r} is in {text!r}, which does not exist; expected a folder of images or a list; "
                 "correct the path"
             )
-        images += list_images(place, recursive=True) if place.is_dir() else _listed(place, path.parent)
+        images += list_images(source, recursive=True) if source.is_dir() else _listed(source, path.parent)
     return images
 
 
-def _place(root: Path, base: Path, text: str) -> Path | None:
+def _folder_or_list(root: Path, base: Path, text: str) -> Path | None:
     """The folder or file of a split; Roboflow writes ``../train/images`` for ``train/images``."""
     inside = text.lstrip("./") if text.startswith("..") else text
     options = [root / base / text, base / text, root / text, root / inside, root / base.name / text]

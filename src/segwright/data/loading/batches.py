@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import os
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from segwright.contracts import Batch, InputContract
 from segwright.data.loading.targets import TargetGenerator
 from segwright.errors import UserError, is_out_of_memory
 from segwright.labels import LabelSpace
-from segwright.parallel import Portable, ignore_signals, signals_blocked, start_method
+from segwright.parallel import Portable, available_cores, ignore_signals, signals_blocked, start_method
 from segwright.samples import Sample
 
 Item = TypeVar("Item")
@@ -47,17 +46,24 @@ class Collate:
 def stack_images(
     samples: Sequence[Sample], input: InputContract
 ) -> tuple[Tensor, tuple[tuple[int, int], ...]]:
-    """The images of samples as one tensor, and their sizes (height, width); no targets are made.
+    """The images of samples as one tensor, and their sizes (height, width), see ``pad_and_stack``; no targets are made.
 
-    See ``pad_and_stack``.
+    ``UserError`` for images of different depths.
     """
+    first = samples[0]
+    for sample in samples:
+        if sample.image.dtype != first.image.dtype:
+            raise UserError(
+                f"{sample.name}: an image of {sample.image.dtype}, {first.name} is one of {first.image.dtype}; "
+                "expected one depth; convert the others"
+            )
     return pad_and_stack([sample.image for sample in samples], input)
 
 
 def pad_and_stack(
     images: Sequence[NDArray[Any]], input: InputContract
 ) -> tuple[Tensor, tuple[tuple[int, int], ...]]:
-    """Images [H, W, C] as one tensor [N, C, H, W] of the same dtype and values, and their sizes (height, width).
+    """Images [H, W, C] of one dtype as one tensor [N, C, H, W] of the same values, and their sizes (height, width).
 
     All are padded on the right and at the bottom with ``input.fill_value`` to the largest height and width, rounded up
     to a multiple of ``input.multiple``. The memory format is channels-last.
@@ -162,8 +168,11 @@ def _unchanged(batch: Item) -> Item:
 
 
 def default_workers(device: torch.device, processes: int = 1) -> int:
-    """Number of worker processes that helps on this machine: on CPU at most 1, which takes cores from the training."""
-    cores = os.cpu_count() or 1
+    """Number of worker processes that helps: on CPU at most 1, which takes cores from the training.
+
+    ``processes``: the training processes that share the cores of this machine.
+    """
+    cores = available_cores()
     if device.type == "cpu":
         return 1 if cores > 1 else 0
     return max(1, min(16, cores // processes - 1))

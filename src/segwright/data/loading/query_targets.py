@@ -72,11 +72,11 @@ class QueryTargets:
         number = {identity: position for position, identity in enumerate(wanted)}
         table = np.full(len(segments) + 1, VOID_MASK, dtype=np.int32)  # the last entry is for position -1
         regions: list[NDArray[np.bool_]] = []
-        for place, segment in enumerate(segments):
+        for row, segment in enumerate(segments):
             members = [number[i] for i, _ in segment.objects if i in number]
-            table[place] = number.get(segment.id, NO_MASK)
+            table[row] = number.get(segment.id, NO_MASK)
             if members:
-                table[place] = len(wanted) + len(regions)
+                table[row] = len(wanted) + len(regions)
                 regions.append(np.isin(np.arange(len(wanted)), members))
         classes = np.array([objects[i] for i in wanted], dtype=np.int64)
         return table[position], classes, np.array(regions, dtype=bool).reshape(len(regions), len(wanted))

@@ -5,7 +5,6 @@ An order is endless and a function of the seed, so there is no sampler state to 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
@@ -15,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segwright.errors import UserError
-from segwright.parallel import map_in_processes
+from segwright.parallel import available_cores, map_in_processes
 from segwright.samples import Dataset, Sample
 
 
@@ -169,7 +168,7 @@ def _measure_all(
     """``measure`` of every sample, in the order of the dataset."""
     count = len(dataset)
     if workers is None:  # starting a process takes a moment, which a small dataset is not worth
-        workers = min(8, os.cpu_count() or 1) if count > 500 else 0
+        workers = min(8, available_cores()) if count > 500 else 0
     chunks = [range(first, min(first + 16, count)) for first in range(0, count, 16)]
     results = map_in_processes(partial(_measure_some, dataset, measure), chunks, workers=workers)
     return np.concatenate(list(results))

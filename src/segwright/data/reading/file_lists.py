@@ -242,8 +242,8 @@ class ListedImages:
             rest = line[gap.end() :]
             if "/" in rest or rest.lower().endswith(IMAGE_EXTENSIONS) or re.search(r"( -1|  [01])$", line):
                 columns.append(line[: gap.start()])
-        found = (self._find(name) for name in dict.fromkeys(columns))
-        return next((path for path in found if path is not None), None)
+        images = (self._find(name) for name in dict.fromkeys(columns))
+        return next((path for path in images if path is not None), None)
 
     def _find(self, name: str) -> Path | None:
         for spelling in dict.fromkeys((name, name.replace("\\", "/"))):

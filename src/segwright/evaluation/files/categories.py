@@ -59,8 +59,8 @@ def check_same_categories(truth: CocoAnnotations, prediction: CocoAnnotations) -
         return int(row["id"]), str(row["name"])
 
     expected = dict(truth.parse_rows(parse, truth.categories, "category"))
-    found = [row for row in prediction.categories if "name" in row]
-    for category, name in prediction.parse_rows(parse, found, "category"):
+    named = [row for row in prediction.categories if "name" in row]
+    for category, name in prediction.parse_rows(parse, named, "category"):
         if category in expected and _plain(expected[category]) != _plain(name):
             raise UserError(
                 f"{prediction.path}: category {category} is {name!r}; in the ground truth {truth.path} it is "

@@ -146,8 +146,8 @@ class _File:
         return instances
 
     def _instance(self, row: Row, size: Size) -> list[Instance]:
-        if self.is_prediction and not math.isfinite(float(row["score"])):
-            raise ValueError(f"score {row['score']}")
+        if self.is_prediction and not _is_score(row["score"]):
+            raise ValueError(f"score {row['score']!r}")
         category = row["category_id"]
         if isinstance(category, list | dict) or category not in self.classes:
             raise ValueError(f"category {category} is not among the categories of the ground truth")
@@ -167,6 +167,10 @@ class _File:
             return [Instance(class_index, None, box, area, score=row["score"])]
         stated_area = row["area"] if is_area(row.get("area")) else area
         return [Instance(class_index, None, box, stated_area, bool(row.get("iscrowd", 0)))]
+
+
+def _is_score(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def score_cityscapes(

@@ -69,8 +69,8 @@ def score_semantic(
         per_image.append(_image_row(name, counted.labels, labels) | counted.scores)
         for metric, own in zip(metrics, counted.metrics, strict=True):
             metric.combine(own)
-    found = np.concatenate([np.zeros((0, COLUMNS), np.int64), *rows]) if maps else None
-    values = label_file_scores(counts, found, labels)
+    instance_rows = np.concatenate([np.zeros((0, COLUMNS), np.int64), *rows]) if maps else None
+    values = label_file_scores(counts, instance_rows, labels)
     further = {name: value for metric in metrics for name, value in metric.result().items()}
     return further | values | {"images": len(pairs), "metrics": [*further], "per_image": per_image}
 

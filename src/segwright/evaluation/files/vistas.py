@@ -34,8 +34,9 @@ def score_vistas(
     ``truth``: a folder with instance maps ``*.png`` of 16 bits, with the values 256 * label + number. ``prediction``: a
     folder with a list ``NAME.txt`` for each of them, with lines "mask.png label score"; a label is a position in the
     config or a name of it, and lines that start with # are comments. ``config``: the file ``config_VERSION.json`` of
-    the dataset. ``workers``: processes, by default one per core; 0 uses this process. ``on_image`` is called with
-    (images done, images). ``UserError`` names the file that is missing or does not fit.
+    the dataset. ``workers``: processes, by default one per core; 0 uses this process. ``progress`` is called with the
+    number of images; what it yields is called after each image. ``UserError`` names the file that is missing or does
+    not fit.
 
     The result has the form of that of ``score_cityscapes``. For panoptic segmentation Vistas uses the format and the
     rules of COCO: ``score_panoptic`` reads its files.

@@ -67,39 +67,39 @@ def _check_same(
     first: Path,
     expected: tuple[dict[str, Tensor], dict[str, str]],
     path: Path,
-    found: tuple[dict[str, Tensor], dict[str, str]],
+    actual: tuple[dict[str, Tensor], dict[str, str]],
 ) -> None:
     """``UserError`` unless both files hold the same architecture for the same classes and preprocessing."""
-    difference = _difference(expected[1], found[1]) or _tensor_difference(expected[0], found[0])
+    difference = _difference(expected[1], actual[1]) or _tensor_difference(expected[0], actual[0])
     if difference:
         raise UserError(
             f"{path}: {difference} in {first}; expected models of the same architecture, classes and preprocessing"
         )
 
 
-def _difference(expected: dict[str, str], found: dict[str, str]) -> str | None:
-    names = [json.loads(metadata["labels"])["names"] for metadata in (expected, found)]
+def _difference(expected: dict[str, str], actual: dict[str, str]) -> str | None:
+    names = [json.loads(metadata["labels"])["names"] for metadata in (expected, actual)]
     for index, (one, other) in enumerate(zip_longest(*names)):
         if one != other:
             return f"class {index} is {other!r}, and {one!r}"
-    lines = [metadata["model"].splitlines() for metadata in (expected, found)]
+    lines = [metadata["model"].splitlines() for metadata in (expected, actual)]
     for one, other in zip_longest(*lines, fillvalue="nothing"):
         if one != other:
             return f"the model has {other.strip()}, and {one.strip()}"
-    contracts = [json.loads(metadata["input"]) for metadata in (expected, found)]
+    contracts = [json.loads(metadata["input"]) for metadata in (expected, actual)]
     for name in {**contracts[0], **contracts[1]}:
         if contracts[0].get(name) != contracts[1].get(name):
             return f"input.{name} is {contracts[1].get(name)}, and {contracts[0].get(name)}"
     return None
 
 
-def _tensor_difference(expected: dict[str, Tensor], found: dict[str, Tensor]) -> str | None:
-    for name in sorted({*expected, *found}):
+def _tensor_difference(expected: dict[str, Tensor], actual: dict[str, Tensor]) -> str | None:
+    for name in sorted({*expected, *actual}):
         shapes = [
-            list(tensors[name].shape) if name in tensors else "missing" for tensors in (expected, found)
+            list(tensors[name].shape) if name in tensors else "missing" for tensors in (expected, actual)
         ]
         if shapes[0] != shapes[1]:
             return f"{name} is {shapes[1]}, and {shapes[0]}"
-        if not bool(torch.isfinite(found[name]).all()):
+        if not bool(torch.isfinite(actual[name]).all()):
             return f"{name} contains infinity or NaN, and finite numbers"
     return None
