@@ -36,7 +36,9 @@ def add_verbs(verbs: Any) -> None:
     add_json(stats, "all numbers")
     stats.add_argument("--html", type=Path, metavar="FILE", help="write an HTML page with plots")
 
-    text = "draw images with their label maps; for a recipe, as the network gets them, after data augmentation"
+    text = (
+        "draw images with their label maps; for a recipe, as the network gets them, after data augmentation"
+    )
     example = "segwright data show camvid.quick --data CAMVID --out sheet.png"
     show = add_verb(verbs, "show", _show, text, example)
     _add_dataset(show)

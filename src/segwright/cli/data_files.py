@@ -22,7 +22,9 @@ def add_split(parser: argparse.ArgumentParser) -> None:
     )
     text = "share of the images for test (default: none)"
     parser.add_argument("--test", type=float, default=0.0, metavar="SHARE", help=text)
-    text = "regular expression for paths, such as 'patient_(\\d+)': images with the same group stay in one split"
+    text = (
+        "regular expression for paths, such as 'patient_(\\d+)': images with the same group stay in one split"
+    )
     parser.add_argument("--group", metavar="REGEX", help=text)
     text = "format of the folder, if it is not recognized (docs/formats.md)"
     parser.add_argument("--from", dest="format", metavar="FORMAT", help=text)

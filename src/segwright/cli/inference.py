@@ -27,14 +27,18 @@ def add_inference(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--windows", metavar="H,W", help=text)
     text = f"least overlap of neighboring windows, as a fraction of a window (default: {OVERLAP})"
     group.add_argument("--overlap", type=float, metavar="F", help=text)
-    text = "weights of a window where windows overlap: falling toward its border, or equal (default: gaussian)"
+    text = (
+        "weights of a window where windows overlap: falling toward its border, or equal (default: gaussian)"
+    )
     group.add_argument("--blend", choices=BLENDS, help=text)
     add_crf(group)
 
 
 def add_batch(parser: OptionGroup) -> None:
     """``--batch``."""
-    text = "batch size: images of one size through the network at once (default: 1 on a CPU, up to 8 on a GPU)"
+    text = (
+        "batch size: images of one size through the network at once (default: 1 on a CPU, up to 8 on a GPU)"
+    )
     parser.add_argument("--batch", type=int, metavar="N", help=text)
 
 

@@ -116,7 +116,9 @@ def labels_from_option(text: str) -> LabelSpace:
 
 def add_stopped_code(parser: OptionGroup) -> None:
     """``--stopped-code``, for work that a signal may stop before its end."""
-    text = "exit code after a signal (Ctrl-C, SIGTERM, ...) that stopped the work, which is saved (default: 0)"
+    text = (
+        "exit code after a signal (Ctrl-C, SIGTERM, ...) that stopped the work, which is saved (default: 0)"
+    )
     parser.add_argument("--stopped-code", type=int, default=0, metavar="N", help=text)
 
 

@@ -66,7 +66,9 @@ def _add_outputs(predict: argparse.ArgumentParser) -> None:
         "shares and segments of all images); yolo, labelme, cvat, labelstudio (annotations to correct in these tools)"
     )
     group.add_argument("--save", nargs="+", default=[], metavar="A,B", help=text)
-    text = "leave out objects whose score is below S, 0 to 1 (panoptic and instance models; default: keep all)"
+    text = (
+        "leave out objects whose score is below S, 0 to 1 (panoptic and instance models; default: keep all)"
+    )
     group.add_argument("--score", type=float, metavar="S", help=text)
     text = "COCO JSON file with the image ids to write into official files (default: ids from file names)"
     group.add_argument("--ids", type=Path, metavar="TRUTH.json", help=text)

@@ -12,7 +12,9 @@ from segwright.cli.progress import progress_bars
 
 def add(verbs: Any) -> None:
     """Add the verb to the parser."""
-    text = "write one HTML file (offline) about a run and its errors, or about the differences between two runs"
+    text = (
+        "write one HTML file (offline) about a run and its errors, or about the differences between two runs"
+    )
     report = add_verb(verbs, "report", _report, text, "segwright report runs/camvid")
     report.add_argument("run", type=Path, help="run folder")
     text = "second run folder: compare both runs, evaluated on the same images"

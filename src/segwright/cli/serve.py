@@ -29,7 +29,9 @@ def add(verbs: Any) -> None:
     serve.add_argument("--host", default="127.0.0.1", help=text)
     text = f"bearer token that requests must carry (default: ${TOKEN}, else none)"
     serve.add_argument("--token", metavar="T", help=text)
-    text = "other web sites whose pages may use the server (CORS), such as https://example.org (default: none)"
+    text = (
+        "other web sites whose pages may use the server (CORS), such as https://example.org (default: none)"
+    )
     serve.add_argument("--cors", nargs="+", default=[], metavar="ORIGIN", help=text)
     _add_limits(serve)
     add_inference(serve)

@@ -13,9 +13,7 @@ if TYPE_CHECKING:
 
 def add_speed(parser: argparse.ArgumentParser) -> None:
     """``--fast`` and ``--compile``."""
-    text = (
-        "fold batch norms into convolutions, and use channels-last memory and, if the hardware computes in it, bf16"
-    )
+    text = "fold batch norms into convolutions, and use channels-last memory and, if the hardware computes in it, bf16"
     group = parser.add_argument_group("speed")
     group.add_argument("--fast", action="store_true", help=text)
     text = "compile the model with torch.compile; the first image of each size then takes minutes"

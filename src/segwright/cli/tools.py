@@ -18,7 +18,9 @@ _SIZE = (512, 512)
 
 def add(verbs: Any) -> None:
     """Add the verbs to the parser."""
-    text = "show what a model is: parameters, FLOPs, memory, preprocessing, classes, origin of weights, training"
+    text = (
+        "show what a model is: parameters, FLOPs, memory, preprocessing, classes, origin of weights, training"
+    )
     info = add_verb(verbs, "info", _info, text, "segwright info runs/camvid --size 720,960")
     text = "run folder, .safetensors file, recipe, or exported file (.onnx, .xml, .pt2)"
     info.add_argument("model", help=text)

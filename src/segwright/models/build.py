@@ -25,7 +25,7 @@ from segwright.models.wrap import to_label_space
 class LogitsModel(Model):
     """A network that returns plain logits at the size of its input.
 
-    ``network``: the network itself, whose output has its own stride. Other outputs than ``PixelOutput`` stay as they are.
+    ``network``: the network itself, whose output has its own stride. Outputs other than ``PixelOutput`` are unchanged.
     """
 
     def __init__(self, network: Model) -> None:
