@@ -5,7 +5,7 @@ What users call
     load, predict           a trained model on images
     ensemble                several models as one
     evaluate, report        scores of a model on a dataset; one offline HTML page about a run
-    check                   lists the problems of a recipe before it runs
+    check                   the problems of a recipe, before it runs
     wrap                    any PyTorch module as a model that can be evaluated and used for prediction
     LabelSpace, InputContract, Model, Recipe, UserError, RunError
 
@@ -17,14 +17,14 @@ Packages
     losses          losses over pixels and object centers
     metrics         confusion matrix, panoptic quality, average precision
     decode          model outputs to predictions
-    inference       how a model is run on an image: one pass, test-time augmentation
+    inference       how a model is run on an image: one pass, test-time augmentation, sliding windows, dense CRF
     training        the training loop and everything it calls
     evaluation      scores of a model, and of prediction files
     export          models as ONNX, OpenVINO and torch.export files, compared with the original
     prediction      prediction on files, writers of official formats
     visualization   drawings of label maps and segments
     analysis        reports and dataset statistics
-    serving         a server with a page, segwright serve
+    serving         the HTTP server of segwright serve, with a page for the browser
     suggestion      recipes from the statistics of a dataset and the speed of a machine
     importers       published weights of other projects
     recipes         complete training runs, by name
@@ -33,7 +33,7 @@ Packages
 Files
     contracts, samples      the data types: sample, batch, output, loss, prediction; read these first
     labels                  the classes: names, colors, raw values
-    yaml_reader             YAML of strangers, bounded in size and depth
+    yaml_reader             reads untrusted YAML, with limits of size and depth
     config, field_values    recipes as YAML and ``--set``; the type of a field decides how its text is read
     named_objects           the public classes by name, as in ``--set model=unet``
     protocols               checks that an object (a loss, a model, ...) fits the field of a recipe

@@ -26,9 +26,9 @@ class Segment:
     """One segment of a map of segment ids.
 
     ``crowd``: the segment contains several objects that the annotation does not separate. ``objects``: (id, class
-    index) of the objects that overlap here, the lowest first; the segment is then part of each of them, and the rest
-    of an object, if there is any, is the segment of this id. Only training samples of query models have such segments
-    (``data.formats.overlaps``).
+    index) of the objects that overlap in this segment, the lowest first. The pixels of an object are then those of all
+    segments that name its id here, and those of the segment with this id. Only training samples of query models have
+    such segments (``data.formats.overlaps``).
     """
 
     id: int
@@ -90,7 +90,7 @@ class Dataset(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class AugmentationContext:
-    """The second argument of an augmentation: all that it knows besides the sample, and its only source of randomness.
+    """The second argument of an augmentation: what it needs besides the sample, and its only source of randomness.
 
     Training reads samples in one endless sequence; ``random`` is seeded with (seed, position in this sequence).
     ``progress``: training progress from 0 to 1, equal for all images of one step. ``fill_value``: the value of pixels

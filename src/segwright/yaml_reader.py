@@ -1,4 +1,4 @@
-"""Reading YAML of strangers: safe types only, and no file whose aliases or nesting exhaust the memory."""
+"""Reads untrusted YAML: safe types only, and no file whose aliases or nesting exhaust the memory."""
 
 from __future__ import annotations
 

@@ -34,8 +34,7 @@ FAULTS: dict[str, list[Fault]] = {
         Fault(
             "a missing argument",
             "evaluate",
-            "segwright evaluate: the following arguments are required: model, model; see segwright "
-            "evaluate --help",
+            "segwright evaluate: the following arguments are required: model; see segwright evaluate --help",
         ),
         Fault(
             "a missing required option",

@@ -11,7 +11,9 @@ from segwright.cli.options import add_verb
 
 def add(verbs: Any) -> None:
     """Add the verb to the parser."""
-    text = "average the weights of models of one architecture into one model file"
+    text = (
+        "average the weights of several models of one architecture (checkpoint averaging) into one model file"
+    )
     example = "segwright average runs/a runs/b --out average.safetensors"
     average = add_verb(verbs, "average", _average, text, example)
     average.add_argument("models", nargs="+", type=Path, help="run folders or .safetensors files")

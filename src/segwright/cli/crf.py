@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from segwright.cli.options import OptionGroup
     from segwright.evaluation.crf_search import CRFScore
     from segwright.inference.dense_crf import DenseCRF
 
 
-def add_crf(parser: argparse.ArgumentParser) -> None:
+def add_crf(parser: OptionGroup) -> None:
     """``--crf``, for every verb that runs a model on images."""
-    text = "refine the class probabilities with a dense CRF; its fields, for example iterations=5 bilateral_weight=3"
+    text = "refine the class probabilities by a dense CRF; set its fields by iterations=5 bilateral_weight=3, ..."
     parser.add_argument("--crf", nargs="*", metavar="FIELD=VALUE", help=text)
 
 

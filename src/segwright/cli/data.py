@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 def add_verbs(verbs: Any) -> None:
     """Add the verbs to the group ``data``."""
     example = "segwright data check camvid --data CAMVID"
-    check = add_verb(verbs, "check", _check, "validate a dataset", example)
+    text = "validate a dataset: missing and damaged files, wrong sizes and values, images in two splits"
+    check = add_verb(verbs, "check", _check, text, example)
     _add_dataset(check)
     _add_splits(check)
     add_json(check, "all findings")
@@ -35,7 +36,9 @@ def add_verbs(verbs: Any) -> None:
     add_json(stats, "all numbers")
     stats.add_argument("--html", type=Path, metavar="FILE", help="write an HTML page with plots")
 
-    text = "draw images with their labels; for a recipe, as augmented training samples"
+    text = (
+        "draw images with their label maps; for a recipe, as the network gets them, after data augmentation"
+    )
     example = "segwright data show camvid.quick --data CAMVID --out sheet.png"
     show = add_verb(verbs, "show", _show, text, example)
     _add_dataset(show)
@@ -46,7 +49,7 @@ def add_verbs(verbs: Any) -> None:
     text = "for a recipe: training progress 0..1, for augmentation that changes with it (default: 0)"
     show.add_argument("--progress", type=float, help=text)
 
-    text = "download a public dataset, or show what to download by hand; verify that it is complete"
+    text = "download a public dataset, or say what to download by hand; verify that it is complete"
     get = add_verb(verbs, "get", _get, text, "segwright data get cityscapes --data CITYSCAPES")
     text = "dataset: ade20k, camvid, coco, voc (are downloaded), cityscapes, mapillary (need an account)"
     get.add_argument("name", help=text)
@@ -54,18 +57,18 @@ def add_verbs(verbs: Any) -> None:
     get.add_argument("--data", type=Path, metavar="ROOT", help=text)
     get.add_argument("--yes", action="store_true", help="accept the terms of the dataset and download it")
 
-    text = "write lists of training and validation images; nothing is moved"
+    text = "split images into train, val and test: writes lists, moves nothing"
     data_files.add_split(
         add_verb(verbs, "split", data_files.split, text, "segwright data split EXPORT --val 0.2")
     )
 
-    text = "convert annotations: any format to label maps, or to the files of another tool"
+    text = "convert annotations into label maps, or into the files of another tool"
     example = "segwright data convert coco instances.json --out converted"
     data_files.add_convert(add_verb(verbs, "convert", data_files.convert, text, example))
 
 
 def _add_dataset(parser: argparse.ArgumentParser) -> None:
-    text = "folder of an export, dataset (camvid), or recipe (camvid.quick, FILE.yaml or FILE.py:function)"
+    text = "folder of images and annotations, dataset (camvid), or recipe (camvid.quick, FILE.yaml, FILE.py:function)"
     parser.add_argument("data_name", metavar="FOLDER|DATASET|RECIPE", help=text)
     text = "format of the folder, if it is not recognized (docs/formats.md)"
     parser.add_argument("--from", dest="format", metavar="FORMAT", help=text)

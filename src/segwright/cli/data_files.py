@@ -22,7 +22,9 @@ def add_split(parser: argparse.ArgumentParser) -> None:
     )
     text = "share of the images for test (default: none)"
     parser.add_argument("--test", type=float, default=0.0, metavar="SHARE", help=text)
-    text = "regular expression; images whose paths have the same (first) group stay in one split"
+    text = (
+        "regular expression for paths, such as 'patient_(\\d+)': images with the same group stay in one split"
+    )
     parser.add_argument("--group", metavar="REGEX", help=text)
     text = "format of the folder, if it is not recognized (docs/formats.md)"
     parser.add_argument("--from", dest="format", metavar="FORMAT", help=text)
@@ -69,7 +71,7 @@ def add_convert(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     text = "format of the folder, if it is not recognized (docs/formats.md)"
     parser.add_argument("--from", dest="source_format", metavar="FORMAT", help=text)
-    text = "leave the images of the folder where they are"
+    text = "do not copy the images of the folder"
     parser.add_argument("--no-images", action="store_true", help=text)
     text = "rgb: label map file with the color of each class"
     parser.add_argument("--labels", type=Path, metavar="FILE.yaml", help=text)

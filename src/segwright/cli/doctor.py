@@ -28,5 +28,5 @@ def _doctor(options: argparse.Namespace) -> int:
     width = max(len(finding.topic) for finding in machine.findings)
     for finding in machine.findings:
         print(f"{MARKS[finding.state]} {finding.topic:<{width}}  {finding.text}")
-    print("ready" if machine.ready else "not ready: mend the lines marked x")
+    print("ready" if machine.ready else "not ready: correct what the lines marked x name")
     return 0 if machine.ready else 1

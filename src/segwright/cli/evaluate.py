@@ -44,11 +44,11 @@ def add(verbs: Any) -> None:
         "model", type=Path, help="run folder, .safetensors file, or exported file (.onnx, .xml, .pt2)"
     )
     text = "further models: evaluate the ensemble of all"
-    evaluate.add_argument("more_models", nargs="*", type=Path, metavar="model", help=text)
+    evaluate.add_argument("more_models", nargs="*", default=[], type=Path, metavar="model", help=text)
     add_ensemble(evaluate)
     add_data_root(evaluate, "the run's")
     evaluate.add_argument("--split", default="val", help="split to evaluate on (default: %(default)s)")
-    text = "recipe with the dataset, needed for a model file outside a run folder (default: the run's)"
+    text = "recipe whose dataset is used; needed for a model file outside a run folder (default: the run's)"
     evaluate.add_argument("--recipe", help=text)
     add_json(evaluate)
     text = "max. detections per image for AP (default: the recipe's)"
@@ -56,8 +56,8 @@ def add(verbs: Any) -> None:
     add_metrics(evaluate)
     oracles = evaluate.add_mutually_exclusive_group()
     text = (
-        "replace parts of a model's output with ground truth: semantic, foreground, center, offset; class, mask of a "
-        "query model"
+        "replace parts of the model's output by the ground truth: semantic, foreground, center, offset; of a query "
+        "model class, mask"
     )
     oracles.add_argument("--oracle", metavar="A,B", help=text)
     text = "evaluate with every combination of --oracle, to find the part to improve"

@@ -21,7 +21,7 @@ CALIBRATION_IMAGES = 100
 
 def add(verbs: Any) -> None:
     """Add the verb to the parser."""
-    text = "write a model for other programs (ONNX, OpenVINO, torch.export), with proof that it computes the same"
+    text = "write a model for other programs (ONNX, OpenVINO, torch.export), and compare it with the original"
     example = "segwright export runs/camvid --format onnx --out camvid.onnx --json parity.json"
     export = add_verb(verbs, "export", _export, text, example)
     export.add_argument("model", type=Path, help="run folder or .safetensors file")
@@ -31,14 +31,14 @@ def add(verbs: Any) -> None:
     export.add_argument("--out", type=Path, required=True, metavar="FILE", help=text)
     add_json(export, "the parity report")
     sizes = export.add_mutually_exclusive_group()
-    text = "for images that are padded to this size only; some runtimes need it, or are faster with it"
+    text = "one image size only, to which images are padded; some programs need it, or are faster with it"
     sizes.add_argument("--size", type=parse_size, metavar="H,W", help=text)
-    text = "for images of any size and any batch size (default, unless --size is given)"
+    text = "any image size and any batch size (default, unless --size is given)"
     sizes.add_argument("--dynamic", action="store_true", help=text)
-    text = "the file also makes class maps, and panoptic maps of models with object centers"
+    text = "the file also returns class maps, and panoptic maps if the model predicts them"
     export.add_argument("--with-postprocessing", action="store_true", help=text)
-    export.add_argument("--half", action="store_true", help="weights and computation in float16")
-    text = "8-bit weights and activations, with ranges from the images of --calibration"
+    export.add_argument("--half", action="store_true", help="weights in float16")
+    text = "quantize to 8 bits, with ranges from the images of --calibration"
     export.add_argument("--int8", action="store_true", help=text)
     text = f"folder of images like those to predict; up to {CALIBRATION_IMAGES} of them are used"
     export.add_argument("--calibration", type=Path, metavar="DIR", help=text)

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from segwright.cli.crf import add_crf, crf_from_option
-from segwright.cli.options import refuse_options
+from segwright.cli.options import OptionGroup, refuse_options
 
 OVERLAP = 0.5
 BLENDS = ("gaussian", "linear", "uniform")
@@ -15,25 +15,30 @@ BLENDS = ("gaussian", "linear", "uniform")
 
 def add_inference(parser: argparse.ArgumentParser) -> None:
     """``--scales``, ``--flip``, ``--fuse``: test-time augmentation; ``--windows`` and its options; ``--crf``."""
-    text = "multi-scale inference: scale factors (default: 1)"
-    parser.add_argument("--scales", type=float, nargs="+", default=[1.0], metavar="S", help=text)
+    group = parser.add_argument_group("test-time augmentation, sliding windows, CRF")
+    text = "multi-scale inference: factors by which images are resized (default: 1)"
+    group.add_argument("--scales", type=float, nargs="+", default=[1.0], metavar="S", help=text)
     text = "average with the horizontally flipped image (test-time augmentation)"
-    parser.add_argument("--flip", action="store_true", help=text)
-    text = "how the class scores of scales, flips and windows are fused: mean of the probabilities, mean of logits, "
-    text += "or the largest logit (default: probabilities)"
-    parser.add_argument("--fuse", choices=("probabilities", "logits", "max"), help=text)
-    text = "sliding windows of this height and width, in pixels: for images larger than those of the training"
-    parser.add_argument("--windows", metavar="H,W", help=text)
-    text = f"fraction of a window that the next one covers again (default: {OVERLAP})"
-    parser.add_argument("--overlap", type=float, metavar="F", help=text)
-    text = "weights of the pixels of a window (default: gaussian)"
-    parser.add_argument("--blend", choices=BLENDS, help=text)
-    add_crf(parser)
+    group.add_argument("--flip", action="store_true", help=text)
+    text = "how class scores of scales, flips and windows are combined: mean of probabilities, mean of logits, or "
+    text += "largest logit (default: probabilities)"
+    group.add_argument("--fuse", choices=("probabilities", "logits", "max"), help=text)
+    text = "sliding windows of this height and width, in pixels: for large images, or if memory is short"
+    group.add_argument("--windows", metavar="H,W", help=text)
+    text = f"least overlap of neighboring windows, as a fraction of a window (default: {OVERLAP})"
+    group.add_argument("--overlap", type=float, metavar="F", help=text)
+    text = (
+        "weights of a window where windows overlap: falling toward its border, or equal (default: gaussian)"
+    )
+    group.add_argument("--blend", choices=BLENDS, help=text)
+    add_crf(group)
 
 
-def add_batch(parser: argparse.ArgumentParser) -> None:
+def add_batch(parser: OptionGroup) -> None:
     """``--batch``."""
-    text = "images of one size that go through the network together (default: 1 on a CPU, up to 8 on a GPU)"
+    text = (
+        "batch size: images of one size through the network at once (default: 1 on a CPU, up to 8 on a GPU)"
+    )
     parser.add_argument("--batch", type=int, metavar="N", help=text)
 
 

@@ -165,27 +165,34 @@ def _is_main() -> bool:
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of all verbs and options."""
-    parser = Parser("segwright", description="Semantic, instance and panoptic segmentation.")
+    text = (
+        "Semantic, instance and panoptic segmentation: check data, train, evaluate, predict, export, serve. "
+        "'segwright VERB --help' explains a verb and shows an example."
+    )
+    parser = Parser("segwright", description=text)
     parser.add_argument("--version", action="version", version=f"segwright {VERSION}")
+    # In the order in which they are needed.
     verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
     _add_demo(verbs)
+    doctor.add(verbs)
+    _add_data(verbs)
+    _add_recipe(verbs)
+    models.add(verbs)
     _add_train(verbs)
     evaluate.add(verbs)
+    report.add(verbs)
     predict.add(verbs)
     serve.add(verbs)
     export.add(verbs)
-    models.add(verbs)
-    report.add(verbs)
-    _add_convert(verbs)
-    average.add(verbs)
+    _add_score(verbs)
     tools.add(verbs)
-    doctor.add(verbs)
-    _add_verb_groups(verbs)
+    average.add(verbs)
+    _add_convert(verbs)
     return parser
 
 
 def _add_demo(verbs: Any) -> None:
-    text = "train, evaluate and report on generated street scenes"
+    text = "train, evaluate and predict on generated street scenes: two minutes, nothing to download"
     demo = add_verb(verbs, "demo", _demo, text, "segwright demo")
     demo.add_argument(
         "--out", type=Path, default=Path("runs/demo"), help="output folder (default: %(default)s)"
@@ -194,15 +201,15 @@ def _add_demo(verbs: Any) -> None:
 
 
 def _add_train(verbs: Any) -> None:
-    text = "start or resume a training; torchrun -m segwright train ... uses several GPUs or machines (DDP)"
+    text = "train a recipe, or resume a training; on several GPUs or machines: torchrun -m segwright train ... (DDP)"
     example = "segwright train camvid.quick --data CAMVID --out runs/camvid"
     train = add_verb(verbs, "train", _train, text, example)
-    train.add_argument("recipe", help="NAME, FILE.yaml or FILE.py:function")
+    train.add_argument("recipe", help="recipe: NAME, FILE.yaml or FILE.py:function")
     add_data_root(train)
     train.add_argument("--out", type=Path, metavar="RUN", help="run folder (default: runs/NAME)")
-    text = "fine-tune: start from the weights of this .safetensors model or run folder"
+    text = "fine-tune: start from the weights of this run folder or .safetensors file"
     train.add_argument("--init", type=Path, metavar="WEIGHTS", help=text)
-    text = "with --init: skip weights that do not fit, such as a head for other classes"
+    text = "with --init: skip weights that do not fit, such as those of a head for other classes"
     train.add_argument("--skip-head", action="store_true", help=text)
     text = "continue a finished run for N more steps, with a new learning rate schedule"
     train.add_argument("--extend", type=int, metavar="N", help=text)
@@ -215,7 +222,7 @@ def _add_train(verbs: Any) -> None:
 
 
 def _add_convert(verbs: Any) -> None:
-    text = "convert published weights of another project to a segwright model file"
+    text = "convert published weights of another project into a model file"
     example = (
         "segwright convert CS_scenes.pth --family toolbox --architecture pspnet --out pspnet.safetensors"
     )
@@ -223,9 +230,7 @@ def _add_convert(verbs: Any) -> None:
     convert.add_argument("files", nargs="+", type=Path, help="weight file, or encoder file and decoder file")
     text = "project of the file: toolbox, csail, deeplab-voc, tutorial, torchvision, ..."
     convert.add_argument("--family", required=True, help=text)
-    text = (
-        "architecture, in the words of the project; docs/published-weights.md lists them (eomt: not needed)"
-    )
+    text = "architecture; docs/published-weights.md lists those of each project (eomt: not needed)"
     convert.add_argument("--architecture", help=text)
     text = "set fields of the model config, for example dilation=[false,true,true]"
     convert.add_argument("--set", nargs="+", action="extend", default=[], metavar="a=b", help=text)
@@ -234,18 +239,25 @@ def _add_convert(verbs: Any) -> None:
     convert.add_argument("--out", type=Path, required=True, metavar="FILE.safetensors", help=text)
 
 
-def _add_verb_groups(verbs: Any) -> None:
-    from segwright.cli import data, score, suggest
+def _add_data(verbs: Any) -> None:
+    from segwright.cli import data
 
-    data.add_verbs(
-        add_verb_group(verbs, "data", "validate, count, draw and convert datasets; what to download")
-    )
+    data.add_verbs(add_verb_group(verbs, "data", "check, count, draw, download, split and convert datasets"))
+
+
+def _add_score(verbs: Any) -> None:
+    from segwright.cli import score
+
     score.add_verbs(
         add_verb_group(verbs, "score", "score prediction files of any program, as the official tools do")
     )
 
+
+def _add_recipe(verbs: Any) -> None:
+    from segwright.cli import suggest
+
     recipe = add_verb_group(verbs, "recipe", "list, show and suggest recipes (complete training runs)")
-    text = "list all built-in recipes: what to use for what"
+    text = "list all built-in recipes, and which one to use for what"
     add_verb(recipe, "list", _recipe_list, text, "segwright recipe list")
     example = "segwright recipe show camvid.quick > mine.yaml"
     show = add_verb(recipe, "show", _recipe_show, "print a recipe as YAML", example)

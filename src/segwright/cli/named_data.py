@@ -37,11 +37,20 @@ def named_data(
         hint = f"did you mean {near[0]!r}?" if near else f"expected {expected}"
         no_folder = "" if Path(name).exists() else " (a folder? there is none of this name: check the path)"
         raise UserError(f"unknown dataset {name!r}; {hint}{no_folder}")
-    if name == "folder" and root is not None and not _reads(name, settings, root) and _is_export(root):
+    if name == "folder" and root is not None and _is_own_data(settings, root):
         return _own_data(None, settings, task)
     if name in datasets and (name not in formats or _is_public(name, settings, root)):
         return dataset_config(name, settings)
     return _own_data(name, settings, task)
+
+
+def _is_own_data(settings: Sequence[str], root: Path) -> bool:
+    """Whether ``OwnData`` reads what ``Folder`` does not: an export, or a split val that is held out of train."""
+    from segwright.data.datasets.own_data import lacks_val
+
+    if not _reads("folder", settings, root):
+        return _is_export(root)
+    return lacks_val(root) and _can_open(_own_data(None, settings, "semantic"), root, "val")
 
 
 def _is_export(root: Path) -> bool:
@@ -57,17 +66,9 @@ def _is_export(root: Path) -> bool:
 
 def _is_public(name: str, settings: Sequence[str], root: Path | None) -> bool:
     """Whether a name that is also a format means the public dataset: the folder has its layout, or no layout at all."""
-    from segwright.errors import UserError
-
     if name == "voc" and root is not None and (root / "labelmap.txt").is_file():
         return False  # CVAT writes it in the layout of VOC
-    if _reads(name, settings, root):
-        return True
-    try:
-        _own_data(name, settings, None).open(root, "train")
-    except UserError:
-        return True
-    return False
+    return _reads(name, settings, root) or not _can_open(_own_data(name, settings, None), root, "train")
 
 
 def _reads(name: str, settings: Sequence[str], root: Path | None) -> bool:
@@ -76,7 +77,17 @@ def _reads(name: str, settings: Sequence[str], root: Path | None) -> bool:
     from segwright.errors import UserError
 
     try:
-        dataset_config(name, settings).open(root, "train")
+        config = dataset_config(name, settings)
+    except UserError:
+        return False
+    return _can_open(config, root, "train")
+
+
+def _can_open(config: DataConfig, root: Path | None, split: str) -> bool:
+    from segwright.errors import UserError
+
+    try:
+        config.open(root, split)
     except UserError:
         return False
     return True

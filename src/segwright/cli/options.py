@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 Verb = Callable[[argparse.Namespace], int]
 """Runs a verb with its parsed options and returns the exit code."""
+OptionGroup = argparse._ActionsContainer
+"""A parser, or a titled group of options in its help."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -41,19 +43,20 @@ def add_verb(verbs: Any, name: str, run: Verb, text: str, example: str) -> argpa
 
 def add_verb_group(verbs: Any, name: str, text: str) -> Any:
     """A verb that consists of verbs, such as ``segwright data``; ``add_verb`` fills it."""
-    return verbs.add_parser(name, help=text).add_subparsers(required=True, metavar="VERB")
+    parser = verbs.add_parser(name, help=text, description=text)
+    return parser.add_subparsers(title="verbs", required=True, metavar="VERB")
 
 
 def add_code(parser: argparse.ArgumentParser) -> None:
     """``--code``, for verbs that build objects from a recipe or a model file."""
-    text = "Python file that defines classes of your own, if the recipe or the model file uses any"
+    text = "Python file that defines your own classes, if the recipe or the model file uses any"
     parser.add_argument("--code", type=Path, metavar="FILE.py", help=text)
 
 
 def add_set(parser: argparse.ArgumentParser, what: str = "recipe") -> None:
     """``--set``, which changes fields of what the verb works on."""
     parser.add_argument(
-        "--set", nargs="+", action="extend", default=[], metavar="a.b=c", help=f"change fields of the {what}"
+        "--set", nargs="+", action="extend", default=[], metavar="a.b=c", help=f"set fields of the {what}"
     )
 
 
@@ -65,7 +68,7 @@ def add_data_root(parser: argparse.ArgumentParser, default: str | None = None) -
 
 def add_labels(parser: argparse.ArgumentParser, default: str | None = None) -> None:
     """``--labels``, required unless ``default`` says what its absence means."""
-    text = "classes and values: a dataset name or a label map file" + (
+    text = "classes and their raw values: the name of a dataset, or a label map file" + (
         f" (default: {default})" if default else ""
     )
     parser.add_argument("--labels", required=default is None, metavar="NAME|FILE.yaml", help=text)
@@ -78,7 +81,7 @@ def add_json(parser: argparse.ArgumentParser, what: str = "all scores") -> None:
 
 def add_metrics(parser: argparse.ArgumentParser) -> None:
     """``--metrics``, scores beyond those that the verb always computes."""
-    text = "further scores: names of metrics, with settings as in 'BoundaryIoU, TrimapIoU(widths=(3, 10))'"
+    text = "further metrics, with their settings: 'BoundaryIoU, TrimapIoU(widths=(3, 10)), Calibration'"
     parser.add_argument("--metrics", metavar="NAME,NAME", help=text)
 
 
@@ -111,9 +114,11 @@ def labels_from_option(text: str) -> LabelSpace:
     return apply_label_map(Path(text), None) if text.endswith((".yaml", ".yml")) else dataset_labels(text)
 
 
-def add_stopped_code(parser: argparse.ArgumentParser) -> None:
+def add_stopped_code(parser: OptionGroup) -> None:
     """``--stopped-code``, for work that a signal may stop before its end."""
-    text = "exit code if a signal stopped the work before its end and everything is saved (default: 0)"
+    text = (
+        "exit code after a signal (Ctrl-C, SIGTERM, ...) that stopped the work, which is saved (default: 0)"
+    )
     parser.add_argument("--stopped-code", type=int, default=0, metavar="N", help=text)
 
 

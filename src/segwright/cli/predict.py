@@ -42,48 +42,55 @@ def add(verbs: Any) -> None:
     predict.add_argument(
         "model", type=Path, help="run folder, .safetensors file, or exported file (.onnx, .xml, .pt2)"
     )
-    text = "images, folders, globs, lists (.txt), URLs (s3://) or videos; before them further models, for an ensemble"
+    text = "images, folders, globs, lists (.txt), URLs (s3://) or videos; further models before them are an ensemble"
     predict.add_argument("images", nargs="*", help=text)
     add_ensemble(predict)
-    text = "output folder for label maps (index/), color maps, overlays and, of panoptic models, COCO files"
-    predict.add_argument("--out", type=Path, required=True, metavar="DIR", help=text)
-    text = (
-        "outputs to add: instances, cityscapes, semantic (official file formats), classes, centers, heatmap, "
-    )
-    text += (
-        "offset (visualizations), uncertainty (entropy of the classes), disagreement (of passes, windows, models), "
-        "table (CSV file of areas and counts), parquet (class shares and segments of all images), "
-        "yolo, labelme, cvat, labelstudio (annotations to correct in these tools); "
-    )
-    text += "with one of index, color, overlay, panoptic only the named ones of these four are "
-    text += "written (default: all four)"
-    predict.add_argument("--save", nargs="+", default=[], metavar="A,B", help=text)
-    text = "COCO JSON file with the image ids to write into official files (default: ids from file names)"
-    predict.add_argument("--ids", type=Path, metavar="TRUTH.json", help=text)
-    text = (
-        "leave out objects whose score is below S, 0 to 1 (panoptic and instance models; default: keep all)"
-    )
-    predict.add_argument("--score", type=float, metavar="S", help=text)
-    text = "with --save yolo, labelme, cvat, labelstudio: simplify polygons by up to N pixels (default: 0)"
-    predict.add_argument("--tolerance", type=float, metavar="N", help=text)
-    add_batch(predict)
-    text = "skip the images that an earlier run with the same settings has done; start if there was none"
-    predict.add_argument("--resume", action="store_true", help=text)
-    text = "predict part I (from 0) of N of the images; N such processes, or torchrun, share the work"
-    predict.add_argument("--shard", metavar="I/N", help=text)
-    text = "predict on the Ray cluster at this address, or on one that is started here (local)"
-    predict.add_argument("--ray", metavar="ADDRESS|local", help=text)
-    text = "with --ray: processes that hold the model (default: one per GPU, or per two cores)"
-    predict.add_argument("--ray-actors", type=int, metavar="N", help=text)
+    _add_outputs(predict)
+    _add_many_images(predict)
     add_video(predict)
     add_inference(predict)
     add_speed(predict)
-    text = "refuse larger images, since they may exhaust the memory; above the default only with --windows (default: "
-    text += "268,435,456)"
-    predict.add_argument("--max-pixels", type=int, metavar="N", help=text)
-    add_stopped_code(predict)
     add_code(predict)
     add_device(predict)
+
+
+def _add_outputs(predict: argparse.ArgumentParser) -> None:
+    """Options that say what is written."""
+    group = predict.add_argument_group("outputs")
+    group.add_argument("--out", type=Path, required=True, metavar="DIR", help="output folder")
+    text = (
+        "what to write. Default: index (label maps), color, overlay, and panoptic (COCO files) if the model predicts "
+        "segments; if some of these four are named, only the named ones are written. Further outputs: instances, "
+        "cityscapes, semantic (official formats); classes, centers, heatmap, offset (drawings); uncertainty (entropy "
+        "of the classes), disagreement (of passes, windows, models); table (CSV of areas and counts), parquet (class "
+        "shares and segments of all images); yolo, labelme, cvat, labelstudio (annotations to correct in these tools)"
+    )
+    group.add_argument("--save", nargs="+", default=[], metavar="A,B", help=text)
+    text = (
+        "leave out objects whose score is below S, 0 to 1 (panoptic and instance models; default: keep all)"
+    )
+    group.add_argument("--score", type=float, metavar="S", help=text)
+    text = "COCO JSON file with the image ids to write into official files (default: ids from file names)"
+    group.add_argument("--ids", type=Path, metavar="TRUTH.json", help=text)
+    text = "with --save yolo, labelme, cvat, labelstudio: simplify polygons by up to N pixels (default: 0)"
+    group.add_argument("--tolerance", type=float, metavar="N", help=text)
+
+
+def _add_many_images(predict: argparse.ArgumentParser) -> None:
+    """Options for folders of many or large images, and for several processes."""
+    group = predict.add_argument_group("many images")
+    add_batch(group)
+    text = "skip images that an earlier run with the same settings has finished; also works for the first run"
+    group.add_argument("--resume", action="store_true", help=text)
+    text = "predict part I (from 0) of N of the images; start N such processes, or use torchrun"
+    group.add_argument("--shard", metavar="I/N", help=text)
+    text = "predict on the Ray cluster at this address, or on one that is started here (local)"
+    group.add_argument("--ray", metavar="ADDRESS|local", help=text)
+    text = "with --ray: processes that hold the model (default: one per GPU, or per two cores)"
+    group.add_argument("--ray-actors", type=int, metavar="N", help=text)
+    text = "refuse images of more pixels; above the default only with --windows (default: 268,435,456)"
+    group.add_argument("--max-pixels", type=int, metavar="N", help=text)
+    add_stopped_code(group)
 
 
 def _predict(options: argparse.Namespace) -> int:

@@ -12,14 +12,16 @@ from segwright.cli.progress import progress_bars
 
 def add(verbs: Any) -> None:
     """Add the verb to the parser."""
-    text = "write one self-contained HTML file about a run, or about the differences between two runs"
+    text = (
+        "write one HTML file (offline) about a run and its errors, or about the differences between two runs"
+    )
     report = add_verb(verbs, "report", _report, text, "segwright report runs/camvid")
     report.add_argument("run", type=Path, help="run folder")
     text = "second run folder: compare both runs, evaluated on the same images"
     report.add_argument("other", type=Path, nargs="?", metavar="RUN_B", help=text)
     text = "file to write (default: report.html in the run folder; comparison-with-RUN.html in the second run folder)"
     report.add_argument("--out", type=Path, metavar="FILE.html", help=text)
-    text = "leave out the analysis of errors, which runs the model on the validation images once"
+    text = "without the analysis of errors, which runs the model on the validation images once"
     report.add_argument("--no-errors", action="store_true", help=text)
     add_data_root(report, "the run's")
     add_code(report)

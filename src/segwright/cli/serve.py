@@ -19,7 +19,7 @@ TOKEN = "SEGWRIGHT_TOKEN"
 def add(verbs: Any) -> None:
     """Add the verb to the parser."""
     example = "segwright serve runs/camvid --port 8000"
-    text = "answer images over HTTP, for programs and on a page in the browser"
+    text = "start a server that predicts images over HTTP, with a page for the browser"
     serve = add_verb(verbs, "serve", _serve, text, example)
     text = "run folder, .safetensors file, or exported file (.onnx, .xml, .pt2)"
     serve.add_argument("model", type=Path, help=text)
@@ -29,21 +29,29 @@ def add(verbs: Any) -> None:
     serve.add_argument("--host", default="127.0.0.1", help=text)
     text = f"bearer token that requests must carry (default: ${TOKEN}, else none)"
     serve.add_argument("--token", metavar="T", help=text)
-    text = "requests in the server at a time; further ones get status 503 (default: 32)"
-    serve.add_argument("--queue", type=int, metavar="N", help=text)
-    text = "largest image file (default: 33,554,432)"
-    serve.add_argument("--max-bytes", type=int, metavar="N", help=text)
-    text = "largest image (default: 33,554,432 pixels)"
-    serve.add_argument("--max-pixels", type=int, metavar="N", help=text)
-    text = "longest time for a request (default: 60)"
-    serve.add_argument("--timeout", type=float, metavar="SECONDS", help=text)
-    add_batch(serve)
-    text = "origins whose pages may use the server, such as https://example.org (default: none)"
+    text = (
+        "other web sites whose pages may use the server (CORS), such as https://example.org (default: none)"
+    )
     serve.add_argument("--cors", nargs="+", default=[], metavar="ORIGIN", help=text)
+    _add_limits(serve)
     add_inference(serve)
     add_speed(serve)
     add_code(serve)
     add_device(serve)
+
+
+def _add_limits(serve: argparse.ArgumentParser) -> None:
+    """Options that limit requests."""
+    group = serve.add_argument_group("limits")
+    text = "requests in the server at the same time; further ones get status 503 (default: 32)"
+    group.add_argument("--queue", type=int, metavar="N", help=text)
+    text = "largest size of an image file in bytes (default: 33,554,432)"
+    group.add_argument("--max-bytes", type=int, metavar="N", help=text)
+    text = "largest number of pixels of an image (default: 33,554,432)"
+    group.add_argument("--max-pixels", type=int, metavar="N", help=text)
+    text = "longest time for a request (default: 60)"
+    group.add_argument("--timeout", type=float, metavar="SECONDS", help=text)
+    add_batch(group)
 
 
 def _serve(options: argparse.Namespace) -> int:

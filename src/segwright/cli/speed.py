@@ -13,12 +13,11 @@ if TYPE_CHECKING:
 
 def add_speed(parser: argparse.ArgumentParser) -> None:
     """``--fast`` and ``--compile``."""
-    text = (
-        "fold batch norms into convolutions, channels-last memory, and bf16 where the hardware computes in it"
-    )
-    parser.add_argument("--fast", action="store_true", help=text)
+    text = "fold batch norms into convolutions, and use channels-last memory and, if the hardware computes in it, bf16"
+    group = parser.add_argument_group("speed")
+    group.add_argument("--fast", action="store_true", help=text)
     text = "compile the model with torch.compile; the first image of each size then takes minutes"
-    parser.add_argument("--compile", action="store_true", help=text)
+    group.add_argument("--compile", action="store_true", help=text)
 
 
 def faster_model(options: argparse.Namespace, model: Model) -> Model:

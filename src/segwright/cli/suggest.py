@@ -30,8 +30,8 @@ def add(verbs: Any) -> None:
     text = "length of the training (default: %(default)g)"
     suggest.add_argument("--minutes", type=float, default=30.0, metavar="N", help=text)
     tasks = ("semantic", "panoptic", "instance")
-    suggest.add_argument("--task", choices=tasks, help="task (default: what the ground truth is for)")
-    text = "keep the measured seconds per step in this file; if it exists, they are taken from it"
+    suggest.add_argument("--task", choices=tasks, help="task (default: that of the ground truth)")
+    text = "write the measured seconds per step to this file, or read them if it exists"
     suggest.add_argument("--timings", type=Path, metavar="FILE.json", help=text)
     add_set(suggest, "dataset")
     add_device(suggest)

@@ -18,16 +18,18 @@ _SIZE = (512, 512)
 
 def add(verbs: Any) -> None:
     """Add the verbs to the parser."""
-    text = "show parameters, FLOPs, memory, preprocessing, classes, origin and training of a model"
+    text = (
+        "show what a model is: parameters, FLOPs, memory, preprocessing, classes, origin of weights, training"
+    )
     info = add_verb(verbs, "info", _info, text, "segwright info runs/camvid --size 720,960")
     text = "run folder, .safetensors file, recipe, or exported file (.onnx, .xml, .pt2)"
     info.add_argument("model", help=text)
     _add_size(info)
-    add_data_root(info, "the classes that the dataset of the recipe always has")
+    add_data_root(info, "none; needed by recipes whose dataset has no fixed classes")
     add_json(info, "everything")
     add_code(info)
 
-    text = "measure images per second, latency, memory, and the time of each stage of a prediction"
+    text = "measure how fast a model is: images per second, latency, memory, time of each stage"
     bench = add_verb(verbs, "bench", _bench, text, "segwright bench runs/camvid --size 720,960 --fast")
     text = "run folder, .safetensors file, recipe (random weights), or exported file (.onnx, .xml, .pt2)"
     bench.add_argument("model", help=text)
@@ -37,7 +39,7 @@ def add(verbs: Any) -> None:
     bench.add_argument("--seconds", type=float, default=5.0, metavar="S", help=text)
     text = "also find the largest batch that fits the memory"
     bench.add_argument("--largest-batch", action="store_true", help=text)
-    add_data_root(bench, "the classes that the dataset of the recipe always has")
+    add_data_root(bench, "none; needed by recipes whose dataset has no fixed classes")
     add_json(bench, "all figures")
     add_speed(bench)
     add_code(bench)

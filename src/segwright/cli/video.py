@@ -22,11 +22,12 @@ if TYPE_CHECKING:
 def add_video(parser: argparse.ArgumentParser) -> None:
     """``--smooth`` and ``--camera``."""
     text = (
-        "video: average class scores over time; how much of the average stays at each frame, for example 0.6"
+        "average class scores over time; the fraction of the average that each frame keeps, for example 0.6"
     )
-    parser.add_argument("--smooth", type=float, metavar="W", help=text)
+    group = parser.add_argument_group("videos")
+    group.add_argument("--smooth", type=float, metavar="W", help=text)
     text = "predict the camera of this number (0 is the first) until Ctrl-C"
-    parser.add_argument("--camera", type=int, metavar="N", help=text)
+    group.add_argument("--camera", type=int, metavar="N", help=text)
 
 
 def take_videos(options: argparse.Namespace) -> list[str | int]:

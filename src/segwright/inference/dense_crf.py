@@ -52,7 +52,7 @@ class DenseCRF:
     ``exact``: compute all pairs in float64, for small images: time and memory grow with the square of the pixels.
     Otherwise the pairs within 4.5 standard deviations are computed in float32, if there are at most 100 million (always
     up to 14,000 pixels, never above 31,000). If there are more, k2 is approximated: by the pairs within 3.25 standard
-    deviations where these are few, by a permutohedral lattice elsewhere (docs/evaluation.md says how closely). k1 ends
+    deviations where these are few, by a permutohedral lattice elsewhere (docs/crf.md says how closely). k1 ends
     at five standard deviations.
     """
 

@@ -25,7 +25,7 @@ from segwright.models.wrap import to_label_space
 class LogitsModel(Model):
     """A network that returns plain logits at the size of its input.
 
-    ``network`` is the network itself; its output is that of the kind of model, at its own stride.
+    ``network``: the network itself, whose output has its own stride. Outputs other than ``PixelOutput`` are unchanged.
     """
 
     def __init__(self, network: Model) -> None:
@@ -33,7 +33,7 @@ class LogitsModel(Model):
         self.network = network
 
     def forward(self, images: Float[Tensor, "images channels height width"]) -> Any:
-        """Logits [N, classes, H, W] for normalized images [N, C, H, W]; of other networks their output."""
+        """Logits [N, classes, H, W] for normalized images [N, C, H, W], or the output of networks for other tasks."""
         output = self.network(images)
         if not isinstance(output, PixelOutput):
             return output

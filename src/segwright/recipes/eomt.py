@@ -133,7 +133,7 @@ def cityscapes_panoptic_large() -> Recipe:
 
 
 def street_panoptic() -> Recipe:
-    """Generated street scenes, a small transformer from random weights: it shows that queries learn, on a CPU.
+    """Generated street scenes, a small transformer from random weights: a test of query models on a CPU.
 
     segwright train eomt.street_panoptic --out runs/eomt
     """

