@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import resource
 import tarfile
 import warnings
 import zipfile
@@ -40,6 +41,10 @@ from segwright.training import checkpoint
 from segwright.training.recipe_check import check as check_recipe
 
 Read = Callable[[Path], object]
+MEMORY = 2 * 2**30
+"""Bytes that a reader may take beyond those of the process before."""
+SLOW = 20.0
+"""Seconds for one file."""
 
 
 class Finding(Exception):
@@ -318,6 +323,23 @@ TARGETS: dict[str, Target] = {
         )
     },
 }  # fmt: skip
+
+
+def slug(name: str) -> str:
+    """The name of a target as the name of a folder."""
+    return "".join(c if c.isalnum() else "-" for c in name)
+
+
+@contextlib.contextmanager
+def limited_memory() -> Iterator[None]:
+    """In the block, this process can take ``MEMORY`` bytes more than it has."""
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
 def prepare(target: Target, folder: Path) -> bytes:
