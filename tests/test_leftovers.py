@@ -59,7 +59,9 @@ def test_what_others_are_writing_stays(tmp_path: Path) -> None:
     target = tmp_path / "a.json"
     machine = files._machine()
     names = [f".a.json.1-{machine}.part", ".a.json.999999999-0123abcd.part", ".a.json.part", ".b.json.2.part"]
-    for name in names:  # process 1 is alive; the second one is of another machine; the others are no temporary files
+    for (
+        name
+    ) in names:  # process 1 is alive; the second one is of another machine; the others are no temporary files
         (tmp_path / name).touch()
     with files.temporary_folder(target) as folder:
         files.check_writable(target)

@@ -70,6 +70,16 @@ def write_json(path: Path, values: Any, *, indent: int | None = 2) -> None:
     write_text(path, json.dumps(nan_to_null(values), indent=indent))
 
 
+def read_text(path: Path) -> str:
+    """The content of a text file (UTF-8); ``UserError`` if it is damaged."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{path}: not text in UTF-8 ({error.reason}); write it again, or restore a copy of it"
+        ) from None
+
+
 def parse_json(text: str | bytes) -> Any:
     """The content of JSON text; ``ValueError`` for all that is no JSON, also if it is nested too deeply."""
     try:

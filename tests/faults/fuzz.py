@@ -47,7 +47,7 @@ def _watch(name: str, out: Path, seconds: float, seed: int) -> None:
     context = multiprocessing.get_context("spawn")
     count = context.Value("L", 0)
     with tempfile.TemporaryDirectory(prefix="segwright-fuzz-") as temporary:
-        process = context.Process(target=_fuzz, args=(name, out, seconds, seed, count, Path(temporary)))
+        process = context.Process(target=_fuzz, args=(name, out, seconds, seed, Path(temporary), count))
         process.start()
         process.join(seconds + 600)
         if process.is_alive():
@@ -58,7 +58,7 @@ def _watch(name: str, out: Path, seconds: float, seed: int) -> None:
     print(f"{name}: {count.value} files{ended}", flush=True)
 
 
-def _fuzz(name: str, out: Path, seconds: float, seed: int, count: Any, temporary: Path) -> None:
+def _fuzz(name: str, out: Path, seconds: float, seed: int, temporary: Path, count: Any) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # libraries print about each damaged image
     sys.path[:0] = [str(REPOSITORY / folder) for folder in ("", "src", "tests")]
     try:

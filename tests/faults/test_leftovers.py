@@ -17,8 +17,19 @@ def hidden(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir() if path.name.startswith(".")]
 
 
-def test_an_export_killed_before_its_check_leaves_nothing_after_the_next_one(place: Path, tmp_path: Path) -> None:
-    command = ["export", "model.safetensors", "--out", "exported/a.pt2", "--format", "torch", "--size", "32,32"]
+def test_an_export_killed_before_its_check_leaves_nothing_after_the_next_one(
+    place: Path, tmp_path: Path
+) -> None:
+    command = [
+        "export",
+        "model.safetensors",
+        "--out",
+        "exported/a.pt2",
+        "--format",
+        "torch",
+        "--size",
+        "32,32",
+    ]
     process = start(command, tmp_path / "log.txt", die_at=("segwright.export.export:load_exported", 1, 0.0))
     process.join(120)
     assert process.exitcode == -signal.SIGKILL
@@ -31,7 +42,9 @@ def test_a_conversion_killed_while_it_replaces_a_folder_keeps_the_folder(place: 
     command = ["data", "convert", "folder", "data", "--to", "tar", "--out", "shards"]
     assert run(command, tmp_path) == 0
     before = {path.name: path.read_bytes() for path in Path("shards").rglob("*.tar")}
-    process = start([*command, "--force"], tmp_path / "log.txt", die_at=("segwright.files/shutil:rmtree", 1, 0.0))
+    process = start(
+        [*command, "--force"], tmp_path / "log.txt", die_at=("segwright.files/shutil:rmtree", 1, 0.0)
+    )
     process.join(120)
     assert process.exitcode == -signal.SIGKILL
     assert [name for name in hidden(place) if name.startswith(".shards.")]

@@ -13,7 +13,6 @@ from tests.faults.readers import SLOW, TARGETS, Target, check, limited_memory, m
 pytestmark = pytest.mark.faults
 
 FINDINGS = Path(__file__).parent / "findings"
-MUTATIONS = 30
 
 Prepare = Callable[[Target, Path], bytes]
 
@@ -46,11 +45,13 @@ def test_a_damaged_file_ends_in_a_result_or_one_line(name: str, prepared: Prepar
     target, folder = TARGETS[name], tmp_path / "files"
     undamaged = prepared(target, folder)
     target.read(folder / target.name)
-    for data in mutations(undamaged, MUTATIONS, seed=16):
+    for data in mutations(undamaged, target.mutations, seed=16):
         read(name, folder, data)
 
 
-@pytest.mark.parametrize("path", sorted(FINDINGS.glob("*/*")), ids=lambda path: f"{path.parent.name}/{path.name}")
+@pytest.mark.parametrize(
+    "path", sorted(FINDINGS.glob("*/*")), ids=lambda path: f"{path.parent.name}/{path.name}"
+)
 def test_what_the_fuzzer_found_is_read_or_refused(path: Path, prepared: Prepare, tmp_path: Path) -> None:
     names = [name for name in TARGETS if slug(name) == path.parent.name]
     assert len(names) == 1, f"{path}: no reader of this name"

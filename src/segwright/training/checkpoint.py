@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,9 @@ def newest(
     problems = []
     for path in reversed(saved):
         try:
-            state = torch.load(path, map_location=device, weights_only=True)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of torch, about damaged files
+                state = torch.load(path, map_location=device, weights_only=True)
         except Exception as error:  # a damaged file may raise anything; the checkpoint before may be good
             problems.append(f"{path.name}: {_reason(error)}")
             continue
