@@ -36,20 +36,20 @@ def main() -> int:
     options.out.mkdir(parents=True, exist_ok=True)
     for name in TARGETS:
         if options.only in name:
-            _watch(name, options.out.resolve(), options.seconds, options.seed)
+            watch(name, options)
     findings = sorted(options.out.glob("*/*.txt"))
     print(f"{len(findings)} findings in {options.out}")
     return 1 if findings else 0
 
 
-def _watch(name: str, out: Path, seconds: float, seed: int) -> None:
+def watch(name: str, options: argparse.Namespace) -> None:
     """Fuzz a reader in a process of its own and say how that ended."""
     context = multiprocessing.get_context("spawn")
     count = context.Value("L", 0)
     with tempfile.TemporaryDirectory(prefix="segwright-fuzz-") as temporary:
-        process = context.Process(target=_fuzz, args=(name, out, seconds, seed, Path(temporary), count))
+        process = context.Process(target=_fuzz, args=(name, options, Path(temporary), count))
         process.start()
-        process.join(seconds + 600)
+        process.join(options.seconds + 600)
         if process.is_alive():
             process.kill()
             process.join()
@@ -58,7 +58,8 @@ def _watch(name: str, out: Path, seconds: float, seed: int) -> None:
     print(f"{name}: {count.value} files{ended}", flush=True)
 
 
-def _fuzz(name: str, out: Path, seconds: float, seed: int, temporary: Path, count: Any) -> None:
+def _fuzz(name: str, options: argparse.Namespace, temporary: Path, count: Any) -> None:
+    seconds, seed = options.seconds, options.seed
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # libraries print about each damaged image
     sys.path[:0] = [str(REPOSITORY / folder) for folder in ("", "src", "tests")]
     try:
@@ -70,7 +71,7 @@ def _fuzz(name: str, out: Path, seconds: float, seed: int, temporary: Path, coun
 
         target, folder = TARGETS[name], temporary / "files"
         data = prepare(target, folder)
-        run = _Run(name, target, folder, out)
+        run = _Run(name, target, folder, options.out.resolve())
         run(data)  # imports what is imported late
     run.count = count
     with limited_memory():

@@ -154,9 +154,9 @@ def test_an_image_of_any_format_is_refused_by_the_size_in_its_header(
 
 
 def test_the_limit_of_the_caller_holds_for_every_format(tmp_path: Path) -> None:
-    for kind in CLAIMS:
+    for kind, claim in CLAIMS.items():
         path = tmp_path / f"a.{kind}"
-        path.write_bytes(CLAIMS[kind](300, 200))
+        path.write_bytes(claim(300, 200))
         with pytest.raises(UserError, match="header reports 300x200 pixels; expected at most 1,000 in all"):
             read_image(path, max_pixels=1000)
 
