@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 def one_line(text: str) -> str:
@@ -27,6 +29,24 @@ class RunError(RuntimeError):
 
     def __init__(self, text: str = "", *details: object) -> None:
         super().__init__(one_line(text), *details)
+
+
+_OF_DAMAGE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+
+
+@contextmanager
+def refuse_damage(where: object, remedy: str) -> Iterator[None]:
+    """``UserError`` for what goes wrong while the content of a file is used that somebody may have damaged.
+
+    It is the last resort behind the checks that name line and value. ``where``: the file or folder.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except _OF_DAMAGE as error:
+        reason = f"{type(error).__name__}: {_first_line(error)}"
+        raise UserError(f"{where}: damaged ({reason}); {remedy}; --debug shows where it was read") from error
 
 
 _MEMORY = (  # parts of messages of torch and OpenCV, which raise general errors

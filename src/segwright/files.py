@@ -7,8 +7,10 @@ import json
 import math
 import os
 import shutil
+import socket
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,6 +31,7 @@ def atomic_outputs(targets: Sequence[Path], *, force: bool) -> Iterator[tuple[Pa
     for target in targets:
         if not force and (target.is_file() or (target.is_dir() and any(target.iterdir()))):
             raise UserError(f"{target}: exists already; choose another path, or replace it with --force")
+    remove_leftovers_of(*targets)
     try:
         with _temporary_paths(targets) as parts:
             yield parts
@@ -66,6 +69,16 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, values: Any, *, indent: int | None = 2) -> None:
     """Write a JSON file whole or not at all; NaN becomes null."""
     write_text(path, json.dumps(nan_to_null(values), indent=indent))
+
+
+def read_text(path: Path) -> str:
+    """The content of a text file (UTF-8); ``UserError`` if it is damaged."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{path}: not text in UTF-8 ({error.reason}); write it again, or restore a copy of it"
+        ) from None
 
 
 def parse_json(text: str | bytes) -> Any:
@@ -109,12 +122,30 @@ def checksum(path: Path, kind: Literal["sha256", "md5"] = "sha256") -> str:
 def remove_leftovers(folder: Path) -> None:
     """Delete what killed processes left half-written in ``folder``; no other process may be writing there."""
     for part in [*folder.rglob(".*.part")]:
-        if part.is_file():
-            part.unlink(missing_ok=True)
+        _remove(part)
+
+
+def remove_leftovers_of(*targets: Path) -> None:
+    """Delete what killed processes left beside ``targets``; other processes may be writing there at the same time.
+
+    A folder that was about to be replaced comes back.
+    """
+    for target in targets:
+        start = f".{target.name}."
+        for name in _names(target.parent):
+            owner, _, kind = name.removeprefix(start).partition(".")
+            if name.startswith(start) and kind in ("part", "old") and _is_dead(owner):
+                if kind == "old" and not target.exists():
+                    os.replace(target.with_name(name), target)
+                else:
+                    _remove(target.with_name(name))
 
 
 def check_writable(*paths: Path | None) -> None:
-    """``UserError`` for a file that could not be written at the end of long work; parent folders are created."""
+    """``UserError`` for a file that could not be written at the end of long work; parent folders are created.
+
+    What a killed process left beside these files is deleted.
+    """
     for path in paths:
         if path is None:
             continue
@@ -123,24 +154,77 @@ def check_writable(*paths: Path | None) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         if not os.access(path.parent, os.W_OK):
             raise UserError(f"{path}: no permission to write there; choose a folder that you may write to")
+        remove_leftovers_of(path)
 
 
-def _part_of(target: Path) -> Path:
-    """The temporary path beside ``target``."""
-    return target.with_name(f".{target.name}.{os.getpid()}.part")
+@contextmanager
+def temporary_folder(target: Path) -> Iterator[Path]:
+    """An empty folder on the file system of ``target``, for files that are checked and then moved; deleted at the end.
+
+    What a killed process leaves is deleted by ``check_writable`` of the same target.
+    """
+    folder = _part(target)
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        _remove(folder)
+
+
+def _part(target: Path) -> Path:
+    """The temporary path of this process beside ``target``."""
+    return target.with_name(f".{target.name}.{os.getpid()}-{_machine()}.part")
+
+
+@cache
+def _machine() -> str:
+    """What tells this machine, or this container, from others that write to the same folder."""
+    name = socket.gethostname()
+    with suppress(OSError):
+        name += os.readlink("/proc/self/ns/pid")
+    return hashlib.sha256(name.encode(errors="replace")).hexdigest()[:8]
+
+
+def _is_dead(owner: str) -> bool:
+    """Whether ``owner``, process and machine in a temporary path, was a process of this machine that has ended."""
+    process, _, machine = owner.partition("-")
+    if machine != _machine() or not process.isdecimal() or os.name != "posix":
+        return False
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:  # a process of somebody else
+        return False
+    return False
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:  # writing says what is wrong
+        return []
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink()
 
 
 def _is_about(error: OSError, target: Path) -> bool:
     """Whether an error concerns ``target``, its temporary path, or a folder above them; if it names no file, yes."""
     if not isinstance(error.filename, str | os.PathLike):
         return True
-    path, part = Path(error.filename), _part_of(target)
+    path, part = Path(error.filename), _part(target)
     return path in (target, part, *part.parents) or part in path.parents
 
 
 @contextmanager
 def _temporary_paths(targets: Sequence[Path]) -> Iterator[tuple[Path, ...]]:
-    parts = tuple(map(_part_of, targets))
+    parts = tuple(map(_part, targets))
     try:
         for target in targets:
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -149,10 +233,7 @@ def _temporary_paths(targets: Sequence[Path]) -> Iterator[tuple[Path, ...]]:
             _replace(part, target)
     finally:
         for part in parts:
-            if part.is_dir():
-                shutil.rmtree(part, ignore_errors=True)
-            else:
-                part.unlink(missing_ok=True)
+            _remove(part)
 
 
 def _replace(part: Path, target: Path) -> None:

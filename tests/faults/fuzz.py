@@ -12,7 +12,6 @@ import contextlib
 import hashlib
 import multiprocessing
 import os
-import resource
 import sys
 import tempfile
 import time
@@ -21,10 +20,6 @@ from pathlib import Path
 from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-MEMORY = 2 * 2**30
-"""Bytes that a reader may take beyond those of the imported packages."""
-SLOW = 20.0
-"""Seconds for one file."""
 
 
 def main() -> int:
@@ -40,47 +35,46 @@ def main() -> int:
 
     options.out.mkdir(parents=True, exist_ok=True)
     for name in TARGETS:
-        if options.only not in name:
-            continue
-        context = multiprocessing.get_context("spawn")
-        count = context.Value("L", 0)
-        arguments = (name, options.out.resolve(), options.seconds, options.seed, count)
-        process = context.Process(target=_fuzz, args=arguments)
+        if options.only in name:
+            watch(name, options)
+    findings = sorted(options.out.glob("*/*.txt"))
+    print(f"{len(findings)} findings in {options.out}")
+    return 1 if findings else 0
+
+
+def watch(name: str, options: argparse.Namespace) -> None:
+    """Fuzz a reader in a process of its own and say how that ended."""
+    context = multiprocessing.get_context("spawn")
+    count = context.Value("L", 0)
+    with tempfile.TemporaryDirectory(prefix="segwright-fuzz-") as temporary:
+        process = context.Process(target=_fuzz, args=(name, options, Path(temporary), count))
         process.start()
         process.join(options.seconds + 600)
         if process.is_alive():
             process.kill()
             process.join()
             print(f"{name}: HANGS", flush=True)
-        ended = f", ended with {process.exitcode}, see {_slug(name)}-last" if process.exitcode else ""
-        print(f"{name}: {count.value} files{ended}", flush=True)
-    findings = sorted(options.out.glob("*.txt"))
-    print(f"{len(findings)} findings in {options.out}")
-    return 1 if findings else 0
+    ended = f", ended with {process.exitcode}, see its file 'last'" if process.exitcode else ""
+    print(f"{name}: {count.value} files{ended}", flush=True)
 
 
-def _slug(name: str) -> str:
-    return "".join(c if c.isalnum() else "-" for c in name)
-
-
-def _fuzz(name: str, out: Path, seconds: float, seed: int, count: Any) -> None:
+def _fuzz(name: str, options: argparse.Namespace, temporary: Path, count: Any) -> None:
+    seconds, seed = options.seconds, options.seed
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # libraries print about each damaged image
     sys.path[:0] = [str(REPOSITORY / folder) for folder in ("", "src", "tests")]
     try:
         import atheris
     except ImportError:
         atheris = None
-    with tempfile.TemporaryDirectory(prefix="segwright-fuzz-") as temporary:
-        with (
-            contextlib.nullcontext() if atheris is None else atheris.instrument_imports(include=["segwright"])
-        ):
-            from tests.faults.readers import TARGETS, mutations, prepare
+    with contextlib.nullcontext() if atheris is None else atheris.instrument_imports(include=["segwright"]):
+        from tests.faults.readers import TARGETS, limited_memory, mutations, prepare
 
-            target, folder = TARGETS[name], Path(temporary) / "files"
-            data = prepare(target, folder)
-            run = _Run(name, target, folder, out, count)
-            run(data)  # imports what is imported late
-        _limit_memory()
+        target, folder = TARGETS[name], temporary / "files"
+        data = prepare(target, folder)
+        run = _Run(name, target, folder, options.out.resolve())
+        run(data)  # imports what is imported late
+    run.count = count
+    with limited_memory():
         until = time.monotonic() + seconds
         while atheris is None and time.monotonic() < until:
             seed += 1
@@ -88,18 +82,20 @@ def _fuzz(name: str, out: Path, seconds: float, seed: int, count: Any) -> None:
                 run(changed)
         if atheris is not None:
             start = [data, *mutations(data, 100, seed)]
-            _guided(atheris, run, start, corpus=Path(temporary) / "corpus", seconds=seconds, seed=seed)
+            _guided(atheris, run, start, corpus=temporary / "corpus", seconds=seconds, seed=seed)
 
 
 def _guided(atheris: Any, run: _Run, start: list[bytes], *, corpus: Path, seconds: float, seed: int) -> None:
     """Coverage of the package guides libFuzzer, which ends the process when its time is over."""
+    from tests.faults.readers import SLOW
+
     corpus.mkdir()
     for number, data in enumerate(start):
         (corpus / str(number)).write_bytes(data)
     arguments = [
         sys.argv[0], str(corpus), f"-max_total_time={int(seconds)}", f"-seed={seed % 2**31}", "-verbosity=0",
         f"-max_len={max(4096, 2 * len(start[0]))}", "-rss_limit_mb=0", f"-timeout={int(SLOW)}",
-        f"-artifact_prefix={run.out}/{_slug(run.name)}-",
+        f"-artifact_prefix={run.out}/",
     ]  # fmt: skip
     atheris.Setup(arguments, run)
     atheris.Fuzz()
@@ -108,15 +104,20 @@ def _guided(atheris: Any, run: _Run, start: list[bytes], *, corpus: Path, second
 class _Run:
     """Reads files, and keeps those that fail in a new way."""
 
-    def __init__(self, name: str, target: object, folder: Path, out: Path, count: Any) -> None:
-        self.name, self.target, self.folder, self.out, self.count = name, target, folder, out, count
+    def __init__(self, name: str, target: object, folder: Path, out: Path) -> None:
+        from tests.faults.readers import slug
+
+        self.name, self.target, self.folder, self.out = name, target, folder, out / slug(name)
+        self.out.mkdir(exist_ok=True)
         self.known: set[str] = set()
+        self.count: Any = None
 
     def __call__(self, data: bytes) -> None:
-        from tests.faults.readers import check
+        from tests.faults.readers import SLOW, check
 
-        self.count.value += 1
-        (self.out / f"{_slug(self.name)}-last").write_bytes(data)
+        if self.count is not None:
+            self.count.value += 1
+        (self.out / "last").write_bytes(data)
         began = time.perf_counter()
         try:
             check(self.target, self.folder, data)  # type: ignore[arg-type]
@@ -128,23 +129,18 @@ class _Run:
             ]
             last = (ours or frames)[-1]
             self._keep(f"{type(cause).__name__} {last.filename}:{last.lineno}", data, traceback.format_exc())
-        if (seconds := time.perf_counter() - began) > SLOW / 4:
+        if self.count is not None and (seconds := time.perf_counter() - began) > SLOW / 4:
             self._keep("slow", data, f"{seconds:.0f} s")
 
     def _keep(self, kind: str, data: bytes, text: str) -> None:
         if kind in self.known:
             return
         self.known.add(kind)
-        stem = f"{_slug(self.name)}-{hashlib.sha256(kind.encode()).hexdigest()[:8]}"
-        if not (self.out / f"{stem}.txt").exists():
-            (self.out / stem).write_bytes(data)
-            (self.out / f"{stem}.txt").write_text(f"{self.name}\n{kind}\n{text}", errors="backslashreplace")
+        path = self.out / hashlib.sha256(kind.encode()).hexdigest()[:8]
+        if not path.with_suffix(".txt").exists():
+            path.write_bytes(data)
+            path.with_suffix(".txt").write_text(f"{self.name}\n{kind}\n{text}", errors="backslashreplace")
             print(f"{self.name}: {kind}", flush=True)
-
-
-def _limit_memory() -> None:
-    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, used + MEMORY))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import resource
 import tarfile
 import warnings
 import zipfile
@@ -28,10 +29,11 @@ from segwright.cli.main import main
 from segwright.config import override
 from segwright.contracts import InputContract
 from segwright.data.archives import unpack
+from segwright.data.exports.object_shapes import shape_to_rle
 from segwright.data.reading.blocks import open_image
 from segwright.data.reading.images import image_size, orientation, read_bands, read_image
 from segwright.data.reading.label_maps import read_map
-from segwright.data.reading.rle import annotation_to_rle, decode_mask
+from segwright.data.reading.rle import decode_mask
 from segwright.errors import RunError, UserError, run_error_of
 from segwright.models.weights.foreign_file import read_tensors
 from segwright.models.weights.model_file import read_model, write_model
@@ -40,6 +42,10 @@ from segwright.training import checkpoint
 from segwright.training.recipe_check import check as check_recipe
 
 Read = Callable[[Path], object]
+MEMORY = 2 * 2**30
+"""Bytes that a reader may take beyond those of the process before."""
+SLOW = 20.0
+"""Seconds for one file."""
 
 
 class Finding(Exception):
@@ -50,12 +56,14 @@ class Finding(Exception):
 class Target:
     """A reader and what it reads.
 
-    ``make`` fills an empty folder; ``name`` is the file in it that is damaged, and ``read`` reads it.
+    ``make`` fills an empty folder; ``name`` is the file in it that is damaged, and ``read`` reads it. ``mutations``:
+    how many damaged files the tests read.
     """
 
     make: Callable[[Path], object]
     name: str
     read: Read
+    mutations: int = 30
 
 
 def check(target: Target, folder: Path, data: bytes) -> None:
@@ -170,7 +178,7 @@ def _run_lengths(path: Path) -> None:
         value = json.loads(path.read_bytes())
     except (ValueError, RecursionError):
         return
-    decode_mask(annotation_to_rle(value, (40, 50)))
+    decode_mask(shape_to_rle(value, (40, 50), "a.json"))
 
 
 def _model(folder: Path) -> None:
@@ -261,19 +269,20 @@ COCO = ("data", "check", "coco_instances", "--data", "data", "--workers", "0", "
         "images=images/{split}")  # fmt: skip
 PANOPTIC = ("score", "panoptic", "--truth", "panoptic_val.json", "--prediction", "found/panoptic_val.json")
 INSTANCE = ("score", "instance", "--truth", "instances_val.json", "--prediction", "results.json")
+REPORT = ("report", "run", "--no-errors", "--device", "cpu")
 RESUME = ("predict", "run", "data/images/val", "--out", "predicted", "--device", "cpu", "--resume")
 
 TARGETS: dict[str, Target] = {
     **{f"image {kind}": Target(_image(kind), f"a.{kind}", _read_image)
        for kind in ("png", "jpg", "webp", "bmp", "gif", "tif", "npy")},
     "setting": Target(_text("a", "optim.lr=3e-4"), "a", _settings),
-    "setting of an object": Target(_text("a", "model=unet(backbone=resnet18)"), "a", _settings),
+    "setting of an object": Target(_text("a", "model=unet"), "a", _settings),
     "recipe": Target(_text("a.yaml", files.RECIPE), "a.yaml", _recipe),
     "classes": Target(_data, "data/classes.yaml", _verb(*FOLDER)),
     "class map": Target(_data, "data/labels/train/train0.png", _verb(*FOLDER)),
     "coco": Target(_data, "data/instances_train.json", _verb(*COCO)),
     "run lengths": Target(_text("a.json", '{"size": [40, 50], "counts": [10, 1990]}'), "a.json", _run_lengths),
-    "compressed run lengths": Target(_text("a.json", '{"size": [40, 50], "counts": "PPYo1"}'), "a.json", _run_lengths),
+    "compressed run lengths": Target(_text("a.json", '{"size": [40, 50], "counts": ":Vn1"}'), "a.json", _run_lengths),
     "panoptic truth": Target(_scored, "panoptic_val.json", _verb(*PANOPTIC)),
     "panoptic prediction": Target(_scored, "found/panoptic_val.json", _verb(*PANOPTIC)),
     "panoptic map": Target(_scored, "found/panoptic_val/x.png", _verb(*PANOPTIC)),
@@ -294,13 +303,13 @@ TARGETS: dict[str, Target] = {
         "data", "check", "tar_shards", "--data", "shards", "--split", "train", "--workers", "0")),
     "labels of shards": Target(_tar, "shards/labels.json", _verb(
         "data", "check", "tar_shards", "--data", "shards", "--split", "train", "--workers", "0")),
-    "recipe of a run": Target(_run, "run/recipe.yaml", _verb("report", "run", "--no-errors", "--device", "cpu")),
-    "run.json": Target(_run, "run/run.json", _verb("report", "run", "--no-errors", "--device", "cpu")),
-    "summary.json": Target(_run, "run/summary.json", _verb("report", "run", "--no-errors", "--device", "cpu")),
-    "log.jsonl": Target(_run, "run/log.jsonl", _verb("report", "run", "--no-errors", "--device", "cpu")),
-    "val.json": Target(_run, "run/evaluation/val.json", _verb("report", "run", "--no-errors", "--device", "cpu")),
+    "recipe of a run": Target(_run, "run/recipe.yaml", _verb(*REPORT), 8),
+    "run.json": Target(_run, "run/run.json", _verb(*REPORT), 8),
+    "summary.json": Target(_run, "run/summary.json", _verb(*REPORT), 8),
+    "log.jsonl": Target(_run, "run/log.jsonl", _verb(*REPORT), 8),
+    "val.json": Target(_run, "run/evaluation/val.json", _verb(*REPORT), 8),
     "run.json, resumed": Target(_run, "run/run.json", _verb(
-        "train", "recipe.yaml", "--data", "data", "--out", "run", "--device", "cpu")),
+        "train", "recipe.yaml", "--data", "data", "--out", "run", "--device", "cpu"), 8),
     "journal": Target(_run, "predicted/done.jsonl", _verb(*RESUME)),
     "list of images": Target(_photos, "list.txt", _verb("data", "convert", "list.txt", "--to", "coco", "--out", "x")),
     **{
@@ -318,6 +327,23 @@ TARGETS: dict[str, Target] = {
         )
     },
 }  # fmt: skip
+
+
+def slug(name: str) -> str:
+    """The name of a target as the name of a folder."""
+    return "".join(c if c.isalnum() else "-" for c in name)
+
+
+@contextlib.contextmanager
+def limited_memory() -> Iterator[None]:
+    """In the block, this process can take ``MEMORY`` bytes more than it has."""
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
 def prepare(target: Target, folder: Path) -> bytes:

@@ -12,9 +12,9 @@ from segwright.analysis.comparison_page import ChangedImage, Comparison, RunLine
 from segwright.analysis.comparison_scores import ComparedScores, compare_pixels, compare_segments
 from segwright.analysis.errors.split_errors import ImageErrors, SplitErrors
 from segwright.analysis.recipe_differences import environment_differences, recipe_differences
-from segwright.analysis.run_report import EvaluatedRun
+from segwright.analysis.run_report import REMEDY, EvaluatedRun
 from segwright.data.check import Progress
-from segwright.errors import UserError
+from segwright.errors import UserError, refuse_damage
 from segwright.files import check_writable, write_text
 from segwright.prediction.predict import predict
 from segwright.training.log import read_lines
@@ -51,22 +51,24 @@ def compare(
     path = Path(out) if out is not None else b.path / f"comparison-with-{a.name}.html"
     csv = path.with_name(f"{path.stem}-images.csv")
     check_writable(path, csv)
-    check_comparable(a, b)
-    errors = (a.errors(device, progress), b.errors(device, progress))
-    pixels, segments = compared_scores(a, b, errors)
-    comparison = Comparison(
-        names=(a.name, b.name) if a.name != b.name else (str(a.path), str(b.path)),
-        labels=a.labels,
-        evaluations=(a.evaluation, b.evaluation),
-        pixels=pixels,
-        segments=segments,
-        lines=(_lines(a), _lines(b)),
-        settings=recipe_differences(a.recipe_yaml, b.recipe_yaml),
-        environment=environment_differences(a.metadata, b.metadata),
-    )
-    table = difference_table(comparison)
-    page = render(comparison, changed_images(comparison, a, b, device), table, csv_name=csv.name)
-    write_text(csv, image_table.to_csv(table))
+    with refuse_damage(f"{first} or {second}", REMEDY):
+        check_comparable(a, b)
+        errors = (a.errors(device, progress), b.errors(device, progress))
+        pixels, segments = compared_scores(a, b, errors)
+        comparison = Comparison(
+            names=(a.name, b.name) if a.name != b.name else (str(a.path), str(b.path)),
+            labels=a.labels,
+            evaluations=(a.evaluation, b.evaluation),
+            pixels=pixels,
+            segments=segments,
+            lines=(_lines(a), _lines(b)),
+            settings=recipe_differences(a.recipe_yaml, b.recipe_yaml),
+            environment=environment_differences(a.metadata, b.metadata),
+        )
+        table = difference_table(comparison)
+        page = render(comparison, changed_images(comparison, a, b, device), table, csv_name=csv.name)
+        text = image_table.to_csv(table)
+    write_text(csv, text)
     write_text(path, page)
     return path
 

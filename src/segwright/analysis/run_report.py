@@ -21,8 +21,8 @@ from segwright.analysis.report_page import RunReport, render
 from segwright.config import from_yaml, load_code
 from segwright.data.check import Progress
 from segwright.decode.default import decoder_of, with_center_maps
-from segwright.errors import UserError
-from segwright.files import check_writable, read_json, write_text
+from segwright.errors import UserError, refuse_damage
+from segwright.files import check_writable, read_json, read_text, write_text
 from segwright.labels import LabelSpace
 from segwright.prediction.predict import load, predict
 from segwright.samples import Dataset, Sample
@@ -30,6 +30,9 @@ from segwright.training.log import read_lines
 from segwright.training.precision import autocast
 from segwright.training.recipe import Recipe
 from segwright.visualization.label_maps import RGBImage, as_rgb
+
+REMEDY = "expected the files that training and evaluation wrote; restore them, or evaluate the run again"
+"""For a run folder with damaged files."""
 
 
 def report(  # noqa: PLR0913 - each by its name
@@ -61,26 +64,28 @@ def report(  # noqa: PLR0913 - each by its name
     csv = path.with_name(f"{path.stem}-images.csv")
     check_writable(path, csv)
     errors = folder.errors(device, progress) if count_errors else None
-    table = image_table.image_table(folder.evaluation, errors, folder.labels)
-    page = render(
-        RunReport(
-            name=folder.name,
-            labels=folder.labels,
-            recipe_yaml=folder.recipe_yaml,
-            environment=folder.metadata,
-            steps=read_lines(folder.path, "step"),
-            evaluations=read_lines(folder.path, "evaluation"),
-            evaluation=folder.evaluation,
-            visualizations=sorted((folder.path / "pictures").glob("step-*.png")),
-            oracle=read_json(folder.path / "evaluation" / "oracle.json"),
-            errors=errors,
-            examples=_examples(folder, errors, device),
-        ),
-        _cases(folder, worst, best, device),
-        table=table,
-        csv_name=csv.name,
-    )
-    write_text(csv, image_table.to_csv(table))
+    with refuse_damage(run, REMEDY):
+        table = image_table.image_table(folder.evaluation, errors, folder.labels)
+        page = render(
+            RunReport(
+                name=folder.name,
+                labels=folder.labels,
+                recipe_yaml=folder.recipe_yaml,
+                environment=folder.metadata,
+                steps=read_lines(folder.path, "step"),
+                evaluations=read_lines(folder.path, "evaluation"),
+                evaluation=folder.evaluation,
+                visualizations=sorted((folder.path / "pictures").glob("step-*.png")),
+                oracle=read_json(folder.path / "evaluation" / "oracle.json"),
+                errors=errors,
+                examples=_examples(folder, errors, device),
+            ),
+            _cases(folder, worst, best, device),
+            table=table,
+            csv_name=csv.name,
+        )
+        text = image_table.to_csv(table)
+    write_text(csv, text)
     write_text(path, page)
     return path
 
@@ -106,10 +111,11 @@ class EvaluatedRun:
             raise UserError(
                 f"{path}: not a run folder that was evaluated; expected run.json and evaluation/val.json"
             )
-        recipe_yaml = (path / "recipe.yaml").read_text(encoding="utf-8")
+        recipe_yaml = read_text(path / "recipe.yaml")
         recipe = from_yaml(recipe_yaml, where="recipe.yaml", code=load_code(code) if code else None)
-        dataset = _open_data(recipe, metadata, data)
-        labels = LabelSpace.from_json(evaluation["labels"])
+        with refuse_damage(path, REMEDY):
+            dataset = _open_data(recipe, metadata, data)
+            labels = LabelSpace.from_json(evaluation["labels"])
         return cls(path, evaluation, metadata, labels, recipe_yaml, recipe, dataset, code)
 
     @property

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ from segwright.export.parity import Parity, check_other_size, measure_parity
 from segwright.export.program import trace
 from segwright.export.quantization import quantize_onnx
 from segwright.export.torch_file import write_program
-from segwright.files import check_writable, checksum, write_json
+from segwright.files import check_writable, checksum, temporary_folder, write_json
 from segwright.samples import Sample
 
 Format = Literal["onnx", "torch", "openvino"]
@@ -83,8 +82,8 @@ def export_model(  # noqa: PLR0913 - each by its name
         origin=origin or {},
     )  # fmt: skip
     program = trace(model, graph, size=size)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
-        part = Path(folder) / path.name
+    with temporary_folder(path) as folder:
+        part = folder / path.name
         _write(part, chosen, program, description, calibration=calibration)
         parity, opened = None, load_exported(part)
         if size is None:

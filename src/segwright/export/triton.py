@@ -12,7 +12,7 @@ from pathlib import Path
 
 from segwright.errors import UserError
 from segwright.export.exported_model import ExportedModel
-from segwright.files import atomic_write, write_text
+from segwright.files import atomic_write, check_writable, write_text
 
 MAX_BATCH = 8
 """Of a model that takes any number of images; requests of one size that wait together become a batch."""
@@ -27,7 +27,8 @@ def write_triton(model: ExportedModel, repository: Path, name: str) -> Path:
     """
     check_triton(model.path, name)
     folder = repository / name
-    atomic_write(folder / "1" / "model.onnx", lambda part: shutil.copyfile(model.path, part))
+    check_writable(file := folder / "1" / "model.onnx")
+    atomic_write(file, lambda part: shutil.copyfile(model.path, part))
     write_text(folder / "config.pbtxt", triton_config(model, name))
     return folder
 

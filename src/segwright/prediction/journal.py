@@ -15,7 +15,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from segwright.errors import UserError
+from segwright.errors import UserError, refuse_damage
 from segwright.files import WriteError, parse_json
 from segwright.prediction.inputs import InputImage
 from segwright.prediction.outputs import Rows
@@ -62,11 +62,13 @@ class Journal:
         """
         if not self.path.is_file():
             return False
+        remedy = "expected a journal of 'segwright predict'; remove it, or choose another --out"
         for position, end, line in _complete_lines(self.path):
-            if position == 0:
-                self._check_settings(line)
-            else:
-                self._add(line, position)
+            with refuse_damage(self.path, remedy):
+                if position == 0:
+                    self._check_settings(line)
+                else:
+                    self._add(line, position)
             self._end = end
         return self._end > 0
 

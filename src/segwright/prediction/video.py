@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segwright.contracts import Model
+from segwright.data.reading.limits import MAX_PIXELS
 from segwright.decode.default import DefaultDecoder, decoder_of, inner_decoder
 from segwright.errors import UserError
 from segwright.files import atomic_write, check_writable
@@ -156,9 +157,19 @@ class _Video:
         stream = self.container.streams.video[0]
         stream.thread_type = "AUTO"
         try:
-            yield from self.container.decode(stream)
+            for frame in self.container.decode(stream):
+                _refuse_large_frame(self.name, frame.width, frame.height)
+                yield frame
         except av.FFmpegError as error:
             self.problem = f"{self.name}: damaged ({error.strerror}); expected a complete video"
+
+
+def _refuse_large_frame(name: str, width: int, height: int) -> None:
+    """``UserError`` for frames of more pixels than ``predict`` takes."""
+    if width * height > MAX_PIXELS:
+        raise UserError(
+            f"{name}: frames of {width}x{height} pixels; expected at most {MAX_PIXELS:,} in all; reduce their size"
+        )
 
 
 @contextmanager
@@ -180,6 +191,8 @@ def _open_source(source: Path | str | int) -> Iterator[_Video]:
     with container:
         if not container.streams.video:
             raise UserError(f"{name}: contains no video, only {[s.type for s in container.streams]}")
+        coded = container.streams.video[0].codec_context
+        _refuse_large_frame(name, coded.width, coded.height)
         yield _Video(container, name)
 
 

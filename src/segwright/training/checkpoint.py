@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +31,12 @@ def save(folder: Path, step: int, state: dict[str, Any], *, keep: int) -> Path:
     return path
 
 
-def newest(folder: Path, device: torch.device) -> dict[str, Any] | None:
+def newest(
+    folder: Path, device: torch.device, *, say: Callable[[str], object] = lambda text: None
+) -> dict[str, Any] | None:
     """The state of the newest checkpoint that can be read; None if the folder has no checkpoint.
+
+    ``say`` is called with a line about each newer one that is damaged.
 
     ``CheckpointError`` if none of them can be read, or if another version of segwright wrote it.
     """
@@ -38,21 +44,30 @@ def newest(folder: Path, device: torch.device) -> dict[str, Any] | None:
     problems = []
     for path in reversed(saved):
         try:
-            state = torch.load(path, map_location=device, weights_only=True)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of torch, about damaged files
+                state = torch.load(path, map_location=device, weights_only=True)
         except Exception as error:  # a damaged file may raise anything; the checkpoint before may be good
-            problems.append(f"{path.name}: {str(error).splitlines()[0]}")
+            problems.append(f"{path.name}: {_reason(error)}")
             continue
         if state.get("format") != FORMAT:
             raise CheckpointError(
                 f"{path}: checkpoint format {state.get('format')}, this version reads {FORMAT}; "
                 "resume with the version that wrote it (run.json names it)"
             )
+        for problem in problems:
+            say(f"warning: {folder / problem}; the checkpoint before is used instead: {path.name}")
         return dict(state)
     if problems:
         raise CheckpointError(
             f"{folder}: no checkpoint can be read ({'; '.join(problems)}); start in a new folder"
         )
     return None
+
+
+def _reason(error: Exception) -> str:
+    lines = str(error).splitlines() or [type(error).__name__]
+    return f"damaged ({lines[0].rstrip('.')})"
 
 
 def _saved(folder: Path) -> list[Path]:

@@ -105,7 +105,7 @@ class Log:
         """Delete the lines after ``step``, which a resumed run computes again."""
         path = self.out / LINES
         if self.main and path.is_file():
-            kept = [line for line in path.read_text(encoding="utf-8").splitlines() if _step_of(line) <= step]
+            kept = [line for line in _texts(path) if _step_of(line) <= step]
             write_text(path, "".join(f"{line}\n" for line in kept))
             self._table.rewrite()
 
@@ -123,8 +123,11 @@ def _read_all(out: Path) -> list[dict[str, Any]]:
     path = out / LINES
     if not path.is_file():
         return []
-    texts = path.read_text(encoding="utf-8").splitlines()
-    return [parse_json(text) for text in texts if _step_of(text) < sys.maxsize]
+    return [parse_json(text) for text in _texts(path) if _step_of(text) < sys.maxsize]
+
+
+def _texts(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8", errors="replace").splitlines()
 
 
 class _Table:
@@ -230,6 +233,12 @@ def _progress_bar(steps: int) -> Any:
 
 def _step_of(line: str) -> int:
     try:
-        return int(parse_json(line)["step"])
-    except ValueError:  # the last line of a killed run may be incomplete
+        values = parse_json(line)
+        return int(values["step"]) if "kind" in values else sys.maxsize
+    except (
+        ValueError,
+        TypeError,
+        LookupError,
+        OverflowError,
+    ):  # the last line of a killed run may be incomplete
         return sys.maxsize

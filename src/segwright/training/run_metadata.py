@@ -19,7 +19,7 @@ import torch
 from segwright.config import to_yaml
 from segwright.contracts import Model
 from segwright.errors import UserError
-from segwright.files import read_json, remove_leftovers, write_json, write_text
+from segwright.files import read_json, read_text, remove_leftovers, write_json, write_text
 from segwright.models.weights.pretrained import pretrained_records
 from segwright.samples import Dataset
 from segwright.training.processes import Processes
@@ -123,7 +123,7 @@ def _refuse_other_recipe(out: Path, text: str) -> None:
             line for line in lines.splitlines() if not line.strip().startswith(tuple(f"{f}:" for f in _FREE))
         ]
 
-    earlier = fixed((out / "recipe.yaml").read_text(encoding="utf-8"))
+    earlier = fixed(read_text(out / "recipe.yaml"))
     changes = [d for d in difflib.ndiff(earlier, fixed(text)) if d[:1] in "+-"]
     if changes:
         raise UserError(

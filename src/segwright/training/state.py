@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -110,12 +110,20 @@ def save(state: State, folder: Path, processes: Processes, *, keep: int) -> None
     processes.wait()
 
 
-def restore(state: State, folder: Path, processes: Processes, *, at_least: int = 0) -> bool:
+def restore(
+    state: State,
+    folder: Path,
+    processes: Processes,
+    *,
+    at_least: int = 0,
+    say: Callable[[str], object] = lambda text: None,
+) -> bool:
     """Restore ``state`` from the newest checkpoint in ``folder``; whether there was one.
 
+    ``say`` is called with a line about each newer one that is damaged.
     ``UserError`` if it is of a step before ``at_least``: then an extension has nothing to start from.
     """
-    saved = checkpoint.newest(folder, processes.device)
+    saved = checkpoint.newest(folder, processes.device, say=say)
     if at_least and (saved is None or saved["step"] < at_least):
         raise UserError(f"{folder}: no checkpoint of step {at_least}, from which the extension starts")
     if saved is None:

@@ -81,7 +81,7 @@ def train(
         with Log(out, recipe.training, processes) as log:
             run = Run(recipe, out, processes, log, extensions[-1].first_step if extensions else 0)
             state = start(recipe, splits["train"].labels, processes, init=init or None, skip_head=skip_head)
-            restore(state, out / "checkpoints", processes, at_least=run.first_step)
+            restore(state, out / "checkpoints", processes, at_least=run.first_step, say=log.say)
             record_weights(out, state.model, processes)
             for line in [*warnings, *plan(run, state, splits)]:
                 log.say(line)

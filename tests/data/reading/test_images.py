@@ -1,17 +1,20 @@
 from __future__ import annotations
 
 import io
+import resource
 import struct
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image, ImageOps
 
 from segwright.data.reading.images import apply_orientation, image_size, orientation, read_bands, read_image
-from segwright.data.reading.label_maps import write_png
+from segwright.data.reading.label_maps import read_map, write_png
 from segwright.errors import UserError
 
 
@@ -110,6 +113,64 @@ def test_a_decompression_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -
     (tmp_path / "bomb.png").write_bytes(png_that_says(60000, 60000))
     with pytest.raises(UserError, match=r"bomb\.png: header reports 60000x60000"):
         read_image(tmp_path / "bomb.png")
+
+
+CLAIMS = {
+    "bmp": lambda w, h: b"BM" + struct.pack("<IIIIiiHHIIiiII", 100, 0, 54, 40, w, h, 1, 24, 0, 0, 0, 0, 0, 0),
+    "gif": lambda w, h: b"GIF89a" + struct.pack("<HHBBB", w, h, 0, 0, 0) + b",\0\0\0\0" + struct.pack("<HHB", w, h, 0)
+    + b"\x08\x01\0\0;",
+    "ppm": lambda w, h: f"P6 {w} {h} 255 ".encode() + bytes(100),
+    "hdr": lambda w, h: f"#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n\n-Y {h} +X {w}\n".encode() + bytes(100),
+    "png": png_that_says,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", CLAIMS)
+@pytest.mark.parametrize(
+    "read",
+    [
+        read_image,
+        lambda path: read_image(path, reduce=4),
+        lambda path: read_bands(path, 3),
+        image_size,
+        read_map,
+    ],
+    ids=["read_image", "reduced", "read_bands", "image_size", "read_map"],
+)
+def test_an_image_of_any_format_is_refused_by_the_size_in_its_header(
+    kind: str, read: Callable[[Path], object], tmp_path: Path
+) -> None:
+    path = tmp_path / f"a.{kind}"
+    path.write_bytes(CLAIMS[kind](50000, 50000))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    if read is image_size:
+        assert read(path) == (50000, 50000)
+    else:
+        with pytest.raises(
+            UserError, match=r"header reports 50000x50000|cannot identify|truncated or damaged"
+        ):
+            read(path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000
+
+
+def test_the_limit_of_the_caller_holds_for_every_format(tmp_path: Path) -> None:
+    for kind, claim in CLAIMS.items():
+        path = tmp_path / f"a.{kind}"
+        path.write_bytes(claim(300, 200))
+        with pytest.raises(UserError, match="header reports 300x200 pixels; expected at most 1,000 in all"):
+            read_image(path, max_pixels=1000)
+
+
+def test_a_tiff_of_many_bands_in_few_bytes_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.zeros((64, 64, 8), np.uint8), planarconfig="contig", photometric="minisblack")
+    with tifffile.TiffFile(path, mode="r+b") as file:
+        tags = file.pages[0].tags
+        tags["ImageWidth"].overwrite(16000)
+        tags["ImageLength"].overwrite(16000)
+        tags["SamplesPerPixel"].overwrite(60000)
+    with pytest.raises(UserError, match=r"a\.tif: \d+\.\d GiB of values in a file of [\d,]+ bytes"):
+        read_bands(path, 60000)
 
 
 @pytest.mark.parametrize("ending", ["jpg", "png"])

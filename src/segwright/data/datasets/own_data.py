@@ -14,7 +14,7 @@ from segwright.data.exports.splits import choose, standard_split
 from segwright.data.formats.class_files import CLASS_LIST_NAMES, LABEL_MAP_NAMES
 from segwright.data.formats.file_dataset import FileDataset
 from segwright.data.formats.image_dataset import ImageDataset
-from segwright.errors import UserError
+from segwright.errors import UserError, refuse_damage
 from segwright.samples import Dataset
 
 _INSTANCES_JSON = "annotations/instances_{split}2017.json"
@@ -80,13 +80,13 @@ class OwnData(FileDataset):
     def everything(self, root: Path) -> tuple[Export, str]:
         """(all images of an export, the name of its format)."""
         name = self.format or recognize(root).name
-        return export_format(name).read(root, None), name
+        return _read(root, None, name), name
 
     def _export(self, root: Path, split: str | None) -> Export:
         if not 0 <= self.val_share < 1:
             raise UserError(f"data.val_share {self.val_share}: expected a share from 0 to 1, such as 0.2")
         name = self.format or recognize(root).name
-        return export_format(name).read(root, split)
+        return _read(root, split, name)
 
     def _name_in_files(self, split: str) -> str | None:
         """None reads all splits: lists may name images of each of them."""
@@ -165,3 +165,10 @@ class OwnData(FileDataset):
                        for s in ("train", "val", "test"))  # fmt: skip
         is_yolo = any(root.glob("labels/**/*.txt")) or any(root.glob("*/labels/*.txt"))
         return Folder if has_classes and has_folders and is_split and not is_yolo else None
+
+
+def _read(root: Path, split: str | None, name: str) -> Export:
+    with refuse_damage(
+        root, f"expected the files of the format {name} as the tool writes them; export them again"
+    ):
+        return export_format(name).read(root, split)

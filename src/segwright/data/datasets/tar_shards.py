@@ -12,12 +12,12 @@ from urllib.parse import unquote
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from segwright.data.formats.file_dataset import apply_label_map
 from segwright.data.reading.file_lists import CompactStrings
-from segwright.data.reading.images import decode_image
+from segwright.data.reading.images import decode_image, open_with_pillow
 from segwright.data.reading.label_maps import pack_rgb
+from segwright.data.reading.limits import refuse_decompression_bomb
 from segwright.data.reading.png_decoder import decode_png
 from segwright.data.reading.remote_files import (
     cache_folder,
@@ -270,8 +270,11 @@ def _decode_map(data: NDArray[np.uint8], where: Path) -> NDArray[Any]:
     if values is not None:
         return values
     try:
-        with Image.open(io.BytesIO(content)) as image:
+        with open_with_pillow(io.BytesIO(content)) as image:
+            refuse_decompression_bomb(where, *image.size)
             return np.array(image)
+    except UserError:
+        raise
     except _UNREADABLE as error:
         raise UserError(f"{where}: the label map cannot be read ({error}); copy the shard again") from None
 

@@ -116,8 +116,9 @@ def _entry(
                 f"{path}: {where} has the label {label!r}, which <labels> does not list; add it, or correct the label"
             )
         outline = parse(shape, _outline, f"{path}: {where}", "CVAT")
+        order = parse(shape, lambda element: int(element.get("z_order") or 0), f"{path}: {where}", "CVAT")
         rows.append({"id": number + 1, "category_id": id_of[label], "where": where, "segmentation": outline,
-                     "z": int(shape.get("z_order") or 0)})  # fmt: skip
+                     "z": order})  # fmt: skip
     return Entry(
         file, standard_split(subset) or split_of_path(file, images.root), size, tuple(rows), source=path
     )

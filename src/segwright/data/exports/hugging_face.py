@@ -100,7 +100,11 @@ def _entries(path: Path, root: Path) -> list[Entry]:
 
 def _mask_columns(row: dict[str, Any]) -> list[str]:
     named = [f"{name}{suffix}" for name in _LABEL_COLUMNS for suffix in ("_file_name", "")]
-    others = [name for name in row if name.endswith("_file_name") and name != "image_file_name"]
+    others = [
+        name
+        for name in row
+        if isinstance(name, str) and name.endswith("_file_name") and name != "image_file_name"
+    ]
     return [*named, *others]
 
 

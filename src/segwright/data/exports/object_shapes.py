@@ -24,7 +24,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from segwright.data.reading.images import open_with_pillow
 from segwright.data.reading.label_maps import Channels, read_map
+from segwright.data.reading.limits import MAX_PIXELS
 from segwright.data.reading.rle import RLE, annotation_to_rle, encode_crop
 from segwright.errors import UserError
 
@@ -139,8 +141,10 @@ def decode_png_text(text: str) -> NDArray[np.bool_]:
     """The mask, bool [h, w], of a base64 PNG, also compressed with zlib: its alpha if it has one, else not 0."""
     data = base64.b64decode(text.rpartition(",")[2], validate=False)
     if not data.startswith(b"\x89PNG"):
-        data = zlib.decompress(data)
-    with Image.open(io.BytesIO(data)) as image:
+        data = zlib.decompressobj().decompress(data, MAX_PIXELS)  # more would be no mask
+    with open_with_pillow(io.BytesIO(data)) as image:
+        if image.width * image.height > MAX_PIXELS:
+            raise ValueError(f"a mask of {image.width}x{image.height} pixels; at most {MAX_PIXELS:,} in all")
         if image.mode == "P":
             # A palette of transparent black and a color, or of two colors.
             has_alpha = "transparency" in image.info

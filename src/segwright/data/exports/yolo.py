@@ -192,7 +192,7 @@ def _parse(line: str, categories: list[int], where: str, names: list[str]) -> tu
     try:
         first, *rest = line.split()
         index, polygon = int(float(first)), [float(value) for value in rest]
-    except ValueError:
+    except (ValueError, OverflowError):
         raise UserError(
             f"{where}: {line.strip()[:40]!r} is no line of numbers; expected 'class x y x y ...'; export it again"
         ) from None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import re
 import struct
 import threading
 import warnings
@@ -27,6 +29,7 @@ _REDUCED = {
 }
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8"
+_RADIANCE = (b"#?RADIANCE", b"#?RGBE")
 _ORIENTATION_TAG = 0x0112  # of EXIF
 _pillow_limit = threading.Lock()
 _UNREADABLE = (OSError, UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError)
@@ -117,6 +120,8 @@ def image_size(path: Path) -> tuple[int, int]:
             width, height = image.size
             rotation = exif_orientation(image, path)
     except _UNREADABLE:
+        if (size := _radiance_size(_read_start(path, 4096))) is not None:
+            return size
         height, width = read_image(path).shape[:2]  # raises a UserError that says what is wrong with the file
         return height, width
     return (width, height) if rotation >= 5 else (height, width)
@@ -157,19 +162,19 @@ def _read_bytes(path: Path) -> NDArray[np.uint8]:
 
 
 @contextmanager
-def _opened_header(path: Path) -> Iterator[Image.Image]:
+def _opened_header(file: Path | io.BytesIO) -> Iterator[Image.Image]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of Pillow, about damaged EXIF data: the pixels may be right
-        with open_with_pillow(path) as image:
+        with open_with_pillow(file) as image:
             yield image
 
 
-def open_with_pillow(path: Path) -> Image.Image:
+def open_with_pillow(file: Path | io.BytesIO) -> Image.Image:
     """The image, its pixels not yet decoded, without Pillow's limit on their number."""
     with _pillow_limit:  # it is a global variable
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
-            image = Image.open(path)
+            image = Image.open(file)
         finally:
             Image.MAX_IMAGE_PIXELS = limit
     return image
@@ -201,10 +206,10 @@ def _png_exif(path: Path) -> bytes | None:
     return None
 
 
-def _read_start(path: Path) -> bytes:
+def _read_start(path: Path, length: int = 4) -> bytes:
     try:
         with open(path, "rb") as file:
-            return file.read(4)
+            return file.read(length)
     except OSError:  # reading the image says what is wrong
         return b""
 
@@ -293,11 +298,7 @@ def _as_network_type(image: NDArray[Any], path: Path) -> NDArray[Any]:
 
 
 def _decode(data: NDArray[np.uint8], flags: int, path: Path, max_pixels: int) -> NDArray[Any]:
-    head = data[:24].tobytes()
-    if head.startswith(_PNG) and len(head) == 24:
-        width, height = struct.unpack(">II", head[16:24])
-        refuse_decompression_bomb(path, width, height, max_pixels)
-    elif (size := _jpeg_size(data)) is not None:
+    if (size := _size_in_header(data)) is not None:
         refuse_decompression_bomb(path, size[1], size[0], max_pixels)
     if _is_truncated(data.tobytes()):
         # Before version 5 OpenCV fills the missing part with gray, without an error.
@@ -309,6 +310,29 @@ def _decode(data: NDArray[np.uint8], flags: int, path: Path, max_pixels: int) ->
     if image is None:
         raise UserError(f"{path}: not an image that can be decoded; copy it again, convert it, or remove it")
     return np.asarray(image)
+
+
+def _size_in_header(data: NDArray[np.uint8]) -> tuple[int, int] | None:
+    """(height, width) as stored, from the header of an image in any format; None if it has no header."""
+    head = data[:24].tobytes()
+    if head.startswith(_PNG) and len(head) == 24:
+        width, height = struct.unpack(">II", head[16:24])
+        return height, width
+    if head.startswith(_JPEG):
+        return _jpeg_size(data)
+    if head.startswith(_RADIANCE):
+        return _radiance_size(data[:4096].tobytes())
+    try:
+        with _opened_header(io.BytesIO(memoryview(data))) as image:
+            return image.height, image.width
+    except _UNREADABLE:  # OpenCV says whether it is an image
+        return None
+
+
+def _radiance_size(start: bytes) -> tuple[int, int] | None:
+    """(height, width) in the header of a Radiance image (.hdr), which Pillow does not read."""
+    sides = re.search(rb"[-+]Y +(\d{1,9}) +[-+]X +(\d{1,9})", start)
+    return None if sides is None or not start.startswith(_RADIANCE) else (int(sides[1]), int(sides[2]))
 
 
 def _jpeg_size(data: NDArray[np.uint8]) -> tuple[int, int] | None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.data.reading.limits import MAX_PIXELS, refuse_decompression_bomb
+from segwright.data.reading.limits import MAX_PIXELS, refuse_decompression_bomb, refuse_huge_values
 from segwright.errors import UserError
 
 _SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two: BigTIFF
@@ -58,12 +58,20 @@ def read_tiff(path: Path, *, max_pixels: int = MAX_PIXELS) -> TiffImage:
         pages = image_pages(file)
         first = pages[0]
         refuse_decompression_bomb(path, first.imagewidth * len(pages), first.imagelength, max_pixels)
+        refuse_huge_values(path, sum(map(_bytes_of, pages)), max_pixels)
         check_pages(path, pages)
         # One thread: loader processes are many already.
         values = np.concatenate([_page_values(page, path) for page in pages], axis=2)
         if bands_are_last(file, pages):
             values = values.transpose(2, 0, 1)
         return described_image(values, pages)
+
+
+def _bytes_of(page: Any) -> int:
+    """The memory that a page, and a tile of it, take while they are decoded, in bytes."""
+    samples = page.samplesperpixel * page.imagedepth * max(1, -(-page.bitspersample // 8))
+    tile = page.tilewidth * page.tilelength * max(1, page.tiledepth) if page.is_tiled else 0
+    return int(samples * (page.imagewidth * page.imagelength + tile))
 
 
 def described_image(values: NDArray[Any], pages: list[Any]) -> TiffImage:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -64,7 +65,8 @@ def read_pickle(path: Path) -> Any:
     numbers: list[Any] = [argparse.Namespace, np.dtype, *((scalar, name) for name in names)]
     numbers += [type(np.dtype(code)) for code in "fdilq?"]
     try:
-        with torch.serialization.safe_globals(numbers):
+        with torch.serialization.safe_globals(numbers), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of torch, about damaged files
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         name = re.search(r"GLOBAL (\S+)", str(error))
@@ -73,7 +75,9 @@ def read_pickle(path: Path) -> Any:
             f"{path}: refused to unpickle ({reason}); expected a file of plain tensors; where it was trained, write "
             "one with torch.save(model.state_dict(), FILE)"
         ) from None
-    except (RuntimeError, EOFError, LookupError, ValueError) as error:  # the last two: the file is no pickle
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # a file that is no pickle, or damaged, may raise anything
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise UserError(f"{path}: not a complete PyTorch file ({reason})") from None
 
