@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from tests import forked
 from torch import nn
 
 from segwright.models.layers.norm_layers import SynchronizedBatchNorm2d, synchronize_norms
@@ -40,7 +41,8 @@ def test_two_uneven_processes_equal_one_in_values_gradients_and_statistics(tmp_p
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    mp.start_processes(_work, (port, str(tmp_path)), nprocs=2, start_method="spawn")
+    forked.context()
+    mp.start_processes(_work, (port, str(tmp_path)), nprocs=2, start_method="forkserver")
 
     model, together = network(), images().requires_grad_(True)
     model(together).square().sum().backward()

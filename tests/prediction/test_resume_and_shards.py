@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from tests import small
+from tests.forked import Command
 
 from segwright.cli.main import main
 from segwright.contracts import InputContract, Model
@@ -195,18 +194,7 @@ def command(folder: Path, out: Path, *options: str) -> list[str]:
     return [*words, "--device", "cpu", "--save", "instances", *options]
 
 
-def started(words: list[str], **environment: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "segwright", *words],
-        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-
-
-def signal_when_busy(process: subprocess.Popen[str], journal: Path, send: Callable[[], None]) -> None:
+def signal_when_busy(process: Command, journal: Path, send: Callable[[], None]) -> None:
     """Send a signal as soon as some images are done."""
     until = time.monotonic() + 120
     while not journal.is_file() or journal.read_bytes().count(b"\n") < 6:
@@ -219,7 +207,7 @@ def test_a_killed_shard_is_resumed_and_nothing_is_lost_or_doubled(model: Model, 
     photographs(tmp_path / "in", 120)
     write_model(tmp_path / "m.safetensors", model, PANOPTIC)
     out, journal = tmp_path / "out", tmp_path / "out" / "done-0-of-2.jsonl"
-    process = started(command(tmp_path, out, "--shard", "0/2"))
+    process = Command(command(tmp_path, out, "--shard", "0/2"))
     signal_when_busy(process, journal, process.kill)
     process.communicate(timeout=60)
     done = journal.read_bytes().count(b"\n") - 1
@@ -237,7 +225,7 @@ def test_a_signal_ends_a_prediction_cleanly(model: Model, tmp_path: Path) -> Non
     photographs(tmp_path / "in", 120)
     write_model(tmp_path / "m.safetensors", model, PANOPTIC)
     out = tmp_path / "out"
-    process = started(command(tmp_path, out))
+    process = Command(command(tmp_path, out))
     signal_when_busy(process, out / "done.jsonl", lambda: os.killpg(process.pid, signal.SIGTERM))
     text, _ = process.communicate(timeout=60)
     assert process.returncode == 0, text
@@ -259,7 +247,7 @@ def test_processes_of_torchrun_are_shards_and_end_with_one_exit_code(model: Mode
     port = str(29531 + os.getpid() % 999)
     environment = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     running = [
-        started(command(tmp_path, tmp_path / "out"), RANK=str(rank), LOCAL_RANK=str(rank), **environment)
+        Command(command(tmp_path, tmp_path / "out"), RANK=str(rank), LOCAL_RANK=str(rank), **environment)
         for rank in range(2)
     ]
     texts = [process.communicate(timeout=120)[0] for process in running]

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from tests.forked import Command
 
 from segwright.training.log import read_lines
 
@@ -23,37 +21,20 @@ RECIPE = f"{REPOSITORY / 'tests' / 'small.py'}"
 
 def start(
     out: Path, *changes: str, world: int = 1, function: str = "recipe", file: str = RECIPE
-) -> list[subprocess.Popen[str]]:
+) -> list[Command]:
     """Start a training in ``world`` processes, as torchrun does."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [
-        sys.executable,
-        "-m",
-        "segwright",
-        "train",
-        f"{file}:{function}",
-        "--out",
-        str(out),
-        "--debug",
-    ]
-    command += ["--device", "cpu"] + (["--set", *changes] if changes else [])
-    running = []
-    for rank in range(world):
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        if world > 1:
-            names = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": world, "MASTER_PORT": port}
-            environment |= {name: str(value) for name, value in names.items()} | {"MASTER_ADDR": "127.0.0.1"}
-        running.append(
-            subprocess.Popen(
-                command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-            )
-        )
-    return running
+    words = ["train", f"{file}:{function}", "--out", str(out), "--debug", "--device", "cpu"]
+    words += ["--set", *changes] if changes else []
+    if world == 1:
+        return [Command(words)]
+    group = {"WORLD_SIZE": str(world), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    return [Command(words, RANK=str(rank), LOCAL_RANK=str(rank), **group) for rank in range(world)]
 
 
-def finish(running: list[subprocess.Popen[str]]) -> None:
+def finish(running: list[Command]) -> None:
     for process in running:
         text, _ = process.communicate(timeout=120)
         assert process.returncode == 0, text
@@ -92,7 +73,7 @@ def losses(out: Path) -> list[tuple[int, float]]:
     return [(line["step"], line["loss"]) for line in read_lines(out, "step")]
 
 
-def wait_for(path: Path, running: list[subprocess.Popen[str]]) -> None:
+def wait_for(path: Path, running: list[Command]) -> None:
     until = time.monotonic() + 90
     while not path.exists():
         assert time.monotonic() < until, "no checkpoint appeared"

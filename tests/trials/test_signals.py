@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests import small
+from tests.forked import Command
 
 from segwright.data.loading.batches import load_batches
 from segwright.parallel import map_in_processes
@@ -23,26 +22,17 @@ CHANGES = ("training.steps=100000", "training.workers=1", "training.save_every=0
            "training.evaluate_every=1.0", "training.log_every=0.001")  # fmt: skip
 
 
-def start(out: Path, world: int) -> list[subprocess.Popen[str]]:
+def start(out: Path, world: int) -> list[Command]:
     """A training of ``world`` processes with a worker each; every one leads a process group of its own."""
-    command = [sys.executable, "-m", "segwright", "train", RECIPE, "--out", str(out), "--device", "cpu"]
-    command += ["--set", *CHANGES]
-    running = []
-    for rank in range(world):
-        names = {
-            "RANK": rank,
-            "LOCAL_RANK": rank,
-            "WORLD_SIZE": world,
-            "MASTER_PORT": 29531 + os.getpid() % 999,
-        }
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1"}
-        if world > 1:
-            environment |= {name: str(value) for name, value in names.items()}
-        running.append(
-            subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                             text=True, start_new_session=True)
-        )  # fmt: skip
-    return running
+    words = ["train", RECIPE, "--out", str(out), "--device", "cpu", "--set", *CHANGES]
+    if world == 1:
+        return [Command(words)]
+    group = {
+        "WORLD_SIZE": str(world),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(29531 + os.getpid() % 999),
+    }
+    return [Command(words, RANK=str(rank), LOCAL_RANK=str(rank), **group) for rank in range(world)]
 
 
 @pytest.mark.parametrize(

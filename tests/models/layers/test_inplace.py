@@ -11,6 +11,7 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from tests import forked
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.nn import functional as F
@@ -253,7 +254,8 @@ def test_two_uneven_processes_equal_one(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    mp.start_processes(_work, (port, str(tmp_path)), nprocs=2, start_method="spawn")
+    forked.context()
+    mp.start_processes(_work, (port, str(tmp_path)), nprocs=2, start_method="forkserver")
     for kind in ("inplace", "csail_syncbn", "evonorm_b0"):
         net = nn.Sequential(nn.Conv2d(2, 3, 1), norm_layer(Norm(kind, "leaky_relu"), 3))
         _step(net, _images())
