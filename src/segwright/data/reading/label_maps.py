@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
@@ -37,7 +38,8 @@ def read_map(path: Path, channels: Channels = "index") -> NDArray[Any]:
     """The raw values of a label map, with the orientation of its EXIF or TIFF tag applied.
 
     "index": [H, W] of a grayscale, palette (the palette indices), 16-bit or other integer file: uint8, uint16, or int32
-    for any other type. Floats are read if all of them are whole numbers, as GIS tools write them. "rgb" and "rgba":
+    for any other type. Floats are read if all of them are whole numbers, as GIS tools write them. Of JPEG files only binary masks
+    are read, as 0 and 255: compression changes all other values. "rgb" and "rgba":
     uint8 [H, W, 3 or 4]. ``UserError`` for a file with another number of channels, or an unreadable one.
     """
     raw = _read_npy(path) if path.suffix.lower() == ".npy" else _read(path)
@@ -78,7 +80,7 @@ def _read(path: Path) -> NDArray[Any]:
             with open_with_pillow(path) as image:
                 refuse_decompression_bomb(path, *image.size)
                 if image.format == "JPEG":
-                    raise _lossy(path, "JPEG")
+                    return _binary_of_jpeg(np.array(image.convert("L")), path)
                 rotation = exif_orientation(image, path)
                 raw = np.array(image) if rotation == 1 else apply_orientation(np.array(image), rotation)
     except (OSError, UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
@@ -117,9 +119,23 @@ def _read_tiff(path: Path) -> NDArray[Any]:
     return apply_orientation(values, tiff.orientation)
 
 
+def _binary_of_jpeg(gray: NDArray[np.uint8], path: Path) -> NDArray[np.uint8]:
+    """The 0/255 mask that a gray JPEG [H, W] shows: JPEG blurs its edges, and nothing else.
+
+    ``UserError`` if a region far from edges has any other value: then the file holds classes, which JPEG changes.
+    """
+    window = np.ones((17, 17), np.uint8)  # JPEG compresses blocks of 8x8 pixels: an edge changes 8 on both sides
+    is_flat = cv2.dilate(gray, window).astype(np.int16) - cv2.erode(gray, window) < 32
+    is_extreme = (gray <= 4) | (gray >= 251)
+    if (is_flat & ~is_extreme).any() or (not is_flat.any() and not is_extreme.all()) or 0 < gray.max() < 128:
+        raise _lossy(path, "JPEG")
+    return np.where(gray < 128, 0, 255).astype(np.uint8)
+
+
 def _lossy(path: Path, kind: str) -> UserError:
     return UserError(
-        f"{path}: a map stored as {kind}, which changes its values; expected PNG; export it again"
+        f"{path}: a map stored as {kind}, which changes its values; expected PNG (as JPEG only binary masks can be "
+        "read); export it again"
     )
 
 
