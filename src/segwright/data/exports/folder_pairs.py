@@ -16,7 +16,8 @@ from segwright.errors import UserError
 MASK_EXTENSIONS = (*MAP_EXTENSIONS, ".gif", ".jpg", ".jpeg")
 _IMAGES = "jpegimages|images?|imgs?|photos?|inputs?|leftimg8bit|rgb|x"
 _MASKS = (
-    "ground[_ -]?truths?|segmentations?|annotations?|annots?|ann|targets?|labelsids?|labels?|masks?|gtfine|gt|y|trimaps?"
+    "ground[_ -]?truths?|segmentations?|annotations?|annots?|ann|targets?|labelsids?|labels?|masks?|gtfine|gt|y|"
+    "trimaps?"
 )
 # A word of a name ends at a sign or digit; "trainannot" and "imagesTr" are written without one.
 _START, _END = r"(?:^|(?<=[^a-z])|(?<=train)|(?<=val)|(?<=test))", r"(?=$|[^a-z]|tr$|ts$|dir$)"

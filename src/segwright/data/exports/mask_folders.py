@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from segwright.data.exports.class_tables import CLASS_TABLES, read_class_table
 from segwright.data.exports.entries import Entry, MapExport, map_labels
-from segwright.data.exports.files_of_export import folders, read_text
+from segwright.data.exports.files_of_export import folders, read_json
 from segwright.data.exports.folder_pairs import FolderPair, folder_pairs, list_masks
 from segwright.data.exports.object_truth import read_any
 from segwright.data.exports.splits import split_of_path
@@ -26,9 +25,6 @@ SUFFIXES = ("", "_mask", "-mask", "_masks", "_label", "_labels", "_gt", "_seg", 
 IMAGE_SUFFIXES = ("_leftImg8bit", "_0000")
 """What Cityscapes and nnU-Net add to the names of images."""
 CLASS_FILES = (*LABEL_MAP_NAMES, "classes.json", *CLASS_LIST_NAMES)
-
-CLASS_TABLES = ("class_dict.csv", "class_dict_seg.csv", "labelmap.csv", "labelmap_color.csv")
-"""Tables of class names and colors, columns name, r, g, b."""
 
 
 def recognize(root: Path) -> str | None:
@@ -77,7 +73,9 @@ def read(root: Path, split: str | None) -> MapExport:
     maps = [entry.maps[0] for entry in entries]
     has_classes = any((root / name).is_file() for name in CLASS_FILES)
     table = next((root / name for name in CLASS_TABLES if (root / name).is_file()), None)
-    if has_classes or table is None:
+    if not has_classes and (named := _labels_of_nnunet(root)) is not None:
+        labels = named
+    elif has_classes or table is None:
         labels = read_label_space(root, None) if has_classes else labels_of_maps(root, maps)
     else:
         labels = _labels_of_table(table, maps)
@@ -132,27 +130,35 @@ def _kind(masks: Sequence[Path]) -> str:
     return "binary masks (0 and 255)" if values <= {0, 255} and 255 in values else "maps of class values"
 
 
+def _labels_of_nnunet(root: Path) -> LabelSpace | None:
+    """The classes in the dataset.json of nnU-Net: {name: value}, or {"value": name}; None without such a file."""
+    path = root / "dataset.json"
+    stated = read_json(path, "nnU-Net") if path.is_file() else None
+    labels = stated.get("labels") if isinstance(stated, dict) else None
+    if not isinstance(labels, dict):
+        return None
+    try:
+        values = {str(name): int(raw) for name, raw in labels.items()}
+    except (TypeError, ValueError):
+        try:
+            values = {str(name): int(raw) for raw, name in labels.items()}
+        except (TypeError, ValueError):
+            raise UserError(
+                f"{path}: 'labels' does not map names to whole numbers; expected background: 0, cell: 1 and so on (regions "
+                "of several values are not read); write the classes to classes.yaml"
+            ) from None
+    ignored = values.pop("ignore", 255)
+    rows = [(name, raw, None) for name, raw in sorted(values.items(), key=lambda item: item[1])]
+    return map_labels(root, rows, ignored=(ignored,))
+
+
 def _labels_of_table(path: Path, maps: Sequence[Path]) -> LabelSpace:
     """The classes of a table, by their colors; of maps of class values by their position, from 0."""
     is_rgb = _kind(maps[:1]) == "color masks"
-    rows: list[tuple[str, int, tuple[int, int, int] | None]] = []
-    table = csv.DictReader(io.StringIO(read_text(path)), skipinitialspace=True)
-    for number, row in enumerate(table, start=2):
-        values = {str(name).strip().lower(): str(value) for name, value in row.items()}
-        try:
-            color = tuple(
-                int(values[c[0]] if c[0] in values else values[c]) for c in ("red", "green", "blue")
-            )
-            name = str(values["name"] if "name" in values else values["class"]).strip()
-            if not name or not all(0 <= value <= 255 for value in color):
-                raise ValueError
-        except (KeyError, TypeError, ValueError):
-            raise UserError(
-                f"{path}: line {number} is no class with its color; expected the columns name,r,g,b and colors from 0 "
-                "to 255; correct it"
-            ) from None
-        red, green, blue = color
-        rows.append((name, red << 16 | green << 8 | blue if is_rgb else number - 2, (red, green, blue)))
+    rows = [
+        (name, red << 16 | green << 8 | blue if is_rgb else index, (red, green, blue))
+        for index, (name, (red, green, blue)) in enumerate(read_class_table(path))
+    ]
     return map_labels(path.parent, rows, rgb=is_rgb)
 
 

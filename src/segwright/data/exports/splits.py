@@ -126,6 +126,11 @@ def choose(
         return (train, []) if wanted == "train" else (val, [note])
     if wanted == "train" and pool:
         return pool, []
+    if wanted == "val" and len(pool) == 1 and not has_val:
+        raise UserError(
+            f"{root}: no split 'val', and only one image in train; expected at least two, one of them to hold out; add "
+            "images"
+        )
     if not chosen:
         names = ", ".join(declared) or "none"
         raise UserError(

@@ -83,7 +83,9 @@ def read(root: Path, split: str | None) -> ObjectExport:
         raise UserError(
             f"{path}: names no split with images; expected 'train:' and 'val:'; correct the paths"
         )
-    notes = _clipped(clipped) + [f"{path}: there is no folder {values[name]!r} of split 'test'" for name in missing]
+    notes = _clipped(clipped) + [
+        f"{path}: there is no folder {values[name]!r} of split 'test'" for name in missing
+    ]
     return ObjectExport(list(entries.values()), kept, on_top="smaller", declared=declared, notes=notes)
 
 

@@ -38,9 +38,9 @@ def read_map(path: Path, channels: Channels = "index") -> NDArray[Any]:
     """The raw values of a label map, with the orientation of its EXIF or TIFF tag applied.
 
     "index": [H, W] of a grayscale, palette (the palette indices), 16-bit or other integer file: uint8, uint16, or int32
-    for any other type. Floats are read if all of them are whole numbers, as GIS tools write them. Of JPEG files only binary masks
-    are read, as 0 and 255: compression changes all other values. "rgb" and "rgba":
-    uint8 [H, W, 3 or 4]. ``UserError`` for a file with another number of channels, or an unreadable one.
+    for any other type. Floats are read if all of them are whole numbers, as GIS tools write them. "rgb" and "rgba":
+    uint8 [H, W, 3 or 4]. Of JPEG files only binary masks are read, as 0 and 255: compression changes all other values.
+    ``UserError`` for a file with another number of channels, or an unreadable one.
     """
     raw = _read_npy(path) if path.suffix.lower() == ".npy" else _read(path)
     if raw.ndim == 3 and raw.shape[2] == 1:
@@ -81,6 +81,8 @@ def _read(path: Path) -> NDArray[Any]:
                 refuse_decompression_bomb(path, *image.size)
                 if image.format == "JPEG":
                     return _binary_of_jpeg(np.array(image.convert("L")), path)
+                if image.format == "GIF":
+                    return _values_of_gif(np.array(image.convert("RGB")))
                 rotation = exif_orientation(image, path)
                 raw = np.array(image) if rotation == 1 else apply_orientation(np.array(image), rotation)
     except (OSError, UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
@@ -119,12 +121,20 @@ def _read_tiff(path: Path) -> NDArray[Any]:
     return apply_orientation(values, tiff.orientation)
 
 
+def _values_of_gif(colors: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The gray values [H, W] of a GIF, or its colors [H, W, 3]: programs that write GIF renumber its palette."""
+    is_gray = (colors == colors[..., :1]).all()
+    return colors[..., 0] if is_gray else colors
+
+
 def _binary_of_jpeg(gray: NDArray[np.uint8], path: Path) -> NDArray[np.uint8]:
     """The 0/255 mask that a gray JPEG [H, W] shows: JPEG blurs its edges, and nothing else.
 
     ``UserError`` if a region far from edges has any other value: then the file holds classes, which JPEG changes.
     """
-    window = np.ones((17, 17), np.uint8)  # JPEG compresses blocks of 8x8 pixels: an edge changes 8 on both sides
+    window = np.ones(
+        (17, 17), np.uint8
+    )  # JPEG compresses blocks of 8x8 pixels: an edge changes 8 on both sides
     is_flat = cv2.dilate(gray, window).astype(np.int16) - cv2.erode(gray, window) < 32
     is_extreme = (gray <= 4) | (gray >= 251)
     if (is_flat & ~is_extreme).any() or (not is_flat.any() and not is_extreme.all()) or 0 < gray.max() < 128:
