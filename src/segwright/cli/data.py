@@ -205,6 +205,7 @@ def _stats(options: argparse.Namespace) -> int:
     from segwright.analysis.statistics import dataset_statistics
     from segwright.cli.tables import print_table
     from segwright.files import check_writable, write_json, write_text
+    from segwright.recipes import load_recipe
 
     check_writable(options.json, options.html)
     config, recipe = _resolve(options)
@@ -214,6 +215,9 @@ def _stats(options: argparse.Namespace) -> int:
             dataset_statistics(split, dataset, workers=_workers(options), progress=progress)
             for split, dataset in datasets.items()
         ]
+    if recipe is None:
+        has_objects = any(values.has_instances for values in splits)
+        recipe = load_recipe("own.instance" if has_objects else "own.semantic")
     columns = ("class", "pixels", "images", "instances", *data_page.RULE_NAMES)
     for values in splits:
         rows = [
@@ -228,8 +232,10 @@ def _stats(options: argparse.Namespace) -> int:
         for name, value in figures:
             if name in numbers:
                 print(f"{name} {value}")
-        for line in recipe_lines(values, recipe) if values.split == "train" else ():
-            print(line)  # unbroken: to paste behind segwright train
+        if values.split == "train":
+            print(f"for segwright train {recipe.name}:")
+            for line in recipe_lines(values, recipe):
+                print(line)  # unbroken: to paste
         constant = [str(band) for band, std in enumerate(values.std) if not std]
         if constant:
             print(

@@ -51,7 +51,7 @@ def read(root: Path, split: str | None) -> ObjectExport:
             )
         names = named
         for index, item in enumerate(values["items"]):
-            read_item = partial(_entry, path=path, root=root, images=images, names=names, left_out=left_out)
+            read_item = partial(_entry, path=path, images=images, names=names, left_out=left_out)
             entries.append(parse(item, read_item, f"{path}: item {index}", "Datumaro"))
     kept, _ = category_ids(names)
     declared = tuple(dict.fromkeys(entry.split for entry in entries if entry.split))
@@ -62,12 +62,10 @@ def _names(values: Any) -> list[str]:
     return [str(label["name"]) for label in values["categories"]["label"]["labels"]]
 
 
-def _entry(
-    item: Any, *, path: Path, root: Path, images: ImageFiles, names: list[str], left_out: dict[str, int]
-) -> Entry:
+def _entry(item: Any, *, path: Path, images: ImageFiles, names: list[str], left_out: dict[str, int]) -> Entry:
     name = str(item["id"])
     stated = item.get("image") or (item.get("media") or {})
-    subset = root / "images" / path.stem
+    subset = images.root / "images" / path.stem
     image = images.require(str(stated.get("path") or f"{name}.jpg"), f"{path}: {name}", subset)
     _, id_of = category_ids(names)
     rows: list[dict[str, Any]] = []

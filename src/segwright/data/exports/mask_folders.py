@@ -144,8 +144,8 @@ def _labels_of_nnunet(root: Path) -> LabelSpace | None:
             values = {str(name): int(raw) for raw, name in labels.items()}
         except (TypeError, ValueError):
             raise UserError(
-                f"{path}: 'labels' does not map names to whole numbers; expected background: 0, cell: 1 and so on (regions "
-                "of several values are not read); write the classes to classes.yaml"
+                f"{path}: 'labels' does not map names to whole numbers; expected background: 0, cell: 1 and so on "
+                "(regions of several values are not read); write the classes to classes.yaml"
             ) from None
     ignored = values.pop("ignore", 255)
     rows = [(name, raw, None) for name, raw in sorted(values.items(), key=lambda item: item[1])]

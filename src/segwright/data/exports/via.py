@@ -97,7 +97,8 @@ def _declared_classes(files: list[Path]) -> tuple[str | None, list[str]]:
     for path in files:
         values = read_json(path, "VIA") if path.suffix == ".json" else {}
         if via3.is_version3(values):
-            return parse(values, via3.declared_classes, f"{path}: attribute", "VIA")
+            attribute, options = parse(values, via3.declared_classes, f"{path}: attribute", "VIA")
+            return attribute, options
         attributes = values.get("_via_attributes", {}).get("region", {}) if isinstance(values, dict) else {}
         for name, attribute in attributes.items():
             if isinstance(attribute, dict) and attribute.get("options"):

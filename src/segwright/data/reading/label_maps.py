@@ -75,16 +75,7 @@ def _read(path: Path) -> NDArray[Any]:
             return plain
         if start[12:16] == b"IHDR" and len(start) > 25 and start[24] == 16 and start[25] != 0:
             return _read_deep_png(path, has_gray=start[25] == 4)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of Pillow, about large images and damaged EXIF data
-            with open_with_pillow(path) as image:
-                refuse_decompression_bomb(path, *image.size)
-                if image.format == "JPEG":
-                    return _binary_of_jpeg(np.array(image.convert("L")), path)
-                if image.format == "GIF":
-                    return _values_of_gif(np.array(image.convert("RGB")))
-                rotation = exif_orientation(image, path)
-                raw = np.array(image) if rotation == 1 else apply_orientation(np.array(image), rotation)
+        raw = _read_with_pillow(path)
     except (OSError, UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         if isinstance(error, UserError):
             raise
@@ -97,6 +88,20 @@ def _read(path: Path) -> NDArray[Any]:
     if raw.ndim == 3 and raw.shape[2] == 2:  # gray with alpha
         return raw[..., 0]
     return raw
+
+
+def _read_with_pillow(path: Path) -> NDArray[Any]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of Pillow, about large images and damaged EXIF data
+        with open_with_pillow(path) as image:
+            refuse_decompression_bomb(path, *image.size)
+            if image.format == "JPEG":
+                raw = _binary_of_jpeg(np.array(image.convert("L")), path)
+            elif image.format == "GIF":
+                raw = _values_of_gif(np.array(image.convert("RGB")))
+            else:
+                raw = np.array(image)
+            return apply_orientation(raw, exif_orientation(image, path))
 
 
 def _read_deep_png(path: Path, *, has_gray: bool) -> NDArray[Any]:
