@@ -244,6 +244,11 @@ def test_another_backbone_keeps_the_pretrained_weights_and_the_output_stride() -
         ("steps=100", "did you mean training.steps"),
         ("batch_size=4", r"did you mean training.batch\?"),
         ("learning_rate=1", r"did you mean optim.lr\?"),
+        ("optimizer=adamw", r"did you mean optim\?"),
+        ("training.amp=true", r"Training has no field 'amp'; did you mean 'precision'\?"),
+        ("num_classes=3", "the data name the classes"),
+        ("device=cpu", "use the option --device"),
+        ("dropout=0.1", "has no field 'dropout'; it has name, data,"),
         ("model=unnet", "'unnet' is no ModelConfig; did you mean unet?"),
         ("model=BinaryConfig", "BinaryConfig needs model"),
     ],
@@ -251,3 +256,22 @@ def test_another_backbone_keeps_the_pretrained_weights_and_the_output_stride() -
 def test_a_setting_without_its_path_or_with_a_wrong_name_gets_a_hint(change: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         override(small.recipe(), [change])
+
+
+@pytest.mark.parametrize(("name", "field"), [("crop", "size"), ("imgsz", "size"), ("encoder", "backbone")])
+def test_names_of_other_projects_lead_to_the_field(name: str, field: str) -> None:
+    recipe = small.recipe()
+    recipe.model = UNetConfig(TimmConfig("resnet18"))
+    with pytest.raises(UserError, match=rf"did you mean .*\.{field}"):
+        override(recipe, [f"{name}=64"])
+
+
+def test_a_network_without_a_backbone_is_trained_at_one_rate() -> None:
+    recipe = small.recipe()
+    recipe.model, recipe.optim.backbone_lr_factor = UNetConfig(TimmConfig("resnet18")), 0.2
+    override(recipe, ["model=unet"])
+    assert recipe.optim.backbone_lr_factor == 0.2
+    override(recipe, ["model=smallfpn"])
+    assert recipe.optim.backbone_lr_factor == 1
+    override(recipe, ["model=smallfpn", "optim.backbone_lr_factor=0.2"])
+    assert recipe.optim.backbone_lr_factor == 0.2  # what is set stays, and building the optimizer explains it

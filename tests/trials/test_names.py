@@ -256,7 +256,7 @@ def test_check_stats_and_their_page_show_names_as_they_are(
     write_png(tmp_path / "labels" / "train" / "a.png", np.resize(np.arange(3, dtype=np.uint8), SIZE))
     arguments = ["folder", "--data", str(tmp_path), "--split", "train", "--workers", "0"]
     assert main(["data", "check", *arguments]) == 0
-    assert "1 classes have no pixel: [missing]" in capsys.readouterr().out
+    assert "1 class has no pixel: [missing]" in capsys.readouterr().out
     page = tmp_path / "stats.html"
     assert main(["data", "stats", *arguments, "--html", str(page)]) == 0
     printed = capsys.readouterr().out

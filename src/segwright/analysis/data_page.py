@@ -61,16 +61,18 @@ def render(
 ) -> str:
     """The page of one or more splits of a dataset.
 
-    ``pictures``: a sheet of sample images by split, RGB uint8 [H, W, 3]. ``recipe``: see ``recipe_lines``.
+    ``pictures``: a sheet of sample images by split, RGB uint8 [H, W, 3]. ``recipe``: the one that the page has lines
+    for (``recipe_lines``).
     """
     sections = [
         (split, key_figures(split), rows(split), [page.markup(svg) for svg in _figures(split) if svg])
         for split in splits
     ]
     sheets = {split: data_uri(picture, 1800) for split, picture in (pictures or {}).items()}
-    lines = {split.split: list(recipe_lines(split, recipe)) for split in splits if split.split == "train"}
+    training = [split for split in splits if split.split == "train"]
+    lines = {split.split: list(recipe_lines(split, recipe)) for split in training if recipe is not None}
     content = {"sections": sections, "rules": RULE_NAMES, "sheets": sheets, "lines": lines}
-    return page.render("statistics.html", name=name, **content)
+    return page.render("statistics.html", name=name, recipe=recipe.name if recipe else "", **content)
 
 
 def key_figures(statistics: SplitStatistics) -> list[tuple[str, str]]:

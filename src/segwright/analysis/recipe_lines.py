@@ -8,24 +8,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segwright.analysis.statistics import SplitStatistics
-from segwright.config import parts
+from segwright.config import parts, walk
 from segwright.training.recipe import Recipe
 
 RULE = "effective_number"  # the mildest of the three rules
 
 
-def recipe_lines(statistics: SplitStatistics, recipe: Recipe | None = None) -> Iterator[str]:
-    """Options for ``segwright train``: the normalization of the images, and class weights against imbalance.
+def recipe_lines(statistics: SplitStatistics, recipe: Recipe) -> Iterator[str]:
+    """Options for ``segwright train`` with ``recipe``: class weights against imbalance, and the input's normalization.
 
-    ``recipe``: the one that is trained; its losses with class weights are named. By default that of ``own.semantic``.
-    The normalization is for networks without pretrained weights: others need that of their weights.
+    A network with pretrained weights needs the normalization of these weights: for it, that of the data is a comment.
     """
     if (statistics.std > 0).all():
         mean, std = listed(statistics.mean), listed(statistics.std)
-        yield f"--set input.mean={mean} input.std={std} input.fill_value={mean}"
+        line = f"--set input.mean={mean} input.std={std} input.fill_value={mean}"
+        is_pretrained = any(getattr(config, "weights", None) is not None for config in walk(recipe.model))
+        if is_pretrained and len(statistics.mean) == len(recipe.input.mean):
+            line = (
+                f"# pretrained networks keep the mean and std of their weights; from random weights: {line}"
+            )
+        yield line
     weights = listed(statistics.weights()[RULE], digits=4)
-    paths = ["loss.terms.0"] if recipe is None else _weighted_losses(recipe)
-    for path in paths:
+    for path in _weighted_losses(recipe):
         yield f"--set {path}.class_weights={weights}"
 
 

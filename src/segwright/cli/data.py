@@ -115,6 +115,7 @@ def _is_folder(name: str) -> bool:
 
 def _own_data(options: argparse.Namespace) -> DataConfig:
     """The dataset in the folder that the options name; says on the console what it is taken for."""
+    from segwright.cli.named_data import public_dataset_hint
     from segwright.config import override
     from segwright.data.datasets import OwnData
     from segwright.errors import UserError
@@ -124,11 +125,16 @@ def _own_data(options: argparse.Namespace) -> DataConfig:
     options.data = Path(options.data_name)
     config = OwnData(format=options.format)
     override(config, [setting.removeprefix("data.") for setting in options.set])
-    print(f"{options.data}: {config.describe(options.data)}")
+    try:
+        print(f"{options.data}: {config.describe(options.data)}")
+    except UserError as error:
+        hint = public_dataset_hint(options.data)
+        raise UserError(f"{error}; {hint}") if hint else error from None
     return config
 
 
 def _check(options: argparse.Namespace) -> int:
+    from segwright.cli.named_data import public_dataset_hint
     from segwright.data.check import full_check
     from segwright.errors import UserError
     from segwright.files import check_writable, write_json
@@ -145,6 +151,15 @@ def _check(options: argparse.Namespace) -> int:
         findings = full_check(splits, workers=_workers(options), progress=progress)
     if recipe is not None:
         _check_recipe(recipe, splits, findings)
+    if findings:
+        names = findings[0].labels.names
+        listed = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
+        print(f"{len(names)} classes: {listed}")
+        if _is_folder(options.data_name) and "class_1" in names:
+            print(
+                public_dataset_hint(options.data)
+                or "name the classes in a file classes.yaml (docs/own-data.md)"
+            )
     for split, text in refused.items():
         print(f"{split}: error: {text}", file=sys.stderr)
     for finding in findings:
@@ -193,6 +208,7 @@ def _stats(options: argparse.Namespace) -> int:
     from segwright.analysis.statistics import dataset_statistics
     from segwright.cli.tables import print_table
     from segwright.files import check_writable, write_json, write_text
+    from segwright.recipes import load_recipe
 
     check_writable(options.json, options.html)
     config, recipe = _resolve(options)
@@ -202,6 +218,9 @@ def _stats(options: argparse.Namespace) -> int:
             dataset_statistics(split, dataset, workers=_workers(options), progress=progress)
             for split, dataset in datasets.items()
         ]
+    if recipe is None:
+        has_objects = any(values.has_instances for values in splits)
+        recipe = load_recipe("own.instance" if has_objects else "own.semantic")
     columns = ("class", "pixels", "images", "instances", *data_page.RULE_NAMES)
     for values in splits:
         rows = [
@@ -216,8 +235,10 @@ def _stats(options: argparse.Namespace) -> int:
         for name, value in figures:
             if name in numbers:
                 print(f"{name} {value}")
-        for line in recipe_lines(values, recipe) if values.split == "train" else ():
-            print(line)  # unbroken: to paste behind segwright train
+        if values.split == "train":
+            print(f"for segwright train {recipe.name}:")
+            for line in recipe_lines(values, recipe):
+                print(line)  # unbroken: to paste
         constant = [str(band) for band, std in enumerate(values.std) if not std]
         if constant:
             print(

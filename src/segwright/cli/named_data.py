@@ -53,6 +53,27 @@ def _is_own_data(settings: Sequence[str], root: Path) -> bool:
     return lacks_val(root) and _can_open(_own_data(None, settings, "semantic"), root, "val")
 
 
+_OWN_CLASSES = frozenset({"coco_instances", "folder", "own_data", "panoptic_folder"})
+"""Datasets that take their classes from files of the user: their layout says nothing about what the data are."""
+
+
+def public_dataset_hint(root: Path) -> str:
+    """How to name the public datasets whose layout a folder has; "" if there is none."""
+    from segwright.data.datasets import dataset_config, dataset_names
+    from segwright.errors import UserError
+
+    fitting = []
+    for name in set(dataset_names()) - _OWN_CLASSES:
+        try:
+            dataset = dataset_config(name, ()).open(root, "train")
+        except UserError:
+            continue
+        if getattr(dataset, "ground_truth", None) is not None:
+            fitting.append(name)
+    commands = " or ".join(f"segwright data check {name} --data {root}" for name in sorted(fitting))
+    return f"if it is a public dataset, name it, for its classes: {commands}" if fitting else ""
+
+
 def _is_export(root: Path) -> bool:
     """Whether a folder has the files of an annotation tool, and not just images and masks."""
     from segwright.data.exports import export_format, recognize

@@ -325,7 +325,8 @@ def _warn_of_absent_classes(results: Sequence[Findings]) -> None:
         absent = [name for i, name in enumerate(findings.labels.names) if not findings.pixels[i]]
         if absent:
             names = ", ".join(absent[:8]) + (", ..." if len(absent) > 8 else "")
-            findings.warnings.append(f"{findings.split}: {len(absent)} classes have no pixel: {names}")
+            count = "1 class has" if len(absent) == 1 else f"{len(absent)} classes have"
+            findings.warnings.append(f"{findings.split}: {count} no pixel: {names}")
 
 
 def shared_images(splits: Mapping[str, Dataset]) -> list[str]:

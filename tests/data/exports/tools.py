@@ -443,6 +443,70 @@ def parquet(root: Path) -> None:
     save(root / "id2label.json", {str(i): name for i, name in enumerate(("background", *CLASSES))})
 
 
+def via3(root: Path) -> None:
+    """A project of version 3, in which the option of a choice is stored by its number."""
+    photos(root)
+    views = {str(number): name for number, name in enumerate(OBJECTS, start=1)}
+    objects = [(view, label, points) for view, name in views.items() for label, points in OBJECTS[name]]
+    values = {
+        "project": {"pid": "__VIA_PROJECT_ID__", "data_format_version": "3.1.1", "vid_list": list(views)},
+        "attribute": {"1": {"aname": "animal", "anchor_id": "FILE1_Z0_XY1", "type": 4,
+                            "options": {str(index): name for index, name in enumerate(CLASSES)}}},
+        "file": {view: {"fid": view, "fname": f"{name}.png", "type": 2, "loc": 1} for view, name in views.items()},
+        "metadata": {
+            f"{index}_x": {"vid": view, "flg": 0, "z": [], "av": {"1": str(CLASSES.index(label))},
+                           "xy": [7, *(value for point in points for value in point)]}
+            for index, (view, label, points) in enumerate(objects)
+        },
+        "view": {view: {"fid_list": [view]} for view in views},
+    }  # fmt: skip
+    save(root / "via_project.json", values)
+
+
+def datumaro(root: Path) -> None:
+    photos(root / "images" / "default")
+    items = [
+        {
+            "id": name,
+            "annotations": [
+                {"id": index, "type": "polygon", "label_id": CLASSES.index(label), "z_order": 0, "group": 0,
+                 "points": [float(value) for point in points for value in point]}
+                for index, (label, points) in enumerate(objects)
+            ],
+            "image": {"path": f"{name}.png", "size": list(SIZE)},
+        }
+        for name, objects in OBJECTS.items()
+    ]  # fmt: skip
+    labels = {
+        "labels": [{"name": name, "parent": "", "attributes": []} for name in CLASSES],
+        "attributes": [],
+    }
+    save(root / "annotations" / "default.json", {"info": {}, "categories": {"label": labels}, "items": items})
+
+
+def voc_color_table(root: Path) -> None:
+    """VOC folders with colors of their own, named as CamVid does."""
+    photos(root / "JPEGImages")
+    rows = [("background", (0, 0, 0)), *zip(CLASSES, COLORS, strict=True)]
+    colors = np.array([color for _, color in rows], np.uint8)
+    for name in OBJECTS:
+        (root / "SegmentationClass").mkdir(exist_ok=True)
+        Image.fromarray(colors[class_map(name)]).save(root / "SegmentationClass" / f"{name}.png")
+    save(root / "label_colors.txt", "".join(f"{r} {g} {b}\t{name}\n" for name, (r, g, b) in rows))
+
+
+def nnunet(root: Path) -> None:
+    photos(root / "photos")
+    for name in OBJECTS:
+        (root / "imagesTr").mkdir(exist_ok=True)
+        (root / "photos" / f"{name}.png").rename(root / "imagesTr" / f"{name}_0000.png")
+        (root / "labelsTr").mkdir(exist_ok=True)
+        Image.fromarray(class_map(name)).save(root / "labelsTr" / f"{name}.png")
+    (root / "photos").rmdir()
+    labels = {"background": 0, **{name: index for index, name in enumerate(CLASSES, start=1)}}
+    save(root / "dataset.json", {"labels": labels, "file_ending": ".png"})
+
+
 Layout = Callable[[Path], None]
 LAYOUTS: dict[str, Layout] = {
     function.__name__: function
@@ -451,5 +515,6 @@ LAYOUTS: dict[str, Layout] = {
         cvat_project, cvat_mask, voc, labelme, label_studio, supervisely, via, via_csv, roboflow_masks,
         kaggle_rle, kaggle_rows,
         object_masks, color_masks, class_table, geotiff, hugging_face, parquet,
+        via3, datumaro, voc_color_table, nnunet,
     )
 }  # fmt: skip

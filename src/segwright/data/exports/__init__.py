@@ -17,12 +17,16 @@ yolo.py             YOLO polygons, as Ultralytics and Roboflow write them
 labelme.py          labelme JSON
 label_studio.py     Label Studio JSON: polygons and brushes
 supervisely.py      Supervisely: bitmaps and polygons
+datumaro.py         Datumaro's own JSON
 via.py              VGG Image Annotator: JSON and CSV
+via3.py             its projects of version 3
 roboflow_masks.py   Roboflow "Semantic Segmentation Masks"
 kaggle_rle.py       CSV files with run lengths, as competitions on Kaggle use them
 object_masks.py     a folder per image with a mask per object
 hugging_face.py     Hugging Face image folders and Parquet files
 mask_folders.py     folders of images and of index, color or binary masks
+folder_pairs.py     which folders these are
+class_tables.py     their classes: tables of names and colors
 parquet.py          the images in Parquet files
 """
 

@@ -50,7 +50,9 @@ def recognize(root: Path) -> str | None:
 
 
 def _files(root: Path) -> list[Path]:
-    return [path for path in glob_visible(root, "*.csv", "*/*.csv") if _columns(_header(path)) is not None]
+    """The tables of run lengths, without examples of a submission: their run lengths are no annotations."""
+    paths = [path for path in glob_visible(root, "*.csv", "*/*.csv") if "submission" not in path.stem.lower()]
+    return [path for path in paths if _columns(_header(path)) is not None]
 
 
 def _header(path: Path) -> list[str]:

@@ -2,58 +2,44 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from segwright.data.exports.class_tables import CLASS_TABLES, read_class_table
 from segwright.data.exports.entries import Entry, MapExport, map_labels
-from segwright.data.exports.files_of_export import folders, read_text
+from segwright.data.exports.files_of_export import folders, read_json
+from segwright.data.exports.folder_pairs import FolderPair, folder_pairs, list_masks
 from segwright.data.exports.object_truth import read_any
 from segwright.data.exports.splits import split_of_path
 from segwright.data.formats.class_files import CLASS_LIST_NAMES, LABEL_MAP_NAMES, read_label_space
-from segwright.data.formats.folder_layout import MAP_EXTENSIONS
 from segwright.data.reading.file_lists import list_images
 from segwright.data.reading.label_maps import read_map, unpack_rgb
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
 
 NAME, TITLE, SPECIFIC = "masks", "images and masks in folders", False
-IMAGE_FOLDERS = ("images", "image", "imgs", "img", "jpegimages", "photos", "input", "x")
-MASK_FOLDERS = ("labels", "label", "masks", "mask", "annotations", "annotation", "gt", "groundtruth", "ground_truth",
-                "targets", "target", "segmentation", "y", "labelsid", "labels_png")  # fmt: skip
-SUFFIXES = ("", "_mask", "-mask", "_label", "_labels", "_gt", "_seg", "_segmentation", "_L", "_annotation")
+SUFFIXES = ("", "_mask", "-mask", "_masks", "_label", "_labels", "_gt", "_seg", "_segmentation", "_L", "_annotation",
+            "_gtFine_labelIds")  # fmt: skip
+IMAGE_SUFFIXES = ("_leftImg8bit", "_0000")
+"""What Cityscapes and nnU-Net add to the names of images."""
 CLASS_FILES = (*LABEL_MAP_NAMES, "classes.json", *CLASS_LIST_NAMES)
-
-CLASS_TABLES = ("class_dict.csv", "class_dict_seg.csv", "labelmap.csv", "labelmap_color.csv")
-"""Tables of class names and colors, columns name, r, g, b."""
 
 
 def recognize(root: Path) -> str | None:
-    """Two folders, of images and of masks with the same names."""
-    pair = _pair(root)
+    """Two folders, of images and of masks with the same names; or masks beside their images."""
+    pair = next(iter(folder_pairs(root)), None)
     if pair is None:
         beside = next((folder for folder in (root, *folders(root)) if _beside(folder)), None)
         return None if beside is None else "masks beside images, with the same names and a suffix"
-    masks = _list(pair[1])
-    if not masks:
-        return None
     try:
-        kind = _kind(masks[:8])
+        kind = _kind(list_masks(pair.masks)[:8])
     except UserError:
         kind = "masks"
     named = next((f" and {name}" for name in (*CLASS_FILES, *CLASS_TABLES) if (root / name).is_file()), "")
-    where = [str(path.relative_to(root)) for path in pair]
+    where = [str(path.relative_to(root)) for path in (pair.images, pair.masks)]
     return f"{where[0]} and {where[1]} with {kind}{named}"
-
-
-def _list(folder: Path) -> list[Path]:
-    try:
-        return list_images(folder, recursive=True, extensions=MAP_EXTENSIONS)
-    except UserError:
-        return []
 
 
 def _beside(folder: Path) -> dict[Path, Path]:
@@ -72,21 +58,9 @@ def _beside(folder: Path) -> dict[Path, Path]:
     return masks if 2 * len(masks) == len(paths) else {}
 
 
-def _pair(root: Path) -> tuple[Path, Path] | None:
-    """The folders of images and of masks, in ``root`` or in its folders of splits."""
-    for base in (root, *folders(root)):
-        names = {path.name.lower(): path for path in folders(base)}
-        images = next((names[name] for name in IMAGE_FOLDERS if name in names), None)
-        masks = next((names[name] for name in MASK_FOLDERS if name in names), None)
-        if images is not None and masks is not None and _list(masks):
-            return images, masks
-    return None
-
-
 def read(root: Path, split: str | None) -> MapExport:
     """All images with their masks; splits are folders. Classes come from a class file, else from the masks."""
-    pairs = _pairs(root)
-    entries = [entry for images, masks in pairs for entry in _entries(images, masks, root)]
+    entries = [entry for pair in folder_pairs(root) for entry in _entries(pair, root)]
     entries += [
         Entry(image, split_of_path(image, root), maps=(mask,))
         for folder in ((root, *folders(root)) if not entries else ())
@@ -99,7 +73,9 @@ def read(root: Path, split: str | None) -> MapExport:
     maps = [entry.maps[0] for entry in entries]
     has_classes = any((root / name).is_file() for name in CLASS_FILES)
     table = next((root / name for name in CLASS_TABLES if (root / name).is_file()), None)
-    if has_classes or table is None:
+    if not has_classes and (named := _labels_of_nnunet(root)) is not None:
+        labels = named
+    elif has_classes or table is None:
         labels = read_label_space(root, None) if has_classes else labels_of_maps(root, maps)
     else:
         labels = _labels_of_table(table, maps)
@@ -107,36 +83,41 @@ def read(root: Path, split: str | None) -> MapExport:
     return MapExport(entries, labels, declared=declared)
 
 
-def _pairs(root: Path) -> list[tuple[Path, Path]]:
-    pairs = []
-    for base in (root, *folders(root)):
-        names = {path.name.lower(): path for path in folders(base)}
-        images = next((names[name] for name in IMAGE_FOLDERS if name in names), None)
-        masks = next((names[name] for name in MASK_FOLDERS if name in names), None)
-        if images is not None and masks is not None:
-            pairs.append((images, masks))
-    return pairs
-
-
-def _entries(images: Path, masks: Path, root: Path) -> list[Entry]:
+def _entries(pair: FolderPair, root: Path) -> list[Entry]:
     mask_of: dict[str, Path] = {}
-    for path in _list(masks):
-        mask_of.setdefault(str(path.relative_to(masks).with_suffix("")), path)
+    for path in list_masks(pair.masks):
+        mask_of.setdefault(str(path.relative_to(pair.masks).with_suffix("")), path)
+    images = list_images(pair.images, recursive=True)
+    stems = {image: str(image.relative_to(pair.images).with_suffix("")) for image in images}
+    if not any(_mask(stem, mask_of) for stem in stems.values()):  # folders below differ: by file name alone
+        names = {Path(stem).name: path for stem, path in reversed(mask_of.items())}
+        if len(names) == len(mask_of) and len({image.stem for image in images}) == len(images):
+            mask_of, stems = names, {image: image.stem for image in images}
     entries, used = [], set()
-    for image in list_images(images, recursive=True):
-        stem = str(image.relative_to(images).with_suffix(""))
-        mask = next((mask_of[stem + suffix] for suffix in SUFFIXES if stem + suffix in mask_of), None)
+    for image, stem in stems.items():
+        mask = _mask(stem, mask_of)
         if mask is None:
             raise UserError(
-                f"{masks / stem}.png: no such file; expected the mask of {image.name}; add it, or remove the image"
+                f"{pair.masks / stem}.png: no such file; expected the mask of {image.name}; add it, or remove the image"
             )
         used.add(mask)
-        entries.append(Entry(image, split_of_path(image, root), maps=(mask,)))
+        entries.append(Entry(image, pair.split_of(image, root), maps=(mask,)))
     if extra := sorted(set(mask_of.values()) - used):
         raise UserError(
-            f"{extra[0]}: its image is missing in {images} ({len(extra)} such masks); add the image, or remove the mask"
+            f"{extra[0]}: its image is missing in {pair.images} ({len(extra)} such masks); add the image, or remove "
+            "the mask"
         )
     return entries
+
+
+def _plain(stem: str) -> str:
+    """The stem of an image without the suffix that some tools give to images."""
+    return next((stem.removesuffix(suffix) for suffix in IMAGE_SUFFIXES if stem.endswith(suffix)), stem)
+
+
+def _mask(stem: str, mask_of: Mapping[str, Path]) -> Path | None:
+    names = (name + suffix for name in dict.fromkeys((stem, _plain(stem))) for suffix in SUFFIXES)
+    return next((mask_of[name] for name in names if name in mask_of), None)
 
 
 def _kind(masks: Sequence[Path]) -> str:
@@ -149,27 +130,35 @@ def _kind(masks: Sequence[Path]) -> str:
     return "binary masks (0 and 255)" if values <= {0, 255} and 255 in values else "maps of class values"
 
 
+def _labels_of_nnunet(root: Path) -> LabelSpace | None:
+    """The classes in the dataset.json of nnU-Net: {name: value}, or {"value": name}; None without such a file."""
+    path = root / "dataset.json"
+    stated = read_json(path, "nnU-Net") if path.is_file() else None
+    labels = stated.get("labels") if isinstance(stated, dict) else None
+    if not isinstance(labels, dict):
+        return None
+    try:
+        values = {str(name): int(raw) for name, raw in labels.items()}
+    except (TypeError, ValueError):
+        try:
+            values = {str(name): int(raw) for raw, name in labels.items()}
+        except (TypeError, ValueError):
+            raise UserError(
+                f"{path}: 'labels' does not map names to whole numbers; expected background: 0, cell: 1 and so on "
+                "(regions of several values are not read); write the classes to classes.yaml"
+            ) from None
+    ignored = values.pop("ignore", 255)
+    rows = [(name, raw, None) for name, raw in sorted(values.items(), key=lambda item: item[1])]
+    return map_labels(root, rows, ignored=(ignored,))
+
+
 def _labels_of_table(path: Path, maps: Sequence[Path]) -> LabelSpace:
     """The classes of a table, by their colors; of maps of class values by their position, from 0."""
     is_rgb = _kind(maps[:1]) == "color masks"
-    rows: list[tuple[str, int, tuple[int, int, int] | None]] = []
-    table = csv.DictReader(io.StringIO(read_text(path)), skipinitialspace=True)
-    for number, row in enumerate(table, start=2):
-        values = {str(name).strip().lower(): str(value) for name, value in row.items()}
-        try:
-            color = tuple(
-                int(values[c[0]] if c[0] in values else values[c]) for c in ("red", "green", "blue")
-            )
-            name = str(values["name"] if "name" in values else values["class"]).strip()
-            if not name or not all(0 <= value <= 255 for value in color):
-                raise ValueError
-        except (KeyError, TypeError, ValueError):
-            raise UserError(
-                f"{path}: line {number} is no class with its color; expected the columns name,r,g,b and colors from 0 "
-                "to 255; correct it"
-            ) from None
-        red, green, blue = color
-        rows.append((name, red << 16 | green << 8 | blue if is_rgb else number - 2, (red, green, blue)))
+    rows = [
+        (name, red << 16 | green << 8 | blue if is_rgb else index, (red, green, blue))
+        for index, (name, (red, green, blue)) in enumerate(read_class_table(path))
+    ]
     return map_labels(path.parent, rows, rgb=is_rgb)
 
 

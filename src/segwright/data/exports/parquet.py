@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import tempfile
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Sequence, Set
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from segwright.data.exports.files_of_export import glob_visible
@@ -47,10 +48,11 @@ def _unpack(path: Path, folder: Path, label_columns: Sequence[str]) -> list[tupl
             raise UserError(
                 f"{path}: has the columns {', '.join(names)}; expected image and label (or mask); rename them"
             )
-        pairs, number = [], 0
+        pairs, number, used = [], 0, set[str]()
         for batch in file.iter_batches(batch_size=64, columns=[image_column, label_column]):
             for row in batch.to_pylist():
-                stem = f"{path.stem}-{number:06d}"
+                stem = _stem(row[image_column], used) or f"{path.stem}-{number:06d}"
+                used.add(stem)
                 image = _write(row[image_column], folder / "images" / stem, f"{path}: row {number}")
                 label = _write(row[label_column], folder / "labels" / stem, f"{path}: row {number}")
                 pairs.append((image, label))
@@ -63,6 +65,13 @@ def _unpack(path: Path, folder: Path, label_columns: Sequence[str]) -> list[tupl
             f"{path}: not a Parquet file that can be read ({reason}); download it again"
         ) from None
     return pairs
+
+
+def _stem(value: Any, used: Set[str]) -> str | None:
+    """The name of the image file that a row was made from; None if it is unknown, unsafe or taken."""
+    stated = value.get("path") if isinstance(value, dict) else None
+    stem = PurePosixPath(str(stated or "").replace("\\", "/")).stem
+    return stem if re.fullmatch(r"[\w-][\w .()-]*", stem) and stem not in used else None
 
 
 def _write(value: Any, stem: Path, where: str) -> Path:

@@ -32,8 +32,13 @@ def split_of_path(path: Path, root: Path) -> str | None:
     return next((split for part in parts if (split := standard_split(part))), None)
 
 
-def listed_entries(entries: Sequence[Entry], list_file: Path, root: Path) -> list[Entry]:
-    """The entries that a list file names, by path relative to the root, by path, by file name or by stem."""
+def listed_entries(
+    entries: Sequence[Entry], list_file: Path, root: Path, *, strict: bool = True
+) -> list[Entry]:
+    """The entries that a list file names, by path relative to the root, by path, by file name or by stem.
+
+    ``UserError`` names the first line that fits no entry, or several; without ``strict`` such lines are skipped.
+    """
     known: dict[str, list[Entry]] = {}
     for entry in entries:
         path = entry.image
@@ -45,6 +50,8 @@ def listed_entries(entries: Sequence[Entry], list_file: Path, root: Path) -> lis
         name = line.replace("\\", "/").removeprefix("./")
         fitting = known.get(name) or known.get(Path(name).name) or known.get(Path(name).stem) or []
         if len(fitting) != 1:
+            if not strict:
+                continue
             problem = f"fits {len(fitting)} images" if fitting else "is no image of the dataset"
             raise UserError(
                 f"{list_file}: {line!r} {problem}; expected one path of an image per line; correct the list"
@@ -59,6 +66,14 @@ def find_list(root: Path, split: str, pattern: str | None) -> Path | None:
         return find_list_file(pattern, root, split)
     names = (split, *SPLIT_NAMES.get(split, ()))
     return next((path for name in names if (path := root / f"{name}.txt").is_file()), None)
+
+
+def _list_of(root: Path, split: str, pattern: str | None) -> Path | None:
+    """The list file of a split, None if there is none."""
+    try:
+        return find_list(root, split, pattern)
+    except UserError:  # no file has the name that the pattern gives
+        return None
 
 
 def held_out(entries: Sequence[Entry], share: float, root: Path) -> tuple[list[Entry], list[Entry]]:
@@ -92,19 +107,30 @@ def choose(
     Without a declared val, the share ``val_share`` of train is held out. ``UserError`` if the split does not exist.
     """
     wanted = standard_split(split) or split
-    if list_file := find_list(root, wanted, lists):
+    list_file, train_list = find_list(root, wanted, lists), _list_of(root, "train", lists)
+    has_val = "val" in declared or _list_of(root, "val", lists) is not None
+    if list_file is not None and (wanted != "train" or has_val):
         return listed_entries(entries, list_file, root), []
     chosen = [entry for entry in entries if entry.split == wanted]
-    has_val = "val" in declared
     pool = [entry for entry in entries if entry.split == "train"] if "train" in declared else []
     if "train" not in declared and not {"val", "test"} & set(declared):
         pool = list(entries)
+    if train_list is not None:
+        pool = listed_entries(entries, train_list, root)
+    for other in (path for split in ("val", "test") if (path := _list_of(root, split, lists))):
+        listed = {id(entry) for entry in listed_entries(entries, other, root, strict=False)}
+        pool = [entry for entry in pool if id(entry) not in listed]
     if wanted in ("train", "val") and not has_val and pool and 0 < val_share < 1 and len(pool) > 1:
         train, val = held_out(pool, val_share, root)
-        note = f"no split 'val': {len(val)} of {len(pool)} images ({val_share:.0%}) are held out (data.val_share)"
+        note = f"no split 'val': {len(val)} of {len(pool)} images are held out (data.val_share={val_share:g})"
         return (train, []) if wanted == "train" else (val, [note])
     if wanted == "train" and pool:
         return pool, []
+    if wanted == "val" and len(pool) == 1 and not has_val:
+        raise UserError(
+            f"{root}: no split 'val', and only one image in train; expected at least two, one of them to hold out; add "
+            "images"
+        )
     if not chosen:
         names = ", ".join(declared) or "none"
         raise UserError(

@@ -1,4 +1,4 @@
-"""VGG Image Annotator (VIA 2 and 3 exports of version 2 layout): a project or annotations in JSON, or CSV."""
+"""VGG Image Annotator (VIA 2 and 3): a project or annotations in JSON, or CSV."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from segwright.data.exports import via3
 from segwright.data.exports.entries import Entry, ObjectExport, category_ids
 from segwright.data.exports.files_of_export import (
     ImageFiles,
@@ -36,7 +37,12 @@ def recognize(root: Path) -> str | None:
 def _files(root: Path) -> list[Path]:
     paths = glob_visible(root, "*.json", "*.csv", "*/*.json", "*/*.csv")
     words = ('"shape_attributes"', "region_shape_attributes", '"_via_img_metadata"')
-    return [path for path in paths if any(starts_with(path, word) for word in words)]
+    return [
+        path
+        for path in paths
+        if any(starts_with(path, word) for word in words)
+        or starts_with(path, '"data_format_version"', '"pid"')
+    ]
 
 
 def read(root: Path, split: str | None) -> ObjectExport:
@@ -90,6 +96,9 @@ def _declared_classes(files: list[Path]) -> tuple[str | None, list[str]]:
     """(the attribute that holds the class, its options) that a project declares."""
     for path in files:
         values = read_json(path, "VIA") if path.suffix == ".json" else {}
+        if via3.is_version3(values):
+            attribute, options = parse(values, via3.declared_classes, f"{path}: attribute", "VIA")
+            return attribute, options
         attributes = values.get("_via_attributes", {}).get("region", {}) if isinstance(values, dict) else {}
         for name, attribute in attributes.items():
             if isinstance(attribute, dict) and attribute.get("options"):
@@ -111,6 +120,9 @@ def _images(path: Path) -> Iterator[tuple[str, list[Any]]]:
         yield from regions.items()
         return
     values = read_json(path, "VIA")
+    if via3.is_version3(values):
+        yield from parse(values, lambda project: list(via3.images(project)), f"{path}: metadata", "VIA")
+        return
     images = values.get("_via_img_metadata", values) if isinstance(values, dict) else {}
     for key, image in images.items():
         name, listed = parse(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from segwright.data.exports.class_tables import CLASS_TABLES, read_class_table
 from segwright.data.exports.entries import Entry, MapExport, is_background, map_labels
 from segwright.data.exports.files_of_export import ImageFiles, glob_visible, read_text
 from segwright.data.exports.object_truth import read_any
@@ -14,6 +16,7 @@ from segwright.errors import UserError
 from segwright.labels import LabelSpace, spread_colors
 
 NAME, TITLE, SPECIFIC = "voc", "Pascal VOC masks or the segmentation mask of CVAT", True
+_Row = tuple[str, int, tuple[int, int, int] | None]
 _VOID = 0xE0E0C0  # the color of void in VOC's color map
 
 
@@ -97,6 +100,7 @@ def _labels(base: Path, masks: list[Path]) -> LabelSpace:
     path = base / "labelmap.txt"
     if path.is_file():
         return _label_map(path)
+    table = next((base / name for name in CLASS_TABLES if (base / name).is_file()), None)
     try:
         is_rgb = False
         read_map(masks[0])
@@ -105,6 +109,9 @@ def _labels(base: Path, masks: list[Path]) -> LabelSpace:
             raise
         is_rgb = True
     names = _class_names(base)
+    if is_rgb and table is not None:
+        rows = [(name, r << 16 | g << 8 | b, (r, g, b)) for name, (r, g, b) in read_class_table(table)]
+        return map_labels(base, _background_first(rows), rgb=True, ignored=(_VOID,))
     if is_rgb:
         return _colors_of_voc(base, masks, names)
     largest = {mask: max(set(unique_values(read_map(mask)).tolist()) - {255}, default=0) for mask in masks}
@@ -138,7 +145,7 @@ def _colors_of_voc(base: Path, masks: list[Path], names: list[str]) -> LabelSpac
         if unknown := colors_of_mask - set(table):
             raise UserError(
                 f"{mask}: color #{min(unknown):06x}, and {base} has no labelmap.txt; expected 'class:red,green,blue::' "
-                "per line in it; add the file, or correct the mask"
+                "per line in it, or 'R G B class' in label_colors.txt; add the file, or correct the mask"
             )
     count = max([len(names), *(table[value] for values in occurring.values() for value in values)])
     titles = names + [f"class_{index}" for index in range(len(names) + 1, count + 1)]
@@ -148,7 +155,7 @@ def _colors_of_voc(base: Path, masks: list[Path], names: list[str]) -> LabelSpac
 
 
 def _label_map(path: Path) -> LabelSpace:
-    rows: list[tuple[str, int, tuple[int, int, int] | None]] = []
+    rows: list[_Row] = []
     for number, line in enumerate(read_text(path).split("\n"), start=1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
@@ -162,5 +169,9 @@ def _label_map(path: Path) -> LabelSpace:
                 f"{path}: line {number} is {line.strip()!r}; expected 'class:red,green,blue::'; correct it"
             ) from None
         rows.append((parts[0].strip(), red << 16 | green << 8 | blue, (red, green, blue)))
-    rows.sort(key=lambda row: not is_background(row[0]))  # background is class 0, the others keep their order
-    return map_labels(path.parent, rows, rgb=True, ignored=(_VOID,))
+    return map_labels(path.parent, _background_first(rows), rgb=True, ignored=(_VOID,))
+
+
+def _background_first(rows: Sequence[_Row]) -> list[_Row]:
+    """Background is class 0; the others keep their order."""
+    return sorted(rows, key=lambda row: not is_background(row[0]))

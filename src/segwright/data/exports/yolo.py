@@ -6,7 +6,7 @@ A line is ``class x y x y ...`` with coordinates in fractions of the width and h
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from segwright.data.exports.entries import Entry, ObjectExport, category_ids
@@ -66,6 +66,9 @@ def read(root: Path, split: str | None) -> ObjectExport:
         raise UserError(f"{path}: has no 'names'; expected the data.yaml of YOLO; add the class names")
     names = _names(values["names"], path)
     splits = [name for name in ("train", "val", "valid", "test") if values.get(name)]
+    missing = [name for name in splits if name == "test" and not any(_sources(values, name, path).values())]
+    if missing and split is None:  # Roboflow writes the line whether or not there are such images
+        splits.remove("test")
     declared = tuple(dict.fromkeys(standard_split(name) or name for name in splits))
     wanted = [name for name in splits if split not in declared or standard_split(name) == split]
     kept, id_of = category_ids(names)
@@ -80,9 +83,10 @@ def read(root: Path, split: str | None) -> ObjectExport:
         raise UserError(
             f"{path}: names no split with images; expected 'train:' and 'val:'; correct the paths"
         )
-    return ObjectExport(
-        list(entries.values()), kept, on_top="smaller", declared=declared, notes=_clipped(clipped)
-    )
+    notes = _clipped(clipped) + [
+        f"{path}: there is no folder {values[name]!r} of split 'test'" for name in missing
+    ]
+    return ObjectExport(list(entries.values()), kept, on_top="smaller", declared=declared, notes=notes)
 
 
 def _from_class_list(root: Path) -> ObjectExport:
@@ -117,18 +121,23 @@ def _names(names: Any, path: Path) -> list[str]:
 
 def _images(values: Mapping[str, Any], split: str, path: Path) -> list[Path]:
     """The images of a split: of folders, or of list files."""
-    base = Path(str(values.get("path") or ".").replace("\\", "/"))
     images: list[Path] = []
-    stated = values[split]
-    for text in stated if isinstance(stated, list) else [stated]:
-        source = _folder_or_list(path.parent, base, str(text).replace("\\", "/"))
+    for text, source in _sources(values, split, path).items():
         if source is None:
+            remedy = "" if split == "train" else f", or remove the line {split!r}: there are no such images"
             raise UserError(
                 f"{path}: split {split!r} is in {text!r}, which does not exist; expected a folder of images or a list; "
-                "correct the path"
+                f"correct the path{remedy}"
             )
         images += list_images(source, recursive=True) if source.is_dir() else _listed(source, path.parent)
     return images
+
+
+def _sources(values: Mapping[str, Any], split: str, path: Path) -> dict[str, Path | None]:
+    """Stated path -> folder or list file of a split, None where there is none."""
+    base = Path(str(values.get("path") or ".").replace("\\", "/"))
+    stated = values[split] if isinstance(values[split], list) else [values[split]]
+    return {str(text): _folder_or_list(path.parent, base, str(text).replace("\\", "/")) for text in stated}
 
 
 def _folder_or_list(root: Path, base: Path, text: str) -> Path | None:
@@ -141,10 +150,13 @@ def _folder_or_list(root: Path, base: Path, text: str) -> Path | None:
 
 
 def _listed(list_file: Path, root: Path) -> list[Path]:
+    """The images of a list; of a path of another machine, or one below ``data/`` as CVAT writes it, the end counts."""
     images = []
     for line in read_lines(list_file):
         name = line.replace("\\", "/")
-        options = (list_file.parent / name, root / name, Path(name))
+        parts = [part for part in PurePosixPath(name).parts if part not in ("/", ".", "..")]
+        options = [list_file.parent / name, root / name, Path(name)]
+        options += [root / Path(*parts[index:]) for index in range(1, len(parts))]
         image = next((path for path in options if path.is_file()), None)
         if image is None:
             raise UserError(f"{list_file}: names {line!r}, no such image; add the image, or correct the list")

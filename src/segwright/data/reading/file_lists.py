@@ -13,7 +13,7 @@ import numpy as np
 
 from segwright.errors import UserError
 
-IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".npy")
+IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".jp2", ".npy")
 _SYSTEM_NAMES = frozenset({
     "__macosx", "__pycache__", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r",
     "@eadir", "@recycle", "@recently-snapshot", "@tmp", "#recycle", "#snapshot",

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
@@ -38,7 +39,8 @@ def read_map(path: Path, channels: Channels = "index") -> NDArray[Any]:
 
     "index": [H, W] of a grayscale, palette (the palette indices), 16-bit or other integer file: uint8, uint16, or int32
     for any other type. Floats are read if all of them are whole numbers, as GIS tools write them. "rgb" and "rgba":
-    uint8 [H, W, 3 or 4]. ``UserError`` for a file with another number of channels, or an unreadable one.
+    uint8 [H, W, 3 or 4]. Of JPEG files only binary masks are read, as 0 and 255: compression changes all other values.
+    ``UserError`` for a file with another number of channels, or an unreadable one.
     """
     raw = _read_npy(path) if path.suffix.lower() == ".npy" else _read(path)
     if raw.ndim == 3 and raw.shape[2] == 1:
@@ -73,14 +75,7 @@ def _read(path: Path) -> NDArray[Any]:
             return plain
         if start[12:16] == b"IHDR" and len(start) > 25 and start[24] == 16 and start[25] != 0:
             return _read_deep_png(path, has_gray=start[25] == 4)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of Pillow, about large images and damaged EXIF data
-            with open_with_pillow(path) as image:
-                refuse_decompression_bomb(path, *image.size)
-                if image.format == "JPEG":
-                    raise _lossy(path, "JPEG")
-                rotation = exif_orientation(image, path)
-                raw = np.array(image) if rotation == 1 else apply_orientation(np.array(image), rotation)
+        raw = _read_with_pillow(path)
     except (OSError, UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         if isinstance(error, UserError):
             raise
@@ -93,6 +88,20 @@ def _read(path: Path) -> NDArray[Any]:
     if raw.ndim == 3 and raw.shape[2] == 2:  # gray with alpha
         return raw[..., 0]
     return raw
+
+
+def _read_with_pillow(path: Path) -> NDArray[Any]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of Pillow, about large images and damaged EXIF data
+        with open_with_pillow(path) as image:
+            refuse_decompression_bomb(path, *image.size)
+            if image.format == "JPEG":
+                raw = _binary_of_jpeg(np.array(image.convert("L")), path)
+            elif image.format == "GIF":
+                raw = _values_of_gif(np.array(image.convert("RGB")))
+            else:
+                raw = np.array(image)
+            return apply_orientation(raw, exif_orientation(image, path))
 
 
 def _read_deep_png(path: Path, *, has_gray: bool) -> NDArray[Any]:
@@ -117,9 +126,31 @@ def _read_tiff(path: Path) -> NDArray[Any]:
     return apply_orientation(values, tiff.orientation)
 
 
+def _values_of_gif(colors: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The gray values [H, W] of a GIF, or its colors [H, W, 3]: programs that write GIF renumber its palette."""
+    is_gray = (colors == colors[..., :1]).all()
+    return colors[..., 0] if is_gray else colors
+
+
+def _binary_of_jpeg(gray: NDArray[np.uint8], path: Path) -> NDArray[np.uint8]:
+    """The 0/255 mask that a gray JPEG [H, W] shows: JPEG blurs its edges, and nothing else.
+
+    ``UserError`` if a region far from edges has any other value: then the file holds classes, which JPEG changes.
+    """
+    window = np.ones(
+        (17, 17), np.uint8
+    )  # JPEG compresses blocks of 8x8 pixels: an edge changes 8 on both sides
+    is_flat = cv2.dilate(gray, window).astype(np.int16) - cv2.erode(gray, window) < 32
+    is_extreme = (gray <= 4) | (gray >= 251)
+    if (is_flat & ~is_extreme).any() or (not is_flat.any() and not is_extreme.all()) or 0 < gray.max() < 128:
+        raise _lossy(path, "JPEG")
+    return np.where(gray < 128, 0, 255).astype(np.uint8)
+
+
 def _lossy(path: Path, kind: str) -> UserError:
     return UserError(
-        f"{path}: a map stored as {kind}, which changes its values; expected PNG; export it again"
+        f"{path}: a map stored as {kind}, which changes its values; expected PNG (as JPEG only binary masks can be "
+        "read); export it again"
     )
 
 
