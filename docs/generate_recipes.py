@@ -22,10 +22,11 @@ schedule. `segwright recipe list` lists all recipes, and `segwright train RECIPE
 
 | you want | recipes |
 | --- | --- |
-| to train on your own images | [own](#own); or a recipe [suggested for your data](own-data.md#a-recipe-suggested-for-your-data-and-your-machine) |
+| to train on your own images | [own](#own); or a recipe suggested for your data ([how](own-data.md)) |
 | a first try without a download | [street](#street), binary and multi-label: [sigmoid](#sigmoid) |
 | a small public dataset on a CPU | `camvid.finetune`, `facade.panoptic_finetune`, `nuclei.instance_finetune` |
-| published settings for a public dataset | [ade20k](#ade20k), [cityscapes](#cityscapes), [cityscapes_panoptic](#cityscapes_panoptic), [coco](#coco), [minicity](#minicity), [voc](#voc) |
+| published settings: semantic | [ade20k](#ade20k), [cityscapes](#cityscapes), [minicity](#minicity), [voc](#voc) |
+| published settings: panoptic, instance | [cityscapes_panoptic](#cityscapes_panoptic), [coco](#coco) |
 | a vision transformer with queries | [eomt](#eomt), `own.semantic_large` |
 
 To change a recipe, set single fields with `--set`, or write it to a file and edit the file:
