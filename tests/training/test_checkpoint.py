@@ -37,10 +37,11 @@ def test_an_empty_folder_holds_no_checkpoint(tmp_path: Path) -> None:
 def test_a_damaged_file_is_skipped_for_the_previous_one(tmp_path: Path) -> None:
     checkpoint.save(tmp_path, 1, state(1), keep=2)
     path = checkpoint.save(tmp_path, 2, state(2), keep=2)
-    path.write_bytes(path.read_bytes()[:500])
-    saved = checkpoint.newest(tmp_path, CPU)
-    assert saved is not None
-    assert saved["step"] == 1
+    for length in (500, 2, 0):  # torch has no text for the error of an empty file
+        path.write_bytes(path.read_bytes()[:length])
+        saved = checkpoint.newest(tmp_path, CPU)
+        assert saved is not None
+        assert saved["step"] == 1
 
 
 def _die_half_way(path: Path) -> None:

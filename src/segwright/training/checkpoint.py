@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from segwright.errors import RunError
+from segwright.errors import RunError, first_line
 from segwright.files import atomic_write
 
 FORMAT = 1
@@ -40,7 +40,7 @@ def newest(folder: Path, device: torch.device) -> dict[str, Any] | None:
         try:
             state = torch.load(path, map_location=device, weights_only=True)
         except Exception as error:  # a damaged file may raise anything; the checkpoint before may be good
-            problems.append(f"{path.name}: {str(error).splitlines()[0]}")
+            problems.append(f"{path.name}: {first_line(error)}")
             continue
         if state.get("format") != FORMAT:
             raise CheckpointError(
