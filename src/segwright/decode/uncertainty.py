@@ -71,7 +71,7 @@ def _full_logits(
     """The class logits of each image at its size; of a query model logits whose softmax are the scores of classes."""
     if isinstance(output, QueryOutput):
         probabilities = output.classes.float().softmax(-1)
-        images = zip(output.masks.float().split(1), probabilities, sizes, strict=True)
+        images = zip(torch.split(output.masks.float(), 1), probabilities, sizes, strict=True)
         return [
             log_scores(torch.cat([*score_strips(ImageMasks(masks, padded, size), of_queries)], 2))
             for masks, of_queries, size in images
