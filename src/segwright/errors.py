@@ -65,6 +65,17 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or (of_library and any(part in str(error) for part in _MEMORY))
 
 
+@contextmanager
+def memory_errors() -> Iterator[None]:
+    """Raise a ``MemoryError`` in place of the other errors that say that memory is missing (``is_out_of_memory``)."""
+    try:
+        yield
+    except Exception as error:
+        if is_out_of_memory(error) and not isinstance(error, MemoryError):
+            raise MemoryError(str(error)) from error
+        raise
+
+
 def run_error_of(error: BaseException) -> RunError | None:
     """The ``RunError`` that explains an error of a library: too little memory, or a worker that died; else None."""
     text = str(error)
@@ -75,17 +86,17 @@ def run_error_of(error: BaseException) -> RunError | None:
         )
     if isinstance(error, RuntimeError) and any(part in text for part in _KILLED):
         return RunError(
-            f"a worker process ended ({_first_line(error)}); often there is too little memory: use fewer worker "
+            f"a worker process ended ({first_line(error)}); often there is too little memory: use fewer worker "
             "processes (training.workers, --workers), a smaller batch or smaller images"
         )
     if isinstance(error, RuntimeError) and any(part in text for part in _PEER):
         return RunError(
-            f"another process of this run ended or does not answer ({_first_line(error)}); its own message says why; "
+            f"another process of this run ended or does not answer ({first_line(error)}); its own message says why; "
             "the same command continues from the newest checkpoint"
         )
     if is_out_of_memory(error):
         return RunError(
-            f"too little memory ({_first_line(error)}); use a smaller batch, smaller crops or images, or fewer worker "
+            f"too little memory ({first_line(error)}); use a smaller batch, smaller crops or images, or fewer worker "
             "processes"
         )
     return None
@@ -115,5 +126,6 @@ def explained(error: Exception) -> Exception:
     return UserError(text)
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """The first line of the text of an error, at most 200 characters; the name of its type if it has no text."""
     return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)[:200]

@@ -37,14 +37,14 @@ def images(sizes: list[tuple[int, int]]) -> Iterator[ModelInput[int]]:
 class Recorded:
     """An inference mode that keeps the sizes of the batches and fails for some images."""
 
-    def __init__(self, fails: Any = None, limit: int = 99) -> None:
+    def __init__(self, fails: Any = None, limit: int = 99, too_large: Exception | None = None) -> None:
         self.batches: list[tuple[int, ...]] = []
-        self.fails, self.limit = fails, limit
+        self.fails, self.limit, self.too_large = fails, limit, too_large or MemoryError()
 
     def __call__(self, network: Model, pixels: Tensor, sizes: Any) -> Any:
         self.batches.append(tuple(pixels.shape))
         if len(pixels) > self.limit:
-            raise MemoryError
+            raise self.too_large
         if self.fails in sizes:
             raise UserError("not this one")
         return PixelOutput(pixels[:, :1, ::4, ::4].float()), tuple(pixels.shape[2:])
@@ -87,13 +87,28 @@ def test_an_error_belongs_to_its_image_and_a_batch_too_large_is_divided() -> Non
         run_batches(model(), [*images(sizes), broken], device=CPU, inference=mode, batch=3, skip=(UserError,))
     )
     assert [str(output.error or "") for output in outputs] == ["", "not this one", "", "unreadable"]
-    small_memory = Recorded(limit=1)
-    outputs = list(
-        run_batches(model(), images(sizes), device=CPU, inference=small_memory, batch=3, skip=(MemoryError,))
-    )
-    assert [output.error for output in outputs] == [None] * 3
     with pytest.raises(UserError, match="not this one"):
         list(run_batches(model(), images(sizes), device=CPU, inference=Recorded(fails=(8, 7)), batch=3))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError(
+            "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."
+        ),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB"),
+    ],
+)
+def test_too_little_memory_divides_a_batch_or_belongs_to_one_image(error: Exception) -> None:
+    sizes = [(8, 8), (8, 7), (8, 8)]
+    for limit, expected in ((1, type(None)), (0, MemoryError)):
+        mode = Recorded(limit=limit, too_large=error)
+        outputs = list(
+            run_batches(model(), images(sizes), device=CPU, inference=mode, batch=3, skip=(MemoryError,))
+        )
+        assert [type(output.error) for output in outputs] == [expected] * 3
 
 
 @pytest.mark.parametrize("mode", [SINGLE_PASS, TestTimeAugmentation((0.5, 1.0), flip=True)])

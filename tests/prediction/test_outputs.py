@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,16 +15,17 @@ from PIL import Image
 from tests import small
 
 from segwright.cli.main import main
-from segwright.contracts import InputContract, Model
+from segwright.contracts import InputContract, Model, Output
 from segwright.data.reading.label_maps import read_map, write_png
 from segwright.decode import MinimumScore, decoder_of
 from segwright.errors import UserError
 from segwright.models.small_fpn import SmallFPNConfig
 from segwright.models.small_panoptic_fpn import SmallPanopticFPNConfig
 from segwright.models.weights.model_file import write_model
+from segwright.prediction import pipeline
 from segwright.prediction.predict import predict
 from segwright.prediction.predict_files import predict_files
-from segwright.samples import PredictedSegment
+from segwright.samples import PredictedSegment, Prediction
 from segwright.visualization.segment_names import draw_names
 
 PANOPTIC = SmallPanopticFPNConfig(SmallFPNConfig((8,) * 4, (1,) * 4, 8, 8), branch_channels=8)
@@ -202,3 +204,18 @@ def test_names_and_scores_are_written_on_large_segments_only() -> None:
     assert changed[20:180, 20:180].any()
     changed[20:180, 20:180] = False
     assert not changed.any()
+
+
+def test_an_image_whose_decoding_needs_too_much_memory_does_not_stop_the_others(
+    semantic: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def decode(output: Output, sizes: tuple[tuple[int, int], ...], *others: Any) -> list[Prediction]:
+        if sizes == ((32, 48),):
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")
+        return decoder_of(semantic)(output, sizes, *others)
+
+    monkeypatch.setattr(pipeline, "decoder_of", lambda _: decode)
+    photographs = [photograph(tmp_path / "a.png", (32, 48)), photograph(tmp_path / "b.png")]
+    problems = dict(predict_files(semantic, list(map(str, photographs)), tmp_path / "out"))
+    assert "too large for the memory" in str(problems[photographs[0]])
+    assert problems[photographs[1]] is None

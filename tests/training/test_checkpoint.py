@@ -37,14 +37,15 @@ def test_an_empty_folder_holds_no_checkpoint(tmp_path: Path) -> None:
 def test_a_damaged_file_is_skipped_for_the_previous_one(tmp_path: Path) -> None:
     checkpoint.save(tmp_path, 1, state(1), keep=2)
     path = checkpoint.save(tmp_path, 2, state(2), keep=2)
-    path.write_bytes(path.read_bytes()[:500])
-    lines: list[str] = []
-    saved = checkpoint.newest(tmp_path, CPU, say=lines.append)
-    assert saved is not None
-    assert saved["step"] == 1
-    assert len(lines) == 1
-    assert lines[0].startswith(f"warning: {path}: damaged (")
-    assert lines[0].endswith("; the checkpoint before is used instead: step-00000001.pt")
+    for length in (500, 2, 0):  # torch has no text for the error of an empty file
+        path.write_bytes(path.read_bytes()[:length])
+        lines: list[str] = []
+        saved = checkpoint.newest(tmp_path, CPU, say=lines.append)
+        assert saved is not None
+        assert saved["step"] == 1
+        assert len(lines) == 1
+        assert lines[0].startswith(f"warning: {path}: damaged (")
+        assert lines[0].endswith("; the checkpoint before is used instead: step-00000001.pt")
 
 
 def _die_half_way(path: Path) -> None:

@@ -238,13 +238,16 @@ def test_weights_and_images_are_channels_last_where_that_is_fast_or_requested(
         assert tensor.is_contiguous(memory_format=torch.channels_last) is last
 
 
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB"), MemoryError()]
+)
 def test_too_little_memory_names_the_settings_that_need_less(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     from segwright.training import loop
 
     def full(*_: Any, **__: Any) -> bool:
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
+        raise error
 
     monkeypatch.setattr(loop, "take_step", full)
     with pytest.raises(loop.OutOfMemory, match=r"lower training\.batch, raise training.accumulate"):

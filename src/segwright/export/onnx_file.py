@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 
-from segwright.errors import UserError
+from segwright.errors import UserError, first_line
 from segwright.export.description import KEY, Description
 from segwright.export.exported_model import Shape, missing_package
 from segwright.export.program import quiet
@@ -92,7 +92,7 @@ class OnnxRuntime:
                 str(path), options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:
-            reason = str(error).splitlines()[0][:160]
+            reason = first_line(error)
             raise UserError(
                 f"{path}: onnxruntime cannot open it ({reason}); expected a complete ONNX file"
             ) from None

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 
-from segwright.errors import UserError
+from segwright.errors import UserError, first_line
 from segwright.export.description import KEY, Description
 from segwright.export.exported_model import Shape
 from segwright.export.program import quiet
@@ -33,7 +33,7 @@ class TorchProgram:
             with quiet():
                 program = torch.export.load(str(path), extra_files=extra)
         except Exception as error:
-            reason = (str(error).splitlines() or [""])[0][:160]
+            reason = first_line(error)
             raise UserError(
                 f"{path}: PyTorch cannot open it ({reason}); expected a file of torch.export"
             ) from None

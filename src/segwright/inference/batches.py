@@ -14,6 +14,7 @@ from torch import Tensor
 
 from segwright.contracts import InputContract, Model, Output
 from segwright.data.loading.batches import pad_and_stack
+from segwright.errors import memory_errors
 from segwright.inference.single_pass import InferenceMode, Size
 
 Item = TypeVar("Item")
@@ -79,7 +80,8 @@ def run_batches(
     Up to ``batch`` images of one padded size go through the network together (default: 1 on a CPU, else ``GPU_BATCH``,
     but at most ``GPU_PIXELS``). Where sizes are mixed, an image waits for others of its size while at most
     ``LOOK_AHEAD`` times as many images are read. An exception of a type in ``skip`` becomes the ``error`` of its
-    image; if it concerns a batch, the images of the batch are run one by one. The model should be in evaluation mode.
+    image; if it concerns a batch, the images of the batch are run one by one. Too little memory, of any device, is a
+    ``MemoryError``. The model should be in evaluation mode.
     """
     run = _Run(model, device, inference, autocast or nullcontext(), skip)
     ready: dict[int, ModelOutput[Item]] = {}
@@ -157,7 +159,7 @@ class _Run:
         return [output for image in group for output in self([image])]
 
     def _output(self, group: Sequence[ModelInput[Item]]) -> tuple[Output, Size]:
-        with torch.inference_mode(), self.autocast:
+        with memory_errors(), torch.inference_mode(), self.autocast:
             images = [
                 image.image.to(self.device, non_blocking=True) for image in group if image.image is not None
             ]

@@ -28,7 +28,7 @@ from segwright.data.reading.tiff import is_tiff
 from segwright.data.reading.tiff_blocks import Tag
 from segwright.data.reading.tiff_tiles import write_tiled_tiff
 from segwright.decode.default import decoder_of
-from segwright.errors import UserError
+from segwright.errors import UserError, memory_errors
 from segwright.files import atomic_outputs
 from segwright.inference.batches import device_of, evaluation_mode
 from segwright.inference.fusion import Fusion
@@ -101,9 +101,16 @@ def _predicted_in_strips(
 ) -> PredictedImage:
     kinds = {*KINDS} & outputs.names | outputs.asked
     try:
-        predict_in_strips(
-            model, image.path, outputs.out, image.name, windows=windows, kinds=kinds, max_pixels=max_pixels
-        )
+        with memory_errors():
+            predict_in_strips(
+                model,
+                image.path,
+                outputs.out,
+                image.name,
+                windows=windows,
+                kinds=kinds,
+                max_pixels=max_pixels,
+            )
     except SKIPPED as error:
         return PredictedImage(image, problem=skip_reason(error))
     return PredictedImage(image)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from segwright.contracts import Decoder, InputContract, Model
 from segwright.decode.default import decoder_of, with_center_maps
 from segwright.decode.uncertainty import WithUncertainty
-from segwright.errors import UserError, is_full_disk
+from segwright.errors import UserError, is_full_disk, memory_errors
 from segwright.files import WriteError
 from segwright.inference.batches import (
     DECODING_THREADS,
@@ -35,8 +35,8 @@ from segwright.samples import Prediction
 
 Item = TypeVar("Item")
 
-SKIPPED = (UserError, OSError, MemoryError, torch.cuda.OutOfMemoryError)
-"""What is wrong with one image or its files does not stop the others."""
+SKIPPED = (UserError, OSError, MemoryError)
+"""What is wrong with one image or its files, or needs too much memory (``memory_errors``), does not stop the others."""
 
 _MAX_THREADS = 8
 """Of each stage. Each of them keeps up to three images in memory."""
@@ -112,8 +112,9 @@ class _MakeInput:
 
     def __call__(self, image: InputImage) -> ModelInput[_Read]:
         try:
-            pixels = image_array(image.path, self.input)
-            return model_input(_Read(image, pixels), pixels, self.input, pin=self.pin)
+            with memory_errors():
+                pixels = image_array(image.path, self.input)
+                return model_input(_Read(image, pixels), pixels, self.input, pin=self.pin)
         except SKIPPED as error:
             return ModelInput(_Read(image, None), None, error=error)
 
@@ -141,7 +142,7 @@ class _Decode:
             assert result.error is not None
             return _Predicted(image, problem=skip_reason(result.error))
         try:
-            with torch.inference_mode():
+            with memory_errors(), torch.inference_mode():
                 (prediction,) = self.decoder(result.output, (result.size,), result.padded, self.labels)
         except SKIPPED as error:
             return _Predicted(image, problem=skip_reason(error))
@@ -160,7 +161,8 @@ class _Write:
             return PredictedImage(image, problem=predicted.problem)
         self.outputs.settle(prediction)  # an error here is about all images
         try:
-            return PredictedImage(image, self.outputs.write(image, predicted.pixels, prediction))
+            with memory_errors():
+                return PredictedImage(image, self.outputs.write(image, predicted.pixels, prediction))
         except SKIPPED as error:
             self.outputs.discard(image.name)
             if isinstance(error, OSError) and is_full_disk(error):  # the next image would not fit either

@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segwright.errors import UserError
+from segwright.errors import UserError, first_line
 from segwright.parallel import Portable
 from segwright.prediction.inputs import InputImage
 from segwright.prediction.pipeline import PredictedImage
@@ -45,7 +45,7 @@ def ray_cluster(address: str) -> Iterator[None]:
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError, RuntimeError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise UserError(
             f"--ray {address}: no cluster there ({reason}); check the address, or use local"
         ) from None

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from segwright.errors import RunError
+from segwright.errors import RunError, first_line
 from segwright.files import atomic_write
 
 FORMAT = 1
@@ -48,7 +48,7 @@ def newest(
                 warnings.simplefilter("ignore")  # of torch, about damaged files
                 state = torch.load(path, map_location=device, weights_only=True)
         except Exception as error:  # a damaged file may raise anything; the checkpoint before may be good
-            problems.append(f"{path.name}: {_reason(error)}")
+            problems.append(f"{path.name}: damaged ({first_line(error).rstrip('.')})")
             continue
         if state.get("format") != FORMAT:
             raise CheckpointError(
@@ -63,11 +63,6 @@ def newest(
             f"{folder}: no checkpoint can be read ({'; '.join(problems)}); start in a new folder"
         )
     return None
-
-
-def _reason(error: Exception) -> str:
-    lines = str(error).splitlines() or [type(error).__name__]
-    return f"damaged ({lines[0].rstrip('.')})"
 
 
 def _saved(folder: Path) -> list[Path]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from segwright.contracts import Batch
 from segwright.data.loading.augmented_samples import AugmentedDataset
-from segwright.errors import RunError, is_out_of_memory
+from segwright.errors import RunError, first_line, is_out_of_memory
 from segwright.evaluation.evaluate import run_evaluation
 from segwright.evaluation.result import format_scores, headline_scores
 from segwright.files import atomic_write, read_json, write_json
@@ -68,7 +68,7 @@ def training_step(run: Run, state: State, parts: list[Batch], *, stop: bool) -> 
         if is_out_of_memory(error):
             raise OutOfMemory(
                 f"step {state.step}: {run.processes.device} has too little memory "
-                f"({str(error).splitlines()[0]}); lower training.batch, raise training.accumulate, set "
+                f"({first_line(error)}); lower training.batch, raise training.accumulate, set "
                 "training.precision=bf16, or use smaller crops in the augmentation"
             ) from None
         raise

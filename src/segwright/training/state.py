@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from segwright.contracts import Model
-from segwright.errors import UserError
+from segwright.errors import UserError, first_line
 from segwright.labels import LabelSpace
 from segwright.models.layers.depthwise import speed_up_depthwise
 from segwright.models.layers.inplace import recompute_activations
@@ -90,7 +90,7 @@ def _explained(config: Any, name: str) -> Iterator[None]:
     except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
         if isinstance(error, torch.OutOfMemoryError) or not type(config).__module__.startswith("segwright."):
             raise
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise UserError(
             f"{name}: {type(config).__name__} cannot be built with these settings ({reason}); --debug shows where"
         ) from error

@@ -17,7 +17,7 @@ from segwright.cli.main import main
 from segwright.data.conversion.tar import convert_to_tar
 from segwright.data.datasets.arrays import PairDataset
 from segwright.data.datasets.street import StreetScenes
-from segwright.data.datasets.tar_shards import TarShards
+from segwright.data.datasets.tar_shards import ShardFiles, TarShards
 from segwright.data.reading.label_maps import write_png
 from segwright.errors import UserError
 
@@ -186,6 +186,26 @@ def test_remote_shards_are_copied_when_needed_and_the_cache_keeps_to_its_size(tm
     storage.rm("/bucket/street/train", recursive=True)
     with pytest.raises(UserError, match=r"no file there|cannot be read"):
         TarShards(url="memory://bucket/street", cache=str(tmp_path / "other")).open(None, "train")
+
+
+def test_a_copy_that_another_process_removes_before_it_is_read_is_fetched_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fsspec = pytest.importorskip("fsspec")
+    dataset = StreetScenes(train=2, size=(32, 48)).open(None, "train")
+    convert_to_tar({"train": dataset}, tmp_path / "tar")
+    fsspec.filesystem("memory").put(str(tmp_path / "tar"), "/bucket/removed", recursive=True)
+    remote = TarShards(url="memory://bucket/removed", cache=str(tmp_path / "cache")).open(None, "train")
+    fetched, paths = ShardFiles.path, []
+
+    def path_of_removed_file(files: ShardFiles, index: int) -> Path:
+        paths.append(fetched(files, index))
+        if len(paths) == 1:
+            paths[0].unlink()
+        return paths[-1]
+
+    monkeypatch.setattr(ShardFiles, "path", path_of_removed_file)
+    _assert_equal(dataset, remote)
 
 
 def test_an_existing_folder_is_replaced_only_with_force(

@@ -120,6 +120,8 @@ CASES: dict[str, dict[str, tuple[Callable[[Path], None], str]]] = {
         "class": (replaced(TASKS, '["cat"]', '["cow"]'), "label 'cow'"),
         "cut": (cut(TASKS), f"{TASKS}: not JSON"),
         "size": (replaced(TASKS, '"original_width": 60', '"original_width": 61'), "61x40"),
+        "nameless": (replaced(TASKS, '"data": {"image": ', '"data": {"text": "none", "photo": 0}, "old": {"a": '),
+                     "has no 'image'"),
     },
     "supervisely": {
         "missing": (without("train/img/a.png"), "names the image 'a.png'"),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 from multiprocessing.connection import Connection
@@ -47,6 +48,31 @@ def test_what_is_not_kept_or_broken_is_read_again(store: SampleCache) -> None:
     assert store.get("nothing") is None
     (store.folder / "empty").touch()
     assert store.get("empty") is None
+    sample = Sample(np.zeros((9, 9, 3), np.uint8), np.zeros((9, 9), np.uint8), "a")
+    store.put("key", sample)
+    data = (store.folder / "key").read_bytes()
+    for damaged in (data[:-99], data[:50], data[:3], bytes(len(data)), data.replace(b"|u1", b"|x1")):
+        (store.folder / "key").write_bytes(damaged)
+        assert store.get("key") is None
+    store.put("key", sample)
+    assert store.get("key") is not None
+
+
+def test_a_full_disk_leaves_the_room_that_was_reserved(
+    store: SampleCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    sample = Sample(np.zeros((300, 300, 3), np.uint8), np.zeros((300, 300), np.uint8), "a")
+    for function in ("replace", "write"):  # of the sample, of the ledger
+        with monkeypatch.context() as patch:
+            patch.setattr(os, function, full)
+            for _ in range(9):
+                store.put("key", sample)
+        assert {path.name for path in store.folder.iterdir()} == {"ledger"}
+    store.put("key", sample)
+    assert store.get("key") is not None
 
 
 def test_the_limit_holds(store: SampleCache) -> None:

@@ -187,8 +187,7 @@ class TarDataset:
         """The sample; without a label map every pixel is ignored. ``UserError`` names shard and member if damaged."""
         name = self.names[index]
         where = Path(f"{self.shards.name(int(self.shard_of[index]))}:{name}")
-        path = self.shards.path(int(self.shard_of[index]))
-        image, label_map, text = (self._bytes(path, index, part, where) for part in range(3))
+        image, label_map, text = (self._bytes(index, part, where) for part in range(3))
         pixels = self._image(image, index, where)
         if not label_map.size:
             return Sample(pixels, np.full(pixels.shape[:2], IGNORED, np.uint8), name)
@@ -206,12 +205,15 @@ class TarDataset:
             )
         return Sample(pixels, classes, name, segments)
 
-    def _bytes(self, path: Path, index: int, part: int, where: Path) -> NDArray[np.uint8]:
-        offset, size = self.members[index, part].tolist()
+    def _bytes(self, index: int, part: int, where: Path) -> NDArray[np.uint8]:
+        shard, (offset, size) = int(self.shard_of[index]), self.members[index, part].tolist()
         if not size:
             return np.zeros(0, np.uint8)
         try:
-            data = np.fromfile(path, np.uint8, size, offset=offset)
+            try:
+                data = np.fromfile(self.shards.path(shard), np.uint8, size, offset=offset)
+            except FileNotFoundError:  # to make room, another process removed the copy; fetch it again
+                data = np.fromfile(self.shards.path(shard), np.uint8, size, offset=offset)
         except OSError as error:
             raise UserError(f"{where}: cannot be read ({error.strerror}); copy the shard again") from None
         if len(data) < size:
@@ -245,7 +247,7 @@ class TarDataset:
     def annotations(self, index: int) -> list[dict[str, Any]] | None:
         """The COCO annotations of an image, with their overlaps, if the shards contain them."""
         where = Path(f"{self.shards.name(int(self.shard_of[index]))}:{self.names[index]}")
-        text = self._bytes(self.shards.path(int(self.shard_of[index])), index, 2, where)
+        text = self._bytes(index, 2, where)
         annotations = parse_json(text.tobytes()).get("annotations") if text.size else None
         return annotations if isinstance(annotations, list) else None
 

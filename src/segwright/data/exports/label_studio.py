@@ -106,13 +106,11 @@ def _declared(root: Path) -> list[str]:
 
 def _task(task: dict[str, Any], left_out: dict[str, int]) -> tuple[str, list[dict[str, Any]]]:
     data = task.get("data", task)
-    name = next(
-        (str(data[key]) for key in ("image", "img", "ocr", "url") if isinstance(data.get(key), str)), None
-    )
+    names = [data.get(key) for key in ("image", "img", "ocr", "url")]
+    names += [task.get("file_upload"), *(value for value in data.values() if "." in str(value))]
+    name = next((name for name in names if name and isinstance(name, str)), None)
     if name is None:
-        name = str(
-            task.get("file_upload") or next(v for v in data.values() if isinstance(v, str) and "." in v)
-        )
+        raise KeyError("image")
     annotations = task.get("annotations", task.get("completions", task.get("predictions")))
     if annotations is None:
         results = _short_results(task)

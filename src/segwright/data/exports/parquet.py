@@ -11,7 +11,7 @@ from typing import Any
 
 from segwright.data.exports.files_of_export import glob_visible
 from segwright.data.exports.splits import split_of_path, standard_split
-from segwright.errors import UserError
+from segwright.errors import UserError, first_line
 from segwright.files import atomic_write
 
 
@@ -60,7 +60,7 @@ def _unpack(path: Path, folder: Path, label_columns: Sequence[str]) -> list[tupl
     except UserError:
         raise
     except Exception as error:  # pyarrow raises many kinds for a damaged file
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = first_line(error)
         raise UserError(
             f"{path}: not a Parquet file that can be read ({reason}); download it again"
         ) from None

@@ -9,6 +9,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -45,22 +46,21 @@ class SampleCache:
 
     def get(self, key: str) -> Sample | None:
         """The sample kept under a key, or None; its arrays are read-only views of the mapped file."""
-        path = self.folder / key
         try:
-            data = np.memmap(path, dtype=np.uint8, mode="r")
-        except (OSError, ValueError):  # not kept, or emptied by somebody else
+            data = np.memmap(self.folder / key, dtype=np.uint8, mode="r")
+            end = int(data[:8].view(np.int64)[0])
+            header = json.loads(data[8:end].tobytes())
+            image, position = _read_array(data, end, header["image"])
+            label_map, _ = _read_array(data, position, header["map"])
+            segments = header["segments"]
+            return Sample(
+                image,
+                label_map,
+                header["name"],
+                None if segments is None else tuple(_segment(*segment) for segment in segments),
+            )
+        except (OSError, ValueError, LookupError, TypeError):  # not kept, or damaged, as by a power failure
             return None
-        end = int(data[:8].view(np.int64)[0])
-        header = json.loads(data[8:end].tobytes())
-        image, position = _read_array(data, end, header["image"])
-        label_map, _ = _read_array(data, position, header["map"])
-        segments = header["segments"]
-        return Sample(
-            image,
-            label_map,
-            header["name"],
-            None if segments is None else tuple(_segment(*segment) for segment in segments),
-        )
 
     def put(self, key: str, sample: Sample) -> None:
         """Keep a sample under a key; nothing happens if there is no space left."""
@@ -77,26 +77,27 @@ class SampleCache:
         for array in (sample.image, sample.map):
             data = np.ascontiguousarray(array).tobytes()
             parts += [data, b"\0" * (-len(data) % 64)]
-        if not self._reserve(sum(map(len, parts))):
-            return
-        temporary = self.folder / f"{key}.{os.getpid()}.part"
-        try:
-            with open(temporary, "wb") as file:
-                file.writelines(parts)
-            os.replace(temporary, self.folder / key)
-        except OSError:  # disk or memory is full: training continues without the cache
-            temporary.unlink(missing_ok=True)
+        size, temporary = sum(map(len, parts)), self.folder / f"{key}.{os.getpid()}.part"
+        # Where disk or memory is full, training continues without the cache.
+        with suppress(OSError):
+            used = self._record(size)
+            try:
+                if used <= self.max_bytes:
+                    with open(temporary, "wb") as file:
+                        file.writelines(parts)
+                    os.replace(temporary, self.folder / key)
+                    return
+            except OSError:
+                temporary.unlink(missing_ok=True)
+            self._record(-size)
 
-    def _reserve(self, size: int) -> bool:
-        """Reserve bytes in the ledger; False if too few are left."""
+    def _record(self, size: int) -> int:
+        """Record in the ledger that bytes are reserved, or given back if below 0; the sum of all that are reserved."""
         handle = os.open(self.folder / "ledger", os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             os.write(handle, np.int64(size).tobytes())  # so small an append is never torn apart
             entries = np.frombuffer(os.pread(handle, os.fstat(handle).st_size, 0), dtype=np.int64)
-            if entries.sum() <= self.max_bytes:
-                return True
-            os.write(handle, np.int64(-size).tobytes())
-            return False
+            return int(entries.sum())
         finally:
             os.close(handle)
 

@@ -23,7 +23,7 @@ from segwright.data.reading.limits import refuse_decompression_bomb
 from segwright.data.reading.png_decoder import decode_png, is_png
 from segwright.data.reading.png_encoder import encode_png
 from segwright.data.reading.tiff import is_tiff, read_tiff
-from segwright.errors import UserError
+from segwright.errors import UserError, first_line
 
 Channels = Literal["index", "rgb", "rgba"]
 _EXPECTED: dict[Channels, str] = {
@@ -79,7 +79,7 @@ def _read(path: Path) -> NDArray[Any]:
     except (OSError, UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         if isinstance(error, UserError):
             raise
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         reason = "truncated or damaged" if "cannot identify" in reason else reason
         reason = getattr(error, "strerror", None) or reason
         raise UserError(

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from segwright.errors import UserError
+from segwright.errors import UserError, first_line
 
 
 def is_url(text: str) -> bool:
@@ -53,7 +53,7 @@ def open_storage(url: str) -> tuple[Any, str]:
     try:
         storage, path = fsspec.core.url_to_fs(url)
     except (ImportError, ValueError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise UserError(
             f"{url}: cannot be opened ({reason}); install the package, or check the URL"
         ) from None
@@ -126,7 +126,7 @@ def trim_cache(folder: Path, max_bytes: float, keep: Path) -> None:
 
 
 def _unreadable(url: str, error: Exception) -> UserError:
-    reason = (str(error).splitlines() or [""])[0] or type(error).__name__
+    reason = first_line(error)
     return UserError(
         f"{url}: cannot be read ({type(error).__name__}: {reason}); check the URL and the access rights"
     )

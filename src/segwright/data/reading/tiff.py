@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segwright.data.reading.limits import MAX_PIXELS, refuse_decompression_bomb, refuse_huge_values
-from segwright.errors import UserError
+from segwright.errors import UserError, first_line
 
 _SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two: BigTIFF
 _ALPHA = (1, 2)  # values of the tag ExtraSamples: associated and unassociated alpha
@@ -128,7 +128,7 @@ def tiff_errors(path: Path) -> Iterator[None]:
             f"{path}: cannot be read ({error.strerror or error}); expected a TIFF; check the file"
         ) from None
     except Exception as error:  # a damaged file can raise nearly any exception in the reader and its decoders
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise UserError(
             f"{path}: not a TIFF that can be decoded ({reason}); save it uncompressed, or as .npy"
         ) from None

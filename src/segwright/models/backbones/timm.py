@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from segwright.errors import UserError
+from segwright.errors import UserError, first_line
 from segwright.models.layers.features import Features
 from segwright.models.weights.pretrained import check_loaded, source_record, timm_weights
 from segwright.models.weights.sources import WeightFile, find_weights, quiet_libraries
@@ -135,7 +135,7 @@ def timm_features(
         with quiet_libraries():
             network = timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay, **options)
     except (RuntimeError, ValueError, KeyError) as error:
-        reason = " ".join(str(error).split("\n\t")[1:2]) or str(error).splitlines()[0]
+        reason = " ".join(str(error).split("\n\t")[1:2]) or first_line(error)
         raise UserError(f"{file.path}: does not fit ({reason.strip()}); expected weights of {name}") from None
     check_loaded(network, tensors, file, name)
     return network

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from segwright.errors import UserError
+from segwright.errors import UserError, first_line
 from segwright.models.weights.safe_pickle import read_arrays
 
 MAGIC = 0x1950A86A20F9469CFC6C.to_bytes(10, "little")  # in the first bytes of files that torch < 1.6 saved
@@ -78,7 +78,7 @@ def read_pickle(path: Path) -> Any:
     except (OSError, MemoryError):
         raise
     except Exception as error:  # a file that is no pickle, or damaged, may raise anything
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        reason = first_line(error)
         raise UserError(f"{path}: not a complete PyTorch file ({reason})") from None
 
 

