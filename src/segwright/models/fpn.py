@@ -1,4 +1,4 @@
-"""A light feature pyramid network on any backbone: the default for one's own data, with pretrained weights.
+"""A light feature pyramid network on any backbone: the default for your own images, with pretrained weights.
 
 The decoder sums the backbone's feature maps from stride 32 to 4 (Lin et al. 2017). A sub-pixel head (Shi et al. 2016)
 then doubles the resolution. With ``detail``, the feature map at stride 2 joins that at stride 4, as four times as many
