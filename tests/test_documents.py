@@ -28,7 +28,8 @@ TERMS = (
     "multi-scale inference", "sliding window", "class weights", "class imbalance", "data augmentation",
     "custom dataset", "confusion matrix", "checkpoint", "resume", "backbone", "encoder", "decoder",
     "checkpoint averaging", "EMA", "instance mask", "thing", "stuff", "ignore index", "per-class IoU", "ONNX export",
-    "deployment",
+    "deployment", "custom loss", "out of memory", "GPU memory", "label smoothing", "TensorRT", "Docker", "wandb",
+    "large images", "hyperparameter", "k-fold", "gradient accumulation", "learning rate schedule", "weight decay",
 )  # fmt: skip
 
 

@@ -176,4 +176,4 @@ def test_predictions_of_a_run_can_be_drawn_and_scored(tmp_path: Path) -> None:
     assert isinstance(output, QueryOutput)
     assert output.masks.shape[:2] == (1, 40) and output.classes.shape == (1, 40, len(model.labels) + 1)
     page = segwright.report(tmp_path, worst=1, best=0, count_errors=False).read_text(encoding="utf-8")
-    assert "masks of the surest queries" in page
+    assert "masks of the queries with the highest scores" in page

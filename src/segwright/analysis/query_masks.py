@@ -38,7 +38,7 @@ class WithQueryOutput:
 def draw_query_masks(
     image: RGBImage, output: QueryOutput, padded: tuple[int, int], labels: LabelSpace, *, count: int = 6
 ) -> RGBImage:
-    """The masks of the ``count`` queries that are surest of a class, three in a row, over the image [H, W, 3].
+    """The masks of the ``count`` queries with the highest class scores, three in a row, over the image [H, W, 3].
 
     The image is as bright as the mask is probable, from a quarter to full; pixels above one half, those that masked
     attention lets the query see, are tinted with the color of the class. Class and probability stand on each mask.

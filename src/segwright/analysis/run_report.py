@@ -209,4 +209,4 @@ def _query_masks(
     if decoder.output is None:
         return ()
     picture = draw_query_masks(as_rgb(sample.image), decoder.output, decoder.padded, labels)
-    return (("masks of the surest queries", picture),)
+    return (("masks of the queries with the highest scores", picture),)

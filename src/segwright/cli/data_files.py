@@ -68,7 +68,7 @@ def add_convert(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("format", metavar="FOLDER|DATASET|FORMAT", help=text)
     text = "after a dataset: its root folder; after a source format: source folder or JSON file"
     parser.add_argument("source", type=Path, nargs="?", help=text)
-    parser.add_argument("--out", type=Path, required=True, help="folder to write")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write")
     text = "format of the folder, if it is not recognized (docs/formats.md)"
     parser.add_argument("--from", dest="source_format", metavar="FORMAT", help=text)
     text = "do not copy the images of the folder"

@@ -51,7 +51,7 @@ def add(verbs: Any) -> None:
     text = "recipe whose dataset is used; needed for a model file outside a run folder (default: the run's)"
     evaluate.add_argument("--recipe", help=text)
     add_json(evaluate)
-    text = "max. detections per image for AP (default: the recipe's)"
+    text = "at most N predictions per image and class count for AP (default: the recipe's)"
     evaluate.add_argument("--max-detections", type=int, metavar="N", help=text)
     add_metrics(evaluate)
     oracles = evaluate.add_mutually_exclusive_group()

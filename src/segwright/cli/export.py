@@ -29,7 +29,7 @@ def add(verbs: Any) -> None:
     export.add_argument("--format", choices=["onnx", "torch", "openvino"], help=text)
     text = "file to write: FILE.onnx, FILE.pt2 or FILE.xml; a JSON file beside it describes it"
     export.add_argument("--out", type=Path, required=True, metavar="FILE", help=text)
-    add_json(export, "the parity report")
+    add_json(export, "the comparison with the original")
     sizes = export.add_mutually_exclusive_group()
     text = "one image size only, to which images are padded; some programs need it, or are faster with it"
     sizes.add_argument("--size", type=parse_size, metavar="H,W", help=text)
@@ -52,18 +52,19 @@ def add(verbs: Any) -> None:
 
 def _add_parity(export: argparse.ArgumentParser) -> None:
     """Options of the comparison with the original model."""
-    add_data_root(export, "the run's")
+    group = export.add_argument_group("comparison with the original")
+    add_data_root(group, "the run's")
     text = "recipe with the dataset of the comparison (default: the run's)"
-    export.add_argument("--recipe", help=text)
-    export.add_argument("--split", default="val", help="split of the comparison (default: %(default)s)")
+    group.add_argument("--recipe", help=text)
+    group.add_argument("--split", default="val", help="split of the comparison (default: %(default)s)")
     text = "folder of images for the comparison, without ground truth, in place of the dataset"
-    export.add_argument("--images", type=Path, metavar="DIR", help=text)
+    group.add_argument("--images", type=Path, metavar="DIR", help=text)
     text = "number of images of the comparison (default: %(default)s)"
-    export.add_argument("--count", type=int, default=8, metavar="N", help=text)
+    group.add_argument("--count", type=int, default=8, metavar="N", help=text)
     text = (
         "fail if a smaller share of pixels is equal, 0 to 1 (default: 0.999; with --half 0.99, with --int8 0)"
     )
-    export.add_argument("--min-equal-pixels", type=float, metavar="X", help=text)
+    group.add_argument("--min-equal-pixels", type=float, metavar="X", help=text)
 
 
 def _export(options: argparse.Namespace) -> int:

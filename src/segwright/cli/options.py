@@ -55,12 +55,12 @@ def add_code(parser: argparse.ArgumentParser) -> None:
 
 def add_set(parser: argparse.ArgumentParser, what: str = "recipe") -> None:
     """``--set``, which changes fields of what the verb works on."""
-    parser.add_argument(
-        "--set", nargs="+", action="extend", default=[], metavar="a.b=c", help=f"set fields of the {what}"
-    )
+    example = "optim.lr=3e-4 training.steps=4000" if what == "recipe" else "maps=masks"
+    text = f"set fields of the {what}, for example {example}"
+    parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="a.b=c", help=text)
 
 
-def add_data_root(parser: argparse.ArgumentParser, default: str | None = None) -> None:
+def add_data_root(parser: OptionGroup, default: str | None = None) -> None:
     """``--data``, the folder of the dataset; ``default`` says which folder is used without it."""
     text = "dataset root folder" + (f" (default: {default})" if default else "")
     parser.add_argument("--data", type=Path, metavar="ROOT", help=text)

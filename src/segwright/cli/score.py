@@ -57,7 +57,7 @@ def _add_instance(verbs: Any) -> None:
     _add_files(instance, "COCO JSON, or a folder in the format of Cityscapes or Mapillary Vistas")
     text = "COCO JSON: compare instance masks, bounding boxes or boundaries of masks (default: mask)"
     instance.add_argument("--kind", choices=("mask", "box", "boundary"), help=text)
-    text = "COCO JSON: max. detections per image and class for AP (default: 100)"
+    text = "COCO JSON: at most N predictions per image and class count for AP (default: 100)"
     instance.add_argument("--max-detections", type=int, metavar="N", help=text)
     text = "COCO JSON: draw the precision-recall curves (.png, .svg or .pdf)"
     instance.add_argument("--plot", type=Path, metavar="FILE", help=text)

@@ -1,4 +1,4 @@
-"""Export: a trained model as a file for other programs, with proof that it computes the same.
+"""Export: a trained model as a file for other programs, compared with the original.
 
 - ``export``: ``export_model``, writes the file, checks it, and writes the file beside it that describes it
 - ``graph``: ``ExportGraph``, the network and its post-processing as one module that ``torch.export`` can trace

@@ -23,8 +23,9 @@ MAX_SIZES = 60  # each takes a fraction of a second to build
 class Entry:
     """A network (``--set model=NAME``) or a backbone (``--set model.backbone=NAME``).
 
-    ``parameters``: their number; of a network with its default backbone and 19 classes; None where it was not counted.
-    ``license`` of the pretrained weights, None if there are none. ``offline``: whether they are on this machine.
+    ``parameters``: number of parameters, of a network with its default backbone and 19 classes; None where it was not
+    counted. ``license`` of the pretrained weights, None if there are none. ``offline``: whether they are on this
+    machine.
     """
 
     name: str

@@ -25,7 +25,8 @@ from segwright.models.layers.resize import upsample
 class DDRNetConfig:
     """``channels`` of the stem: 32 for DDRNet-23-slim, 64 for DDRNet-23.
 
-    ``hidden_channels``: of the head's 3x3 convolution. ``context_channels``: of each branch of the pyramid pooling.
+    ``hidden_channels``: channels of the head's 3x3 convolution. ``context_channels``: channels of each branch of the
+    pyramid pooling.
     """
 
     channels: int = 32

@@ -21,7 +21,7 @@ from segwright.models.layers.segmenter import AuxiliaryHeadConfig, Segmenter
 class DeepLabV3Config:
     """DeepLabV3: atrous spatial pyramid pooling (ASPP) and a classifier.
 
-    ``hidden_channels``: of the 3x3 convolution between ASPP and classifier; 0 for none, as in the toolbox.
+    ``hidden_channels``: channels of the 3x3 convolution between ASPP and classifier; 0 for none, as in the toolbox.
     """
 
     backbone: Backbone = field(default_factory=lambda: ResNetConfig(50, output_stride=8))

@@ -21,10 +21,10 @@ from segwright.models.layers.segmenter import AuxiliaryHeadConfig, Segmenter
 class DeepLabV3PlusConfig:
     """DeepLabV3+: ASPP, refined by the feature map at stride 4.
 
-    ``channels``: of the decoder's two 3x3 convolutions. ``separable``: whether these are depthwise separable.
+    ``channels``: channels of the decoder's two 3x3 convolutions. ``separable``: whether these are depthwise separable.
 
-    ``low_level_channels``: of the projected feature map at stride 4. ``dropout``: probability of spatial dropout before
-    the classifier (mmsegmentation: 0.1). ``align_corners`` of all resizing: True in panoptic-deeplab.
+    ``low_level_channels``: channels of the projected feature map at stride 4. ``dropout``: probability of spatial
+    dropout before the classifier (mmsegmentation: 0.1). ``align_corners`` of all resizing: True in panoptic-deeplab.
     """
 
     backbone: Backbone = field(default_factory=lambda: ResNetConfig(50, output_stride=16))

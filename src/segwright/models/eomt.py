@@ -26,9 +26,9 @@ from segwright.models.backbones.vit import VisionTransformer, ViTConfig
 class EoMTConfig:
     """EoMT on any plain vision transformer of timm.
 
-    ``queries``: their number, at least the largest number of objects in an image; 100 for semantic, 200 for panoptic
-    and instance segmentation in the paper. ``query_blocks``: the number of last blocks that process queries: 3 for
-    S and B, 4 for L, 5 for g. ``upscale``: how often the patch features are doubled in size; None: to stride 4.
+    ``queries``: number of queries, at least the largest number of objects in an image; 100 for semantic, 200 for
+    panoptic and instance segmentation in the paper. ``query_blocks``: the number of last blocks that process queries: 3
+    for S and B, 4 for L, 5 for g. ``upscale``: how often the patch features are doubled in size; None: to stride 4.
 
     ``masked_attention``: whether training starts with it. ``annealing``: per block of queries the fractions of the
     training (start, end) between which the probability of masked attention falls from 1 to 0, as
@@ -75,8 +75,9 @@ class EoMTConfig:
 class EoMT(Model):
     """EoMT, see ``EoMTConfig``. In evaluation mode the output has no auxiliary masks.
 
-    ``mask_probabilities``: of masked attention in each block of queries. They are saved with the weights, because a
-    network in the middle of its training needs them: in evaluation mode a block masks if its probability is above 1/2.
+    ``mask_probabilities``: the probability of masked attention in each block of queries. They are saved with the
+    weights, because a network in the middle of its training needs them: in evaluation mode a block masks if its
+    probability is above 1/2.
     """
 
     mask_probabilities: Tensor

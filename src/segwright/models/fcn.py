@@ -27,8 +27,8 @@ class FCNConfig:
     0 leaves this convolution out (CSAIL's C5). ``concat_convs``: the number of convolutions before the head, whose
     output is concatenated with their input. ``merge_levels``: use all feature maps at the size of the finest, for
     HRNet; ``align_corners`` applies to this resizing only. ``kernel_size`` of the convolutions: 1 in mmsegmentation on
-    HRNet. ``dropout``: its probability before the classifier, 0 in CSAIL; ``spatial_dropout``: of whole channels, as in
-    mmsegmentation.
+    HRNet. ``dropout``: probability of dropout before the classifier, 0 in CSAIL; ``spatial_dropout``: it drops whole
+    channels, as in mmsegmentation.
     """
 
     backbone: Backbone = field(default_factory=lambda: ResNetConfig(50, output_stride=8))

@@ -1,4 +1,4 @@
-"""A light feature pyramid network on any backbone: the default for one's own data, with pretrained weights.
+"""A light feature pyramid network on any backbone: the default for your own images, with pretrained weights.
 
 The decoder sums the backbone's feature maps from stride 32 to 4 (Lin et al. 2017). A sub-pixel head (Shi et al. 2016)
 then doubles the resolution. With ``detail``, the feature map at stride 2 joins that at stride 4, as four times as many
@@ -38,7 +38,8 @@ from segwright.models.layers.features import Backbone, Features
 class FPNConfig:
     """A light feature pyramid with a sub-pixel head, on any backbone.
 
-    ``channels``: of the decoder. ``upsample_factor``: of the head; the stride of the logits is 4 divided by it.
+    ``channels``: channels of the decoder. ``upsample_factor``: upsampling factor of the head; the stride of the logits
+    is 4 divided by it.
 
     ``detail``: the decoder also sees the backbone's feature map at stride 2. ``input_scale``: images are enlarged by
     this factor first, for objects of few pixels; the strides of all outputs are divided by it. In training there is
@@ -60,13 +61,14 @@ class FPNConfig:
 class PanopticFPNConfig:
     """A light feature pyramid with heads for classes, object centers and offsets, on any backbone.
 
-    ``channels``: of the decoder. ``branch_channels``: of the two convolutions before heat map and offsets.
+    ``channels``: channels of the decoder. ``branch_channels``: channels of the two convolutions before heat map and
+    offsets.
 
     ``foreground``: one more logit per pixel, positive on things, negative on stuff and void. ``offset_scale``: the
     head's offsets are multiplied by it to give pixels of the output, so that the head learns numbers near 1.
-    ``upsample_factor``: of the heads; the stride of the output is 4 divided by it.
-    ``detail``: the decoder also sees the backbone's feature map at stride 2. ``input_scale``: images are enlarged by
-    this factor first, for objects of few pixels; the strides of all outputs are divided by it.
+    ``upsample_factor``: upsampling factor of the heads; the stride of the output is 4 divided by it. ``detail``: the
+    decoder also sees the backbone's feature map at stride 2. ``input_scale``: images are enlarged by this factor first,
+    for objects of few pixels; the strides of all outputs are divided by it.
     """
 
     backbone: Backbone = field(default_factory=lambda: TimmConfig("tf_efficientnet_lite0"))

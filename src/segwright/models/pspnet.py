@@ -22,7 +22,8 @@ from segwright.models.layers.segmenter import AuxiliaryHeadConfig, Segmenter
 class PSPNetConfig:
     """PSPNet: pyramid pooling, a bottleneck and a classifier.
 
-    ``channels``: of each pooled feature map and of the bottleneck. ``pool_sizes``: sides of the pooled feature maps.
+    ``channels``: channels of each pooled feature map and of the bottleneck. ``pool_sizes``: sides of the pooled feature
+    maps.
 
     ``align_corners``, and ``pooled_first``, the order of concatenation: True in the toolbox. ``merge_levels``: use all
     feature maps at the size of the finest, for HRNet. ``dropout``: probability of spatial dropout before the

@@ -21,8 +21,8 @@ from segwright.models.layers.segmenter import AuxiliaryHeadConfig, Segmenter
 class SegFormerConfig:
     """Uses the backbone's four deepest feature maps.
 
-    ``channels``: of the decoder; 256 for small backbones, 768 for large ones. ``dropout``: probability of spatial
-    dropout before the classifier. ``align_corners`` of all resizing.
+    ``channels``: channels of the decoder; 256 for small backbones, 768 for large ones. ``dropout``: probability of
+    spatial dropout before the classifier. ``align_corners`` of all resizing.
     """
 
     backbone: Backbone = field(default_factory=lambda: TimmConfig("pvt_v2_b0"))

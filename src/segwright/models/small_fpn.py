@@ -30,8 +30,9 @@ class SmallFPNConfig:
 
     ``channels`` and ``depths``: channels and residual blocks of the stages at strides 4, 8, 16, 32.
 
-    ``upsample_factor``: of the sub-pixel head; the stride of the logits is 4 / ``upsample_factor``. ``stem_channels``:
-    of the first convolution, at stride 2. ``decoder_channels``: of the feature pyramid.
+    ``upsample_factor``: upsampling factor of the sub-pixel head; the stride of the logits is 4 / ``upsample_factor``.
+    ``stem_channels``: channels of the first convolution, at stride 2. ``decoder_channels``: channels of the feature
+    pyramid.
     """
 
     channels: tuple[int, ...] = (32, 64, 128, 256)

@@ -26,7 +26,7 @@ from segwright.models.small_fpn import SmallFPNConfig, SmallFPNTrunk, initialize
 class SmallPanopticFPNConfig:
     """``SmallFPNConfig`` with heads for classes, object centers and offsets.
 
-    ``branch_channels``: of the two convolutions before heat map and offsets.
+    ``branch_channels``: channels of the two convolutions before heat map and offsets.
 
     ``foreground``: one more logit per pixel, positive on things, negative on stuff and void. ``offset_scale``: the
     head's offsets are multiplied by it to give pixels of the output, so that the head learns numbers near 1.

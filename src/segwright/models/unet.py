@@ -22,7 +22,8 @@ from segwright.models.layers.resize import upsample
 class UNetConfig:
     """U-Net on any backbone.
 
-    ``decoder_channels``: of the decoder's steps, the deepest first; the last step reaches the finest feature map.
+    ``decoder_channels``: channels of the decoder's steps, the deepest first; the last step reaches the finest feature
+    map.
     """
 
     backbone: Backbone = field(default_factory=lambda: TimmConfig("resnet34"))
@@ -38,7 +39,7 @@ class UNetConfig:
 class PlainUNetConfig:
     """The tutorial's U-Net: convolutions with bias, max pooling, bilinear upsampling; logits at the size of the image.
 
-    ``channels``: of the levels, the finest first. ``align_corners`` of the upsampling: True in the tutorial.
+    ``channels``: channels of the levels, the finest first. ``align_corners`` of the upsampling: True in the tutorial.
     """
 
     channels: tuple[int, ...] = (64, 128, 256, 512, 512)

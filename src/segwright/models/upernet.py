@@ -22,10 +22,10 @@ from segwright.models.layers.segmenter import AuxiliaryHeadConfig, Segmenter
 class UPerNetConfig:
     """Uses the backbone's four deepest feature maps.
 
-    ``channels``: of the feature pyramid; CSAIL's upernet_lite: 256. ``pooled_channels`` and ``pool_sizes``: channels
-    and sides of the pooled feature maps. ``resize_before_conv``: upsample these before their convolution, as CSAIL
-    does. ``dropout``: probability of spatial dropout before the classifier (mmsegmentation: 0.1). ``align_corners`` of
-    all resizing.
+    ``channels``: channels of the feature pyramid; CSAIL's upernet_lite: 256. ``pooled_channels`` and ``pool_sizes``:
+    channels and sides of the pooled feature maps. ``resize_before_conv``: upsample these before their convolution, as
+    CSAIL does. ``dropout``: probability of spatial dropout before the classifier (mmsegmentation: 0.1).
+    ``align_corners`` of all resizing.
     """
 
     backbone: Backbone = field(default_factory=ResNetConfig)

@@ -30,9 +30,9 @@ BLOCKS = {
 class ResNetConfig:
     """Five feature maps at strides 2, 4, 8, 16, 32; strides beyond ``output_stride`` are replaced by dilation.
 
-    ``dilation``: of a stage whose stride was replaced. "all": every convolution of the stage has the new dilation
-    (toolbox, Pytorch-Deeplab). "half_first": the convolution that lost its stride keeps the dilation of the stage
-    before (CSAIL). "previous_first": the first block does (torchvision, MiniCity tutorial, panoptic-deeplab). The
+    ``dilation``: how a stage whose stride was replaced is dilated. "all": every convolution of the stage has the new
+    dilation (toolbox, Pytorch-Deeplab). "half_first": the convolution that lost its stride keeps the dilation of the
+    stage before (CSAIL). "previous_first": the first block does (torchvision, MiniCity tutorial, panoptic-deeplab). The
     last two differ only for depths 18 and 34, whose blocks have two 3x3 convolutions.
 
     ``multi_grid``: factors for the dilation of the last stage's blocks, in turn. ``stem`` "deep": three 3x3

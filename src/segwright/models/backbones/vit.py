@@ -22,10 +22,10 @@ FREE = ("apache", "mit", "bsd", "cc0")
 class ViTConfig:
     """The vision transformer of timm called ``name``, for example "vit_small_patch14_reg4_dinov2".
 
-    ``weights``: see ``segwright.models.backbones``. ``patch_size``: of the patches, in pixels; pretrained patches are
-    resampled. ``image_size``: height and width in pixels for which there is a position embedding; it is resampled for
-    images of another size. ``depth``, ``channels``, ``heads``, ``registers``, ``mlp_ratio`` and ``norm_eps`` (of all
-    layer norms) change the network; None: those of ``name``.
+    ``weights``: see ``segwright.models.backbones``. ``patch_size``: side of the patches, in pixels; pretrained patches
+    are resampled. ``image_size``: height and width in pixels for which there is a position embedding; it is resampled
+    for images of another size. ``depth``, ``channels``, ``heads``, ``registers``, ``mlp_ratio`` and ``norm_eps`` (of
+    all layer norms) change the network; None: those of ``name``.
 
     ``accept_license``: agree to the license of the pretrained weights. It is needed where this is no free license, as
     for DINOv3: its terms apply to all models that start from these weights.

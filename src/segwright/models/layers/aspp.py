@@ -25,7 +25,7 @@ class ASPPConfig:
     panoptic-deeplab). ``pooled_first``: the order of concatenation. ``pooling_window``: in a feature map that is
     larger, pool over windows of so many rows and columns, the size of the feature map in training, instead of all of it
     (Detectron2; panoptic-deeplab in multi-scale inference). ``dropout`` after the projection: 0.1 in the toolbox;
-    ``spatial_dropout``: of whole channels, as there. ``separable``: depthwise separable dilated convolutions.
+    ``spatial_dropout``: it drops whole channels, as there. ``separable``: depthwise separable dilated convolutions.
     """
 
     rates: tuple[int, ...] = (12, 24, 36)

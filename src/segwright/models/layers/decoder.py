@@ -25,7 +25,7 @@ class ConvStack:
     """``count`` convolutions in a row.
 
     panoptic-deeplab uses one separable 5x5; DeepLabV3+ and Detectron2 use two 3x3, whose receptive field is as large.
-    ``separable``: whether they are depthwise separable; ``kernel_size``: of each.
+    ``separable``: whether they are depthwise separable; ``kernel_size``: their kernel size.
     """
 
     kernel_size: int = 5
@@ -47,9 +47,9 @@ class ConvStack:
 class DecoderBranch:
     """One decoder and the hidden convolutions of its heads.
 
-    ``skip_channels``: of the finer feature maps after a 1x1 convolution, the coarsest first. ``channels``: of the
-    decoder's feature maps, which are fused with these. ``hidden_channels``: of the last feature map before a
-    prediction; 0: the prediction is a 1x1 convolution of the decoder's output.
+    ``skip_channels``: channels of the finer feature maps after a 1x1 convolution, the coarsest first. ``channels``:
+    channels of the decoder's feature maps, which are fused with these. ``hidden_channels``: channels of the last
+    feature map before a prediction; 0: the prediction is a 1x1 convolution of the decoder's output.
     """
 
     aspp: ASPPConfig = field(default_factory=lambda: ASPPConfig(ATROUS_RATES[16], pooled="bare"))
@@ -61,7 +61,7 @@ class DecoderBranch:
 class AtrousDecoder(nn.Module):
     """From the backbone's feature maps to one of ``branch.channels``, at the last of ``skip_strides``.
 
-    ``skip_strides``: of the finer feature maps, the coarsest first. ``skip_first``: the order of concatenation.
+    ``skip_strides``: strides of the finer feature maps, the coarsest first. ``skip_first``: the order of concatenation.
     """
 
     def __init__(

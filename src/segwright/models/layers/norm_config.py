@@ -29,8 +29,9 @@ class Norm:
     - ``csail_syncbn``: CSAIL's synchronized batch norm, with a lower bound for the variance and debiased averages.
     - ``none``: the activation alone.
 
-    ``eps`` and ``momentum`` (the weight of the new batch) None: the default of the kind. ``slope``: of leaky_relu.
-    ``groups``: of group norm and EvoNorm-S0; where it does not divide the channels, their greatest common divisor.
+    ``eps`` and ``momentum`` (the weight of the new batch) None: the default of the kind. ``slope``: negative slope of
+    leaky_relu. ``groups``: number of groups of group norm and EvoNorm-S0; where it does not divide the channels, their
+    greatest common divisor.
     """
 
     kind: NormKind = "batch"

@@ -22,7 +22,7 @@ class AuxiliaryHeadConfig:
     ``level``: the index of the feature map; -1 is the deepest. ``hidden_ratio``: channels of the hidden convolution as
     a fraction of the feature map's; 1/2 in the toolbox and CSAIL, 1/4 in torchvision. ``bias`` of this convolution:
     True in the toolbox. ``in_evaluation``: compute the head in evaluation as well, which takes time; for comparisons.
-    ``dropout``: its probability before the classifier; ``spatial_dropout``: of whole channels.
+    ``dropout``: probability of dropout before the classifier; ``spatial_dropout``: it drops whole channels.
     """
 
     level: int = -2
