@@ -44,7 +44,7 @@ def add(verbs: Any) -> None:
         "model", type=Path, help="run folder, .safetensors file, or exported file (.onnx, .xml, .pt2)"
     )
     text = "further models: evaluate the ensemble of all"
-    evaluate.add_argument("more_models", nargs="*", type=Path, metavar="model", help=text)
+    evaluate.add_argument("more_models", nargs="*", default=[], type=Path, metavar="model", help=text)
     add_ensemble(evaluate)
     add_data_root(evaluate, "the run's")
     evaluate.add_argument("--split", default="val", help="split to evaluate on (default: %(default)s)")

@@ -43,7 +43,7 @@ def add(verbs: Any) -> None:
         "model", type=Path, help="run folder, .safetensors file, or exported file (.onnx, .xml, .pt2)"
     )
     text = "images, folders, globs, lists (.txt), URLs (s3://) or videos; before them further models, for an ensemble"
-    predict.add_argument("images", nargs="*", help=text)
+    predict.add_argument("images", nargs="*", default=[], help=text)
     add_ensemble(predict)
     text = "output folder for label maps (index/), color maps, overlays and, of panoptic models, COCO files"
     predict.add_argument("--out", type=Path, required=True, metavar="DIR", help=text)

@@ -323,7 +323,7 @@ def _size_in_header(data: NDArray[np.uint8]) -> tuple[int, int] | None:
     if head.startswith(_RADIANCE):
         return _radiance_size(data[:4096].tobytes())
     try:
-        with _opened_header(io.BytesIO(memoryview(data))) as image:
+        with _opened_header(io.BytesIO(data.data)) as image:
             return image.height, image.width
     except _UNREADABLE:  # OpenCV says whether it is an image
         return None
