@@ -13,7 +13,7 @@ from io import TextIOBase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from segwright.files import write_json
+from segwright.files import make_folder, write_json
 
 if TYPE_CHECKING:
     from segwright.training.recipe import Recipe
@@ -58,8 +58,8 @@ def demo(out: Path | str, *, device: str | None = None, scenes: int = 4) -> dict
     """
     folder = Path(out)
     progress = Progress(PARTS, sys.stdout)
+    make_folder(folder)
     progress.print_plan(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     with open(folder / "demo.log", "a", encoding="utf-8") as log, redirect_stderr(log):
         summary = _semantic(folder, device, scenes, progress)
         panoptic = _panoptic(folder / "panoptic", folder / "best.safetensors", device, scenes, progress)

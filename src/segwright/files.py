@@ -31,6 +31,7 @@ def atomic_outputs(targets: Sequence[Path], *, force: bool) -> Iterator[tuple[Pa
     for target in targets:
         if not force and (target.is_file() or (target.is_dir() and any(target.iterdir()))):
             raise UserError(f"{target}: exists already; choose another path, or replace it with --force")
+        make_folder(target.parent)
     remove_leftovers_of(*targets)
     try:
         with _temporary_paths(targets) as parts:
@@ -119,6 +120,20 @@ def checksum(path: Path, kind: Literal["sha256", "md5"] = "sha256") -> str:
     return digest.hexdigest()
 
 
+def missing_folder(path: Path, expected: str) -> UserError:
+    """What is wrong with ``path``, where a folder was expected: it is a file, or does not exist."""
+    return UserError(f"{path}: {'is a file' if path.is_file() else 'no such folder'}; {expected}")
+
+
+def make_folder(folder: Path) -> None:
+    """Create a folder; ``UserError`` if a file has its name, or that of a folder above it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        file = next(path for path in (folder, *folder.parents) if path.is_file() or path == path.parent)
+        raise UserError(f"{file}: is a file; expected a folder; choose another path") from None
+
+
 def remove_leftovers(folder: Path) -> None:
     """Delete what killed processes left half-written in ``folder``; no other process may be writing there."""
     for part in [*folder.rglob(".*.part")]:
@@ -151,7 +166,7 @@ def check_writable(*paths: Path | None) -> None:
             continue
         if path.is_dir():
             raise UserError(f"{path}: is a folder; expected the name of a file to write")
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         if not os.access(path.parent, os.W_OK):
             raise UserError(f"{path}: no permission to write there; choose a folder that you may write to")
         remove_leftovers_of(path)

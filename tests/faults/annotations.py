@@ -163,8 +163,8 @@ FAULTS: dict[str, list[Fault]] = {
         Fault(
             "converting a folder that is not there",
             "data convert missing --to coco --out new",
-            "missing: no such folder, nor one of the formats rgb, coco, labelme, cityscapes-panoptic, "
-            "coco-panoptic-trainid; check the path",
+            "missing: no such folder; expected a folder, or a format (rgb, coco, labelme, cityscapes-panoptic, "
+            "coco-panoptic-trainid) and its source; check the path",
         ),
         Fault(
             "converting into a folder that is full",

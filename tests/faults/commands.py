@@ -14,7 +14,7 @@ FAULTS: dict[str, list[Fault]] = {
         Fault(
             "an unknown verb",
             "trian recipe.yaml",
-            "argument VERB: invalid choice: 'trian' (…); see segwright --help",
+            "argument VERB: invalid choice: 'trian' (…); did you mean train?; see segwright --help",
         ),
         Fault(
             "no verb",
@@ -24,7 +24,7 @@ FAULTS: dict[str, list[Fault]] = {
         Fault(
             "an unknown option",
             "train recipe.yaml --dta data",
-            "unrecognized arguments: --dta data; see segwright --help",
+            "segwright train: unknown option --dta; did you mean --data?; see segwright train --help",
         ),
         Fault(
             "an option without its value",
@@ -34,12 +34,14 @@ FAULTS: dict[str, list[Fault]] = {
         Fault(
             "a missing argument",
             "evaluate",
-            "segwright evaluate: the following arguments are required: model; see segwright evaluate --help",
+            "segwright evaluate: the following arguments are required: model; example: segwright evaluate …; see "
+            "segwright evaluate --help",
         ),
         Fault(
             "a missing required option",
             "predict run photo.jpg",
-            "segwright predict: the following arguments are required: --out; see segwright predict --help",
+            "segwright predict: the following arguments are required: --out; example: segwright predict …; see "
+            "segwright predict --help",
         ),
         Fault(
             "text where a number is expected",

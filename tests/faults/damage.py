@@ -80,6 +80,16 @@ def cut(path: str, share: float = 0.5) -> Damage:
     return damage
 
 
+def appended(path: str, content: bytes) -> Damage:
+    """These bytes behind those of the file."""
+
+    def damage() -> None:
+        with Path(path).open("ab") as file:
+            file.write(content)
+
+    return damage
+
+
 def array(path: str, values: Any) -> Damage:
     """An image file, or .npy, with these values."""
 

@@ -21,12 +21,12 @@ FAULTS: dict[str, list[Fault]] = {
         Fault(
             "no --data",
             "train recipe.yaml --out new",
-            "Folder: no --data given; expected the folder of the dataset",
+            "Folder: no --data given; expected the folder of the dataset; add --data FOLDER",
         ),
         Fault(
             "a file instead of a folder",
             "train recipe.yaml --data photo.jpg --out new",
-            "photo.jpg: no such folder; expected the folder of the dataset; check --data",
+            "photo.jpg: is a file; expected the folder of the dataset; check --data",
         ),
         Fault(
             "an empty folder",

@@ -100,8 +100,8 @@ FAULTS: dict[str, list[Fault]] = {
         Fault(
             "a PyTorch file as a model",
             "predict published.pth photo.jpg --out new",
-            "published.pth: not a .safetensors file; give family and architecture for a published file of "
-            "another project",
+            "published.pth: not a .safetensors file; expected a model file or a run folder; a published file needs "
+            "'segwright convert', or load with family and architecture",
         ),
         Fault(
             "--init with a missing file",

@@ -30,7 +30,7 @@ FAULTS: dict[str, list[Fault]] = {
         Fault(
             "an image that is not there",
             "predict run missing.jpg --out new",
-            "missing.jpg: contains no image; expected an image, a folder of images or a glob",
+            "missing.jpg: does not exist; expected an image, a folder of images or a glob; check the path",
         ),
         Fault(
             "a pattern that nothing fits",
@@ -40,7 +40,7 @@ FAULTS: dict[str, list[Fault]] = {
         Fault(
             "a folder without images",
             "predict run labelme/b --out new",
-            "labelme/b: contains no image; expected an image, a folder of images or a glob",
+            "labelme/b: does not exist; expected an image, a folder of images or a glob",
         ),
         Fault(
             "nothing to predict",
@@ -141,7 +141,7 @@ FAULTS: dict[str, list[Fault]] = {
         Fault(
             "a list of images that do not exist",
             "predict run list.txt --out new",
-            "missing.png: contains no image; expected an image, a folder of images or a glob",
+            "missing.png: does not exist; expected an image, a folder of images or a glob; check the path",
             text("list.txt", "missing.png\n"),
         ),
         Fault(
@@ -186,17 +186,17 @@ FAULTS: dict[str, list[Fault]] = {
         Fault(
             "ground truth that is not there",
             "score semantic --truth missing --prediction maps --labels classes.yaml",
-            "missing: no such folder; expected a folder of images; check --data and the split",
+            "missing: no such folder; expected a folder of images; check --truth and --prediction",
         ),
         Fault(
             "predictions that are not there",
             "score semantic --truth truth --prediction missing --labels classes.yaml",
-            "missing: no such folder; expected a folder of images; check --data and the split",
+            "missing: no such folder; expected a folder of images; check --truth and --prediction",
         ),
         Fault(
             "a prediction that is missing",
             SEMANTIC,
-            "truth/a.png: 0 predictions have this name; expected one; add it, or remove the others",
+            "truth/a.png: no prediction has this name; expected one; add it, or check --prediction",
             removed("maps/a.png"),
         ),
         Fault(

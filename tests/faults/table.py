@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.faults import annotations, commands, datasets, models, predictions
+from tests.faults import annotations, arguments, commands, datasets, models, predictions
 from tests.faults.fault import Fault
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "faults.md"
 START = "<!-- The tables below are generated: python -m tests.faults.table -->\n"
 FAULTS: dict[str, list[Fault]] = {
     **commands.FAULTS,
+    **arguments.FAULTS,
     **datasets.FAULTS,
     **annotations.FAULTS,
     **models.FAULTS,

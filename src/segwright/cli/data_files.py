@@ -99,13 +99,18 @@ def _convert_folder(options: argparse.Namespace) -> int:
     from segwright.data.conversion.exports import convert_export
     from segwright.data.datasets import OwnData
     from segwright.errors import UserError
-    from segwright.files import check_writable
+    from segwright.files import check_writable, missing_folder
 
     source = Path(options.format)
     refuse_options(options, "labels", "names", "split", "train_ids", reason="on a folder")
-    if not source.is_dir():
+    if options.format in _SOURCE_FORMATS and not source.is_dir():
         raise UserError(
-            f"{source}: no such folder, nor one of the formats {', '.join(_SOURCE_FORMATS)}; check the path"
+            f"data convert {options.format}: the source is missing; expected its path after the format"
+        )
+    if not source.is_dir():
+        raise missing_folder(
+            source,
+            f"expected a folder, or a format ({', '.join(_SOURCE_FORMATS)}) and its source; check the path",
         )
     if options.to is None:
         raise UserError(

@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import argparse
+import difflib
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -22,13 +24,42 @@ OptionGroup = argparse._ActionsContainer
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line."""
+    """A parser whose errors are one line: what is wrong, what was probably meant, an example."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse, as argparse does; an unknown option of a verb is an error of that verb, told before any other."""
+        given = [*(sys.argv[1:] if args is None else args)]
+        if not any(isinstance(action, argparse._SubParsersAction) for action in self._actions):
+            self._refuse_unknown([text.partition("=")[0] for text in given[: (*given, "--").index("--")]])
+        known, rest = super().parse_known_args(given, namespace)
+        if rest:
+            self.error(f"unexpected arguments: {' '.join(rest)}; expected no more{self._example()}")
+        return known, rest
 
     def error(self, message: str) -> NoReturn:
         """Say on stderr what is wrong and end with exit code 2."""
         from segwright.errors import one_line
 
+        choice = re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message)
+        if choice:
+            message += _did_you_mean(choice[1], re.findall(r"[\w.-]+", choice[2]))
+        if "arguments are required" in message:
+            message += self._example()
         self.exit(2, f"{self.prog}: {one_line(message)}; see {self.prog} --help\n")
+
+    def _refuse_unknown(self, given: list[str]) -> None:
+        known = [name for action in self._actions for name in action.option_strings]
+        for text in given:
+            if text.startswith("--") and not any(name.startswith(text) for name in known):
+                self.error(f"unknown option {text}{_did_you_mean(text, known)}")
+
+    def _example(self) -> str:
+        return f"; {self.epilog}" if self.epilog else ""
+
+
+def _did_you_mean(text: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(text, known, 1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def add_verb(verbs: Any, name: str, run: Verb, text: str, example: str) -> argparse.ArgumentParser:
@@ -111,7 +142,15 @@ def labels_from_option(text: str) -> LabelSpace:
 
     if text.endswith(".json"):
         return mapillary_labels(Path(text).stem, read_config(Path(text)))
-    return apply_label_map(Path(text), None) if text.endswith((".yaml", ".yml")) else dataset_labels(text)
+    if text.endswith((".yaml", ".yml")):
+        return apply_label_map(Path(text), None)
+    if Path(text).exists():
+        from segwright.errors import UserError
+
+        raise UserError(
+            f"--labels {text}: is no label map; expected FILE.yaml, FILE.json or the name of a dataset"
+        )
+    return dataset_labels(text)
 
 
 def add_stopped_code(parser: OptionGroup) -> None:

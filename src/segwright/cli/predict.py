@@ -43,7 +43,7 @@ def add(verbs: Any) -> None:
         "model", type=Path, help="run folder, .safetensors file, or exported file (.onnx, .xml, .pt2)"
     )
     text = "images, folders, globs, lists (.txt), URLs (s3://) or videos; further models before them are an ensemble"
-    predict.add_argument("images", nargs="*", help=text)
+    predict.add_argument("images", nargs="*", default=[], help=text)
     add_ensemble(predict)
     _add_outputs(predict)
     _add_many_images(predict)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import lzma
 import shutil
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -26,7 +27,8 @@ MAX_RATIO = 200
 
 _SMALL = 100 * 10**6
 _DAMAGED = (
-    tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError,
+    tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, NotImplementedError,
+    RuntimeError, ValueError, LookupError, OverflowError,
 )  # fmt: skip
 
 
@@ -44,6 +46,8 @@ def unpack(archive: Path, folder: Path) -> int:
             for member in checked:
                 member.write(folder)
             return len(checked)
+    except UserError:
+        raise
     except _DAMAGED as error:
         raise UserError(f"{archive}: damaged archive ({error}); download it again") from None
 

@@ -15,7 +15,7 @@ from segwright.data.datasets.voc import voc_folder
 from segwright.data.reading.file_lists import read_lines
 from segwright.data.reading.images import image_size
 from segwright.errors import UserError
-from segwright.files import checksum
+from segwright.files import checksum, missing_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +213,7 @@ def verify_download(name: str, root: Path) -> list[str]:
     """
     info = download_info(name)
     if not root.is_dir():
-        raise UserError(f"{root}: no such folder; expected the folder of {info.title}; check --data")
+        raise missing_folder(root, f"expected the folder of {info.title}; check --data")
     folder = {"ade20k": ade20k_folder, "voc": voc_folder}.get(name, lambda path: path)(root)
     problems = [line for expected in info.files for line in _verify_files(folder, expected)]
     if name == "coco" and not any(folder.glob("annotations/*_val2017.json")):

@@ -86,7 +86,10 @@ def _folder_of_images(
         )
         pairs = [pair for match in matches for pair in _images_of(match, out)]
         if not pairs:
-            raise UserError(f"{source}: contains no image; expected an image, a folder of images or a glob")
+            problem = "contains no image" if exists or _is_pattern(source) else "does not exist"
+            raise UserError(
+                f"{source}: {problem}; expected an image, a folder of images or a glob; check the path"
+            )
         for image, folder in pairs:
             if (absolute := os.path.abspath(image)) not in known:
                 known.add(absolute)
@@ -123,6 +126,10 @@ def _without_lists(sources: Iterable[str]) -> Iterator[str]:
             continue
         for line in read_lines(path):
             yield line if is_url(line) else str(path.parent / line)
+
+
+def _is_pattern(source: str) -> bool:
+    return any(character in source for character in "*?[")
 
 
 def _is_hidden(match: str, pattern: str) -> bool:

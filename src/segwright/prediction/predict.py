@@ -61,11 +61,12 @@ def load(
         path = path / "best.safetensors"
         if not path.is_file():
             raise UserError(
-                f"{path.parent}: contains no best.safetensors; expected a run that was evaluated once"
+                f"{path.parent}: contains no best.safetensors; expected a run that was evaluated once; check the path"
             )
     elif path.is_file() and path.suffix != ".safetensors":
         raise UserError(
-            f"{path}: not a .safetensors file; give family and architecture for a published file of another project"
+            f"{path}: not a .safetensors file; expected a model file or a run folder; a published file needs "
+            "'segwright convert', or load with family and architecture"
         )
     return read_model(path, device, code=module)
 

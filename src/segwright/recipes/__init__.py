@@ -91,9 +91,16 @@ def load_recipe(name: str, *, code: Path | str | ModuleType | None = None) -> Re
             return _checked(function(), name)
     functions = _functions()
     if name not in functions:
-        near = difflib.get_close_matches(name, functions, 1, cutoff=0.3)
-        hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(sorted(functions))}"
-        raise UserError(f"unknown recipe {name!r}; {hint}")
+        if Path(name).exists() or "/" in name:
+            kinds = {Path(name).is_dir(): "is a folder", not Path(name).exists(): "does not exist"}
+            kind = kinds.get(True, "is no recipe")
+            raise UserError(
+                f"{name}: {kind}; expected NAME (see 'segwright recipe list'), FILE.yaml or FILE.py:function"
+            )
+        near = difflib.get_close_matches(name, functions, 1, cutoff=0.4)
+        hint = f"did you mean {near[0]!r}?" if near else "'segwright recipe list' lists all"
+        no_path = "" if "." in name else " (a run or a file? there is none of this name: check the path)"
+        raise UserError(f"unknown recipe {name!r}; {hint}{no_path}")
     # A copy: recipes share constants, such as a norm, and --set changes even frozen objects in place.
     return copy.deepcopy(functions[name]())
 

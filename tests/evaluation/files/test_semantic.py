@@ -37,7 +37,7 @@ def test_maps_are_paired_by_name(tmp_path: Path) -> None:
     assert result["images"] == 2
     for path in sorted((tmp_path / "found").rglob("*.png")):
         path.rename(tmp_path / "found" / f"{path.parent.name}.png")
-    with pytest.raises(UserError, match=r"1\.png: 0 predictions have this name"):
+    with pytest.raises(UserError, match=r"1\.png: no prediction has this name"):
         score_semantic(tmp_path / "truth", tmp_path / "found", SPACE)
 
 

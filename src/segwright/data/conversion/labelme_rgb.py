@@ -106,7 +106,7 @@ def convert_rgb(source: Path, out: Path, labels: LabelSpace, *, force: bool = Fa
         )
     if out.resolve() == source.resolve() or source.resolve() in out.resolve().parents:
         raise UserError(f"{out}: lies in the folder of the color maps; choose a folder outside of {source}")
-    files = list_images(source, recursive=True, extensions=MAP_EXTENSIONS)
+    files = list_images(source, recursive=True, extensions=MAP_EXTENSIONS, remedy="check the path")
     image_of_stem: dict[str, str] = {}
     stems = [
         unique_stem(str(path.relative_to(source)), image_of_stem=image_of_stem, source=source)
@@ -167,7 +167,7 @@ def convert_labelme(
     ``out``/label_map.yaml describes the maps and declares every class a thing; correct it for stuff. Polygons,
     rectangles and circles are converted; ``UserError`` names the file for any other shape.
     """
-    files = list_images(source, recursive=True, extensions=(".json",))
+    files = list_images(source, recursive=True, extensions=(".json",), remedy="check the path")
     shapes_of_files = [_read_shapes(path) for path in files]
     special = ("__ignore__", "_background_")
     occurring = {label for shapes in shapes_of_files for label, *_ in shapes} - {*special}

@@ -60,7 +60,9 @@ class TarShards:
     def open(self, root: Path | None, split: str) -> TarDataset:
         """The samples of a split, in the order of the shards; ``UserError`` names what is missing or damaged."""
         if root is None and self.url is None:
-            raise UserError("TarShards: no --data given; expected the folder of the shards, or data.url")
+            raise UserError(
+                "TarShards: no --data given; expected the folder of the shards, or data.url; add --data FOLDER"
+            )
         if root is not None and self.url is not None:
             raise UserError(
                 f"TarShards: both --data {root} and data.url={self.url}; expected one; remove one"

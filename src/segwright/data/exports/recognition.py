@@ -12,6 +12,7 @@ from typing import Protocol, cast, runtime_checkable
 
 from segwright.data.exports.entries import Export
 from segwright.errors import UserError
+from segwright.files import missing_folder
 
 
 @runtime_checkable
@@ -66,7 +67,7 @@ def export_format(name: str) -> ExportFormat:
 def candidates(root: Path) -> list[Recognized]:
     """All formats that a folder may have; formats of plain folders only if no specific one fits."""
     if not root.is_dir():
-        raise UserError(f"{root}: no such folder; expected the folder that an annotation tool exported")
+        raise missing_folder(root, "expected the folder that an annotation tool exported; check the path")
     for specific in (True, False):
         fitting = [
             Recognized(module.NAME, module.TITLE, evidence)

@@ -32,7 +32,7 @@ from segwright.data.reading.file_lists import (
     match_files,
 )
 from segwright.errors import UserError
-from segwright.files import parse_json
+from segwright.files import missing_folder, parse_json
 from segwright.labels import LabelSpace, spread_colors
 
 MAX_CATEGORY_ID = 0xFFFF  # predictions are written in 16 bits
@@ -359,7 +359,7 @@ def _translation(coco: CocoAnnotations, labels: LabelSpace, train_ids: bool) -> 
 def _image_paths(source: Path, folder: Path, names: Sequence[str], *, exact: bool = True) -> list[Path]:
     """The image files that the JSON file ``source`` names; without ``exact`` their extension may differ."""
     if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder; expected the images of {source.name}; set data.images")
+        raise missing_folder(folder, f"expected the images of {source.name}; set data.images")
     if outside := next(filter(leads_out, names), None):
         raise UserError(
             f"{source}: the file name {outside!r} leaves {folder}; expected the name of a file in it; correct the "

@@ -12,6 +12,7 @@ from segwright.data.formats.cache import SampleCache
 from segwright.data.formats.class_definitions import labels_from_mapping
 from segwright.data.formats.image_dataset import ImageDataset
 from segwright.errors import UserError
+from segwright.files import missing_folder
 from segwright.labels import LabelSpace
 from segwright.samples import Dataset
 
@@ -39,9 +40,11 @@ class FileDataset:
     def open(self, root: Path | None, split: str) -> Dataset:
         """The split that ``read`` finds, with this object's label map, bands, reduction and cache applied."""
         if root is None:
-            raise UserError(f"{type(self).__name__}: no --data given; expected the folder of the dataset")
+            raise UserError(
+                f"{type(self).__name__}: no --data given; expected the folder of the dataset; add --data FOLDER"
+            )
         if not root.is_dir():
-            raise UserError(f"{root}: no such folder; expected the folder of the dataset; check --data")
+            raise missing_folder(root, "expected the folder of the dataset; check --data")
         dataset = self.read(root, split)
         labels = dataset.labels
         return replace(
@@ -76,8 +79,9 @@ def read_label_map(path: Path) -> Mapping[str, object]:
         values = yaml.load(text, Loader=UniqueKeyLoader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         reason = getattr(error, "strerror", None) or getattr(error, "problem", None) or error
+        remedy = "check the path" if isinstance(error, OSError) else "correct the file"
         raise UserError(
-            f"{path}: not a label map that can be read ({reason}); expected YAML; correct the file"
+            f"{path}: not a label map that can be read ({reason}); expected YAML; {remedy}"
         ) from None
     if not isinstance(values, dict):
         raise UserError(

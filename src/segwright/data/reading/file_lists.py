@@ -12,6 +12,7 @@ from typing import overload
 import numpy as np
 
 from segwright.errors import UserError
+from segwright.files import missing_folder
 
 IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".jp2", ".npy")
 _SYSTEM_NAMES = frozenset({
@@ -98,15 +99,19 @@ def has_hidden_part(path: Path, folder: Path) -> bool:
 
 
 def list_images(
-    folder: Path, *, recursive: bool = False, extensions: Sequence[str] = IMAGE_EXTENSIONS
+    folder: Path,
+    *,
+    recursive: bool = False,
+    extensions: Sequence[str] = IMAGE_EXTENSIONS,
+    remedy: str = "check --data and the split",
 ) -> list[Path]:
     """The image files of a folder, sorted by path; with ``recursive`` those of its subfolders as well.
 
     Hidden and system files and folders are skipped (see ``is_hidden``), and a folder that links to a folder above it
-    is read once. ``UserError`` if the folder does not exist or contains no image.
+    is read once. ``UserError`` if the folder does not exist, with this ``remedy``, or contains no image.
     """
     if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder; expected a folder of images; check --data and the split")
+        raise missing_folder(folder, f"expected a folder of images; {remedy}")
     paths = _walk(folder) if recursive else _entries(folder)
     images = sorted(path for path in paths if path.suffix.lower() in extensions)
     if not images:

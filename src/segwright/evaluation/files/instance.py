@@ -88,7 +88,9 @@ def _results(path: Path) -> Sequence[Row]:
     try:
         rows = parse_json(path.read_bytes())
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); expected a COCO results file") from None
+        raise UserError(
+            f"{path}: cannot be read ({error.strerror}); expected a COCO results file; check the path"
+        ) from None
     except ValueError as error:
         raise UserError(f"{path}: not JSON ({error}); write it again") from None
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):

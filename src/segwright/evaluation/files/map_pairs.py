@@ -10,14 +10,15 @@ from pathlib import Path
 from segwright.data.reading.file_lists import list_images
 from segwright.errors import UserError
 
+_REMEDY = "check --truth and --prediction"
 _ENDINGS = (".png", ".tif", ".tiff", ".npy")
 _CITYSCAPES = re.compile(r"_gt(Fine|Coarse)_labelIds\.png$")
 
 
 def find_pairs(truth: Path, prediction: Path) -> list[tuple[Path, Path]]:
     """The files of ground truth, sorted, each with its prediction; ``UserError`` names one that is missing."""
-    true_files = list_images(truth, recursive=True, extensions=_ENDINGS)
-    predicted_files = list_images(prediction, recursive=True, extensions=_ENDINGS)
+    true_files = list_images(truth, recursive=True, extensions=_ENDINGS, remedy=_REMEDY)
+    predicted_files = list_images(prediction, recursive=True, extensions=_ENDINGS, remedy=_REMEDY)
     cityscapes = [path for path in true_files if _CITYSCAPES.search(path.name)]
     if cityscapes:
         return _by_frame(cityscapes, predicted_files)
@@ -54,7 +55,7 @@ def find_instance_maps(truth: Sequence[Path], folder: Path, instances: Path | No
     ``instances``: their folder; by default the maps ``*_instanceIds.png`` beside ``*_labelIds.png``.
     """
     if instances is not None:
-        by_stem = _by_stem(list_images(instances, recursive=True, extensions=_ENDINGS))
+        by_stem = _by_stem(list_images(instances, recursive=True, extensions=_ENDINGS, remedy=_REMEDY))
         return [_same_name(path, folder, instances, by_stem) for path in truth]
     if not all(_CITYSCAPES.search(path.name) for path in truth):
         return []
@@ -71,10 +72,11 @@ def find_instance_maps(truth: Sequence[Path], folder: Path, instances: Path | No
 
 
 def _only(predictions: Sequence[Path], truth: Path) -> Path:
-    if len(predictions) != 1:
-        listed = f" ({predictions[0]}, {predictions[1]})" if predictions else ""
+    if not predictions:
+        raise UserError(f"{truth}: no prediction has this name; expected one; add it, or check --prediction")
+    if len(predictions) > 1:
         raise UserError(
-            f"{truth}: {len(predictions)} predictions have this name{listed}; expected one; add it, or remove the "
-            "others"
+            f"{truth}: {len(predictions)} predictions have this name ({predictions[0]}, {predictions[1]}); expected "
+            "one; remove the others"
         )
     return predictions[0]

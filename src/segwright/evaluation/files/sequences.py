@@ -26,6 +26,7 @@ from segwright.metrics.video_panoptic_quality import WINDOWS, VideoPanopticQuali
 
 _DVPS_TRUTH = re.compile(r"^(\d+)_(\d+)_.*gtFine_instanceTrainIds\.png$")
 _DVPS_PREDICTION = re.compile(r"^(\d+)_(\d+)(_.*)?\.png$")
+_REMEDY = "check --truth and --prediction"
 _Reader = Callable[[Path, LabelSpace], NDArray[np.int32]]
 
 
@@ -80,7 +81,7 @@ def score_sequences(
 
 def _find_frames(truth: Path, prediction: Path) -> tuple[str, _Format, list[_Frame]]:
     """The name of the format, how to read it, and all frames, sorted by sequence and number."""
-    files = list_images(truth, recursive=True, extensions=(".png",))
+    files = list_images(truth, recursive=True, extensions=(".png",), remedy=_REMEDY)
     if any(_DVPS_TRUTH.match(path.name) for path in files):
         form = _Format(TRAIN_ID_CLASSES, read_dvps_truth, read_dvps_prediction)
         return "cityscapes_dvps", form, _frames(truth, prediction, _dvps_truth, _dvps_prediction)
@@ -123,7 +124,7 @@ def _frames(truth: Path, prediction: Path, true_key: _Key, predicted_key: _Key) 
 
 def _by_frame(folder: Path, key: _Key) -> dict[tuple[str, str], Path]:
     files: dict[tuple[str, str], Path] = {}
-    for path in list_images(folder, recursive=True, extensions=(".png",)):
+    for path in list_images(folder, recursive=True, extensions=(".png",), remedy=_REMEDY):
         frame = key(path)
         if frame is None:
             continue

@@ -29,7 +29,7 @@ def average_models(sources: Sequence[Path | str], out: Path | str) -> Path:
     if out.suffix != ".safetensors":
         raise UserError(f"{out}: expected a name that ends in .safetensors")
     if len(sources) < 2:
-        raise UserError(f"an average of {len(sources)} models; expected at least 2")
+        raise UserError(f"an average of {len(sources)} models; expected at least 2; name another one")
     check_writable(out)
     paths = [find_model(Path(source)) for source in sources]
     total, metadata = _read(paths[0])

@@ -29,7 +29,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     """
     if not path.is_file():
         raise UserError(
-            f"{path}: file does not exist; expected weights (.pth, .pth.tar, .pkl or .safetensors)"
+            f"{path}: {'is a folder' if path.is_dir() else 'file does not exist'}; expected weights (.pth, .pth.tar, "
+            ".pkl or .safetensors); check the path"
         )
     if path.suffix == ".safetensors":
         from safetensors import SafetensorError
@@ -79,6 +80,8 @@ def read_pickle(path: Path) -> Any:
         raise
     except Exception as error:  # a file that is no pickle, or damaged, may raise anything
         reason = first_line(error)
+        if not isinstance(error, RuntimeError | EOFError):
+            reason = f"{type(error).__name__} {reason}"
         raise UserError(f"{path}: not a complete PyTorch file ({reason})") from None
 
 

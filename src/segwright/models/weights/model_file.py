@@ -109,7 +109,7 @@ def find_model(path: Path) -> Path:
             raise UserError(f"{path}: not a .safetensors file; convert it with 'segwright convert'")
         return path
     if not (path / BEST).is_file():
-        raise UserError(f"{path}: contains no {BEST}; expected a run that was evaluated once")
+        raise UserError(f"{path}: contains no {BEST}; expected a run that was evaluated once; check the path")
     return path / BEST
 
 
@@ -133,7 +133,9 @@ def read_file(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     from safetensors import SafetensorError, safe_open
 
     if not path.is_file():
-        raise UserError(f"{path}: file does not exist; expected a .safetensors model or a run folder")
+        raise UserError(
+            f"{path}: file does not exist; expected a .safetensors model or a run folder; check the path"
+        )
     try:
         with safe_open(str(path), framework="pt") as file:
             return {key: file.get_tensor(key) for key in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
