@@ -1,7 +1,8 @@
-"""Fixtures of all tests: the folder of real data, and one thread per process."""
+"""Fixtures of all tests: the folder of real data, and one thread per process; garbage of the imports is kept."""
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 
@@ -9,6 +10,15 @@ import pytest
 import torch
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+def pytest_configure() -> None:
+    gc.disable()  # imports make a million objects that stay
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()  # no later collection looks at them again: it would take half a second
+    gc.enable()
 
 
 @pytest.fixture(scope="session")

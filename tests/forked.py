@@ -29,16 +29,12 @@ def context() -> BaseContext:
 
 
 class Command:
-    """``segwright`` with these arguments, in a new session; the part of ``subprocess.Popen`` that tests use.
-
-    Its standard output and standard error are one text.
-    """
+    """``segwright`` with these arguments, in a new session; the part of ``subprocess.Popen`` that tests use."""
 
     def __init__(self, arguments: Sequence[str], **environment: str) -> None:
-        handle, name = tempfile.mkstemp(suffix=".txt")
-        os.close(handle)
-        self._output = Path(name)
-        self._process = context().Process(target=_run, args=([*arguments], name, os.getcwd(), environment))  # type: ignore[attr-defined]
+        self._outputs = [_empty_file(), _empty_file()]
+        values = ([*arguments], [str(path) for path in self._outputs], os.getcwd(), environment)
+        self._process = context().Process(target=_run, args=values)  # type: ignore[attr-defined]
         self._process.start()
         self.pid = int(self._process.pid)
 
@@ -47,6 +43,16 @@ class Command:
         """The exit code, or minus the number of the signal that killed it; None while it runs."""
         code: int | None = self._process.exitcode
         return code
+
+    @property
+    def stdout(self) -> str:
+        """What it has written to its standard output so far."""
+        return self._outputs[0].read_text(encoding="utf-8", errors="replace")
+
+    @property
+    def stderr(self) -> str:
+        """What it has written to its standard error so far."""
+        return self._outputs[1].read_text(encoding="utf-8", errors="replace")
 
     def poll(self) -> int | None:
         return self.returncode
@@ -58,23 +64,34 @@ class Command:
     def kill(self) -> None:
         self.send_signal(signal.SIGKILL)
 
-    def communicate(self, timeout: float = 120) -> tuple[str, None]:
-        """Wait for its end; what it wrote."""
+    def wait(self, timeout: float) -> int:
+        """Its exit code; ``subprocess.TimeoutExpired`` if it runs longer than that."""
         self._process.join(timeout)
-        text = self._output.read_text(encoding="utf-8", errors="replace")
         if self.returncode is None:
-            raise subprocess.TimeoutExpired("segwright", timeout, output=text)
-        self._output.unlink()
+            raise subprocess.TimeoutExpired("segwright", timeout, output=self.stdout, stderr=self.stderr)
+        return self.returncode
+
+    def communicate(self, timeout: float = 120) -> tuple[str, None]:
+        """Wait for its end; what it wrote to its standard output, then to its standard error."""
+        self.wait(timeout)
+        text = self.stdout + self.stderr
+        for path in self._outputs:
+            path.unlink()
         return text, None
 
 
-def _run(arguments: list[str], output: str, folder: str, environment: dict[str, str]) -> None:
+def _empty_file() -> Path:
+    handle, name = tempfile.mkstemp(suffix=".txt")
+    os.close(handle)
+    return Path(name)
+
+
+def _run(arguments: list[str], outputs: list[str], folder: str, environment: dict[str, str]) -> None:
     os.setsid()
     os.chdir(folder)
     os.environ.update(environment)
-    handle = os.open(output, os.O_WRONLY | os.O_APPEND)
-    os.dup2(handle, 1)
-    os.dup2(handle, 2)
+    for number, name in enumerate(outputs, start=1):
+        os.dup2(os.open(name, os.O_WRONLY | os.O_APPEND), number)
     sys.stdout, sys.stderr = os.fdopen(1, "w", buffering=1), os.fdopen(2, "w", buffering=1)
     import torch
 

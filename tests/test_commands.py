@@ -19,6 +19,7 @@ from segwright.cli.main import build_parser, main
 from segwright.config import walk
 from segwright.data.datasets.street import StreetScenes
 from segwright.recipes import describe_recipe, recipe_names
+from segwright.training import length
 from segwright.training.recipe import Recipe
 from tests.command_files import published_weights, write_files
 
@@ -107,9 +108,9 @@ NOT_RUN = {
 
 NAMES = {
     "RECIPE": "own.semantic", "NAME": "folder", "FOLDER": "CAMVID/val", "photos": "CAMVID/val", "RUN": "runs/first",
-    "IMAGE": "photo.jpg",
+    "IMAGE": "photo.jpg", "720,960": "72,96", "360,480": "72,96",
 }  # fmt: skip
-"""What stands for the words that a reader replaces by a name of their own."""
+"""What stands for the words that a reader replaces by a name of their own, and smaller sizes of images."""
 
 INSTEAD = {
     "segwright train camvid.quick --data CAMVID --out runs/camvid --extend 2000":
@@ -229,6 +230,7 @@ def _use_tiny_recipes(patch: pytest.MonkeyPatch) -> None:
         return recipe
 
     patch.setattr(recipes, "load_recipe", load_tiny)
+    patch.setattr(length, "TRIAL_STEPS", length.WARM_UP_STEPS + 2)
 
 
 def _run(command: str, place: Path) -> None:

@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+
+from tests.forked import Command
 
 
 @contextmanager
-def server(
-    model: Path, *arguments: object, **environment: str
-) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+def server(model: Path, *arguments: object, **environment: str) -> Iterator[tuple[str, Command]]:
     """Its address and its process; it listens on a free port and is ended after the block if it runs still."""
-    command = [sys.executable, "-m", "segwright", "serve", str(model), "--port", "0", *map(str, arguments)]
-    values: Any = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=values)
+    process = Command(["serve", str(model), "--port", "0", *map(str, arguments)], **environment)
     try:
-        assert process.stdout is not None and process.stderr is not None
-        line = process.stdout.readline()
-        match = re.search(r"http://\S+", line)
-        assert match, line + process.stderr.read()
-        yield match.group(), process
+        yield _address(process), process
     finally:
-        if process.poll() is None:
-            process.kill()
+        process.kill()
         process.communicate()
+
+
+def _address(process: Command) -> str:
+    until = time.monotonic() + 90
+    while not (match := re.search(r"http://\S+(?=\s)", process.stdout)):
+        assert time.monotonic() < until and process.poll() is None, process.stdout + process.stderr
+        time.sleep(0.01)
+    return match.group()

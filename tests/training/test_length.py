@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests import small
 
 from segwright.cli.main import main
 from segwright.errors import UserError
-from segwright.training.length import Pace, _steps_in
+from segwright.training import length
+from segwright.training.length import Pace, _steps_in, measure_pace
 from segwright.training.recipe import Recipe
 from segwright.training.recipe_check import check
 from segwright.training.train import train
@@ -31,12 +33,17 @@ def test_epochs_become_steps_by_the_size_of_the_training_split(tmp_path: Path) -
 
 
 def test_minutes_become_steps_that_a_resumed_run_keeps(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recipe = recipe_of(minutes=0.1, evaluate_every=1)
+    def slower(*arguments: Any) -> Pace:
+        pace = measure_pace(*arguments)
+        return replace(pace, step=50 * pace.step)  # few steps in the minute
+
+    monkeypatch.setattr(length, "measure_pace", slower)
+    recipe = recipe_of(minutes=1, evaluate_every=1)
     summary = train(recipe, None, tmp_path)
     assert summary["finished"] and summary["step"] >= 1
-    assert "time: 0.1 minutes in all; measured: " in "".join(capsys.readouterr())
+    assert "time: 1 minutes in all; measured: " in "".join(capsys.readouterr())
     metadata = json.loads((tmp_path / "run.json").read_text())
     assert metadata["steps"] == summary["step"] and metadata["pace"]["step"] > 0
     metadata["steps"] += 3
@@ -57,15 +64,13 @@ def test_minutes_that_are_too_few_say_how_many_are_needed() -> None:
         _steps_in(recipe_of(minutes=0.5, evaluate_every=0.5), Pace(10, 1, 50), 5)
 
 
-@pytest.mark.parametrize("length", ["minutes", "epochs"])
+@pytest.mark.parametrize("kind", ["minutes", "epochs"])
 def test_steps_beside_another_length_are_refused(
-    length: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["train", "street.quick", "--out", str(tmp_path / "run"), "--set", f"training.{length}=3"]
+    words = ["train", "street.quick", "--out", str(tmp_path / "run"), "--set", f"training.{kind}=3"]
     assert main([*words, "training.steps=5"]) == 2
-    expected = (
-        f"--set training.steps=5 has no effect, since training.{length} is 3; add training.{length}=null"
-    )
+    expected = f"--set training.steps=5 has no effect, since training.{kind} is 3; add training.{kind}=null"
     assert expected in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 

@@ -37,6 +37,7 @@ from segwright.labels import LabelSpace
 from segwright.models.binary import BinaryConfig
 from segwright.models.weights.foreign_file import read_tensors, unwrap_state_dict
 from segwright.models.weights.model_file import write_model
+from segwright.models.weights.shapes_only import shapes_only
 
 FAMILIES: dict[str, Family] = {
     "toolbox": toolbox.FAMILY,
@@ -192,7 +193,7 @@ def _built(state: State, project: Family, request: _Request, **described: Any) -
         one = " (one output channel)" if description.classes == 1 else ""
         raise UserError(f"{architecture}: the file has {classes} classes{one}; expected {request.classes}")
     names = (f"class_{index}" for index in range(classes))
-    with torch.device("meta"):  # skips the initialization, as all weights are replaced
+    with shapes_only():  # all weights are replaced
         model = config.build(LabelSpace.of(*names, name=architecture), description.input)
     _load_state(model, state, description.renames, f"{request.family} {architecture}")
     model.decoder = decoder

@@ -51,26 +51,26 @@ def catalog(pattern: str | None = None) -> list[Entry]:
 
 
 def _networks(wildcard: str | None) -> Iterator[Entry]:
-    import torch
-
     from segwright.models.build import build, names
+    from segwright.models.weights.shapes_only import shapes_only
 
     for name in names():
         if wildcard is None or fnmatch(name, wildcard):
-            with torch.device("meta"):
+            with shapes_only():
                 network = build(name, classes=19)
             yield Entry(name, "network", _count(network))
 
 
 def _backbones(wildcard: str | None) -> Iterator[Entry]:
     import timm
-    import torch
+
+    from segwright.models.weights.shapes_only import shapes_only
 
     names = timm.list_models(wildcard) if wildcard else [name for name in START_WITH if timm.is_model(name)]
     for number, name in enumerate(names):
         parameters = None
         if number < MAX_SIZES:
-            with torch.device("meta"):
+            with shapes_only():
                 parameters = _count(timm.create_model(name, num_classes=0))
         config: Any = timm.get_pretrained_cfg(name)
         published = config is not None and bool(config.hf_hub_id or config.url)

@@ -5,6 +5,7 @@
 - ``foreign_file``: weight files of other projects
 - ``sources``: where pretrained weights lie: files, folders, installed packages, timm's hub
 - ``pretrained``: pretrained weights of backbones, and the record of where they came from
+- ``shapes_only``: networks without values, to ask for the shapes of their weights or to load all of them
 - ``safe_pickle``: arrays in a pickle, read without running code
 """
 

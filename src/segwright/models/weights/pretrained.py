@@ -70,9 +70,10 @@ def timm_weights(file: WeightFile, name: str) -> dict[str, Tensor]:
     if "_conv_stem.weight" not in tensors:
         return tensors
     import timm
-    import torch
 
-    with torch.device("meta"):
+    from segwright.models.weights.shapes_only import shapes_only
+
+    with shapes_only():
         expected = timm.create_model(name).state_dict()
     shapes = [[value.shape for value in state.values()] for state in (tensors, expected)]
     if shapes[0] != shapes[1]:
