@@ -149,7 +149,7 @@ CASES: dict[str, dict[str, tuple[Callable[[Path], None], str]]] = {
     },
     "datumaro": {
         "missing": (without("images/default/a.png"), "names the image 'a.png'"),
-        "outside": (replaced("annotations/default.json", "[2.0, 2.0, 20.0, 2.0", "[92, 2, 99, 2, 99, 9, 98"),
+        "outside": (replaced("annotations/default.json", "2.0, 2.0, 20.0, 2.0, 20.0, 18.0", "92, 2, 99, 2, 99, 9, 92, 9, 92"),
                     "a, annotation 0: lies outside"),
         "class": (replaced("annotations/default.json", '"label_id": 1', '"label_id": 8'), "has the class 8"),
         "cut": (cut("annotations/default.json"), "default.json: not JSON"),
