@@ -72,6 +72,7 @@ def parquet_row(column: str, value: dict[str, Any]) -> Callable[[Path], None]:
 
 
 TASKS = "project-3.json"
+SQUARE = "2.0, 2.0, 20.0, 2.0, 20.0, 18.0, 2.0, 18.0"
 CASES: dict[str, dict[str, tuple[Callable[[Path], None], str]]] = {
     "yolo": {
         "missing": (without("data.yaml"), "not recognized"),
@@ -149,7 +150,7 @@ CASES: dict[str, dict[str, tuple[Callable[[Path], None], str]]] = {
     },
     "datumaro": {
         "missing": (without("images/default/a.png"), "names the image 'a.png'"),
-        "outside": (replaced("annotations/default.json", "2.0, 2.0, 20.0, 2.0, 20.0, 18.0", "92, 2, 99, 2, 99, 9, 92, 9, 92"),
+        "outside": (replaced("annotations/default.json", SQUARE, "92, 2, 99, 2, 99, 9"),
                     "a, annotation 0: lies outside"),
         "class": (replaced("annotations/default.json", '"label_id": 1', '"label_id": 8'), "has the class 8"),
         "cut": (cut("annotations/default.json"), "default.json: not JSON"),
