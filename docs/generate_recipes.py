@@ -41,7 +41,7 @@ Each recipe is a function in `src/segwright/recipes`; its docstring has the comm
 "published" has the scores that the authors of the settings report; [published-weights.md](published-weights.md) lists
 their projects. The column "measured" has the scores that segwright reached, with details in
 [results.md](../benchmarks/results.md). An empty cell means that there is no such score yet.
-"""  # noqa: E501 - rows of a table
+"""
 
 UPSTREAM_EXAMPLE = """\
 For example, the UPerNet of CSAIL with its bug, in a file mine.py:

@@ -45,7 +45,7 @@ def refuse_damage(where: object, remedy: str) -> Iterator[None]:
     except UserError:
         raise
     except _OF_DAMAGE as error:
-        reason = f"{type(error).__name__}: {_first_line(error)}"
+        reason = f"{type(error).__name__}: {first_line(error)}"
         raise UserError(f"{where}: damaged ({reason}); {remedy}; --debug shows where it was read") from error
 
 

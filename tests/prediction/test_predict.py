@@ -213,6 +213,8 @@ def test_objects_come_out_in_official_files_and_pictures(tmp_path: Path) -> None
     assert len(json.loads((tmp_path / "out" / "instances.json").read_text())) == len(things)
     with pytest.raises(UserError, match="unknown format; expected one of panoptic, instances"):
         list(predict_files(model, [str(tmp_path / "12.png")], tmp_path / "other", save=("boxes",)))
+    with pytest.raises(UserError, match=r"--save csv: unknown format; did you mean table\?"):
+        list(predict_files(model, [str(tmp_path / "12.png")], tmp_path / "other", save=("csv",)))
 
 
 def test_pictures_of_centers_want_a_model_that_finds_them(model: Model, tmp_path: Path) -> None:

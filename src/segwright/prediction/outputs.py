@@ -45,6 +45,16 @@ UNCERTAINTIES: Mapping[str, Callable[[UncertaintyMaps], NDArray[Any] | None]] = 
 OUTPUTS = (*_PICTURES, _SHEET, *_FORMATS, *ANNOTATION_WRITERS, *VISUALIZATIONS, *UNCERTAINTIES)
 """The names of all outputs: a folder each, or a file, or both."""
 
+_OTHER_NAMES = {
+    "csv": "table", "areas": "table", "xlsx": "table",
+    "json": "instances (COCO results) or panoptic", "coco": "instances (COCO results) or panoptic",
+    "mask": "index", "masks": "index", "png": "index", "labels": "index", "label": "index",
+    "txt": "yolo", "xml": "cvat", "label-studio": "labelstudio", "label_studio": "labelstudio",
+    "image": "overlay", "images": "overlay", "vis": "overlay", "rgb": "color", "polygons": "yolo, labelme or cvat",
+    "probabilities": "uncertainty", "confidence": "uncertainty", "entropy": "uncertainty",
+}  # fmt: skip
+"""What users call outputs: the error names ours."""
+
 Rows = dict[str, list[Row]]
 """The rows of an image in each collected JSON file, by the name of the file without its extension."""
 
@@ -67,7 +77,9 @@ class Outputs:
     ) -> None:
         known = (*_FORMATS, *ANNOTATION_WRITERS, _SHEET, *VISUALIZATIONS, *UNCERTAINTIES, *_PICTURES)
         if unknown := [name for name in save if name not in known]:
-            raise UserError(f"--save {unknown[0]}: unknown format; expected one of {', '.join(known)}")
+            meant = _OTHER_NAMES.get(unknown[0].lower())
+            hint = f"did you mean {meant}?" if meant else f"expected one of {', '.join(known)}"
+            raise UserError(f"--save {unknown[0]}: unknown format; {hint}")
         standard = [name for name in STANDARD if name in save] or STANDARD
         self.out, self.labels, self.ids_from = out, labels, ids_from
         self.asked = frozenset(save)

@@ -72,6 +72,7 @@ def parquet_row(column: str, value: dict[str, Any]) -> Callable[[Path], None]:
 
 
 TASKS = "project-3.json"
+SQUARE = "2.0, 2.0, 20.0, 2.0, 20.0, 18.0, 2.0, 18.0"
 CASES: dict[str, dict[str, tuple[Callable[[Path], None], str]]] = {
     "yolo": {
         "missing": (without("data.yaml"), "not recognized"),
@@ -138,6 +139,36 @@ CASES: dict[str, dict[str, tuple[Callable[[Path], None], str]]] = {
         "class": (replaced("via_project.json", '"kind": "cat"', '"kind": "cow"'), "class 'cow', which is no option"),
         "cut": (cut("via_project.json"), "via_project.json: not JSON"),
         "size": (replaced("via_project.json", "[2, 20, 20, 2]", "[2, 20]"), "a.png, region 0 is not as expected"),
+    },
+    "via3": {
+        "missing": (without("a.png"), "names the image 'a.png'"),
+        "outside": (replaced("via_project.json", "[7, 2, 2, 20, 2, 20, 18, 2, 18]", "[7, 92, 2, 99, 2, 99, 18]"),
+                    "region 0: lies outside"),
+        "class": (replaced("via_project.json", '"av": {"1": "1"}', '"av": {"1": "7"}'), "has no class"),
+        "cut": (cut("via_project.json"), "via_project.json: not JSON"),
+        "size": (replaced("via_project.json", "[7, 2, 2, 20, 2, 20, 18, 2, 18]", "[7, 2, 2]"),
+                 "region 0 is not as expected (a polygon of 1 points)"),
+        "view": (replaced("via_project.json", '"vid": "1"', '"vid": "77"'), "metadata has no '77'"),
+    },
+    "datumaro": {
+        "missing": (without("images/default/a.png"), "names the image 'a.png'"),
+        "outside": (replaced("annotations/default.json", SQUARE, "92, 2, 99, 2, 99, 9"),
+                    "a, annotation 0: lies outside"),
+        "class": (replaced("annotations/default.json", '"label_id": 1', '"label_id": 8'), "has the class 8"),
+        "cut": (cut("annotations/default.json"), "default.json: not JSON"),
+        "size": (small_rgb("images/default/a.png"), "9x7"),
+        "points": (replaced("annotations/default.json", '"points"', '"dots"'), "item 0 has no 'points'"),
+    },
+    "nnunet": {
+        "missing": (without("imagesTr/a_0000.png"), "a.png: its image is missing"),
+        "mask": (without("labelsTr/a.png"), "expected the mask of a_0000.png"),
+        "class": (replaced("dataset.json", '"cat": 2', '"cat": 7'), "value 2 is not in label space"),
+        "cut": (cut("dataset.json"), "dataset.json: not JSON"),
+        "names": (replaced("dataset.json", '"cat": 2', '"cat": [2, 3]'), "does not map names to whole numbers"),
+    },
+    "voc_color_table": {
+        "class": (replaced("label_colors.txt", "51 221 255\tcat\n", ""), "is not in label space"),
+        "line": (replaced("label_colors.txt", "51 221 255\tcat", "51 221 2555\tcat"), "line 3 is no class"),
     },
     "roboflow_masks": {
         "missing": (without("train/a.png"), "a_mask.png: its image is missing"),

@@ -81,7 +81,10 @@ def yolo_roboflow(root: Path) -> None:
         ]
         save(root / split / "labels" / f"{name}.txt", "\n".join(lines))
     names = "{0: étoile, 1: cat, 2: dog}"
-    save(root / "data.yaml", f"train: ../train/images\nval: ../valid/images\nnc: 3\nnames: {names}\n")
+    save(
+        root / "data.yaml",
+        f"train: ../train/images\nval: ../valid/images\ntest: ../test/images\nnc: 3\nnames: {names}\n",
+    )
 
 
 def yolo_lists(root: Path) -> None:
@@ -89,7 +92,8 @@ def yolo_lists(root: Path) -> None:
     save(
         root / "lists" / "train.txt", "./images/train/a.png\nimages/train/b c.png\n./images/train/empty.png\n"
     )
-    save(root / "data.yaml", "path: lists\ntrain: train.txt\nval: ../images/val\nnames: [étoile, cat, dog]\n")
+    save(root / "lists" / "val.txt", "data/images/val/d.png\n")  # CVAT writes data/ before the path
+    save(root / "data.yaml", "path: lists\ntrain: train.txt\nval: val.txt\nnames: [étoile, cat, dog]\n")
 
 
 def coco_values(names: Sequence[str], prefix: str = "") -> dict[str, Any]:
@@ -358,6 +362,8 @@ def kaggle_rle(root: Path) -> None:
         if not objects:
             lines.append(f"{name}.png,,")
     save(root / "train.csv", "\n".join(lines))
+    photo(root / "test_images" / "t.png", 9)
+    save(root / "sample_submission.csv", "ImageId,ClassId,EncodedPixels\nt.png,1,1 1")
 
 
 def kaggle_rows(root: Path) -> None:

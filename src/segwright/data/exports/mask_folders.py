@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from segwright.data.exports.class_tables import CLASS_TABLES, read_class_table
@@ -80,7 +81,28 @@ def read(root: Path, split: str | None) -> MapExport:
     else:
         labels = _labels_of_table(table, maps)
     declared = tuple(dict.fromkeys(entry.split for entry in entries if entry.split))
-    return MapExport(entries, labels, declared=declared)
+    notes = [] if "class_2" not in labels.names else _notes_on_objects(maps)
+    return MapExport(entries, labels, declared=declared, notes=notes)
+
+
+def _notes_on_objects(maps: Sequence[Path]) -> list[str]:
+    """A warning if the values of maps seem to number objects: 1 to N in every map, each value one region."""
+    regions, counts = 0, []
+    for path in maps[:: max(1, len(maps) // 8)][:8]:
+        values = read_any(path)
+        numbers = np.unique(values[values != 0])
+        if not numbers.size:
+            continue
+        if numbers[-1] != numbers.size:
+            return []
+        counts.append(int(numbers.size))
+        regions += sum(cv2.connectedComponents((values == n).astype(np.uint8))[0] - 1 for n in numbers)
+    if len(set(counts)) < 2 or max(counts) < 8 or regions > 1.1 * sum(counts):
+        return []
+    return [
+        f"{maps[0]}: are these classes? every value is one region, from 1 to {min(counts)} in one map and to "
+        f"{max(counts)} in another, as if objects were numbered; such maps belong into instances/ (docs/panoptic.md)"
+    ]
 
 
 def _entries(pair: FolderPair, root: Path) -> list[Entry]:
