@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Byte code is kept: to compile the tests takes longer than to collect them.
+unexport PYTHONDONTWRITEBYTECODE
 .PHONY: demo test test-browser test-faults install check bench docs dist gpu clean
 
 demo: $(VENV)/.demo

@@ -136,9 +136,9 @@ def test_an_index_outside_the_split_is_refused(index: int) -> None:
 
 
 def test_color_and_position_are_not_enough_to_classify_pixels() -> None:
-    train, val = opened("train"), opened("val", val=40)
+    train, val = opened("train"), opened("val", val=20)
     random = np.random.default_rng(0)
-    drawn = [pixels(train[i], random.permutation(96 * 144)[:200]) for i in range(80)]
+    drawn = [pixels(train[i], random.permutation(96 * 144)[:200]) for i in range(40)]
     features = np.concatenate([f for f, _ in drawn])
     classes = np.concatenate([c for _, c in drawn])
     known = classes != IGNORED
