@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import multiprocessing
 import os
 import signal
@@ -9,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from multiprocessing.context import BaseContext
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
 from segwright.cli.main import main
@@ -21,7 +22,7 @@ _IMPORTS = [
 ]  # fmt: skip
 
 
-def context() -> BaseContext:
+def context() -> ForkServerContext:
     """Processes are forked from a server that has done the imports and has run nothing."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_IMPORTS)
@@ -34,9 +35,9 @@ class Command:
     def __init__(self, arguments: Sequence[str], **environment: str) -> None:
         self._outputs = [_empty_file(), _empty_file()]
         values = ([*arguments], [str(path) for path in self._outputs], os.getcwd(), environment)
-        self._process = context().Process(target=_run, args=values)  # type: ignore[attr-defined]
+        self._process = context().Process(target=_run, args=values)
         self._process.start()
-        self.pid = int(self._process.pid)
+        self.pid = self._process.pid or 0
 
     @property
     def returncode(self) -> int | None:
@@ -96,4 +97,7 @@ def _run(arguments: list[str], outputs: list[str], folder: str, environment: dic
     import torch
 
     torch.set_num_threads(1)
-    sys.exit(main(arguments))
+    try:
+        sys.exit(main(arguments))
+    finally:
+        atexit._run_exitfuncs()  # a forked process skips them

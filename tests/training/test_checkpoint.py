@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import multiprocessing
 import os
 import resource
 import signal
@@ -9,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from tests import forked
 
 from segwright.files import WriteError, atomic_write
 from segwright.training import checkpoint
@@ -58,7 +58,7 @@ def _die_half_way(path: Path) -> None:
 
 def test_killed_during_the_write_the_previous_one_still_loads(tmp_path: Path) -> None:
     path = checkpoint.save(tmp_path, 1, state(1), keep=2)
-    child = multiprocessing.get_context("spawn").Process(target=_die_half_way, args=(path,))
+    child = forked.context().Process(target=_die_half_way, args=(path,))
     child.start()
     child.join()
     assert child.exitcode == -signal.SIGKILL
