@@ -66,10 +66,6 @@ def export_format(name: str) -> ExportFormat:
 
 def candidates(root: Path) -> list[Recognized]:
     """All formats that a folder may have; formats of plain folders only if no specific one fits."""
-    if root.is_file():
-        raise UserError(
-            f"{root}: a file; expected the folder that an annotation tool exported; unpack it, or name its folder"
-        )
     if not root.is_dir():
         raise missing_folder(root, "expected the folder that an annotation tool exported; check the path")
     for specific in (True, False):
