@@ -243,7 +243,8 @@ FAULTS: dict[str, list[Fault]] = {
             "a folder that nothing recognizes",
             "data check truth",
             "truth: the layout is not recognized: it has .png files, and neither annotations nor masks named like "
-            "images; expected an export of an annotation tool (docs/formats.md shows each); check the folder, or name the format with --from: …",
+            "images; expected an export of an annotation tool (docs/formats.md shows each); check the folder, "
+            "or name the format with --from: …",
         ),
         Fault(
             "a sheet with an unknown ending",
