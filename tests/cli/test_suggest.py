@@ -6,10 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from tests.command_files import own_folder
-from tests.data.exports.tools import LAYOUTS
+from tests.data.exports.tools import LAYOUTS, OBJECTS, class_map, photos
 
 from segwright.cli.main import main
+from segwright.cli.named_data import folder_data
 from segwright.data.datasets import OwnData
 from segwright.recipes import load_recipe
 from segwright.training.recipe_check import check
@@ -102,3 +104,34 @@ def test_wrong_use_is_told_in_a_line(data: Path, tmp_path: Path, capsys: pytest.
     for text in ("[1, 2]", '{"a": {"start": -1, "step": 1, "evaluation": 1}}', '{"a": 1}'):
         (tmp_path / "timings.json").write_text(text)
         assert "not timings" in error("folder")
+
+
+def test_every_folder_that_the_check_reads_is_a_dataset(tmp_path: Path) -> None:
+    for split in ("train", "val"):
+        photos(tmp_path / split)
+        (tmp_path / f"{split}annot").mkdir()
+        for name in OBJECTS:
+            Image.fromarray(class_map(name)).save(tmp_path / f"{split}annot" / f"{name}.png")
+    config = folder_data(tmp_path, [])
+    assert isinstance(config, OwnData) and len(config.open(tmp_path, "train")) == len(OBJECTS)
+
+
+@pytest.mark.parametrize("verb", [("data", "check"), ("data", "stats"), ("recipe", "suggest")])
+def test_a_file_instead_of_a_folder_is_told(
+    verb: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    LAYOUTS["yolo"](tmp_path)
+    (tmp_path / "export.zip").write_bytes(b"PK")
+    minutes = ["--minutes", "1"] if verb[1] == "suggest" else []
+    for name, expected in (("export.zip", "unpack it"), ("data.yaml", f"such as {tmp_path}")):
+        assert main([*verb, str(tmp_path / name), *minutes]) == 2
+        assert expected in capsys.readouterr().err
+
+
+def test_a_recipe_instead_of_a_dataset_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["recipe", "suggest", "own.semantic", "--data", str(tmp_path), "--minutes", "1"]
+    assert main(command) == 2
+    assert (
+        f"own.semantic: a recipe; expected a dataset or a folder, for which a recipe is written; name {tmp_path}"
+        in (capsys.readouterr().err)
+    )

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from tests.data.exports.tools import LAYOUTS
 
 from segwright.cli.main import main
 from segwright.data.datasets import OwnData
@@ -94,3 +95,13 @@ def test_the_hash_survives_scaling_and_differs_between_images() -> None:
     hashes = [difference_hash(image), difference_hash(scaled), difference_hash(image[::-1])]
     assert near_duplicates(hashes) == [(0, 1)]
     assert joined_groups(4, [(2, 0), (2, 3)]) == [[0, 2, 3], [1]]
+
+
+def test_images_in_parquet_files_are_written_before_they_are_split(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("pyarrow")
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path / "cache"))
+    LAYOUTS["parquet"](tmp_path / "data")
+    assert main(["data", "split", str(tmp_path / "data"), "--val", "0.3"]) == 2
+    assert f"segwright data convert {tmp_path / 'data'} --to semantic" in capsys.readouterr().err

@@ -242,8 +242,9 @@ FAULTS: dict[str, list[Fault]] = {
         Fault(
             "a folder that nothing recognizes",
             "data check truth",
-            "truth: the layout is not recognized; expected an export of an annotation tool "
-            "(docs/formats.md shows each); check the folder, or name the format with --from: …",
+            "truth: the layout is not recognized: it has .png files, and neither annotations nor masks named like "
+            "images; expected an export of an annotation tool (docs/formats.md shows each); check the folder, "
+            "or name the format with --from: …",
         ),
         Fault(
             "a sheet with an unknown ending",

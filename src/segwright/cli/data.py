@@ -85,9 +85,11 @@ def _add_splits(parser: argparse.ArgumentParser) -> None:
 
 def _resolve(options: argparse.Namespace) -> tuple[DataConfig, Recipe | None]:
     """The dataset that the options name, and the recipe if they name one."""
+    from segwright.cli.named_data import refuse_file
     from segwright.data import datasets
     from segwright.errors import UserError
 
+    refuse_file(options.data_name)
     if _is_folder(options.data_name):
         return _own_data(options), None
     if options.format is not None:

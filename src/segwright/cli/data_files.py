@@ -96,6 +96,7 @@ _SOURCE_FORMATS = ("rgb", "coco", "labelme", "cityscapes-panoptic", "coco-panopt
 
 
 def _convert_folder(options: argparse.Namespace) -> int:
+    from segwright.cli.named_data import refuse_file
     from segwright.data.conversion.exports import convert_export
     from segwright.data.datasets import OwnData
     from segwright.errors import UserError
@@ -103,6 +104,7 @@ def _convert_folder(options: argparse.Namespace) -> int:
 
     source = Path(options.format)
     refuse_options(options, "labels", "names", "split", "train_ids", reason="on a folder")
+    refuse_file(options.format)
     if options.format in _SOURCE_FORMATS and not source.is_dir():
         raise UserError(
             f"data convert {options.format}: the source is missing; expected its path after the format"

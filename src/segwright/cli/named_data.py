@@ -53,6 +53,31 @@ def _is_own_data(settings: Sequence[str], root: Path) -> bool:
     return lacks_val(root) and _can_open(_own_data(None, settings, "semantic"), root, "val")
 
 
+def folder_data(root: Path, settings: Sequence[str], task: Task | None = None) -> DataConfig:
+    """The config of the dataset in a folder, in any layout that is read."""
+    from segwright.data.datasets import dataset_config
+
+    if _reads("folder", settings, root):
+        return dataset_config("folder", settings)
+    return _own_data(None, settings, task)
+
+
+def refuse_file(name: str) -> None:
+    """``UserError`` if ``name`` is a file of a dataset, where the folder of it is expected."""
+    from segwright.data.exports.files_of_export import starts_with
+    from segwright.errors import UserError
+
+    path = Path(name)
+    if not path.is_file() or path.suffix == ".py":
+        return
+    if path.suffix in (".yaml", ".yml") and (starts_with(path, "!Recipe") or not starts_with(path, "names:")):
+        return  # a recipe, not the data.yaml of YOLO
+    if path.suffix.lower() in (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar"):
+        raise UserError(f"{path}: an archive; expected a folder; unpack it, and name the folder")
+    folder = path.parent.parent if path.parent.name == "annotations" else path.parent
+    raise UserError(f"{path}: a file; expected the folder of the dataset; name the folder, such as {folder}")
+
+
 _OWN_CLASSES = frozenset({"coco_instances", "folder", "own_data", "panoptic_folder"})
 """Datasets that take their classes from files of the user: their layout says nothing about what the data are."""
 

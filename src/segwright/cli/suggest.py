@@ -61,10 +61,17 @@ def _suggest(options: argparse.Namespace) -> int:
 
 def _dataset(options: argparse.Namespace) -> tuple[DataConfig, Path | None, str]:
     """The dataset config, its root folder, and a name; a folder instead of a dataset is one whose layout is known."""
-    from segwright.cli.named_data import named_data
+    from segwright.cli.named_data import folder_data, named_data, refuse_file
     from segwright.errors import UserError
+    from segwright.recipes import recipe_names
 
+    refuse_file(options.dataset)
     folder = Path(options.dataset)
+    if options.dataset in recipe_names():
+        raise UserError(
+            f"{options.dataset}: a recipe; expected a dataset or a folder, for which a recipe is written; name "
+            f"{options.data or 'the folder'} instead"
+        )
     if not _is_folder(options.dataset):
         return (
             named_data(options.dataset, options.set, options.data, task=options.task),
@@ -73,7 +80,7 @@ def _dataset(options: argparse.Namespace) -> tuple[DataConfig, Path | None, str]
         )
     if options.data is not None:
         raise UserError(f"--data {options.data}: {folder} is the folder of the dataset; remove it")
-    return named_data("folder", options.set, folder, task=options.task), folder, folder.resolve().name
+    return folder_data(folder, options.set, options.task), folder, folder.resolve().name
 
 
 def _is_folder(name: str) -> bool:

@@ -187,6 +187,11 @@ def _images_and_classes(root: Path, format: str | None) -> tuple[list[Path], lis
     export, _ = OwnData(format=format).everything(root)
     entries = sorted(export.entries, key=lambda entry: str(entry.image))
     outside = [entry.image for entry in entries if not entry.image.is_relative_to(root)]
+    if outside and any(root.rglob("*.parquet")):
+        raise UserError(
+            f"{root}: the images are rows of Parquet files; expected image files, which lists can name; write them "
+            f"with 'segwright data convert {root} --to semantic --out DIR', and split that folder"
+        )
     if outside:
         raise UserError(
             f"{outside[0]}: lies outside of {root}; expected the images in the folder; move them there"

@@ -105,3 +105,21 @@ def test_a_split_is_held_out_alike_every_time(tmp_path: Path) -> None:
     names = {split: {sample.name for sample in read(config, tmp_path, split)} for split in ("train", "val")}
     assert not names["train"] & names["val"] and len(names["val"]) == 2
     assert names["val"] == {sample.name for sample in read(config, tmp_path, "validation")}
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ((), "it has no file"),
+        (("a.json",), "it has no image"),
+        (("a.png",), "it has .png files, and neither"),
+    ],
+)
+def test_a_folder_that_is_not_recognized_says_what_it_has(
+    files: tuple[str, ...], expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in files:
+        (tmp_path / name).write_text("{}")
+    assert main(["data", "check", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert f"the layout is not recognized: {expected}" in error and "--from" in error

@@ -89,6 +89,11 @@ def _read(
         )
     name = str(values.get("imagePath") or "")
     image = images.find(name, path.parent) or images.with_stem(path.stem, path.parent)
+    if image is None and values.get("imageData"):
+        raise UserError(
+            f"{path}: the image {name!r} is missing; expected it beside the file, which holds a copy (imageData): "
+            f"'labelme_export_json {path.name}' writes it as img.png; move it to {path.stem}.png"
+        )
     image = image or images.require(name or f"{path.stem}.jpg", str(path))
     height, width = values.get("imageHeight"), values.get("imageWidth")
     size = (height, width) if isinstance(height, int) and isinstance(width, int) else None

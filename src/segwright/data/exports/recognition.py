@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol, cast, runtime_checkable
 
 from segwright.data.exports.entries import Export
+from segwright.data.reading.file_lists import IMAGE_EXTENSIONS, has_hidden_part
 from segwright.errors import UserError
 from segwright.files import missing_folder
 
@@ -79,6 +80,21 @@ def candidates(root: Path) -> list[Recognized]:
     return []
 
 
+def _content(root: Path) -> str:
+    """What a folder has, as a part of a sentence, if it is clear what is missing."""
+    suffixes = {
+        path.suffix.lower() for path in root.rglob("*") if not has_hidden_part(path, root) and path.is_file()
+    }
+    if not suffixes:
+        return ": it has no file"
+    images = suffixes & set(IMAGE_EXTENSIONS)
+    if images and not suffixes - images - {".txt", ".md"}:
+        return (
+            f": it has {' '.join(sorted(images))} files, and neither annotations nor masks named like images"
+        )
+    return "" if images else ": it has no image"
+
+
 def recognize(root: Path, prefer: Sequence[str] = ()) -> Recognized:
     """The format of a folder. ``prefer``: names that win if several formats fit.
 
@@ -90,8 +106,9 @@ def recognize(root: Path, prefer: Sequence[str] = ()) -> Recognized:
         return (preferred or fitting)[0]
     if not fitting:
         raise UserError(
-            f"{root}: the layout is not recognized; expected an export of an annotation tool (docs/formats.md shows "
-            f"each); check the folder, or name the format with --from: {', '.join(format_names())}"
+            f"{root}: the layout is not recognized{_content(root)}; expected an export of an annotation tool "
+            "(docs/formats.md shows each); check the folder, or name the format with --from: "
+            f"{', '.join(format_names())}"
         )
     listed = "; ".join(f"{format.name}: {format.evidence}" for format in fitting)
     raise UserError(f"{root}: fits several formats ({listed}); name one with --from (or data.format)")
