@@ -14,7 +14,8 @@ from segwright.training.train import train as train_recipe
 def recipe(name: str | Path, *, code: Path | str | None = None) -> Recipe:
     """A recipe to change and train: by name ("camvid.quick"), from FILE.yaml or from FILE.py:function.
 
-    ``code``: the file that defines classes which FILE.yaml names. ``UserError`` names the nearest recipe.
+    ``code``: the file that defines classes which FILE.yaml names. ``UserError`` for an unknown name; the message has
+    the nearest one.
     """
     return load_recipe(str(name), code=None if code is None else load_code(Path(code)))
 
@@ -31,9 +32,10 @@ def train(
     """Train a recipe, or resume the run in the folder ``out``; returns the summary of the run.
 
     ``recipe``: a ``Recipe``, or what ``sw.recipe`` takes. ``data``: the root folder of the dataset; None for recipes
-    that need no files. ``out``: the run folder (default: runs/NAME). ``init``: a .safetensors model to start
-    (fine-tune) from; ``skip_head`` leaves out weights that do not fit. ``device``: "cpu", "cuda" or "cuda:N" (default:
-    a GPU if there is one). Raises ``UserError`` for wrong settings or data, ``RunError`` if the run fails.
+    that need no files. ``out``: the run folder (default: runs/NAME). ``init``: a run folder or .safetensors file whose
+    weights the training starts from (fine-tuning); ``skip_head`` skips weights that do not fit. ``device``: "cpu",
+    "cuda" or "cuda:N" (default: a GPU if there is one). Raises ``UserError`` for wrong settings or data, ``RunError``
+    if the run fails.
     """
     chosen = recipe if isinstance(recipe, Recipe) else load_recipe(str(recipe))
     folder = Path("runs") / chosen.name if out is None else Path(out)

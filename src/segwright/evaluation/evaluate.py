@@ -41,6 +41,8 @@ def evaluate(  # noqa: PLR0913 - each by its name
 ) -> EvaluationResult:
     """The scores of ``model`` on all images of ``dataset``, each evaluated in its own size.
 
+    ``summary()`` of the result gives the main scores, ``scores.class_iou`` the IoU of each class, ``to_json()`` all.
+
     ``dataset``: an opened split such as ``recipe.data.open(root, "val")``, or a dataset of PyTorch whose items are
     pairs (image, mask) with masks in the class indices of the model. ``decoder``: by default that of the model.
     ``inference``: how the model is run, for example ``TestTimeAugmentation``. ``oracle`` replaces outputs of the model

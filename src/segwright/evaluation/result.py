@@ -58,7 +58,7 @@ class EvaluationResult:
     metrics: dict[str, Any] = field(default_factory=dict)
 
     def summary(self) -> dict[str, float]:
-        """The headline scores by name, as logs and tables show them."""
+        """The main scores by name, as logs and tables show them."""
         summary = {name: getattr(self.scores, name) for name in ("miou", "pixel_accuracy", "class_accuracy")}
         if self.panoptic is not None:
             summary |= {name: self.panoptic["all"][name] for name in ("pq", "sq", "rq")}

@@ -35,14 +35,14 @@ def load(
 ) -> Model:
     """The model of a run folder (its best checkpoint) or of a .safetensors file, in evaluation mode, on ``device``.
 
-    Files of ``segwright export`` (.onnx, .xml, .pt2) are run on the CPU by the program that they are made for.
+    Files of ``segwright export`` (.onnx, .xml, .pt2) run on the CPU, in onnxruntime, OpenVINO or PyTorch.
 
     A list of runs and files gives their ``Ensemble``: ``load(["runs/a", "runs/b"], weights=[2, 1])``.
 
     ``code``: the Python file that defines the model, unless segwright does. For a published file of another project
     give its ``family`` and ``architecture``, for example ``load("deeplab.pth", family="torchvision",
     architecture="deeplabv3_resnet50")``; ``options`` and lists of files are those of ``segwright.importers.load``.
-    ``UserError`` for a file that does not exist, is damaged, or is no model.
+    ``UserError`` for a file that does not exist, is damaged, or does not contain a model.
     """
     if family is not None or architecture is not None:
         return _load_published(source, family, architecture, options).to(device)
