@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import re
 import sys
 from collections.abc import Callable
@@ -58,6 +57,8 @@ class Parser(argparse.ArgumentParser):
 
 
 def _did_you_mean(text: str, known: list[str]) -> str:
+    import difflib  # the parser starts without it
+
     near = difflib.get_close_matches(text, known, 1)
     return f"; did you mean {near[0]}?" if near else ""
 

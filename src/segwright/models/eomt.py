@@ -117,7 +117,7 @@ class EoMT(Model):
         first = len(self.backbone.network.blocks) - self.config.query_blocks
         for index in range(first):
             tokens = self.backbone.block(index, tokens, rope)
-        queries = self.queries.weight.to(tokens.dtype).expand(len(tokens), -1, -1)
+        queries = self.queries.weight.to(tokens.dtype).expand(tokens.shape[0], -1, -1)
         tokens = torch.cat([queries, tokens], 1)
         auxiliary, mask = [], None
         for number, probability in enumerate(self._probabilities()):
@@ -159,7 +159,7 @@ class EoMT(Model):
         count = self.config.queries
         start = count + self.backbone.prefix
         total = start + inside.shape[2]
-        mask = torch.ones(len(masks), 1, total, total, dtype=torch.bool, device=masks.device)
+        mask = torch.ones(masks.shape[0], 1, total, total, dtype=torch.bool, device=masks.device)
         mask[:, 0, :count, start:] = inside
         return mask
 

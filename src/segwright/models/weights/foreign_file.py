@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from segwright.errors import UserError, first_line
-from segwright.models.weights.safe_pickle import read_arrays
+from segwright.models.weights.safe_pickle import TOO_LARGE, read_arrays
 
 MAGIC = 0x1950A86A20F9469CFC6C.to_bytes(10, "little")  # in the first bytes of files that torch < 1.6 saved
 
@@ -76,8 +76,10 @@ def read_pickle(path: Path) -> Any:
             f"{path}: refused to unpickle ({reason}); expected a file of plain tensors; where it was trained, write "
             "one with torch.save(model.state_dict(), FILE)"
         ) from None
-    except (OSError, MemoryError):
+    except OSError:
         raise
+    except MemoryError:
+        raise UserError(f"{path}: {TOO_LARGE}") from None
     except Exception as error:  # a file that is no pickle, or damaged, may raise anything
         reason = first_line(error)
         if not isinstance(error, RuntimeError | EOFError):

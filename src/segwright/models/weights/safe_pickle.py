@@ -22,6 +22,9 @@ BROKEN = (
 )  # fmt: skip
 
 
+TOO_LARGE = "asks for more memory than there is; the file is damaged, or too large for this machine"
+
+
 def read_arrays(path: Path) -> Any:
     """The contents of the file: containers, text, numbers and arrays of numbers; ``UserError`` for anything else.
 
@@ -33,6 +36,8 @@ def read_arrays(path: Path) -> Any:
             return _plain(_Reader(file).load())
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
+    except MemoryError:
+        raise UserError(f"{path}: {TOO_LARGE}") from None
     except BROKEN as error:
         reason = first_line(error)
         raise UserError(f"{path}: not a complete pickle of arrays ({reason})") from None

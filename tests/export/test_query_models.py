@@ -1,0 +1,46 @@
+"""Query models in exported files: any number of images, and 8 bits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tests.export.exported import images, recipe_model
+
+from segwright.export.export import export_model
+from segwright.export.graph import ExportGraph
+from segwright.export.program import trace
+
+
+def test_the_number_of_images_is_free() -> None:
+    model = recipe_model("eomt.street_panoptic")
+    model.set_progress(1.0)  # as at the end of a training: no masked attention
+    program = trace(model, ExportGraph(model), size=None).module()
+    for count in (1, 3):
+        batch = torch.rand(count, 3, 64, 64)
+        with torch.no_grad():
+            output = model.outputs(batch)
+            masks, classes = program(batch)[:2]
+        assert (masks - output.masks).abs().max() < 1e-4
+        assert (classes - output.classes).abs().max() < 1e-4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", ["onnx", "xml"])
+@pytest.mark.parametrize("name", ["camvid.quick", "street.panoptic_quick", "eomt.street_panoptic"])
+def test_eight_bits_of_every_kind_of_model(name: str, suffix: str, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    if suffix == "xml":
+        pytest.importorskip("openvino")
+    model = recipe_model(name)
+    samples = images(model, (64, 64), (64, 64))
+    photographs = [np.asarray(sample.image) for sample in samples]
+    done = export_model(
+        model, tmp_path / f"a.{suffix}", size=(64, 64), calibration=photographs, samples=samples,
+        minimum_equal_pixels=0.0,
+    )  # fmt: skip
+    assert done.parity is not None
+    assert 0.5 < done.parity.equal_pixels <= 1
+    assert done.model.description.precision == "int8"
