@@ -105,3 +105,16 @@ def test_a_split_is_held_out_alike_every_time(tmp_path: Path) -> None:
     names = {split: {sample.name for sample in read(config, tmp_path, split)} for split in ("train", "val")}
     assert not names["train"] & names["val"] and len(names["val"]) == 2
     assert names["val"] == {sample.name for sample in read(config, tmp_path, "validation")}
+
+
+def test_polygons_of_one_class_and_group_are_one_object(tmp_path: Path) -> None:
+    LAYOUTS["datumaro"](tmp_path)
+    file = tmp_path / "annotations" / "default.json"
+    text = file.read_text(encoding="utf-8")
+    assert '"group": 0' in text
+    file.write_text(text.replace('"group": 0', '"group": 5'), encoding="utf-8")
+    samples = {
+        sample.name: sample for sample in read(OwnData(task="instance", val_share=0), tmp_path, "train")
+    }
+    counts = {name: len(sample.segments or ()) for name, sample in samples.items()}
+    assert counts == {"a": 2, "b c": 1, "d": 1, "empty": 0}  # of "a" the classes differ
