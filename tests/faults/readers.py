@@ -45,7 +45,7 @@ Read = Callable[[Path], object]
 MEMORY = 2 * 2**30
 """Bytes that a reader may take beyond those of the process before."""
 SLOW = 20.0
-"""Seconds for one file."""
+"""Seconds of computation for one file."""
 
 
 class Finding(Exception):
