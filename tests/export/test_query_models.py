@@ -14,9 +14,10 @@ from segwright.export.graph import ExportGraph
 from segwright.export.program import trace
 
 
-def test_the_number_of_images_is_free() -> None:
+@pytest.mark.parametrize("progress", [0.0, 0.5, 1.0])  # all blocks, some blocks, no block with masked attention
+def test_the_number_of_images_is_free(progress: float) -> None:
     model = recipe_model("eomt.street_panoptic")
-    model.set_progress(1.0)  # as at the end of a training: no masked attention
+    model.set_progress(progress)
     program = trace(model, ExportGraph(model), size=None).module()
     for count in (1, 3):
         batch = torch.rand(count, 3, 64, 64)

@@ -100,6 +100,7 @@ class EoMT(Model):
             }
         )
         self.register_buffer("mask_probabilities", torch.tensor(config.mask_probabilities(0.0)))
+        self._exported_probabilities = config.mask_probabilities(0.0)
         for block in backbone.network.blocks[-config.query_blocks :]:
             if hasattr(block.attn, "num_prefix_tokens"):  # rotary position embeddings are for patches only
                 block.attn.num_prefix_tokens = config.queries + backbone.prefix
@@ -107,6 +108,12 @@ class EoMT(Model):
     def set_progress(self, progress: float) -> None:
         """Set the probabilities of masked attention for the next training step."""
         self.mask_probabilities.copy_(torch.tensor(self.config.mask_probabilities(progress)))
+
+    def train(self, mode: bool = True) -> EoMT:
+        """Training or evaluation mode, as in PyTorch."""
+        if not self.mask_probabilities.is_meta:  # while a graph is traced, no value of a tensor can be read
+            self._exported_probabilities = self.mask_probabilities.tolist()
+        return super().train(mode)
 
     def forward(self, images: Float[Tensor, "images channels height width"]) -> QueryOutput:
         """Mask and class logits of the queries for images of any size; in training also those before each block."""
@@ -132,8 +139,8 @@ class EoMT(Model):
         return QueryOutput(masks[..., :rows, :columns], classes, tuple(cut))
 
     def _probabilities(self) -> list[float]:
-        if torch.compiler.is_exporting():  # of a trained network: all are 0
-            return [0.0] * self.config.query_blocks
+        if torch.compiler.is_exporting():
+            return self._exported_probabilities
         probabilities: list[float] = self.mask_probabilities.tolist()
         return probabilities
 
