@@ -232,13 +232,9 @@ def _progress_bar(steps: int) -> Any:
 
 
 def _step_of(line: str) -> int:
+    """The step of a line; the largest number if it is damaged, as the last line of a killed run may be."""
     try:
         values = parse_json(line)
         return int(values["step"]) if "kind" in values else sys.maxsize
-    except (
-        ValueError,
-        TypeError,
-        LookupError,
-        OverflowError,
-    ):  # the last line of a killed run may be incomplete
+    except (ValueError, TypeError, LookupError, OverflowError):
         return sys.maxsize
