@@ -12,6 +12,7 @@ from tests.data.exports.tools import CLASSES, OBJECTS, class_map, photo
 
 from segwright.cli.main import main
 from segwright.data.datasets import OwnData
+from segwright.data.exports.class_tables import read_class_table
 from segwright.data.exports.folder_pairs import folder_pairs
 from segwright.data.reading.label_maps import read_map
 from segwright.errors import UserError
@@ -130,3 +131,23 @@ def test_maps_that_seem_to_number_objects_are_told(tmp_path: Path) -> None:
     assert "as if objects were numbered" in dataset.notes[0]
     write(tmp_path / "classes", "images/{name}.png", "masks/{name}.png")
     assert not OwnData(task="semantic").open(tmp_path / "classes", "train").notes
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "line"),
+    [
+        ("label_colors.txt", "# R G B\n\n64 128 64\tAnimal\n192, 0, 128  Arch way \n", 4),
+        ("label_colors.txt", "  Animal 64 128 64\n\nArch way: 192,0,128\n", 3),
+        ("class_dict.csv", "name, r, g, b\nAnimal, 64, 128, 64\n\nArch way, 192, 0, 128\n", 4),
+        ("labelmap.csv", "Red,Green,Blue,Class\n64,128,64,Animal\n192,0,128,Arch way\n", 3),
+    ],
+)
+def test_a_class_table_has_names_and_colors_in_either_order(
+    name: str, text: str, line: int, tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    path.write_text(text, encoding="utf-8")
+    assert read_class_table(path) == [("Animal", (64, 128, 64)), ("Arch way", (192, 0, 128))]
+    path.write_text(text.replace("192", "392"), encoding="utf-8")
+    with pytest.raises(UserError, match=f"line {line} is no class"):
+        read_class_table(path)

@@ -6,6 +6,7 @@ import csv
 import io
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from segwright.data.exports.files_of_export import read_text
@@ -23,46 +24,41 @@ CLASS_TABLES = (
 
 def read_class_table(path: Path) -> list[tuple[str, Color]]:
     """(name, color) of each class, in the order of the file; ``UserError`` names the line that is none."""
-    is_csv = path.suffix == ".csv"
-    rows = []
-    for number, read in enumerate(_csv_rows(path) if is_csv else _text_rows(path), start=1):
-        name, color = read if read is not None else ("", (-1, -1, -1))
+    is_csv, rows = path.suffix == ".csv", []
+    for line, name, color in (_csv_rows if is_csv else _text_rows)(read_text(path)):
         if not name or not all(0 <= value <= 255 for value in color):
             columns = "the columns name,r,g,b" if is_csv else "'R G B name'"
             raise UserError(
-                f"{path}: line {number + is_csv} is no class with its color; expected {columns} and colors from 0 to "
-                "255; correct it"
+                f"{path}: line {line} is no class with its color; expected {columns} and colors from 0 to 255; "
+                "correct it"
             )
         rows.append((name, color))
     return rows
 
 
-def _csv_rows(path: Path) -> Iterator[tuple[str, Color] | None]:
-    for row in csv.DictReader(io.StringIO(read_text(path)), skipinitialspace=True):
+def _csv_rows(text: str) -> Iterator[tuple[int, str, Color]]:
+    """(number of the line, name, color) of each class; a line that is none has no name."""
+    reader = csv.DictReader(io.StringIO(text), skipinitialspace=True)
+    for row in reader:
         values = {str(name).strip().lower(): str(value) for name, value in row.items()}
-        try:
+        name, color = "", (0, 0, 0)
+        with suppress(KeyError, ValueError):
             red, green, blue = (
                 int(values[c[0]] if c[0] in values else values[c]) for c in ("red", "green", "blue")
             )
-            yield str(values["name"] if "name" in values else values["class"]).strip(), (red, green, blue)
-        except (KeyError, TypeError, ValueError):
-            yield None
+            name, color = values["name" if "name" in values else "class"].strip(), (red, green, blue)
+        yield reader.line_num, name, color
 
 
-def _text_rows(path: Path) -> Iterator[tuple[str, Color] | None]:
-    """Lines "R G B name" or "name R G B"; numbers may be parted by commas."""
-    for line in read_text(path).split("\n"):
+def _text_rows(text: str) -> Iterator[tuple[int, str, Color]]:
+    """``_csv_rows`` of lines "R G B name" or "name R G B"; numbers may be parted by commas."""
+    for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
-        number = r"(\d+)[\s,]+"
-        first = re.fullmatch(rf"\s*{number}{number}{number}(?P<name>\S.*?)\s*", line)
-        last = re.fullmatch(r"\s*(?P<name>\S.*?)[\s,:]+(\d+)[\s,]+(\d+)[\s,]+(\d+)\s*", line)
-        match = first or last
-        if match is None:
-            yield None
-            continue
-        red, green, blue = (
-            int(value)
-            for value in re.findall(r"\d+", line[: match.start("name")] or line[match.end("name") :])
-        )
-        yield match["name"], (red, green, blue)
+        name, color = "", ["0"] * 3
+        if match := re.fullmatch(r"\s*(\d+)[\s,]+(\d+)[\s,]+(\d+)[\s,]+(\S.*?)\s*", line):
+            *color, name = match.groups()
+        elif match := re.fullmatch(r"\s*(\S.*?)[\s,:]+(\d+)[\s,]+(\d+)[\s,]+(\d+)\s*", line):
+            name, *color = match.groups()
+        red, green, blue = map(int, color)
+        yield number, name, (red, green, blue)

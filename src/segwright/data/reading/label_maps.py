@@ -137,9 +137,8 @@ def _binary_of_jpeg(gray: NDArray[np.uint8], path: Path) -> NDArray[np.uint8]:
 
     ``UserError`` if a region far from edges has any other value: then the file holds classes, which JPEG changes.
     """
-    window = np.ones(
-        (17, 17), np.uint8
-    )  # JPEG compresses blocks of 8x8 pixels: an edge changes 8 on both sides
+    # JPEG compresses blocks of 8x8 pixels: an edge changes 8 pixels on both sides.
+    window = np.ones((17, 17), np.uint8)
     is_flat = cv2.dilate(gray, window).astype(np.int16) - cv2.erode(gray, window) < 32
     is_extreme = (gray <= 4) | (gray >= 251)
     if (is_flat & ~is_extreme).any() or (not is_flat.any() and not is_extreme.all()) or 0 < gray.max() < 128:
