@@ -123,3 +123,16 @@ def test_a_folder_that_is_not_recognized_says_what_it_has(
     assert main(["data", "check", str(tmp_path)]) == 2
     error = capsys.readouterr().err
     assert f"the layout is not recognized: {expected}" in error and "--from" in error
+
+
+def test_polygons_of_one_class_and_group_are_one_object(tmp_path: Path) -> None:
+    LAYOUTS["datumaro"](tmp_path)
+    file = tmp_path / "annotations" / "default.json"
+    text = file.read_text(encoding="utf-8")
+    assert '"group": 0' in text
+    file.write_text(text.replace('"group": 0', '"group": 5'), encoding="utf-8")
+    samples = {
+        sample.name: sample for sample in read(OwnData(task="instance", val_share=0), tmp_path, "train")
+    }
+    counts = {name: len(sample.segments or ()) for name, sample in samples.items()}
+    assert counts == {"a": 2, "b c": 1, "d": 1, "empty": 0}  # of "a" the classes differ

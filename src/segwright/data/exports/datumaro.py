@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from segwright.data.exports.entries import Entry, ObjectExport, category_ids
+from segwright.data.exports.entries import Entry, ObjectExport, category_ids, join_groups
 from segwright.data.exports.files_of_export import (
     ImageFiles,
     glob_visible,
@@ -33,7 +33,7 @@ def _files(root: Path) -> list[Path]:
 
 
 def read(root: Path, split: str | None) -> ObjectExport:
-    """The polygons and masks of all subsets; a higher ``z_order`` is visible."""
+    """The polygons and masks of all subsets; a higher ``z_order`` is visible. Polygons of one group are one object."""
     files = _files(root)
     if not files:
         raise UserError(
@@ -82,7 +82,8 @@ def _entry(item: Any, *, path: Path, images: ImageFiles, names: list[str], left_
             )
         outline = {"polygons": [annotation["points"]]} if kind == "polygon" else annotation["rle"]
         rows.append({"id": number + 1, "where": f"{name}, annotation {number}", "z": annotation.get("z_order") or 0,
-                     "category_id": id_of[names[label]], "segmentation": outline})  # fmt: skip
+                     "category_id": id_of[names[label]], "segmentation": outline,
+                     "group": annotation.get("group") or None})  # fmt: skip
     size = stated.get("size")
     return Entry(image, standard_split(path.stem), None if not size else (int(size[0]), int(size[1])),
-                 tuple(rows), source=path)  # fmt: skip
+                 tuple(join_groups(rows)), source=path)  # fmt: skip

@@ -164,6 +164,22 @@ def category_ids(names: Sequence[str]) -> tuple[list[str], dict[str, int]]:
     return kept, ids | {name: 0 for name in names if is_background(name)} | {"__ignore__": 255}
 
 
+def join_groups(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of an image without their ``group``; polygons of one category and group are one object."""
+    merged: list[dict[str, Any]] = []
+    first: dict[tuple[Any, Any], dict[str, Any]] = {}
+    for row in rows:
+        group, polygons = row.pop("group"), row["segmentation"].get("polygons")
+        key = (row["category_id"], group)
+        if group is not None and polygons and key in first:
+            first[key]["segmentation"]["polygons"] += polygons
+            continue
+        if group is not None and polygons:
+            first[key] = row
+        merged.append(row)
+    return merged
+
+
 def map_labels(
     root: Path,
     classes: Sequence[tuple[str, int, Color | None]],

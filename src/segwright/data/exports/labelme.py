@@ -6,7 +6,7 @@ from math import hypot
 from pathlib import Path
 from typing import Any
 
-from segwright.data.exports.entries import Entry, ObjectExport, category_ids
+from segwright.data.exports.entries import Entry, ObjectExport, category_ids, join_groups
 from segwright.data.exports.files_of_export import (
     ImageFiles,
     flat,
@@ -59,7 +59,7 @@ def read(root: Path, split: str | None) -> ObjectExport:
                     f"{path}: {row['where']} has the label {label!r}, which is not in labels.txt; add it, or correct it"
                 )
             row["category_id"] = id_of.get(label, 0)
-        entries.append(Entry(image, split_of_path(path, root), size, tuple(_grouped(rows)), source=path))
+        entries.append(Entry(image, split_of_path(path, root), size, tuple(join_groups(rows)), source=path))
     declared = tuple(dict.fromkeys(entry.split for entry in entries if entry.split))
     outlines = [
         (f"{e.source}: {row['where']}", polygon, e.size)
@@ -128,19 +128,3 @@ def _shape(shape: Any) -> tuple[str, str, dict[str, Any] | None]:
     else:
         outline = {"polygons": [flat(points)]}
     return label, kind, {"segmentation": outline, "group": shape.get("group_id")}
-
-
-def _grouped(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows; polygons with the same label and group id are one object."""
-    merged: list[dict[str, Any]] = []
-    first: dict[tuple[Any, Any], dict[str, Any]] = {}
-    for row in rows:
-        group, polygons = row.pop("group"), row["segmentation"].get("polygons")
-        key = (row["category_id"], group)
-        if group is not None and polygons and key in first:
-            first[key]["segmentation"]["polygons"] += polygons
-            continue
-        if group is not None and polygons:
-            first[key] = row
-        merged.append(row)
-    return merged
