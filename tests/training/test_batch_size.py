@@ -48,8 +48,28 @@ def test_on_a_cpu_it_is_bounded_by_the_free_memory(monkeypatch: pytest.MonkeyPat
     assert needed > 0
     monkeypatch.setattr(batch_size, "_bytes_per_image", lambda *_: needed)
     for images in (1, 5, 9):
-        monkeypatch.setattr(batch_size, "_available_memory", lambda n=images: int(2.3 * n * needed))
+        monkeypatch.setattr(batch_size, "available_memory", lambda n=images: int(2.3 * n * needed))
         assert largest_batch(recipe, dataset, CPU) == 1 << (images.bit_length() - 1)
+
+
+@pytest.mark.parametrize(
+    ("limit", "used_and_cached", "free"),
+    [("9000", (5000, 1000), 5000), ("9000", (9500, 0), 0), (f"{2**60}", (0, 0), None), ("max", (5, 0), None)],
+)
+def test_in_a_container_its_limit_counts(
+    limit: str,
+    used_and_cached: tuple[int, int],
+    free: int | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(batch_size, "_CGROUP", tmp_path)
+    assert batch_size.available_memory() > 10**6
+    used, cached = used_and_cached
+    for name, text in (("max", limit), ("current", used), ("stat", f"anon 7\ninactive_file {cached}")):
+        (tmp_path / f"memory.{name}").write_text(f"{text}\n")
+    available = batch_size.available_memory()
+    assert available > 10**6 if free is None else available == free
 
 
 @pytest.mark.parametrize(("fits", "expected"), [(1, 1), (5, 4), (100, 88), (10**6, 1024)])

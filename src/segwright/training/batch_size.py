@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import gc
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -117,9 +118,17 @@ def _with_images(recipe: Recipe, batch: int) -> Recipe:
 
 
 def available_memory() -> int:
-    """The bytes of memory that are free; 4 GiB where the system does not say."""
+    """The bytes of memory that are free, for a container within its limit; 4 GiB where the system does not say."""
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+        free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
     except (OSError, StopIteration):
         return 4 * 2**30
+    with suppress(OSError, ValueError, KeyError):  # no container, or no limit: "max"
+        limit, used = (int((_CGROUP / name).read_text()) for name in ("memory.max", "memory.current"))
+        counts = dict(line.split() for line in (_CGROUP / "memory.stat").read_text().splitlines())
+        free = min(free, max(0, limit - used + int(counts["inactive_file"])))  # the cache of files gives way
+    return free
+
+
+_CGROUP = Path("/sys/fs/cgroup")  # version 2: in a container, its own limits
