@@ -14,7 +14,9 @@ from segwright.export.graph import ExportGraph
 from segwright.export.program import trace
 
 
-@pytest.mark.parametrize("progress", [0.0, 0.5, 1.0])  # all blocks, some blocks, no block with masked attention
+@pytest.mark.parametrize(
+    "progress", [0.0, 0.5, 1.0]
+)  # all blocks, some blocks, no block with masked attention
 def test_the_number_of_images_is_free(progress: float) -> None:
     model = recipe_model("eomt.street_panoptic")
     model.set_progress(progress)
