@@ -37,11 +37,12 @@ def atomic_outputs(targets: Sequence[Path], *, force: bool) -> Iterator[tuple[Pa
         with _temporary_paths(targets) as parts:
             yield parts
     except OSError as error:
-        if not any(_is_about(error, target) for target in targets):
+        full = is_full_disk(error)
+        if not full and not any(_is_about(error, target) for target in targets):
             raise  # of another file, which the body could not read
-        remedy = "free some space, or choose another path" if is_full_disk(error) else "choose another path"
+        remedy = "free some space, or choose another path" if full else "choose another path"
         text = f"{targets[0]}: cannot be written ({error.strerror}); {remedy}"
-        raise (WriteError if is_full_disk(error) else UserError)(text) from None
+        raise (WriteError if full else UserError)(text) from None
 
 
 def atomic_write(path: Path, write: Callable[[Path], object]) -> None:

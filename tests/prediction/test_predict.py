@@ -124,7 +124,7 @@ def test_models_are_loaded_by_path_code_and_family(model: Model, tmp_path: Path)
         segwright.load(published)
     with pytest.raises(UserError, match="no architecture given"):
         segwright.load(published, family="torchvision")
-    with pytest.raises(UserError, match="give family and architecture for a published file"):
+    with pytest.raises(UserError, match="or load with family and architecture"):
         segwright.load([published, published])
     with pytest.raises(UserError, match="no option 'classes' without a family"):
         segwright.load(run, classes=3)

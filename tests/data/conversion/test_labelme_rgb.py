@@ -114,15 +114,18 @@ def test_maps_that_are_no_colors_or_share_a_name_are_refused(
         convert_rgb(tmp_path / "nowhere", tmp_path / "out", space)
 
 
-def test_what_fails_on_the_way_leaves_the_old_as_it_was(tmp_path: Path) -> None:
+@pytest.mark.parametrize("copied", [False, True])  # the error of a copy names the file that is read
+def test_what_fails_on_the_way_leaves_the_old_as_it_was(tmp_path: Path, copied: bool) -> None:
     target = write(tmp_path / "out/old.txt", "old").parent
 
     def fail() -> None:
         with atomic_outputs((target,), force=True) as (part,):
             write(part / "new.txt", "half")
-            raise OSError(28, "No space left on device", str(part))
+            raise OSError(28, "No space left on device", "photo.png" if copied else str(part))
 
-    with pytest.raises(WriteError, match=r"cannot be written .No space left on device.; free some space"):
+    with pytest.raises(
+        WriteError, match=r"out: cannot be written .No space left on device.; free some space"
+    ):
         fail()
     assert contents(tmp_path) == {"out/old.txt": b"old"}
 
