@@ -2,7 +2,11 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 import torch
@@ -121,9 +125,34 @@ def test_a_failure_is_in_the_log_of_its_process(tmp_path: Path) -> None:
 def test_a_missing_service_is_an_error_with_the_command_to_install_it(
     tmp_path: Path, service: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(__import__("sys").modules, service, None)
+    monkeypatch.setitem(sys.modules, service, None)
     with pytest.raises(UserError, match=rf"pip install 'segwright\[{service}\]'"):
         Log(tmp_path, Training(**{service: "project"}), SINGLE_PROCESS)
+
+
+def test_a_resumed_run_continues_at_its_services_and_no_other_run_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: dict[str, list[Any]] = {"wandb": [], "mlflow": []}
+
+    def init(**values: Any) -> Any:
+        begun["wandb"].append(values["id"])
+        return MagicMock()
+
+    def start_run(run_id: str | None, run_name: str | None) -> Any:
+        assert (run_id is None) == (run_name == "exp")
+        begun["mlflow"].append(run_id or f"id {len(begun['mlflow'])}")
+        return SimpleNamespace(info=SimpleNamespace(run_id=begun["mlflow"][-1]))
+
+    monkeypatch.setitem(sys.modules, "wandb", MagicMock(init=init))
+    monkeypatch.setitem(sys.modules, "mlflow", MagicMock(start_run=start_run))
+    training = Training(wandb="project", mlflow="experiment")
+    for folder in ("a/exp", "b/exp", "a/exp"):
+        with Log(tmp_path / folder, training, SINGLE_PROCESS) as log:
+            log.values("step", 1, {"loss": 1.0})
+    for first, other, resumed in begun.values():
+        assert first == resumed
+        assert first != other
 
 
 def test_the_timer_returns_seconds_per_step_and_the_fraction_of_waiting() -> None:

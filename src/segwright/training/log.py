@@ -11,6 +11,7 @@ import time
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TextIO
+from uuid import uuid4
 
 from segwright.errors import UserError
 from segwright.files import nan_to_null, parse_json, write_text
@@ -173,9 +174,10 @@ class _TensorBoard:
 class _Wandb:
     def __init__(self, folder: Path, project: str) -> None:
         wandb = _require("wandb")
-        self.run = wandb.init(
-            project=project, dir=str(folder), name=folder.name, id=folder.name, resume="allow"
-        )
+        stored = _StoredId(folder, "wandb")
+        identity = stored.read() or uuid4().hex
+        self.run = wandb.init(project=project, dir=str(folder), name=folder.name, id=identity, resume="allow")
+        stored.write(identity)
 
     def add(self, kind: str, step: int, values: dict[str, float]) -> None:
         self.run.log({f"{kind}/{name}": value for name, value in values.items()}, step=step)
@@ -188,7 +190,10 @@ class _MLflow:
     def __init__(self, folder: Path, experiment: str) -> None:
         self.mlflow = _require("mlflow")
         self.mlflow.set_experiment(experiment)
-        self.mlflow.start_run(run_name=folder.name)
+        stored = _StoredId(folder, "mlflow")
+        identity = stored.read()
+        run = self.mlflow.start_run(run_id=identity, run_name=None if identity else folder.name)
+        stored.write(run.info.run_id)
 
     def add(self, kind: str, step: int, values: dict[str, float]) -> None:
         # MLflow refuses other characters, such as the brackets of a class name.
@@ -197,6 +202,19 @@ class _MLflow:
 
     def close(self) -> None:
         self.mlflow.end_run()
+
+
+class _StoredId:
+    """The id of a run at a service: a resumed run continues there; runs whose folders have one name stay apart."""
+
+    def __init__(self, folder: Path, service: str) -> None:
+        self.path = folder / "logs" / f"{service}-id.txt"
+
+    def read(self) -> str | None:
+        return self.path.read_text(encoding="utf-8").strip() if self.path.is_file() else None
+
+    def write(self, identity: str) -> None:
+        write_text(self.path, f"{identity}\n")
 
 
 def _services(out: Path, training: Training) -> list[Any]:
