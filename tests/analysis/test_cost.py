@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -7,6 +9,8 @@ from torch import nn
 import segwright as sw
 from segwright.analysis import model_cost
 from segwright.contracts import InputContract
+from segwright.models.weights.model_file import without_weights
+from segwright.recipes import load_recipe, recipe_names
 
 
 def test_the_operations_of_convolutions_are_counted() -> None:
@@ -39,6 +43,15 @@ def test_memory_counts_what_exists_at_the_same_time() -> None:
     cost = model_cost(sw.wrap(Chain(), ["a", "b"], InputContract(multiple=1)), (10, 10))
     assert cost.feature_map_bytes == 4 * 100 * (3 + 8 + 8)
     assert cost.peak_memory_bytes == cost.feature_map_bytes + cost.weight_bytes
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_the_cost_of_every_recipe_is_known(name: str) -> None:
+    recipe = load_recipe(name).tiny()
+    config: Any = without_weights(recipe.model)
+    labels = sw.LabelSpace.of("road", "car", things=("car",))
+    cost = model_cost(config.build(labels, recipe.input), (64, 64))
+    assert cost.flops > cost.parameters > 0
 
 
 def test_nothing_of_the_model_changes() -> None:

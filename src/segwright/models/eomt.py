@@ -139,7 +139,7 @@ class EoMT(Model):
         return QueryOutput(masks[..., :rows, :columns], classes, tuple(cut))
 
     def _probabilities(self) -> list[float]:
-        if torch.compiler.is_exporting():
+        if torch.compiler.is_exporting() or self.mask_probabilities.is_meta:
             return self._exported_probabilities
         probabilities: list[float] = self.mask_probabilities.tolist()
         return probabilities

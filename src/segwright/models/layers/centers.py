@@ -43,7 +43,7 @@ def upsample_centers(
 def in_fp32(head: nn.Module, x: Tensor) -> Tensor:
     """``head(x)``, even in mixed precision in fp32: in bf16 two neighbors on a peak are often equal, and both count."""
     kind = x.device.type
-    if not torch.is_autocast_enabled(kind):
+    if x.is_meta or not torch.is_autocast_enabled(kind):  # without values there is no precision
         output: Tensor = head(x)
         return output
     with torch.autocast(kind, enabled=False):
