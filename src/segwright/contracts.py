@@ -219,11 +219,14 @@ class Model(nn.Module):
     """A network with everything needed to use it: its classes, its preprocessing, and its decoder.
 
     ``decoder`` turns outputs into predictions; None means the default for this type of output (``decode.default``).
+    ``thread_safe``: in evaluation mode several threads may compute different images at the same time; set it to False
+    in a network whose ``forward`` keeps something in ``self``.
     """
 
     labels: LabelSpace
     input: InputContract
     decoder: Decoder | None
+    thread_safe: bool = True
 
     def __init__(self, labels: LabelSpace, input: InputContract, decoder: Decoder | None = None) -> None:
         super().__init__()

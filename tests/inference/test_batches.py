@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +17,7 @@ from torch import Tensor
 
 from segwright.contracts import CenterOutput, InputContract, Model, PixelOutput
 from segwright.errors import UserError
+from segwright.inference import batches
 from segwright.inference.batches import LOOK_AHEAD, ModelInput, model_input, output_of_image, run_batches
 from segwright.inference.single_pass import SINGLE_PASS
 from segwright.inference.test_time_augmentation import TestTimeAugmentation
@@ -130,6 +133,63 @@ def test_the_default_is_one_image_on_a_cpu() -> None:
     mode = Recorded()
     list(run_batches(model(), images([(8, 8)] * 3), device=CPU, inference=mode))
     assert [shape[0] for shape in mode.batches] == [1, 1, 1]
+
+
+class Watched(Model):
+    """A network that fails for black images and knows which threads compute, and how many of them at a time."""
+
+    def __init__(self) -> None:
+        super().__init__(small.LABELS, INPUT)
+        self.threads: set[int] = set()
+        self.running = self.running_large = self.most = 0
+        self.lock = threading.Lock()
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        large = pixels.shape[2] * pixels.shape[3] > batches.CPU_PIXELS
+        with self.lock:
+            self.threads.add(threading.get_ident())
+            self.running += 1
+            self.most = max(self.most, self.running)
+            self.running_large += large
+            assert self.running_large <= 1
+        time.sleep(0.01)
+        with self.lock:
+            self.running -= 1
+            self.running_large -= large
+        if torch.equal(pixels.amax((2, 3)), pixels.amin((2, 3))):
+            raise UserError("black")
+        return pixels[:, :, ::4, ::4]
+
+
+def test_a_cpu_computes_small_images_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batches, "CPU_PIXELS", 32 * 32)
+    torch.set_num_threads(3)
+    network, sizes = Watched(), [(16, 16)] * 5 + [(40, 40), (16, 24), (64, 40)] * 3
+    inputs = [*images(sizes)]
+    assert inputs[2].image is not None
+    inputs[2].image.zero_()
+    outputs = list(run_batches(network, inputs, device=CPU, inference=SINGLE_PASS, skip=(UserError,)))
+    assert [output.item for output in outputs] == list(range(len(sizes)))
+    assert [output.item for output in outputs if output.error is not None] == [2]
+    for output, image in zip(outputs, inputs, strict=True):
+        if output.error is None:
+            assert isinstance(output.output, PixelOutput) and image.image is not None
+            assert torch.equal(output.output.logits, network.input.normalize(image.image)[:, :, ::4, ::4])
+    assert len(network.threads) == 3 and 1 < network.most <= 3
+    assert threading.get_ident() not in network.threads
+    assert torch.get_num_threads() == 3
+
+
+@pytest.mark.parametrize("why", ["one image", "large images", "not thread-safe", "one core"])
+def test_all_cores_work_on_one_image_where_that_is_better(why: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.set_num_threads(1 if why == "one core" else 2)
+    if why == "large images":
+        monkeypatch.setattr(batches, "CPU_PIXELS", 1)
+    network = Watched()
+    network.thread_safe = why != "not thread-safe"
+    inputs = images([(16, 16)] * (1 if why == "one image" else 6))
+    assert all(each.error is None for each in run_batches(network, inputs, device=CPU, inference=SINGLE_PASS))
+    assert network.threads == {threading.get_ident()}
 
 
 def test_an_output_of_every_kind_is_divided() -> None:

@@ -39,6 +39,8 @@ class ExportedModel(Model):
     trained. ``description`` is what the file says about itself.
     """
 
+    thread_safe = False  # a runtime has threads of its own
+
     def __init__(self, path: Path, description: Description, runtime: Runtime, *, code: Any = None) -> None:
         super().__init__(description.labels, description.input, description.built_decoder(path, code))
         self.path, self.description, self.runtime = path, description, runtime

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, fields, replace
+from functools import partial
+from itertools import chain, islice
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -15,12 +18,16 @@ from torch import Tensor
 from segwright.contracts import InputContract, Model, Output
 from segwright.data.loading.batches import pad_and_stack
 from segwright.errors import memory_errors
-from segwright.inference.single_pass import InferenceMode, Size
+from segwright.inference.single_pass import InferenceMode, SinglePass, Size
+from segwright.parallel import map_in_threads
 
 Item = TypeVar("Item")
 
 GPU_BATCH = 8
 """The default batch size on a GPU, for images up to ``GPU_PIXELS``; on a CPU batches are no faster."""
+CPU_IMAGES = 4
+"""How many images of up to ``CPU_PIXELS`` a CPU computes side by side; more of them would take much memory."""
+CPU_PIXELS = 1 << 19
 GPU_PIXELS = 1 << 21
 """A GPU is busy with so many pixels, so by default a batch has no more, unless it is a single image."""
 LOOK_AHEAD = 4
@@ -82,8 +89,14 @@ def run_batches(
     ``LOOK_AHEAD`` times as many images are read. An exception of a type in ``skip`` becomes the ``error`` of its
     image; if it concerns a batch, the images of the batch are run one by one. Too little memory, of any device, is a
     ``MemoryError``. The model should be in evaluation mode.
+
+    Without ``batch``, a CPU computes up to ``CPU_IMAGES`` images side by side, each with a share of its cores.
     """
     run = _Run(model, device, inference, autocast or nullcontext(), skip)
+    single = isinstance(inference, SinglePass) and isinstance(run.autocast, nullcontext)
+    if batch is None and device.type == "cpu" and model.thread_safe and single:
+        yield from _side_by_side(run, inputs)
+        return
     ready: dict[int, ModelOutput[Item]] = {}
     position = 0
     for group in _batches(inputs, _BatchLimit(device, batch)):
@@ -93,6 +106,33 @@ def run_batches(
         while position in ready:
             yield ready.pop(position)
             position += 1
+
+
+def _side_by_side(run: _Run, inputs: Iterable[ModelInput[Item]]) -> Iterator[ModelOutput[Item]]:
+    """The outputs of single images, in order.
+
+    The threads of one operation wait for each other, and each of them for other work on its core. Threads with an image
+    each do not. A single image, and images that need much memory, get all cores.
+    """
+    cores = torch.get_num_threads()
+    count, remaining, large = min(CPU_IMAGES, cores), iter(inputs), threading.Lock()
+    first = [*islice(remaining, count)]
+    if len(first) < max(2, count) or any(_is_large(image) for image in first):
+        for image in chain(first, remaining):
+            yield from run([image])
+        return
+
+    def compute(image: ModelInput[Item]) -> ModelOutput[Item]:
+        with large if _is_large(image) else nullcontext():
+            return run([image])[0]
+
+    with keep_threads():
+        start = partial(torch.set_num_threads, max(1, cores // count))
+        yield from map_in_threads(compute, chain(first, remaining), threads=count, start=start)
+
+
+def _is_large(image: ModelInput[Any]) -> bool:
+    return image.image is not None and image.image.shape[2] * image.image.shape[3] > CPU_PIXELS
 
 
 @dataclass(frozen=True, slots=True)

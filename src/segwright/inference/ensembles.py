@@ -44,6 +44,7 @@ class Ensemble(Model):
         self.weights: Tensor
         self.register_buffer("weights", torch.tensor(weights, dtype=torch.float32))
         self.training = self.members.training = any(member.training for member in members)
+        self.thread_safe = all(member.thread_safe for member in members)
 
     def forward(self, images: Tensor) -> Output:
         """The averaged output for images [N, C, H, W] in the units of the files, at their size."""

@@ -83,6 +83,7 @@ def optimize(
     optimized = OptimizedModel(
         model, network=compiled, folded=folded, memory_format=memory_format, dtype=dtype
     )
+    optimized.thread_safe = model.thread_safe and not compile
     return optimized.eval()
 
 

@@ -18,6 +18,8 @@ EXPECTED = "expected logits [N, classes, h, w], a dict with 'out' or 'logits', o
 class WrappedModel(Model):
     """``module`` as a model of segwright; see ``wrap``."""
 
+    thread_safe = False  # nothing is known about the module
+
     def __init__(
         self, module: nn.Module, labels: LabelSpace, input: InputContract, decoder: Decoder | None = None
     ) -> None:
