@@ -51,11 +51,14 @@ def import_file(name: str, path: Path) -> ModuleType:
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses and pickle look their module up there
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # no __pycache__ beside the user's file
     try:
         spec.loader.exec_module(module)
     except BaseException:
         del sys.modules[name]  # half a module is none
         raise
+    finally:
+        sys.dont_write_bytecode = before
     return module
 
 
