@@ -180,6 +180,11 @@ def test_a_cpu_computes_small_images_side_by_side(monkeypatch: pytest.MonkeyPatc
     assert torch.get_num_threads() == 3
 
 
+def test_the_shares_of_the_cores_leave_few_cores_idle() -> None:
+    counts = [batches._images_at_a_time(cores) for cores in (1, 2, 3, 4, 5, 6, 7, 8, 16, 64)]
+    assert counts == [1, 2, 3, 4, 4, 3, 3, 4, 4, 4]
+
+
 @pytest.mark.parametrize("why", ["one image", "large images", "not thread-safe", "one core"])
 def test_all_cores_work_on_one_image_where_that_is_better(why: str, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.set_num_threads(1 if why == "one core" else 2)

@@ -26,7 +26,7 @@ class Parser(argparse.ArgumentParser):
     """A parser whose errors are one line: what is wrong, what was probably meant, an example."""
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Parse, as argparse does; an unknown option of a verb is an error of that verb, told before any other."""
+        """Parse, as argparse does, but check first for unknown options of a verb: their error names that verb."""
         given = [*(sys.argv[1:] if args is None else args)]
         if not any(isinstance(action, argparse._SubParsersAction) for action in self._actions):
             self._refuse_unknown([text.partition("=")[0] for text in given[: (*given, "--").index("--")]])

@@ -25,11 +25,12 @@ Item = TypeVar("Item")
 
 GPU_BATCH = 8
 """The default batch size on a GPU, for images up to ``GPU_PIXELS``; on a CPU batches are no faster."""
-CPU_IMAGES = 4
-"""How many images of up to ``CPU_PIXELS`` a CPU computes side by side; more of them would take much memory."""
-CPU_PIXELS = 1 << 19
 GPU_PIXELS = 1 << 21
 """A GPU is busy with so many pixels, so by default a batch has no more, unless it is a single image."""
+CPU_IMAGES = 4
+"""How many images a CPU computes side by side at most; more of them would take much memory."""
+CPU_PIXELS = 1 << 19
+"""Larger images than this are computed one at a time on a CPU."""
 LOOK_AHEAD = 4
 """How many batches of images are read at most while an image waits for others of its size."""
 
@@ -115,9 +116,9 @@ def _side_by_side(run: _Run, inputs: Iterable[ModelInput[Item]]) -> Iterator[Mod
     each do not. A single image, and images that need much memory, get all cores.
     """
     cores = torch.get_num_threads()
-    count, remaining, large = min(CPU_IMAGES, cores), iter(inputs), threading.Lock()
+    count, remaining, large = _images_at_a_time(cores), iter(inputs), threading.Lock()
     first = [*islice(remaining, count)]
-    if len(first) < max(2, count) or any(_is_large(image) for image in first):
+    if count == 1 or len(first) < count or any(_is_large(image) for image in first):
         for image in chain(first, remaining):
             yield from run([image])
         return
@@ -127,8 +128,14 @@ def _side_by_side(run: _Run, inputs: Iterable[ModelInput[Item]]) -> Iterator[Mod
             return run([image])[0]
 
     with keep_threads():
-        start = partial(torch.set_num_threads, max(1, cores // count))
+        start = partial(torch.set_num_threads, cores // count)
         yield from map_in_threads(compute, chain(first, remaining), threads=count, start=start)
+
+
+def _images_at_a_time(cores: int) -> int:
+    """The number of equal shares, at most ``CPU_IMAGES``, that use the most cores: 4 of 4 or 8 cores, 3 of 6 cores."""
+    counts = range(2, min(CPU_IMAGES, cores) + 1)
+    return max(counts, key=lambda count: (cores // count * count, count), default=1)
 
 
 def _is_large(image: ModelInput[Any]) -> bool:
