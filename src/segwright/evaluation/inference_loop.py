@@ -13,6 +13,7 @@ from torch import Tensor
 from segwright.contracts import InputContract, Model, Output
 from segwright.data.loading.batches import load_batches, stack_images
 from segwright.evaluation.evaluator import ProcessGroup
+from segwright.inference.allocator import keep_freed_memory
 from segwright.inference.batches import ModelInput, evaluation_mode, run_batches
 from segwright.inference.single_pass import SINGLE_PASS, InferenceMode
 from segwright.samples import Dataset, Sample
@@ -71,7 +72,7 @@ def run_inference(
         ModelInput((index, sample), image, size)
         for index, (image, size, sample) in zip(indices, loader, strict=True)
     )
-    with evaluation_mode(model):
+    with keep_freed_memory(device), evaluation_mode(model):
         outputs = run_batches(
             model, inputs, device=device, inference=inference, batch=batch, autocast=autocast
         )

@@ -3,6 +3,7 @@
 - ``single_pass``: ``SinglePass``, normalize the images and run the model; ``InferenceMode``, the protocol
 - ``test_time_augmentation``: ``TestTimeAugmentation``, multi-scale inference and horizontal flip
 - ``batches``: a stream of images through a model, in batches of one size
+- ``allocator``: memory that is kept for the next image, or the next training step
 - ``sliding_windows``: ``SlidingWindows``, overlapping windows of an image, blended; strips of images of any size
 - ``ensembles``: ``ensemble``, several models as one: ``Ensemble``
 - ``crf_refinement``: ``CRFRefinement``, any inference mode with its class probabilities refined by a dense CRF

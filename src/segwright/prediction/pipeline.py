@@ -14,6 +14,7 @@ from segwright.decode.default import decoder_of, with_center_maps
 from segwright.decode.uncertainty import WithUncertainty
 from segwright.errors import UserError, is_full_disk, memory_errors
 from segwright.files import WriteError
+from segwright.inference.allocator import keep_freed_memory
 from segwright.inference.batches import (
     DECODING_THREADS,
     ModelInput,
@@ -81,7 +82,7 @@ def predict_images(
     inference = with_disagreement(inference) if outputs.need_disagreement else inference
     read = _MakeInput(model.input, pin=device.type == "cuda")
     threads = min(_MAX_THREADS, available_cores())
-    with evaluation_mode(model), keep_threads():
+    with keep_freed_memory(device), evaluation_mode(model), keep_threads():
         inputs = until(stop, map_in_threads(read, until(stop, images), threads=threads))
         model_outputs = run_batches(
             model, inputs, device=device, inference=inference, batch=batch, skip=SKIPPED

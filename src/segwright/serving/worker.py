@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from segwright.contracts import Model
 from segwright.decode.default import decoder_of
+from segwright.inference.allocator import keep_freed_memory
 from segwright.inference.batches import (
     GPU_BATCH,
     ModelInput,
@@ -106,7 +107,7 @@ class ModelWorker:
         self._thread.join()
 
     def _run(self) -> None:
-        with evaluation_mode(self.model):
+        with keep_freed_memory(self.device), evaluation_mode(self.model):
             while group := self._next_group():
                 started = time.perf_counter()
                 try:

@@ -17,7 +17,6 @@ parameter_groups.py  frozen parameters; learning rate and weight decay of each k
 muon.py              the Muon optimizer
 schedule.py          learning rate schedules: Poly, TwoStagePoly, Cosine, MultiStep, OneCycle
 ema.py               exponential moving average of the weights
-allocator.py         the memory allocator on a CPU
 precision.py         mixed precision and memory format
 processes.py         distributed training (DDP), devices, signals
 log.py               console, text, JSON, CSV, TensorBoard, Weights & Biases, MLflow

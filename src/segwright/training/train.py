@@ -9,7 +9,7 @@ from typing import Any
 from segwright.data.check import quick_check
 from segwright.errors import UserError
 from segwright.evaluation.evaluator import check_metrics
-from segwright.training.allocator import keep_freed_memory
+from segwright.inference.allocator import keep_freed_memory
 from segwright.training.batch_size import with_batch
 from segwright.training.extension import extensions_of, with_extensions
 from segwright.training.length import with_steps

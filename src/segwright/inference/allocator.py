@@ -1,10 +1,11 @@
-"""The memory allocator during a training on a CPU under Linux: freed memory is kept for the next step."""
+"""The memory allocator on a CPU under Linux: freed memory is kept for the next step or image."""
 
 from __future__ import annotations
 
 import ctypes
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -18,24 +19,39 @@ KEEPING = {M_MMAP_MAX: 0, M_TRIM_THRESHOLD: 2**31 - 1, M_TOP_PAD: 64 << 20}
 RETURNING = {M_MMAP_MAX: 65536, M_TRIM_THRESHOLD: 64 << 20, M_TOP_PAD: 0, M_MMAP_THRESHOLD: 32 << 20}
 
 
+_lock = threading.Lock()
+_depth = 0  # contexts that are open: an evaluation may be part of a training
+
+
 @contextmanager
 def keep_freed_memory(device: torch.device) -> Iterator[bool]:
     """Within the context the C library keeps memory that this process frees; whether it does. Only for a CPU.
 
-    Otherwise each step returns large tensors to the system and gets them back page by page, which takes up to a fifth
-    of a training on a virtual machine. Variables ``MALLOC_...`` and ``GLIBC_TUNABLES`` of the environment have
-    precedence. At the end the memory is returned.
+    Otherwise each step or image returns large tensors to the system and gets them back page by page, which takes up to
+    a fifth of the time on a virtual machine. Variables ``MALLOC_...`` and ``GLIBC_TUNABLES`` of the environment have
+    precedence. At the end of the outermost context the memory is returned.
     """
     library = _library() if device.type == "cpu" else None
     if library is None:
         yield False
         return
-    _set(library, KEEPING)
+    _enter(library, 1)
     try:
         yield True
     finally:
-        _set(library, RETURNING)
-        library.malloc_trim(0)
+        _enter(library, -1)
+
+
+def _enter(library: Any, step: int) -> None:
+    """Open (1) or close (-1) a context; the first and the last one change the settings."""
+    global _depth
+    with _lock:
+        _depth += step
+        if step == _depth == 1:
+            _set(library, KEEPING)
+        elif _depth == 0:
+            _set(library, RETURNING)
+            library.malloc_trim(0)
 
 
 def _library() -> Any:

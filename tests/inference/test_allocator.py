@@ -1,4 +1,4 @@
-"""The memory allocator during a training."""
+"""The memory allocator during a training, an evaluation or a prediction."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from segwright.training.allocator import KEEPING, RETURNING, keep_freed_memory
+from segwright.inference.allocator import KEEPING, RETURNING, keep_freed_memory
 
 CPU = torch.device("cpu")
 
@@ -45,6 +45,14 @@ def test_memory_is_kept_during_the_training_and_returned_after_it(library: Libra
         assert kept
         assert library.calls == [*KEEPING.items()]
         raise KeyError
+    assert library.calls == [*KEEPING.items(), *RETURNING.items(), (0, 0)]
+
+
+def test_an_evaluation_within_a_training_returns_no_memory(library: Library) -> None:
+    with keep_freed_memory(CPU):
+        with keep_freed_memory(CPU):
+            pass
+        assert library.calls == [*KEEPING.items()]
     assert library.calls == [*KEEPING.items(), *RETURNING.items(), (0, 0)]
 
 
