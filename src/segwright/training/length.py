@@ -13,7 +13,7 @@ from typing import Any
 
 from segwright.contracts import Model
 from segwright.errors import UserError
-from segwright.evaluation.evaluate import run_evaluation
+from segwright.evaluation.evaluate import evaluate
 from segwright.files import read_json, write_json
 from segwright.labels import LabelSpace
 from segwright.samples import Dataset, Sample
@@ -112,7 +112,7 @@ def _evaluation_seconds(recipe: Recipe, model: Model, dataset: Dataset, processe
 
     def seconds(images: int) -> float:
         began = time.perf_counter()
-        run_evaluation(
+        evaluate(
             model,
             _FirstImages(dataset, images),
             recipe.decoder,

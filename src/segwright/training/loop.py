@@ -11,7 +11,7 @@ from typing import Any
 from segwright.contracts import Batch
 from segwright.data.loading.augmented_samples import AugmentedDataset
 from segwright.errors import RunError, first_line, is_out_of_memory
-from segwright.evaluation.evaluate import run_evaluation
+from segwright.evaluation.evaluate import evaluate
 from segwright.evaluation.result import format_scores, headline_scores
 from segwright.files import atomic_write, read_json, write_json
 from segwright.models.weights.model_file import BEST, write_model
@@ -102,7 +102,7 @@ def evaluate_and_keep_best(run: Run, state: State, dataset: Dataset) -> None:
     """Score the model on the validation split; write it to ``best.safetensors`` if it is the best so far."""
     recipe, processes, log = run.recipe, run.processes, run.log
     visualizations = Visualizations(dataset, recipe.training.num_visualizations, processes)
-    result = run_evaluation(
+    result = evaluate(
         state.eval_model,
         dataset,
         recipe.decoder,
