@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import argparse
 
+from segwright.cli.options import refuse_options
+from segwright.cli.progress import progress_bar
+from segwright.errors import UserError
+
 SPLITS = ("train", "val")
 TARGETS = ("semantic", "instance", "tar")
 
@@ -21,12 +25,9 @@ def is_dataset(options: argparse.Namespace) -> bool:
 
 def convert_dataset(options: argparse.Namespace) -> int:
     """Write the splits of a dataset; without ``--split`` train and val."""
-    from segwright.cli.options import refuse_options
-    from segwright.cli.progress import progress_bar
     from segwright.data.conversion.image_folder import convert_to_folder
     from segwright.data.conversion.tar import convert_to_tar
     from segwright.data.datasets import dataset_config
-    from segwright.errors import UserError
 
     refuse_options(
         options,

@@ -9,8 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segwright.cli import data_files
+from segwright.cli.named_data import named_data, public_dataset_hint, refuse_file
 from segwright.cli.options import add_code, add_data_root, add_json, add_set, add_verb, refuse_options
 from segwright.cli.progress import progress_bars
+from segwright.cli.tables import print_table
+from segwright.errors import UserError
+from segwright.files import check_writable, write_json, write_text
 
 if TYPE_CHECKING:
     from segwright.data.check import Findings
@@ -85,9 +89,7 @@ def _add_splits(parser: argparse.ArgumentParser) -> None:
 
 def _resolve(options: argparse.Namespace) -> tuple[DataConfig, Recipe | None]:
     """The dataset that the options name, and the recipe if they name one."""
-    from segwright.cli.named_data import refuse_file
     from segwright.data import datasets
-    from segwright.errors import UserError
 
     refuse_file(options.data_name)
     if _is_folder(options.data_name):
@@ -97,8 +99,6 @@ def _resolve(options: argparse.Namespace) -> tuple[DataConfig, Recipe | None]:
             "--from names the format of a folder; expected a folder instead of a dataset or recipe"
         )
     if "." not in options.data_name or options.data_name in datasets.dataset_names():
-        from segwright.cli.named_data import named_data
-
         return named_data(options.data_name, options.set, options.data), None
     from segwright.config import override
     from segwright.recipes import load_recipe
@@ -117,10 +117,8 @@ def _is_folder(name: str) -> bool:
 
 def _own_data(options: argparse.Namespace) -> DataConfig:
     """The dataset in the folder that the options name; says on the console what it is taken for."""
-    from segwright.cli.named_data import public_dataset_hint
     from segwright.config import override
     from segwright.data.datasets import OwnData
-    from segwright.errors import UserError
 
     if options.data is not None:
         raise UserError(f"--data has no effect on the folder {options.data_name}; remove it")
@@ -136,10 +134,7 @@ def _own_data(options: argparse.Namespace) -> DataConfig:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from segwright.cli.named_data import public_dataset_hint
     from segwright.data.check import full_check
-    from segwright.errors import UserError
-    from segwright.files import check_writable, write_json
 
     check_writable(options.json)
     config, recipe = _resolve(options)
@@ -174,7 +169,6 @@ def _check(options: argparse.Namespace) -> int:
 
 def _check_recipe(recipe: Recipe, splits: dict[str, Dataset], findings: list[Findings]) -> None:
     """Add to the findings of the split train what a training with the recipe would refuse."""
-    from segwright.errors import UserError
     from segwright.training.loading import open_training_data
     from segwright.training.recipe_check import check
 
@@ -208,8 +202,6 @@ def _stats(options: argparse.Namespace) -> int:
     from segwright.analysis.contact_sheet import data_sheet
     from segwright.analysis.recipe_lines import recipe_lines
     from segwright.analysis.statistics import dataset_statistics
-    from segwright.cli.tables import print_table
-    from segwright.files import check_writable, write_json, write_text
     from segwright.recipes import load_recipe
 
     check_writable(options.json, options.html)
@@ -258,7 +250,6 @@ def _stats(options: argparse.Namespace) -> int:
 
 def _show(options: argparse.Namespace) -> int:
     from segwright.analysis.contact_sheet import check_sheet, data_sheet, training_sheet, write_sheet
-    from segwright.errors import UserError
 
     if options.count < 1 or not 0 <= (options.progress or 0) <= 1:
         raise UserError("data show: expected --count of at least 1 and --progress from 0 to 1")
@@ -276,7 +267,6 @@ def _show(options: argparse.Namespace) -> int:
 
 
 def _workers(options: argparse.Namespace) -> int:
-    from segwright.errors import UserError
     from segwright.parallel import available_cores
 
     if options.workers is not None and options.workers < 0:
@@ -303,7 +293,6 @@ def _download(options: argparse.Namespace) -> None:
     """Download what is missing, if the dataset is public and the user accepts its terms."""
     from segwright.data import public_files
     from segwright.data.download import verify_download
-    from segwright.errors import UserError
 
     if options.name not in public_files.PUBLIC_FILES:
         refuse_options(options, "yes", reason=f"on {options.name}, which needs an account")

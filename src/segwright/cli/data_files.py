@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segwright.cli.convert_dataset import convert_dataset, is_dataset
+from segwright.cli.named_data import refuse_file
 from segwright.cli.options import add_set, refuse_options
+from segwright.errors import UserError
+from segwright.files import check_writable, missing_folder
 
 if TYPE_CHECKING:
     from segwright.data.conversion import ConversionResult
@@ -96,11 +99,8 @@ _SOURCE_FORMATS = ("rgb", "coco", "labelme", "cityscapes-panoptic", "coco-panopt
 
 
 def _convert_folder(options: argparse.Namespace) -> int:
-    from segwright.cli.named_data import refuse_file
     from segwright.data.conversion.exports import convert_export
     from segwright.data.datasets import OwnData
-    from segwright.errors import UserError
-    from segwright.files import check_writable, missing_folder
 
     source = Path(options.format)
     refuse_options(options, "labels", "names", "split", "train_ids", reason="on a folder")
@@ -131,8 +131,6 @@ def _convert_folder(options: argparse.Namespace) -> int:
 
 def convert(options: argparse.Namespace) -> int:
     """``segwright data convert``."""
-    from segwright.errors import UserError
-
     if options.format not in _SOURCE_FORMATS and is_dataset(options):
         return convert_dataset(options)
     if options.set:
@@ -143,7 +141,6 @@ def convert(options: argparse.Namespace) -> int:
 def _convert_annotations(options: argparse.Namespace) -> int:
     from segwright.data.conversion import coco, labelme_rgb
     from segwright.data.formats.file_dataset import apply_label_map
-    from segwright.errors import UserError
 
     if options.format not in _SOURCE_FORMATS:
         expected = ", ".join(_SOURCE_FORMATS)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from segwright.cli.evaluate import open_dataset
 from segwright.cli.options import add_code, add_data_root, add_json, add_verb, refuse_options
 from segwright.cli.tools import parse_size
+from segwright.errors import UserError
+from segwright.files import check_writable, write_json
 
 if TYPE_CHECKING:
     from segwright.contracts import Model
@@ -70,7 +72,6 @@ def _add_parity(export: argparse.ArgumentParser) -> None:
 def _export(options: argparse.Namespace) -> int:
     from segwright.export.export import OPSET, ParityError, export_model, sidecar
     from segwright.export.triton import write_triton
-    from segwright.files import write_json
     from segwright.prediction.predict import load
 
     _check_options(options)
@@ -111,10 +112,8 @@ def _export(options: argparse.Namespace) -> int:
 
 
 def _check_options(options: argparse.Namespace) -> None:
-    from segwright.errors import UserError
     from segwright.export.export import FORMATS
     from segwright.export.triton import check_triton
-    from segwright.files import check_writable
 
     if options.model.suffix in FORMATS.values() and not options.model.is_dir():
         raise UserError(f"{options.model}: is exported already; expected a run folder or a .safetensors file")
@@ -148,7 +147,6 @@ def _name_and_origin(path: Path) -> tuple[str, dict[str, Any]]:
 
 def _samples(options: argparse.Namespace, model: Model) -> tuple[list[Sample], bool, str]:
     """The images of the comparison, whether they have ground truth, and where they come from."""
-    from segwright.errors import UserError
     from segwright.evaluation.evaluate import check_same_classes
 
     if options.images is not None:
@@ -174,7 +172,6 @@ def _samples(options: argparse.Namespace, model: Model) -> tuple[list[Sample], b
 
 def _images(folder: Path, model: Model, count: int) -> list[Sample]:
     """Up to ``count`` images of a folder, spread evenly over its list."""
-    from segwright.errors import UserError
     from segwright.export.parity import image_samples
     from segwright.prediction.image_arrays import image_array
     from segwright.prediction.inputs import find_images

@@ -8,6 +8,7 @@ from typing import Any
 
 from segwright.cli.crf import add_crf, crf_from_option
 from segwright.cli.options import OptionGroup, refuse_options
+from segwright.errors import UserError
 
 OVERLAP = 0.5
 BLENDS = ("gaussian", "linear", "uniform")
@@ -44,8 +45,6 @@ def add_batch(parser: OptionGroup) -> None:
 
 def batch_from_options(options: argparse.Namespace) -> int | None:
     """The number of ``--batch``, None without it; ``UserError`` below 1."""
-    from segwright.errors import UserError
-
     if options.batch is not None and options.batch < 1:
         raise UserError(f"--batch {options.batch}: expected at least 1")
     return None if options.batch is None else int(options.batch)
@@ -87,7 +86,6 @@ def inference_metadata(options: argparse.Namespace) -> dict[str, Any]:
 
 def _windows(options: argparse.Namespace) -> Any:
     """The sliding windows of ``--windows``; None without it."""
-    from segwright.errors import UserError
     from segwright.inference.sliding_windows import SlidingWindows
 
     if not options.windows:

@@ -10,7 +10,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segwright.cli import average, doctor, evaluate, export, models, predict, report, serve, tools
+from segwright.cli import (
+    average,
+    data,
+    doctor,
+    evaluate,
+    export,
+    models,
+    predict,
+    report,
+    score,
+    serve,
+    suggest,
+    tools,
+)
 from segwright.cli.options import (
     Parser,
     Verb,
@@ -25,6 +38,10 @@ from segwright.cli.options import (
     check_stopped_code,
     labels_from_option,
 )
+from segwright.cli.recipe_list import recipe_list
+from segwright.cli.tables import print_scores
+from segwright.errors import RunError, UserError, explained, one_line
+from segwright.files import check_writable, read_json
 from segwright.version import VERSION
 
 if TYPE_CHECKING:
@@ -52,8 +69,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as raised:
-        from segwright.errors import explained, one_line
-
         error = explained(raised)
         code = _exit_code(error)
         if code is None:
@@ -64,8 +79,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _exit_code(error: Exception) -> int | None:
     """The exit code of an error that explains itself; None for one that needs a traceback."""
-    from segwright.errors import RunError, UserError
-
     if isinstance(error, UserError | OSError):
         return 2
     return 1 if isinstance(error, RunError) else None
@@ -80,7 +93,6 @@ def _demo(options: argparse.Namespace) -> int:
 
 def _train(options: argparse.Namespace) -> int:
     from segwright.config import override
-    from segwright.files import read_json
     from segwright.recipes import load_recipe
     from segwright.training.train import train
 
@@ -100,8 +112,6 @@ def _train(options: argparse.Namespace) -> int:
         device=options.device,
     )
     if summary["miou"] is not None and _is_main():
-        from segwright.cli.tables import print_scores
-
         print_scores(read_json(Path(options.out) / "evaluation" / "val.json") or summary)
         print(f"run: {options.out}  (segwright report {options.out})")
     return 0 if summary["finished"] else options.stopped_code
@@ -109,8 +119,6 @@ def _train(options: argparse.Namespace) -> int:
 
 def _convert(options: argparse.Namespace) -> int:
     from segwright.config import settings
-    from segwright.errors import UserError
-    from segwright.files import check_writable
     from segwright.importers import convert
 
     labels = None if options.labels is None else labels_from_option(options.labels)
@@ -127,8 +135,6 @@ def _convert(options: argparse.Namespace) -> int:
 
 
 def _recipe_list(_: argparse.Namespace) -> int:
-    from segwright.cli.recipe_list import recipe_list
-
     for line in recipe_list():
         print(line)
     return 0
@@ -146,8 +152,6 @@ def _recipe_show(options: argparse.Namespace) -> int:
 
 def _refuse_steps(changes: list[str], recipe: Recipe) -> None:
     """``UserError`` if steps are given for a recipe whose length is a time or a number of epochs: that one counts."""
-    from segwright.errors import UserError
-
     for name in ("minutes", "epochs"):
         length = getattr(recipe.training, name)
         if length is not None and (given := [text for text in changes if text.startswith("training.steps=")]):
@@ -158,8 +162,6 @@ def _refuse_steps(changes: list[str], recipe: Recipe) -> None:
 
 
 def _is_main() -> bool:
-    import os
-
     return os.environ.get("RANK", "0") == "0"
 
 
@@ -175,7 +177,7 @@ def build_parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
     _add_demo(verbs)
     doctor.add(verbs)
-    _add_data(verbs)
+    data.add_verbs(add_verb_group(verbs, "data", "check, count, draw, download, split and convert datasets"))
     _add_recipe(verbs)
     models.add(verbs)
     _add_train(verbs)
@@ -184,7 +186,8 @@ def build_parser() -> argparse.ArgumentParser:
     predict.add(verbs)
     serve.add(verbs)
     export.add(verbs)
-    _add_score(verbs)
+    text = "score prediction files of any program, as the official tools do"
+    score.add_verbs(add_verb_group(verbs, "score", text))
     tools.add(verbs)
     average.add(verbs)
     _add_convert(verbs)
@@ -239,23 +242,7 @@ def _add_convert(verbs: Any) -> None:
     convert.add_argument("--out", type=Path, required=True, metavar="FILE.safetensors", help=text)
 
 
-def _add_data(verbs: Any) -> None:
-    from segwright.cli import data
-
-    data.add_verbs(add_verb_group(verbs, "data", "check, count, draw, download, split and convert datasets"))
-
-
-def _add_score(verbs: Any) -> None:
-    from segwright.cli import score
-
-    score.add_verbs(
-        add_verb_group(verbs, "score", "score prediction files of any program, as the official tools do")
-    )
-
-
 def _add_recipe(verbs: Any) -> None:
-    from segwright.cli import suggest
-
     recipe = add_verb_group(verbs, "recipe", "list, show and suggest recipes (complete training runs)")
     text = "list all built-in recipes, and which one to use for what"
     add_verb(recipe, "list", _recipe_list, text, "segwright recipe list")

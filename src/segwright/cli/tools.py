@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segwright.cli.ensembles import MODEL_SUFFIXES
-from segwright.cli.options import add_code, add_data_root, add_device, add_json, add_verb
+from segwright.cli.info_rows import bytes_text, exported_rows, info_rows
+from segwright.cli.options import add_code, add_data_root, add_device, add_json, add_verb, refuse_options
 from segwright.cli.speed import add_speed, faster_model
+from segwright.errors import UserError
+from segwright.files import check_writable, write_json
 
 if TYPE_CHECKING:
     from segwright.contracts import Model
@@ -71,8 +74,6 @@ def _is_exported(name: str) -> bool:
 
 def _info(options: argparse.Namespace) -> int:
     from segwright.analysis.info import model_info, recipe_info
-    from segwright.cli.info_rows import info_rows
-    from segwright.files import check_writable, write_json
 
     check_writable(options.json)
     size = options.size or _SIZE
@@ -93,8 +94,6 @@ def _info(options: argparse.Namespace) -> int:
 
 def _exported_info(options: argparse.Namespace) -> tuple[dict[str, Any], list[tuple[str, str]]]:
     from segwright.analysis.exported_info import exported_info
-    from segwright.cli.info_rows import exported_rows
-    from segwright.cli.options import refuse_options
 
     refuse_options(options, "size", "data", reason="on an exported file")
     info = exported_info(Path(options.model), code=options.code)
@@ -103,9 +102,6 @@ def _exported_info(options: argparse.Namespace) -> tuple[dict[str, Any], list[tu
 
 def _bench(options: argparse.Namespace) -> int:
     from segwright.analysis.speed import benchmark, largest_batch
-    from segwright.cli.options import refuse_options
-    from segwright.errors import UserError
-    from segwright.files import check_writable, write_json
 
     check_writable(options.json)
     if options.batch < 1 or options.seconds < 0:
@@ -145,8 +141,6 @@ def _opened(options: argparse.Namespace) -> Model:
 
 
 def _refuse_data(options: argparse.Namespace) -> None:
-    from segwright.cli.options import refuse_options
-
     refuse_options(options, "data", reason="on a trained model, which contains its classes")
 
 
@@ -160,8 +154,6 @@ def _print_rows(rows: list[tuple[str, str]]) -> None:
 
 
 def _bench_rows(values: dict[str, Any]) -> list[tuple[str, str]]:
-    from segwright.cli.info_rows import bytes_text
-
     height, width = values["size"]
     latency, total = values["latency"], sum(values["stages"].values())
     memory = values["memory_bytes"]
