@@ -216,7 +216,7 @@ def _evaluated_rows(comparison: Comparison) -> list[DifferenceRow]:
     return _rows(pairs, comparison.labels)
 
 
-def _figures(comparison: Comparison) -> list[Any]:
+def _figures(comparison: Comparison) -> list[str]:
     title = TITLES[comparison.main_key]
     first, second = comparison.lines
     evaluations, steps = (first.evaluations, second.evaluations), (first.steps, second.steps)

@@ -67,7 +67,7 @@ MEANINGS = {
 }
 
 
-def section(errors: SplitErrors | None, examples: Sequence[ExampleView]) -> Any:
+def section(errors: SplitErrors | None, examples: Sequence[ExampleView]) -> str:
     """The section as HTML; empty without error counts."""
     if errors is None or not errors.images:
         return ""
@@ -134,7 +134,7 @@ def cause_rows(causes: NDArray[np.int64], examples: Sequence[ExampleView]) -> li
     ]
 
 
-def confidence_figures(evaluation: Mapping[str, Any]) -> list[Any]:
+def confidence_figures(evaluation: Mapping[str, Any]) -> list[str]:
     """The reliability diagram and the precision-recall curves as SVG, as far as the evaluation has them.
 
     ``evaluation["calibration"]``: ``confidence``, ``accuracy`` and ``counts`` of each bin of the confidence 0..1

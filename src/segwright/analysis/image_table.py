@@ -87,7 +87,7 @@ def to_csv(table: ImageTable) -> str:
     return text.getvalue()
 
 
-def section(table: ImageTable, *, csv_name: str, anchors: Mapping[int, str] | None = None) -> Any:
+def section(table: ImageTable, *, csv_name: str, anchors: Mapping[int, str] | None = None) -> str:
     """The section as HTML: the data, and the elements that ``image_table.js`` fills; empty without images.
 
     ``csv_name``: the name of the CSV file. ``anchors``: the ids of elements with pictures of an image, by row.

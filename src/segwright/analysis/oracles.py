@@ -23,7 +23,7 @@ class OracleRow:
     miou: float
 
 
-def section(study: Mapping[str, Any] | None) -> Any:
+def section(study: Mapping[str, Any] | None) -> str:
     """The section as HTML, from the file that ``evaluate --oracle-table`` writes; empty without it."""
     if not study:
         return ""

@@ -60,7 +60,7 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def markup(svg: str) -> Any:
+def markup(svg: str) -> str:
     """HTML or SVG that is not escaped again when it is inserted into a page."""
     from markupsafe import Markup
 

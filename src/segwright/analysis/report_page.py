@@ -235,7 +235,7 @@ def training_seconds(steps: Sequence[Mapping[str, Any]]) -> float:
     return total if previous else math.nan
 
 
-def _curves(run: RunReport) -> list[Any]:
+def _curves(run: RunReport) -> list[str]:
     figures = (
         plots.validation(run.evaluations),
         plots.losses(run.steps),
@@ -245,7 +245,7 @@ def _curves(run: RunReport) -> list[Any]:
     return [page.markup(svg) for svg in figures if svg]
 
 
-def _matrices(counts: NDArray[np.int64] | None, labels: LabelSpace) -> list[Any]:
+def _matrices(counts: NDArray[np.int64] | None, labels: LabelSpace) -> list[str]:
     if counts is None:
         return []
     classes = len(labels)
@@ -263,7 +263,7 @@ def _matrices(counts: NDArray[np.int64] | None, labels: LabelSpace) -> list[Any]
     ]
 
 
-def _distributions(run: RunReport, counts: NDArray[np.int64] | None) -> list[Any]:
+def _distributions(run: RunReport, counts: NDArray[np.int64] | None) -> list[str]:
     """Figures: how scores are distributed over images, and pixels over classes."""
     images = [page.number_of(image.get("miou")) for image in run.evaluation.get("per_image") or ()]
     figures = [plots.histogram(np.array(images, dtype=np.float64))]

@@ -19,6 +19,7 @@ from segwright.analysis.query_masks import WithQueryOutput, draw_query_masks
 from segwright.analysis.report_cases import Case
 from segwright.analysis.report_page import RunReport, render
 from segwright.config import from_yaml, load_code
+from segwright.contracts import Model
 from segwright.data.check import Progress
 from segwright.decode.default import decoder_of, with_center_maps
 from segwright.errors import UserError, refuse_damage
@@ -142,7 +143,7 @@ class EvaluatedRun:
             progress=progress,
         )
 
-    def model(self, device: torch.device | str) -> Any:
+    def model(self, device: torch.device | str) -> Model:
         """Its best model."""
         return load(self.path, device=device, code=self.code)
 

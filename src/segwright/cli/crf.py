@@ -14,8 +14,11 @@ from segwright.files import write_json
 
 if TYPE_CHECKING:
     from segwright.cli.options import OptionGroup
+    from segwright.contracts import Model
     from segwright.evaluation.crf_search import CRFScore
     from segwright.inference.dense_crf import DenseCRF
+    from segwright.inference.single_pass import InferenceMode
+    from segwright.samples import Dataset
 
 
 def add_crf(parser: OptionGroup) -> None:
@@ -44,7 +47,11 @@ def crf_from_option(options: argparse.Namespace) -> DenseCRF | None:
 
 
 def run_crf_search(
-    options: argparse.Namespace, model: Any, dataset: Any, inference: Any, metadata: dict[str, Any]
+    options: argparse.Namespace,
+    model: Model,
+    dataset: Dataset,
+    inference: InferenceMode,
+    metadata: dict[str, Any],
 ) -> None:
     """Print the scores of all combinations of ``--crf-search``, and write them to the file of ``--json``."""
     from segwright.evaluation.crf_search import GRID, search_crf

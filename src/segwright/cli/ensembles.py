@@ -5,9 +5,14 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from segwright.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+
+    from segwright.contracts import Model
 
 MODEL_SUFFIXES = (".safetensors", ".onnx", ".xml", ".pt2")
 """Of the files that contain a model."""
@@ -19,7 +24,7 @@ def add_ensemble(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ensemble-weights", metavar="A,B", help=text)
 
 
-def load_models(paths: Sequence[Path], options: argparse.Namespace, device: Any) -> Any:
+def load_models(paths: Sequence[Path], options: argparse.Namespace, device: torch.device) -> Model:
     """The model of one path, or the ensemble of several ones, with the weights of ``--ensemble-weights``."""
     from segwright.prediction.predict import load
 

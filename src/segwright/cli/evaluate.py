@@ -33,7 +33,9 @@ from segwright.errors import UserError
 from segwright.files import check_writable, read_json, write_json
 
 if TYPE_CHECKING:
+    from segwright.contracts import Model
     from segwright.evaluation.oracle import Oracle
+    from segwright.evaluation.result import EvaluationResult
     from segwright.samples import Dataset
     from segwright.training.recipe import Recipe
 
@@ -120,8 +122,8 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 
 def _scored(
-    model: Any, dataset: Any, oracle: Any, *, table: bool, settings: dict[str, Any]
-) -> tuple[Any, Any]:
+    model: Model, dataset: Dataset, oracle: Oracle | None, *, table: bool, settings: dict[str, Any]
+) -> tuple[EvaluationResult, list[dict[str, Any]]]:
     """The evaluation and, with ``table``, the rows of the oracle study; its first row is the evaluation."""
     from segwright.decode.default import decoder_of
     from segwright.evaluation.evaluate import evaluate

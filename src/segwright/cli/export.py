@@ -72,11 +72,12 @@ def _add_parity(export: argparse.ArgumentParser) -> None:
 def _export(options: argparse.Namespace) -> int:
     from segwright.export.export import OPSET, ParityError, export_model, sidecar
     from segwright.export.triton import write_triton
+    from segwright.models.weights.model_file import find_model, origin_of, read_file
     from segwright.prediction.predict import load
 
     _check_options(options)
     model = load(options.model, code=options.code)
-    name, origin = _name_and_origin(options.model)
+    _, metadata = read_file(find_model(options.model))
     samples, ground_truth, source = _samples(options, model)
     calibration = _images(options.calibration, model, CALIBRATION_IMAGES) if options.int8 else None
     try:
@@ -92,8 +93,8 @@ def _export(options: argparse.Namespace) -> int:
             samples=samples,
             ground_truth=ground_truth,
             minimum_equal_pixels=options.min_equal_pixels,
-            name=name,
-            origin=origin,
+            name=metadata.get("name", ""),
+            origin=origin_of(metadata),
         )
         parity, failed = exported.parity, None
     except ParityError as error:
@@ -129,20 +130,6 @@ def _check_options(options: argparse.Namespace) -> None:
         raise UserError(f"--count is {options.count}; expected at least 1")
     if options.min_equal_pixels is not None and not 0 <= options.min_equal_pixels <= 1:
         raise UserError(f"--min-equal-pixels is {options.min_equal_pixels}; expected a share from 0 to 1")
-
-
-def _name_and_origin(path: Path) -> tuple[str, dict[str, Any]]:
-    """The name of the recipe, and what the model file says about the source and license of its weights."""
-    import json
-
-    from segwright.models.weights.model_file import find_model, read_file
-
-    _, metadata = read_file(find_model(path))
-    known = ("format", "version", "name", "model", "decoder", "labels", "input", "pretrained")
-    origin: dict[str, Any] = {key: value for key, value in metadata.items() if key not in known and value}
-    if records := json.loads(metadata.get("pretrained") or "[]"):
-        origin["pretrained"] = records
-    return metadata.get("name", ""), origin
 
 
 def _samples(options: argparse.Namespace, model: Model) -> tuple[list[Sample], bool, str]:

@@ -18,6 +18,8 @@ from segwright.errors import UserError
 
 if TYPE_CHECKING:
     from segwright.contracts import Model
+    from segwright.inference.single_pass import InferenceMode
+    from segwright.prediction.image_prediction import ImagePrediction
 
 
 def add_video(parser: argparse.ArgumentParser) -> None:
@@ -60,7 +62,9 @@ def _refuse_image_options(options: argparse.Namespace) -> None:
         raise UserError("--save has no effect on videos; remove it")
 
 
-def predict_videos(options: argparse.Namespace, model: Model, inference: Any, videos: list[str | int]) -> int:
+def predict_videos(
+    options: argparse.Namespace, model: Model, inference: InferenceMode, videos: list[str | int]
+) -> int:
     """Predict videos into ``overlay/`` of ``options.out``; returns how many could not be read to their end."""
     from segwright.prediction.video import predict_video
 
@@ -106,7 +110,7 @@ def _targets(videos: list[str | int], folder: Path) -> list[Path]:
 
 
 @contextmanager
-def _progress(source: str | int) -> Iterator[Callable[[Any], None] | None]:
+def _progress(source: str | int) -> Iterator[Callable[[ImagePrediction], None] | None]:
     """A function to call for each frame, which shows frames per second; None unless there is a terminal."""
     if not sys.stderr.isatty():
         yield None
