@@ -314,6 +314,6 @@ def _cells(fractions: Values) -> NDArray[np.uint8]:
     return cells
 
 
-def short(name: str, limit: int = 18) -> str:
-    """A name, cut to ``limit`` characters to fit an axis."""
-    return name if len(name) <= limit else name[: limit - 1] + "…"
+def short(name: str) -> str:
+    """A name, cut to 18 characters to fit an axis."""
+    return name if len(name) <= 18 else name[:17] + "…"
