@@ -229,7 +229,7 @@ def _figures(comparison: Comparison) -> list[str]:
         comparison_figures.curves(steps, "lr", "learning rate"),
         comparison_figures.curves(steps, "images_per_second", "images per second"),
     ]
-    return [page.markup(svg) for svg in figures if svg]
+    return [svg for svg in figures if svg]
 
 
 def _title(name: str) -> str:

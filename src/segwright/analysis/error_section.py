@@ -72,24 +72,19 @@ def section(errors: SplitErrors | None, examples: Sequence[ExampleView]) -> str:
     if errors is None or not errors.images:
         return ""
     sizes = errors.sizes.counts.sum(0)
-    return page.markup(
-        page.render(
-            "errors.html",
-            figures=[
-                page.markup(svg)
-                for svg in (
-                    error_figures.error_by_distance(errors.boundaries.distances),
-                    error_figures.scores_by_size(sizes),
-                )
-                if svg
-            ],
-            boundary_rows=boundary_rows(errors.boundaries.zones, errors.labels),
-            boundary_total=_boundary_row("all", None, errors.boundaries.zones.sum(0)),
-            sizes=size_rows(sizes),
-            has_segments=errors.has_segments,
-            cause_figure=page.markup(error_figures.causes_by_class(errors.causes, errors.labels.names)),
-            causes=cause_rows(errors.causes, examples) if errors.has_segments else [],
-        )
+    figures = (
+        error_figures.error_by_distance(errors.boundaries.distances),
+        error_figures.scores_by_size(sizes),
+    )
+    return page.section(
+        "errors.html",
+        figures=[svg for svg in figures if svg],
+        boundary_rows=boundary_rows(errors.boundaries.zones, errors.labels),
+        boundary_total=_boundary_row("all", None, errors.boundaries.zones.sum(0)),
+        sizes=size_rows(sizes),
+        has_segments=errors.has_segments,
+        cause_figure=error_figures.causes_by_class(errors.causes, errors.labels.names),
+        causes=cause_rows(errors.causes, examples) if errors.has_segments else [],
     )
 
 
@@ -161,7 +156,7 @@ def confidence_figures(evaluation: Mapping[str, Any]) -> list[str]:
                 "precision and recall at IoU 0.50, per class",
             ),
         ]
-    return [page.markup(svg) for svg in figures if svg]
+    return [svg for svg in figures if svg]
 
 
 def _reliability(evaluation: Mapping[str, Any]) -> str:

@@ -242,7 +242,7 @@ def _curves(run: RunReport) -> list[str]:
         plots.learning_rate(run.steps),
         plots.throughput(run.steps),
     )
-    return [page.markup(svg) for svg in figures if svg]
+    return [svg for svg in figures if svg]
 
 
 def _matrices(counts: NDArray[np.int64] | None, labels: LabelSpace) -> list[str]:
@@ -256,9 +256,7 @@ def _matrices(counts: NDArray[np.int64] | None, labels: LabelSpace) -> list[str]
         ("confusion matrix, % of each predicted class", used.sum(0, keepdims=True)),
     )
     return [
-        page.markup(
-            plots.matrix(ratios(used, np.broadcast_to(total, used.shape)), labels.names, columns, title)
-        )
+        plots.matrix(ratios(used, np.broadcast_to(total, used.shape)), labels.names, columns, title)
         for title, total in normalizations
     ]
 
@@ -271,7 +269,7 @@ def _distributions(run: RunReport, counts: NDArray[np.int64] | None) -> list[str
         truth, predicted = counts.sum(1), counts[:, : len(run.labels)].sum(0)
         total = counts.sum()
         figures.append(plots.class_fractions(truth / total, predicted / total, run.labels.names))
-    return [page.markup(svg) for svg in figures if svg]
+    return [svg for svg in figures if svg]
 
 
 def _visualizations(paths: Sequence[Path]) -> list[tuple[str, str]]:
