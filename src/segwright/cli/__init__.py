@@ -12,9 +12,9 @@ info_rows.py  what the verb info prints
 report.py     the verb report
 doctor.py     the verb doctor
 average.py    the verb average
-data.py       the verbs under ``segwright data``
-data_files.py   the verbs under ``segwright data`` that write files: split, convert
-convert_dataset.py  ``segwright data convert DATASET``
+data.py       the other verbs under ``segwright data``: check, stats, show, get
+data_split.py   the verb ``segwright data split``
+data_convert.py  the verb ``segwright data convert``
 named_data.py   the dataset or format that a word names
 suggest.py    the verb ``segwright recipe suggest``
 score.py      the verbs under ``segwright score``

@@ -1,4 +1,4 @@
-"""The verbs under ``segwright data``: check, stats, show, get, split, convert."""
+"""The verbs under ``segwright data``; split and convert have files of their own."""
 
 from __future__ import annotations
 
@@ -8,9 +8,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segwright.cli import data_files
+from segwright.cli import data_convert, data_split
 from segwright.cli.named_data import named_data, public_dataset_hint, refuse_file
-from segwright.cli.options import add_code, add_data_root, add_json, add_set, add_verb, refuse_options
+from segwright.cli.options import (
+    add_code,
+    add_data_root,
+    add_format,
+    add_json,
+    add_set,
+    add_verb,
+    refuse_options,
+)
 from segwright.cli.progress import progress_bars
 from segwright.cli.tables import print_table
 from segwright.errors import UserError
@@ -61,21 +69,14 @@ def add_verbs(verbs: Any) -> None:
     get.add_argument("--data", type=Path, metavar="ROOT", help=text)
     get.add_argument("--yes", action="store_true", help="accept the terms of the dataset and download it")
 
-    text = "split images into train, val and test: writes lists, moves nothing"
-    data_files.add_split(
-        add_verb(verbs, "split", data_files.split, text, "segwright data split EXPORT --val 0.2")
-    )
-
-    text = "convert annotations into label maps, or into the files of another tool"
-    example = "segwright data convert coco instances.json --out converted"
-    data_files.add_convert(add_verb(verbs, "convert", data_files.convert, text, example))
+    data_split.add(verbs)
+    data_convert.add(verbs)
 
 
 def _add_dataset(parser: argparse.ArgumentParser) -> None:
     text = "folder of images and annotations, dataset (camvid), or recipe (camvid.quick, FILE.yaml, FILE.py:function)"
     parser.add_argument("data_name", metavar="FOLDER|DATASET|RECIPE", help=text)
-    text = "format of the folder, if it is not recognized (docs/formats.md)"
-    parser.add_argument("--from", dest="format", metavar="FORMAT", help=text)
+    add_format(parser)
     add_data_root(parser)
     add_set(parser, "dataset or recipe")
     add_code(parser)

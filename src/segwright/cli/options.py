@@ -98,6 +98,12 @@ def add_data_root(parser: OptionGroup, default: str | None = None) -> None:
     parser.add_argument("--data", type=Path, metavar="ROOT", help=text)
 
 
+def add_format(parser: argparse.ArgumentParser, name: str = "format") -> None:
+    """``--from``, the format of a folder of annotations; it becomes the attribute ``name`` of the options."""
+    text = "format of the folder, if it is not recognized (docs/formats.md)"
+    parser.add_argument("--from", dest=name, metavar="FORMAT", help=text)
+
+
 def add_labels(parser: argparse.ArgumentParser, default: str | None = None) -> None:
     """``--labels``, required unless ``default`` says what its absence means."""
     text = "classes and their raw values: the name of a dataset, or a label map file" + (
