@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segwright.cli.evaluate import open_dataset
-from segwright.cli.options import add_code, add_data_root, add_json, add_verb, refuse_options
-from segwright.cli.tools import parse_size
+from segwright.cli.options import add_code, add_data_root, add_json, add_verb, parse_size, refuse_options
 from segwright.errors import UserError
 from segwright.files import check_writable, write_json
 

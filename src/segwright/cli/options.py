@@ -138,6 +138,14 @@ def add_device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", help="cpu, cuda or cuda:N (default: a GPU if there is one)")
 
 
+def parse_size(text: str) -> tuple[int, int]:
+    """Height and width of an option H,W."""
+    sides = [int(side) if side.strip().isdigit() else 0 for side in text.split(",")]
+    if len(sides) != 2 or min(sides) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}; expected height and width, for example 512,1024")
+    return sides[0], sides[1]
+
+
 def labels_from_option(text: str) -> LabelSpace:
     """The label space of ``--labels``: that of a dataset, by name, or one from a file.
 
