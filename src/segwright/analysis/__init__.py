@@ -7,8 +7,8 @@ All pages are HTML files that work offline.
 - ``report_cases``: its images, the worst and best ones: ``Case``
 - ``confusions``: its table of the largest confusions
 - ``query_masks``: the masks of some queries of a query model, as a picture
-- ``segments``: the section of that page about panoptic quality and average precision
-- ``oracles``: its section about the oracle study (``evaluation.oracle_study``)
+- ``segment_section``: the section of that page about panoptic quality and average precision
+- ``oracle_section``: its section about the oracle study (``evaluation.oracle_study``)
 - ``errors``: error counts of a split, from images in one pass
 - ``error_pass``: the error counts of a run: its model is run over the split, once
 - ``error_section``: the section about errors: boundaries, sizes of segments, causes of unmatched segments

@@ -77,7 +77,7 @@ def section(errors: SplitErrors | None, examples: Sequence[ExampleView]) -> str:
         error_figures.scores_by_size(sizes),
     )
     return page.section(
-        "errors.html",
+        "error_section.html",
         figures=[svg for svg in figures if svg],
         boundary_rows=boundary_rows(errors.boundaries.zones, errors.labels),
         boundary_total=_boundary_row("all", None, errors.boundaries.zones.sum(0)),

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.analysis import error_section, image_table, oracles, page, plots, segments
+from segwright.analysis import error_section, image_table, oracle_section, page, plots, segment_section
 from segwright.analysis.confusions import ratio, top_confusions
 from segwright.analysis.error_examples import ExampleView
 from segwright.analysis.errors.split_errors import (
@@ -91,9 +91,9 @@ def render(
         figures=key_figures(run),
         curves=_curves(run),
         classes=class_table(run, counts),
-        segments=segments.class_rows(run.evaluation, run.labels),
-        segment_totals=segments.totals(run.evaluation),
-        oracle=oracles.section(run.oracle),
+        segments=segment_section.class_rows(run.evaluation, run.labels),
+        segment_totals=segment_section.totals(run.evaluation),
+        oracle=oracle_section.section(run.oracle),
         mean_iou=page.number_of(run.evaluation.get("miou")),
         mean_recall=page.number_of(run.evaluation.get("class_accuracy")),
         matrices=_matrices(counts, run.labels),
@@ -204,7 +204,7 @@ def key_figures(run: RunReport) -> list[tuple[str, str]]:
     """The numbers at the top of the page: (title, value as text), scores first."""
     evaluation = run.evaluation
     scores = (
-        segments.key_figures(evaluation)
+        segment_section.key_figures(evaluation)
         if evaluation.get("panoptic")
         else {
             "mIoU": "miou",

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from segwright.analysis import image_table, segments
+from segwright.analysis import image_table, segment_section
 from segwright.analysis.error_examples import ExampleView, example_views
 from segwright.analysis.error_pass import run_errors
 from segwright.analysis.errors.split_errors import SplitErrors
@@ -195,7 +195,7 @@ def _cases(run: EvaluatedRun, worst: int, best: int, device: torch.device | str)
                 prediction=prediction.semantic,
                 group="worst" if image in worst_images else "best",
                 pq=float(image[key]) if key == "pq" else math.nan,
-                drawings=segments.drawings(sample, prediction.prediction, data.labels),
+                drawings=segment_section.drawings(sample, prediction.prediction, data.labels),
                 more_drawings=_query_masks(sample, decoder, data.labels),
                 index=image["index"],
             )

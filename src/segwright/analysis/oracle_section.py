@@ -36,4 +36,4 @@ def section(study: Mapping[str, Any] | None) -> str:
         )
         for row in study["rows"]
     ]
-    return page.section("oracles.html", parts=parts, rows=rows, split=study["split"])
+    return page.section("oracle_section.html", parts=parts, rows=rows, split=study["split"])
