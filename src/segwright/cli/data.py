@@ -25,6 +25,7 @@ from segwright.errors import UserError
 from segwright.files import check_writable, write_json, write_text
 
 if TYPE_CHECKING:
+    from segwright.analysis.statistics import SplitStatistics
     from segwright.data.check import Findings
     from segwright.data.public_files import PublicFile
     from segwright.samples import DataConfig, Dataset
@@ -201,7 +202,6 @@ def _print_findings(findings: Findings) -> None:
 def _stats(options: argparse.Namespace) -> int:
     from segwright.analysis import data_page
     from segwright.analysis.contact_sheet import data_sheet
-    from segwright.analysis.recipe_lines import recipe_lines
     from segwright.analysis.statistics import dataset_statistics
     from segwright.recipes import load_recipe
 
@@ -216,29 +216,8 @@ def _stats(options: argparse.Namespace) -> int:
     if recipe is None:
         has_objects = any(values.has_instances for values in splits)
         recipe = load_recipe("own.instance" if has_objects else "own.semantic")
-    columns = ("class", "pixels", "images", "instances", *data_page.RULE_NAMES)
     for values in splits:
-        rows = [
-            [row.name, f"{row.pixel_fraction:.2%}", f"{row.image_fraction:.1%}", str(row.instances)]
-            + [f"{weight:.3f}" for weight in row.weights]
-            for row in data_page.rows(values)
-        ]
-        figures = data_page.key_figures(values)
-        numbers = ("mean", "standard deviation")
-        line = "   ".join(f"{name} {value}" for name, value in figures if name not in numbers)
-        print_table(columns, rows, title=values.split, footer=[line])
-        for name, value in figures:
-            if name in numbers:
-                print(f"{name} {value}")
-        if values.split == "train":
-            print(f"for segwright train {recipe.name}:")
-            for line in recipe_lines(values, recipe):
-                print(line)  # unbroken: to paste
-        constant = [str(band) for band, std in enumerate(values.std) if not std]
-        if constant:
-            print(
-                f"warning: band {', '.join(constant)} (counted from 0) is constant; input.std expects values above 0"
-            )
+        _print_statistics(values, recipe)
     if options.json:
         write_json(options.json, {values.split: values.to_json() for values in splits})
     if options.html:
@@ -247,6 +226,33 @@ def _stats(options: argparse.Namespace) -> int:
         write_text(options.html, page)
         print(f"page: {options.html}")
     return 0
+
+
+def _print_statistics(values: SplitStatistics, recipe: Recipe) -> None:
+    """Print the table of a split and its other figures; of train also the settings that follow from them."""
+    from segwright.analysis import data_page
+    from segwright.analysis.recipe_lines import recipe_lines
+
+    rows = [
+        [row.name, f"{row.pixel_fraction:.2%}", f"{row.image_fraction:.1%}", str(row.instances)]
+        + [f"{weight:.3f}" for weight in row.weights]
+        for row in data_page.rows(values)
+    ]
+    figures = dict(data_page.key_figures(values))
+    per_band = {name: figures.pop(name) for name in ("mean", "standard deviation") if name in figures}
+    line = "   ".join(f"{name} {value}" for name, value in figures.items())
+    columns = ("class", "pixels", "images", "instances", *data_page.RULE_NAMES)
+    print_table(columns, rows, title=values.split, footer=[line])
+    for name, value in per_band.items():
+        print(f"{name} {value}")
+    if values.split == "train":
+        print(f"for segwright train {recipe.name}:")
+        for line in recipe_lines(values, recipe):
+            print(line)  # unbroken: to paste
+    if constant := [str(band) for band, std in enumerate(values.std) if not std]:
+        print(
+            f"warning: band {', '.join(constant)} (counted from 0) is constant; input.std expects values above 0"
+        )
 
 
 def _show(options: argparse.Namespace) -> int:
