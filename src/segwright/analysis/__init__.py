@@ -57,22 +57,15 @@ if TYPE_CHECKING:
     from segwright.analysis.statistics import dataset_statistics as dataset_statistics
 
 # Imported at first use: ``segwright data stats`` must not wait for torch.
-_MODULES = {
-    "Benchmark": "speed",
-    "Case": "report_cases",
-    "ModelCost": "cost",
-    "RunReport": "report_page",
-    "SplitStatistics": "statistics",
-    "benchmark": "speed",
-    "compare": "comparison",
-    "data_sheet": "contact_sheet",
-    "dataset_statistics": "statistics",
-    "largest_batch": "speed",
-    "model_cost": "cost",
-    "model_info": "info",
-    "recipe_info": "info",
-    "report": "run_report",
-    "training_sheet": "contact_sheet",
+_NAMES = {
+    "comparison": "compare",
+    "contact_sheet": "data_sheet training_sheet",
+    "cost": "ModelCost model_cost",
+    "info": "model_info recipe_info",
+    "report_cases": "Case",
+    "report_page": "RunReport",
+    "run_report": "report",
+    "speed": "Benchmark benchmark largest_batch",
+    "statistics": "SplitStatistics dataset_statistics",
 }
-__all__ = list(_MODULES)
-__getattr__, __dir__ = lazy_names(__name__, _MODULES)
+__getattr__, __dir__, __all__ = lazy_names(__name__, _NAMES)

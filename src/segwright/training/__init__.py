@@ -50,22 +50,10 @@ if TYPE_CHECKING:
     from segwright.training.schedule import Poly as Poly
     from segwright.training.schedule import TwoStagePoly as TwoStagePoly
 
-_FILES = {
-    "SGD": "optimizers",
-    "Adam": "optimizers",
-    "AdamW": "optimizers",
-    "Cosine": "schedule",
-    "MultiStep": "schedule",
-    "Muon": "optimizers",
-    "OneCycle": "schedule",
-    "OptimizerConfig": "recipe",
-    "OptimizerSettings": "optimizers",
-    "Poly": "schedule",
-    "Recipe": "recipe",
-    "Schedule": "recipe",
-    "Training": "recipe",
-    "TwoStagePoly": "schedule",
-    "check": "recipe_check",
+_NAMES = {
+    "optimizers": "SGD Adam AdamW Muon OptimizerSettings",
+    "recipe": "OptimizerConfig Recipe Schedule Training",
+    "recipe_check": "check",
+    "schedule": "Cosine MultiStep OneCycle Poly TwoStagePoly",
 }
-__all__ = list(_FILES)
-__getattr__, __dir__ = lazy_names(__name__, _FILES)
+__getattr__, __dir__, __all__ = lazy_names(__name__, _NAMES)
