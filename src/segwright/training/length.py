@@ -13,12 +13,11 @@ from typing import Any
 
 from segwright.contracts import Model
 from segwright.errors import UserError
-from segwright.evaluation.evaluate import evaluate
 from segwright.files import read_json, write_json
 from segwright.labels import LabelSpace
 from segwright.samples import Dataset, Sample
-from segwright.training.loading import num_workers, open_training_data, step_batches
-from segwright.training.precision import autocast
+from segwright.training.loading import open_training_data, step_batches
+from segwright.training.loop import evaluate_by_recipe
 from segwright.training.processes import Processes
 from segwright.training.recipe import Recipe
 from segwright.training.state import start
@@ -112,17 +111,7 @@ def _evaluation_seconds(recipe: Recipe, model: Model, dataset: Dataset, processe
 
     def seconds(images: int) -> float:
         began = time.perf_counter()
-        evaluate(
-            model,
-            _FirstImages(dataset, images),
-            recipe.decoder,
-            device=processes.device,
-            group=processes,
-            workers=num_workers(recipe, processes),
-            max_detections=recipe.max_detections,
-            metrics=copy.deepcopy(recipe.metrics),
-            autocast=autocast(recipe.training.precision, processes.device),
-        )
+        evaluate_by_recipe(recipe, model, _FirstImages(dataset, images), processes)
         return max(processes.gather(time.perf_counter() - began))
 
     few, more = (min(count * processes.world, len(dataset)) for count in (2, 16))
