@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import dataclasses
 import gc
 from collections.abc import Mapping
 from functools import partial
@@ -43,7 +41,7 @@ def with_batch(recipe: Recipe, splits: Mapping[str, Dataset], out: Path, process
         batch = images * processes.world * recipe.training.accumulate
         if processes.main:
             write_json(out / "run.json", metadata | {"batch": batch})
-    return _with_images(recipe, batch)
+    return recipe.with_training(batch=batch)
 
 
 def largest_batch(recipe: Recipe, dataset: Dataset, device: torch.device) -> int:
@@ -96,17 +94,8 @@ def _bytes_per_image(recipe: Recipe, dataset: Dataset, device: torch.device) -> 
 
 def _try_steps(recipe: Recipe, dataset: Dataset, device: torch.device, images: int) -> None:
     """The last two steps of a training of ``images`` images per step, in this process alone; nothing of it is kept."""
-    trial = _with_images(recipe, images)
-    trial.training = dataclasses.replace(
-        trial.training, steps=_COURSE, accumulate=1, workers=0, compile=False
-    )
+    trial = recipe.with_training(batch=images, steps=_COURSE, accumulate=1, workers=0, compile=False)
     alone = Processes(0, 1, device)
     state = start(trial, dataset.labels, alone)
     for parts, _ in step_batches(open_training_data(trial, dataset), trial, alone, first_step=_LATE):
         take_step(state, parts, trial, alone)
-
-
-def _with_images(recipe: Recipe, batch: int) -> Recipe:
-    changed = copy.copy(recipe)
-    changed.training = dataclasses.replace(recipe.training, batch=batch)
-    return changed

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import time
 from collections.abc import Mapping
@@ -51,9 +50,7 @@ def with_steps(
             metadata["pace"] = dataclasses.asdict(pace)
         if processes.main:
             write_json(out / "run.json", metadata | {"steps": steps})
-    longer = copy.copy(recipe)
-    longer.training = dataclasses.replace(training, steps=steps)
-    return longer
+    return recipe.with_training(steps=steps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +67,7 @@ def measure_pace(recipe: Recipe, splits: Mapping[str, Dataset], processes: Proce
 
     Its steps run through the whole course of the training, because crops may grow on the way. Nothing of it is kept.
     """
-    trial = copy.copy(recipe)
-    trial.training = dataclasses.replace(recipe.training, steps=TRIAL_STEPS)
+    trial = recipe.with_training(steps=TRIAL_STEPS)
     began = time.perf_counter()
     state = start(trial, splits["train"].labels, processes)
     started = time.perf_counter() - began
