@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
+from segwright.contracts import InputContract, Model
 from segwright.data.augmentation.crop import Compose, CropStage, ProgressiveCrop
 from segwright.data.augmentation.photometric import ColorJitter
 from segwright.decode.argmax import Argmax
@@ -14,6 +16,7 @@ from segwright.errors import UserError
 from segwright.labels import LabelSpace
 from segwright.losses.pixel import CrossEntropy
 from segwright.models.small_fpn import SmallFPNConfig
+from segwright.models.small_panoptic_fpn import SmallPanopticFPNConfig
 from segwright.samples import Sample
 from segwright.training.optimizers import SGD, Muon
 from segwright.training.recipe import Recipe, Training
@@ -22,6 +25,40 @@ from segwright.training.schedule import Poly
 LABELS = LabelSpace(
     "blocks", ("dark", "red", "blue"), ((40, 40, 40), (200, 40, 40), (40, 40, 200)), (0, 1, 2)
 )
+OBJECTS = replace(LABELS, things=("red", "blue"))
+TINY = SmallFPNConfig((8,) * 4, (1,) * 4, 8, 8)
+PANOPTIC = SmallPanopticFPNConfig(TINY, branch_channels=8)
+
+STREETS = LabelSpace(
+    "streets",
+    ("road", "person", "car"),
+    ((1, 2, 3), (4, 5, 6), (7, 8, 9)),
+    (7, 24, 26),
+    (0,),
+    ("person", "car"),
+)
+"""Raw values as in Cityscapes."""
+
+TWO_STEPS = (
+    "training.steps=2", "training.batch=2", "training.workers=0", "training.precision=fp32", "data.train=4",
+    "data.val=2", "model.trunk.channels=[8,8,8,8]", "augmentation.stages.0.size=[32,32]",
+)  # fmt: skip
+"""Settings of ``street.panoptic_quick`` for a training of a second."""
+
+
+def panoptic_model() -> Model:
+    """``PANOPTIC`` with random weights and a bias, so that it finds objects."""
+    torch.manual_seed(0)
+    model = PANOPTIC.build(OBJECTS, InputContract()).eval()
+    with torch.no_grad():
+        model.heads["center"][0].bias.fill_(0.5)  # type: ignore[operator, union-attr]
+    return model
+
+
+def semantic_model() -> Model:
+    """The network of ``recipe`` with random weights."""
+    torch.manual_seed(0)
+    return recipe().model.build(LABELS, InputContract()).eval()
 
 
 @dataclass(slots=True)

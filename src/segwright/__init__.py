@@ -35,6 +35,7 @@ Files
     labels                  the classes: names, colors, raw values
     yaml_reader             reads untrusted YAML, with limits of size and depth
     config, field_values    recipes as YAML and ``--set``; the type of a field decides how its text is read
+    setting_names           names of settings in other projects: the field that they mean
     named_objects           the public classes by name, as in ``--set model=unet``
     protocols               checks that an object (a loss, a model, ...) fits the field of a recipe
     files                   reading and writing JSON and text files, atomically

@@ -20,6 +20,7 @@ from segwright.errors import RunError, UserError
 from segwright.field_values import PlainReader, Unwritable, coerce, unwrapped, value_of
 from segwright.named_objects import object_named, public_classes
 from segwright.parallel import CODE_PREFIX, import_file
+from segwright.setting_names import REMEDIES, SYNONYMS
 
 
 def to_yaml(config: Any) -> str:
@@ -242,56 +243,6 @@ def _inherit(value: Any, earlier: Any) -> None:
             setattr(value, name, getattr(earlier, name))
 
 
-_NAMES_ELSEWHERE = {
-    "batch": "batch_size bs samples_per_gpu ims_per_batch train_batch_size",
-    "lr": "learning_rate base_lr lr0 max_lr",
-    "epochs": "num_epochs max_epochs n_epochs epoch",
-    "steps": "max_iters iterations iters num_steps max_steps max_iter num_iterations",
-    "optim": "optimizer optimiser solver",
-    "schedule": "scheduler lr_scheduler lr_schedule lr_policy",
-    "loss": "criterion loss_fn losses",
-    "backbone": "encoder encoder_name backbone_name",
-    "model": "network net arch architecture",
-    "augmentation": "augment augmentations transform transforms pipeline",
-    "data": "dataset datasets",
-    "workers": "num_workers workers_per_gpu",
-    "size": "crop crop_size image_size imgsz img_size input_size image_sz patch_size resize",
-    "patience": "early_stopping early_stop",
-    "precision": "amp fp16 bf16 half mixed_precision",
-    "accumulate": "accumulate_grad_batches grad_accum gradient_accumulation_steps accum_iter",
-    "clip_norm": "grad_clip clip_grad gradient_clip_val max_grad_norm clip_grad_norm",
-    "frozen": "freeze freeze_backbone freeze_encoder frozen_stages freeze_at",
-    "weights": "pretrained encoder_weights pretrained_weights",
-    "class_weights": "class_weight loss_weights",
-    "warmup": "warmup_epochs warmup_steps warmup_iters",
-    "seed": "random_seed",
-    "weight_decay": "wd",
-    "evaluate_every": "val_interval eval_period val_check_interval check_val_every_n_epoch",
-    "save_every": "checkpoint_interval save_period checkpoint_period",
-    "monitor": "metric save_best best_metric",
-}
-SYNONYMS = {other: name for name, others in _NAMES_ELSEWHERE.items() for other in others.split()}
-"""Names of settings in other projects: the error for one of them names the field of a recipe."""
-
-_ELSEWHERE = {
-    "num_classes": "the data name the classes (classes.yaml, docs/own-data.md), and the network has as many outputs",
-    "ignore_index": "list the ignored values under 'ignored' in classes.yaml (docs/own-data.md)",
-    "device": "use the option --device",
-    "resume": "the same command resumes a stopped training",
-    "save_dir": "use the option --out",
-    "checkpoint": "use the option --init",
-}
-"""What other projects set, and a recipe does not have: what to do instead."""
-for _name, _others in {
-    "num_classes": "classes nc n_classes nclass num_class",
-    "ignore_index": "ignore_label ignore_value void_label",
-    "device": "gpu gpus devices cuda",
-    "save_dir": "output_dir work_dir out output project run_dir",
-    "checkpoint": "init load_from weights_path ckpt",
-}.items():
-    _ELSEWHERE |= dict.fromkeys(_others.split(), _ELSEWHERE[_name])
-
-
 def _suggest_nested_field(config: Any, path: str, change: str) -> None:
     """``UserError`` with the paths of the fields called ``path`` inside ``config``, unless it has one itself."""
     own = [field.name for field in dataclasses.fields(config)]
@@ -307,8 +258,8 @@ def _suggest_nested_field(config: Any, path: str, change: str) -> None:
     nested.sort(key=lambda field: not field.startswith(("training.", "optim.")))
     if nested:
         raise UserError(f"--set {change}: did you mean {' or '.join(nested[:3])}?")
-    if path in _ELSEWHERE and "training" in own:
-        raise UserError(f"--set {change}: a recipe has no field {path!r}; {_ELSEWHERE[path]}")
+    if path in REMEDIES and "training" in own:
+        raise UserError(f"--set {change}: a recipe has no field {path!r}; {REMEDIES[path]}")
 
 
 def settings(changes: Iterable[str]) -> dict[str, Any]:

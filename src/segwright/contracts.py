@@ -7,6 +7,7 @@ targets of the batch. A decoder turns the output into one ``Prediction`` per ima
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -148,6 +149,11 @@ class InputContract:
     fill_value: tuple[float, ...] = (123.675, 116.28, 103.53)
     multiple: int = 32
     log_scale: float = 0.0
+
+    def padded_size(self, size: Sequence[int]) -> tuple[int, int]:
+        """``size`` (height, width) rounded up to ``multiple``."""
+        height, width = (-(-side // self.multiple) * self.multiple for side in size)
+        return height, width
 
     def normalize(self, images: Tensor) -> Float[Tensor, "images channels height width"]:
         """(values - mean) / std as float32 [N, C, H, W], on the images' device. ``channels`` "BGR" reverses RGB."""

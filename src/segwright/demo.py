@@ -36,6 +36,8 @@ PARTS = (
     Part("predict new scenes, write the report", 5),
 )
 
+_SCENES = 4  # that each model predicts
+
 NEXT_STEPS = """\
 Open in a browser:
   {report}
@@ -49,11 +51,11 @@ Next, your own images, in ROOT/images/train, labels/train, images/val and labels
   segwright predict runs/own photo.jpg --out predictions"""
 
 
-def demo(out: Path | str, *, device: str | None = None, scenes: int = 4) -> dict[str, Any]:
+def demo(out: Path | str, *, device: str | None = None) -> dict[str, Any]:
     """Run the demo, print its progress, and write everything into the folder ``out``.
 
     First a model for semantic segmentation is trained in ``out``, then it is fine-tuned for panoptic segmentation in
-    ``out/panoptic``. Each predicts ``scenes`` validation images and writes a report. Returns the summary of the first,
+    ``out/panoptic``. Each predicts four validation images and writes a report. Returns the summary of the first,
     with the scores ``pq``, ``sq``, ``rq``, ``ap`` and the report of the second (``panoptic_report``).
     """
     folder = Path(out)
@@ -61,8 +63,8 @@ def demo(out: Path | str, *, device: str | None = None, scenes: int = 4) -> dict
     make_folder(folder)
     progress.print_plan(folder)
     with open(folder / "demo.log", "a", encoding="utf-8") as log, redirect_stderr(log):
-        summary = _semantic(folder, device, scenes, progress)
-        panoptic = _panoptic(folder / "panoptic", folder / "best.safetensors", device, scenes, progress)
+        summary = _semantic(folder, device, progress)
+        panoptic = _panoptic(folder / "panoptic", folder / "best.safetensors", device, progress)
     summary |= {name: panoptic[name] for name in ("pq", "sq", "rq", "ap")}
     summary["panoptic_report"] = panoptic["report"]
     write_json(folder / "summary.json", summary)
@@ -72,7 +74,7 @@ def demo(out: Path | str, *, device: str | None = None, scenes: int = 4) -> dict
     return summary
 
 
-def _semantic(out: Path, device: str | None, scenes: int, progress: Progress) -> dict[str, Any]:
+def _semantic(out: Path, device: str | None, progress: Progress) -> dict[str, Any]:
     with progress.part(0, out, SEMANTIC_STEPS):
         from segwright.recipes.street import quick
         from segwright.training.train import train
@@ -81,10 +83,10 @@ def _semantic(out: Path, device: str | None, scenes: int, progress: Progress) ->
         recipe.training.steps, recipe.training.evaluate_every = SEMANTIC_STEPS, 0.5
         summary = _finished(train(recipe, None, out, device=device))
     with progress.part(1):
-        return _predict_and_report(recipe, out, scenes, summary)
+        return _predict_and_report(recipe, out, summary)
 
 
-def _panoptic(out: Path, init: Path, device: str | None, scenes: int, progress: Progress) -> dict[str, Any]:
+def _panoptic(out: Path, init: Path, device: str | None, progress: Progress) -> dict[str, Any]:
     with progress.part(2, out, PANOPTIC_STEPS):
         from segwright.recipes.street import panoptic_quick
         from segwright.training.train import train
@@ -93,7 +95,7 @@ def _panoptic(out: Path, init: Path, device: str | None, scenes: int, progress: 
         recipe.training.steps, recipe.training.evaluate_every = PANOPTIC_STEPS, 0.5
         summary = _finished(train(recipe, None, out, init=init, skip_head=True, device=device))
     with progress.part(3):
-        return _predict_and_report(recipe, out, scenes, summary)
+        return _predict_and_report(recipe, out, summary)
 
 
 def _finished(summary: dict[str, Any]) -> dict[str, Any]:
@@ -104,7 +106,7 @@ def _finished(summary: dict[str, Any]) -> dict[str, Any]:
     return summary
 
 
-def _predict_and_report(recipe: Recipe, out: Path, scenes: int, summary: dict[str, Any]) -> dict[str, Any]:
+def _predict_and_report(recipe: Recipe, out: Path, summary: dict[str, Any]) -> dict[str, Any]:
     """The summary of a run with the path of its ``report``."""
     from segwright.analysis.run_report import report
     from segwright.data.reading.label_maps import write_png
@@ -112,7 +114,7 @@ def _predict_and_report(recipe: Recipe, out: Path, scenes: int, summary: dict[st
     from segwright.prediction.predict_files import predict_files
 
     dataset = recipe.data.open(None, "val")
-    for index in range(scenes):
+    for index in range(_SCENES):
         sample = dataset[index]
         write_png(out / "scenes" / f"{sample.name}.png", sample.image)
     list(predict_files(load(out), [str(out / "scenes")], out / "predictions"))

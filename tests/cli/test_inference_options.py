@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from tests import small
 
 from segwright.cli.main import main
 from segwright.data.datasets.street import StreetScenes
@@ -15,17 +16,8 @@ from segwright.data.reading.label_maps import write_png
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("inference") / "run"
-    changes = [
-        "training.steps=2",
-        "training.batch=2",
-        "training.workers=0",
-        "training.precision=fp32",
-        "data.train=4",
-        "data.val=2",
-    ]
-    changes += ["model.trunk.channels=[8,8,8,8]", "augmentation.stages.0.size=[32,32]"]
-    command = ["train", "street.panoptic_quick", "--out", str(folder), "--device", "cpu", "--set", *changes]
-    assert main(command) == 0
+    command = ["train", "street.panoptic_quick", "--out", str(folder), "--device", "cpu", "--set"]
+    assert main([*command, *small.TWO_STEPS]) == 0
     return folder
 
 

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests import small
 from tests.data.formats.test_image_dataset import fake_camvid
 
 from segwright.cli.main import main
@@ -46,16 +47,7 @@ def test_train_evaluate_predict_and_report_work_on_a_run(
 
 def test_panoptic_runs_have_the_same_verbs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run, scores = tmp_path / "run", tmp_path / "val.json"
-    changes = [
-        "training.steps=2",
-        "training.batch=2",
-        "training.workers=0",
-        "training.precision=fp32",
-        "data.train=4",
-        "data.val=2",
-    ]
-    changes += ["model.trunk.channels=[8,8,8,8]", "augmentation.stages.0.size=[32,32]"]
-    assert main(["train", "street.panoptic_quick", "--out", str(run), "--set", *changes]) == 0
+    assert main(["train", "street.panoptic_quick", "--out", str(run), "--set", *small.TWO_STEPS]) == 0
     assert "PQ all" in capsys.readouterr().out
     summary = json.loads((run / "summary.json").read_text())
     metrics = ["--metrics", "InstanceIoU, Calibration(bins=10)"]

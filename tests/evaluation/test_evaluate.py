@@ -15,7 +15,7 @@ from tests import small
 from segwright.contracts import InputContract, Model, PixelOutput
 from segwright.decode.argmax import Argmax
 from segwright.errors import UserError
-from segwright.evaluation.evaluate import device_of, evaluate, run_evaluation
+from segwright.evaluation.evaluate import device_of, evaluate
 from segwright.labels import LabelSpace
 from segwright.samples import Prediction, Sample
 
@@ -59,9 +59,7 @@ def test_padding_and_ignored_pixels_do_not_count() -> None:
 @pytest.mark.parametrize("world", [2, 3, 8])
 def test_the_counts_of_processes_add_up_to_those_of_one(world: int) -> None:
     single = evaluate(ByColor(), DATA)
-    parts = [
-        run_evaluation(ByColor(), DATA, Argmax(), group=OneOfSeveral(rank, world)) for rank in range(world)
-    ]
+    parts = [evaluate(ByColor(), DATA, Argmax(), group=OneOfSeveral(rank, world)) for rank in range(world)]
     assert (sum(part.confusion for part in parts) == single.confusion).all()
     assert sorted(i["index"] for part in parts for i in part.per_image) == list(range(7))
 
@@ -88,7 +86,7 @@ class MixedSizes:
 def test_batches_and_workers_change_nothing(workers: int) -> None:
     expected = evaluate(ByColor(), MixedSizes())
     seen: list[int] = []
-    result = run_evaluation(
+    result = evaluate(
         ByColor(),
         MixedSizes(),
         Argmax(),

@@ -20,7 +20,7 @@ from segwright.decode.argmax import Argmax
 from segwright.decode.default import DefaultDecoder
 from segwright.decode.panoptic import CenterDecoder
 from segwright.errors import UserError
-from segwright.evaluation.evaluate import evaluate, run_evaluation
+from segwright.evaluation.evaluate import evaluate
 from segwright.evaluation.oracle import PARTS, Oracle
 from segwright.evaluation.oracle_study import COMBINATIONS, oracle_study
 from segwright.inference.test_time_augmentation import TestTimeAugmentation
@@ -175,7 +175,7 @@ def test_a_crowd_belongs_to_no_object() -> None:
     truth = sample(ids, Segment(1, CAR), Segment(2, CAR, crowd=True), Segment(3, ROAD))
     predictions: list[Any] = []
     data = Samples(truth)
-    run_evaluation(
+    evaluate(
         RandomModel(LABELS),
         data,
         CenterDecoder(stuff_area=0),
@@ -206,7 +206,7 @@ def decoded(*parts: str) -> np.ndarray:
     truth, model = halves()
     predictions: list[Any] = []
     decoder = CenterDecoder(stuff_area=0, score="center")
-    run_evaluation(
+    evaluate(
         model,
         Samples(truth),
         decoder,
@@ -278,7 +278,7 @@ def test_a_decoder_that_wraps_another_is_applied() -> None:
 
     def maps(decoder: Decoder, oracle: Oracle | None) -> list[np.ndarray]:
         predictions: list[Any] = []
-        run_evaluation(
+        evaluate(
             model, FEW, decoder, oracle=oracle, on_image=lambda *image: predictions.append(image[2].panoptic)
         )
         return predictions

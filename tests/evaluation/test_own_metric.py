@@ -17,7 +17,7 @@ from segwright.cli.main import main
 from segwright.config import from_yaml, load_code, to_yaml
 from segwright.decode.argmax import Argmax
 from segwright.errors import UserError
-from segwright.evaluation.evaluate import evaluate, run_evaluation
+from segwright.evaluation.evaluate import evaluate
 from segwright.evaluation.evaluator import Evaluator, check_metrics
 from segwright.evaluation.result import format_scores, headline_scores
 from segwright.metrics.metric import Metric
@@ -105,7 +105,7 @@ def test_the_counts_of_processes_are_combined(world: int) -> None:
 
 def run_one(index: int) -> list[Any]:
     predictions: list[Any] = []
-    run_evaluation(ByColor(), One(index), Argmax(), on_image=lambda *image: predictions.append(image[2]))
+    evaluate(ByColor(), One(index), Argmax(), on_image=lambda *image: predictions.append(image[2]))
     return predictions
 
 

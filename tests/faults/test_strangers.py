@@ -9,7 +9,6 @@ import json
 import pickle
 import subprocess
 import sys
-import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -18,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tifffile
 import torch
 from tests.data.exports import tools
 from tests.data.trees import photo
@@ -160,12 +158,6 @@ def test_a_program_that_is_more_than_numbers_and_operators_is_refused(
     assert not Path("attacked").exists()
 
 
-def huge_tiff(path: str, **options: Any) -> None:
-    """A file of some kilobytes that stands for 4 GB: zeros are compressed, or the header alone says so."""
-    values = np.zeros((1 << 14, 1 << 14), np.uint8)
-    tifffile.imwrite(path, values, compression="zlib", **options)
-
-
 def compressed_json(path: str) -> None:
     Path(path).write_text('{"images": [' + "[" * 10**6)
 
@@ -200,13 +192,6 @@ def external_entity() -> None:
     path = Path("export/annotations.xml")
     text = '<?xml version="1.0"?><!DOCTYPE a [<!ENTITY secret SYSTEM "file:///etc/passwd">]>'
     path.write_text(text + path.read_text().replace("étoile", "&secret;"))
-
-
-def archive_bomb() -> None:
-    with tarfile.open("a.tar.gz", "w:gz") as target:
-        entry = tarfile.TarInfo("a.bin")
-        entry.size = 1 << 30
-        target.addfile(entry, io.BytesIO(bytes(1 << 30)))
 
 
 CHECK = "data check export --workers 0"

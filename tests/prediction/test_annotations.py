@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 from tests import small
-from tests.prediction.test_outputs import PANOPTIC, photograph
+from tests.prediction.test_outputs import photograph
 
 from segwright.cli.main import main
 from segwright.contracts import InputContract, Model
@@ -190,12 +190,12 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("models")
     semantic: Model = small.recipe().model.build(small.LABELS, InputContract()).eval()
-    panoptic = PANOPTIC.build(replace(small.LABELS, things=("red", "blue")), InputContract()).eval()
+    panoptic = small.PANOPTIC.build(small.OBJECTS, InputContract()).eval()
     with torch.no_grad():
         panoptic.heads["center"][0].bias.fill_(0.5)  # type: ignore[operator, union-attr]
     for name, model, config in (
         ("semantic", semantic, small.recipe().model),
-        ("panoptic", panoptic, PANOPTIC),
+        ("panoptic", panoptic, small.PANOPTIC),
     ):
         write_model(folder / f"{name}.safetensors", model, config)
     return {name: folder / f"{name}.safetensors" for name in ("semantic", "panoptic")}

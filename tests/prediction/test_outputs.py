@@ -10,17 +10,14 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 from tests import small
 
 from segwright.cli.main import main
-from segwright.contracts import InputContract, Model, Output
+from segwright.contracts import Model, Output
 from segwright.data.reading.label_maps import read_map, write_png
 from segwright.decode import MinimumScore, decoder_of
 from segwright.errors import UserError
-from segwright.models.small_fpn import SmallFPNConfig
-from segwright.models.small_panoptic_fpn import SmallPanopticFPNConfig
 from segwright.models.weights.model_file import write_model
 from segwright.prediction import pipeline
 from segwright.prediction.predict import predict
@@ -28,22 +25,15 @@ from segwright.prediction.predict_files import predict_files
 from segwright.samples import PredictedSegment, Prediction
 from segwright.visualization.segment_names import draw_names
 
-PANOPTIC = SmallPanopticFPNConfig(SmallFPNConfig((8,) * 4, (1,) * 4, 8, 8), branch_channels=8)
-
 
 @pytest.fixture(scope="module")
 def panoptic() -> Model:
-    torch.manual_seed(0)
-    built = PANOPTIC.build(replace(small.LABELS, things=("red", "blue")), InputContract()).eval()
-    with torch.no_grad():
-        built.heads["center"][0].bias.fill_(0.5)  # type: ignore[operator, union-attr]
-    return built
+    return small.panoptic_model()
 
 
 @pytest.fixture(scope="module")
 def semantic() -> Model:
-    torch.manual_seed(0)
-    return small.recipe().model.build(small.LABELS, InputContract()).eval()
+    return small.semantic_model()
 
 
 def photograph(path: Path, size: tuple[int, int] = (32, 40), seed: int = 0) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,29 +15,22 @@ from segwright.contracts import InputContract, Model
 from segwright.data.reading.label_maps import read_map, write_png
 from segwright.data.reading.rle import decode_mask
 from segwright.errors import UserError
-from segwright.models.small_fpn import SmallFPNConfig
-from segwright.models.small_panoptic_fpn import SmallPanopticFPNConfig
 from segwright.models.weights.model_file import write_model
 from segwright.prediction import predict_files
 from segwright.prediction.shard import Shard
 
-SMALL = SmallFPNConfig((8,) * 4, (1,) * 4, 8, 8)
-LABELS = replace(small.LABELS, things=("red", "blue"))
+LABELS = small.OBJECTS
 
 
 @pytest.fixture(scope="module")
 def panoptic() -> Model:
-    torch.manual_seed(0)
-    built = SmallPanopticFPNConfig(SMALL, branch_channels=8).build(LABELS, InputContract()).eval()
-    with torch.no_grad():
-        built.heads["center"][0].bias.fill_(0.5)  # type: ignore[operator, union-attr]
-    return built
+    return small.panoptic_model()
 
 
 @pytest.fixture(scope="module")
 def semantic() -> Model:
     torch.manual_seed(0)
-    return SMALL.build(LABELS, InputContract()).eval()
+    return small.TINY.build(LABELS, InputContract()).eval()
 
 
 def photographs(folder: Path, count: int = 4) -> Path:
@@ -121,7 +113,7 @@ def test_a_list_file_names_images_relative_to_itself(tmp_path: Path, semantic: M
 def test_options_of_ray_without_ray_are_errors(
     tmp_path: Path, semantic: Model, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write_model(tmp_path / "model.safetensors", semantic, SMALL)
+    write_model(tmp_path / "model.safetensors", semantic, small.TINY)
     command = ["predict", str(tmp_path / "model.safetensors"), "x.png", "--out", str(tmp_path / "out")]
     assert main([*command, "--ray-actors", "2"]) == 2
     assert "--ray-actors has no effect" in capsys.readouterr().err

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,6 @@ import segwright
 from segwright.contracts import InputContract, Model
 from segwright.data.reading.label_maps import read_map, write_png
 from segwright.errors import UserError
-from segwright.models.small_fpn import SmallFPNConfig
-from segwright.models.small_panoptic_fpn import SmallPanopticFPNConfig
 from segwright.models.weights.model_file import read_model, write_model
 from segwright.prediction.inputs import find_images
 from segwright.prediction.predict_files import predict_files
@@ -191,15 +188,7 @@ def test_a_source_that_is_nothing_is_refused() -> None:
 
 
 def test_objects_come_out_in_official_files_and_pictures(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    labels = replace(small.LABELS, things=("red", "blue"))
-    model = (
-        SmallPanopticFPNConfig(SmallFPNConfig((8,) * 4, (1,) * 4, 8, 8), branch_channels=8)
-        .build(labels, InputContract())
-        .eval()
-    )
-    with torch.no_grad():
-        model.heads["center"][0].bias.fill_(0.5)  # type: ignore[operator, union-attr]
+    model = small.panoptic_model()
     write_png(tmp_path / "12.png", picture(64, 96))
     save = ("instances", "centers", "heatmap", "offset")
     done = list(predict_files(model, [str(tmp_path / "12.png")], tmp_path / "out", save=save))
@@ -209,7 +198,7 @@ def test_objects_come_out_in_official_files_and_pictures(tmp_path: Path) -> None
     rows = json.loads((tmp_path / "out" / "panoptic.json").read_text())["annotations"]
     prediction = segwright.predict(model, tmp_path / "12.png")
     assert {row["id"] - 1 for row in rows[0]["segments_info"]} == {s.id for s in prediction.segments}
-    things = [s for s in prediction.segments if s.class_index in labels.thing_indices()]
+    things = [s for s in prediction.segments if s.class_index in model.labels.thing_indices()]
     assert len(json.loads((tmp_path / "out" / "instances.json").read_text())) == len(things)
     with pytest.raises(UserError, match="unknown format; expected one of panoptic, instances"):
         list(predict_files(model, [str(tmp_path / "12.png")], tmp_path / "other", save=("boxes",)))

@@ -16,7 +16,6 @@ from tests import small
 
 from segwright.contracts import InputContract, Model
 from segwright.data.reading.label_maps import write_png
-from segwright.models.small_fpn import SmallFPNConfig
 from segwright.models.weights.model_file import write_model
 from segwright.prediction.predict_files import FilePrediction, predict_files
 from segwright.prediction.ray_prediction import predict_on_ray
@@ -26,13 +25,12 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore"),
 ]
 COUNT = 60
-SMALL = SmallFPNConfig((8,) * 4, (1,) * 4, 8, 8)
 
 
 @pytest.fixture(scope="module")
 def model() -> Model:
     torch.manual_seed(0)
-    return SMALL.build(small.LABELS, InputContract()).eval()
+    return small.TINY.build(small.LABELS, InputContract()).eval()
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,6 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,23 +22,16 @@ from segwright.data.reading.label_maps import write_png
 from segwright.errors import UserError
 from segwright.inference.single_pass import SINGLE_PASS
 from segwright.inference.test_time_augmentation import TestTimeAugmentation
-from segwright.models.small_fpn import SmallFPNConfig
-from segwright.models.small_panoptic_fpn import SmallPanopticFPNConfig
 from segwright.models.weights.model_file import write_model
 from segwright.prediction.predict_files import FilePrediction, predict_files
 from segwright.prediction.shard import Shard
 
-PANOPTIC = SmallPanopticFPNConfig(SmallFPNConfig((8,) * 4, (1,) * 4, 8, 8), branch_channels=8)
 Result = dict[str, str | None]
 
 
 @pytest.fixture(scope="module")
 def model() -> Model:
-    torch.manual_seed(0)
-    built = PANOPTIC.build(replace(small.LABELS, things=("red", "blue")), InputContract()).eval()
-    with torch.no_grad():
-        built.heads["center"][0].bias.fill_(0.5)  # type: ignore[operator, union-attr]
-    return built
+    return small.panoptic_model()
 
 
 def photographs(folder: Path, count: int) -> list[Path]:
@@ -129,7 +121,7 @@ def test_other_settings_are_not_mixed_into_one_folder(model: Model, tmp_path: Pa
     photographs(tmp_path / "in", 2)
     run(model, tmp_path / "in", tmp_path / "out")
     torch.manual_seed(1)
-    other = PANOPTIC.build(model.labels, InputContract()).eval()
+    other = small.PANOPTIC.build(model.labels, InputContract()).eval()
     for changed, options, message in (
         (other, {}, r"done\.jsonl: --resume of a prediction with another model \(\w+, now \w+\)"),
         (model, {"save": ["index"]}, r"another save \(color,index,overlay,panoptic, now index\)"),
@@ -205,7 +197,7 @@ def signal_when_busy(process: Command, journal: Path, send: Callable[[], None]) 
 
 def test_a_killed_shard_is_resumed_and_nothing_is_lost_or_doubled(model: Model, tmp_path: Path) -> None:
     photographs(tmp_path / "in", 120)
-    write_model(tmp_path / "m.safetensors", model, PANOPTIC)
+    write_model(tmp_path / "m.safetensors", model, small.PANOPTIC)
     out, journal = tmp_path / "out", tmp_path / "out" / "done-0-of-2.jsonl"
     process = Command(command(tmp_path, out, "--shard", "0/2"))
     signal_when_busy(process, journal, process.kill)
@@ -223,7 +215,7 @@ def test_a_killed_shard_is_resumed_and_nothing_is_lost_or_doubled(model: Model, 
 
 def test_a_signal_ends_a_prediction_cleanly(model: Model, tmp_path: Path) -> None:
     photographs(tmp_path / "in", 120)
-    write_model(tmp_path / "m.safetensors", model, PANOPTIC)
+    write_model(tmp_path / "m.safetensors", model, small.PANOPTIC)
     out = tmp_path / "out"
     process = Command(command(tmp_path, out))
     signal_when_busy(process, out / "done.jsonl", lambda: os.killpg(process.pid, signal.SIGTERM))
@@ -243,7 +235,7 @@ def test_a_signal_ends_a_prediction_cleanly(model: Model, tmp_path: Path) -> Non
 def test_processes_of_torchrun_are_shards_and_end_with_one_exit_code(model: Model, tmp_path: Path) -> None:
     images = photographs(tmp_path / "in", 9)
     images[4].write_bytes(b"no image")
-    write_model(tmp_path / "m.safetensors", model, PANOPTIC)
+    write_model(tmp_path / "m.safetensors", model, small.PANOPTIC)
     port = str(29531 + os.getpid() % 999)
     environment = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     running = [

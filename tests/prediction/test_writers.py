@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from pycocotools.coco import COCO
 from scipy import ndimage
+from tests import small
 from tests.data.coco_trees import image, save, write_ids
 from tests.golden import recorded as golden
 
@@ -19,7 +20,6 @@ from segwright.errors import UserError
 from segwright.evaluation.files.instance import score_cityscapes, score_instances
 from segwright.evaluation.files.panoptic import score_panoptic
 from segwright.evaluation.files.semantic import score_semantic
-from segwright.labels import LabelSpace
 from segwright.metrics.average_precision import AveragePrecision
 from segwright.metrics.cityscapes_ap import CityscapesAP
 from segwright.metrics.panoptic_quality import PanopticQuality
@@ -33,14 +33,7 @@ from segwright.prediction.writers import (
 )
 from segwright.samples import PredictedInstance, PredictedSegment, Prediction, Segment
 
-LABELS = LabelSpace(
-    "streets",
-    ("road", "person", "car"),
-    ((1, 2, 3), (4, 5, 6), (7, 8, 9)),
-    (7, 24, 26),
-    (0,),
-    ("person", "car"),
-)
+LABELS = small.STREETS
 SIZE = (40, 60)
 GroundTruth = tuple[np.ndarray, list[Segment]]
 

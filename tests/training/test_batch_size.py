@@ -13,7 +13,7 @@ from tests import small
 
 from segwright.config import override
 from segwright.errors import UserError
-from segwright.training import batch_size
+from segwright.training import batch_size, memory
 from segwright.training.batch_size import MAX_ON_CPU, largest_batch
 from segwright.training.recipe import Recipe
 from segwright.training.recipe_check import check
@@ -63,7 +63,7 @@ def test_in_a_container_its_limit_counts(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(batch_size, "_CGROUP", tmp_path)
+    monkeypatch.setattr(memory, "_CGROUP", tmp_path)
     assert batch_size.available_memory() > 10**6
     used, cached = used_and_cached
     for name, text in (("max", limit), ("current", used), ("stat", f"anon 7\ninactive_file {cached}")):

@@ -20,16 +20,12 @@ from segwright.data.datasets.folder import Folder
 from segwright.data.datasets.panoptic_folder import PanopticFolder
 from segwright.data.reading.label_maps import write_png
 from segwright.labels import LabelSpace
-from segwright.models.small_fpn import SmallFPNConfig
-from segwright.models.small_panoptic_fpn import SmallPanopticFPNConfig
 from segwright.models.weights.model_file import write_model
-
-TINY = SmallFPNConfig((8,) * 4, (1,) * 4, 8, 8)
 
 
 def saved(path: Path, labels: LabelSpace, *, panoptic: bool) -> Model:
     torch.manual_seed(0)
-    config = SmallPanopticFPNConfig(TINY, branch_channels=8) if panoptic else TINY
+    config = small.PANOPTIC if panoptic else small.TINY
     model = config.build(labels, InputContract()).eval()
     write_model(path, model, config)
     return model

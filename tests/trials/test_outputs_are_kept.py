@@ -24,8 +24,6 @@ from segwright.errors import UserError
 from segwright.evaluation.files.panoptic import score_panoptic
 from segwright.inference.single_pass import SINGLE_PASS
 from segwright.labels import LabelSpace
-from segwright.models.small_fpn import SmallFPNConfig
-from segwright.models.small_panoptic_fpn import SmallPanopticFPNConfig
 from segwright.models.weights.model_file import write_model
 from segwright.prediction.image_ids import image_ids, image_ids_from
 from segwright.prediction.inputs import find_images, named_images
@@ -34,20 +32,17 @@ from segwright.prediction.writers import CityscapesWriter, InstanceWriter, Panop
 from segwright.samples import PredictedSegment, Prediction
 
 KINDS = ("index", "color", "overlay")
-PANOPTIC = SmallPanopticFPNConfig(SmallFPNConfig((8,) * 4, (1,) * 4, 8, 8), branch_channels=8)
 
 
 @pytest.fixture(scope="module")
 def semantic() -> Model:
-    torch.manual_seed(0)
-    return small.recipe().model.build(small.LABELS, InputContract()).eval()
+    return small.semantic_model()
 
 
 @pytest.fixture(scope="module")
 def panoptic() -> Model:
     torch.manual_seed(0)
-    labels = replace(small.LABELS, things=("red", "blue"))
-    return PANOPTIC.build(labels, InputContract()).eval()
+    return small.PANOPTIC.build(small.OBJECTS, InputContract()).eval()
 
 
 def photograph(path: Path, gray: int = 128) -> Path:
@@ -261,10 +256,10 @@ def test_a_run_without_objects_says_that_pycocotools_cannot_load_the_list(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     torch.manual_seed(0)
-    model = PANOPTIC.build(replace(small.LABELS, things=("red",)), InputContract()).eval()
+    model = small.PANOPTIC.build(replace(small.LABELS, things=("red",)), InputContract()).eval()
     with torch.no_grad():
         model.heads["center"][0].bias.fill_(-9.0)  # type: ignore[operator, union-attr]
-    write_model(tmp_path / "m.safetensors", model, PANOPTIC)
+    write_model(tmp_path / "m.safetensors", model, small.PANOPTIC)
     command = ["predict", str(tmp_path / "m.safetensors"), str(photograph(tmp_path / "1.png"))]
     assert main([*command, "--out", str(tmp_path / "out"), "--save", "instances", "--device", "cpu"]) == 0
     assert json.loads((tmp_path / "out" / "instances.json").read_text()) == []

@@ -7,8 +7,8 @@ All pages are HTML files that work offline.
 - ``report_cases``: its images, the worst and best ones: ``Case``
 - ``confusions``: its table of the largest confusions
 - ``query_masks``: the masks of some queries of a query model, as a picture
-- ``segments``: the section of that page about panoptic quality and average precision
-- ``oracles``: its section about the oracle study (``evaluation.oracle_study``)
+- ``segment_section``: the section of that page about panoptic quality and average precision
+- ``oracle_section``: its section about the oracle study (``evaluation.oracle_study``)
 - ``errors``: error counts of a split, from images in one pass
 - ``error_pass``: the error counts of a run: its model is run over the split, once
 - ``error_section``: the section about errors: boundaries, sizes of segments, causes of unmatched segments
@@ -57,22 +57,15 @@ if TYPE_CHECKING:
     from segwright.analysis.statistics import dataset_statistics as dataset_statistics
 
 # Imported at first use: ``segwright data stats`` must not wait for torch.
-_MODULES = {
-    "Benchmark": "speed",
-    "Case": "report_cases",
-    "ModelCost": "cost",
-    "RunReport": "report_page",
-    "SplitStatistics": "statistics",
-    "benchmark": "speed",
-    "compare": "comparison",
-    "data_sheet": "contact_sheet",
-    "dataset_statistics": "statistics",
-    "largest_batch": "speed",
-    "model_cost": "cost",
-    "model_info": "info",
-    "recipe_info": "info",
-    "report": "run_report",
-    "training_sheet": "contact_sheet",
+_NAMES = {
+    "comparison": "compare",
+    "contact_sheet": "data_sheet training_sheet",
+    "cost": "ModelCost model_cost",
+    "info": "model_info recipe_info",
+    "report_cases": "Case",
+    "report_page": "RunReport",
+    "run_report": "report",
+    "speed": "Benchmark benchmark largest_batch",
+    "statistics": "SplitStatistics dataset_statistics",
 }
-__all__ = list(_MODULES)
-__getattr__, __dir__ = lazy_names(__name__, _MODULES)
+__getattr__, __dir__, __all__ = lazy_names(__name__, _NAMES)

@@ -115,20 +115,15 @@ def compared_scores(
 
 
 def changed_images(
-    comparison: Comparison,
-    a: EvaluatedRun,
-    b: EvaluatedRun,
-    device: torch.device | str,
-    *,
-    count: int = CHANGED,
+    comparison: Comparison, a: EvaluatedRun, b: EvaluatedRun, device: torch.device | str
 ) -> list[ChangedImage]:
-    """The images whose main score changed most, at most ``count`` in each direction; none without the dataset."""
+    """The images whose main score changed most, at most ``CHANGED`` in each direction; none without the dataset."""
     if a.dataset is None or comparison.main is None:
         return []
     difference = comparison.main.second - comparison.main.first
     order = [int(i) for i in np.argsort(np.nan_to_num(difference), kind="stable")]
-    worse = [i for i in order[:count] if difference[i] < 0]
-    better = [i for i in order[::-1][:count] if difference[i] > 0]
+    worse = [i for i in order[:CHANGED] if difference[i] < 0]
+    better = [i for i in order[::-1][:CHANGED] if difference[i] > 0]
     if not (worse or better):
         return []
     models = [(run, run.model(device)) for run in (a, b)]

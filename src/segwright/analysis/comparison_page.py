@@ -216,7 +216,7 @@ def _evaluated_rows(comparison: Comparison) -> list[DifferenceRow]:
     return _rows(pairs, comparison.labels)
 
 
-def _figures(comparison: Comparison) -> list[Any]:
+def _figures(comparison: Comparison) -> list[str]:
     title = TITLES[comparison.main_key]
     first, second = comparison.lines
     evaluations, steps = (first.evaluations, second.evaluations), (first.steps, second.steps)
@@ -229,7 +229,7 @@ def _figures(comparison: Comparison) -> list[Any]:
         comparison_figures.curves(steps, "lr", "learning rate"),
         comparison_figures.curves(steps, "images_per_second", "images per second"),
     ]
-    return [page.markup(svg) for svg in figures if svg]
+    return [svg for svg in figures if svg]
 
 
 def _title(name: str) -> str:

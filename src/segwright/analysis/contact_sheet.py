@@ -60,15 +60,15 @@ def data_sheet(dataset: Dataset, *, count: int = 12) -> NDArray[np.uint8]:
     return sheet(tiles, labels, classes)
 
 
-def draw_sample(sample: Sample, labels: LabelSpace, *, width: int = WIDTH) -> NDArray[np.uint8]:
-    """The image of a sample in this width, blended with its ground truth.
+def draw_sample(sample: Sample, labels: LabelSpace) -> NDArray[np.uint8]:
+    """The image of a sample, ``WIDTH`` pixels wide, blended with its ground truth.
 
     Segments have outlines and their names; each thing has its own shade.
     """
-    height = max(1, round(width * sample.image.shape[0] / sample.image.shape[1]))
-    image = resize(as_rgb(sample.image), width, height)
+    height = max(1, round(WIDTH * sample.image.shape[0] / sample.image.shape[1]))
+    image = resize(as_rgb(sample.image), WIDTH, height)
     rows = (np.arange(height) + 0.5) * sample.map.shape[0] / height
-    columns = (np.arange(width) + 0.5) * sample.map.shape[1] / width
+    columns = (np.arange(WIDTH) + 0.5) * sample.map.shape[1] / WIDTH
     values = np.ascontiguousarray(sample.map[np.ix_(rows.astype(int), columns.astype(int))])
     if sample.segments is None:
         return overlay(image, values, labels)

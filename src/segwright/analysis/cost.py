@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from segwright.contracts import InputContract, Model
+from segwright.contracts import Model
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ def model_cost(model: Model, size: tuple[int, int] = (512, 512), *, batch: int =
 
     It is counted with tensors that have shapes but no values, so it takes no memory and little time at any size.
     """
-    height, width = padded_size(size, model.input)
+    height, width = model.input.padded_size(size)
     network = _without_values(model)
     images = torch.empty(batch, len(model.input.mean), height, width, device="meta")
     weights = [*network.parameters(), *network.buffers()]
@@ -67,12 +67,6 @@ def model_cost(model: Model, size: tuple[int, int] = (512, 512), *, batch: int =
         memory.peak,
         memory.peak + weight_bytes,
     )
-
-
-def padded_size(size: tuple[int, int], input: InputContract) -> tuple[int, int]:
-    """``size`` (height, width) rounded up to a multiple that the model accepts."""
-    height, width = (-(-side // input.multiple) * input.multiple for side in size)
-    return height, width
 
 
 def _without_values(model: nn.Module) -> nn.Module:

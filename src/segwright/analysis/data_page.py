@@ -65,8 +65,7 @@ def render(
     for (``recipe_lines``).
     """
     sections = [
-        (split, key_figures(split), rows(split), [page.markup(svg) for svg in _figures(split) if svg])
-        for split in splits
+        (split, key_figures(split), rows(split), [svg for svg in _figures(split) if svg]) for split in splits
     ]
     sheets = {split: data_uri(picture, 1800) for split, picture in (pictures or {}).items()}
     training = [split for split in splits if split.split == "train"]
@@ -131,11 +130,8 @@ def dots(title: str, values: NDArray[np.float64], names: Sequence[str], *, log: 
             low = float(ordered.min()) / 2 if log else 0.0
             axes.hlines(ranks, low, ordered, color=plots.LINE, linewidth=3, zorder=1)
             axes.plot(ordered, ranks, "o", color=plots.SERIES[0], markersize=5)
-            axes.set_yticks(ranks, [plots.short(names[index]) for index in order])
-            axes.tick_params(axis="y", labelcolor=plots.INK)
+            plots.name_rows(axes, [names[index] for index in order])
             axes.set_ylim(len(order) - 0.4, -0.6)
-            axes.grid(True, axis="x")
-            axes.grid(False, axis="y")
         else:
             axes.plot(ranks, ordered, "o", color=plots.SERIES[0], markersize=3)
         if log:

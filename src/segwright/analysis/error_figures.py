@@ -12,7 +12,7 @@ from segwright.analysis import page
 from segwright.analysis.errors import boundaries, segment_sizes
 from segwright.analysis.errors.objects import CAUSES
 from segwright.analysis.errors.split_errors import ratios
-from segwright.analysis.plots import INK, MAX_NAMED, MUTED, SERIES, figure, short
+from segwright.analysis.plots import MAX_NAMED, MUTED, SERIES, figure, name_rows, note, short
 
 Values = NDArray[np.float64]
 
@@ -83,11 +83,8 @@ def causes_by_class(causes: NDArray[np.int64], names: Sequence[str]) -> str:
             values = totals[order, index].astype(np.float64)
             axes.barh(positions, values, left=left, color=SERIES[index], height=0.7, label=cause)
             left += values
-        axes.set_yticks(positions, [short(names[index]) for index in order])
-        axes.tick_params(axis="y", labelcolor=INK)
+        name_rows(axes, [names[index] for index in order])
         axes.invert_yaxis()
-        axes.grid(True, axis="x")
-        axes.grid(False, axis="y")
         axes.legend(loc="lower right", ncols=2)
     return result.svg
 
@@ -111,8 +108,7 @@ def reliability(confidence: Values, accuracy: Values, counts: Values, error: flo
         )
         axes.plot(confidence[used], accuracy[used], "o-", color=SERIES[0], markersize=4, label="accuracy")
         if math.isfinite(error):
-            note = f"expected calibration error {100 * error:.1f} %"
-            axes.set_title(note, loc="right", fontsize=8, color=MUTED, fontweight="normal")
+            note(axes, f"expected calibration error {100 * error:.1f} %")
         axes.set_xlim(0, 1)
         axes.set_ylim(0, 1.02)
         axes.legend(loc="upper left")

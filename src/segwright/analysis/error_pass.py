@@ -13,8 +13,7 @@ from segwright.analysis.errors.split_errors import SplitErrors
 from segwright.analysis.errors.storage import read_errors, write_errors
 from segwright.contracts import Model
 from segwright.data.check import Progress
-from segwright.decode.default import decoder_of
-from segwright.evaluation.evaluate import check_same_classes, run_evaluation
+from segwright.evaluation.evaluate import check_same_classes, evaluate
 from segwright.labels import LabelSpace
 from segwright.models.weights.model_file import BEST
 from segwright.parallel import available_cores
@@ -76,7 +75,7 @@ def split_errors(
             progress("val", len(errors.images), len(dataset))
 
     workers = 0 if len(dataset) < _FEW_IMAGES else min(8, available_cores() - 1)
-    run_evaluation(model, dataset, decoder_of(model), workers=workers, autocast=autocast, on_image=count)
+    evaluate(model, dataset, workers=workers, autocast=autocast, on_image=count)
     errors.images.sort(key=lambda image: image.index)
     return errors
 

@@ -67,29 +67,24 @@ MEANINGS = {
 }
 
 
-def section(errors: SplitErrors | None, examples: Sequence[ExampleView]) -> Any:
+def section(errors: SplitErrors | None, examples: Sequence[ExampleView]) -> str:
     """The section as HTML; empty without error counts."""
     if errors is None or not errors.images:
         return ""
     sizes = errors.sizes.counts.sum(0)
-    return page.markup(
-        page.render(
-            "errors.html",
-            figures=[
-                page.markup(svg)
-                for svg in (
-                    error_figures.error_by_distance(errors.boundaries.distances),
-                    error_figures.scores_by_size(sizes),
-                )
-                if svg
-            ],
-            boundary_rows=boundary_rows(errors.boundaries.zones, errors.labels),
-            boundary_total=_boundary_row("all", None, errors.boundaries.zones.sum(0)),
-            sizes=size_rows(sizes),
-            has_segments=errors.has_segments,
-            cause_figure=page.markup(error_figures.causes_by_class(errors.causes, errors.labels.names)),
-            causes=cause_rows(errors.causes, examples) if errors.has_segments else [],
-        )
+    figures = (
+        error_figures.error_by_distance(errors.boundaries.distances),
+        error_figures.scores_by_size(sizes),
+    )
+    return page.section(
+        "error_section.html",
+        figures=[svg for svg in figures if svg],
+        boundary_rows=boundary_rows(errors.boundaries.zones, errors.labels),
+        boundary_total=_boundary_row("all", None, errors.boundaries.zones.sum(0)),
+        sizes=size_rows(sizes),
+        has_segments=errors.has_segments,
+        cause_figure=error_figures.causes_by_class(errors.causes, errors.labels.names),
+        causes=cause_rows(errors.causes, examples) if errors.has_segments else [],
     )
 
 
@@ -134,7 +129,7 @@ def cause_rows(causes: NDArray[np.int64], examples: Sequence[ExampleView]) -> li
     ]
 
 
-def confidence_figures(evaluation: Mapping[str, Any]) -> list[Any]:
+def confidence_figures(evaluation: Mapping[str, Any]) -> list[str]:
     """The reliability diagram and the precision-recall curves as SVG, as far as the evaluation has them.
 
     ``evaluation["calibration"]``: ``confidence``, ``accuracy`` and ``counts`` of each bin of the confidence 0..1
@@ -161,7 +156,7 @@ def confidence_figures(evaluation: Mapping[str, Any]) -> list[Any]:
                 "precision and recall at IoU 0.50, per class",
             ),
         ]
-    return [page.markup(svg) for svg in figures if svg]
+    return [svg for svg in figures if svg]
 
 
 def _reliability(evaluation: Mapping[str, Any]) -> str:

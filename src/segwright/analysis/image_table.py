@@ -17,6 +17,7 @@ from segwright.analysis.confusions import ratio
 from segwright.analysis.errors.boundaries import BOUNDARY, INTERIOR
 from segwright.analysis.errors.objects import CAUSES
 from segwright.analysis.errors.split_errors import ImageErrors, SplitErrors, class_iou
+from segwright.files import nan_to_null
 from segwright.labels import LabelSpace
 
 MAX_ROWS = 20_000
@@ -67,7 +68,7 @@ def image_table(evaluation: Mapping[str, Any], errors: SplitErrors | None, label
         columns += _error_columns(has_causes)
     rows = []
     for position, image in enumerate(images):
-        row = [str(image.get("name", "")), *(_plain(image.get(name)) for name in names)]
+        row = [str(image.get("name", "")), *(nan_to_null(image.get(name)) for name in names)]
         if counted:
             row += _error_values(counted.get(image.get("index", position)), labels, has_causes)
         rows.append(row)
@@ -87,7 +88,7 @@ def to_csv(table: ImageTable) -> str:
     return text.getvalue()
 
 
-def section(table: ImageTable, *, csv_name: str, anchors: Mapping[int, str] | None = None) -> Any:
+def section(table: ImageTable, *, csv_name: str, anchors: Mapping[int, str] | None = None) -> str:
     """The section as HTML: the data, and the elements that ``image_table.js`` fills; empty without images.
 
     ``csv_name``: the name of the CSV file. ``anchors``: the ids of elements with pictures of an image, by row.
@@ -113,7 +114,7 @@ def section(table: ImageTable, *, csv_name: str, anchors: Mapping[int, str] | No
     texts = [column for column in table.columns if column.kind == "text"]
     # "<" may not occur: a name such as "</script>" would end the element.
     text = json.dumps(data, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")
-    html = page.render(
+    return page.section(
         "image_table.html",
         data=page.markup(text),
         images=len(table.rows),
@@ -122,7 +123,6 @@ def section(table: ImageTable, *, csv_name: str, anchors: Mapping[int, str] | No
         by_class=use_classes,
         placeholder="image or confusion" if len(texts) > 1 else "image",
     )
-    return page.markup(html)
 
 
 def _lowest(table: ImageTable) -> list[int]:
@@ -148,7 +148,7 @@ def _error_values(image: ImageErrors | None, labels: LabelSpace, has_causes: boo
     if image is None:
         return [None] * len(_error_columns(has_causes))
     zones = image.zones
-    values: list[Any] = [_plain(ratio(zones[zone, 1], zones[zone, 0])) for zone in (BOUNDARY, INTERIOR)]
+    values: list[Any] = [nan_to_null(ratio(zones[zone, 1], zones[zone, 0])) for zone in (BOUNDARY, INTERIOR)]
     if has_causes:
         assert image.causes is not None
         values += image.causes.sum(1).tolist()
@@ -167,10 +167,6 @@ def _class_scores(image: ImageErrors | None) -> dict[int, float]:
         return {}
     scores = class_iou(image.classes)
     return {int(index): float(scores[index]) for index in np.flatnonzero(np.isfinite(scores))}
-
-
-def _plain(value: Any) -> Any:
-    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _short(value: Any) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,20 +14,11 @@ from segwright.decode.default import decoder_of
 from segwright.errors import UserError
 from segwright.files import checksum, nan_to_null, read_json
 from segwright.labels import LabelSpace
-from segwright.models.weights.model_file import find_model, read_file, without_weights
+from segwright.models.weights.model_file import find_model, origin_of, read_file, without_weights
 from segwright.prediction.predict import load
 from segwright.recipes import load_recipe
 from segwright.training.recipe import Recipe
 
-_PARTS = (
-    "format",
-    "version",
-    "name",
-    "model",
-    "decoder",
-    "labels",
-    "input",
-)  # of the metadata; the rest is origin
 _SCORES = ("miou", "pq", "sq", "rq", "ap", "pixel_accuracy")
 
 
@@ -57,7 +47,7 @@ def model_info(
             "sha256": checksum(path),
             "format_version": metadata.get("version"),
         },
-        "origin": _origin(metadata),
+        "origin": origin_of(metadata),
         "training": training_figures(path.parent),
     }
 
@@ -141,11 +131,3 @@ def _labels(recipe: Recipe, data: Path | None) -> LabelSpace:
     raise UserError(
         f"{recipe.name}: only the dataset says which classes it has; expected its folder: --data ROOT"
     )
-
-
-def _origin(metadata: dict[str, str]) -> dict[str, Any]:
-    """What the file says about its weights; the records of pretrained weights as objects."""
-    origin: dict[str, Any] = {key: value for key, value in metadata.items() if key not in _PARTS}
-    if "pretrained" in origin:
-        origin["pretrained"] = json.loads(origin["pretrained"])
-    return {key: value for key, value in origin.items() if value}

@@ -24,6 +24,11 @@ def render(template: str, **values: Any) -> str:
     return environment.get_template(template).render(**values)
 
 
+def section(template: str, **values: Any) -> str:
+    """``render``, to be inserted into another page."""
+    return markup(render(template, **values))
+
+
 def percent(value: float | int | None, digits: int = 1) -> str:
     """A fraction in percent, without the sign; a dash for None and NaN."""
     number = number_of(value)
@@ -60,11 +65,11 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def markup(svg: str) -> Any:
-    """HTML or SVG that is not escaped again when it is inserted into a page."""
+def markup(text: str) -> str:
+    """HTML, SVG or JSON that is not escaped again when it is inserted into a page."""
     from markupsafe import Markup
 
-    return Markup(svg)  # names inside are escaped already
+    return Markup(text)  # names inside are escaped already
 
 
 def number_of(value: Any) -> float:

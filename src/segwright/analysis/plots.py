@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from segwright.analysis import page
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -89,7 +91,7 @@ def throughput(steps: Lines) -> str:
         median = float(np.median(y))
         axes.axhline(median, color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)))
         axes.set_ylim(0, float(y.max()) * 1.15 or 1.0)
-        axes.set_title(f"median {median:.3g}", loc="right", fontsize=8, color=MUTED, fontweight="normal")
+        note(axes, f"median {median:.3g}")
         finish_steps(axes)
     return result.svg
 
@@ -112,8 +114,7 @@ def validation(evaluations: Lines) -> str:
                 axes.plot(
                     x[best], 100 * y[best], marker="o", markersize=6.5, fillstyle="none", color=SERIES[0]
                 )
-                note = f"best {keys[key]} {100 * y[best]:.1f} at step {x[best]:,.0f}"
-                axes.set_title(note, loc="right", fontsize=8, color=MUTED, fontweight="normal")
+                note(axes, f"best {keys[key]} {100 * y[best]:.1f} at step {x[best]:,.0f}")
         finish_steps(axes)
         axes.legend(loc="lower right")
     return result.svg
@@ -162,11 +163,8 @@ def class_fractions(truth: Values, predicted: Values, names: Sequence[str]) -> s
             both = (truth[order] > 0) & (predicted[order] > 0)
             bars = 100 * truth[order][both], 100 * predicted[order][both]
             axes.hlines(ranks[both], np.minimum(*bars), np.maximum(*bars), color=LINE, linewidth=3, zorder=1)
-            axes.set_yticks(ranks, [short(names[index]) for index in order])
-            axes.tick_params(axis="y", labelcolor=INK)
+            name_rows(axes, [names[index] for index in order])
             axes.set_ylim(len(names) - 0.4, -0.6)
-            axes.grid(True, axis="x")
-            axes.grid(False, axis="y")
         log_scale(axes, "x" if named else "y")
         (axes.set_xlim if named else axes.set_ylim)(
             None, min(150 * float(max(truth.max(), predicted.max())), 115)
@@ -237,7 +235,7 @@ def figure(
         axes.set_xlabel(x_label)
         result = Result()
         yield axes, result
-        result.svg = _inline(figure, title)
+        result.svg = page.markup(_inline(figure, title))
 
 
 def _inline(figure: Figure, title: str) -> str:
@@ -290,6 +288,19 @@ def finish_steps(axes: Axes) -> None:
     axes.margins(x=0.02)
 
 
+def note(axes: Axes, text: str) -> None:
+    """A remark at the right of the title."""
+    axes.set_title(text, loc="right", fontsize=8, color=MUTED, fontweight="normal")
+
+
+def name_rows(axes: Axes, names: Sequence[str]) -> None:
+    """Names in place of the numbers 0, 1, ... of the y axis, and a grid along the x axis only."""
+    axes.set_yticks(range(len(names)), [short(name) for name in names])
+    axes.tick_params(axis="y", labelcolor=INK)
+    axes.grid(True, axis="x")
+    axes.grid(False, axis="y")
+
+
 def log_scale(axes: Axes, which: str) -> None:
     """A log scale with plain numbers at its ticks, and more ticks if it spans few decades."""
     from matplotlib.ticker import LogLocator, NullFormatter
@@ -314,6 +325,6 @@ def _cells(fractions: Values) -> NDArray[np.uint8]:
     return cells
 
 
-def short(name: str, limit: int = 18) -> str:
-    """A name, cut to ``limit`` characters to fit an axis."""
-    return name if len(name) <= limit else name[: limit - 1] + "…"
+def short(name: str) -> str:
+    """A name, cut to 18 characters to fit an axis."""
+    return name if len(name) <= 18 else name[:17] + "…"

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.analysis import error_section, image_table, oracles, page, plots, segments
+from segwright.analysis import error_section, image_table, oracle_section, page, plots, segment_section
 from segwright.analysis.confusions import ratio, top_confusions
 from segwright.analysis.error_examples import ExampleView
 from segwright.analysis.errors.split_errors import (
@@ -91,9 +91,9 @@ def render(
         figures=key_figures(run),
         curves=_curves(run),
         classes=class_table(run, counts),
-        segments=segments.class_rows(run.evaluation, run.labels),
-        segment_totals=segments.totals(run.evaluation),
-        oracle=oracles.section(run.oracle),
+        segments=segment_section.class_rows(run.evaluation, run.labels),
+        segment_totals=segment_section.totals(run.evaluation),
+        oracle=oracle_section.section(run.oracle),
         mean_iou=page.number_of(run.evaluation.get("miou")),
         mean_recall=page.number_of(run.evaluation.get("class_accuracy")),
         matrices=_matrices(counts, run.labels),
@@ -204,7 +204,7 @@ def key_figures(run: RunReport) -> list[tuple[str, str]]:
     """The numbers at the top of the page: (title, value as text), scores first."""
     evaluation = run.evaluation
     scores = (
-        segments.key_figures(evaluation)
+        segment_section.key_figures(evaluation)
         if evaluation.get("panoptic")
         else {
             "mIoU": "miou",
@@ -235,17 +235,17 @@ def training_seconds(steps: Sequence[Mapping[str, Any]]) -> float:
     return total if previous else math.nan
 
 
-def _curves(run: RunReport) -> list[Any]:
+def _curves(run: RunReport) -> list[str]:
     figures = (
         plots.validation(run.evaluations),
         plots.losses(run.steps),
         plots.learning_rate(run.steps),
         plots.throughput(run.steps),
     )
-    return [page.markup(svg) for svg in figures if svg]
+    return [svg for svg in figures if svg]
 
 
-def _matrices(counts: NDArray[np.int64] | None, labels: LabelSpace) -> list[Any]:
+def _matrices(counts: NDArray[np.int64] | None, labels: LabelSpace) -> list[str]:
     if counts is None:
         return []
     classes = len(labels)
@@ -256,14 +256,12 @@ def _matrices(counts: NDArray[np.int64] | None, labels: LabelSpace) -> list[Any]
         ("confusion matrix, % of each predicted class", used.sum(0, keepdims=True)),
     )
     return [
-        page.markup(
-            plots.matrix(ratios(used, np.broadcast_to(total, used.shape)), labels.names, columns, title)
-        )
+        plots.matrix(ratios(used, np.broadcast_to(total, used.shape)), labels.names, columns, title)
         for title, total in normalizations
     ]
 
 
-def _distributions(run: RunReport, counts: NDArray[np.int64] | None) -> list[Any]:
+def _distributions(run: RunReport, counts: NDArray[np.int64] | None) -> list[str]:
     """Figures: how scores are distributed over images, and pixels over classes."""
     images = [page.number_of(image.get("miou")) for image in run.evaluation.get("per_image") or ()]
     figures = [plots.histogram(np.array(images, dtype=np.float64))]
@@ -271,7 +269,7 @@ def _distributions(run: RunReport, counts: NDArray[np.int64] | None) -> list[Any
         truth, predicted = counts.sum(1), counts[:, : len(run.labels)].sum(0)
         total = counts.sum()
         figures.append(plots.class_fractions(truth / total, predicted / total, run.labels.names))
-    return [page.markup(svg) for svg in figures if svg]
+    return [svg for svg in figures if svg]
 
 
 def _visualizations(paths: Sequence[Path]) -> list[tuple[str, str]]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from segwright.analysis import image_table, segments
+from segwright.analysis import image_table, segment_section
 from segwright.analysis.error_examples import ExampleView, example_views
 from segwright.analysis.error_pass import run_errors
 from segwright.analysis.errors.split_errors import SplitErrors
@@ -19,6 +19,7 @@ from segwright.analysis.query_masks import WithQueryOutput, draw_query_masks
 from segwright.analysis.report_cases import Case
 from segwright.analysis.report_page import RunReport, render
 from segwright.config import from_yaml, load_code
+from segwright.contracts import Model
 from segwright.data.check import Progress
 from segwright.decode.default import decoder_of, with_center_maps
 from segwright.errors import UserError, refuse_damage
@@ -142,7 +143,7 @@ class EvaluatedRun:
             progress=progress,
         )
 
-    def model(self, device: torch.device | str) -> Any:
+    def model(self, device: torch.device | str) -> Model:
         """Its best model."""
         return load(self.path, device=device, code=self.code)
 
@@ -194,7 +195,7 @@ def _cases(run: EvaluatedRun, worst: int, best: int, device: torch.device | str)
                 prediction=prediction.semantic,
                 group="worst" if image in worst_images else "best",
                 pq=float(image[key]) if key == "pq" else math.nan,
-                drawings=segments.drawings(sample, prediction.prediction, data.labels),
+                drawings=segment_section.drawings(sample, prediction.prediction, data.labels),
                 more_drawings=_query_masks(sample, decoder, data.labels),
                 index=image["index"],
             )

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -19,16 +20,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from segwright.analysis.cost import model_cost, padded_size
+from segwright.analysis.cost import model_cost
 from segwright.contracts import InputContract, Model
 from segwright.data.loading.batches import pad_and_stack
-from segwright.data.reading.images import read_bands, read_image
 from segwright.decode.default import decoder_of
 from segwright.inference.batches import device_of
 from segwright.inference.single_pass import SINGLE_PASS, InferenceMode
+from segwright.prediction.image_arrays import image_array
 from segwright.prediction.inputs import InputImage
 from segwright.prediction.outputs import Outputs
-from segwright.training.batch_size import available_memory
+from segwright.training.memory import available_memory, largest_fitting
 
 STAGES = ("read", "prepare", "network", "decode", "write")
 """Read and decode the image files; pad, stack and copy to the device; run the network; decode; write PNG files."""
@@ -95,7 +96,7 @@ def benchmark(
         _device_name(stages.device),
         torch.get_num_threads(),
         size,
-        padded_size(size, model.input),
+        model.input.padded_size(size),
         batch,
         len(times),
         batch / float(np.median(totals)),
@@ -117,13 +118,7 @@ def largest_batch(model: Model, size: tuple[int, int] = (512, 512)) -> int:
         available = available_memory()
         cost = model_cost(model, size)
         return min(_MAX_BATCH, available // max(1, cost.feature_map_bytes))
-    fits, fails = 0, 1
-    while fails <= _MAX_BATCH and _fits(model, size, fails):
-        fits, fails = fails, 2 * fails
-    fails = min(fails, _MAX_BATCH + 1)
-    while fails - fits > 1:
-        middle = (fits + fails) // 2
-        fits, fails = (middle, fails) if _fits(model, size, middle) else (fits, middle)
+    fits, _ = largest_fitting(partial(_fits, model, size), _MAX_BATCH)
     return fits
 
 
@@ -141,7 +136,7 @@ class _Stages:
         def tick() -> None:
             clock.append(self._now())
 
-        images = [_read(path, self.model.input) for path in paths]
+        images = [image_array(path, self.model.input) for path in paths]
         tick()
         stacked, sizes = pad_and_stack(images, self.model.input)
         stacked = stacked.to(self.device)
@@ -161,10 +156,6 @@ class _Stages:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         return time.perf_counter()
-
-
-def _read(path: Path, input: InputContract) -> NDArray[Any]:
-    return read_bands(path, len(input.mean)) if input.channels == "bands" else read_image(path)
 
 
 def _image_files(folder: Path, size: tuple[int, int], input: InputContract, count: int) -> list[Path]:
@@ -223,7 +214,7 @@ def _resident_memory() -> int | None:
 
 def _fits(model: Model, size: tuple[int, int], batch: int) -> bool:
     device = device_of(model)
-    height, width = padded_size(size, model.input)
+    height, width = model.input.padded_size(size)
     try:
         with torch.inference_mode():
             images = torch.zeros(batch, len(model.input.mean), height, width, device=device)

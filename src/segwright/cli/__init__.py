@@ -1,20 +1,24 @@
 """The command line: one function per verb. Slow imports are inside the function that needs them, so help is fast.
 
-main.py       entry point, exit codes, and the verbs demo, train, convert, recipe
+main.py       entry point, exit codes, and the verb demo
+train.py      the verb train
 evaluate.py   the verb evaluate
 predict.py    the verb predict
 serve.py      the verb serve
 export.py     the verb export
 models.py     the verb models
+recipe.py     the verbs under ``segwright recipe``
 recipe_list.py  the text of ``segwright recipe list``
-tools.py      the verbs info and bench
-info_rows.py  what the verb info prints
+info.py       the verb info
+info_rows.py  what it prints
+bench.py      the verb bench
 report.py     the verb report
 doctor.py     the verb doctor
 average.py    the verb average
-data.py       the verbs under ``segwright data``
-data_files.py   the verbs under ``segwright data`` that write files: split, convert
-convert_dataset.py  ``segwright data convert DATASET``
+convert.py    the verb convert
+data.py       the other verbs under ``segwright data``: check, stats, show, get
+data_split.py   the verb ``segwright data split``
+data_convert.py  the verb ``segwright data convert``
 named_data.py   the dataset or format that a word names
 suggest.py    the verb ``segwright recipe suggest``
 score.py      the verbs under ``segwright score``

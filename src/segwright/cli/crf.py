@@ -8,10 +8,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from segwright.cli.tables import print_table
+from segwright.errors import UserError
+from segwright.files import write_json
+
 if TYPE_CHECKING:
     from segwright.cli.options import OptionGroup
+    from segwright.contracts import Model
     from segwright.evaluation.crf_search import CRFScore
     from segwright.inference.dense_crf import DenseCRF
+    from segwright.inference.single_pass import InferenceMode
+    from segwright.samples import Dataset
 
 
 def add_crf(parser: OptionGroup) -> None:
@@ -40,12 +47,14 @@ def crf_from_option(options: argparse.Namespace) -> DenseCRF | None:
 
 
 def run_crf_search(
-    options: argparse.Namespace, model: Any, dataset: Any, inference: Any, metadata: dict[str, Any]
+    options: argparse.Namespace,
+    model: Model,
+    dataset: Dataset,
+    inference: InferenceMode,
+    metadata: dict[str, Any],
 ) -> None:
     """Print the scores of all combinations of ``--crf-search``, and write them to the file of ``--json``."""
-    from segwright.cli.tables import print_table
     from segwright.evaluation.crf_search import GRID, search_crf
-    from segwright.files import write_json
 
     grid = grid_from_option(options) or GRID
     scores = search_crf(model, dataset, grid, inference=inference)
@@ -70,8 +79,6 @@ def grid_from_option(options: argparse.Namespace) -> dict[str, list[Any]]:
 
 
 def _pairs(texts: list[str], where: str, example: str) -> Iterator[tuple[str, str]]:
-    from segwright.errors import UserError
-
     for text in texts:
         name, separator, value = text.partition("=")
         if not separator:

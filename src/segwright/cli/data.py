@@ -1,4 +1,4 @@
-"""The verbs under ``segwright data``: check, stats, show, get, split, convert."""
+"""The verbs under ``segwright data``; split and convert have files of their own."""
 
 from __future__ import annotations
 
@@ -8,11 +8,24 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segwright.cli import data_files
-from segwright.cli.options import add_code, add_data_root, add_json, add_set, add_verb, refuse_options
+from segwright.cli import data_convert, data_split
+from segwright.cli.named_data import named_data, public_dataset_hint, refuse_file
+from segwright.cli.options import (
+    add_code,
+    add_data_root,
+    add_format,
+    add_json,
+    add_set,
+    add_verb,
+    refuse_options,
+)
 from segwright.cli.progress import progress_bars
+from segwright.cli.tables import print_table
+from segwright.errors import UserError
+from segwright.files import check_writable, write_json, write_text
 
 if TYPE_CHECKING:
+    from segwright.analysis.statistics import SplitStatistics
     from segwright.data.check import Findings
     from segwright.data.public_files import PublicFile
     from segwright.samples import DataConfig, Dataset
@@ -57,21 +70,14 @@ def add_verbs(verbs: Any) -> None:
     get.add_argument("--data", type=Path, metavar="ROOT", help=text)
     get.add_argument("--yes", action="store_true", help="accept the terms of the dataset and download it")
 
-    text = "split images into train, val and test: writes lists, moves nothing"
-    data_files.add_split(
-        add_verb(verbs, "split", data_files.split, text, "segwright data split EXPORT --val 0.2")
-    )
-
-    text = "convert annotations into label maps, or into the files of another tool"
-    example = "segwright data convert coco instances.json --out converted"
-    data_files.add_convert(add_verb(verbs, "convert", data_files.convert, text, example))
+    data_split.add(verbs)
+    data_convert.add(verbs)
 
 
 def _add_dataset(parser: argparse.ArgumentParser) -> None:
     text = "folder of images and annotations, dataset (camvid), or recipe (camvid.quick, FILE.yaml, FILE.py:function)"
     parser.add_argument("data_name", metavar="FOLDER|DATASET|RECIPE", help=text)
-    text = "format of the folder, if it is not recognized (docs/formats.md)"
-    parser.add_argument("--from", dest="format", metavar="FORMAT", help=text)
+    add_format(parser)
     add_data_root(parser)
     add_set(parser, "dataset or recipe")
     add_code(parser)
@@ -85,9 +91,7 @@ def _add_splits(parser: argparse.ArgumentParser) -> None:
 
 def _resolve(options: argparse.Namespace) -> tuple[DataConfig, Recipe | None]:
     """The dataset that the options name, and the recipe if they name one."""
-    from segwright.cli.named_data import refuse_file
     from segwright.data import datasets
-    from segwright.errors import UserError
 
     refuse_file(options.data_name)
     if _is_folder(options.data_name):
@@ -97,8 +101,6 @@ def _resolve(options: argparse.Namespace) -> tuple[DataConfig, Recipe | None]:
             "--from names the format of a folder; expected a folder instead of a dataset or recipe"
         )
     if "." not in options.data_name or options.data_name in datasets.dataset_names():
-        from segwright.cli.named_data import named_data
-
         return named_data(options.data_name, options.set, options.data), None
     from segwright.config import override
     from segwright.recipes import load_recipe
@@ -117,10 +119,8 @@ def _is_folder(name: str) -> bool:
 
 def _own_data(options: argparse.Namespace) -> DataConfig:
     """The dataset in the folder that the options name; says on the console what it is taken for."""
-    from segwright.cli.named_data import public_dataset_hint
     from segwright.config import override
     from segwright.data.datasets import OwnData
-    from segwright.errors import UserError
 
     if options.data is not None:
         raise UserError(f"--data has no effect on the folder {options.data_name}; remove it")
@@ -136,10 +136,7 @@ def _own_data(options: argparse.Namespace) -> DataConfig:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from segwright.cli.named_data import public_dataset_hint
     from segwright.data.check import full_check
-    from segwright.errors import UserError
-    from segwright.files import check_writable, write_json
 
     check_writable(options.json)
     config, recipe = _resolve(options)
@@ -174,7 +171,6 @@ def _check(options: argparse.Namespace) -> int:
 
 def _check_recipe(recipe: Recipe, splits: dict[str, Dataset], findings: list[Findings]) -> None:
     """Add to the findings of the split train what a training with the recipe would refuse."""
-    from segwright.errors import UserError
     from segwright.training.loading import open_training_data
     from segwright.training.recipe_check import check
 
@@ -206,10 +202,7 @@ def _print_findings(findings: Findings) -> None:
 def _stats(options: argparse.Namespace) -> int:
     from segwright.analysis import data_page
     from segwright.analysis.contact_sheet import data_sheet
-    from segwright.analysis.recipe_lines import recipe_lines
     from segwright.analysis.statistics import dataset_statistics
-    from segwright.cli.tables import print_table
-    from segwright.files import check_writable, write_json, write_text
     from segwright.recipes import load_recipe
 
     check_writable(options.json, options.html)
@@ -223,29 +216,8 @@ def _stats(options: argparse.Namespace) -> int:
     if recipe is None:
         has_objects = any(values.has_instances for values in splits)
         recipe = load_recipe("own.instance" if has_objects else "own.semantic")
-    columns = ("class", "pixels", "images", "instances", *data_page.RULE_NAMES)
     for values in splits:
-        rows = [
-            [row.name, f"{row.pixel_fraction:.2%}", f"{row.image_fraction:.1%}", str(row.instances)]
-            + [f"{weight:.3f}" for weight in row.weights]
-            for row in data_page.rows(values)
-        ]
-        figures = data_page.key_figures(values)
-        numbers = ("mean", "standard deviation")
-        line = "   ".join(f"{name} {value}" for name, value in figures if name not in numbers)
-        print_table(columns, rows, title=values.split, footer=[line])
-        for name, value in figures:
-            if name in numbers:
-                print(f"{name} {value}")
-        if values.split == "train":
-            print(f"for segwright train {recipe.name}:")
-            for line in recipe_lines(values, recipe):
-                print(line)  # unbroken: to paste
-        constant = [str(band) for band, std in enumerate(values.std) if not std]
-        if constant:
-            print(
-                f"warning: band {', '.join(constant)} (counted from 0) is constant; input.std expects values above 0"
-            )
+        _print_statistics(values, recipe)
     if options.json:
         write_json(options.json, {values.split: values.to_json() for values in splits})
     if options.html:
@@ -256,9 +228,35 @@ def _stats(options: argparse.Namespace) -> int:
     return 0
 
 
+def _print_statistics(values: SplitStatistics, recipe: Recipe) -> None:
+    """Print the table of a split and its other figures; of train also the settings that follow from them."""
+    from segwright.analysis import data_page
+    from segwright.analysis.recipe_lines import recipe_lines
+
+    rows = [
+        [row.name, f"{row.pixel_fraction:.2%}", f"{row.image_fraction:.1%}", str(row.instances)]
+        + [f"{weight:.3f}" for weight in row.weights]
+        for row in data_page.rows(values)
+    ]
+    figures = dict(data_page.key_figures(values))
+    per_band = {name: figures.pop(name) for name in ("mean", "standard deviation") if name in figures}
+    line = "   ".join(f"{name} {value}" for name, value in figures.items())
+    columns = ("class", "pixels", "images", "instances", *data_page.RULE_NAMES)
+    print_table(columns, rows, title=values.split, footer=[line])
+    for name, value in per_band.items():
+        print(f"{name} {value}")
+    if values.split == "train":
+        print(f"for segwright train {recipe.name}:")
+        for line in recipe_lines(values, recipe):
+            print(line)  # unbroken: to paste
+    if constant := [str(band) for band, std in enumerate(values.std) if not std]:
+        print(
+            f"warning: band {', '.join(constant)} (counted from 0) is constant; input.std expects values above 0"
+        )
+
+
 def _show(options: argparse.Namespace) -> int:
     from segwright.analysis.contact_sheet import check_sheet, data_sheet, training_sheet, write_sheet
-    from segwright.errors import UserError
 
     if options.count < 1 or not 0 <= (options.progress or 0) <= 1:
         raise UserError("data show: expected --count of at least 1 and --progress from 0 to 1")
@@ -276,7 +274,6 @@ def _show(options: argparse.Namespace) -> int:
 
 
 def _workers(options: argparse.Namespace) -> int:
-    from segwright.errors import UserError
     from segwright.parallel import available_cores
 
     if options.workers is not None and options.workers < 0:
@@ -303,7 +300,6 @@ def _download(options: argparse.Namespace) -> None:
     """Download what is missing, if the dataset is public and the user accepts its terms."""
     from segwright.data import public_files
     from segwright.data.download import verify_download
-    from segwright.errors import UserError
 
     if options.name not in public_files.PUBLIC_FILES:
         refuse_options(options, "yes", reason=f"on {options.name}, which needs an account")

@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from segwright.cli.options import add_json, add_verb
+from segwright.files import check_writable, write_json
 
 MARKS = {"ok": " ", "missing": "-", "warning": "!", "error": "x"}
 
@@ -19,7 +20,6 @@ def add(verbs: Any) -> None:
 
 def _doctor(options: argparse.Namespace) -> int:
     from segwright.analysis.environment import environment
-    from segwright.files import check_writable, write_json
 
     check_writable(options.json)
     machine = environment()

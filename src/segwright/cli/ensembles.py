@@ -5,7 +5,14 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
+
+from segwright.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+
+    from segwright.contracts import Model
 
 MODEL_SUFFIXES = (".safetensors", ".onnx", ".xml", ".pt2")
 """Of the files that contain a model."""
@@ -17,9 +24,8 @@ def add_ensemble(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ensemble-weights", metavar="A,B", help=text)
 
 
-def load_models(paths: Sequence[Path], options: argparse.Namespace, device: Any) -> Any:
+def load_models(paths: Sequence[Path], options: argparse.Namespace, device: torch.device) -> Model:
     """The model of one path, or the ensemble of several ones, with the weights of ``--ensemble-weights``."""
-    from segwright.errors import UserError
     from segwright.prediction.predict import load
 
     weights = None
@@ -41,8 +47,6 @@ def load_models(paths: Sequence[Path], options: argparse.Namespace, device: Any)
 
 def split_models(first: Path, others: Sequence[str]) -> tuple[list[Path], list[str]]:
     """The models and the images of ``MODEL [MODEL ...] IMAGE ...``: run folders and model files are models."""
-    from segwright.errors import UserError
-
     count = next((i for i, text in enumerate(others) if not _is_model(Path(text))), len(others))
     models, images = [first, *map(Path, others[:count])], list(others[count:])
     if others and not images:

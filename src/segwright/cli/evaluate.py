@@ -28,9 +28,14 @@ from segwright.cli.options import (
 )
 from segwright.cli.progress import progress_bar
 from segwright.cli.speed import add_speed, faster_model
+from segwright.cli.tables import print_oracles, print_scores
+from segwright.errors import UserError
+from segwright.files import check_writable, read_json, write_json
 
 if TYPE_CHECKING:
+    from segwright.contracts import Model
     from segwright.evaluation.oracle import Oracle
+    from segwright.evaluation.result import EvaluationResult
     from segwright.samples import Dataset
     from segwright.training.recipe import Recipe
 
@@ -71,10 +76,7 @@ def add(verbs: Any) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from segwright.cli.tables import print_oracles, print_scores
     from segwright.data.loading.batches import default_workers
-    from segwright.errors import UserError
-    from segwright.files import check_writable, write_json
     from segwright.training.processes import choose_device
 
     check_writable(options.json)
@@ -120,8 +122,8 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 
 def _scored(
-    model: Any, dataset: Any, oracle: Any, *, table: bool, settings: dict[str, Any]
-) -> tuple[Any, Any]:
+    model: Model, dataset: Dataset, oracle: Oracle | None, *, table: bool, settings: dict[str, Any]
+) -> tuple[EvaluationResult, list[dict[str, Any]]]:
     """The evaluation and, with ``table``, the rows of the oracle study; its first row is the evaluation."""
     from segwright.decode.default import decoder_of
     from segwright.evaluation.evaluate import evaluate
@@ -142,9 +144,6 @@ def _oracle(options: argparse.Namespace) -> Oracle | None:
 
 def _recorded_root(folder: Path) -> Path | None:
     """The folder of the dataset that a run was trained on; None if it was generated."""
-    from segwright.errors import UserError
-    from segwright.files import read_json
-
     try:
         recorded = read_json(folder / "run.json")["data"]["root"]
         return None if recorded is None else Path(recorded)
@@ -156,7 +155,6 @@ def _recorded_root(folder: Path) -> Path | None:
 
 def open_dataset(options: argparse.Namespace) -> tuple[Recipe, Dataset]:
     """The recipe of ``--recipe``, else of the run, and the split of its dataset."""
-    from segwright.errors import UserError
     from segwright.recipes import load_recipe
 
     root = options.data

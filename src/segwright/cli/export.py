@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segwright.cli.evaluate import open_dataset
-from segwright.cli.options import add_code, add_data_root, add_json, add_verb, refuse_options
-from segwright.cli.tools import parse_size
+from segwright.cli.options import add_code, add_data_root, add_json, add_verb, parse_size, refuse_options
+from segwright.errors import UserError
+from segwright.files import check_writable, write_json
 
 if TYPE_CHECKING:
     from segwright.contracts import Model
@@ -70,12 +71,12 @@ def _add_parity(export: argparse.ArgumentParser) -> None:
 def _export(options: argparse.Namespace) -> int:
     from segwright.export.export import OPSET, ParityError, export_model, sidecar
     from segwright.export.triton import write_triton
-    from segwright.files import write_json
+    from segwright.models.weights.model_file import find_model, origin_of, read_file
     from segwright.prediction.predict import load
 
     _check_options(options)
     model = load(options.model, code=options.code)
-    name, origin = _name_and_origin(options.model)
+    _, metadata = read_file(find_model(options.model))
     samples, ground_truth, source = _samples(options, model)
     calibration = _images(options.calibration, model, CALIBRATION_IMAGES) if options.int8 else None
     try:
@@ -91,8 +92,8 @@ def _export(options: argparse.Namespace) -> int:
             samples=samples,
             ground_truth=ground_truth,
             minimum_equal_pixels=options.min_equal_pixels,
-            name=name,
-            origin=origin,
+            name=metadata.get("name", ""),
+            origin=origin_of(metadata),
         )
         parity, failed = exported.parity, None
     except ParityError as error:
@@ -111,10 +112,8 @@ def _export(options: argparse.Namespace) -> int:
 
 
 def _check_options(options: argparse.Namespace) -> None:
-    from segwright.errors import UserError
     from segwright.export.export import FORMATS
     from segwright.export.triton import check_triton
-    from segwright.files import check_writable
 
     if options.model.suffix in FORMATS.values() and not options.model.is_dir():
         raise UserError(f"{options.model}: is exported already; expected a run folder or a .safetensors file")
@@ -132,23 +131,8 @@ def _check_options(options: argparse.Namespace) -> None:
         raise UserError(f"--min-equal-pixels is {options.min_equal_pixels}; expected a share from 0 to 1")
 
 
-def _name_and_origin(path: Path) -> tuple[str, dict[str, Any]]:
-    """The name of the recipe, and what the model file says about the source and license of its weights."""
-    import json
-
-    from segwright.models.weights.model_file import find_model, read_file
-
-    _, metadata = read_file(find_model(path))
-    known = ("format", "version", "name", "model", "decoder", "labels", "input", "pretrained")
-    origin: dict[str, Any] = {key: value for key, value in metadata.items() if key not in known and value}
-    if records := json.loads(metadata.get("pretrained") or "[]"):
-        origin["pretrained"] = records
-    return metadata.get("name", ""), origin
-
-
 def _samples(options: argparse.Namespace, model: Model) -> tuple[list[Sample], bool, str]:
     """The images of the comparison, whether they have ground truth, and where they come from."""
-    from segwright.errors import UserError
     from segwright.evaluation.evaluate import check_same_classes
 
     if options.images is not None:
@@ -174,7 +158,6 @@ def _samples(options: argparse.Namespace, model: Model) -> tuple[list[Sample], b
 
 def _images(folder: Path, model: Model, count: int) -> list[Sample]:
     """Up to ``count`` images of a folder, spread evenly over its list."""
-    from segwright.errors import UserError
     from segwright.export.parity import image_samples
     from segwright.prediction.image_arrays import image_array
     from segwright.prediction.inputs import find_images

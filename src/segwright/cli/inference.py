@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from segwright.cli.crf import add_crf, crf_from_option
 from segwright.cli.options import OptionGroup, refuse_options
+from segwright.errors import UserError
+
+if TYPE_CHECKING:
+    from segwright.inference.single_pass import InferenceMode
+    from segwright.inference.sliding_windows import SlidingWindows
 
 OVERLAP = 0.5
 BLENDS = ("gaussian", "linear", "uniform")
@@ -44,14 +49,12 @@ def add_batch(parser: OptionGroup) -> None:
 
 def batch_from_options(options: argparse.Namespace) -> int | None:
     """The number of ``--batch``, None without it; ``UserError`` below 1."""
-    from segwright.errors import UserError
-
     if options.batch is not None and options.batch < 1:
         raise UserError(f"--batch {options.batch}: expected at least 1")
     return None if options.batch is None else int(options.batch)
 
 
-def inference_from_options(options: argparse.Namespace) -> Any:
+def inference_from_options(options: argparse.Namespace) -> InferenceMode:
     """The inference mode of the options; ``UserError`` for an option without effect."""
     from segwright.inference.crf_refinement import CRFRefinement
 
@@ -60,7 +63,7 @@ def inference_from_options(options: argparse.Namespace) -> Any:
     return inner if crf is None else CRFRefinement(crf, inner)
 
 
-def _passes(options: argparse.Namespace) -> Any:
+def _passes(options: argparse.Namespace) -> InferenceMode:
     """The inference mode of the options for test-time augmentation and windows."""
     from segwright.inference.single_pass import SINGLE_PASS
     from segwright.inference.test_time_augmentation import TestTimeAugmentation
@@ -85,9 +88,8 @@ def inference_metadata(options: argparse.Namespace) -> dict[str, Any]:
     return metadata if crf is None else {**metadata, "crf": asdict(crf)}
 
 
-def _windows(options: argparse.Namespace) -> Any:
+def _windows(options: argparse.Namespace) -> SlidingWindows | None:
     """The sliding windows of ``--windows``; None without it."""
-    from segwright.errors import UserError
     from segwright.inference.sliding_windows import SlidingWindows
 
     if not options.windows:
@@ -101,4 +103,6 @@ def _windows(options: argparse.Namespace) -> Any:
     options.windows = [int(side) for side in sides]
     options.overlap = OVERLAP if options.overlap is None else options.overlap
     options.blend = options.blend or BLENDS[0]
-    return SlidingWindows((*options.windows,), options.overlap, blend=options.blend, fuse=options.fuse)
+    return SlidingWindows(
+        (options.windows[0], options.windows[1]), options.overlap, blend=options.blend, fuse=options.fuse
+    )

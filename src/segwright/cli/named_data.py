@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from segwright.errors import UserError
+
 if TYPE_CHECKING:
     from segwright.data.exports.entries import Task
     from segwright.samples import DataConfig
@@ -24,7 +26,6 @@ def named_data(
 
     from segwright.data.datasets import dataset_config, dataset_names
     from segwright.data.exports import format_names
-    from segwright.errors import UserError
 
     datasets, formats = dataset_names(), format_names()
     if name not in {*datasets, *formats}:
@@ -65,7 +66,6 @@ def folder_data(root: Path, settings: Sequence[str], task: Task | None = None) -
 def refuse_file(name: str) -> None:
     """``UserError`` if ``name`` is a file of a dataset, where the folder of it is expected."""
     from segwright.data.exports.files_of_export import starts_with
-    from segwright.errors import UserError
 
     path = Path(name)
     if not path.is_file() or path.suffix == ".py":
@@ -85,7 +85,6 @@ _OWN_CLASSES = frozenset({"coco_instances", "folder", "own_data", "panoptic_fold
 def public_dataset_hint(root: Path) -> str:
     """How to name the public datasets whose layout a folder has; "" if there is none."""
     from segwright.data.datasets import dataset_config, dataset_names
-    from segwright.errors import UserError
 
     fitting = []
     for name in set(dataset_names()) - _OWN_CLASSES:
@@ -102,7 +101,6 @@ def public_dataset_hint(root: Path) -> str:
 def _is_export(root: Path) -> bool:
     """Whether a folder has the files of an annotation tool, and not just images and masks."""
     from segwright.data.exports import export_format, recognize
-    from segwright.errors import UserError
 
     try:
         return export_format(recognize(root).name).SPECIFIC
@@ -120,7 +118,6 @@ def _is_public(name: str, settings: Sequence[str], root: Path | None) -> bool:
 def _reads(name: str, settings: Sequence[str], root: Path | None) -> bool:
     """Whether the dataset of this name has these fields and can read the folder."""
     from segwright.data.datasets import dataset_config
-    from segwright.errors import UserError
 
     try:
         config = dataset_config(name, settings)
@@ -130,8 +127,6 @@ def _reads(name: str, settings: Sequence[str], root: Path | None) -> bool:
 
 
 def _can_open(config: DataConfig, root: Path | None, split: str) -> bool:
-    from segwright.errors import UserError
-
     try:
         config.open(root, split)
     except UserError:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from segwright.cli.tables import percent, print_table
+
 if TYPE_CHECKING:
     from segwright.cli.tables import Cell
 
@@ -14,7 +16,6 @@ _CITYSCAPES_COLUMNS = ("ap", "ap50", "ap_100m", "ap_50m", "ap50_50m")
 
 def print_panoptic(scores: Mapping[str, Any]) -> None:
     """Print PQ, SQ, RQ, TP, FP and FN per class and per group of classes."""
-    from segwright.cli.tables import print_table
 
     def row(label: str, values: Mapping[str, Any]) -> list[Cell]:
         return [label, *(values[key] for key in ("pq", "sq", "rq")), *(str(values[key]) for key in counts)]
@@ -31,8 +32,6 @@ def print_panoptic(scores: Mapping[str, Any]) -> None:
 
 def print_instances(scores: Mapping[str, Any]) -> None:
     """Print average precision per class, then the means over classes: by size and recall, or by overlap."""
-    from segwright.cli.tables import print_table
-
     total = scores["all"]
     is_coco = "kind" in scores
     names = [name for name in (_COCO_COLUMNS if is_coco else _CITYSCAPES_COLUMNS) if name in total]
@@ -50,8 +49,6 @@ def print_instances(scores: Mapping[str, Any]) -> None:
 
 
 def _line(values: Mapping[str, float], names: Sequence[str]) -> str:
-    from segwright.cli.tables import percent
-
     return "   ".join(f"{_title(name)} {percent(values[name])}" for name in names)
 
 

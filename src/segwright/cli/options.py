@@ -12,6 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from segwright.errors import UserError, one_line
+
 if TYPE_CHECKING:
     from segwright.labels import LabelSpace
     from segwright.metrics.metric import Metric
@@ -37,8 +39,6 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Say on stderr what is wrong and end with exit code 2."""
-        from segwright.errors import one_line
-
         choice = re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message)
         if choice:
             message += _did_you_mean(choice[1], re.findall(r"[\w.-]+", choice[2]))
@@ -98,6 +98,12 @@ def add_data_root(parser: OptionGroup, default: str | None = None) -> None:
     parser.add_argument("--data", type=Path, metavar="ROOT", help=text)
 
 
+def add_format(parser: argparse.ArgumentParser, name: str = "format") -> None:
+    """``--from``, the format of a folder of annotations; it becomes the attribute ``name`` of the options."""
+    text = "format of the folder, if it is not recognized (docs/formats.md)"
+    parser.add_argument("--from", dest=name, metavar="FORMAT", help=text)
+
+
 def add_labels(parser: argparse.ArgumentParser, default: str | None = None) -> None:
     """``--labels``, required unless ``default`` says what its absence means."""
     text = "classes and their raw values: the name of a dataset, or a label map file" + (
@@ -132,6 +138,14 @@ def add_device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", help="cpu, cuda or cuda:N (default: a GPU if there is one)")
 
 
+def parse_size(text: str) -> tuple[int, int]:
+    """Height and width of an option H,W."""
+    sides = [int(side) if side.strip().isdigit() else 0 for side in text.split(",")]
+    if len(sides) != 2 or min(sides) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}; expected height and width, for example 512,1024")
+    return sides[0], sides[1]
+
+
 def labels_from_option(text: str) -> LabelSpace:
     """The label space of ``--labels``: that of a dataset, by name, or one from a file.
 
@@ -146,8 +160,6 @@ def labels_from_option(text: str) -> LabelSpace:
     if text.endswith((".yaml", ".yml")):
         return apply_label_map(Path(text), None)
     if Path(text).exists():
-        from segwright.errors import UserError
-
         raise UserError(
             f"--labels {text}: is no label map; expected FILE.yaml, FILE.json or the name of a dataset"
         )
@@ -164,16 +176,12 @@ def add_stopped_code(parser: OptionGroup) -> None:
 
 def check_stopped_code(options: argparse.Namespace) -> None:
     """``UserError`` unless ``--stopped-code`` is an exit code."""
-    from segwright.errors import UserError
-
     if not 0 <= options.stopped_code <= 255:
         raise UserError(f"--stopped-code {options.stopped_code}: expected 0 to 255")
 
 
 def refuse_options(options: argparse.Namespace, *names: str, reason: str) -> None:
     """``UserError`` if one of these options was given: it would have no effect, for this ``reason``."""
-    from segwright.errors import UserError
-
     for name in names:
         if getattr(options, name) not in (None, False):
             raise UserError(f"--{name.replace('_', '-')} has no effect {reason}; remove it")

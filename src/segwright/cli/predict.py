@@ -24,6 +24,7 @@ from segwright.cli.options import (
 from segwright.cli.progress import progress_bar
 from segwright.cli.speed import add_speed, faster_model
 from segwright.cli.video import add_video, predict_videos, take_videos
+from segwright.errors import UserError
 
 if TYPE_CHECKING:
     from segwright.contracts import Model
@@ -142,7 +143,6 @@ def _set_minimum_score(model: Model, score: float | None) -> None:
     import numpy as np
 
     from segwright.decode import MinimumScore, decoder_of
-    from segwright.errors import UserError
     from segwright.prediction.predict import predict
 
     if score is None:
@@ -175,8 +175,6 @@ def _check_ray(options: argparse.Namespace, processes: int) -> None:
     if options.ray is None:
         refuse_options(options, "ray_actors", reason="without --ray")
         return
-    from segwright.errors import UserError
-
     refuse_options(
         options, "shard", "fast", "compile", "device", reason="with --ray, whose actors share the work"
     )

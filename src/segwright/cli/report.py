@@ -8,6 +8,7 @@ from typing import Any
 
 from segwright.cli.options import add_code, add_data_root, add_device, add_verb, refuse_options
 from segwright.cli.progress import progress_bars
+from segwright.errors import UserError
 
 
 def add(verbs: Any) -> None:
@@ -29,8 +30,6 @@ def add(verbs: Any) -> None:
 
 
 def _report(options: argparse.Namespace) -> int:
-    from segwright.errors import UserError
-
     if options.out is not None and options.out.suffix not in (".html", ".htm"):
         raise UserError(f"--out {options.out}: expected a name that ends in .html")
     if options.other is not None:

@@ -12,8 +12,22 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from segwright.cli.options import add_code, add_json, add_labels, add_metrics, add_verb, refuse_options
+from segwright.cli.object_tables import print_instances, print_panoptic
+from segwright.cli.options import (
+    add_code,
+    add_json,
+    add_labels,
+    add_metrics,
+    add_verb,
+    labels_from_option,
+    metrics_from_options,
+    refuse_options,
+)
+from segwright.cli.progress import progress_bar
 from segwright.cli.score_sequence import add_sequence
+from segwright.cli.tables import Cell, percent, print_table
+from segwright.errors import UserError
+from segwright.files import check_writable, write_json, write_text
 
 
 def add_verbs(verbs: Any) -> None:
@@ -76,10 +90,7 @@ def _add_files(parser: argparse.ArgumentParser, what: str) -> None:
 
 
 def _semantic(options: argparse.Namespace) -> int:
-    from segwright.cli.options import labels_from_option, metrics_from_options
-    from segwright.cli.progress import progress_bar
     from segwright.evaluation.files.semantic import confusion_table, score_semantic
-    from segwright.files import check_writable, write_json, write_text
 
     check_writable(options.json, options.confusion)
     labels, metrics = labels_from_option(options.labels), metrics_from_options(options)
@@ -101,8 +112,6 @@ def _semantic(options: argparse.Namespace) -> int:
 
 def _print_semantic(scores: dict[str, Any]) -> None:
     """Print a row per class and per category, then the totals."""
-    from segwright.cli.tables import Cell, percent, print_table
-
     columns = {"IoU": "class_iou", "iIoU": "class_iiou", "precision": "class_precision"}
     columns |= {"recall": "class_recall", "F1": "class_f1", "boundary": "class_boundary_iou"}
     columns = {title: key for title, key in columns.items() if key in scores}
@@ -143,10 +152,7 @@ def _print_semantic(scores: dict[str, Any]) -> None:
 
 
 def _panoptic(options: argparse.Namespace) -> int:
-    from segwright.cli.object_tables import print_panoptic
-    from segwright.cli.progress import progress_bar
     from segwright.evaluation.files.panoptic import score_panoptic
-    from segwright.files import check_writable, write_json
 
     check_writable(options.json)
     scores = score_panoptic(
@@ -164,10 +170,6 @@ def _panoptic(options: argparse.Namespace) -> int:
 
 
 def _instance(options: argparse.Namespace) -> int:
-    from segwright.cli.object_tables import print_instances
-    from segwright.cli.progress import progress_bar
-    from segwright.files import check_writable, write_json
-
     check_writable(options.json, options.plot)
     score = _instance_scorer(options)
     scores = score(options.truth, options.prediction, progress=partial(progress_bar, unit="images"))
@@ -184,7 +186,6 @@ def _instance(options: argparse.Namespace) -> int:
 def _instance_scorer(options: argparse.Namespace) -> Callable[..., dict[str, Any]]:
     """The function that scores files of the format that the options say, with all of its settings."""
     from segwright.analysis.precision_recall import check_format
-    from segwright.errors import UserError
     from segwright.evaluation.files.instance import score_cityscapes, score_instances
     from segwright.evaluation.files.vistas import score_vistas
 

@@ -9,6 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segwright.cli.options import add_json, add_verb, refuse_options
+from segwright.cli.progress import progress_bar
+from segwright.cli.tables import print_table
+from segwright.errors import UserError
+from segwright.files import check_writable, write_json
 
 if TYPE_CHECKING:
     from segwright.cli.tables import Cell
@@ -30,10 +34,7 @@ def add_sequence(verbs: Any) -> None:
 
 
 def _sequence(options: argparse.Namespace) -> int:
-    from segwright.cli.progress import progress_bar
-    from segwright.errors import UserError
     from segwright.evaluation.files.sequences import score_sequences
-    from segwright.files import check_writable, write_json
     from segwright.metrics.video_panoptic_quality import WINDOWS
 
     check_writable(options.json)
@@ -54,7 +55,6 @@ def _sequence(options: argparse.Namespace) -> int:
 
 def _print_tracking(scores: Mapping[str, Any]) -> None:
     """Print STQ, AQ and IoU per sequence and in total."""
-    from segwright.cli.tables import print_table
 
     def row(name: str, values: Mapping[str, Any]) -> list[Cell]:
         cells: list[Cell] = [name, *(values[key] for key in ("stq", "aq", "iou"))]
@@ -67,8 +67,6 @@ def _print_tracking(scores: Mapping[str, Any]) -> None:
 
 def _print_video_panoptic(scores: Mapping[str, Any]) -> None:
     """Print PQ of all classes, things and stuff per window size, and the means (VPQ)."""
-    from segwright.cli.tables import print_table
-
     groups = ("all", "things", "stuff")
     rows: list[list[Cell]] = [
         [f"{size} frames", *(values[group]["pq"] for group in groups)]

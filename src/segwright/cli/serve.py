@@ -11,6 +11,7 @@ from typing import Any
 from segwright.cli.inference import add_batch, add_inference, inference_from_options
 from segwright.cli.options import add_code, add_device, add_verb
 from segwright.cli.speed import add_speed, faster_model
+from segwright.errors import UserError
 
 TOKEN = "SEGWRIGHT_TOKEN"
 """The environment variable with the token: other users of the machine see the arguments of a process."""
@@ -56,7 +57,6 @@ def _add_limits(serve: argparse.ArgumentParser) -> None:
 
 def _serve(options: argparse.Namespace) -> int:
     from segwright.cli.inference import batch_from_options
-    from segwright.errors import UserError
     from segwright.prediction.predict import load
     from segwright.serving.limits import Limits
     from segwright.training.processes import choose_device

@@ -8,7 +8,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from segwright.cli.named_data import folder_data, named_data, refuse_file
 from segwright.cli.options import add_data_root, add_device, add_set, add_verb
+from segwright.cli.progress import progress_bar
+from segwright.errors import UserError
+from segwright.files import check_writable, read_json, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,8 +42,6 @@ def add(verbs: Any) -> None:
 
 
 def _suggest(options: argparse.Namespace) -> int:
-    from segwright.errors import UserError
-    from segwright.files import check_writable
     from segwright.suggestion.machine import measure_machine
     from segwright.suggestion.settings import chosen_task, suggest
 
@@ -61,8 +63,6 @@ def _suggest(options: argparse.Namespace) -> int:
 
 def _dataset(options: argparse.Namespace) -> tuple[DataConfig, Path | None, str]:
     """The dataset config, its root folder, and a name; a folder instead of a dataset is one whose layout is known."""
-    from segwright.cli.named_data import folder_data, named_data, refuse_file
-    from segwright.errors import UserError
     from segwright.recipes import recipe_names
 
     refuse_file(options.dataset)
@@ -91,7 +91,6 @@ def _is_folder(name: str) -> bool:
 
 
 def _facts(dataset: Dataset, config: DataConfig) -> DataFacts:
-    from segwright.cli.progress import progress_bar
     from segwright.parallel import available_cores
     from segwright.suggestion.facts import MOST_IMAGES, measure_data
 
@@ -108,7 +107,6 @@ def _paces(
     settings: dict[str, Any],
 ) -> dict[str, Pace]:
     """The paces of the file ``--timings``, or measured ones."""
-    from segwright.files import read_json, write_json
     from segwright.suggestion.candidates import candidates, next_to_time
     from segwright.suggestion.settings import suggest_candidate
     from segwright.training.length import measure_pace
@@ -128,7 +126,6 @@ def _paces(
 
 
 def _read_paces(path: Path, values: Any) -> dict[str, Pace]:
-    from segwright.errors import UserError
     from segwright.training.length import Pace
 
     try:

@@ -14,9 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segwright.cli.options import refuse_options
+from segwright.errors import UserError
 
 if TYPE_CHECKING:
     from segwright.contracts import Model
+    from segwright.inference.single_pass import InferenceMode
+    from segwright.prediction.image_prediction import ImagePrediction
 
 
 def add_video(parser: argparse.ArgumentParser) -> None:
@@ -35,7 +38,6 @@ def take_videos(options: argparse.Namespace) -> list[str | int]:
 
     ``UserError`` if nothing is to be predicted, or for ``--smooth`` without a video.
     """
-    from segwright.errors import UserError
     from segwright.prediction.video import is_video
 
     names = [name for name in options.images if is_video(name) and not Path(name).is_dir()]
@@ -55,16 +57,15 @@ def take_videos(options: argparse.Namespace) -> list[str | int]:
 
 
 def _refuse_image_options(options: argparse.Namespace) -> None:
-    from segwright.errors import UserError
-
     refuse_options(options, "ids", "batch", "resume", "shard", "max_pixels", "tolerance", reason="on videos")
     if options.save:
         raise UserError("--save has no effect on videos; remove it")
 
 
-def predict_videos(options: argparse.Namespace, model: Model, inference: Any, videos: list[str | int]) -> int:
+def predict_videos(
+    options: argparse.Namespace, model: Model, inference: InferenceMode, videos: list[str | int]
+) -> int:
     """Predict videos into ``overlay/`` of ``options.out``; returns how many could not be read to their end."""
-    from segwright.errors import UserError
     from segwright.prediction.video import predict_video
 
     targets = _targets(videos, options.out / "overlay")
@@ -98,8 +99,6 @@ def predict_videos(options: argparse.Namespace, model: Model, inference: Any, vi
 
 def _targets(videos: list[str | int], folder: Path) -> list[Path]:
     """The file to write for each video; ``UserError`` if two are one, or if one is a source."""
-    from segwright.errors import UserError
-
     names = [f"camera{video}" if isinstance(video, int) else Path(video).stem for video in videos]
     if repeated := [name for name, count in Counter(map(os.path.normcase, names)).items() if count > 1]:
         raise UserError(f"two videos would both be written to {folder / repeated[0]}.mp4; rename one")
@@ -111,7 +110,7 @@ def _targets(videos: list[str | int], folder: Path) -> list[Path]:
 
 
 @contextmanager
-def _progress(source: str | int) -> Iterator[Callable[[Any], None] | None]:
+def _progress(source: str | int) -> Iterator[Callable[[ImagePrediction], None] | None]:
     """A function to call for each frame, which shows frames per second; None unless there is a terminal."""
     if not sys.stderr.isatty():
         yield None

@@ -37,14 +37,14 @@ def difference_hash(image: NDArray[np.uint8]) -> int:
     return int.from_bytes(np.packbits(small[:, :-1] < small[:, 1:]).tobytes(), "big")
 
 
-def near_duplicates(hashes: Sequence[int], bits: int = NEAR_DUPLICATE_BITS) -> list[tuple[int, int]]:
-    """The pairs of indices whose hashes differ in at most ``bits`` bits."""
+def near_duplicates(hashes: Sequence[int]) -> list[tuple[int, int]]:
+    """The pairs of indices whose hashes differ in at most ``NEAR_DUPLICATE_BITS`` bits."""
     values = np.array(hashes, dtype=np.uint64)
     pairs = []
     for index in range(len(values) - 1):
         changed = values[index + 1 :] ^ values[index]
         counts = np.unpackbits(changed.view(np.uint8).reshape(-1, 8), axis=1).sum(axis=1)
-        pairs += [(index, index + 1 + int(other)) for other in np.flatnonzero(counts <= bits)]
+        pairs += [(index, index + 1 + int(other)) for other in np.flatnonzero(counts <= NEAR_DUPLICATE_BITS)]
     return pairs
 
 

@@ -29,15 +29,13 @@ if TYPE_CHECKING:
     from segwright.evaluation.oracle import Oracle as Oracle
     from segwright.evaluation.result import EvaluationResult as EvaluationResult
 
-_FILES = {
-    "EvaluationResult": "result",
-    "Evaluator": "evaluator",
-    "Oracle": "oracle",
-    "score_cityscapes": "files.instance",
-    "score_instances": "files.instance",
-    "score_panoptic": "files.panoptic",
-    "score_semantic": "files.semantic",
-    "search_crf": "crf_search",
+_NAMES = {
+    "crf_search": "search_crf",
+    "evaluator": "Evaluator",
+    "files.instance": "score_cityscapes score_instances",
+    "files.panoptic": "score_panoptic",
+    "files.semantic": "score_semantic",
+    "oracle": "Oracle",
+    "result": "EvaluationResult",
 }
-__all__ = list(_FILES)
-__getattr__, __dir__ = lazy_names(__name__, _FILES)
+__getattr__, __dir__, __all__ = lazy_names(__name__, _NAMES)

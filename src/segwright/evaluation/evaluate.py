@@ -33,10 +33,12 @@ def evaluate(  # noqa: PLR0913 - each by its name
     inference: InferenceMode = SINGLE_PASS,
     oracle: Oracle | None = None,
     device: torch.device | str | None = None,
+    group: ProcessGroup = SINGLE_PROCESS,
     workers: int = 0,
     batch: int | None = None,
     max_detections: int = 100,
     metrics: Sequence[Metric] = (),
+    autocast: AbstractContextManager[Any] | None = None,
     on_image: Callable[[int, Sample, Prediction], None] | None = None,
 ) -> EvaluationResult:
     """The scores of ``model`` on all images of ``dataset``, each evaluated in its own size.
@@ -49,58 +51,28 @@ def evaluate(  # noqa: PLR0913 - each by its name
     by ground truth. ``device``: by default that of the model. ``workers``: processes that load images. ``batch``: how
     many images of one size go through the network together (default: 1 on a CPU, up to 8 on a GPU).
     ``max_detections``: how many objects per image average precision counts. ``metrics``: further metrics
-    (``metrics.metric``). ``on_image`` is called with (index, sample, prediction) for every image, in order.
+    (``metrics.metric``). ``autocast``: the context of mixed precision.
+
+    The processes of ``group`` divide the images; their counts are added, and scores are computed once from the sums, so
+    that they do not depend on the number of processes. ``on_image`` is called with (index, sample, prediction) for
+    every image of this process, in order.
+
+    Threads decode and count while the network computes the next images.
 
     ``UserError`` if the model predicts other classes than the dataset has.
     """
-    return run_evaluation(
-        model,
-        as_dataset(dataset, model.labels),
-        decoder or decoder_of(model),
-        inference=inference,
-        oracle=oracle,
-        device=None if device is None else torch.device(device),
-        workers=workers,
-        batch=batch,
-        max_detections=max_detections,
-        metrics=metrics,
-        on_image=on_image,
-    )
-
-
-def run_evaluation(  # noqa: PLR0913 - each by its name
-    model: Model,
-    dataset: Dataset,
-    decoder: Decoder,
-    *,
-    inference: InferenceMode = SINGLE_PASS,
-    oracle: Oracle | None = None,
-    device: torch.device | None = None,
-    group: ProcessGroup = SINGLE_PROCESS,
-    workers: int = 0,
-    batch: int | None = None,
-    max_detections: int = 100,
-    metrics: Sequence[Metric] = (),
-    autocast: AbstractContextManager[Any] | None = None,
-    on_image: Callable[[int, Sample, Prediction], None] | None = None,
-) -> EvaluationResult:
-    """``evaluate`` with what training needs in addition.
-
-    The processes of ``group`` divide the images; their counts are added, and scores are computed once from the sums, so
-    that they do not depend on the number of processes. ``autocast``: the context of mixed precision. ``on_image`` is
-    called with (index, sample, prediction) for every image of this process, in order.
-
-    Threads decode and count while the network computes the next images.
-    """
-    check_same_classes(model, dataset)
-    evaluator = Evaluator(dataset.labels, max_detections, metrics)
+    images = as_dataset(dataset, model.labels)
+    labels = images.labels
+    check_same_classes(model, images)
+    evaluator = Evaluator(labels, max_detections, metrics)
+    decode_output = decoder or decoder_of(model)
     if any(getattr(metric, "needs_uncertainty", False) for metric in metrics):
-        decoder = WithUncertainty(decoder)
+        decode_output = WithUncertainty(decode_output)
     outputs = run_inference(
         model,
-        dataset,
+        images,
         group=group,
-        device=device or device_of(model),
+        device=device_of(model) if device is None else torch.device(device),
         inference=inference,
         workers=workers,
         batch=batch,
@@ -109,8 +81,8 @@ def run_evaluation(  # noqa: PLR0913 - each by its name
 
     def decode(image: ImageOutput) -> tuple[ImageOutput, Prediction]:
         if oracle is not None:
-            return image, oracle(decoder, image.output, image.padded, image.sample, dataset.labels)
-        (prediction,) = decoder(image.output, image.sizes, image.padded, dataset.labels)
+            return image, oracle(decode_output, image.output, image.padded, image.sample, labels)
+        (prediction,) = decode_output(image.output, image.sizes, image.padded, labels)
         return image, prediction
 
     def count(decoded: tuple[ImageOutput, Prediction]) -> None:

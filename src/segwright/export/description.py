@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from types import MappingProxyType
+from types import MappingProxyType, ModuleType
 from typing import Any, get_args
 
 import torch
@@ -98,7 +98,7 @@ class Description:
             )
         return kinds[self.kind]
 
-    def built_decoder(self, path: Path, code: Any = None) -> Decoder:
+    def built_decoder(self, path: Path, code: ModuleType | None = None) -> Decoder:
         """The decoder of the model."""
         decoder: Decoder = from_yaml(self.decoder, where=f"{path}, decoder", code=code)
         return decoder

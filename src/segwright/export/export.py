@@ -74,7 +74,7 @@ def export_model(  # noqa: PLR0913 - each by its name
     path = Path(path)
     chosen = _checked_format(path, format, half=half, calibration=calibration, opset=opset)
     check_writable(path, sidecar(path))
-    size = None if size is None else _padded(size, model.input.multiple)
+    size = None if size is None else model.input.padded_size(size)
     precision = "int8" if calibration is not None else "fp16" if half else "fp32"
     graph = ExportGraph(model, postprocessing=postprocessing, half=half)
     description = describe(
@@ -131,11 +131,6 @@ def _checked_format(
     if not OPSETS[0] <= opset <= OPSETS[1]:
         raise UserError(f"--opset is {opset}; expected {OPSETS[0]} to {OPSETS[1]}")
     return chosen
-
-
-def _padded(size: tuple[int, int], multiple: int) -> tuple[int, int]:
-    height, width = (-(-side // multiple) * multiple for side in size)
-    return height, width
 
 
 def _write(

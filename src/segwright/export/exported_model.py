@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -41,7 +42,9 @@ class ExportedModel(Model):
 
     thread_safe = False  # a runtime has threads of its own
 
-    def __init__(self, path: Path, description: Description, runtime: Runtime, *, code: Any = None) -> None:
+    def __init__(
+        self, path: Path, description: Description, runtime: Runtime, *, code: ModuleType | None = None
+    ) -> None:
         super().__init__(description.labels, description.input, description.built_decoder(path, code))
         self.path, self.description, self.runtime = path, description, runtime
         self.output_class = description.output_class(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from segwright.errors import UserError
@@ -19,7 +20,7 @@ SUFFIXES = tuple(RUNTIMES)
 """The suffixes of exported files."""
 
 
-def load_exported(path: Path, *, code: Any = None) -> ExportedModel:
+def load_exported(path: Path, *, code: ModuleType | None = None) -> ExportedModel:
     """The model in an exported file: .onnx, .xml (OpenVINO) or .pt2 (torch.export).
 
     ``code``: the module that defines a decoder of your own. ``UserError`` for a file that does not exist, is damaged,

@@ -142,9 +142,8 @@ def _member_output(
 ) -> Output:
     """The output of one member at the size of ``images``."""
     height, width = images.shape[2:]
-    multiple = member.input.multiple
-    size = (-(-height // multiple) * multiple, -(-width // multiple) * multiple)
-    output, padded = inference(member, padded_image(images, size, member.input), sizes)
+    images = padded_image(images, member.input.padded_size((height, width)), member.input)
+    output, padded = inference(member, images, sizes)
     output = resized_output(output, padded, align_corners=corners_aligned(member, output))
     return changed_maps(output, lambda maps: maps[..., :height, :width])
 

@@ -157,7 +157,7 @@ def _batched(outputs: Sequence[Output]) -> Output:
 
 def _padded(image: Tensor, input: InputContract, *, round_values: bool) -> Tensor:
     """The image padded to the multiple of the model; ``round_values``: of the padding, as in integer images."""
-    height, width = (-(-side // input.multiple) * input.multiple for side in image.shape[2:])
+    size = input.padded_size(image.shape[2:])
     if round_values:
         input = replace(input, fill_value=tuple(float(round(value)) for value in input.fill_value))
-    return padded_image(image, (height, width), input)
+    return padded_image(image, size, input)

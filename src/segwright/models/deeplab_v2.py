@@ -22,9 +22,9 @@ from segwright.models.layers.features import Backbone, Features
 from segwright.models.layers.resize import upsample
 
 
-def caffe_resnet(depth: int = 101, weights: str | None = None) -> ResNetConfig:
+def caffe_resnet(depth: int = 101) -> ResNetConfig:
     """The dilated ResNet of DeepLab v2: the stride is on the 1x1 convolution, the max pooling rounds sizes up."""
-    return ResNetConfig(depth, weights, output_stride=8, dilation="all", stride_on="1x1", ceil_mode=True)
+    return ResNetConfig(depth, output_stride=8, dilation="all", stride_on="1x1", ceil_mode=True)
 
 
 @dataclass(slots=True)

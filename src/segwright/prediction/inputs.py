@@ -30,12 +30,12 @@ class InputImage:
     url: str | None = None
 
 
-def find_images(sources: Iterable[str], *, out: Path | None = None) -> list[Path]:
-    """The image files of paths, folders and globs, each once; ``UserError`` for a source without an image.
+def find_images(sources: Iterable[str]) -> list[Path]:
+    """The image files of paths, folders (with their subfolders) and globs, each once.
 
-    Folders are read with their subfolders, without ``out``, the folder of the outputs, if it lies inside.
+    ``UserError`` for a source without an image.
     """
-    return list(_folder_of_images(sources, out))
+    return list(_folder_of_images(sources, None))
 
 
 def named_images(sources: Iterable[str], out: Path, kinds: Sequence[str]) -> list[InputImage]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,6 +9,7 @@ import torch
 
 from segwright.models.weights.sources import available
 from segwright.parallel import available_cores
+from segwright.training.memory import total_memory
 from segwright.training.precision import precision_of
 from segwright.training.processes import choose_device
 
@@ -36,16 +36,11 @@ def measure_machine(device: str | None = None) -> Machine:
     """This machine; ``device`` is a name of PyTorch, None: the GPU, if there is one."""
     chosen = choose_device(device)
     cuda = chosen.type == "cuda"
-    if cuda:
-        memory = torch.cuda.get_device_properties(chosen).total_memory
-    elif hasattr(os, "sysconf"):
-        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    else:  # Windows does not tell it to Python
-        memory = 8 * 2**30
+    memory = torch.cuda.get_device_properties(chosen).total_memory if cuda else total_memory()
     names = (SMALL, LARGE) if cuda else (SMALL,)
     return Machine(
         "cuda" if cuda else "cpu",
-        round(memory / 2**30, 1),
+        round((memory or 8 * 2**30) / 2**30, 1),
         available_cores(),
         tuple(name for name in names if available(name)),
         precision_of("auto", chosen) != "fp32",

@@ -6,6 +6,7 @@ recipe.py            the typed description of a run: Recipe, Training, their pro
 recipe_check.py      ``check``: the problems of a recipe, and the range of every number
 plan.py              the lines before the first step: images, classes, network, weights, device, steps and epochs
 batch_size.py        the largest batch that fits the memory
+memory.py            the memory of a machine, and the largest amount of work that fits it
 length.py            the number of steps, from epochs or minutes
 extension.py         further steps for a finished run
 loading.py           the augmented data of a recipe, and the batches of each step
@@ -49,22 +50,10 @@ if TYPE_CHECKING:
     from segwright.training.schedule import Poly as Poly
     from segwright.training.schedule import TwoStagePoly as TwoStagePoly
 
-_FILES = {
-    "SGD": "optimizers",
-    "Adam": "optimizers",
-    "AdamW": "optimizers",
-    "Cosine": "schedule",
-    "MultiStep": "schedule",
-    "Muon": "optimizers",
-    "OneCycle": "schedule",
-    "OptimizerConfig": "recipe",
-    "OptimizerSettings": "optimizers",
-    "Poly": "schedule",
-    "Recipe": "recipe",
-    "Schedule": "recipe",
-    "Training": "recipe",
-    "TwoStagePoly": "schedule",
-    "check": "recipe_check",
+_NAMES = {
+    "optimizers": "SGD Adam AdamW Muon OptimizerSettings",
+    "recipe": "OptimizerConfig Recipe Schedule Training",
+    "recipe_check": "check",
+    "schedule": "Cosine MultiStep OneCycle Poly TwoStagePoly",
 }
-__all__ = list(_FILES)
-__getattr__, __dir__ = lazy_names(__name__, _FILES)
+__getattr__, __dir__, __all__ = lazy_names(__name__, _NAMES)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import copy
-import dataclasses
 import gc
 from collections.abc import Mapping
-from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ from segwright.errors import UserError, is_out_of_memory
 from segwright.files import read_json, write_json
 from segwright.samples import Dataset
 from segwright.training.loading import open_training_data, step_batches
+from segwright.training.memory import available_memory, largest_fitting
 from segwright.training.processes import Processes
 from segwright.training.recipe import Recipe
 from segwright.training.state import start
@@ -42,7 +41,7 @@ def with_batch(recipe: Recipe, splits: Mapping[str, Dataset], out: Path, process
         batch = images * processes.world * recipe.training.accumulate
         if processes.main:
             write_json(out / "run.json", metadata | {"batch": batch})
-    return _with_images(recipe, batch)
+    return recipe.with_training(batch=batch)
 
 
 def largest_batch(recipe: Recipe, dataset: Dataset, device: torch.device) -> int:
@@ -57,13 +56,7 @@ def largest_batch(recipe: Recipe, dataset: Dataset, device: torch.device) -> int
         fits = min(fits, MAX_ON_CPU)
         return 1 << max(0, fits.bit_length() - 1)
     limit = min(MAX_ON_GPU, len(dataset))
-    fits, fails = 0, 1
-    while fails <= limit and _fits(recipe, dataset, device, fails):
-        fits, fails = fails, 2 * fails
-    fails = min(fails, limit + 1)
-    while fails - fits > max(1, fits // 8):
-        middle = (fits + fails) // 2
-        fits, fails = (middle, fails) if _fits(recipe, dataset, device, middle) else (fits, middle)
+    fits, fails = largest_fitting(partial(_fits, recipe, dataset, device), limit, tolerance=1 / 8)
     if not fits:
         raise UserError("training.batch=auto: not even one image fits the memory; use smaller crops")
     with_reserve = max(1, int((1 - RESERVE) * fits)) if fails <= limit else fits
@@ -101,34 +94,8 @@ def _bytes_per_image(recipe: Recipe, dataset: Dataset, device: torch.device) -> 
 
 def _try_steps(recipe: Recipe, dataset: Dataset, device: torch.device, images: int) -> None:
     """The last two steps of a training of ``images`` images per step, in this process alone; nothing of it is kept."""
-    trial = _with_images(recipe, images)
-    trial.training = dataclasses.replace(
-        trial.training, steps=_COURSE, accumulate=1, workers=0, compile=False
-    )
+    trial = recipe.with_training(batch=images, steps=_COURSE, accumulate=1, workers=0, compile=False)
     alone = Processes(0, 1, device)
     state = start(trial, dataset.labels, alone)
     for parts, _ in step_batches(open_training_data(trial, dataset), trial, alone, first_step=_LATE):
         take_step(state, parts, trial, alone)
-
-
-def _with_images(recipe: Recipe, batch: int) -> Recipe:
-    changed = copy.copy(recipe)
-    changed.training = dataclasses.replace(recipe.training, batch=batch)
-    return changed
-
-
-def available_memory() -> int:
-    """The bytes of memory that are free, for a container within its limit; 4 GiB where the system does not say."""
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
-    except (OSError, StopIteration):
-        return 4 * 2**30
-    with suppress(OSError, ValueError, KeyError):  # no container, or no limit: "max"
-        limit, used = (int((_CGROUP / name).read_text()) for name in ("memory.max", "memory.current"))
-        counts = dict(line.split() for line in (_CGROUP / "memory.stat").read_text().splitlines())
-        free = min(free, max(0, limit - used + int(counts["inactive_file"])))  # the cache of files gives way
-    return free
-
-
-_CGROUP = Path("/sys/fs/cgroup")  # version 2: in a container, its own limits

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -63,8 +62,7 @@ def with_extensions(
     if processes.main:
         recorded = [dataclasses.asdict(extension) for extension in extensions]
         write_json(out / "run.json", (read_json(out / "run.json") or {}) | {"extensions": recorded})
-    longer = copy.copy(recipe)
-    longer.training = dataclasses.replace(recipe.training, steps=last.first_step + last.steps)
+    longer = recipe.with_training(steps=last.first_step + last.steps)
     longer.schedule = _Restarted(recipe.schedule, last.first_step, last.first_step + last.steps)
     return longer
 

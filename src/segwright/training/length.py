@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import time
 from collections.abc import Mapping
@@ -13,12 +12,11 @@ from typing import Any
 
 from segwright.contracts import Model
 from segwright.errors import UserError
-from segwright.evaluation.evaluate import run_evaluation
 from segwright.files import read_json, write_json
 from segwright.labels import LabelSpace
 from segwright.samples import Dataset, Sample
-from segwright.training.loading import num_workers, open_training_data, step_batches
-from segwright.training.precision import autocast
+from segwright.training.loading import open_training_data, step_batches
+from segwright.training.loop import evaluate_by_recipe
 from segwright.training.processes import Processes
 from segwright.training.recipe import Recipe
 from segwright.training.state import start
@@ -52,9 +50,7 @@ def with_steps(
             metadata["pace"] = dataclasses.asdict(pace)
         if processes.main:
             write_json(out / "run.json", metadata | {"steps": steps})
-    longer = copy.copy(recipe)
-    longer.training = dataclasses.replace(training, steps=steps)
-    return longer
+    return recipe.with_training(steps=steps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +67,7 @@ def measure_pace(recipe: Recipe, splits: Mapping[str, Dataset], processes: Proce
 
     Its steps run through the whole course of the training, because crops may grow on the way. Nothing of it is kept.
     """
-    trial = copy.copy(recipe)
-    trial.training = dataclasses.replace(recipe.training, steps=TRIAL_STEPS)
+    trial = recipe.with_training(steps=TRIAL_STEPS)
     began = time.perf_counter()
     state = start(trial, splits["train"].labels, processes)
     started = time.perf_counter() - began
@@ -112,17 +107,7 @@ def _evaluation_seconds(recipe: Recipe, model: Model, dataset: Dataset, processe
 
     def seconds(images: int) -> float:
         began = time.perf_counter()
-        run_evaluation(
-            model,
-            _FirstImages(dataset, images),
-            recipe.decoder,
-            device=processes.device,
-            group=processes,
-            workers=num_workers(recipe, processes),
-            max_detections=recipe.max_detections,
-            metrics=copy.deepcopy(recipe.metrics),
-            autocast=autocast(recipe.training.precision, processes.device),
-        )
+        evaluate_by_recipe(recipe, model, _FirstImages(dataset, images), processes)
         return max(processes.gather(time.perf_counter() - began))
 
     few, more = (min(count * processes.world, len(dataset)) for count in (2, 16))

@@ -14,6 +14,7 @@ from segwright.data.loading.sampling import positions
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
 from segwright.samples import Dataset, Sample
+from segwright.training.memory import total_memory
 from segwright.training.processes import Processes
 from segwright.training.recipe import Recipe
 
@@ -48,14 +49,11 @@ def open_training_data(recipe: Recipe, dataset: Dataset) -> AugmentedDataset:
 
 def _check_memory(recipe: Recipe, sample: Sample) -> None:
     """``UserError`` if the images of one step alone need more memory than the machine has: it would be killed."""
-    if not hasattr(os, "sysconf"):  # Windows
-        return
     images = recipe.training.batch_size // recipe.training.accumulate
-    multiple = recipe.input.multiple
-    height, width = (-(-side // multiple) * multiple for side in sample.image.shape[:2])
+    height, width = recipe.input.padded_size(sample.image.shape[:2])
     needed = images * height * width * sample.image.shape[2] * sample.image.itemsize
-    available = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if needed > available:
+    available = total_memory()
+    if available is not None and needed > available:
         raise UserError(
             f"{images} images of {height}x{width} pixels need {needed / 2**30:,.0f} GiB, this machine has "
             f"{available / 2**30:,.0f} GiB; lower training.batch, the crops of the augmentation, or input.multiple"

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from segwright.contracts import Batch
+from segwright.contracts import Batch, Model
 from segwright.data.loading.augmented_samples import AugmentedDataset
 from segwright.errors import RunError, first_line, is_out_of_memory
-from segwright.evaluation.evaluate import run_evaluation
-from segwright.evaluation.result import format_scores, headline_scores
+from segwright.evaluation.evaluate import evaluate
+from segwright.evaluation.result import EvaluationResult, format_scores, headline_scores
 from segwright.files import atomic_write, read_json, write_json
 from segwright.models.weights.model_file import BEST, write_model
-from segwright.samples import Dataset
+from segwright.samples import Dataset, Prediction, Sample
 from segwright.training.loading import num_workers, step_batches
 from segwright.training.log import Log
 from segwright.training.precision import autocast
@@ -98,12 +98,17 @@ def format_duration(seconds: float) -> str:
     return f"{minutes // 60:02}:{minutes % 60:02}:{rest:02}"
 
 
-def evaluate_and_keep_best(run: Run, state: State, dataset: Dataset) -> None:
-    """Score the model on the validation split; write it to ``best.safetensors`` if it is the best so far."""
-    recipe, processes, log = run.recipe, run.processes, run.log
-    visualizations = Visualizations(dataset, recipe.training.num_visualizations, processes)
-    result = run_evaluation(
-        state.eval_model,
+def evaluate_by_recipe(
+    recipe: Recipe,
+    model: Model,
+    dataset: Dataset,
+    processes: Processes,
+    *,
+    on_image: Callable[[int, Sample, Prediction], None] | None = None,
+) -> EvaluationResult:
+    """``evaluate`` with the settings of the recipe, by all processes together."""
+    return evaluate(
+        model,
         dataset,
         recipe.decoder,
         device=processes.device,
@@ -112,7 +117,16 @@ def evaluate_and_keep_best(run: Run, state: State, dataset: Dataset) -> None:
         max_detections=recipe.max_detections,
         metrics=recipe.metrics,
         autocast=autocast(recipe.training.precision, processes.device),
-        on_image=visualizations.on_image,
+        on_image=on_image,
+    )
+
+
+def evaluate_and_keep_best(run: Run, state: State, dataset: Dataset) -> None:
+    """Score the model on the validation split; write it to ``best.safetensors`` if it is the best so far."""
+    recipe, processes, log = run.recipe, run.processes, run.log
+    visualizations = Visualizations(dataset, recipe.training.num_visualizations, processes)
+    result = evaluate_by_recipe(
+        recipe, state.eval_model, dataset, processes, on_image=visualizations.on_image
     )
     summary, score = result.summary(), result.selection_score(recipe.task, recipe.monitor)
     log.values("evaluation", state.step, summary)

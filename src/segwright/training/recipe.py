@@ -142,6 +142,12 @@ class Recipe:
     metrics: tuple[Metric, ...] = ()
     monitor: str | None = None
 
+    def with_training(self, **changes: Any) -> Recipe:
+        """A copy with other values of these fields of ``training``; the other parts are shared."""
+        changed = copy.copy(self)
+        changed.training = dataclasses.replace(self.training, **changes)
+        return changed
+
     def settle(self, changed: Set[str]) -> None:
         """Adapt what depends on the fields at the paths ``changed``: without a backbone, all layers have one rate."""
         if "model" in changed and not any(hasattr(config, "backbone") for config in walk(self.model)):

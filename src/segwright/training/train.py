@@ -59,8 +59,9 @@ def train(
     check_metrics(recipe.metrics, recipe.monitor)
     if skip_head and init is None:
         raise UserError("--skip-head has no effect without --init; name the model to start from with --init")
-    root, out, init = data and Path(data), Path(out), init and Path(init)
-    splits = {name: recipe.data.open(root or None, name) for name in ("train", "val")}
+    root, out = Path(data) if data else None, Path(out)
+    init = Path(init) if init else None
+    splits = {name: recipe.data.open(root, name) for name in ("train", "val")}
     extensions = extensions_of(out, extend)
     warnings = [f"warning: {line}" for line in quick_check(splits)]
     dataset = open_training_data(recipe, splits["train"])
@@ -71,16 +72,16 @@ def train(
         run_folder(out),
     ):
         check_batch_size(recipe, processes)
-        record(recipe, root or None, out, splits, processes)
+        record(recipe, root, out, splits, processes)
         recipe = with_batch(recipe, splits, out, processes)
-        if dataset.batch != recipe.training.batch_size:
+        if dataset.batch != recipe.training.batch_size:  # "auto" is a number now
             dataset = open_training_data(recipe, splits["train"])
         recipe = with_steps(recipe, splits, out, processes, began=began)
         recipe = with_extensions(recipe, extensions, out, processes)
         dataset.steps = recipe.training.steps
         with Log(out, recipe.training, processes) as log:
             run = Run(recipe, out, processes, log, extensions[-1].first_step if extensions else 0)
-            state = start(recipe, splits["train"].labels, processes, init=init or None, skip_head=skip_head)
+            state = start(recipe, splits["train"].labels, processes, init=init, skip_head=skip_head)
             restore(state, out / "checkpoints", processes, at_least=run.first_step, say=log.say)
             record_weights(out, state.model, processes)
             for line in [*warnings, *plan(run, state, splits)]:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from pycocotools import mask as coder
+from tests import small
 
 from segwright.data.formats.class_definitions import labels_from_mapping
 from segwright.data.formats.coco_masks import CocoInstanceMasks, annotation_to_mask
@@ -31,14 +32,7 @@ from segwright.errors import UserError
 from segwright.labels import LabelSpace
 from segwright.samples import Segment
 
-SPACE = LabelSpace(
-    "streets",
-    ("road", "person", "car"),
-    ((1, 2, 3), (4, 5, 6), (7, 8, 9)),
-    (7, 24, 26),
-    (0,),
-    ("person", "car"),
-)
+SPACE = small.STREETS
 
 
 def test_values_of_a_group_and_of_single_instances_are_told_apart(tmp_path: Path) -> None:

@@ -40,29 +40,13 @@ if TYPE_CHECKING:
     from segwright.data.loading.targets import TargetGenerator as TargetGenerator
     from segwright.data.loading.targets import center_targets as center_targets
 
-_MODULES = {
-    "AspectRatioGrouping": "sampling",
-    "AugmentedDataset": "augmented_samples",
-    "ClassUniformSampling": "sampling",
-    "Collate": "batches",
-    "PanopticTargets": "targets",
-    "QueryTargets": "query_targets",
-    "RareClassSampling": "sampling",
-    "RepeatFactorSampling": "sampling",
-    "SampleOrder": "sampling",
-    "SampleRef": "sampling",
-    "Sampling": "sampling",
-    "SemanticTargets": "targets",
-    "ShuffledSampling": "sampling",
-    "TargetGenerator": "targets",
-    "center_targets": "targets",
-    "class_counts": "sampling",
-    "default_workers": "batches",
-    "image_sizes": "sampling",
-    "load_batches": "batches",
-    "pad_and_stack": "batches",
-    "positions": "sampling",
-    "stack_images": "batches",
+_NAMES = {
+    "augmented_samples": "AugmentedDataset",
+    "batches": "Collate default_workers load_batches pad_and_stack stack_images",
+    "query_targets": "QueryTargets",
+    "sampling": """
+        AspectRatioGrouping ClassUniformSampling RareClassSampling RepeatFactorSampling SampleOrder
+        SampleRef Sampling ShuffledSampling class_counts image_sizes positions""",
+    "targets": "PanopticTargets SemanticTargets TargetGenerator center_targets",
 }
-__all__ = list(_MODULES)
-__getattr__, __dir__ = lazy_names(__name__, _MODULES)
+__getattr__, __dir__, __all__ = lazy_names(__name__, _NAMES)

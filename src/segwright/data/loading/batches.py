@@ -69,9 +69,7 @@ def pad_and_stack(
     to a multiple of ``input.multiple``. The memory format is channels-last.
     """
     sizes = tuple((image.shape[0], image.shape[1]) for image in images)
-    height, width = (
-        -(-max(lengths) // input.multiple) * input.multiple for lengths in zip(*sizes, strict=True)
-    )
+    height, width = input.padded_size([max(lengths) for lengths in zip(*sizes, strict=True)])
     first = images[0]
     stacked = np.empty((len(images), height, width, first.shape[2]), dtype=first.dtype)
     for target, image, (h, w) in zip(stacked, images, sizes, strict=True):

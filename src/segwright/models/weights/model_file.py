@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -55,7 +56,7 @@ def write_model(
         raise OSError(str(error)) from None
 
 
-def read_model(path: Path, device: torch.device | str = "cpu", *, code: Any = None) -> Model:
+def read_model(path: Path, device: torch.device | str = "cpu", *, code: ModuleType | None = None) -> Model:
     """The model in a file, on ``device``, in evaluation mode, with its ``labels``, ``input`` and ``decoder``.
 
     ``code``: the module that defines a network of your own. ``UserError`` if the file is no model of this version.
@@ -111,6 +112,18 @@ def find_model(path: Path) -> Path:
     if not (path / BEST).is_file():
         raise UserError(f"{path}: contains no {BEST}; expected a run that was evaluated once; check the path")
     return path / BEST
+
+
+def origin_of(metadata: Mapping[str, str]) -> dict[str, Any]:
+    """What the metadata of a file says about the source and license of its weights.
+
+    ``pretrained``, if the file has any, is a list of records of pretrained weights.
+    """
+    described = ("format", "version", "name", "model", "decoder", "labels", "input")
+    origin: dict[str, Any] = {key: value for key, value in metadata.items() if key not in described}
+    if "pretrained" in origin:
+        origin["pretrained"] = parse_json(origin["pretrained"])
+    return {key: value for key, value in origin.items() if value}
 
 
 def check_format(path: Path, metadata: dict[str, str]) -> None:

@@ -1,56 +1,24 @@
-"""The verbs under ``segwright data`` that write files: split, convert."""
+"""The verb ``segwright data convert``: annotations, or a dataset by its name, into label maps or other files."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from segwright.cli.convert_dataset import convert_dataset, is_dataset
-from segwright.cli.options import add_set, refuse_options
+from segwright.cli.named_data import refuse_file
+from segwright.cli.options import add_format, add_set, add_verb, refuse_options
+from segwright.cli.progress import progress_bar
+from segwright.errors import UserError
+from segwright.files import check_writable, missing_folder
 
 if TYPE_CHECKING:
     from segwright.data.conversion import ConversionResult
 
 
-def add_split(parser: argparse.ArgumentParser) -> None:
-    """The arguments of ``split``."""
-    parser.add_argument("folder", type=Path, help="folder of an export (docs/formats.md)")
-    parser.add_argument(
-        "--val", type=float, required=True, metavar="SHARE", help="share of the images for val"
-    )
-    text = "share of the images for test (default: none)"
-    parser.add_argument("--test", type=float, default=0.0, metavar="SHARE", help=text)
-    text = (
-        "regular expression for paths, such as 'patient_(\\d+)': images with the same group stay in one split"
-    )
-    parser.add_argument("--group", metavar="REGEX", help=text)
-    text = "format of the folder, if it is not recognized (docs/formats.md)"
-    parser.add_argument("--from", dest="format", metavar="FORMAT", help=text)
-    text = "folder for the lists (default: FOLDER, where they are read)"
-    parser.add_argument("--out", type=Path, metavar="DIR", help=text)
-    parser.add_argument("--force", action="store_true", help="replace existing lists")
-
-
-def split(options: argparse.Namespace) -> int:
-    """``segwright data split``."""
-    from segwright.data.splits import split_dataset
-
-    result = split_dataset(
-        options.folder, val=options.val, test=options.test, group=options.group, format=options.format,
-        out=options.out, force=options.force,
-    )  # fmt: skip
-    counts = ", ".join(f"{len(images)} {name}" for name, images in result.lists.items())
-    folder = options.out or options.folder
-    print(
-        f"{folder}: {counts}; {result.groups} groups, {result.duplicates} pairs of near-duplicates kept together"
-    )
-    if options.out is not None:
-        print(f"read them with --set data.lists={folder}/{{split}}.txt")
-    return 0
-
-
+_SOURCE_FORMATS = ("rgb", "coco", "labelme", "cityscapes-panoptic", "coco-panoptic-trainid")
+_DATASET_TARGETS = ("semantic", "instance", "tar")
 _OPTIONS_OF_FORMAT = {
     "rgb": ("labels",),
     "coco": ("to",),
@@ -59,8 +27,11 @@ _OPTIONS_OF_FORMAT = {
 }
 
 
-def add_convert(parser: argparse.ArgumentParser) -> None:
-    """The arguments of ``convert``."""
+def add(verbs: Any) -> None:
+    """Add the verb to the group ``data``."""
+    text = "convert annotations into label maps, or into the files of another tool"
+    example = "segwright data convert coco instances.json --out converted"
+    parser = add_verb(verbs, "convert", _convert, text, example)
     text = (
         "folder of an export; a dataset (camvid); or a source format: rgb, coco, labelme, cityscapes-panoptic, "
         "coco-panoptic-trainid"
@@ -69,8 +40,7 @@ def add_convert(parser: argparse.ArgumentParser) -> None:
     text = "after a dataset: its root folder; after a source format: source folder or JSON file"
     parser.add_argument("source", type=Path, nargs="?", help=text)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write")
-    text = "format of the folder, if it is not recognized (docs/formats.md)"
-    parser.add_argument("--from", dest="source_format", metavar="FORMAT", help=text)
+    add_format(parser, "source_format")
     text = "do not copy the images of the folder"
     parser.add_argument("--no-images", action="store_true", help=text)
     text = "rgb: label map file with the color of each class"
@@ -92,15 +62,65 @@ def add_convert(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--force", action="store_true", help="replace existing files")
 
 
-_SOURCE_FORMATS = ("rgb", "coco", "labelme", "cityscapes-panoptic", "coco-panoptic-trainid")
+def _convert(options: argparse.Namespace) -> int:
+    if options.format not in _SOURCE_FORMATS and _is_dataset(options):
+        return _convert_dataset(options)
+    if options.set:
+        raise UserError("--set has no effect on annotation files; it changes fields of a dataset; remove it")
+    return _convert_folder(options) if options.source is None else _convert_annotations(options)
+
+
+def _is_dataset(options: argparse.Namespace) -> bool:
+    """Whether the first argument is the name of a dataset, rather than a folder or a source format."""
+    from segwright.data.datasets import dataset_names
+
+    if options.source is None and Path(options.format).is_dir():
+        return False
+    return options.format in dataset_names()
+
+
+def _convert_dataset(options: argparse.Namespace) -> int:
+    """Write the splits of a dataset; without ``--split`` train and val."""
+    from segwright.data.conversion.image_folder import convert_to_folder
+    from segwright.data.conversion.tar import convert_to_tar
+    from segwright.data.datasets import dataset_config
+
+    refuse_options(
+        options,
+        "labels",
+        "names",
+        "train_ids",
+        "source_format",
+        "no_images",
+        "tolerance",
+        reason="on a dataset",
+    )
+    if options.to not in _DATASET_TARGETS:
+        given = "is missing" if options.to is None else options.to
+        raise UserError(
+            f"--to {given}: expected {', '.join(_DATASET_TARGETS)} for the dataset {options.format}"
+        )
+    config = dataset_config(options.format, options.set)
+    splits = options.split.split(",") if options.split else ("train", "val")
+    datasets = {split: config.open(options.source, split) for split in splits}
+    with progress_bar(sum(map(len, datasets.values())), "images") as advance:
+        if options.to == "tar":
+            result = convert_to_tar(datasets, options.out, force=options.force, advance=advance)
+        else:
+            result = convert_to_folder(
+                datasets, options.out, to=options.to, force=options.force, advance=advance
+            )
+    segments = (
+        f", {result.segments} {'segments' if options.to == 'tar' else 'objects'}" if result.segments else ""
+    )
+    reader = {"tar": "tar_shards", "semantic": "folder", "instance": "panoptic_folder"}[options.to]
+    print(f"{result.maps} images{segments}: {options.out}; the dataset {reader} reads them")
+    return 0
 
 
 def _convert_folder(options: argparse.Namespace) -> int:
-    from segwright.cli.named_data import refuse_file
     from segwright.data.conversion.exports import convert_export
     from segwright.data.datasets import OwnData
-    from segwright.errors import UserError
-    from segwright.files import check_writable, missing_folder
 
     source = Path(options.format)
     refuse_options(options, "labels", "names", "split", "train_ids", reason="on a folder")
@@ -129,21 +149,9 @@ def _convert_folder(options: argparse.Namespace) -> int:
     return _print_conversion(result)
 
 
-def convert(options: argparse.Namespace) -> int:
-    """``segwright data convert``."""
-    from segwright.errors import UserError
-
-    if options.format not in _SOURCE_FORMATS and is_dataset(options):
-        return convert_dataset(options)
-    if options.set:
-        raise UserError("--set has no effect on annotation files; it changes fields of a dataset; remove it")
-    return _convert_folder(options) if options.source is None else _convert_annotations(options)
-
-
 def _convert_annotations(options: argparse.Namespace) -> int:
     from segwright.data.conversion import coco, labelme_rgb
     from segwright.data.formats.file_dataset import apply_label_map
-    from segwright.errors import UserError
 
     if options.format not in _SOURCE_FORMATS:
         expected = ", ".join(_SOURCE_FORMATS)

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from segwright.analysis.oracles import section
+from segwright.analysis.oracle_section import section
 from segwright.analysis.page import DASH
 from segwright.evaluation.oracle_study import COMBINATIONS
 

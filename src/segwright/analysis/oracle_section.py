@@ -23,7 +23,7 @@ class OracleRow:
     miou: float
 
 
-def section(study: Mapping[str, Any] | None) -> Any:
+def section(study: Mapping[str, Any] | None) -> str:
     """The section as HTML, from the file that ``evaluate --oracle-table`` writes; empty without it."""
     if not study:
         return ""
@@ -36,4 +36,4 @@ def section(study: Mapping[str, Any] | None) -> Any:
         )
         for row in study["rows"]
     ]
-    return page.markup(page.render("oracles.html", parts=parts, rows=rows, split=study["split"]))
+    return page.section("oracle_section.html", parts=parts, rows=rows, split=study["split"])

@@ -1,0 +1,47 @@
+"""The verb ``segwright convert``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from segwright.cli.options import add_labels, add_verb, labels_from_option
+from segwright.errors import UserError
+from segwright.files import check_writable
+
+
+def add(verbs: Any) -> None:
+    """Add the verb to the parser."""
+    text = "convert published weights of another project into a model file"
+    example = (
+        "segwright convert CS_scenes.pth --family toolbox --architecture pspnet --out pspnet.safetensors"
+    )
+    convert = add_verb(verbs, "convert", _convert, text, example)
+    convert.add_argument("files", nargs="+", type=Path, help="weight file, or encoder file and decoder file")
+    text = "project of the file: toolbox, csail, deeplab-voc, tutorial, torchvision, ..."
+    convert.add_argument("--family", required=True, help=text)
+    text = "architecture; docs/published-weights.md lists those of each project (eomt: not needed)"
+    convert.add_argument("--architecture", help=text)
+    text = "set fields of the model config, for example dilation=[false,true,true]"
+    convert.add_argument("--set", nargs="+", action="extend", default=[], metavar="a=b", help=text)
+    add_labels(convert, "class_0, class_1, ...")
+    text = "model file to write"
+    convert.add_argument("--out", type=Path, required=True, metavar="FILE.safetensors", help=text)
+
+
+def _convert(options: argparse.Namespace) -> int:
+    from segwright.config import settings
+    from segwright.importers import convert
+
+    labels = None if options.labels is None else labels_from_option(options.labels)
+    if options.out.suffix != ".safetensors":
+        raise UserError(f"{options.out}: expected a name that ends in .safetensors")
+    check_writable(options.out)
+    fields = settings(options.set)
+    if wrong := sorted({"files", "family", "architecture", "labels", "out"} & fields.keys()):
+        raise UserError(f"--set {wrong[0]}: not a field of the model config; use the option --{wrong[0]}")
+    model = convert(options.files, options.family, options.architecture, options.out, labels=labels, **fields)
+    count = sum(parameter.numel() for parameter in model.parameters())
+    print(f"{options.out}: {count / 1e6:.3f} M parameters, {len(model.labels)} classes")
+    return 0
