@@ -8,7 +8,7 @@ from pathlib import Path
 from segwright.data.datasets.coco_instances import CocoInstances
 from segwright.data.datasets.folder import Folder
 from segwright.data.datasets.panoptic_folder import PanopticFolder
-from segwright.data.exports.entries import Export, Task
+from segwright.data.exports.entries import Export, Task, unannotated_notes
 from segwright.data.exports.recognition import export_format, recognize
 from segwright.data.exports.splits import choose, standard_split
 from segwright.data.formats.class_files import CLASS_LIST_NAMES, LABEL_MAP_NAMES
@@ -171,4 +171,7 @@ def _read(root: Path, split: str | None, name: str) -> Export:
     with refuse_damage(
         root, f"expected the files of the format {name} as the tool writes them; export them again"
     ):
-        return export_format(name).read(root, split)
+        export = export_format(name).read(root, split)
+    if split is None or split not in export.declared or any(e.split != split for e in export.entries):
+        export.notes += unannotated_notes(export.entries, root)  # else images of other splits were not read
+    return export
