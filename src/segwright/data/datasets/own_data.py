@@ -26,6 +26,13 @@ def lacks_val(root: Path) -> bool:
     return train and not val
 
 
+def ignores_lists(root: Path) -> bool:
+    """Whether lists of images in a folder would not be read: folders of images and maps are its splits."""
+    has_val = (root / "images" / "val").is_dir() or (root / "val" / "images").is_dir()
+    tasks: tuple[Task, ...] = ("semantic", "panoptic")
+    return has_val and any(OwnData(task=task).has_fixed_splits(root) for task in tasks)
+
+
 @dataclass(slots=True)
 class OwnData(FileDataset):
     """Your own data in any format of docs/formats.md, or in the layouts of ``Folder``, ``PanopticFolder``.
@@ -96,7 +103,7 @@ class OwnData(FileDataset):
         from segwright.data.exports.splits import find_list
 
         wanted = standard_split(split) or split
-        if find_list(root, wanted, self.lists) is not None and self.lists is None and self.format is None:
+        if find_list(root, wanted, self.lists) is not None and self.lists is None:
             export = self._export(root, None)
         names = dict(part.partition("=")[::2] for part in (self.split_names or "").split(",") if part)
         entries = export.entries
@@ -136,6 +143,10 @@ class OwnData(FileDataset):
         if unused := sorted(set(given) - known):
             raise UserError(f"data.{unused[0]} has no effect on {kind.__name__}; remove it")
         return kind(**given)
+
+    def has_fixed_splits(self, root: Path) -> bool:
+        """Whether a folder has the layout of ``Folder`` or ``PanopticFolder``, whose splits are its own."""
+        return self._classic(root) is not None
 
     def _own_splits(self) -> list[str]:
         """The fields that choose the splits and were set."""
