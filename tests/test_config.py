@@ -20,7 +20,7 @@ from segwright.losses.pixel import CrossEntropy
 from segwright.models.backbones import TimmConfig
 from segwright.models.unet import UNetConfig
 from segwright.named_objects import public_classes
-from segwright.training.optimizers import AdamW
+from segwright.training.optimizers import SGD, AdamW
 from segwright.training.recipe import Training
 from tests import small
 
@@ -229,6 +229,23 @@ def test_a_name_stands_for_an_object() -> None:
     override(recipe, ["model=unet", "model.backbone=convnext_atto", "optim=adamw", "optim.lr=0.5"])
     assert recipe.model == UNetConfig(TimmConfig("convnext_atto"))
     assert recipe.optim == AdamW(lr=0.5)
+
+
+def test_another_optimizer_keeps_what_is_trained_and_takes_rates_of_its_own() -> None:
+    recipe = small.recipe()
+    recipe.optim = SGD(lr=0.3, weight_decay=5e-4, backbone_lr_factor=0.1, frozen=("backbone.stem",))
+    override(recipe, ["optim=adamw"])
+    assert recipe.optim == AdamW(backbone_lr_factor=0.1, frozen=("backbone.stem",))
+    assert recipe.optim.lr == 1e-3 and recipe.optim.weight_decay == 0.01
+    override(recipe, ["optim=sgd", "optim.weight_decay=0.002"])
+    assert recipe.optim == SGD(lr=0.01, weight_decay=0.002, backbone_lr_factor=0.1, frozen=("backbone.stem",))
+
+
+def test_the_name_of_the_same_optimizer_changes_nothing() -> None:
+    recipe = small.recipe()
+    recipe.optim = AdamW(lr=0.3, betas=(0.8, 0.9))
+    override(recipe, ["optim=adamw"])
+    assert recipe.optim == AdamW(lr=0.3, betas=(0.8, 0.9))
 
 
 def test_another_backbone_keeps_the_pretrained_weights_and_the_output_stride() -> None:

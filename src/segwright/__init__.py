@@ -40,6 +40,7 @@ Files
     protocols               checks that an object (a loss, a model, ...) fits the field of a recipe
     files                   reading and writing JSON and text files, atomically
     errors, version         ``UserError`` and ``RunError``; the version number
+    wording                 counts in messages, in the singular or plural
     parallel                processes many items on all CPU cores
     lazy                    names of a package that are imported on first use
     api, demo               the functions above that take a recipe by name; ``segwright demo``

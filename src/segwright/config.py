@@ -209,8 +209,9 @@ def override(config: Any, changes: Iterable[str]) -> None:
     """Set fields of ``config`` in place from ``path=value`` texts; ``UserError`` names the nearest field.
 
     A name stands for an object: "model=unet" for ``UNetConfig()``, "model.backbone=convnext_tiny" for a network of timm
-    (``object_named``). It keeps the pretrained weights and the output stride of the object that it replaces. At the end
-    ``config.settle(paths)``, if there is one, adapts what depends on the changed fields.
+    (``object_named``). The new object keeps what does not depend on its class: pretrained weights and output stride, or
+    what an optimizer does not train and the factors of its learning rate. At the end ``config.settle(paths)``, if there
+    is one, adapts what depends on the changed fields.
     """
     paths = set()
     for change in changes:
@@ -227,7 +228,7 @@ def override(config: Any, changes: Iterable[str]) -> None:
         require_field(kind, last, f"--set {change}")
         value = coerce(value_of(text), field_types(kind)[last], f"--set {change}", object_named)
         if dataclasses.is_dataclass(value):
-            _inherit(value, getattr(owner, last))
+            value = _inherit(value, getattr(owner, last))
         if type(owner).__dataclass_params__.frozen:
             object.__setattr__(owner, last, value)
         else:
@@ -236,11 +237,24 @@ def override(config: Any, changes: Iterable[str]) -> None:
         settle(paths)
 
 
-def _inherit(value: Any, earlier: Any) -> None:
-    """Keep the pretrained weights and the output stride of the object ``earlier`` that ``value`` replaces."""
-    for name in ("weights", "output_stride"):
+_INDEPENDENT_OF_CLASS = (
+    "weights", "output_stride",
+    "head_lr_factor", "backbone_lr_factor", "bias_lr_factor", "layer_decay", "decay_norm_and_bias", "frozen",
+    "freeze_norm_affine", "freeze_norm_statistics",
+)  # fmt: skip
+
+
+def _inherit(value: Any, earlier: Any) -> Any:
+    """``value``, which replaces the object ``earlier``, with the fields that mean the same in both classes.
+
+    A learning rate does not: AdamW needs another than SGD. An object of the same class is ``earlier`` itself.
+    """
+    if type(value) is type(earlier) and hasattr(value, "lr"):
+        return earlier
+    for name in _INDEPENDENT_OF_CLASS:
         if hasattr(value, name) and hasattr(earlier, name):
             setattr(value, name, getattr(earlier, name))
+    return value
 
 
 def _suggest_nested_field(config: Any, path: str, change: str) -> None:

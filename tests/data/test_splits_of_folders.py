@@ -34,6 +34,15 @@ def test_lists_of_a_setting_replace_the_folders_of_splits(scenes: Path, tmp_path
         names(scenes, "train", lists=pattern, images="images")
 
 
+def test_lists_that_would_be_ignored_are_not_written(
+    scenes: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for out in ([], ["--out", str(scenes)]):
+        assert main(["data", "split", str(scenes), "--val", "0.5", *out]) == 2
+        assert "lists beside them are not read; write the lists elsewhere" in capsys.readouterr().err
+    assert not list(scenes.glob("*.txt"))
+
+
 def test_without_val_a_share_of_train_is_held_out(scenes: Path, capsys: pytest.CaptureFixture[str]) -> None:
     everything = names(scenes, "train")
     for folder in ("images", "labels"):

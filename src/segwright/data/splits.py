@@ -140,6 +140,7 @@ def split_dataset(
             f"--val {val:g} --test {test:g}: expected shares of the images above 0 that leave some for train"
         )
     pattern = _pattern(group)
+    _refuse_ignored_lists(root, out, format)
     images, classes = _images_and_classes(root, format)
     names = [path.relative_to(root).as_posix() for path in images]
     pairs = _same_groups(names, pattern) if pattern else []
@@ -157,6 +158,18 @@ def split_dataset(
             part.write_text("".join(f"{names[index]}\n" for index in indices), encoding="utf-8")
     lists = {name: [images[index] for index in indices] for name, indices in chosen.items()}
     return SplitResult(lists, len(groups), len(duplicates))
+
+
+def _refuse_ignored_lists(root: Path, out: Path | None, format: str | None) -> None:
+    """``UserError`` if the folder itself would not read lists that are written into it."""
+    from segwright.data.datasets.own_data import ignores_lists
+
+    folder = (out or root).resolve()
+    if format is None and folder == root.resolve() and root.is_dir() and ignores_lists(root):
+        raise UserError(
+            f"{root}: has folders of splits (images/val), so lists beside them are not read; write the lists elsewhere "
+            "with --out DIR, and train with --set data.lists=DIR/{split}.txt"
+        )
 
 
 def _pattern(group: str | None) -> re.Pattern[str] | None:

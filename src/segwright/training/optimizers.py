@@ -62,6 +62,8 @@ class SGD(OptimizerSettings):
     ``momentum``: the part of the last update that the next one keeps. ``nesterov``: Nesterov momentum.
     """
 
+    lr: float = 0.01
+    weight_decay: float = 1e-4
     momentum: float = 0.9
     nesterov: bool = False
 
@@ -77,6 +79,7 @@ class Adam(OptimizerSettings):
     ``betas``: decay of the averages of the gradient and of its square.
     """
 
+    weight_decay: float = 1e-4
     betas: tuple[float, float] = (0.9, 0.999)
 
     def build(self, groups: list[dict[str, Any]]) -> list[Optimizer]:

@@ -27,6 +27,7 @@ def plan(run: Run, state: State, splits: Mapping[str, Dataset]) -> Iterator[str]
     part = f", {frozen:.2f} M of them frozen" if frozen else ""
     yield f"network: {type(recipe.model).__name__}, {millions:.2f} M parameters{part}, task {recipe.task}"
     yield from _weights(recipe, model)
+    yield f"optimizer: {_rates(recipe)}"
     device = f"{processes.device} x {processes.world}" if processes.world > 1 else str(processes.device)
     epochs = training.steps * training.batch_size / len(splits["train"])
     yield (
@@ -42,6 +43,20 @@ def plan(run: Run, state: State, splits: Mapping[str, Dataset]) -> Iterator[str]
         yield f"resumed at step {state.step}"
     elif state.initialization is not None:
         yield state.initialization.message
+
+
+def _rates(recipe: Recipe) -> str:
+    """The optimizer with its learning rates and weight decay."""
+    optim = recipe.optim
+    factors = {
+        "backbone": optim.backbone_lr_factor,
+        "head": optim.head_lr_factor,
+        "biases": optim.bias_lr_factor,
+        "each earlier block": optim.layer_decay,
+    }
+    changed = ", ".join(f"{part} x {factor:g}" for part, factor in factors.items() if factor != 1)
+    rate = f"learning rate {optim.lr:g}" + (f" ({changed})" if changed else "")
+    return f"{type(optim).__name__}, {rate}, weight decay {optim.weight_decay:g}"
 
 
 def _duration(run: Run) -> Iterator[str]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segwright.data.datasets.coco_panoptic import CLASSES as PANOPTIC_CLASSES
+from segwright.data.exports.stuffthingmaps import STUFF
 from segwright.data.formats.coco import split_path
 from segwright.data.formats.file_dataset import FileDataset
 from segwright.data.formats.ground_truth import ClassMaps
@@ -18,17 +19,6 @@ from segwright.data.reading.file_lists import CompactPaths, list_images, match_f
 from segwright.errors import UserError
 from segwright.labels import LabelSpace, spread_colors
 
-# The stuff classes in the order of their category ids, 92 to 182, as in labels.txt of COCO-Stuff (see NOTICE).
-_STUFF = """
-banner blanket branch bridge building-other bush cabinet cage cardboard carpet ceiling-other
-ceiling-tile cloth clothes clouds counter cupboard curtain desk-stuff dirt door-stuff fence
-floor-marble floor-other floor-stone floor-tile floor-wood flower fog food-other fruit furniture-other
-grass gravel ground-other hill house leaves light mat metal mirror-stuff moss mountain mud napkin net
-paper pavement pillow plant-other plastic platform playingfield railing railroad river road rock roof
-rug salad sand sea shelf sky-other skyscraper snow solid-other stairs stone straw structural-other
-table tent textile-other towel tree vegetable wall-brick wall-concrete wall-other wall-panel wall-stone
-wall-tile wall-wood water-other waterdrops window-blind window-other wood
-"""
 FIRST_STUFF = 92
 
 
@@ -36,10 +26,9 @@ def _classes() -> LabelSpace:
     """Things and colors are those of COCO panoptic; classes that it does not contain get other colors."""
     known = dict(zip(PANOPTIC_CLASSES.names, PANOPTIC_CLASSES.colors, strict=True))
     things = PANOPTIC_CLASSES.things
-    stuff = _STUFF.split()
-    names = (*things, *stuff)
+    names = (*things, *STUFF)
     spread = spread_colors(len(names))
-    ids = (*PANOPTIC_CLASSES.raw_values[: len(things)], *range(FIRST_STUFF, FIRST_STUFF + len(stuff)))
+    ids = (*PANOPTIC_CLASSES.raw_values[: len(things)], *range(FIRST_STUFF, FIRST_STUFF + len(STUFF)))
     return LabelSpace(
         name="coco_stuff",
         names=names,

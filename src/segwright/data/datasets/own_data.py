@@ -8,7 +8,7 @@ from pathlib import Path
 from segwright.data.datasets.coco_instances import CocoInstances
 from segwright.data.datasets.folder import Folder
 from segwright.data.datasets.panoptic_folder import PanopticFolder
-from segwright.data.exports.entries import Export, Task
+from segwright.data.exports.entries import Export, Task, unannotated_notes
 from segwright.data.exports.recognition import export_format, recognize
 from segwright.data.exports.splits import choose, standard_split
 from segwright.data.formats.class_files import CLASS_LIST_NAMES, LABEL_MAP_NAMES
@@ -24,6 +24,13 @@ def lacks_val(root: Path) -> bool:
     """Whether a folder has images/train/ or train/images/, but not the same for val: then a share is held out."""
     train, val = ((root / "images" / s).is_dir() or (root / s / "images").is_dir() for s in ("train", "val"))
     return train and not val
+
+
+def ignores_lists(root: Path) -> bool:
+    """Whether lists of images in a folder would not be read: folders of images and maps are its splits."""
+    has_val = (root / "images" / "val").is_dir() or (root / "val" / "images").is_dir()
+    tasks: tuple[Task, ...] = ("semantic", "panoptic")
+    return has_val and any(OwnData(task=task).has_fixed_splits(root) for task in tasks)
 
 
 @dataclass(slots=True)
@@ -96,7 +103,7 @@ class OwnData(FileDataset):
         from segwright.data.exports.splits import find_list
 
         wanted = standard_split(split) or split
-        if find_list(root, wanted, self.lists) is not None and self.lists is None and self.format is None:
+        if find_list(root, wanted, self.lists) is not None and self.lists is None:
             export = self._export(root, None)
         names = dict(part.partition("=")[::2] for part in (self.split_names or "").split(",") if part)
         entries = export.entries
@@ -137,6 +144,10 @@ class OwnData(FileDataset):
             raise UserError(f"data.{unused[0]} has no effect on {kind.__name__}; remove it")
         return kind(**given)
 
+    def has_fixed_splits(self, root: Path) -> bool:
+        """Whether a folder has the layout of ``Folder`` or ``PanopticFolder``, whose splits are its own."""
+        return self._classic(root) is not None
+
     def _own_splits(self) -> list[str]:
         """The fields that choose the splits and were set."""
         return [name for name in ("lists", "split_names") if getattr(self, name)]
@@ -171,4 +182,7 @@ def _read(root: Path, split: str | None, name: str) -> Export:
     with refuse_damage(
         root, f"expected the files of the format {name} as the tool writes them; export them again"
     ):
-        return export_format(name).read(root, split)
+        export = export_format(name).read(root, split)
+    if split is None or split not in export.declared or any(e.split != split for e in export.entries):
+        export.notes += unannotated_notes(export.entries, root)  # else images of other splits were not read
+    return export

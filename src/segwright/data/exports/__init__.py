@@ -18,11 +18,18 @@ labelme.py          labelme JSON
 label_studio.py     Label Studio JSON: polygons and brushes
 supervisely.py      Supervisely: bitmaps and polygons
 datumaro.py         Datumaro's own JSON
+darwin.py           V7 Darwin JSON
+labelbox.py         Labelbox NDJSON
+segments_ai.py      Segments.ai release files
+sagemaker.py        SageMaker Ground Truth manifests
+superannotate.py    SuperAnnotate JSON
 via.py              VGG Image Annotator: JSON and CSV
 via3.py             its projects of version 3
 roboflow_masks.py   Roboflow "Semantic Segmentation Masks"
 kaggle_rle.py       CSV files with run lengths, as competitions on Kaggle use them
 object_masks.py     a folder per image with a mask per object
+object_numbers.py   maps of object numbers of one class, as of StarDist and Cellpose
+stuffthingmaps.py   the maps of COCO-Stuff
 hugging_face.py     Hugging Face image folders and Parquet files
 mask_folders.py     folders of images and of index, color or binary masks
 folder_pairs.py     which folders these are

@@ -11,9 +11,10 @@ from typing import Any, Literal, Protocol, runtime_checkable
 from segwright.data.exports.object_truth import ObjectClassMaps, ObjectMasks
 from segwright.data.formats.ground_truth import ClassMaps, GroundTruth
 from segwright.data.formats.image_dataset import ImageDataset
-from segwright.data.reading.file_lists import CompactPaths, CompactStrings
+from segwright.data.reading.file_lists import CompactPaths, CompactStrings, is_hidden
 from segwright.errors import UserError
 from segwright.labels import MAX_CLASSES, LabelSpace, spread_colors
+from segwright.wording import count_of
 
 Task = Literal["semantic", "panoptic", "instance"]
 BACKGROUND = "background"
@@ -150,6 +151,27 @@ def sample_names(entries: Sequence[Entry], root: Path) -> CompactStrings | None:
     if len(set(stems)) < len(stems):  # photo.jpg beside photo.png
         stems = [str(path) for path in inside]
     return CompactStrings(stems)
+
+
+def unannotated_notes(entries: Sequence[Entry], root: Path) -> list[str]:
+    """A warning for images that lie beside annotated ones and have no annotation themselves."""
+    used = {path for entry in entries for path in (entry.image, *entry.maps)}
+    for shape in (row["segmentation"] for entry in entries for row in entry.objects):
+        if isinstance(shape, dict):
+            used |= {Path(path) for path in shape.get("files", ())}
+    kinds = {entry.image.suffix.lower() for entry in entries} - {".npy"}
+    others = [
+        path
+        for folder in sorted({entry.image.parent for entry in entries})
+        for path in sorted(folder.iterdir())
+        if path.suffix.lower() in kinds and path not in used and not is_hidden(path.name)
+    ]
+    if not others:
+        return []
+    return [
+        f"{others[0]}: has no annotation ({count_of(len(others), 'such image')}); left out; annotate it (without "
+        "objects if it shows none), or move it to another folder"
+    ]
 
 
 def is_background(name: str) -> bool:

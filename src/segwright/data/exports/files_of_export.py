@@ -9,9 +9,12 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlparse
 
+import numpy as np
+
 from segwright.data.reading.file_lists import IMAGE_EXTENSIONS, has_hidden_part, is_hidden
 from segwright.errors import UserError
 from segwright.files import parse_json
+from segwright.wording import count_of
 
 _START = 1 << 16  # the characters of a file that recognition looks at
 
@@ -28,6 +31,21 @@ def read_json(path: Path, tool: str) -> Any:
         raise UserError(
             f"{path}: not JSON ({error}); expected a complete file; export it again from {tool}"
         ) from None
+
+
+def read_json_lines(path: Path, tool: str) -> list[Any]:
+    """The values of a file with one JSON value per line; ``UserError`` names the line that is cut or no JSON."""
+    values = []
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
+        if line.strip():
+            try:
+                values.append(parse_json(line.encode()))
+            except (ValueError, RecursionError) as error:
+                raise UserError(
+                    f"{path}: line {number} is not JSON ({error}); expected one complete value per line; export it "
+                    f"again from {tool}"
+                ) from None
+    return values
 
 
 def read_text(path: Path) -> str:
@@ -48,6 +66,17 @@ def starts_with(path: Path, *words: str) -> bool:
     except OSError:
         return False
     return all(word in text for word in words)
+
+
+def is_pickle(path: Path) -> bool:
+    """Whether a file is an array of Python objects, as Cellpose writes X_seg.npy: loading it could run code."""
+    if not path.name.endswith("_seg.npy"):
+        return False
+    try:
+        np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, OSError, EOFError):
+        return True
+    return False
 
 
 def glob_visible(root: Path, *patterns: str) -> list[Path]:
@@ -159,12 +188,15 @@ def outside_notes(rows: Iterable[tuple[str, Sequence[float], tuple[int, int]]]) 
     ]
     if not clipped:
         return []
-    return [f"{clipped[0]}: reaches beyond its image ({len(clipped)} such outlines); clipped"]
+    return [f"{clipped[0]}: reaches beyond its image ({count_of(len(clipped), 'such outline')}); clipped"]
 
 
 def ignored_note(source: Path, counts: Mapping[str, int]) -> list[str]:
     """A warning for annotations without area, which are left out: how many of each kind."""
-    listed = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
+    listed = ", ".join(
+        f"{count} {kind}" if kind.endswith("s") else count_of(count, kind.replace("_", " "))
+        for kind, count in sorted(counts.items())
+    )
     return [f"{source}: {listed} left out; expected polygons or masks"] if counts else []
 
 

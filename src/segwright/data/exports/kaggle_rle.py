@@ -2,6 +2,9 @@
 
 ``EncodedPixels`` holds pairs of start and length; the pixels are counted from 1, down the columns. Only the files of
 the Sartorius competition (columns ``annotation``, ``width``, ``height``) count along the rows.
+
+An image has no object if its row has no run lengths (Airbus, TGS salt), or if it has no row in a file whose rows all
+have run lengths (Severstal). In a file with rows without run lengths, images without a row were not annotated.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from segwright.data.exports.files_of_export import ImageFiles, glob_visible, rea
 from segwright.data.exports.splits import split_of_path, standard_split
 from segwright.data.reading.file_lists import IMAGE_EXTENSIONS
 from segwright.errors import UserError
+from segwright.wording import count_of
 
 NAME, TITLE, SPECIFIC = "kaggle_rle", "run lengths in CSV (Kaggle)", True
 _IMAGE = (
@@ -73,7 +77,7 @@ def _columns(header: list[str]) -> tuple[str, str, str | None] | None:
 
 
 def read(root: Path, split: str | None) -> ObjectExport:
-    """All images of the CSV files; an image whose rows have no run lengths has no object."""
+    """The images of the CSV files, and those beside them that have no row, if these are images without objects."""
     files = _files(root)
     if not files:
         raise UserError(
@@ -93,12 +97,37 @@ def read(root: Path, split: str | None) -> ObjectExport:
     for rows in rows_of.values():
         for row in rows:
             row["category_id"] = id_of[row.pop("label")]
+    notes = _add_unlisted(images, rows_of, source_of)
     entries = [
         Entry(image, _split(source_of[image], image, root), None, tuple(rows), source=source_of[image])
         for image, rows in sorted(rows_of.items())
     ]
     declared = tuple(dict.fromkeys(entry.split for entry in entries if entry.split))
-    return ObjectExport(entries, kept, declared=declared)
+    return ObjectExport(entries, kept, declared=declared, notes=notes)
+
+
+def _add_unlisted(
+    images: ImageFiles, rows_of: dict[Path, list[dict[str, Any]]], source_of: dict[Path, Path]
+) -> list[str]:
+    """Add the images without a row that have no object, and tell them per CSV file."""
+    source_of_folder = {image.parent: source for image, source in source_of.items()}
+    has_empty = {source_of[image] for image, rows in rows_of.items() if not rows}
+    unlisted: dict[Path, list[Path]] = {}
+    for image in images.paths:
+        if image not in rows_of and image.parent in source_of_folder:
+            unlisted.setdefault(source_of_folder[image.parent], []).append(image)
+    notes = []
+    for source, paths in unlisted.items():
+        if source in has_empty:  # then an image without a row was not annotated
+            continue
+        notes.append(
+            f"{source}: has no row for {paths[0].relative_to(images.root)} ({count_of(len(paths), 'such image')}); "
+            "read as images without objects, because no row lacks run lengths; move images that were not annotated "
+            "to another folder"
+        )
+        rows_of |= {path: [] for path in paths}
+        source_of |= dict.fromkeys(paths, source)
+    return notes
 
 
 def _natural(text: str) -> tuple[int, int, str]:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from segwright.data.exports.class_tables import CLASS_TABLES, read_class_table
 from segwright.data.exports.entries import Entry, MapExport, map_labels
-from segwright.data.exports.files_of_export import folders, read_json
+from segwright.data.exports.files_of_export import folders, is_pickle, read_json
 from segwright.data.exports.folder_pairs import FolderPair, folder_pairs, list_masks
 from segwright.data.exports.object_truth import read_any
 from segwright.data.exports.splits import split_of_path
 from segwright.data.formats.class_files import CLASS_LIST_NAMES, LABEL_MAP_NAMES, read_label_space
 from segwright.data.reading.file_lists import list_images
-from segwright.data.reading.label_maps import read_map, unpack_rgb
+from segwright.data.reading.label_maps import read_map, unique_values, unpack_rgb
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
 
@@ -25,17 +27,22 @@ SUFFIXES = ("", "_mask", "-mask", "_masks", "_label", "_labels", "_gt", "_seg", 
             "_gtFine_labelIds")  # fmt: skip
 IMAGE_SUFFIXES = ("_leftImg8bit", "_0000")
 """What Cityscapes and nnU-Net add to the names of images."""
+_SURELY_OBJECTS, _PERHAPS_OBJECTS = 8, 4  # values in one map that seem to number objects
 CLASS_FILES = (*LABEL_MAP_NAMES, "classes.json", *CLASS_LIST_NAMES)
 
 
 def recognize(root: Path) -> str | None:
     """Two folders, of images and of masks with the same names; or masks beside their images."""
     pair = next(iter(folder_pairs(root)), None)
+    masks = (
+        list_masks(pair.masks) if pair else next(filter(None, map(_masks_beside, (root, *folders(root)))), [])
+    )
+    if not masks or objects_are_numbered(root, masks):
+        return None
     if pair is None:
-        beside = next((folder for folder in (root, *folders(root)) if _beside(folder)), None)
-        return None if beside is None else "masks beside images, with the same names and a suffix"
+        return "masks beside images, with the same names and a suffix"
     try:
-        kind = _kind(list_masks(pair.masks)[:8])
+        kind = _kind(masks[:8])
     except UserError:
         kind = "masks"
     named = next((f" and {name}" for name in (*CLASS_FILES, *CLASS_TABLES) if (root / name).is_file()), "")
@@ -43,10 +50,14 @@ def recognize(root: Path) -> str | None:
     return f"{where[0]} and {where[1]} with {kind}{named}"
 
 
+def _masks_beside(folder: Path) -> list[Path]:
+    return list(_beside(folder).values())
+
+
 def _beside(folder: Path) -> dict[Path, Path]:
     """Image -> mask, of a folder in which every second file is the mask of an image: a.jpg, a_mask.png."""
     try:
-        paths = list_images(folder)
+        paths = [path for path in list_images(folder) if not is_pickle(path)]
     except UserError:
         return {}
     stems = {path.stem: path for path in paths}
@@ -61,16 +72,7 @@ def _beside(folder: Path) -> dict[Path, Path]:
 
 def read(root: Path, split: str | None) -> MapExport:
     """All images with their masks; splits are folders. Classes come from a class file, else from the masks."""
-    entries = [entry for pair in folder_pairs(root) for entry in _entries(pair, root)]
-    entries += [
-        Entry(image, split_of_path(image, root), maps=(mask,))
-        for folder in ((root, *folders(root)) if not entries else ())
-        for image, mask in _beside(folder).items()
-    ]
-    if not entries:
-        raise UserError(
-            f"{root}: no folders of images and masks; expected images/ and labels/ (or masks/); check the folder"
-        )
+    entries = paired_masks(root)
     maps = [entry.maps[0] for entry in entries]
     has_classes = any((root / name).is_file() for name in CLASS_FILES)
     table = next((root / name for name in CLASS_TABLES if (root / name).is_file()), None)
@@ -81,31 +83,79 @@ def read(root: Path, split: str | None) -> MapExport:
     else:
         labels = _labels_of_table(table, maps)
     declared = tuple(dict.fromkeys(entry.split for entry in entries if entry.split))
-    notes = [] if "class_2" not in labels.names else _notes_on_objects(maps)
+    notes = []
+    if (count := _numbered_objects(root, maps)) >= _PERHAPS_OBJECTS:
+        notes = [
+            f"{maps[0]}: are these classes? every value is one region, and they are those from 1 to {count} in one map "
+            "and to another number in the next, as if objects of one class were numbered; then choose the format "
+            "object_numbers (--from, or data.format)"
+        ]
     return MapExport(entries, labels, declared=declared, notes=notes)
 
 
-def _notes_on_objects(maps: Sequence[Path]) -> list[str]:
-    """A warning if the values of maps seem to number objects: 1 to N in every map, each value one region."""
-    regions, counts = 0, []
-    for path in maps[:: max(1, len(maps) // 8)][:8]:
-        values = read_any(path)
-        numbers = np.unique(values[values != 0])
-        if not numbers.size:
-            continue
-        if numbers[-1] != numbers.size:
-            return []
-        counts.append(int(numbers.size))
-        regions += sum(cv2.connectedComponents((values == n).astype(np.uint8))[0] - 1 for n in numbers)
-    if len(set(counts)) < 2 or max(counts) < 8 or regions > 1.1 * sum(counts):
-        return []
-    return [
-        f"{maps[0]}: are these classes? every value is one region, from 1 to {min(counts)} in one map and to "
-        f"{max(counts)} in another, as if objects were numbered; such maps belong into instances/ (docs/panoptic.md)"
+def paired_masks(root: Path) -> list[Entry]:
+    """The images of all folders with their masks; ``UserError`` names an image without a mask, or the reverse."""
+    entries = [entry for pair in folder_pairs(root) for entry in pair_entries(pair, root)]
+    entries += [
+        Entry(image, split_of_path(image, root), maps=(mask,))
+        for folder in ((root, *folders(root)) if not entries else ())
+        for image, mask in _beside(folder).items()
     ]
+    if not entries:
+        raise UserError(
+            f"{root}: no folders of images and masks; expected images/ and labels/ (or masks/); check the folder"
+        )
+    return entries
 
 
-def _entries(pair: FolderPair, root: Path) -> list[Entry]:
+def objects_are_numbered(root: Path, maps: Sequence[Path]) -> bool:
+    """Whether the values of maps number objects of one class, as those of StarDist and Cellpose do."""
+    return _numbered_objects(root, maps) >= _SURELY_OBJECTS
+
+
+def _numbered_objects(root: Path, maps: Sequence[Path]) -> int:
+    """How many values one of the maps has, if the values seem to number objects, else 0.
+
+    Then each value is one region, and either the values of each map are those from 1 to N, with another N in the next
+    map (or one of at least 32), or they exceed those of classes. A file that names classes speaks against it.
+    """
+    if any((root / name).is_file() for name in (*CLASS_FILES, *CLASS_TABLES, "dataset.json")):
+        return 0
+    regions, counts, largest, are_consecutive = 0, list[int](), 0, True
+    for path in maps[:: max(1, len(maps) // 8)][:8]:
+        try:
+            values = read_map(path)
+        except UserError:  # colors, or a damaged file, which reading reports
+            return 0
+        numbers = unique_values(values)
+        numbers = numbers[numbers != 0]
+        if not numbers.size or int(numbers[0]) < 0:
+            continue
+        largest = max(largest, int(numbers[-1]))
+        are_consecutive &= int(numbers[-1]) == numbers.size
+        counts.append(int(numbers.size))
+        regions += _count_regions(values)
+    if not counts or regions > 1.1 * sum(counts):
+        return 0
+    are_objects = largest > 255 or (are_consecutive and (len(set(counts)) > 1 or max(counts) >= 32))
+    return max(counts) if are_objects else 0
+
+
+def _count_regions(values: NDArray[Any]) -> int:
+    """How many connected regions of one value above 0 a map has; the pixels of a region touch at sides or corners."""
+    from scipy import ndimage
+
+    numbers, index = np.unique(values, return_inverse=True)
+    index = index.reshape(values.shape)
+    return sum(
+        cv2.connectedComponents((index[box] == i).astype(np.uint8))[0] - 1
+        for i, box in enumerate(ndimage.find_objects(index + 1))
+        if numbers[i] > 0
+    )
+
+
+def pair_entries(pair: FolderPair, root: Path) -> list[Entry]:
+    """The images of one folder with the masks of the other; ``UserError`` names one without the other."""
     mask_of: dict[str, Path] = {}
     for path in list_masks(pair.masks):
         mask_of.setdefault(str(path.relative_to(pair.masks).with_suffix("")), path)

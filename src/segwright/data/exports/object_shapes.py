@@ -6,7 +6,9 @@ A shape is JSON: COCO polygons [[x, y, ...], ...] or run lengths {"size", "count
 {"png": text, "corner": [row, column]}: a mask as a base64 PNG, a part of the image;
 {"runs": [...], "box": [left, top, width, height]}: runs of 0 and 1 in turn along the rows of a box;
 {"starts": [start, length, ...]}: runs of 1 down the columns, starts from 1; with "order": "rows" along the rows;
-{"brush": [...]}: run lengths of Label Studio; {"files": [...]}: mask images, 0 outside.
+{"brush": [...]}: run lengths of Label Studio; {"files": [...]}: mask images, 0 outside;
+{"nested": [...]}: polygons of which each lies beside the others, or is a hole or an island in another;
+{"number": n, "map": path}: the pixels of a color map with R + 256 G + 65536 B = n.
 """
 
 from __future__ import annotations
@@ -16,16 +18,18 @@ import binascii
 import io
 import zlib
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from math import ceil, cos, pi, sin
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from segwright.data.reading.images import open_with_pillow
-from segwright.data.reading.label_maps import Channels, read_map
+from segwright.data.reading.label_maps import Channels, pack_rgb, read_map
 from segwright.data.reading.limits import MAX_PIXELS
 from segwright.data.reading.rle import RLE, annotation_to_rle, encode_crop
 from segwright.errors import UserError
@@ -260,6 +264,39 @@ def read_mask(path: Path) -> NDArray[np.bool_]:
     raise AssertionError
 
 
+def _nested_to_rle(shape: dict[str, Any], size: Size) -> RLE:
+    outlines = [[float(v) for v in polygon] for polygon in shape["nested"] if len(polygon) >= 6]
+    if not outlines:
+        raise ValueError("a polygon of fewer than 3 points")
+    _require_inside(outlines, size)
+    corners = [np.asarray(polygon, dtype=np.float32).reshape(-1, 1, 2) for polygon in outlines]
+    areas = [cv2.contourArea(points) for points in corners]
+    order = sorted(range(len(outlines)), key=lambda i: -areas[i])  # what contains a polygon comes before it
+    mask = np.zeros(size, dtype=bool)
+    for position, i in enumerate(order):
+        x, y = corners[i][0, 0].tolist()
+        depth = sum(cv2.pointPolygonTest(corners[j], (x, y), False) > 0 for j in order[:position])
+        drawn = _draw([outlines[i]], size)
+        mask = mask & ~drawn if depth % 2 else mask | drawn
+    return encode_crop(mask, (0, 0), size)
+
+
+def _number_to_rle(shape: dict[str, Any], size: Size) -> RLE:
+    path = Path(shape["map"])
+    numbers = _numbers_of_colors(path, path.stat().st_mtime_ns)
+    if numbers.shape != size:
+        height, width = numbers.shape
+        raise UserError(
+            f"{path}: is {width}x{height}, its image {size[1]}x{size[0]}; expected equal sizes; export the map again"
+        )
+    return encode_crop(numbers == int(shape["number"]), (0, 0), size)
+
+
+@lru_cache(maxsize=4)  # all objects of an image share a map
+def _numbers_of_colors(path: Path, changed: int) -> NDArray[np.int32]:
+    return pack_rgb(read_map(path, "rgb")[..., ::-1])  # red holds the lowest byte
+
+
 _READERS: dict[str, Callable[[dict[str, Any], Size], RLE]] = {
     "polygons": _polygons_to_rle,
     "fractions": _fractions_to_rle,
@@ -268,6 +305,8 @@ _READERS: dict[str, Callable[[dict[str, Any], Size], RLE]] = {
     "starts": _starts_to_rle,
     "brush": _brush_to_rle,
     "files": _files_to_rle,
+    "nested": _nested_to_rle,
+    "number": _number_to_rle,
 }
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol, cast, runtime_checkable
 
 from segwright.data.exports.entries import Export
+from segwright.data.exports.files_of_export import is_pickle
 from segwright.data.reading.file_lists import IMAGE_EXTENSIONS, has_hidden_part
 from segwright.errors import UserError
 from segwright.files import missing_folder
@@ -87,6 +88,11 @@ def _content(root: Path) -> str:
     }
     if not suffixes:
         return ": it has no file"
+    if arrays := sorted(filter(is_pickle, root.rglob("*_seg.npy"))):
+        return (
+            f": {arrays[0].relative_to(root)} is a NumPy pickle, which could run code and is never read: save the "
+            "masks as PNG or TIFF in Cellpose (X_cp_masks.png, X_masks.tif)"
+        )
     images = suffixes & set(IMAGE_EXTENSIONS)
     if images and not suffixes - images - {".txt", ".md"}:
         return (

@@ -9,6 +9,7 @@ from pathlib import Path
 from segwright.data.exports.entries import Entry
 from segwright.data.reading.file_lists import find_list_file, read_lines
 from segwright.errors import UserError
+from segwright.wording import count_of
 
 SPLIT_NAMES: Mapping[str, tuple[str, ...]] = {
     "train": ("train", "training", "train2017", "trainset"),
@@ -93,6 +94,17 @@ def held_out(entries: Sequence[Entry], share: float, root: Path) -> tuple[list[E
     return [e for e in entries if id(e) not in chosen], [e for e in entries if id(e) in chosen]
 
 
+def _unplaced(entries: Sequence[Entry]) -> list[str]:
+    """A warning for images that are in no split although others are."""
+    without = [entry for entry in entries if entry.split is None]
+    if not without or len(without) == len(entries):
+        return []
+    return [
+        f"{without[0].image}: is in no split ({count_of(len(without), 'such image')}); left out; add it to the list of "
+        "a split, or to its folder"
+    ]
+
+
 def choose(
     entries: Sequence[Entry],
     split: str,
@@ -125,7 +137,7 @@ def choose(
         note = f"no split 'val': {len(val)} of {len(pool)} images are held out (data.val_share={val_share:g})"
         return (train, []) if wanted == "train" else (val, [note])
     if wanted == "train" and pool:
-        return pool, []
+        return pool, _unplaced(entries) if list_file is train_list is None else []
     if wanted == "val" and len(pool) == 1 and not has_val:
         raise UserError(
             f"{root}: no split 'val', and only one image in train; expected at least two, one of them to hold out; add "

@@ -58,10 +58,11 @@ def read(root: Path, split: str | None) -> MapExport:
         maps = (mask, objects) if objects.is_file() else (mask,)
         names = splits.get(str(stem).replace("\\", "/"), splits.get(stem.name))
         entries.append(Entry(image, names or split_of_path(mask, base), maps=maps))
-    listed = set(splits) - {str(m.relative_to(base / "SegmentationClass").with_suffix("")) for m in masks}
-    listed -= {m.stem for m in masks}
-    if listed and any(splits[name] != "test" for name in listed):
-        name = sorted(listed)[0]
+    listed = splits | _listed_elsewhere(base)
+    missing = {name for name, split in listed.items() if split != "test"}
+    missing -= {str(m.relative_to(base / "SegmentationClass").with_suffix("")) for m in masks}
+    if missing := missing - {m.stem for m in masks}:
+        name = min(missing)
         raise UserError(
             f"{base / 'SegmentationClass' / name}.png: no such file, and ImageSets lists {name!r}; add the mask, or "
             "correct the list"
@@ -83,16 +84,24 @@ def _splits(base: Path) -> dict[str, str]:
     splits: dict[str, str] = {}
     for path in glob_visible(base, "ImageSets/Segmentation/*.txt", "ImageSets/*.txt"):
         if split := standard_split(path.stem):
-            for line in read_text(path).split("\n"):
-                name = line.strip().replace("\\", "/")
-                if name:
-                    stem = (
-                        name[: -len(Path(name).suffix)]
-                        if name.lower().endswith((".jpg", ".png", ".jpeg"))
-                        else name
-                    )
-                    splits.setdefault(stem, split)
+            for stem in _stems(path):
+                splits.setdefault(stem, split)
     return splits
+
+
+def _listed_elsewhere(base: Path) -> dict[str, str]:
+    """Stem -> name of the list that CVAT writes for a task without splits."""
+    paths = glob_visible(base, "ImageSets/Segmentation/default.txt")
+    return {stem: path.stem for path in paths for stem in _stems(path)}
+
+
+def _stems(path: Path) -> list[str]:
+    """The names in a list, without the extension of an image."""
+    names = (line.strip().replace("\\", "/") for line in read_text(path).split("\n"))
+    is_image = (".jpg", ".png", ".jpeg")
+    return [
+        name[: -len(Path(name).suffix)] if name.lower().endswith(is_image) else name for name in names if name
+    ]
 
 
 def _labels(base: Path, masks: list[Path]) -> LabelSpace:

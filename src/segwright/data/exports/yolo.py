@@ -5,7 +5,7 @@ A line is ``class x y x y ...`` with coordinates in fractions of the width and h
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -14,8 +14,15 @@ from segwright.data.exports.files_of_export import glob_visible, read_text
 from segwright.data.exports.splits import split_of_path, standard_split
 from segwright.data.reading.file_lists import list_images, read_lines
 from segwright.errors import UserError
+from segwright.wording import count_of
 
 NAME, TITLE, SPECIFIC = "yolo", "YOLO segmentation", True
+_NO_LABELS = (
+    "classes.txt",
+    "labels.txt",
+    "notes.txt",
+    "README.txt",
+)  # other text files beside those of images
 
 
 def recognize(root: Path) -> str | None:
@@ -83,6 +90,7 @@ def read(root: Path, split: str | None) -> ObjectExport:
         raise UserError(
             f"{path}: names no split with images; expected 'train:' and 'val:'; correct the paths"
         )
+    _require_images(root, entries.values())
     notes = _clipped(clipped) + [
         f"{path}: there is no folder {values[name]!r} of split 'test'" for name in missing
     ]
@@ -97,12 +105,31 @@ def _from_class_list(root: Path) -> ObjectExport:
         _entry(image, split_of_path(image, root), categories, names, clipped)
         for image in list_images(root / "images", recursive=True)
     ]
+    _require_images(root, entries)
     declared = tuple(dict.fromkeys(entry.split for entry in entries if entry.split))
     return ObjectExport(entries, kept, on_top="smaller", declared=declared, notes=_clipped(clipped))
 
 
+def _require_images(root: Path, entries: Iterable[Entry]) -> None:
+    """``UserError`` names a text file of labels whose image is missing."""
+    folders = {labels_file(entry.image).parent: entry.image for entry in entries}
+    for folder, image in sorted(folders.items()):
+        if folder == image.parent or not folder.is_dir():
+            continue
+        stems = {path.stem for path in image.parent.iterdir() if path.suffix != ".txt"}
+        for path in sorted(folder.glob("*.txt")):
+            if path.stem not in stems and path.name not in _NO_LABELS:
+                raise UserError(
+                    f"{path}: its image is missing; expected {image.parent / path.stem}.jpg; add it, or remove the file"
+                )
+
+
 def _clipped(lines: list[str]) -> list[str]:
-    return [f"{lines[0]}: reaches beyond its image ({len(lines)} such outlines); clipped"] if lines else []
+    return (
+        [f"{lines[0]}: reaches beyond its image ({count_of(len(lines), 'such outline')}); clipped"]
+        if lines
+        else []
+    )
 
 
 def _names(names: Any, path: Path) -> list[str]:

@@ -1,0 +1,134 @@
+"""Maps that number the objects of one class, as StarDist, Cellpose and microscopy datasets have them; 0 is background.
+
+Either folders of images and of maps with the same names, or beside each image X.tif a map X_masks.tif (Cellpose's
+training folders; there X_img.png has X_masks.png) or X_cp_masks.png (its results). Its X_seg.npy files are NumPy
+pickles, which could run code when they are loaded; they are never read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from segwright.data.exports.entries import BACKGROUND, Entry, ObjectExport, Task, sample_names
+from segwright.data.exports.files_of_export import folders, is_pickle
+from segwright.data.exports.folder_pairs import folder_pairs, list_masks
+from segwright.data.exports.mask_folders import objects_are_numbered, paired_masks
+from segwright.data.exports.splits import split_of_path
+from segwright.data.formats.ground_truth import LabelMap, segments_from_ids
+from segwright.data.formats.image_dataset import ImageDataset
+from segwright.data.formats.instance_encoding import InstancesOnly
+from segwright.data.reading.file_lists import CompactPaths, list_images
+from segwright.data.reading.label_maps import read_map
+from segwright.errors import UserError
+from segwright.labels import LabelSpace
+
+NAME, TITLE, SPECIFIC = "object_numbers", "maps of object numbers (StarDist, Cellpose)", False
+_RESULT, _TRAINING = "_cp_masks", "_masks"
+_NO_IMAGES = ("_flows", "_outlines", "_cp_outlines", "_cp_output")  # what Cellpose writes besides
+_IMAGE = "_img"
+
+
+def recognize(root: Path) -> str | None:
+    """Maps whose values are objects: each value one region, and more values than classes would have."""
+    for folder in (root, *folders(root)):
+        images, masks = _cellpose_files(folder)
+        maps = list(masks.values())
+        if images and any(path.stem.endswith(_RESULT) for path in maps):
+            return f"{maps[0].relative_to(root)} is named as a result of Cellpose"
+        if images and objects_are_numbered(root, maps):
+            return f"{maps[0].relative_to(root)} beside its image numbers objects"
+    for pair in folder_pairs(root):
+        maps = list_masks(pair.masks)
+        if objects_are_numbered(root, maps):
+            return f"the values of {maps[0].relative_to(root)} number objects: each is one region"
+    return None
+
+
+def _cellpose_files(folder: Path) -> tuple[list[Path], dict[str, Path]]:
+    """(the images of a folder, stem of an image -> the map beside it); a corrected map wins over a result."""
+    try:
+        paths = list_images(folder)
+    except UserError:
+        return [], {}
+    masks: dict[str, Path] = {}
+    for path in paths:
+        if path.stem.endswith(_RESULT):
+            masks.setdefault(path.stem.removesuffix(_RESULT), path)
+        elif path.stem.endswith(_TRAINING):
+            masks[path.stem.removesuffix(_TRAINING)] = path
+    images = [
+        path for path in paths if not path.stem.endswith((_TRAINING, *_NO_IMAGES)) and not is_pickle(path)
+    ]
+    return images, masks
+
+
+def read(root: Path, split: str | None) -> NumberedExport:
+    """All images with their maps; folders called train or test are splits."""
+    found = [entry for folder in (root, *folders(root)) for entry in _cellpose_entries(folder, root)]
+    entries = found or paired_masks(root)
+    declared = tuple(dict.fromkeys(entry.split for entry in entries if entry.split))
+    return NumberedExport(entries, ["object"], declared=declared)
+
+
+def _cellpose_entries(folder: Path, root: Path) -> list[Entry]:
+    images, masks = _cellpose_files(folder)
+    if not images or not masks:
+        return []
+    entries = []
+    for image in images:
+        stem = image.stem if image.stem in masks else image.stem.removesuffix(_IMAGE)
+        if stem not in masks:
+            raise UserError(
+                f"{image}: has no {stem}{_TRAINING}.tif or {stem}{_RESULT}.png beside it; expected the map of its "
+                "objects; add it, or remove the image"
+            )
+        entries.append(Entry(image, split_of_path(image, root), maps=(masks.pop(stem),)))
+    if masks:
+        mask = next(iter(masks.values()))
+        raise UserError(
+            f"{mask}: its image is missing; expected it beside the map; add it, or remove the map"
+        )
+    return entries
+
+
+@dataclass(slots=True)
+class NumberedExport(ObjectExport):
+    """Images with maps of object numbers."""
+
+    def dataset(self, entries: Sequence[Entry], task: Task | None, root: Path) -> ImageDataset:
+        """Instances, or for the semantic task the two classes background and object."""
+        truth = ObjectNumbers(CompactPaths(entry.maps[0] for entry in entries))
+        images = CompactPaths(entry.image for entry in entries)
+        labels = self.labels(task, root)
+        return ImageDataset(labels, images, truth, names=sample_names(entries, root), notes=self.notes)
+
+
+@dataclass(slots=True)
+class ObjectNumbers:
+    """Maps of object numbers of one class, 0 = background. Gaps between the numbers are allowed."""
+
+    paths: Sequence[Path]
+
+    def read(self, index: int, labels: LabelSpace) -> LabelMap:
+        """Segment ids, int32 [H, W], and the segments; with a class background the class map."""
+        path = self.paths[index]
+        numbers = read_map(path).astype(np.int32)
+        if (smallest := int(numbers.min())) < 0:
+            raise UserError(
+                f"{path}: value {smallest}; expected 0 for the background and numbers of objects from 1; renumber them"
+            )
+        if labels.names[0] == BACKGROUND:
+            return (numbers > 0).astype(np.uint8), None
+        return segments_from_ids(numbers, InstancesOnly(), labels, path, None)
+
+    def files(self, index: int) -> tuple[Path, ...]:
+        """The map."""
+        return (self.paths[index],)
+
+    def problems(self, index: int, labels: LabelSpace) -> list[str]:
+        """No problems: ``read`` checks everything."""
+        return []
