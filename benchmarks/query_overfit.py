@@ -87,7 +87,9 @@ def main() -> None:
     )
     parser.add_argument("--data", type=Path, required=True, help="the folder of Facade")
     parser.add_argument("--images", type=int, default=8)
-    parser.add_argument("--segments", type=int, default=16, help="the smallest number of segments in an image")
+    parser.add_argument(
+        "--segments", type=int, default=16, help="the smallest number of segments in an image"
+    )
     parser.add_argument("--reduce", type=int, default=4, choices=(1, 2, 4))
     parser.add_argument("--upscale", type=int, default=2)
     parser.add_argument("--points", type=int, default=1024)
