@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from segwright.contracts import InputContract
-from segwright.decode.query import QueryDecoder
+from segwright.decode.query import QueryDecoder, Task
 from segwright.errors import UserError
 from segwright.importers.description import Description, Family, Renames, State, output_channels
 from segwright.models.backbones.vit import ViTConfig
@@ -172,9 +172,14 @@ def _rotary(state: State) -> bool:
 
 
 def describe(
-    architecture: str, state: State, *, heads: int | None = None, settings: Mapping[str, Any] | None = None
+    architecture: str,
+    state: State,
+    *,
+    heads: int | None = None,
+    task: Task = "auto",
+    settings: Mapping[str, Any] | None = None,
 ) -> Description:
-    """The network of a state dict, as ``arrange`` returns it; ``heads``: of the attention."""
+    """The network of a state dict, as ``arrange`` returns it; ``heads``: of the attention, ``task``: of the decoder."""
     settings = settings or {}
     rotary = _rotary(state)
     patches = _tensor(
@@ -217,7 +222,7 @@ def describe(
     contract = InputContract("RGB" if bands == 3 else "bands", mean, std, (0.0,) * bands, patch)
     classes = output_channels(state, "class_head.bias", "class_predictor.bias") - 1
     renames = (*SHARED, *UP["_plus_" in name], *SCALES[rotary], *REST)
-    return Description(config, contract, renames, classes, QueryDecoder())
+    return Description(config, contract, renames, classes, QueryDecoder(task))
 
 
 def _transformer(state: State, *, rotary: bool) -> tuple[str, int]:
@@ -259,7 +264,7 @@ def _image_size(state: State, patch: int) -> tuple[int, int]:
 
 FAMILY = Family(
     describe,
-    options=("heads",),
+    options=("heads", "task"),
     arrange=arrange,
     settings_file="config.json",
     architecture="eomt",

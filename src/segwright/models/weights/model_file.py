@@ -173,9 +173,9 @@ def start_from(model: Model, path: Path, *, skip_head: bool = False) -> Initiali
     """Copy the weights of a model file or a run folder into ``model``, to fine-tune it; returns what was copied.
 
     The file must have been trained with the preprocessing of ``model.input`` and with the class names of
-    ``model.labels``, and all its weights must fit; position embeddings are resampled. ``skip_head``: copy the weights that fit, for other classes as well;
-    they must be the backbone, or at least half of the parameters. ``UserError`` says what differs; ``model`` is then
-    unchanged.
+    ``model.labels``, and all its weights must fit; position embeddings are resampled. ``skip_head``: copy the weights
+    that fit, for other classes as well; they must be the backbone, or at least half of the parameters. ``UserError``
+    says what differs; ``model`` is then unchanged.
     """
     path = find_model(path)
     tensors, metadata = read_file(path)
