@@ -94,6 +94,10 @@ NOT_RUN = {
     **dict.fromkeys(
         (
             "segwright train own.panoptic_large --data ROOT --out runs/own",
+            "segwright train own.panoptic_large --data ROOT --out runs/small --set "
+            "model.backbone=vit_small_patch14_reg4_dinov2",
+            "segwright train own.panoptic_large --data ROOT --out runs/tuned --init eomt.safetensors --skip-head "
+            "--set model.backbone.weights=null",
             "segwright train own.semantic_large --data ROOT --out RUN",
             "segwright train eomt.coco_panoptic_large --data COCO",
             "segwright convert model.safetensors --family eomt --out eomt.safetensors",

@@ -176,12 +176,14 @@ class InputContract:
 class PixelOutput:
     """Class logits per pixel, at the model's output stride; ``auxiliary``: logits of auxiliary heads, for training.
 
-    ``pass_entropy`` [N, 1, H, W], only of several fused passes: the mean of their entropies, in nats.
+    ``pass_entropy`` [N, 1, H, W], only of several fused passes: the mean of their entropies, in nats. ``of_queries``:
+    the logits are the class scores that several passes of a query model were fused to, 0 or more.
     """
 
     logits: Float[Tensor, "images classes height width"]
     auxiliary: tuple[Tensor, ...] = ()
     pass_entropy: Tensor | None = None
+    of_queries: bool = False
 
 
 @dataclass(frozen=True, slots=True)

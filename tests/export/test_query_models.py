@@ -30,6 +30,16 @@ def test_the_number_of_images_is_free(progress: float) -> None:
         assert (classes - output.classes).abs().max() < 1e-4
 
 
+@pytest.mark.parametrize("postprocessing", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_a_file_of_torch_takes_images_of_any_size(postprocessing: bool, tmp_path: Path) -> None:
+    model = recipe_model("eomt.street_panoptic")
+    samples = images(model, (64, 64), (41, 90))
+    done = export_model(
+        model, tmp_path / "a.pt2", postprocessing=postprocessing, samples=samples, minimum_equal_pixels=0.99
+    )
+    assert done.parity is not None and done.parity.equal_pixels > 0.99
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["onnx", "xml"])
 @pytest.mark.parametrize("name", ["camvid.quick", "street.panoptic_quick", "eomt.street_panoptic"])

@@ -40,7 +40,7 @@ class DefaultDecoder:
         """The decoder for this kind of output."""
         if isinstance(output, CenterOutput):
             return self.centers
-        if isinstance(output, QueryOutput):
+        if isinstance(output, QueryOutput) or output.of_queries:
             return self.queries
         return self.binary if output.logits.shape[1] == 1 and len(labels) == 2 else self.pixels
 

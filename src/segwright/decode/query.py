@@ -163,7 +163,8 @@ class QueryDecoder:
 
 NOT_FUSED = (
     "several passes over an image (scales, flips, windows, ensembles) cannot be fused for {} segmentation by a query "
-    "model: the queries of two passes do not correspond; run one pass, or set decoder.task=semantic"
+    "model: the queries of two passes do not correspond; run one pass, or predict classes alone (decoder.task=semantic "
+    "in the recipe, model.decoder.task in Python)"
 )
 
 

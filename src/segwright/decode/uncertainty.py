@@ -12,7 +12,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from segwright.contracts import CenterOutput, Decoder, Output, QueryOutput
+from segwright.contracts import CenterOutput, Decoder, Output, PixelOutput, QueryOutput
 from segwright.decode.binary import Threshold
 from segwright.decode.default import DefaultDecoder, inner_decoder
 from segwright.decode.padding import remove_padding
@@ -78,7 +78,7 @@ def _full_logits(
         ]
     logits = output.semantic if isinstance(output, CenterOutput) else output.logits
     full = upsample(logits.float(), padded, align_corners=getattr(inner, "align_corners", False))
-    if isinstance(inner, QueryDecoder):
+    if isinstance(inner, QueryDecoder) or (isinstance(output, PixelOutput) and output.of_queries):
         full = log_scores(full)
     return [image[:, :height, :width] for image, (height, width) in zip(full, sizes, strict=True)]
 

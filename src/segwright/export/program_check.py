@@ -31,6 +31,7 @@ _OPERATORS = re.compile(
 )
 _EXPRESSIONS = ("expr_str", "guards_code", "range_constraints")
 _SIZE = re.compile(r"L\['\w+'\]\.size\(\)\[\d+\]")
+_LIMIT = re.compile(r"\btorch\.sym_(max|min)\(")
 _FUNCTIONS = frozenset({
     "Symbol", "Integer", "Float", "Rational", "Add", "Mul", "Pow", "Mod", "Max", "Min", "Abs", "floor",
     "ceiling", "Eq", "Ne", "Lt", "Le", "Gt", "Ge", "Not", "And", "Or", "Equality", "Unequality",
@@ -122,7 +123,7 @@ def _types(spec: Any) -> Iterator[Any]:
 
 def _is_arithmetic(text: str) -> bool:
     """Whether an expression only computes with sizes: it has no attribute, no index, and calls known functions."""
-    tree = ast.parse(_SIZE.sub("size", text), mode="eval")
+    tree = ast.parse(_LIMIT.sub(r"\1(", _SIZE.sub("size", text)), mode="eval")
     return all(_is_number(node) for node in ast.walk(tree))
 
 

@@ -3,7 +3,7 @@
 The original repository's ``pytorch_model.bin`` has the names of timm. Its files for DINOv3 hold differences to the
 pretrained transformer of the Hugging Face hub: that file is needed, too. The ``model.safetensors`` of transformers has
 other names, and separate queries, keys and values. Sizes are read off the tensors. The number of attention heads, which
-no tensor shows, is that of ``config.json`` next to the file, or one per 64 channels.
+no tensor shows, is that of ``config.json`` next to the file, or one per 64 channels (128 in DINOv3 7B).
 """
 
 from __future__ import annotations
@@ -16,17 +16,18 @@ import torch
 from torch import Tensor
 
 from segwright.contracts import InputContract
-from segwright.decode.query import QueryDecoder
+from segwright.decode.query import QueryDecoder, Task
 from segwright.errors import UserError
 from segwright.importers.description import Description, Family, Renames, State, output_channels
 from segwright.models.backbones.vit import ViTConfig
 from segwright.models.eomt import EoMTConfig
 
-HEAD_CHANNELS = 64  # per attention head, in all published networks
-NOT_WEIGHTS = re.compile(r"criterion\..*|encoder\.pixel_(mean|std)|.*mask_token|.*position_ids")
-PREFIXES = re.compile(
-    r"\A(network\.|model\.(?=embeddings|encoder|layers|layernorm|query|mask_head|upscale))+"
+NOT_WEIGHTS = re.compile(
+    r"(.*\.)?(criterion\..*|n_averaged)|encoder\.pixel_(mean|std)|.*mask_token|.*position_ids"
 )
+QUERIES = re.compile(r"(|.*?\.)(?:encoder\.)?(?:query|q)\.weight")
+POSITIONS = r".*(?:pos_embed|position_embeddings\.weight)"
+GATES = re.compile(r"(.*mlp\.)(?:gate|up)_proj\.(weight|bias)")
 PROJECTIONS = re.compile(r"(.*attention\.)[qkv]_proj\.(weight|bias)")
 BLOCK, INNER = r"(?:encoder\.backbone\.blocks|(?:encoder\.)?layers)\.(\d+)\.", r"backbone.network.blocks.\1."
 SHARED: Renames = (
@@ -48,9 +49,16 @@ SHARED: Renames = (
     ),
     (BLOCK + r"attention\.(?:out_proj|o_proj|proj_out)\.", INNER + "attn.proj."),
     (BLOCK + r"attention\.", INNER + "attn."),
-    (BLOCK + r"mlp\.up_proj\.", INNER + "mlp.fc1."),
-    (BLOCK + r"mlp\.down_proj\.", INNER + "mlp.fc2."),
+    (BLOCK + r"mlp\.weights_in\.", INNER + "mlp.fc1."),
+    (BLOCK + r"mlp\.(?:down_proj|weights_out)\.", INNER + "mlp.fc2."),
 )
+UP: dict[bool, Renames] = {  # of the first layers of a block's MLP, by whether it is gated
+    False: ((BLOCK + r"mlp\.up_proj\.", INNER + "mlp.fc1."),),
+    True: (
+        (BLOCK + r"mlp\.gate_proj\.", INNER + "mlp.fc1_g."),
+        (BLOCK + r"mlp\.up_proj\.", INNER + "mlp.fc1_x."),
+    ),
+}
 REST: Renames = ((BLOCK, INNER), (r"encoder\.backbone\.", "backbone.network."))
 SCALES: dict[bool, Renames] = {  # of the layer scales, by whether the transformer is timm's Eva
     False: ((BLOCK + r"layer_scale([12])\.lambda1", INNER + r"ls\2.gamma"),),
@@ -59,19 +67,17 @@ SCALES: dict[bool, Renames] = {  # of the layer scales, by whether the transform
 
 
 def arrange(states: Sequence[State], settings: Mapping[str, Any]) -> dict[str, Tensor]:
-    """One state dict of a file, or of a file of differences and its base; ``settings``: its ``config.json``.
+    """One state dict of a file, or of a file of differences and its base; ``settings``: its ``config.json``, options.
 
     Prefixes are removed, and the projections to queries, keys and values are joined as in timm.
     """
-    parts = [{PREFIXES.sub("", key): value for key, value in state.items()} for state in states]
-    networks = [part for part in parts if "q.weight" in part or any("query.weight" in key for key in part)]
+    networks = [state for state in states if any(map(QUERIES.fullmatch, state))]
     if len(networks) != 1:
         raise UserError(
             f"{len(states)} files, {len(networks)} of them with queries (q.weight or query.weight); expected one file "
             "of an EoMT, and for the original files on DINOv3 also the file of its pretrained transformer"
         )
-    state = networks[0]
-    bases = [part for part in parts if part is not state]
+    state, bases = _without_prefix(networks[0]), [part for part in states if part is not networks[0]]
     if any(key.startswith("encoder.backbone.patch_embed.patch_embeddings") for key in state):
         state = _with_base(state, bases)
     elif bases:
@@ -83,10 +89,30 @@ def arrange(states: Sequence[State], settings: Mapping[str, Any]) -> dict[str, T
     if position in state and state[position].ndim == 2:
         state[position] = state[position][None]
     if "attn_mask_probs" not in state:  # early files of transformers
-        if "num_blocks" not in settings:
-            raise UserError("attn_mask_probs is missing, and no config.json next to the file has num_blocks")
-        state["attn_mask_probs"] = torch.zeros(settings["num_blocks"])
-    return _joined_projections(state)
+        count = settings.get("query_blocks", settings.get("num_blocks"))
+        if not isinstance(count, int) or count < 1:
+            raise UserError(
+                "attn_mask_probs is missing, and no config.json next to the file has num_blocks; put it there, or add "
+                "--set query_blocks=N, the number of last blocks that process queries"
+            )
+        state["attn_mask_probs"] = torch.zeros(count)
+    return _joined_gates(_joined_projections(state))
+
+
+def _without_prefix(state: State) -> dict[str, Tensor]:
+    """The state dict without the names of the modules around the network, such as ``module.`` or ``network.``."""
+    prefixes = dict.fromkeys(match[1] for key in state if (match := QUERIES.fullmatch(key)))
+    if len(prefixes) > 1:
+        listed = ", ".join(prefix or "no prefix" for prefix in prefixes)
+        raise UserError(
+            f"the file contains {len(prefixes)} networks with queries ({listed}); expected one; save that one alone, "
+            "for example the averaged one"
+        )
+    (prefix,) = prefixes
+    parts = prefix.split(".")[:-1]
+    outer = [".".join(parts[:count]) + "." for count in range(len(parts), 0, -1)]
+    starts = {key: next((start for start in outer if key.startswith(start)), "") for key in state}
+    return {key.removeprefix(starts[key]): value for key, value in state.items()}
 
 
 def _with_base(differences: State, bases: Sequence[State]) -> dict[str, Tensor]:
@@ -125,15 +151,45 @@ def _joined_projections(state: State) -> dict[str, Tensor]:
     return result
 
 
+def _joined_gates(state: State) -> dict[str, Tensor]:
+    """The state dict with one first layer per gated MLP, as in timm's DINOv2; timm's DINOv3 has two of them."""
+    if _rotary(state):
+        return dict(state)
+    result = {key: value for key, value in state.items() if not GATES.fullmatch(key)}
+    for prefix, kind in dict.fromkeys(match.group(1, 2) for key in state if (match := GATES.fullmatch(key))):
+        names = [f"{prefix}{part}_proj.{kind}" for part in ("gate", "up")]
+        if missing := [name for name in names if name not in state]:
+            raise UserError(f"eomt: {', '.join(missing)} is missing")
+        result[f"{prefix}weights_in.{kind}"] = torch.cat([state[name] for name in names])
+    return result
+
+
+def _rotary(state: State) -> bool:
+    """Whether the transformer is a DINOv3, timm's Eva: its positions are rotations, without any weights."""
+    if any(key.endswith("attention.q_bias") for key in state):
+        return True
+    return not any(re.fullmatch(rf"{POSITIONS}|.*qkv\.bias", key) for key in state)
+
+
 def describe(
-    architecture: str, state: State, *, heads: int | None = None, settings: Mapping[str, Any] | None = None
+    architecture: str,
+    state: State,
+    *,
+    heads: int | None = None,
+    task: Task = "auto",
+    settings: Mapping[str, Any] | None = None,
 ) -> Description:
-    """The network of a state dict, as ``arrange`` returns it; ``heads``: of the attention."""
+    """The network of a state dict, as ``arrange`` returns it; ``heads``: of the attention, ``task``: of the decoder."""
     settings = settings or {}
-    rotary = any(key.endswith("attention.q_bias") for key in state)
-    patches = _tensor(state, r"(embeddings|.*patch_embed)\..*(projection|proj|patch_embeddings)\.weight")
+    rotary = _rotary(state)
+    patches = _tensor(
+        state,
+        r"(embeddings|.*patch_embed)\..*(projection|proj|patch_embeddings)\.weight",
+        "encoder.backbone.patch_embed.proj.weight",
+        "embeddings.patch_embeddings.projection.weight",
+    )
     channels, bands, patch = patches.shape[0], patches.shape[1], patches.shape[2]
-    heads = heads or settings.get("num_attention_heads") or (channels // HEAD_CHANNELS)
+    heads = heads or settings.get("num_attention_heads") or channels // (128 if channels == 4096 else 64)
     if not heads or channels % heads:
         raise UserError(
             f"the file has {channels} channels; expected the number of attention heads: --set heads=N"
@@ -141,15 +197,18 @@ def describe(
     registers = [
         value.shape[1] for key, value in state.items() if key.endswith(("reg_token", "register_tokens"))
     ]
+    name, hidden = _transformer(state, rotary=rotary)
     backbone = ViTConfig(
-        "vit_small_patch16_dinov3_qkvb" if rotary else "vit_small_patch14_reg4_dinov2",
+        name,
         patch_size=patch,
         image_size=(512, 512) if rotary else _image_size(state, patch),
         depth=_count(state, BLOCK),
         channels=channels,
         heads=heads,
         registers=registers[0] if registers else 0,
-        mlp_ratio=_tensor(state, BLOCK + r"mlp\.(fc1|up_proj)\.weight").shape[0] / channels,
+        mlp_ratio=hidden / channels
+        if int(channels * (hidden / channels)) == hidden
+        else (hidden + 0.5) / channels,
         norm_eps=settings.get("layer_norm_eps", 1e-5 if rotary else 1e-6),
     )
     config = EoMTConfig(
@@ -162,15 +221,30 @@ def describe(
     mean, std = (fields.mean, fields.std) if bands == 3 else ((0.0,) * bands, (1.0,) * bands)
     contract = InputContract("RGB" if bands == 3 else "bands", mean, std, (0.0,) * bands, patch)
     classes = output_channels(state, "class_head.bias", "class_predictor.bias") - 1
-    return Description(config, contract, (*SHARED, *SCALES[rotary], *REST), classes, QueryDecoder())
+    renames = (*SHARED, *UP["_plus_" in name], *SCALES[rotary], *REST)
+    return Description(config, contract, renames, classes, QueryDecoder(task))
 
 
-def _tensor(state: State, pattern: str) -> Tensor:
-    """The first tensor whose name matches; ``UserError`` if there is none."""
+def _transformer(state: State, *, rotary: bool) -> tuple[str, int]:
+    """The name in timm of a network with the layers of this one, of another size; the width of its MLP."""
+    blocks = "encoder.backbone.blocks.0.mlp", "layers.0.mlp"
+    first, last = ((f"{block}.{layer}.weight" for block in blocks) for layer in ("fc1", "fc2"))
+    up = _tensor(state, BLOCK + r"mlp\.(?:fc1|up_proj|weights_in)\.weight", *first).shape[0]
+    down = _tensor(state, BLOCK + r"mlp\.(?:fc2|down_proj|weights_out)\.weight", *last).shape[1]
+    if not rotary:
+        return ("vit_giant" if up == 2 * down else "vit_small") + "_patch14_reg4_dinov2", up
+    gated = any(GATES.fullmatch(key) and ".gate_proj." in key for key in state)
+    biased = any(key.endswith("attention.q_bias") for key in state)
+    return f"vit_small{'_plus' * gated}_patch16_dinov3{'_qkvb' * biased}", up
+
+
+def _tensor(state: State, pattern: str, original: str, renamed: str) -> Tensor:
+    """The first tensor whose name matches; ``UserError`` with its name in the original files, or in transformers."""
     for key, value in state.items():
         if re.fullmatch(pattern, key):
             return value
-    raise UserError(f"eomt: none of the {len(state)} tensors is called like {pattern}; expected an EoMT")
+    name = renamed if any(key.startswith(("embeddings.", "layers.")) for key in state) else original
+    raise UserError(f"eomt: {name} is missing among the {len(state)} tensors; expected an EoMT")
 
 
 def _count(state: State, pattern: str) -> int:
@@ -180,7 +254,8 @@ def _count(state: State, pattern: str) -> int:
 
 def _image_size(state: State, patch: int) -> tuple[int, int]:
     """The image size in pixels whose patches the position embedding has; the image is square."""
-    count = _tensor(state, r".*(pos_embed|position_embeddings\.weight)").shape[1]
+    names = "encoder.backbone.pos_embed", "embeddings.position_embeddings.weight"
+    count = _tensor(state, POSITIONS, *names).shape[1]
     side = round(count**0.5)
     if side * side != count:
         raise UserError(f"eomt: the position embedding has {count} patches; expected those of a square image")
@@ -189,7 +264,7 @@ def _image_size(state: State, patch: int) -> tuple[int, int]:
 
 FAMILY = Family(
     describe,
-    options=("heads",),
+    options=("heads", "task"),
     arrange=arrange,
     settings_file="config.json",
     architecture="eomt",

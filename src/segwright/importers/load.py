@@ -38,6 +38,7 @@ from segwright.models.binary import BinaryConfig
 from segwright.models.weights.foreign_file import read_tensors, unwrap_state_dict
 from segwright.models.weights.model_file import write_model
 from segwright.models.weights.shapes_only import shapes_only
+from segwright.models.weights.shards import without_repeated_shards
 
 FAMILIES: dict[str, Family] = {
     "toolbox": toolbox.FAMILY,
@@ -156,7 +157,8 @@ def _arranged(files: Files, project: Family, request: _Request) -> tuple[Model, 
     for source in sources:
         if project.settings_file and isinstance(source, str | Path):
             settings |= read_json(Path(source).parent / project.settings_file) or {}
-    state = project.arrange([_state(source, project.prefixes) for source in sources], settings)
+    states = [_state(source, project.prefixes) for source in without_repeated_shards(sources)]
+    state = project.arrange(states, settings | {**request.options})
     return _built(state, project, request, settings=settings)
 
 
@@ -210,7 +212,7 @@ def _joined(files: Files, parts: Sequence[str], prefixes: Sequence[str]) -> dict
     if isinstance(files, Mapping) and len(parts) > 1 and set(files) == set(parts):
         files = [files[part] for part in parts]
     sources = [files] if isinstance(files, str | Path | Mapping) else list(files)
-    states = [_state(source, prefixes) for source in sources]
+    states = [_state(source, prefixes) for source in without_repeated_shards(sources)]
     if len(states) == len(parts) == 1:
         return states[0]
     if len(states) == 1 and all(key.split(".")[0] in parts for key in states[0]):

@@ -49,7 +49,7 @@ class Fusion:
         decoder = decoder_for(model, output)
         if isinstance(decoder, QueryDecoder) and (task := decoder.task_for(model.labels)) != "semantic":
             raise UserError(NOT_FUSED.format(task))
-        scores = isinstance(output, QueryOutput) or isinstance(decoder, QueryDecoder)
+        scores = isinstance(decoder, QueryDecoder) or _of_queries(output)
         return cls(fuse, isinstance(decoder, Threshold), entropy, scores)
 
     def to_summands(self, output: Output) -> dict[str, Tensor]:
@@ -81,7 +81,7 @@ class Fusion:
 
     def takes_maximum(self, name: str) -> bool:
         """Whether the map called ``name`` is the maximum over the passes, and not their sum."""
-        return self.fuse == "max" and name in ("logits", "semantic")
+        return self.fuse == "max" and name in ("logits", "scores", "semantic")
 
     def add(self, total: dict[str, Tensor], maps: dict[str, Tensor]) -> dict[str, Tensor]:
         """The total with the maps of one more pass."""
@@ -107,7 +107,8 @@ class Fusion:
 def output_maps(output: Output) -> dict[str, Tensor]:
     """The maps of an output by name, without auxiliary heads."""
     if isinstance(output, PixelOutput):
-        maps = {"logits": output.logits, "pass_entropy": output.pass_entropy}
+        name = "scores" if output.of_queries else "logits"
+        maps = {name: output.logits, "pass_entropy": output.pass_entropy}
     elif isinstance(output, QueryOutput):
         maps = {"masks": output.masks, "classes": output.classes}
     else:
@@ -118,8 +119,8 @@ def output_maps(output: Output) -> dict[str, Tensor]:
 
 def output_from_maps(maps: dict[str, Tensor]) -> Output:
     """The output with these maps: the inverse of ``output_maps``."""
-    if "logits" in maps:
-        return PixelOutput(maps["logits"], pass_entropy=maps.get("pass_entropy"))
+    if (name := _logits_name(maps)) != "semantic" and name in maps:
+        return PixelOutput(maps[name], pass_entropy=maps.get("pass_entropy"), of_queries=name == "scores")
     if "masks" in maps:
         return QueryOutput(maps["masks"], maps["classes"])
     maps_of_centers = maps["semantic"], maps["center"], maps["offset"]
@@ -134,7 +135,9 @@ def changed_maps(output: Output, change: Callable[[Tensor], Tensor]) -> Output:
 
 def class_maps(output: Output) -> PixelOutput | CenterOutput:
     """The output itself; of queries a ``PixelOutput`` with the scores of the classes."""
-    return PixelOutput(semantic_scores(output)) if isinstance(output, QueryOutput) else output
+    return (
+        PixelOutput(semantic_scores(output), of_queries=True) if isinstance(output, QueryOutput) else output
+    )
 
 
 def class_logits(output: Output) -> Tensor:
@@ -173,7 +176,7 @@ def resized_output(output: Output, size: Sequence[int], *, align_corners: bool) 
         resized = upsample_centers(output, (height, width), align_corners=align_corners)
         return replace(resized, pass_entropy=entropy)
     logits = upsample(output.logits.float(), (height, width), align_corners=align_corners)
-    return PixelOutput(logits, pass_entropy=entropy)
+    return PixelOutput(logits, pass_entropy=entropy, of_queries=output.of_queries)
 
 
 def padded_image(image: Tensor, size: tuple[int, int], input: InputContract) -> Tensor:
@@ -195,4 +198,8 @@ def _softmax(logits: Tensor) -> Tensor:
 
 def _logits_name(maps: dict[str, Tensor]) -> str:
     """The name of the class logits in these maps."""
-    return "logits" if "logits" in maps else "semantic"
+    return next((name for name in ("logits", "scores") if name in maps), "semantic")
+
+
+def _of_queries(output: Output) -> bool:
+    return isinstance(output, QueryOutput) or (isinstance(output, PixelOutput) and output.of_queries)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from segwright.contracts import Model, Output, QueryOutput
 from segwright.errors import UserError
-from segwright.inference.fusion import Fusion, class_logits, with_class_logits
+from segwright.inference.fusion import Fusion, class_logits, resized_output, with_class_logits
 from segwright.inference.single_pass import SINGLE_PASS, InferenceMode, Size
 
 
@@ -18,7 +18,8 @@ class TemporalSmoothing:
 
     ``weight``: how much of the average stays at each frame, 0 to below 1; with 0.6 a frame counts 0.4, the frame before
     it 0.24, and so on. ``inference``: how the model is run on each frame. Maps of centers and offsets are not averaged.
-    Call ``restart`` at a cut, or use one object per video; a frame of another size starts a new average.
+    Of a query model for semantic segmentation, the class scores are averaged; other tasks are refused. Call ``restart``
+    at a cut, or use one object per video; a frame of another size starts a new average.
     """
 
     weight: float = 0.6
@@ -37,11 +38,9 @@ class TemporalSmoothing:
     def __call__(self, model: Model, images: Tensor, sizes: tuple[Size, ...]) -> tuple[Output, Size]:
         """The output for the next frame, a batch of one image; the logits are those of the averaged probabilities."""
         output, padded = self.inference(model, images, sizes)
-        if isinstance(output, QueryOutput):
-            raise UserError(
-                "temporal smoothing averages class logits per pixel; the model predicts masks of queries"
-            )
         fusion = Fusion.of("probabilities", model, output)
+        if isinstance(output, QueryOutput):  # its scores are no linear function of its masks
+            output = resized_output(output, padded, align_corners=False)
         probabilities = fusion.probabilities(class_logits(output).float())
         if self._mean is not None and self._mean.shape == probabilities.shape:
             probabilities = probabilities.lerp(self._mean, self.weight)

@@ -9,7 +9,7 @@ away, block by block, so the trained network is a plain vision transformer witho
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from math import ceil, log2
+from math import log2
 
 import torch
 from jaxtyping import Bool, Float
@@ -134,7 +134,8 @@ class EoMT(Model):
             tokens = self.backbone.block(first + number, tokens, rope, mask)
             mask = None
         masks, classes = self._predict(tokens, grid)
-        rows, columns = (ceil(side * masks.shape[2] / (grid[0] * patch[0])) for side in (height, width))
+        # Rounded up in integers: a program of torch.export cannot be saved with a ceil.
+        rows, columns = (-(-side * masks.shape[2] // (grid[0] * patch[0])) for side in (height, width))
         cut = [(each[..., :rows, :columns], scores) for each, scores in auxiliary] if self.training else []
         return QueryOutput(masks[..., :rows, :columns], classes, tuple(cut))
 

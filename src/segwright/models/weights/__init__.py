@@ -3,6 +3,8 @@
 - ``model_file``: model files of segwright (.safetensors), and fine-tuning from one
 - ``averaging``: ``average_models``, one model file with the mean of several
 - ``foreign_file``: weight files of other projects
+- ``position_embedding``: resampled, where a transformer was trained with images of another size
+- ``shards``: networks in several files
 - ``sources``: where pretrained weights lie: files, folders, installed packages, timm's hub
 - ``pretrained``: pretrained weights of backbones, and the record of where they came from
 - ``shapes_only``: networks without values, to ask for the shapes of their weights or to load all of them

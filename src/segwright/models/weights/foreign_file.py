@@ -16,6 +16,7 @@ from torch import Tensor
 
 from segwright.errors import UserError, first_line
 from segwright.models.weights.safe_pickle import TOO_LARGE, read_arrays
+from segwright.models.weights.shards import shards
 
 MAGIC = 0x1950A86A20F9469CFC6C.to_bytes(10, "little")  # in the first bytes of files that torch < 1.6 saved
 
@@ -25,8 +26,17 @@ COMPILED = re.compile(r"(?:(?<=\.)|^)_orig_mod\.")
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """The state dict in a weight file, taken out of its wrappers; ``UserError`` for anything else.
 
-    See ``unwrap_state_dict``. A file that asks for code to be run is refused.
+    See ``unwrap_state_dict``. A file that asks for code to be run is refused. Of a network in several files, any one of
+    them or their index stands for all.
     """
+    files = shards(path) if path.is_file() else [path]
+    if files != [path]:
+        return {key: value for file in files for key, value in _read_file(file).items()}
+    return _read_file(path)
+
+
+def _read_file(path: Path) -> dict[str, Tensor]:
+    """The state dict of one file."""
     if not path.is_file():
         raise UserError(
             f"{path}: {'is a folder' if path.is_dir() else 'file does not exist'}; expected weights (.pth, .pth.tar, "

@@ -20,6 +20,7 @@ from segwright.errors import UserError, first_line
 from segwright.files import parse_json
 from segwright.labels import LabelSpace
 from segwright.models.layers.features import Features
+from segwright.models.weights.position_embedding import resample_positions
 from segwright.models.weights.pretrained import pretrained_records
 
 BEST = "best.safetensors"
@@ -185,13 +186,14 @@ def start_from(model: Model, path: Path, *, skip_head: bool = False) -> Initiali
     """Copy the weights of a model file or a run folder into ``model``, to fine-tune it; returns what was copied.
 
     The file must have been trained with the preprocessing of ``model.input`` and with the class names of
-    ``model.labels``, and all its weights must fit. ``skip_head``: copy the weights that fit, for other classes as well;
-    they must be the backbone, or at least half of the parameters. ``UserError`` says what differs; ``model`` is then
-    unchanged.
+    ``model.labels``, and all its weights must fit; position embeddings are resampled. ``skip_head``: copy the weights
+    that fit, for other classes as well; they must be the backbone, or at least half of the parameters. ``UserError``
+    says what differs; ``model`` is then unchanged.
     """
     path = find_model(path)
     tensors, metadata = read_file(path)
-    notes = []
+    tensors, resampled = resample_positions(model, tensors)
+    notes = [*resampled]
     if "input" in metadata:
         _check_input(path, _input_in(metadata), model.input)
     else:
