@@ -20,7 +20,8 @@ RETURNING = {M_MMAP_MAX: 65536, M_TRIM_THRESHOLD: 64 << 20, M_TOP_PAD: 0, M_MMAP
 
 
 _lock = threading.Lock()
-_depth = 0  # contexts that are open: an evaluation may be part of a training
+_open: list[Any] = []
+"""The library of each open context: more than one if an evaluation is part of a training."""
 
 
 @contextmanager
@@ -35,23 +36,18 @@ def keep_freed_memory(device: torch.device) -> Iterator[bool]:
     if library is None:
         yield False
         return
-    _enter(library, 1)
+    with _lock:
+        if not _open:
+            _set(library, KEEPING)
+        _open.append(library)
     try:
         yield True
     finally:
-        _enter(library, -1)
-
-
-def _enter(library: Any, step: int) -> None:
-    """Open (1) or close (-1) a context; the first and the last one change the settings."""
-    global _depth
-    with _lock:
-        _depth += step
-        if step == _depth == 1:
-            _set(library, KEEPING)
-        elif _depth == 0:
-            _set(library, RETURNING)
-            library.malloc_trim(0)
+        with _lock:
+            _open.pop()
+            if not _open:
+                _set(library, RETURNING)
+                library.malloc_trim(0)
 
 
 def _library() -> Any:

@@ -27,7 +27,7 @@ def resample_positions(
         side = isqrt(max(0, given.shape[1] - prefix))
         if given.shape[1] == own.shape[1] or prefix < 0 or side**2 + prefix != given.shape[1] or not side:
             continue
-        from timm.layers import resample_abs_pos_embed
+        from timm.layers.pos_embed import resample_abs_pos_embed
 
         result[key] = resample_abs_pos_embed(given, list(grid), [side, side], num_prefix_tokens=prefix)
         notes.append(f"{key} was resampled from {side}x{side} to {grid[0]}x{grid[1]} patches")
