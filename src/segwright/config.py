@@ -208,9 +208,9 @@ def override(config: Any, changes: Iterable[str]) -> None:
     """Set fields of ``config`` in place from ``path=value`` texts; ``UserError`` names the nearest field.
 
     A name stands for an object: "model=unet" for ``UNetConfig()``, "model.backbone=convnext_tiny" for a network of timm
-    (``object_named``). It keeps the pretrained weights and the output stride of the object that it replaces. Objects are set before their
-    fields, whatever the order of the texts. At the end ``config.settle(paths)``, if there is one, adapts what depends
-    on the changed fields.
+    (``object_named``). It keeps the pretrained weights and the output stride of the object that it replaces. Objects
+    are set before their fields, whatever the order of the texts. At the end ``config.settle(paths)``, if there is one,
+    adapts what depends on the changed fields.
     """
     paths = set()
     for change in sorted(changes, key=lambda change: change.partition("=")[0].count(".")):
