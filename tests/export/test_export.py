@@ -146,7 +146,7 @@ def test_every_inference_mode_works(
 def test_different_files_have_different_checksums(
     semantic_onnx: tuple[Path, Parity], panoptic_onnx: tuple[Path, Parity]
 ) -> None:
-    from segwright.prediction.settings import model_checksum
+    from segwright.prediction.resume_settings import model_checksum
 
     checksums = [model_checksum(load_exported(path)) for path, _ in (semantic_onnx, panoptic_onnx)]
     assert checksums[0] != checksums[1]

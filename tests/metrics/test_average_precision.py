@@ -13,7 +13,7 @@ from pycocotools.cocoeval import COCOeval
 from segwright.data.reading.rle import decode_mask
 from segwright.labels import LabelSpace
 from segwright.metrics.average_precision import AveragePrecision, IouType
-from segwright.samples import PredictedSegment, Segment
+from segwright.samples import PredictedSegment, Prediction, Segment
 
 LABELS = LabelSpace(
     "streets", ("road", "person", "car", "sky"), ((0, 0, 0),) * 4, (7, 24, 26, 23), (0,), ("person", "car")
@@ -268,17 +268,22 @@ def test_true_objects_may_overlap() -> None:
     ]
     prediction = np.full((12, 12), -1, np.int32)
     prediction[1:9, 1:9] = 2001
-    metric = AveragePrecision(LABELS)
-    metric.add_with_annotations(prediction, [PredictedSegment(2001, 2, 64, 0.7)], rows)
+    metric, truth = AveragePrecision(LABELS), np.zeros((12, 12), np.int32)
+    segments = (PredictedSegment(2001, 2, 64, 0.7),)
+    metric.add_prediction(
+        Prediction(truth.astype(np.uint8), prediction, segments), truth, (), annotations=rows
+    )
     result = metric.result()
     assert result["class"]["car"]["ap"] == pytest.approx(
         1
     )  # complete, although a map would have a hole in it
     assert result["class"]["person"]["ap"] == 0
+    nothing = Prediction(truth.astype(np.uint8), truth)
     with pytest.raises(ValueError, match="its size is"):
-        metric.add_with_annotations(np.zeros((3, 3)), [], rows)
+        metric.add_prediction(nothing, truth[:3, :3], (), annotations=rows)
+    unknown = [{"category_id": 99, "segmentation": square}]
     with pytest.raises(ValueError, match="value 99 is not in label space 'streets'"):
-        metric.add_with_annotations(np.zeros((12, 12)), [], [{"category_id": 99, "segmentation": square}])
+        metric.add_prediction(nothing, truth, (), annotations=unknown)
 
 
 def test_ids_and_segments_that_do_not_fit_are_an_error() -> None:

@@ -96,7 +96,7 @@ def test_every_image_is_predicted_once_although_a_worker_is_killed(
 
 def test_the_command_starts_a_cluster_of_its_own(tmp_path: Path, model: Model, source: Path) -> None:
     pytest.importorskip("ray")
-    write_model(tmp_path / "model.safetensors", model, SMALL)
+    write_model(tmp_path / "model.safetensors", model, small.TINY)
     command = ["predict", str(tmp_path / "model.safetensors"), str(source), "--out", str(tmp_path / "out")]
     run = subprocess.run(
         [sys.executable, "-m", "segwright", *command, "--ray", "local", "--ray-actors", "2"],

@@ -23,7 +23,8 @@ from segwright.evaluation.files.semantic import score_semantic
 from segwright.metrics.average_precision import AveragePrecision
 from segwright.metrics.cityscapes_ap import CityscapesAP
 from segwright.metrics.panoptic_quality import PanopticQuality
-from segwright.prediction.image_ids import image_id, image_ids_from
+from segwright.prediction.image_ids import image_id, image_ids_in
+from segwright.prediction.inputs import InputImage
 from segwright.prediction.writers import (
     WRITERS,
     CityscapesWriter,
@@ -270,13 +271,13 @@ def test_formats_by_name_share_a_folder(tmp_path: Path) -> None:
 def test_ids_of_images_are_those_of_the_ground_truth(tmp_path: Path) -> None:
     assert [image_id(name) for name in NAMES] == [12, 7, "aachen_000001_000019"]
     panoptic, _ = write_truth(tmp_path)
-    id_of = image_ids_from(panoptic)
-    assert id_of(NAMES[0]) == 12
+    first, second, unknown = (InputImage(Path(f"{name}.png"), name) for name in (*NAMES[:2], "b"))
+    assert image_ids_in(panoptic, [first]) == {NAMES[0]: 12}
     with pytest.raises(UserError, match=r"truth\.json: contains no image b"):
-        id_of("b")
+        image_ids_in(panoptic, [first, unknown])
     values = json.loads(panoptic.read_text())
     del values["images"]  # the names of the maps then
-    assert image_ids_from(save(panoptic, values))(NAMES[1]) == 7
+    assert image_ids_in(save(panoptic, values), [second]) == {NAMES[1]: 7}
 
 
 def test_nothing_is_closed_where_something_went_wrong(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+from tests import small
 from tests.data.datasets import test_panoptic_folder
 from tests.data.trees import photo, stripes, write
 

@@ -25,8 +25,8 @@ from segwright.evaluation.files.panoptic import score_panoptic
 from segwright.inference.single_pass import SINGLE_PASS
 from segwright.labels import LabelSpace
 from segwright.models.weights.model_file import write_model
-from segwright.prediction.image_ids import image_ids, image_ids_from
-from segwright.prediction.inputs import find_images, named_images
+from segwright.prediction.image_ids import image_ids, image_ids_in
+from segwright.prediction.inputs import InputImage, find_images, named_images
 from segwright.prediction.predict_files import predict_files
 from segwright.prediction.writers import CityscapesWriter, InstanceWriter, PanopticWriter
 from segwright.samples import PredictedSegment, Prediction
@@ -323,5 +323,5 @@ def test_lists_in_folders_name_masks_next_to_them(tmp_path: Path) -> None:
 
 
 def test_a_name_alone_is_found_in_a_file_of_ids(tmp_path: Path) -> None:
-    id_of = image_ids_from(coco_file(tmp_path / "t.json", [(3, "val/a.b.png")]))
-    assert id_of("a.b") == 3
+    truth = coco_file(tmp_path / "t.json", [(3, "val/a.b.png")])
+    assert image_ids_in(truth, [InputImage(Path("a.b.jpg"), "a.b")]) == {"a.b": 3}

@@ -96,7 +96,9 @@ class AveragePrecision:
     ) -> None:
         """Add one image with the objects of ``prediction``: its ``instances``, which may overlap, or its segments.
 
-        ``annotations``: the true objects, where they overlap, too. See ``add`` and ``add_with_annotations``.
+        ``annotations``: the true objects, where they overlap, too, as annotations of a COCO file: category_id (a raw
+        value of the label space), segmentation and iscrowd. See ``add``. ``ValueError`` also for a segmentation that
+        cannot be read.
         """
         true_ids = to_numpy(truth)
         if annotations is None:
@@ -114,24 +116,6 @@ class AveragePrecision:
             check_equal_sizes(prediction.panoptic, true_ids)
             predicted = self._predicted(prediction.panoptic, prediction.segments)
         self.add_instances(predicted, true, image=image)
-
-    def add_with_annotations(
-        self,
-        prediction: Array,
-        predicted_segments: Sequence[PredictedSegment],
-        annotations: Iterable[Mapping[str, Any]],
-        *,
-        image: int | None = None,
-    ) -> None:
-        """Add one image whose true instances overlap: annotations of a COCO file instead of a map.
-
-        An annotation has category_id (a raw value of the label space), segmentation and iscrowd. ``ValueError`` also
-        for a segmentation that cannot be read.
-        """
-        predicted_ids = to_numpy(prediction)
-        height, width = predicted_ids.shape
-        true = instances_from_coco(annotations, (height, width), self.labels)
-        self.add_instances(self._predicted(predicted_ids, predicted_segments), true, image=image)
 
     def add_instances(
         self, predicted: Iterable[Instance], true: Iterable[Instance], *, image: int | None = None

@@ -9,7 +9,7 @@
 - ``predict_files``: predicts files, once or resumed, all or a shard of them
 - ``pipeline``: the stages side by side: read, run the network, decode, write
 - ``outputs``: which outputs are written, and the files of one image
-- ``journal``: the file that says which images are done; ``settings``: what must be equal to resume
+- ``journal``: the file that says which images are done; ``resume_settings``: what must be equal to resume
 - ``shard``: the part of the images that one of several processes predicts
 - ``video``: ``predict_video`` and ``predict_frames``, videos and cameras
 - ``tracking``: ``SegmentTracker``, objects keep their ids over the frames of a video

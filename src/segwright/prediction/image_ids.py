@@ -30,21 +30,6 @@ def image_ids(names: Iterable[str]) -> dict[str, int | str]:
     return ids if len(set(ids.values())) == len(ids) else {name: name for name in ids}
 
 
-def image_ids_from(source: Path) -> ImageId:
-    """The ids of images in a COCO JSON file, by file name without extension; ``UserError`` for an unknown name."""
-    table = _IdTable.read(source)
-
-    def id_of(name: str) -> Any:
-        identities = table.find(PurePosixPath(name), "")
-        if not identities:
-            raise UserError(
-                f"{source}: contains no image {name}; expected the ground truth of the predicted images"
-            )
-        return identities[0]
-
-    return id_of
-
-
 def image_ids_in(source: Path, images: Sequence[InputImage]) -> dict[str, Any]:
     """The id of each image, by the name of its outputs, in a COCO JSON file.
 

@@ -20,7 +20,7 @@ from segwright.prediction.large_images import predict_any_size
 from segwright.prediction.outputs import OUTPUTS, Outputs
 from segwright.prediction.pipeline import PredictedImage
 from segwright.prediction.remote_images import discard_copy, fetched
-from segwright.prediction.settings import settings_of
+from segwright.prediction.resume_settings import settings_of
 from segwright.prediction.shard import ALL_IMAGES, Shard
 from segwright.prediction.writers import Row
 

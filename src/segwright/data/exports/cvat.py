@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from segwright.data.exports.entries import Entry, ObjectExport, category_ids
+from segwright.data.exports.entries import Entry, ObjectExport, category_ids, outside_notes, splits_of
 from segwright.data.exports.files_of_export import (
     ImageFiles,
     color_from_hex,
     flat,
     glob_visible,
     ignored_note,
-    outside_notes,
     parse,
     starts_with,
 )
@@ -66,17 +65,9 @@ def read(root: Path, split: str | None) -> ObjectExport:
     ]
     if not entries:
         raise UserError(f"{files[0]}: has no <image>; expected the images of the task; export it again")
-    outlines = [
-        (f"{e.source}: {row['where']}", polygon, e.size)
-        for e in entries
-        if e.size
-        for row in e.objects
-        for polygon in row["segmentation"].get("polygons", ())
-    ]
     colors = {name: color for name, color in names.items() if color}
-    declared = tuple(dict.fromkeys(entry.split for entry in entries if entry.split))
-    notes = ignored_note(files[0], left_out) + outside_notes(outlines)
-    return ObjectExport(entries, kept, colors, declared=declared, notes=notes)
+    notes = ignored_note(files[0], left_out) + outside_notes(entries)
+    return ObjectExport(entries, kept, colors, declared=splits_of(entries), notes=notes)
 
 
 def _parse(path: Path) -> ElementTree.Element:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from segwright.data.exports.entries import Entry, ObjectExport, category_ids
+from segwright.data.exports.entries import Entry, ObjectExport, category_ids, outside_notes, splits_of
 from segwright.data.exports.files_of_export import (
     ImageFiles,
     flat,
     glob_visible,
     ignored_note,
-    outside_notes,
     parse,
     read_json,
     starts_with,
@@ -57,16 +56,8 @@ def read(root: Path, split: str | None) -> ObjectExport:
             row["category_id"] = id_of[row.pop("label")]
         part = split_of_path(image, root) or split_of_path(root / folder / "x", root)
         entries.append(Entry(image, part, size, tuple(rows), source=path))
-    declared = tuple(dict.fromkeys(entry.split for entry in entries if entry.split))
-    outlines = [
-        (f"{e.source}: {row['where']}", polygon, e.size)
-        for e in entries
-        if e.size
-        for row in e.objects
-        for polygon in row["segmentation"].get("nested", ())
-    ]
-    notes = ignored_note(files[0], left_out) + outside_notes(outlines)
-    return ObjectExport(entries, kept, declared=declared, notes=notes)
+    notes = ignored_note(files[0], left_out) + outside_notes(entries, "nested")
+    return ObjectExport(entries, kept, declared=splits_of(entries), notes=notes)
 
 
 def _read(

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from segwright.data.exports.entries import Entry, ObjectExport, category_ids, join_groups
+from segwright.data.exports.entries import Entry, ObjectExport, category_ids, join_groups, splits_of
 from segwright.data.exports.files_of_export import (
     ImageFiles,
     glob_visible,
@@ -54,8 +54,7 @@ def read(root: Path, split: str | None) -> ObjectExport:
             read_item = partial(_entry, path=path, images=images, names=names, left_out=left_out)
             entries.append(parse(item, read_item, f"{path}: item {index}", "Datumaro"))
     kept, _ = category_ids(names)
-    declared = tuple(dict.fromkeys(entry.split for entry in entries if entry.split))
-    return ObjectExport(entries, kept, declared=declared, notes=ignored_note(files[0], left_out))
+    return ObjectExport(entries, kept, declared=splits_of(entries), notes=ignored_note(files[0], left_out))
 
 
 def _names(values: Any) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -235,3 +235,29 @@ def map_labels(
         )
     except ValueError as error:
         raise UserError(f"{root}: {error}; correct the list of classes") from None
+
+
+def splits_of(entries: Iterable[Entry]) -> tuple[str, ...]:
+    """The splits in which the export places its images, in the order of their first image."""
+    return tuple(dict.fromkeys(entry.split for entry in entries if entry.split))
+
+
+def outside_notes(entries: Iterable[Entry], kind: str = "polygons") -> list[str]:
+    """One warning for polygons that lie partly outside of their image. ``kind``: their key in a segmentation."""
+    clipped = [
+        f"{entry.source}: {row['where']}"
+        for entry in entries
+        if entry.size
+        for row in entry.objects
+        for polygon in row["segmentation"].get(kind, ())
+        if _is_outside(polygon, entry.size)
+    ]
+    if not clipped:
+        return []
+    return [f"{clipped[0]}: reaches beyond its image ({count_of(len(clipped), 'such outline')}); clipped"]
+
+
+def _is_outside(polygon: Sequence[float], size: tuple[int, int]) -> bool:
+    """Whether a polygon [x, y, ...] reaches more than a pixel beyond an image of ``size`` (height, width)."""
+    height, width = size
+    return min(polygon) < -1 or max(polygon[::2]) > width + 1 or max(polygon[1::2]) > height + 1

@@ -203,18 +203,6 @@ def image_paths(name: str) -> list[str]:
     return [re.sub("^[A-Za-z]:/", "/", path) for path in dict.fromkeys(paths)]
 
 
-def outside_notes(rows: Iterable[tuple[str, Sequence[float], tuple[int, int]]]) -> list[str]:
-    """One warning for polygons that lie partly outside of their image; of each: where, [x, y, ...], (height, width)."""
-    clipped = [
-        where
-        for where, polygon, (height, width) in rows
-        if min(polygon) < -1 or max(polygon[::2]) > width + 1 or max(polygon[1::2]) > height + 1
-    ]
-    if not clipped:
-        return []
-    return [f"{clipped[0]}: reaches beyond its image ({count_of(len(clipped), 'such outline')}); clipped"]
-
-
 def ignored_note(source: Path, counts: Mapping[str, int]) -> list[str]:
     """A warning for annotations without area, which are left out: how many of each kind."""
     listed = ", ".join(

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from segwright.data.exports.entries import Entry, MapExport, map_labels
+from segwright.data.exports.entries import Entry, MapExport, map_labels, splits_of
 from segwright.data.exports.files_of_export import glob_visible, read_json, read_text
 from segwright.data.exports.mask_folders import labels_of_maps
 from segwright.data.exports.parquet import unpack_parquet
@@ -47,9 +47,8 @@ def read(root: Path, split: str | None) -> MapExport:
         raise UserError(
             f"{root}: no row in a metadata or Parquet file; expected images and masks; check the folder"
         )
-    declared = tuple(dict.fromkeys(entry.split for entry in entries if entry.split))
     labels = _classes(root) or labels_of_maps(root, [entry.maps[0] for entry in entries])
-    return MapExport(entries, labels, declared=declared)
+    return MapExport(entries, labels, declared=splits_of(entries))
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ import io
 from pathlib import Path
 from typing import Any
 
-from segwright.data.exports.entries import Entry, ObjectExport, category_ids
+from segwright.data.exports.entries import Entry, ObjectExport, category_ids, splits_of
 from segwright.data.exports.files_of_export import ImageFiles, glob_visible, read_text
 from segwright.data.exports.splits import split_of_path, standard_split
 from segwright.data.reading.file_lists import IMAGE_EXTENSIONS
@@ -107,8 +107,7 @@ def read(root: Path, split: str | None) -> ObjectExport:
         Entry(image, _split(source_of[image], image, root), None, tuple(rows), source=source_of[image])
         for image, rows in sorted(rows_of.items())
     ]
-    declared = tuple(dict.fromkeys(entry.split for entry in entries if entry.split))
-    return ObjectExport(entries, kept, declared=declared, notes=notes)
+    return ObjectExport(entries, kept, declared=splits_of(entries), notes=notes)
 
 
 def _add_unlisted(

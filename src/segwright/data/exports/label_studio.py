@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from segwright.data.exports.entries import Entry, ObjectExport, category_ids
+from segwright.data.exports.entries import Entry, ObjectExport, category_ids, splits_of
 from segwright.data.exports.files_of_export import (
     ImageFiles,
     glob_visible,
@@ -83,8 +83,7 @@ def read(root: Path, split: str | None) -> ObjectExport:
         size = (height, width) if height and width else None
         objects = [{key: value for key, value in row.items() if key != "size"} for row in rows]
         result.append(Entry(image, split_of_path(image, root), size, tuple(objects), source=path))
-    declared = tuple(dict.fromkeys(entry.split for entry in result if entry.split))
-    return ObjectExport(result, kept, declared=declared, notes=ignored_note(files[0], left_out))
+    return ObjectExport(result, kept, declared=splits_of(result), notes=ignored_note(files[0], left_out))
 
 
 def _declared(root: Path) -> list[str]:

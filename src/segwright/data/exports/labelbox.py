@@ -8,13 +8,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from segwright.data.exports.entries import Entry, ObjectExport, category_ids
+from segwright.data.exports.entries import Entry, ObjectExport, category_ids, outside_notes, splits_of
 from segwright.data.exports.files_of_export import (
     ImageFiles,
     flat,
     glob_visible,
     ignored_note,
-    outside_notes,
     parse,
     read_json,
     read_json_lines,
@@ -67,16 +66,8 @@ def read(root: Path, split: str | None) -> ObjectExport:
             {"id": i, "category_id": id_of[row.pop("label")], **row} for i, row in enumerate(objects, start=1)
         ]
         entries.append(Entry(image, split_of_path(image, root), size, tuple(rows), source=path))
-    outlines = [
-        (f"{e.source}: {row['where']}", polygon, e.size)
-        for e in entries
-        if e.size
-        for row in e.objects
-        for polygon in row["segmentation"].get("polygons", ())
-    ]
-    notes = ignored_note(files[0], left_out) + outside_notes(outlines)
-    declared = tuple(dict.fromkeys(entry.split for entry in entries if entry.split))
-    return ObjectExport(entries, kept, declared=declared, notes=notes)
+    notes = ignored_note(files[0], left_out) + outside_notes(entries)
+    return ObjectExport(entries, kept, declared=splits_of(entries), notes=notes)
 
 
 def _row(row: dict[str, Any]) -> tuple[list[str], tuple[int, int] | None, list[Any] | None]:

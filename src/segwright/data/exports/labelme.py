@@ -6,13 +6,19 @@ from math import hypot
 from pathlib import Path
 from typing import Any
 
-from segwright.data.exports.entries import Entry, ObjectExport, category_ids, join_groups
+from segwright.data.exports.entries import (
+    Entry,
+    ObjectExport,
+    category_ids,
+    join_groups,
+    outside_notes,
+    splits_of,
+)
 from segwright.data.exports.files_of_export import (
     ImageFiles,
     flat,
     glob_visible,
     ignored_note,
-    outside_notes,
     parse,
     read_json,
     read_text,
@@ -60,16 +66,8 @@ def read(root: Path, split: str | None) -> ObjectExport:
                 )
             row["category_id"] = id_of.get(label, 0)
         entries.append(Entry(image, split_of_path(path, root), size, tuple(join_groups(rows)), source=path))
-    declared = tuple(dict.fromkeys(entry.split for entry in entries if entry.split))
-    outlines = [
-        (f"{e.source}: {row['where']}", polygon, e.size)
-        for e in entries
-        if e.size
-        for row in e.objects
-        for polygon in row["segmentation"].get("polygons", ())
-    ]
-    notes = ignored_note(files[0], left_out) + outside_notes(outlines)
-    return ObjectExport(entries, kept, declared=declared, notes=notes)
+    notes = ignored_note(files[0], left_out) + outside_notes(entries)
+    return ObjectExport(entries, kept, declared=splits_of(entries), notes=notes)
 
 
 def _declared(root: Path) -> list[str]:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segwright.data.exports.class_tables import CLASS_TABLES, read_class_table
-from segwright.data.exports.entries import Entry, MapExport, map_labels
+from segwright.data.exports.entries import Entry, MapExport, map_labels, splits_of
 from segwright.data.exports.files_of_export import folders, is_pickle, read_json
 from segwright.data.exports.folder_pairs import FolderPair, folder_pairs, list_masks
 from segwright.data.exports.object_truth import read_any
@@ -83,7 +83,6 @@ def read(root: Path, split: str | None) -> MapExport:
         labels = read_label_space(root, None) if has_classes else labels_of_maps(root, maps)
     else:
         labels = _labels_of_table(table, maps)
-    declared = tuple(dict.fromkeys(entry.split for entry in entries if entry.split))
     notes = []
     if (count := _numbered_objects(root, maps)) >= _PERHAPS_OBJECTS:
         notes = [
@@ -91,7 +90,7 @@ def read(root: Path, split: str | None) -> MapExport:
             "and to another number in the next, as if objects of one class were numbered; then choose the format "
             "object_numbers (--from, or data.format)"
         ]
-    return MapExport(entries, labels, declared=declared, notes=notes)
+    return MapExport(entries, labels, declared=splits_of(entries), notes=notes)
 
 
 def paired_masks(root: Path) -> list[Entry]:

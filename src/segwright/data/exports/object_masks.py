@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from segwright.data.exports.entries import Entry, ObjectExport, category_ids
+from segwright.data.exports.entries import Entry, ObjectExport, category_ids, splits_of
 from segwright.data.exports.files_of_export import folders
 from segwright.data.exports.splits import standard_split
 from segwright.data.reading.file_lists import list_images
@@ -92,5 +92,4 @@ def read(root: Path, split: str | None) -> ObjectExport:
         )
         for image, part, masks, _ in rows
     ]
-    declared = tuple(dict.fromkeys(entry.split for entry in entries if entry.split))
-    return ObjectExport(entries, kept, declared=declared)
+    return ObjectExport(entries, kept, declared=splits_of(entries))

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from segwright.data.exports.entries import BACKGROUND, Entry, ObjectExport, Task, sample_names
+from segwright.data.exports.entries import BACKGROUND, Entry, ObjectExport, Task, sample_names, splits_of
 from segwright.data.exports.files_of_export import folders, is_pickle
 from segwright.data.exports.folder_pairs import folder_pairs, list_masks
 from segwright.data.exports.mask_folders import objects_are_numbered, paired_masks
@@ -70,8 +70,7 @@ def read(root: Path, split: str | None) -> NumberedExport:
     """All images with their maps; folders called train or test are splits."""
     found = [entry for folder in (root, *folders(root)) for entry in _cellpose_entries(folder, root)]
     entries = found or paired_masks(root)
-    declared = tuple(dict.fromkeys(entry.split for entry in entries if entry.split))
-    return NumberedExport(entries, ["object"], declared=declared)
+    return NumberedExport(entries, ["object"], declared=splits_of(entries))
 
 
 def _cellpose_entries(folder: Path, root: Path) -> list[Entry]:

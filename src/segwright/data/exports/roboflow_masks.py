@@ -6,7 +6,7 @@ import csv
 import io
 from pathlib import Path
 
-from segwright.data.exports.entries import Entry, MapExport, map_labels
+from segwright.data.exports.entries import Entry, MapExport, map_labels, splits_of
 from segwright.data.exports.files_of_export import glob_visible, read_text
 from segwright.data.exports.splits import split_of_path
 from segwright.data.reading.file_lists import list_images
@@ -50,8 +50,7 @@ def read(root: Path, split: str | None) -> MapExport:
             f"{unmatched[0]}: its image is missing; expected {unmatched[0].stem.removesuffix(_SUFFIX)}.jpg beside it; "
             "add the image, or remove the mask"
         )
-    declared = tuple(dict.fromkeys(entry.split for entry in entries if entry.split))
-    return MapExport(entries, map_labels(root, classes), declared=declared)
+    return MapExport(entries, map_labels(root, classes), declared=splits_of(entries))
 
 
 def _classes(path: Path) -> list[tuple[str, int, None]]:

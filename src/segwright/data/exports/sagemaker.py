@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from segwright.data.exports.entries import Entry, MapExport, is_background, map_labels
+from segwright.data.exports.entries import Entry, MapExport, is_background, map_labels, splits_of
 from segwright.data.exports.files_of_export import (
     ImageFiles,
     color_from_hex,
@@ -69,9 +69,8 @@ def read(root: Path, split: str | None) -> MapExport:
             entries.append(Entry(image, part, maps=(mask,), source=path))
     if not entries:
         raise UserError(f"{files[0]}: no line has a mask; expected labeled images; export the job again")
-    declared = tuple(dict.fromkeys(entry.split for entry in entries if entry.split))
     labels = _labels(root, classes, entries[0].maps[0])
-    return MapExport(entries, labels, declared=declared)
+    return MapExport(entries, labels, declared=splits_of(entries))
 
 
 def _line(row: dict[str, Any]) -> tuple[str, str | None, dict[int, tuple[str, _Color]]]:

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, cast
 from urllib.parse import urlparse
 
-from segwright.data.exports.entries import Color, Entry, ObjectExport, category_ids
+from segwright.data.exports.entries import Color, Entry, ObjectExport, category_ids, splits_of
 from segwright.data.exports.files_of_export import (
     ImageFiles,
     flat,
@@ -77,8 +77,7 @@ def read(root: Path, split: str | None) -> ObjectExport:
     notes = ignored_note(path, left_out)
     colors = {title: color for title, color, _ in classes.values() if color}
     stuff = frozenset(title for title, _, is_stuff in classes.values() if is_stuff)
-    declared = tuple(dict.fromkeys(entry.split for entry in entries if entry.split))
-    return ObjectExport(entries, kept, colors, declared=declared, notes=notes, stuff=stuff)
+    return ObjectExport(entries, kept, colors, declared=splits_of(entries), notes=notes, stuff=stuff)
 
 
 _Class = tuple[str, "Color | None", bool]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from segwright.data.exports.entries import MapExport, map_labels
+from segwright.data.exports.entries import MapExport, map_labels, splits_of
 from segwright.data.exports.files_of_export import folders
 from segwright.data.exports.folder_pairs import FolderPair, list_masks
 from segwright.data.exports.mask_folders import pair_entries
@@ -73,5 +73,4 @@ def read(root: Path, split: str | None) -> MapExport:
         raise UserError(f"{root}: no folder stuffthingmaps/train2017; expected maps in it; check the folder")
     entries = [entry for pair in pairs for entry in pair_entries(pair, root)]
     labels = map_labels(root, [(name, value, None) for value, name in enumerate((*THINGS, *STUFF))])
-    declared = tuple(dict.fromkeys(entry.split for entry in entries if entry.split))
-    return MapExport(entries, labels, declared=declared)
+    return MapExport(entries, labels, declared=splits_of(entries))

@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from segwright.data.exports.entries import Entry, ObjectExport, category_ids
+from segwright.data.exports.entries import Entry, ObjectExport, category_ids, outside_notes, splits_of
 from segwright.data.exports.files_of_export import (
     ImageFiles,
     color_from_hex,
     glob_visible,
     ignored_note,
-    outside_notes,
     parse,
     read_json,
     starts_with,
@@ -55,17 +54,9 @@ def read(root: Path, split: str | None) -> ObjectExport:
                 )
             row["category_id"] = id_of[label]
         entries.append(Entry(image, split_of_path(image, root), size, tuple(rows), source=path))
-    declared = tuple(dict.fromkeys(entry.split for entry in entries if entry.split))
-    outlines = [
-        (f"{e.source}: {row['where']}", polygon, e.size)
-        for e in entries
-        if e.size
-        for row in e.objects
-        for polygon in row["segmentation"]["polygons"]
-    ]
-    notes = ignored_note(files[0], left_out) + outside_notes(outlines)
+    notes = ignored_note(files[0], left_out) + outside_notes(entries)
     colors = {name: color for name, text in classes.items() if (color := color_from_hex(text))}
-    return ObjectExport(entries, kept, colors, declared=declared, notes=notes)
+    return ObjectExport(entries, kept, colors, declared=splits_of(entries), notes=notes)
 
 
 def _classes(root: Path) -> dict[str, Any]:

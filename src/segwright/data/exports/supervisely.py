@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from segwright.data.exports.entries import Entry, ObjectExport, category_ids
+from segwright.data.exports.entries import Entry, ObjectExport, category_ids, outside_notes, splits_of
 from segwright.data.exports.files_of_export import (
     ImageFiles,
     color_from_hex,
     flat,
     glob_visible,
     ignored_note,
-    outside_notes,
     parse,
     read_json,
 )
@@ -53,16 +52,8 @@ def read(root: Path, split: str | None) -> ObjectExport:
         _entry(path, images, id_of, left_out)
         for path in glob_visible(root, "**/ann/*.json", "**/ann/**/*.json")
     ]
-    outlines = [
-        (f"{e.source}: {row['where']}", polygon, e.size)
-        for e in entries
-        if e.size
-        for row in e.objects
-        for polygon in row["segmentation"].get("polygons", ())
-    ]
-    declared = tuple(dict.fromkeys(entry.split for entry in entries if entry.split))
-    notes = ignored_note(meta, left_out) + outside_notes(outlines)
-    return ObjectExport(entries, kept, colors, declared=declared, notes=notes)
+    notes = ignored_note(meta, left_out) + outside_notes(entries)
+    return ObjectExport(entries, kept, colors, declared=splits_of(entries), notes=notes)
 
 
 def _entry(path: Path, images: ImageFiles, id_of: dict[str, int], left_out: dict[str, int]) -> Entry:

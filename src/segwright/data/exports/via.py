@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from segwright.data.exports import via3
-from segwright.data.exports.entries import Entry, ObjectExport, category_ids
+from segwright.data.exports.entries import Entry, ObjectExport, category_ids, splits_of
 from segwright.data.exports.files_of_export import (
     ImageFiles,
     glob_visible,
@@ -76,8 +76,7 @@ def read(root: Path, split: str | None) -> ObjectExport:
                 raise UserError(f"{path}: {row['where']} has the class {label!r}, which is no option; add it")
             row["category_id"] = id_of[label]
         entries.append(Entry(image, split_of_path(image, root), None, tuple(rows), source=path))
-    declared = tuple(dict.fromkeys(entry.split for entry in entries if entry.split))
-    return ObjectExport(entries, kept, declared=declared, notes=ignored_note(files[0], left_out))
+    return ObjectExport(entries, kept, declared=splits_of(entries), notes=ignored_note(files[0], left_out))
 
 
 def _require_classes(rows_of: dict[Path, tuple[list[dict[str, Any]], Path]]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from segwright.data.exports.class_tables import CLASS_TABLES, read_class_table
-from segwright.data.exports.entries import Entry, MapExport, is_background, map_labels
+from segwright.data.exports.entries import Entry, MapExport, is_background, map_labels, splits_of
 from segwright.data.exports.files_of_export import ImageFiles, glob_visible, read_text
 from segwright.data.exports.object_truth import read_any
 from segwright.data.exports.splits import split_of_path, standard_split
@@ -67,8 +67,7 @@ def read(root: Path, split: str | None) -> MapExport:
             f"{base / 'SegmentationClass' / name}.png: no such file, and ImageSets lists {name!r}; add the mask, or "
             "correct the list"
         )
-    declared = tuple(dict.fromkeys(entry.split for entry in entries if entry.split))
-    return MapExport(entries, _labels(base, masks), declared=declared)
+    return MapExport(entries, _labels(base, masks), declared=splits_of(entries))
 
 
 def _image(images: ImageFiles, base: Path, stem: Path) -> Path | None:

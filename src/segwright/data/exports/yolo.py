@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from segwright.data.exports.entries import Entry, ObjectExport, category_ids
+from segwright.data.exports.entries import Entry, ObjectExport, category_ids, splits_of
 from segwright.data.exports.files_of_export import glob_visible, read_text
 from segwright.data.exports.splits import split_of_path, standard_split
 from segwright.data.reading.file_lists import list_images, read_lines
@@ -106,8 +106,7 @@ def _from_class_list(root: Path) -> ObjectExport:
         for image in list_images(root / "images", recursive=True)
     ]
     _require_images(root, entries)
-    declared = tuple(dict.fromkeys(entry.split for entry in entries if entry.split))
-    return ObjectExport(entries, kept, on_top="smaller", declared=declared, notes=_clipped(clipped))
+    return ObjectExport(entries, kept, on_top="smaller", declared=splits_of(entries), notes=_clipped(clipped))
 
 
 def _require_images(root: Path, entries: Iterable[Entry]) -> None:
