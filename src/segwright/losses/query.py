@@ -110,7 +110,7 @@ class QueryLoss(SegmentationLoss):
             return true, true
         costs, count = MaskCosts(), rows_at_once(len(logits) + len(true), logits.device)
         predicted = sample_logits_together(logits, points)
-        for own, part in zip(predicted.split(count, 1), points.split(count), strict=True):
+        for own, part in zip(torch.split(predicted, count, 1), torch.split(points, count), strict=True):
             targets, weights = sample_masks_together(masks, image, part)
             costs.add(own, targets, self._weights(weights))
         cost = self.mask_weight * costs.entropy() + self.dice_weight * costs.dice()
