@@ -14,6 +14,7 @@ from tests.importers.test_eomt import assert_equal, original_layout
 from tests.transformers_eomt import random_eomt
 from torch import Tensor
 
+from segwright.decode import QueryDecoder
 from segwright.errors import UserError
 from segwright.importers import load
 
@@ -123,6 +124,14 @@ def test_a_network_in_several_files_is_read(given: str, tmp_path: Path) -> None:
     parts[1].unlink()
     with pytest.raises(UserError, match=re.escape(f"({parts[1].name})")):
         load(files if given == "index" else parts[:1], "eomt")
+
+
+@pytest.mark.parametrize("task", ["semantic", "instance"])
+def test_the_task_of_a_file_can_be_chosen(task: str) -> None:
+    model = load(random_eomt().state_dict(), "eomt", task=task, **HEADS)
+    assert model.decoder == QueryDecoder(task)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="--set task=tracking"):
+        load(random_eomt().state_dict(), "eomt", task="tracking", **HEADS)
 
 
 def test_without_its_settings_a_file_loads_or_asks_for_them(tmp_path: Path) -> None:

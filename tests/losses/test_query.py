@@ -146,6 +146,16 @@ def test_masks_at_points_equal_sampled_dense_masks(seed: int, height: int, width
     torch.testing.assert_close(weights, same)
 
 
+@pytest.mark.parametrize("size", [(1, 1), (7, 5), (20, 33)])
+def test_maps_that_share_points_are_sampled_as_by_grid_sample(size: tuple[int, int]) -> None:
+    logits, points = torch.randn(6, *size) * 30, torch.rand(200, 2)
+    points[:4] = torch.tensor([[0.0, 0.0], [1.0, 1.0], [0.0, 1.0], [0.5, 0.5]])
+    expected = torch.nn.functional.grid_sample(logits[None], 2 * points[None, None] - 1, align_corners=False)[
+        0, :, 0
+    ]
+    torch.testing.assert_close(sample_logits_together(logits, points), expected, rtol=1e-5, atol=1e-4)
+
+
 @given(st.integers(0, 2**31), st.integers(2, 9), st.integers(2, 9), st.integers(1, 5))
 @settings(max_examples=40, deadline=None)
 def test_overlapping_masks_at_points_equal_sampled_dense_masks(

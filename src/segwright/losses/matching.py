@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn import functional as F
 
 
 def match(cost: Float[Tensor, "queries masks"]) -> tuple[Int[Tensor, " pairs"], Int[Tensor, " pairs"]]:
@@ -44,10 +43,12 @@ class MaskCosts:
         weights: Float[Tensor, "1 points"],
     ) -> None:
         """Add predicted logits and true values 0..1 at weighted points."""
-        inside, outside = F.softplus(-logits).mul_(weights), F.softplus(logits).mul_(weights)
-        self._entropy = self._entropy + inside @ targets.T + outside @ (1 - targets).T
+        # The entropy with a target t is softplus(x) - t x. In these steps softplus takes a third of its own time.
+        softplus = logits.abs().neg_().exp_().add_(1).log_().add_(logits.clamp(min=0))
+        outside, linear = softplus.mul_(weights).sum(1)[:, None], logits * weights
+        self._entropy = self._entropy + outside - (targets @ linear.T).T
         probabilities = logits.sigmoid().mul_(weights)
-        self._common = self._common + 2 * probabilities @ targets.T
+        self._common = self._common + 2 * (targets @ probabilities.T).T
         self._predicted = self._predicted + probabilities.sum(1)[:, None]
         self._true = self._true + (targets * weights).sum(1)
         self._weights = self._weights + weights.sum()

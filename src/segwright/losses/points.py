@@ -28,8 +28,19 @@ def sample_logits(
 def sample_logits_together(
     logits: Float[Tensor, "masks h w"], points: Float[Tensor, "points 2"]
 ) -> Float[Tensor, "masks points"]:
-    """``sample_logits`` of maps that share their points."""
-    return F.grid_sample(logits[None], 2 * points[None, None] - 1, align_corners=False)[0, :, 0]
+    """``sample_logits`` of maps that share their points, without gradients.
+
+    The four neighbors of a point are rows of numbers, one per map: that is several times faster than one map at a time.
+    """
+    rows, index = (
+        logits.detach().flatten(1).T.contiguous(),
+        torch.arange(logits[0].numel(), device=logits.device),
+    )
+    image = torch.zeros(1, dtype=torch.long, device=logits.device)
+    neighbors = [*_neighbors(index.view(1, *logits.shape[1:]), image, points)]
+    positions = torch.stack([position for position, _, _ in neighbors], 1)
+    weights = torch.stack([weight * inside for _, weight, inside in neighbors], 1).to(rows.dtype)
+    return F.embedding_bag(positions, rows, per_sample_weights=weights, mode="sum").T
 
 
 def sample_masks(

@@ -108,10 +108,11 @@ class QueryLoss(SegmentationLoss):
         true, points = masks.classes[image], random_points(self.points, logits.device)
         if not len(true):
             return true, true
-        costs = MaskCosts()
-        for part in torch.split(points, rows_at_once(len(logits) + len(true), logits.device)):
+        costs, count = MaskCosts(), rows_at_once(len(logits) + len(true), logits.device)
+        predicted = sample_logits_together(logits, points)
+        for own, part in zip(torch.split(predicted, count, 1), torch.split(points, count), strict=True):
             targets, weights = sample_masks_together(masks, image, part)
-            costs.add(sample_logits_together(logits, part), targets, self._weights(weights))
+            costs.add(own, targets, self._weights(weights))
         cost = self.mask_weight * costs.entropy() + self.dice_weight * costs.dice()
         return match(cost - self.class_weight * classes.softmax(-1)[:, true])
 

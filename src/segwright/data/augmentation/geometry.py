@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from segwright.data.reading.images import resize_bands
 from segwright.samples import IGNORED, Sample
 
 
@@ -91,8 +92,7 @@ class Window:
             width, height = round(image.shape[1] / step_x), round(image.shape[0] / step_y)
             # OpenCV refuses a side that rounds to 0; with factors, the step is not rounded.
             size = None if width and height else (max(1, width), max(1, height))
-            shrunk = cv2.resize(image, size, fx=1 / step_x, fy=1 / step_y, interpolation=cv2.INTER_AREA)
-            shrunk = shrunk.reshape(*shrunk.shape[:2], -1)
+            shrunk = resize_bands(image, size, fx=1 / step_x, fy=1 / step_y, interpolation=cv2.INTER_AREA)
             step = (image.shape[0] / shrunk.shape[0], image.shape[1] / shrunk.shape[1])
             corner = (self.corner[0] / step[0], self.corner[1] / step[1])
             return replace(self, corner=corner, source_size=self.size).warp_image(shrunk)
@@ -212,8 +212,8 @@ def _resize(image: NDArray[Any], rows: _OutputRange, columns: _OutputRange) -> N
     average = max(steps) > 2
     interpolation = cv2.INTER_AREA if average else cv2.INTER_LINEAR
     # With factors instead of a size, which is rounded and would change the step.
-    resized = cv2.resize(source, None, fx=1 / columns.step, fy=1 / rows.step, interpolation=interpolation)
-    part = resized.reshape(*resized.shape[:2], image.shape[2])[: rows.count, : columns.count]
+    resized = resize_bands(source, None, fx=1 / columns.step, fy=1 / rows.step, interpolation=interpolation)
+    part = resized[: rows.count, : columns.count]
     top, left = rows.depends_on_previous, columns.depends_on_previous
     if not average and (top or left):  # ``source`` lacks the pixels above and to the left
         y, x = rows.neighbors(image.shape[0]), columns.neighbors(image.shape[1])

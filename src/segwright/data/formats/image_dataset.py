@@ -19,7 +19,14 @@ from segwright.data.formats.ground_truth import (
     ClassMaps,
     GroundTruth,
 )
-from segwright.data.reading.images import apply_orientation, image_size, orientation, read_bands, read_image
+from segwright.data.reading.images import (
+    apply_orientation,
+    image_size,
+    orientation,
+    read_bands,
+    read_image,
+    resize_bands,
+)
 from segwright.data.reading.label_maps import read_class_values, unique_values
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
@@ -112,7 +119,7 @@ class ImageDataset:
         if self.reduce == 1:
             return image
         height, width = (-(-side // self.reduce) for side in image.shape[:2])
-        return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA).reshape(height, width, -1)
+        return resize_bands(image, (width, height), interpolation=cv2.INTER_AREA)
 
     def _aligned(self, label_map: NDArray[Any], image: NDArray[Any], index: int) -> NDArray[Any]:
         """The label map in the orientation and size of the image; ``UserError`` if its size does not fit."""

@@ -214,6 +214,23 @@ def _read_start(path: Path, length: int = 4) -> bytes:
         return b""
 
 
+def resize_bands(
+    image: NDArray[Any], size: tuple[int, int] | None, *, interpolation: int, fx: float = 0.0, fy: float = 0.0
+) -> NDArray[Any]:
+    """The image [height, width, bands] as ``cv2.resize`` gives it, with any number of bands.
+
+    OpenCV averages areas (``cv2.INTER_AREA``) of at most four bands at a time.
+    """
+    bands = image.shape[2]
+    at_once = min(bands, 4) if interpolation == cv2.INTER_AREA else bands
+    parts = [
+        cv2.resize(image[..., first : first + at_once], size, fx=fx, fy=fy, interpolation=interpolation)
+        for first in range(0, bands, at_once)
+    ]
+    parts = [part.reshape(*part.shape[:2], -1) for part in parts]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2)
+
+
 def _reduced(image: NDArray[np.uint8], reduce: int) -> NDArray[np.uint8]:
     if reduce == 1:
         return image
