@@ -245,7 +245,7 @@ def _inline(figure: Figure, title: str) -> str:
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 
     text = io.StringIO()
-    FigureCanvasSVG(figure).print_svg(text)  # savefig draws twice
+    FigureCanvasSVG(figure).print_svg(text)  # type: ignore[no-untyped-call]  # savefig draws twice
     svg = text.getvalue()
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", svg, flags=re.DOTALL)
