@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -57,7 +58,7 @@ def read(root: Path, split: str | None) -> ObjectExport:
             sorted({str(shape.get("label")) for _, tree in trees for shape in tree.findall("./image/*")})
         )
     kept, id_of = category_ids(list(names))
-    images, left_out = ImageFiles(root), dict[str, int]()
+    images, left_out = ImageFiles(root), Counter[str]()
     entries = [
         _entry(image, path, images, id_of, left_out)
         for path, tree in trees
@@ -84,7 +85,7 @@ def _entry(
     path: Path,
     images: ImageFiles,
     id_of: dict[str, int],
-    left_out: dict[str, int],
+    left_out: Counter[str],
 ) -> Entry:
     name = str(image.get("name"))
     subset = image.get("subset")
@@ -100,7 +101,7 @@ def _entry(
     for number, shape in enumerate(image):
         label, where = str(shape.get("label")), f"image {name!r}, {shape.tag} {number}"
         if shape.tag in _WITHOUT_AREA:
-            left_out[shape.tag] = left_out.get(shape.tag, 0) + 1
+            left_out[shape.tag] += 1
             continue
         if label not in id_of:
             raise UserError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ def read(root: Path, split: str | None) -> ObjectExport:
     files = _files(root)
     if not files:
         raise UserError(f"{root}: no Darwin JSON; expected one per image; check the folder")
-    images, left_out = ImageFiles(root), dict[str, int]()
+    images, left_out = ImageFiles(root), Counter[str]()
     parsed = [(path, *_read(path, images, left_out)) for path in files]
     kept, id_of = category_ids(sorted({row["label"] for *_, rows in parsed for row in rows}))
     entries = []
@@ -61,7 +62,7 @@ def read(root: Path, split: str | None) -> ObjectExport:
 
 
 def _read(
-    path: Path, images: ImageFiles, left_out: dict[str, int]
+    path: Path, images: ImageFiles, left_out: Counter[str]
 ) -> tuple[Path, str, tuple[int, int], list[dict[str, Any]]]:
     """(image, its folder in V7, (height, width), objects) of a file."""
     values = read_json(path, _TOOL)
@@ -78,7 +79,7 @@ def _read(
         elif kind == "mask":
             masks[str(item.get("id"))] = label
         elif shape is None:
-            left_out[kind] = left_out.get(kind, 0) + 1
+            left_out[kind] += 1
         else:
             rows.append({"label": label, "where": f"annotation {index} ({label})", "segmentation": shape})
     for layer in layers:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ def read(root: Path, split: str | None) -> ObjectExport:
         raise UserError(
             f"{root}: no JSON file of Datumaro; expected annotations/default.json; check the folder"
         )
-    images, left_out = ImageFiles(root), dict[str, int]()
+    images, left_out = ImageFiles(root), Counter[str]()
     names: list[str] = []
     entries = []
     for path in files:
@@ -61,7 +62,7 @@ def _names(values: Any) -> list[str]:
     return [str(label["name"]) for label in values["categories"]["label"]["labels"]]
 
 
-def _entry(item: Any, *, path: Path, images: ImageFiles, names: list[str], left_out: dict[str, int]) -> Entry:
+def _entry(item: Any, *, path: Path, images: ImageFiles, names: list[str], left_out: Counter[str]) -> Entry:
     name = str(item["id"])
     stated = item.get("image") or (item.get("media") or {})
     subset = images.root / "images" / path.stem
@@ -71,7 +72,7 @@ def _entry(item: Any, *, path: Path, images: ImageFiles, names: list[str], left_
     for number, annotation in enumerate(item["annotations"]):
         kind = str(annotation["type"])
         if kind not in ("polygon", "mask"):
-            left_out[kind] = left_out.get(kind, 0) + 1
+            left_out[kind] += 1
             continue
         label = annotation.get("label_id")
         if not isinstance(label, int) or not 0 <= label < len(names):

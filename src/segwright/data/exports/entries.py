@@ -250,14 +250,14 @@ def outside_notes(entries: Iterable[Entry], kind: str = "polygons") -> list[str]
         if entry.size
         for row in entry.objects
         for polygon in row["segmentation"].get(kind, ())
-        if _is_outside(polygon, entry.size)
+        if _reaches_outside(polygon, entry.size)
     ]
     if not clipped:
         return []
     return [f"{clipped[0]}: reaches beyond its image ({count_of(len(clipped), 'such outline')}); clipped"]
 
 
-def _is_outside(polygon: Sequence[float], size: tuple[int, int]) -> bool:
+def _reaches_outside(polygon: Sequence[float], size: tuple[int, int]) -> bool:
     """Whether a polygon [x, y, ...] reaches more than a pixel beyond an image of ``size`` (height, width)."""
     height, width = size
     return min(polygon) < -1 or max(polygon[::2]) > width + 1 or max(polygon[1::2]) > height + 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,7 @@ def read(root: Path, split: str | None) -> ObjectExport:
     files = _files(root) or glob_visible(root, "*.json")
     if not files:
         raise UserError(f"{root}: no JSON file of Label Studio; expected an export; check the folder")
-    images, left_out = ImageFiles(root), dict[str, int]()
+    images, left_out = ImageFiles(root), Counter[str]()
     entries, order = [], dict[str, None]()
     for path in files:
         tasks = read_json(path, "Label Studio")
@@ -103,7 +104,7 @@ def _declared(root: Path) -> list[str]:
     return [] if listed is None else [line.strip() for line in read_text(listed).split("\n") if line.strip()]
 
 
-def _task(task: dict[str, Any], left_out: dict[str, int]) -> tuple[str, list[dict[str, Any]]]:
+def _task(task: dict[str, Any], left_out: Counter[str]) -> tuple[str, list[dict[str, Any]]]:
     data = task.get("data", task)
     names = [data.get(key) for key in ("image", "img", "ocr", "url")]
     names += [task.get("file_upload"), *(value for value in data.values() if "." in str(value))]
@@ -121,7 +122,7 @@ def _task(task: dict[str, Any], left_out: dict[str, int]) -> tuple[str, list[dic
         label, row, kind = _result(result)
         if row is None or label is None:
             if kind != "other":
-                left_out[kind] = left_out.get(kind, 0) + 1
+                left_out[kind] += 1
             continue
         named = f"task {task.get('id')}, result {result.get('id', index)}"
         rows.append({"id": index + 1, "label": label, "where": named, **row})

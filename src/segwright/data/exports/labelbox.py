@@ -5,6 +5,7 @@ Masks are addresses of Labelbox's server, so they are read only if they lie in t
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ def read(root: Path, split: str | None) -> ObjectExport:
     files = _files(root)
     if not files:
         raise UserError(f"{root}: no export of Labelbox; expected NDJSON; check the folder")
-    images, left_out = ImageFiles(root), dict[str, int]()
+    images, left_out = ImageFiles(root), Counter[str]()
     parsed = []
     for path in files:
         rows = read_json(path, _TOOL) if path.suffix == ".json" else read_json_lines(path, _TOOL)
@@ -83,7 +84,7 @@ def _row(row: dict[str, Any]) -> tuple[list[str], tuple[int, int] | None, list[A
 
 
 def _object(
-    item: Any, where: str, path: Path, images: ImageFiles, left_out: dict[str, int]
+    item: Any, where: str, path: Path, images: ImageFiles, left_out: Counter[str]
 ) -> dict[str, Any] | None:
     label, kind, outline = parse(item, _outline, f"{path}: {where}", _TOOL)
     if kind in ("mask", "composite_mask"):
@@ -96,7 +97,7 @@ def _object(
             )
         outline = {"files": [str(file)]}
     if outline is None:
-        left_out[kind] = left_out.get(kind, 0) + 1
+        left_out[kind] += 1
         return None
     return {"label": label, "where": f"{where} ({label})", "segmentation": outline}
 

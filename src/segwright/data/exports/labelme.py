@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from math import hypot
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,7 @@ def read(root: Path, split: str | None) -> ObjectExport:
     if not files:
         raise UserError(f"{root}: no JSON file of labelme; expected one per image; check the folder")
     images = ImageFiles(root)
-    left_out: dict[str, int] = {}
+    left_out = Counter[str]()
     parsed = [(path, _read(path, images, left_out)) for path in files]
     used = {row["label"] for _, (_, _, rows) in parsed for row in rows}
     names = _declared(root) or sorted(used)
@@ -78,7 +79,7 @@ def _declared(root: Path) -> list[str]:
 
 
 def _read(
-    path: Path, images: ImageFiles, left_out: dict[str, int]
+    path: Path, images: ImageFiles, left_out: Counter[str]
 ) -> tuple[Path, tuple[int, int] | None, list[dict[str, Any]]]:
     values = read_json(path, "labelme")
     if not isinstance(values, dict) or not isinstance(values.get("shapes"), list):
@@ -100,7 +101,7 @@ def _read(
         where = f"shape {index}"
         label, kind, row = parse(shape, _shape, f"{path}: {where}", "labelme")
         if row is None:
-            left_out[kind] = left_out.get(kind, 0) + 1
+            left_out[kind] += 1
             continue
         rows.append({"id": index + 1, "label": label, "where": f"{where} ({label})", **row})
     return image, size, rows

@@ -6,6 +6,7 @@ pixel. The release file itself has addresses only.
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, cast
@@ -48,7 +49,7 @@ def read(root: Path, split: str | None) -> ObjectExport:
     classes, label_set, samples = parse(read_json(path, TITLE), _release, str(path), TITLE)
     kept, id_of = category_ids([title for title, *_ in classes.values()])
     images = ImageFiles(root, lambda image: _LABEL not in image.stem)
-    left_out, entries = dict[str, int](), list[Entry]()
+    left_out, entries = Counter[str](), list[Entry]()
     for number, sample in enumerate(samples):
         where = f"{path}: sample {number}"
         names, label = parse(sample, partial(_sample, label_set=label_set), where, TITLE)
@@ -67,7 +68,7 @@ def read(root: Path, split: str | None) -> ObjectExport:
                     f"{path}: {place} has the category {category!r}, which the release does not list; export it again"
                 )
             if shape is None:
-                left_out[kind] = left_out.get(kind, 0) + 1
+                left_out[kind] += 1
                 continue
             title = classes[category][0]
             row = {"id": index + 1, "category_id": id_of[title], "where": f"{place} ({title})"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ def read(root: Path, split: str | None) -> ObjectExport:
     files = _files(root)
     if not files:
         raise UserError(f"{root}: no JSON of SuperAnnotate; expected one per image; check the folder")
-    images, left_out = ImageFiles(root), dict[str, int]()
+    images, left_out = ImageFiles(root), Counter[str]()
     parsed = [(path, *_read(path, images, left_out)) for path in files]
     classes = _classes(root) or dict.fromkeys(sorted({row["label"] for *_, rows in parsed for row in rows}))
     kept, id_of = category_ids(list(classes))
@@ -71,7 +72,7 @@ def _classes(root: Path) -> dict[str, Any]:
 
 
 def _read(
-    path: Path, images: ImageFiles, left_out: dict[str, int]
+    path: Path, images: ImageFiles, left_out: Counter[str]
 ) -> tuple[Path, tuple[int, int] | None, list[dict[str, Any]]]:
     values = read_json(path, TITLE)
     name, size, items = parse(values, _image, str(path), TITLE)
@@ -85,7 +86,7 @@ def _read(
                 f"{path}: {where} is a mask of a pixel project; expected polygons; export the project to COCO"
             )
         if shape is None:
-            left_out[kind] = left_out.get(kind, 0) + 1
+            left_out[kind] += 1
             continue
         rows.append({"id": index + 1, "label": label, "where": f"{where} ({label})", "segmentation": shape})
     return image, size, rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ def read(root: Path, split: str | None) -> ObjectExport:
     )
     kept, id_of = category_ids([name for name, _ in classes])
     colors = {name: color for name, text in classes if (color := color_from_hex(text))}
-    images, left_out = ImageFiles(root), dict[str, int]()
+    images, left_out = ImageFiles(root), Counter[str]()
     entries = [
         _entry(path, images, id_of, left_out)
         for path in glob_visible(root, "**/ann/*.json", "**/ann/**/*.json")
@@ -56,7 +57,7 @@ def read(root: Path, split: str | None) -> ObjectExport:
     return ObjectExport(entries, kept, colors, declared=splits_of(entries), notes=notes)
 
 
-def _entry(path: Path, images: ImageFiles, id_of: dict[str, int], left_out: dict[str, int]) -> Entry:
+def _entry(path: Path, images: ImageFiles, id_of: dict[str, int], left_out: Counter[str]) -> Entry:
     values = read_json(path, "Supervisely")
     size = parse(
         values,
@@ -73,7 +74,7 @@ def _entry(path: Path, images: ImageFiles, id_of: dict[str, int], left_out: dict
         where = f"object {index}"
         title, kind, outline = parse(item, _outline, f"{path}: {where}", "Supervisely")
         if outline is None:
-            left_out[kind] = left_out.get(kind, 0) + 1
+            left_out[kind] += 1
             continue
         if title not in id_of:
             raise UserError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -50,7 +51,7 @@ def read(root: Path, split: str | None) -> ObjectExport:
     files = _files(root)
     if not files:
         raise UserError(f"{root}: no file of VGG Image Annotator; expected JSON or CSV; check the folder")
-    images, left_out = ImageFiles(root), dict[str, int]()
+    images, left_out = ImageFiles(root), Counter[str]()
     attribute, names = _declared_classes(files)
     rows_of: dict[Path, tuple[list[dict[str, Any]], Path]] = {}
     for path in files:
@@ -62,7 +63,7 @@ def read(root: Path, split: str | None) -> ObjectExport:
                 row = parse(region, partial(_region, attribute=attribute), f"{path}: {where}", "VIA")
                 kind = row.pop("kind")
                 if "segmentation" not in row:
-                    left_out[kind] = left_out.get(kind, 0) + 1
+                    left_out[kind] += 1
                     continue
                 rows.append({"id": len(rows) + 1, "where": where, **row})
     occurring = dict.fromkeys(row["label"] for rows, _ in rows_of.values() for row in rows)
