@@ -130,7 +130,7 @@ def test_a_network_in_several_files_is_read(given: str, tmp_path: Path) -> None:
 def test_the_task_of_a_file_can_be_chosen(task: str) -> None:
     model = load(random_eomt().state_dict(), "eomt", task=task, **HEADS)
     assert model.decoder == QueryDecoder(task)  # type: ignore[arg-type]
-    with pytest.raises(UserError, match="--set task=tracking"):
+    with pytest.raises(UserError, match="option task: 'tracking' is not one of"):
         load(random_eomt().state_dict(), "eomt", task="tracking", **HEADS)
 
 

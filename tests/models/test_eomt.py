@@ -10,9 +10,8 @@ import torch
 
 import segwright
 from segwright.config import from_yaml, to_yaml
-from segwright.contracts import InputContract, QueryOutput
+from segwright.contracts import InputContract, PixelOutput, QueryOutput
 from segwright.errors import UserError
-from segwright.inference.fusion import output_maps
 from segwright.inference.published import eomt_windows
 from segwright.labels import LabelSpace
 from segwright.models import EoMT, EoMTConfig
@@ -148,7 +147,8 @@ def test_semantic_windows_give_the_averaged_scores_of_the_crops() -> None:
             total[..., start : start + 64] += scores
             count[start : start + 64] += 1
     assert size == (64, 96)
-    torch.testing.assert_close(output_maps(output)["logits"], total / count, rtol=1e-5, atol=1e-5)
+    assert isinstance(output, PixelOutput) and output.of_queries
+    torch.testing.assert_close(output.logits, total / count, rtol=1e-5, atol=1e-5)
 
 
 def test_a_resumed_training_equals_an_uninterrupted_one(tmp_path: Path) -> None:

@@ -38,8 +38,8 @@ def test_every_band_is_that_of_a_gray_image(bands: int, dtype: str, interpolatio
 @pytest.mark.parametrize("bands", [5, 8])
 def test_crops_of_many_bands_shrink_by_any_factor(bands: int) -> None:
     source = image(bands, "uint8")
-    window = Window((0.0, 0.0), (47.0, 66.0), (19, 17), False, 0.0, (0.0,) * bands)
-    three = Window((0.0, 0.0), (47.0, 66.0), (19, 17), False, 0.0, (0.0,) * 3)
+    window = Window((0.0, 0.0), (47.0, 66.0), (19, 17), False, (0.0,) * bands)
+    three = Window((0.0, 0.0), (47.0, 66.0), (19, 17), False, (0.0,) * 3)
     warped = window.warp_image(source)
     assert warped.shape == (19, 17, bands)
     assert np.abs(warped[..., :3].astype(int) - three.warp_image(source[..., :3].copy())).max() <= 1
