@@ -219,9 +219,9 @@ def _labels_of_nnunet(root: Path) -> LabelSpace | None:
                 f"{path}: 'labels' does not map names to whole numbers; expected background: 0, cell: 1 and so on "
                 "(regions of several values are not read); write the classes to classes.yaml"
             ) from None
-    ignored = values.pop("ignore", 255)
+    ignored = values.pop("ignore", None)
     rows = [(name, raw, None) for name, raw in sorted(values.items(), key=lambda item: item[1])]
-    return map_labels(root, rows, ignored=(ignored,))
+    return map_labels(root, rows, ignored=None if ignored is None else (ignored,))
 
 
 def _labels_of_table(path: Path, maps: Sequence[Path]) -> LabelSpace:
@@ -252,7 +252,8 @@ def labels_of_maps(root: Path, maps: Sequence[Path]) -> LabelSpace:
         order |= dict.fromkeys(occurring[np.argsort(first)].tolist())
         if len(order) > 256:
             raise UserError(
-                f"{path}: more than 256 values; expected one per class, without smoothing; export the masks again"
+                f"{path}: more than 256 values; expected one per class, without smoothing; export the masks again, or "
+                "list the classes in classes.yaml"
             )
     if not is_rgb and set(order) <= {0, 255} and 255 in order:
         return map_labels(
@@ -270,7 +271,8 @@ def labels_of_maps(root: Path, maps: Sequence[Path]) -> LabelSpace:
     largest = max((value for value in order if value != 255), default=0)
     if largest > 254 or min(order) < 0:
         raise UserError(
-            f"{root}: masks have values from {min(order)} to {largest}; expected at most 254; renumber them"
+            f"{root}: masks have values from {min(order)} to {largest}; expected at most 254 without the names of the "
+            "classes; list them in classes.yaml, or renumber the values"
         )
     return map_labels(
         root, [("background", 0, (0, 0, 0)), *((f"class_{v}", v, None) for v in range(1, largest + 1))]
