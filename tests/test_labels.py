@@ -59,7 +59,7 @@ def test_class_names_alone_make_a_label_space() -> None:
 @pytest.mark.parametrize(
     ("names", "options", "reason"),
     [
-        ((), {}, "label space 'custom' has 0 classes; expected 1 to 255"),
+        ((), {}, "label space 'custom' has 0 classes; expected 1 to 65535"),
         (("a", "a"), {}, "names a class or a raw value twice"),
         (("a",), {"things": ("b",)}, r"things \['b'\] are not among its classes"),
         ((["road", "car"],), {}, r"class name \['road', 'car'\] is no string; expected names one by one"),

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Bool, Float, Int, UInt8, UInt16
 from torch import Tensor, nn
 
-from segwright.labels import LabelSpace
+from segwright.labels import IGNORED, LabelSpace
 from segwright.samples import Prediction
 
 
@@ -90,21 +90,26 @@ NO_MASK, VOID_MASK = -1, -2
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """The ground truth of a batch: ``semantic`` holds class indices, 255 = ignored."""
+    """The ground truth of a batch: ``semantic`` holds class indices.
+
+    ``ignore_index``: the value of ignored pixels, ``LabelSpace.ignore_index``: 65535 for more than 255 classes.
+    """
 
     semantic: Int[Tensor, "images height width"] | UInt8[Tensor, "images height width"]
     centers: CenterTargets | None = None
     masks: MaskTargets | None = None
+    ignore_index: int = IGNORED
 
     def pin_memory(self) -> Targets:
         """A copy in page-locked (pinned) memory, from which a GPU can copy asynchronously."""
         centers, masks = self.centers and self.centers.pin_memory(), self.masks and self.masks.pin_memory()
-        return Targets(self.semantic.pin_memory(), centers, masks)
+        return Targets(self.semantic.pin_memory(), centers, masks, self.ignore_index)
 
     def to(self, device: torch.device) -> Targets:
         """A copy on a device. Class indices become int64 after the transfer, because uint8 is cheaper to transfer."""
         centers, masks = self.centers and self.centers.to(device), self.masks and self.masks.to(device)
-        return Targets(self.semantic.to(device, non_blocking=True).long(), centers, masks)
+        semantic = self.semantic.to(device, non_blocking=True).long()
+        return Targets(semantic, centers, masks, self.ignore_index)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,20 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-MAX_CLASSES = 255  # class indices are uint8, and 255 is the ignore index
+IGNORED = 255
+"""The ignore index of up to 255 classes: pixels of this value in a class map count in no loss and no score."""
+WIDE_IGNORED = 65535
+"""The ignore index of more than 255 classes, the largest value of a 16-bit file."""
+
+
+def ignore_index(classes: int) -> int:
+    """The value of ignored pixels in class maps of so many classes: ``IGNORED`` or ``WIDE_IGNORED``."""
+    return IGNORED if classes <= IGNORED else WIDE_IGNORED
+
+
+def class_dtype(ignored: int) -> type[np.uint8] | type[np.int32]:
+    """The element type of class maps with this ignore index: uint8, or int32 for more than 255 classes."""
+    return np.uint8 if ignored == IGNORED else np.int32
 
 
 @dataclass(frozen=True)
@@ -30,10 +43,13 @@ class LabelSpace:
     ``ignored_names`` holds a name for each of ``ignored``. ``instance_sizes``: (thing, average number of pixels of an
     instance), the constants with which the benchmark weights instances (iIoU).
 
+    Maps of class indices are uint8, and 255 (``ignore_index``) stands for ignored pixels. Above 255 classes they are
+    int32, and 65535 stands for ignored pixels.
+
     ``LabelSpace.of("road", "car")`` is a label space from class names alone.
     """
 
-    MAX_CLASSES: ClassVar[int] = MAX_CLASSES
+    MAX_CLASSES: ClassVar[int] = WIDE_IGNORED
 
     name: str
     names: tuple[str, ...]
@@ -95,9 +111,24 @@ class LabelSpace:
     def __len__(self) -> int:
         return len(self.names)
 
+    @property
+    def ignore_index(self) -> int:
+        """The value of ignored pixels in maps of class indices: 255, or 65535 for more than 255 classes.
+
+        All values of such maps are below ``ignore_index`` + 1, the length of tables that they index.
+        """
+        return ignore_index(len(self.names))
+
+    @property
+    def dtype(self) -> type[np.uint8] | type[np.int32]:
+        """The element type of maps of class indices: uint8, or int32 for more than 255 classes."""
+        return class_dtype(self.ignore_index)
+
     @classmethod
     def of(cls, *names: str, name: str = "custom", things: Sequence[str] = ()) -> LabelSpace:
-        """A label space of class names: raw values 0, 1, ... in order, 255 ignored, colors of ``spread_colors``.
+        """A label space of class names, with the colors of ``spread_colors``.
+
+        Raw values are 0, 1, ... in order; 255 is ignored (65535 for more than 255 classes).
 
         ``things``: the names of the classes that have instances. ``ValueError`` for an invalid name or number of names.
         """
@@ -110,26 +141,31 @@ class LabelSpace:
             raise ValueError(
                 f"things={things!r} is a string; expected a sequence of names: things=[{things!r}]"
             )
-        return cls(name, names, spread_colors(len(names)), tuple(range(len(names))), things=tuple(things))
+        raw_values, ignored = tuple(range(len(names))), (ignore_index(len(names)),)
+        return cls(name, names, spread_colors(len(names)), raw_values, ignored, tuple(things))
 
     @cached_property
-    def _to_class(self) -> NDArray[np.int16]:
-        """Class index of each raw value; 255 = ignored, -1 = unknown."""
+    def _to_class(self) -> NDArray[np.int16] | NDArray[np.int32]:
+        """Class index of each raw value; ``ignore_index`` = ignored, -1 = unknown."""
         pairs = [*zip(self.raw_values, range(len(self)), strict=True), *self.also]
-        table = np.full(max([255, *self.ignored, *(raw for raw, _ in pairs)]) + 1, -1, dtype=np.int16)
+        dtype = np.int16 if self.dtype is np.uint8 else np.int32
+        table = np.full(max([255, *self.ignored, *(raw for raw, _ in pairs)]) + 1, -1, dtype=dtype)
         for raw, class_index in pairs:
             table[raw] = class_index
-        table[list(self.ignored)] = 255
+        table[list(self.ignored)] = self.ignore_index
         return table
 
-    def to_classes(self, raw: NDArray[Any]) -> NDArray[np.uint8]:
-        """Class indices, uint8 [H, W], 255 = ignored, of a map of raw values; ``ValueError`` lists unknown values."""
+    def to_classes(self, raw: NDArray[Any]) -> NDArray[Any]:
+        """Class indices [H, W] of a map of raw values; ``ValueError`` lists unknown values.
+
+        The map is of type ``dtype``; pixels of ``ignored`` values are ``ignore_index``.
+        """
         table = self._to_class
         # Bytes are always inside of the table; checking them would cost a pass over the map.
         inside = raw.dtype == np.uint8 or not raw.size or (raw.max() < len(table) and raw.min() >= 0)
         if not inside or ((classes := table[raw]).size and classes.min() < 0):
             raise ValueError(self._describe_unknown(np.setdiff1d(raw, np.flatnonzero(table >= 0))))
-        return np.asarray(classes, dtype=np.uint8)
+        return np.asarray(classes, dtype=self.dtype)
 
     def known_values(self) -> frozenset[int]:
         """The raw values of all classes and of ignored pixels."""
@@ -149,24 +185,24 @@ class LabelSpace:
         uint8 or uint16 [H, W]; with ``coding`` "rgb" uint8 [H, W, 3]. Indices without a class become the first
         ignored value.
         """
-        void = self.ignored[0] if self.ignored else 0 if self.coding == "rgb" else 255
+        void = self.ignored[0] if self.ignored else 0 if self.coding == "rgb" else self.ignore_index
         if self.coding == "rgb":
-            colors = np.full((256, 3), color_of(void), dtype=np.uint8)
+            colors = np.full((self.ignore_index + 1, 3), color_of(void), dtype=np.uint8)
             colors[: len(self)] = [color_of(raw) for raw in self.raw_values]
             return np.asarray(colors[classes])
         dtype = np.uint8 if max(*self.raw_values, void) < 256 else np.uint16
-        table = np.full(256, void, dtype=dtype)
+        table = np.full(self.ignore_index + 1, void, dtype=dtype)
         table[: len(self)] = self.raw_values
         return np.asarray(table[classes])
 
     def palette(self) -> NDArray[np.uint8]:
-        """The color of each class index, uint8 [256, 3]; indices without a class are black."""
-        table = np.zeros((256, 3), dtype=np.uint8)
+        """The color of each class index, uint8 [``ignore_index`` + 1, 3]; indices without a class are black."""
+        table = np.zeros((self.ignore_index + 1, 3), dtype=np.uint8)
         table[: len(self)] = self.colors
         return table
 
     def thing_table(self) -> NDArray[np.bool_]:
-        """Whether each class index is a thing, bool [at least 256]; indices without a class are not."""
+        """Whether each class index is a thing, bool [``ignore_index`` + 1]; indices without a class are not."""
         return self._thing_table
 
     def coco_ids(self) -> tuple[int, ...]:
@@ -179,11 +215,12 @@ class LabelSpace:
 
     def thing_indices(self) -> tuple[int, ...]:
         """The class indices of things."""
-        return tuple(index for index, name in enumerate(self.names) if name in self.things)
+        return tuple(np.flatnonzero(self._thing_table).tolist())
 
     @cached_property
     def _thing_table(self) -> NDArray[np.bool_]:
-        table, things = np.zeros(max(256, len(self)), dtype=bool), frozenset(self.things)
+        size = max(self.ignore_index + 1, len(self))  # the classes of a COCO file have no limit
+        table, things = np.zeros(size, dtype=bool), frozenset(self.things)
         table[: len(self)] = [name in things for name in self.names]
         return table
 

@@ -15,10 +15,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-from segwright.labels import LabelSpace
-
-IGNORED = 255
-"""The ignore index: pixels of this value in a class map have no ground truth, so they count in no loss and no score."""
+from segwright.labels import IGNORED, LabelSpace, class_dtype
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,20 +41,30 @@ class Sample:
     ``image`` [H, W, C]: uint8, uint16 or float32; RGB, or the bands of a multi-band dataset. ``map`` [H, W]: class
     indices (uint8, 255 = ignored) if ``segments`` is None; otherwise the ids of these segments (int32). Id 0 is void:
     pixels without ground truth, which become 255 in ``semantic()``.
+
+    ``ignore_index``: that of the label space, ``LabelSpace.ignore_index``. It is 65535 for more than 255 classes; class
+    maps are then int32.
     """
 
     image: NDArray[Any]
     map: NDArray[Any]
     name: str
     segments: tuple[Segment, ...] | None = None
+    ignore_index: int = IGNORED
 
-    def semantic(self) -> NDArray[np.uint8]:
-        """The class index of every pixel, uint8 [H, W], 255 = ignored. Crowds are included."""
+    def semantic(self) -> NDArray[Any]:
+        """The class index of every pixel, uint8 [H, W], 255 = ignored (see ``ignore_index``). Crowds are included."""
         if self.segments is None:
             return self.map
         ids = np.array([0, *(s.id for s in self.segments)], dtype=np.int64)
-        classes = np.array([IGNORED, *(s.class_index for s in self.segments)], dtype=np.uint8)
-        return np.append(classes, np.uint8(IGNORED))[index_of(self.map, ids)]
+        classes = [self.ignore_index, *(s.class_index for s in self.segments), self.ignore_index]
+        return np.array(classes, dtype=class_dtype(self.ignore_index))[index_of(self.map, ids)]
+
+
+def class_pixels(sample: Sample, classes: int) -> NDArray[np.int64]:
+    """The pixels of each of ``classes`` classes in a sample and, at the end, its ignored pixels, int64 [C + 1]."""
+    counts = np.bincount(sample.semantic().ravel(), minlength=sample.ignore_index + 1)
+    return np.append(counts[:classes], counts[sample.ignore_index])
 
 
 def index_of(values: NDArray[Any], ids: Sequence[int] | NDArray[Any]) -> NDArray[np.int64]:
@@ -166,7 +173,8 @@ class UncertaintyMaps:
 class Prediction:
     """A decoder's prediction for one image, in the size of the image.
 
-    ``semantic`` [H, W]: class indices, 255 where the prediction has no class. ``panoptic`` [H, W]: class index *
+    ``semantic`` [H, W]: class indices, uint8, and 255 where the prediction has no class; for more than 255 classes
+    int32 and 65535 (``LabelSpace.ignore_index``). ``panoptic`` [H, W]: class index *
     divisor + instance number, instances from 1 and stuff 0; -1 = void. ``segments``: those of ``panoptic``.
     ``foreground`` [H, W]: True on pixels of things; only for models with a foreground head. On all other pixels
     ``semantic`` has no thing class. ``binary_masks`` [channels, H, W]: the mask of each channel of a sigmoid head.

@@ -156,7 +156,7 @@ def test_the_number_of_classes_is_enough() -> None:
     other.combine(metric)
     other.combine(metric.counts)
     assert (other.counts == 2 * metric.counts).all()
-    with pytest.raises(ValueError, match="has 0 classes; expected 1 to 255"):
+    with pytest.raises(ValueError, match="has 0 classes; expected 1 to 65535"):
         ConfusionMatrix(classes=0)
 
 

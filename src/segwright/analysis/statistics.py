@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from segwright.data.check import Progress
 from segwright.labels import LabelSpace
 from segwright.parallel import map_in_processes
-from segwright.samples import Dataset, Sample
+from segwright.samples import Dataset, Sample, class_pixels
 
 Values = NDArray[np.float64]
 
@@ -49,11 +49,11 @@ class Counts:
         self.class_image_pixels = np.zeros(self.classes, np.int64)
 
     def add(self, sample: Sample, things: NDArray[np.bool_]) -> None:
-        """Count a sample; ``things``, bool [256], marks the class indices of things."""
-        counts = np.bincount(sample.semantic().ravel(), minlength=256)
+        """Count a sample; ``things`` marks the class indices of things (``LabelSpace.thing_table``)."""
+        counts = class_pixels(sample, self.classes)
         self.images += 1
-        self.pixels += np.append(counts[: self.classes], counts[255])
-        present = counts[: self.classes] > 0
+        self.pixels += counts
+        present = counts[:-1] > 0
         self.co_occurrence += np.outer(present, present)
         size = (sample.image.shape[0], sample.image.shape[1])
         self.sizes[size] = self.sizes.get(size, 0) + 1

@@ -17,7 +17,7 @@ from segwright.data.reading.images import orientation
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
 from segwright.parallel import map_in_processes
-from segwright.samples import IGNORED, Dataset
+from segwright.samples import Dataset, class_pixels
 
 QUICK_CHECK_SAMPLES = 12  # the number of samples per split that the quick check reads
 MAX_LISTED_FINDINGS = 10
@@ -61,7 +61,7 @@ class ImageInspection:
     """
 
     errors: list[str] = field(default_factory=list)
-    pixels: NDArray[np.int64] = field(default_factory=lambda: np.zeros(256, np.int64))
+    pixels: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     size: tuple[int, int] | None = None
     rotated: bool = False
     depth: str = ""
@@ -75,7 +75,8 @@ class Findings:
     """The result of checking one split.
 
     Errors are certain, and would break or spoil a training; warnings may be intended. ``pixels`` and ``images_with``
-    count pixels and images per class index [256]; ``sizes`` counts images per (height, width).
+    count pixels and images per class index [C] and, at the end, of ignored pixels; ``sizes`` counts images per (height,
+    width).
     """
 
     split: str
@@ -83,10 +84,14 @@ class Findings:
     images: int
     errors: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    pixels: NDArray[np.int64] = field(default_factory=lambda: np.zeros(256, np.int64))
-    images_with: NDArray[np.int64] = field(default_factory=lambda: np.zeros(256, np.int64))
+    pixels: NDArray[np.int64] = field(init=False)
+    images_with: NDArray[np.int64] = field(init=False)
     sizes: dict[tuple[int, int], int] = field(default_factory=dict)
     overlapped_pixels: tuple[int, int] = (0, 0)
+
+    def __post_init__(self) -> None:
+        """Start all counts at zero."""
+        self.pixels, self.images_with = (np.zeros(len(self.labels) + 1, np.int64) for _ in range(2))
 
     def to_json(self) -> dict[str, Any]:
         """The result as JSON values; ``classes`` maps each class name to its pixels and images."""
@@ -99,7 +104,7 @@ class Findings:
                 name: {"pixels": int(self.pixels[i]), "images": int(self.images_with[i])}
                 for i, name in enumerate(self.labels.names)
             },
-            "ignored_pixels": int(self.pixels[IGNORED]),
+            "ignored_pixels": int(self.pixels[-1]),
             "sizes": [
                 {"height": height, "width": width, "images": count}
                 for (height, width), count in sorted(self.sizes.items(), key=lambda item: -item[1])
@@ -163,8 +168,14 @@ def inspect_sample(dataset: Dataset, index: int) -> ImageInspection:
     except UserError as error:
         result.errors.append(str(error.args[0]))
         return result
+    if sample.ignore_index != dataset.labels.ignore_index:
+        result.errors.append(
+            f"{sample.name}: Sample.ignore_index is {sample.ignore_index}; expected {dataset.labels.ignore_index}, "
+            f"that of its {len(dataset.labels)} classes; make samples with ignore_index=labels.ignore_index"
+        )
+        return result
     result.segmented = sample.segments is not None
-    result.pixels = np.bincount(sample.semantic().ravel(), minlength=256)
+    result.pixels = class_pixels(sample, len(dataset.labels))
     result.size, result.depth = (sample.image.shape[0], sample.image.shape[1]), str(sample.image.dtype)
     files = dataset.files(index)
     result.rotated = bool(files) and orientation(files[0]) != 1
@@ -205,7 +216,7 @@ def _summarize(split: str, dataset: Dataset, inspections: Iterable[tuple[int, Im
         first_of_depth.setdefault(inspection.depth, index)
         if inspection.rotated:
             special["rotated"].append(_name(dataset, index, 0))
-        if not inspection.pixels[:IGNORED].any():
+        if not inspection.pixels[:-1].any():
             kind, which = ("objectless", 0) if inspection.segmented else ("ignored", -1)
             special[kind].append(_name(dataset, index, which))
         special["empty"] += [f"{_name(dataset, index)}: annotation {i}" for i in inspection.empty]
@@ -251,7 +262,7 @@ def _check_values(findings: Findings, dataset: Dataset, *, segmented: bool, comp
 
     ``complete``: every sample was inspected. If not, what the inspected ones suggest is checked in the others.
     """
-    occurring = np.flatnonzero(findings.pixels[:IGNORED])
+    occurring = np.flatnonzero(findings.pixels[:-1])
     split, labels, first = findings.split, dataset.labels, _name(dataset, 0)
     if not len(occurring):
         if len(dataset.files(0)) < 2:  # images without label maps
@@ -287,7 +298,7 @@ def single_class_warning(labels: LabelSpace) -> str | None:
 def _all_ignored(dataset: Dataset) -> bool:
     """Whether every pixel of every sample is ignored; it reads samples until one of them has a class."""
     inspections = (inspect_sample(dataset, index) for index in range(len(dataset)))
-    return not any(inspection.pixels[:IGNORED].any() for inspection in inspections)
+    return not any(inspection.pixels[:-1].any() for inspection in inspections)
 
 
 def _is_mask(findings: Findings, dataset: Dataset) -> bool:
@@ -296,7 +307,7 @@ def _is_mask(findings: Findings, dataset: Dataset) -> bool:
     It reads maps until one of them has another value.
     """
     labels = dataset.labels
-    if len(labels) < 2 or not findings.pixels[IGNORED] or 255 not in labels.ignored:
+    if len(labels) < 2 or not findings.pixels[-1] or 255 not in labels.ignored:
         return False
     occurring: set[int] = set()
     for index in range(len(dataset)):
@@ -320,7 +331,7 @@ def _raw_values(dataset: Dataset, index: int) -> set[int] | None:
 
 def _warn_of_absent_classes(results: Sequence[Findings]) -> None:
     """Add a warning to each split with ground truth in which a class has no pixel."""
-    with_truth = [findings for findings in results if findings.pixels[:IGNORED].any()]
+    with_truth = [findings for findings in results if findings.pixels[:-1].any()]
     for findings in with_truth:
         absent = [name for i, name in enumerate(findings.labels.names) if not findings.pixels[i]]
         if absent:

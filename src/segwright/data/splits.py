@@ -219,7 +219,7 @@ def _images_and_classes(root: Path, format: str | None) -> tuple[list[Path], lis
         values, segments = truth.read(index, dataset.labels)
         if segments is not None:
             return frozenset(segment.class_index for segment in segments)
-        return frozenset(np.unique(values).tolist()) - {255}
+        return frozenset(np.unique(values).tolist()) - {dataset.labels.ignore_index}
 
     return [entry.image for entry in entries], list(map_in_threads(occurring, range(len(entries))))
 

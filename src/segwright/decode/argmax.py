@@ -13,7 +13,7 @@ from torch import Tensor
 from segwright.contracts import PixelOutput
 from segwright.decode.cells import clear_classes
 from segwright.decode.padding import remove_padding
-from segwright.labels import LabelSpace
+from segwright.labels import IGNORED, LabelSpace
 from segwright.models.layers.resize import upsample
 from segwright.samples import Prediction
 
@@ -36,6 +36,11 @@ class Argmax:
         return [Prediction(semantic) for semantic in remove_padding(classes, sizes)]
 
 
+def class_map_dtype(classes: int) -> torch.dtype:
+    """The element type of class maps as tensors (``LabelSpace.dtype``): uint8, or int32 for more than 255 classes."""
+    return torch.uint8 if classes <= IGNORED else torch.int32
+
+
 def upsampled_argmax(
     logits: Float[Tensor, "images classes h w"], size: Sequence[int], *, align_corners: bool = False
 ) -> UInt8[Tensor, "images height width"] | Int[Tensor, "images height width"]:
@@ -49,7 +54,7 @@ def upsampled_argmax(
     """
     (height, width), logits = size, logits.detach()
     classes, h, w = logits.shape[1:]
-    dtype = torch.uint8 if classes <= 255 else torch.int32
+    dtype = class_map_dtype(classes)
     plain = torch.compiler.is_compiling() or min(h, w) == 1
     # PyTorch has other formulas for outputs of up to 128 rows or columns, and for three channels in one thread.
     plain |= min(height, width) <= 128 or classes == 3 or not _all_finite(logits)
@@ -83,7 +88,7 @@ def _argmax_of_cells(maps: Tensor, size: Sequence[int], align_corners: bool) -> 
 
 def _argmax_in_strips(maps: Tensor, size: Sequence[int], align_corners: bool) -> Tensor:
     (classes, h, _), (height, width) = maps.shape, size
-    dtype = torch.uint8 if classes <= 255 else torch.int32
+    dtype = class_map_dtype(classes)
     result = torch.empty((height, width), dtype=dtype, device=maps.device)
     rows = upsample(maps[None], (h, width), align_corners=align_corners)
     if h == height:

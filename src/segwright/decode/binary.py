@@ -10,20 +10,21 @@ from jaxtyping import Float
 from torch import Tensor
 
 from segwright.contracts import PixelOutput
+from segwright.decode.argmax import class_map_dtype
 from segwright.decode.padding import remove_padding
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
 from segwright.models.layers.resize import upsample
-from segwright.samples import IGNORED, Prediction
+from segwright.samples import Prediction
 
 
 @dataclass(slots=True)
 class Threshold:
     """Compares the probability of each channel with ``threshold``: one for all channels, or one per channel.
 
-    A head with one channel predicts class 1; pixels below the threshold are class 0. A head with several channels
-    has one per class. A pixel then gets the class that exceeds its threshold the most (in log odds). If no class
-    does, it gets 255, which counts as wrong wherever there is ground truth. ``Prediction.binary_masks`` holds the
+    A head with one channel predicts class 1; pixels below the threshold are class 0. A head with several channels has
+    one per class. A pixel then gets the class that exceeds its threshold the most (in log odds). If no class does, it
+    gets the ignore index, which counts as wrong wherever there is ground truth. ``Prediction.binary_masks`` holds the
     mask of each channel; these may overlap.
     """
 
@@ -36,12 +37,12 @@ class Threshold:
         padded: tuple[int, int],
         labels: LabelSpace,
     ) -> list[Prediction]:
-        """One prediction per image: class indices uint8 [height, width] and binary masks, without the padding."""
+        """One prediction per image: class indices [height, width] and binary masks, without the padding."""
         margin = self.margin(output, padded)
         best, channel = margin.max(1)
-        several = torch.where(best > 0, channel, IGNORED)
+        several = torch.where(best > 0, channel, labels.ignore_index)
         classes = (best > 0).long() if margin.shape[1] == 1 else several
-        semantic = remove_padding(classes.to(torch.uint8).cpu().numpy(), sizes)
+        semantic = remove_padding(classes.to(class_map_dtype(len(labels))).cpu().numpy(), sizes)
         binary_masks = remove_padding((margin > 0).cpu().numpy(), sizes)
         return [
             Prediction(image, binary_masks=masks) for image, masks in zip(semantic, binary_masks, strict=True)

@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Bool, Float, Int64, Integer
 from numpy.typing import NDArray
 
+from segwright.labels import class_dtype, ignore_index
 from segwright.models.layers.resize import upsample
 
 _ROUNDING = np.float32(16 * np.finfo(np.float32).eps)
@@ -65,7 +66,7 @@ def _highest(
     values: Float[NDArray[np.float32], "classes ..."], margin: np.float32
 ) -> tuple[Integer[NDArray[np.integer], " ..."], Bool[NDArray[np.bool_], " ..."]]:
     """The class of the highest value, and whether all others are lower by more than ``margin``; else it is wrong."""
-    dtype = np.uint8 if len(values) <= 255 else np.int32
+    dtype = class_dtype(ignore_index(len(values)))
     highest = (values >= np.maximum.reduce(values) - margin).astype(dtype)
     alone = np.add.reduce(highest, dtype=dtype) == 1
     highest *= np.arange(len(values), dtype=dtype).reshape(-1, *[1] * (values.ndim - 1))
@@ -85,7 +86,7 @@ def _candidates(
     ]
     lowest = np.minimum.reduce(corners).max(0)
     possible = (np.maximum.reduce(corners) >= lowest - 2 * margin).any(1)
-    return np.flatnonzero(possible).astype(np.uint8 if len(logits) <= 255 else np.int32)
+    return np.flatnonzero(possible).astype(class_dtype(ignore_index(len(logits))))
 
 
 @lru_cache(maxsize=32)  # of the last sizes; a quarter of the time of a small map

@@ -40,7 +40,7 @@ def group_by_class(
     """
     centers = centers[offset[:, centers[:, 0], centers[:, 1]].norm(dim=0) <= max_self_offset]
     center_classes = classes[centers[:, 0], centers[:, 1]]
-    pixels = torch.bincount(classes[where].long(), minlength=256)
+    pixels = torch.bincount(classes[where].long(), minlength=max(256, int(classes.max()) + 1))
     without_center = pixels >= max(min_pixels, 1)
     without_center[center_classes.long()] = False
     added_classes = without_center.nonzero()[:, 0]

@@ -10,16 +10,16 @@ import numpy as np
 from segwright.contracts import Decoder
 from segwright.decode.default import DefaultDecoder
 from segwright.labels import LabelSpace
-from segwright.samples import IGNORED, Prediction, index_of
+from segwright.samples import Prediction, index_of
 
 
 @dataclass(slots=True)
 class MinimumScore:
     """The predictions of another decoder without the objects (segments of things) whose score is below ``score``.
 
-    The pixels of such segments become void: -1 in ``panoptic``, 255 in ``semantic``. Objects of ``instances`` are left
-    out as well. Segments of stuff stay. Predictions without segments stay as they are. ``ValueError`` for a score
-    outside 0..1.
+    The pixels of such segments become void: -1 in ``panoptic``, the ignore index in ``semantic``. Objects of
+    ``instances`` are left out as well. Segments of stuff stay. Predictions without segments stay as they are.
+    ``ValueError`` for a score outside 0..1.
     """
 
     score: float
@@ -51,7 +51,7 @@ def drop_low_scores(prediction: Prediction, labels: LabelSpace, score: float) ->
     foreground = prediction.foreground
     return replace(
         prediction,
-        semantic=np.where(dropped, prediction.semantic.dtype.type(IGNORED), prediction.semantic),
+        semantic=np.where(dropped, prediction.semantic.dtype.type(labels.ignore_index), prediction.semantic),
         panoptic=np.where(dropped, np.int32(-1), prediction.panoptic),
         segments=tuple(segment for segment in prediction.segments if segment not in low),
         foreground=None if foreground is None else foreground & ~dropped,

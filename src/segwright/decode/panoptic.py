@@ -22,12 +22,11 @@ from segwright.decode.class_centers import group_by_class
 from segwright.decode.grouping import group_pixels
 from segwright.decode.nearest import chunk_size
 from segwright.decode.segment_scores import segment_scores
-from segwright.labels import LabelSpace
+from segwright.labels import IGNORED, LabelSpace
 from segwright.models.layers.centers import upsample_centers
-from segwright.samples import IGNORED, CenterMaps, PredictedSegment, Prediction
+from segwright.samples import CenterMaps, PredictedSegment, Prediction
 
 VOID_LABEL = -1  # of a predicted panoptic map
-COLUMNS = IGNORED + 1  # of a table with one column per class: every uint8 is a valid index
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,27 +82,28 @@ class CenterDecoder:
         padded: tuple[int, int],
         labels: LabelSpace,
     ) -> list[Prediction]:
-        """One prediction per image: semantic uint8, panoptic int32, and its segments, without the padding."""
-        things = labels.thing_indices()
-        return [self._decode_image(_image(output, i), size, padded, things) for i, size in enumerate(sizes)]
+        """One prediction per image: semantic uint8 (int32), panoptic int32, and its segments, without the padding."""
+        return [self._decode_image(_image(output, i), size, padded, labels) for i, size in enumerate(sizes)]
 
     def _decode_image(
-        self, output: CenterOutput, size: tuple[int, int], padded: tuple[int, int], things: Sequence[int]
+        self, output: CenterOutput, size: tuple[int, int], padded: tuple[int, int], labels: LabelSpace
     ) -> Prediction:
+        things, classes = labels.thing_indices(), len(labels)
         full = upsample_centers(output, padded, align_corners=self.align_corners)
         inside = (slice(None), slice(None), slice(size[0]), slice(size[1]))
         logits, center, offset = full.semantic[inside], full.center[inside], full.offset[inside]
         semantic = upsampled_argmax(logits, size)
         foreground = None if full.foreground is None else full.foreground[inside][:, 0] > 0
         if foreground is not None:  # it removes things; it does not turn stuff into things
-            removed = _look_up(thing_lookup(things, semantic.device), semantic.int()) & ~foreground
-            semantic = semantic.masked_fill(removed, IGNORED)
+            removed = _look_up(thing_lookup(things, semantic.device, classes), semantic.int()) & ~foreground
+            semantic = semantic.masked_fill(removed, labels.ignore_index)
             center = center * foreground[:, None]  # the heat map is unsupervised outside of things
         merged = merge_panoptic(
             semantic,
             center,
             offset,
             things=things,
+            classes=classes,
             divisor=self.divisor,
             threshold=self.threshold,
             nms_kernel=self.nms_kernel,
@@ -133,6 +133,7 @@ def merge_panoptic(  # noqa: PLR0913 - the settings of the method, each by name
     offset: Float[Tensor, "images 2 height width"],
     *,
     things: Iterable[int],
+    classes: int = IGNORED,
     divisor: int = 1000,
     threshold: float = 0.1,
     nms_kernel: int = 7,
@@ -145,19 +146,21 @@ def merge_panoptic(  # noqa: PLR0913 - the settings of the method, each by name
 ) -> MergedPanoptic:
     """The panoptic maps of a batch, from maps at full size.
 
-    ``semantic``: logits [N, C, H, W], or classes [N, H, W] in which 255 is void. ``center``: heat map. ``offset``:
-    (y, x) in pixels. ``foreground`` [N, H, W]: nonzero where things are, whatever their class; a pixel then belongs
-    to an object only if its class is a thing as well. The other parameters are those of ``CenterDecoder``.
-    ``ValueError`` if instance numbers could reach ``divisor``.
+    ``semantic``: logits [N, C, H, W], or classes [N, H, W] in which 255 is void. ``classes``: their number if it is
+    above 255; void is then 65535. ``center``: heat map. ``offset``: (y, x) in pixels. ``foreground`` [N, H, W]: nonzero
+    where things are, whatever their class; a pixel then belongs to an object only if its class is a thing as well. The
+    other parameters are those of ``CenterDecoder``. ``ValueError`` if instance numbers could reach ``divisor``.
     """
     if top_k >= divisor:
         raise ValueError(f"top_k is {top_k}, divisor {divisor}; expected top_k < divisor; raise the divisor")
-    classes = semantic.argmax(1) if semantic.ndim == 4 else semantic
-    table = thing_lookup(things, classes.device)
-    maps = torch.empty(classes.shape, dtype=torch.int32, device=classes.device)
+    class_maps = semantic.argmax(1) if semantic.ndim == 4 else semantic
+    table = thing_lookup(things, class_maps.device, classes)
+    maps = torch.empty(class_maps.shape, dtype=torch.int32, device=class_maps.device)
     centers, segments = [], []
-    for i, image in enumerate(classes):
-        image_classes = image.to(torch.int32)  # look-ups are faster with int32 than with int64
+    for i, image in enumerate(class_maps):
+        image_classes = table_columns(
+            image.to(torch.int32), classes
+        )  # look-ups are faster with int32 than int64
         points = find_centers(center[i, 0], threshold=threshold, nms_kernel=nms_kernel, top_k=top_k)
         where = _look_up(table, image_classes) if foreground is None else foreground[i] != 0
         if class_aware:
@@ -181,11 +184,21 @@ def merge_panoptic(  # noqa: PLR0913 - the settings of the method, each by name
     return MergedPanoptic(maps, centers, segments)
 
 
-def thing_lookup(things: Iterable[int], device: torch.device | None = None) -> Bool[Tensor, 256]:
-    """A table that tells for every class index whether it is a thing."""
-    table = torch.zeros(COLUMNS, dtype=torch.bool)
+def thing_lookup(
+    things: Iterable[int], device: torch.device | None = None, classes: int = IGNORED
+) -> Bool[Tensor, " columns"]:
+    """A table that tells for every one of ``table_columns`` whether it is a thing; the last column is void."""
+    table = torch.zeros(max(classes, IGNORED) + 1, dtype=torch.bool)
     table[[int(thing) for thing in things]] = True
     return table.to(device)
+
+
+def table_columns(semantic: Int[Tensor, "*size"], classes: int = IGNORED) -> Int[Tensor, "*size"]:
+    """The column of each class index in tables with one column per class and, at the end, one for void.
+
+    Up to 255 classes these are the indices themselves. Above, the ignore index is moved next to the last class.
+    """
+    return semantic if classes <= IGNORED else semantic.clamp(max=classes)
 
 
 def find_centers(
@@ -257,31 +270,32 @@ def _sliding_max(values: Tensor, kernel: int, axis: int) -> Tensor:
 def merge(
     semantic: Int[Tensor, "height width"],
     objects: Int[Tensor, "height width"],
-    things: Bool[Tensor, 256],
+    things: Bool[Tensor, " columns"],
     count: int,
     *,
     divisor: int = 1000,
     stuff_area: int = 2048,
 ) -> tuple[Int[Tensor, "height width"], SegmentLabels]:
-    """The panoptic map, int32, of a class map (255 = void) and an object map (1 to ``count``, 0 = no object).
+    """The panoptic map, int32, of a map of ``table_columns`` and an object map (1 to ``count``, 0 = no object).
 
     An object gets the class of most of its thing pixels (of equally frequent ones the lowest) and covers its thing
     pixels only. Its instance number counts the objects of its class. Stuff classes cover the pixels without object,
     if they have at least ``stuff_area`` of them.
     """
     # One table of pixels by object and class holds all counts; one look-up in a second table paints the map.
-    key = torch.add(semantic.int(), objects.int(), alpha=COLUMNS)
-    table = _histogram(key.flatten(), (count + 1) * COLUMNS).view(count + 1, COLUMNS)
+    columns = len(things)
+    key = torch.add(semantic.int(), objects.int(), alpha=columns)
+    table = _histogram(key.flatten(), (count + 1) * columns).view(count + 1, columns)
     votes = table[1:] * things
     area = votes.sum(1)
     object_class = votes.argmax(1)
-    one_hot = F.one_hot(object_class, COLUMNS) * (area > 0)[:, None]
+    one_hot = F.one_hot(object_class, columns) * (area > 0)[:, None]
     number = one_hot.cumsum(0).gather(1, object_class[:, None])[:, 0]
     label = torch.where(area > 0, object_class * divisor + number, VOID_LABEL)
     stuff = torch.where(
-        table[0] >= max(stuff_area, 1), torch.arange(COLUMNS, device=key.device) * divisor, VOID_LABEL
+        table[0] >= max(stuff_area, 1), torch.arange(columns, device=key.device) * divisor, VOID_LABEL
     )
-    stuff[IGNORED] = VOID_LABEL
+    stuff[-1] = VOID_LABEL
     stuff_row = torch.where(things, VOID_LABEL, stuff)
     paint = torch.cat([stuff_row[None], torch.where(things, label[:, None], VOID_LABEL)])
     panoptic = _look_up(paint.int().flatten(), key)
@@ -294,8 +308,8 @@ class SegmentLabels:
 
     object_label: Int[Tensor, " objects"]
     object_area: Int[Tensor, " objects"]
-    stuff_label: Int[Tensor, 256]
-    stuff_area: Int[Tensor, 256]
+    stuff_label: Int[Tensor, " columns"]
+    stuff_area: Int[Tensor, " columns"]
 
 
 def _histogram(key: Tensor, size: int) -> Tensor:

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from segwright.contracts import PixelOutput, QueryOutput
-from segwright.decode.argmax import Argmax
+from segwright.decode.argmax import Argmax, class_map_dtype
 from segwright.decode.query_masks import ImageMasks
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
-from segwright.samples import IGNORED, PredictedInstance, PredictedSegment, Prediction
+from segwright.samples import PredictedInstance, PredictedSegment, Prediction
 
 Task = Literal["auto", "semantic", "panoptic", "instance"]
 
@@ -83,7 +83,7 @@ class QueryDecoder:
         return self.task
 
     def _semantic(self, masks: ImageMasks, probabilities: Tensor, labels: LabelSpace) -> Prediction:
-        dtype = torch.uint8 if probabilities.shape[1] <= IGNORED + 1 else torch.int32
+        dtype = class_map_dtype(len(labels))
         strips = [scores.argmax(0).to(dtype) for scores in score_strips(masks, probabilities)]
         return Prediction(torch.cat(strips, 1).cpu().numpy())
 
@@ -91,7 +91,7 @@ class QueryDecoder:
         scores, classes = probabilities.max(-1)
         (kept,) = ((classes < len(labels)) & (scores > self.threshold)).nonzero(as_tuple=True)
         if not len(kept):
-            empty = np.full(masks.size, IGNORED, dtype=np.uint8)
+            empty = np.full(masks.size, labels.ignore_index, dtype=labels.dtype)
             return Prediction(empty, np.full(masks.size, -1, dtype=np.int32))
         scores, classes = scores[kept], classes[kept]
         full = masks.full(kept).sigmoid_()
@@ -104,7 +104,8 @@ class QueryDecoder:
         table = torch.full((len(kept),), -1, dtype=torch.int32, device=full.device)
         table[exists] = torch.tensor(ids, dtype=torch.int32, device=full.device)
         panoptic = torch.where(sure, table[winner], -1)
-        return Prediction(classes[winner].to(torch.uint8).cpu().numpy(), panoptic.cpu().numpy(), segments)
+        semantic = classes[winner].to(class_map_dtype(len(labels)))
+        return Prediction(semantic.cpu().numpy(), panoptic.cpu().numpy(), segments)
 
     def _ids(
         self, classes: Tensor, scores: Tensor, areas: Tensor, labels: LabelSpace
@@ -136,20 +137,20 @@ class QueryDecoder:
                 instances.append(PredictedInstance(k, rle, area, value * quality))
                 arrays.append(query)
         ranked = sorted(zip(instances, arrays, strict=True), key=lambda pair: -pair[0].score)
-        semantic, panoptic, segments = self._painted(
-            masks, [p for p in ranked if p[0].score >= self.threshold]
-        )
+        shown = [pair for pair in ranked if pair[0].score >= self.threshold]
+        semantic, panoptic, segments = self._painted(masks, shown, labels)
         return Prediction(semantic, panoptic, segments, instances=tuple(instance for instance, _ in ranked))
 
     def _painted(
-        self, masks: ImageMasks, shown: list[tuple[PredictedInstance, int]]
+        self, masks: ImageMasks, shown: list[tuple[PredictedInstance, int]], labels: LabelSpace
     ) -> tuple[NDArray[Any], NDArray[np.int32], tuple[PredictedSegment, ...]]:
         """Class map, panoptic map and visible segments; where instances overlap, the highest score is seen."""
         owner = np.full(masks.size, len(shown), dtype=np.int32)
         for number in reversed(range(len(shown))):
             owner[masks.inside(shown[number][1])] = number
         areas = np.bincount(owner.reshape(-1), minlength=len(shown) + 1)
-        ids, semantic = np.full(len(shown) + 1, -1, np.int32), np.full(len(shown) + 1, IGNORED, np.uint8)
+        ids = np.full(len(shown) + 1, -1, np.int32)
+        semantic = np.full(len(shown) + 1, labels.ignore_index, labels.dtype)
         segments, numbers = [], dict[int, int]()
         for number, (instance, _) in enumerate(shown):
             if areas[number]:

@@ -18,9 +18,9 @@ from segwright.decode.default import DefaultDecoder, inner_decoder
 from segwright.decode.padding import remove_padding
 from segwright.decode.query import QueryDecoder, score_strips
 from segwright.decode.query_masks import ImageMasks
-from segwright.labels import LabelSpace
+from segwright.labels import LabelSpace, ignore_index
 from segwright.models.layers.resize import upsample
-from segwright.samples import IGNORED, Prediction, UncertaintyMaps
+from segwright.samples import Prediction, UncertaintyMaps
 
 _ROWS = 128  # computed at a time: probabilities of all classes and pixels need not fit into memory
 
@@ -121,6 +121,6 @@ def _of_rows(logits: Tensor, classes: Tensor, *, sigmoid: bool) -> tuple[Tensor,
     entropy = class_entropy(logits[None], sigmoid=sigmoid)[0, 0] / _max_entropy(len(logits), sigmoid=sigmoid)
     if sigmoid and len(logits) == 1:
         probabilities = torch.cat([1 - probabilities, probabilities])
-    has_class = classes != IGNORED
+    has_class = classes != ignore_index(len(logits))
     index = torch.where(has_class, classes, 0)[None]
     return probabilities.gather(0, index)[0] * has_class, entropy

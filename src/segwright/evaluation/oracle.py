@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Int32, UInt8
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -26,7 +26,7 @@ from segwright.errors import UserError
 from segwright.evaluation.query_oracle import QUERY_PARTS, QueryOracleInputs
 from segwright.labels import LabelSpace
 from segwright.models.layers.resize import upsample
-from segwright.samples import IGNORED, Prediction, Sample, index_of
+from segwright.samples import Prediction, Sample, index_of
 
 PARTS = ("semantic", "foreground", "center", "offset")
 
@@ -91,7 +91,7 @@ class SegmentMaps:
     pixel of that center in ``peaks``.
     """
 
-    semantic: UInt8[Tensor, "height width"]
+    semantic: UInt8[Tensor, "height width"] | Int32[Tensor, "height width"]
     foreground: Bool[Tensor, "height width"]
     heat: Float[Tensor, "height width"]
     peaks: Float[Tensor, "height width"]
@@ -168,6 +168,7 @@ class OracleInputs:
             center.peaks[None, None],
             (offset.offset_to_peak if center is self.true else offset.offset)[None],
             things=self.labels.thing_indices(),
+            classes=len(self.labels),
             divisor=max(decoder.divisor, top_k + 1),
             threshold=decoder.threshold,
             nms_kernel=decoder.nms_kernel,
@@ -246,7 +247,7 @@ def _true_maps(sample: Sample, labels: LabelSpace) -> tuple[NDArray[Any], ...]:
     """The ground truth of a sample, in the order of the fields of ``SegmentMaps``."""
     assert sample.segments is not None
     ids, thing_table = sample.map, labels.thing_table()
-    targets = PanopticTargets().image(ids, sample.segments, labels.thing_indices())
+    targets = PanopticTargets().image(ids, sample.segments, labels.thing_indices(), labels.ignore_index)
     objects = [s.id for s in sample.segments if thing_table[s.class_index] and not s.crowd]
     owner, first_pixel = _owners(ids, objects)
     inside = owner < len(objects)
@@ -256,8 +257,9 @@ def _true_maps(sample: Sample, labels: LabelSpace) -> tuple[NDArray[Any], ...]:
     peaks[pixels[:, 0], pixels[:, 1]] = 1
     goals[:, owner[y, x]] = pixels.T
     to_peak = np.where(inside, goals[:, owner] - np.indices(ids.shape, np.float32), np.float32(0))
-    stuff = [index for index in range(len(labels)) if not thing_table[index]] or [IGNORED]
-    semantic = np.where(targets.semantic == IGNORED, np.uint8(stuff[0]), targets.semantic)
+    ignored = labels.ignore_index
+    stuff = [index for index in range(len(labels)) if not thing_table[index]] or [ignored]
+    semantic = np.where(targets.semantic == ignored, labels.dtype(stuff[0]), targets.semantic)
     return semantic, inside, targets.center[0], peaks, targets.offset, to_peak
 
 

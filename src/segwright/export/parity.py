@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 import cv2
@@ -21,7 +21,8 @@ from segwright.evaluation.evaluator import Evaluator
 from segwright.export.exported_model import ExportedModel
 from segwright.files import nan_to_null
 from segwright.inference.batches import device_of
-from segwright.samples import IGNORED, Prediction, Sample
+from segwright.labels import IGNORED
+from segwright.samples import Prediction, Sample
 
 TIMED_RUNS = 3
 """How often each model runs on each image while it is timed, after one run that is not."""
@@ -184,7 +185,7 @@ def _map(prediction: Prediction) -> Any:
 
 def _as_truth(sample: Sample, prediction: Prediction) -> Sample:
     """The sample with the predicted classes as its ground truth."""
-    return Sample(sample.image, prediction.semantic, sample.name)
+    return replace(sample, map=prediction.semantic, segments=None)
 
 
 def _fitted(sample: Sample, size: tuple[int, int] | None) -> Sample:
@@ -194,9 +195,7 @@ def _fitted(sample: Sample, size: tuple[int, int] | None) -> Sample:
     height, width = size
     image = cv2.resize(sample.image, (width, height), interpolation=cv2.INTER_LINEAR)
     labels = cv2.resize(sample.map.astype(np.float64), (width, height), interpolation=cv2.INTER_NEAREST)
-    return Sample(
-        image.reshape(height, width, -1), labels.astype(sample.map.dtype), sample.name, sample.segments
-    )
+    return replace(sample, image=image.reshape(height, width, -1), map=labels.astype(sample.map.dtype))
 
 
 def image_samples(images: Sequence[Any], names: Sequence[str]) -> list[Sample]:

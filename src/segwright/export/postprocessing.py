@@ -16,12 +16,11 @@ from segwright.contracts import CenterOutput, Decoder, Output, PixelOutput
 from segwright.decode.argmax import Argmax
 from segwright.decode.binary import Threshold
 from segwright.decode.default import DefaultDecoder, inner_decoder
-from segwright.decode.panoptic import CenterDecoder, merge, thing_lookup, top_k_centers
+from segwright.decode.panoptic import CenterDecoder, merge, table_columns, thing_lookup, top_k_centers
 from segwright.decode.query import QueryDecoder
 from segwright.errors import UserError
-from segwright.labels import LabelSpace
+from segwright.labels import LabelSpace, ignore_index
 from segwright.models.layers.resize import upsample
-from segwright.samples import IGNORED
 
 CENTERS_AT_A_TIME = 16
 """Distances from every pixel to so many centers are in memory together."""
@@ -60,7 +59,7 @@ def class_map(
     best, channel = (logits - log_odds.view(-1, 1, 1)).max(1)
     if channels == 1:
         return (best > 0).int()
-    return torch.where(best > 0, channel, IGNORED).int()
+    return torch.where(best > 0, channel, ignore_index(channels)).int()
 
 
 def panoptic_map(
@@ -70,28 +69,31 @@ def panoptic_map(
     size: Int[Tensor, 2],
     padded: tuple[int, int],
 ) -> tuple[Int[Tensor, "1 height width"], Int[Tensor, "1 height width"]]:
-    """Class indices (255 = void) and panoptic ids (-1 = void), int32, of the single image of a batch.
+    """Class indices (the ignore index is void) and panoptic ids (-1 = void), int32, of the single image of a batch.
 
     ``size``: its (height, width) without padding, which has no influence; there both maps are void. The ids are those
     of ``CenterDecoder``: class * divisor + instance.
     """
-    align, things = decoder.align_corners, thing_lookup(labels.thing_indices(), size.device)
+    align, ignored = decoder.align_corners, labels.ignore_index
+    things = thing_lookup(labels.thing_indices(), size.device, len(labels))
     semantic = upsample(output.semantic.float(), padded, align_corners=align)
     center = upsample(output.center.float(), padded, align_corners=align)[0, 0]
     offset = _upsample_offset(output.offset.float(), padded, align_corners=align)[0]
     inside = pixels_inside(size, padded)
-    classes = torch.where(inside, semantic.argmax(1)[0].int(), IGNORED)
+    classes = torch.where(inside, semantic.argmax(1)[0].int(), ignored)
     if output.foreground is not None:
         foreground = upsample(output.foreground.float(), padded, align_corners=align)[0, 0] > 0
-        classes = torch.where(_look_up(things, classes) & ~foreground, IGNORED, classes)
+        is_thing = _look_up(things, table_columns(classes, len(labels)))
+        classes = torch.where(is_thing & ~foreground, ignored, classes)
         center = center * foreground
     center = torch.where(inside, center, -torch.inf)
     points, is_center = top_k_centers(
         center, threshold=decoder.threshold, nms_kernel=decoder.nms_kernel, top_k=decoder.top_k
     )
-    objects = nearest_objects(offset, points, _look_up(things, classes) & is_center.any())
+    columns = table_columns(classes, len(labels))
+    objects = nearest_objects(offset, points, _look_up(things, columns) & is_center.any())
     panoptic, _ = merge(
-        classes, objects, things, decoder.top_k, divisor=decoder.divisor, stuff_area=decoder.stuff_area
+        columns, objects, things, decoder.top_k, divisor=decoder.divisor, stuff_area=decoder.stuff_area
     )
     return classes[None], panoptic[None]
 

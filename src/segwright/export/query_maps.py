@@ -10,7 +10,6 @@ from segwright.contracts import QueryOutput
 from segwright.decode.query import QueryDecoder, semantic_scores
 from segwright.labels import LabelSpace
 from segwright.models.layers.resize import upsample
-from segwright.samples import IGNORED
 
 
 def query_class_map(output: QueryOutput, padded: tuple[int, int]) -> Int[Tensor, "images height width"]:
@@ -25,7 +24,7 @@ def query_panoptic_map(
     labels: LabelSpace,
     inside: Tensor,
 ) -> tuple[Int[Tensor, "1 height width"], Int[Tensor, "1 height width"]]:
-    """Class indices (255 = none) and panoptic ids (-1 = void), int32, of the single image of a batch.
+    """Class indices (the ignore index is none) and panoptic ids (-1 = void), int32, of the single image of a batch.
 
     ``inside`` [height, width]: the pixels that are no padding; in the padding both maps are void. All queries stay in
     the computation; those that ``QueryDecoder`` drops lose against every other.
@@ -43,7 +42,7 @@ def query_panoptic_map(
     exists = kept & (area > 0) & (won / original.clamp(min=1) > decoder.overlap_threshold)
     ids = torch.where(exists, _ids(classes, exists, decoder, labels), -1)
     nothing = ~(inside & kept.any())
-    semantic = torch.where(nothing, IGNORED, _look_up(classes.int(), winner))
+    semantic = torch.where(nothing, labels.ignore_index, _look_up(classes.int(), winner))
     panoptic = torch.where(inside & sure, _look_up(ids, winner), -1)
     return semantic[None], panoptic[None]
 

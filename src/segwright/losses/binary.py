@@ -15,7 +15,6 @@ from torch.nn import functional as F
 from segwright.contracts import Output, PixelOutput, Targets
 from segwright.losses.loss import SegmentationLoss, class_logits, image_count, valid_pixel_count
 from segwright.losses.resolution import resize_to_match
-from segwright.samples import IGNORED
 
 
 @dataclass(slots=True)
@@ -33,9 +32,9 @@ class BinaryCrossEntropy(SegmentationLoss):
 
     def __call__(self, output: Output, targets: Targets) -> dict[str, Tensor]:
         """The sums ``bce`` and, with auxiliary heads, ``auxiliary``."""
-        sums = {"bce": self.weight * self._sum(class_logits(output), targets.semantic)}
+        sums = {"bce": self.weight * self._sum(class_logits(output), targets)}
         if isinstance(output, PixelOutput) and output.auxiliary:
-            heads = [self._sum(logits, targets.semantic) for logits in output.auxiliary]
+            heads = [self._sum(logits, targets) for logits in output.auxiliary]
             sums["auxiliary"] = self.weight * self.auxiliary_weight * torch.stack(heads).sum()
         return sums
 
@@ -44,9 +43,10 @@ class BinaryCrossEntropy(SegmentationLoss):
         count = valid_pixel_count(targets)
         return {"bce": count, "auxiliary": count}
 
-    def _sum(self, logits: Tensor, semantic: Tensor) -> Tensor:
+    def _sum(self, logits: Tensor, targets: Targets) -> Tensor:
+        semantic, ignored = targets.semantic, targets.ignore_index
         logits, target = resize_to_match(logits, semantic, at_output_resolution=self.at_output_resolution)
-        binary_target, valid = _binary_target(logits, target)
+        binary_target, valid = _binary_target(logits, target, ignored)
         positive_weights = None
         if self.positive_weights is not None:
             positive_weights = logits.new_tensor(self.positive_weights).view(-1, 1, 1)
@@ -73,7 +73,7 @@ class SigmoidDice(SegmentationLoss):
         logits, target = resize_to_match(
             class_logits(output), targets.semantic, at_output_resolution=self.at_output_resolution
         )
-        binary_target, valid = _binary_target(logits, target)
+        binary_target, valid = _binary_target(logits, target, targets.ignore_index)
         probabilities = logits.sigmoid() * valid[:, None]
         intersection = (probabilities * binary_target).sum((0, 2, 3))
         total = (probabilities + binary_target).sum((0, 2, 3))
@@ -85,9 +85,9 @@ class SigmoidDice(SegmentationLoss):
         return {"dice": image_count(targets)}
 
 
-def _binary_target(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+def _binary_target(logits: Tensor, target: Tensor, ignored: int) -> tuple[Tensor, Tensor]:
     """The target of each channel, 0 or 1 [N, C, H, W], 0 where ignored; and the valid pixels, 0 or 1 [N, H, W]."""
     first_class = 1 if logits.shape[1] == 1 else 0
     classes = torch.arange(logits.shape[1], device=target.device) + first_class
     binary_target = target[:, None] == classes.view(1, -1, 1, 1)
-    return binary_target.to(logits.dtype), (target != IGNORED).to(logits.dtype)
+    return binary_target.to(logits.dtype), (target != ignored).to(logits.dtype)

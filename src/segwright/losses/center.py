@@ -8,10 +8,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from segwright.contracts import CenterOutput, CenterTargets, Loss, Output, PixelOutput, Targets
+from segwright.labels import IGNORED
 from segwright.losses.loss import SegmentationLoss
 from segwright.losses.mining import TopK
 from segwright.models.layers.centers import upsample_centers
-from segwright.samples import IGNORED
 
 
 def _hard_pixel_mining() -> Loss:

@@ -17,7 +17,8 @@ class FunctionLoss(SegmentationLoss):
     """A callable ``loss(logits, target)`` that returns the mean over the valid pixels, as a loss of a recipe.
 
     ``function`` gets logits [N, C, H, W] in float32, upsampled to the size of the target, and the target [N, H, W]
-    in int64. Ignored pixels have the value 255: ``function`` must leave them out. Examples:
+    in int64. Ignored pixels have the value 255 (65535 for more than 255 classes): ``function`` must leave them out.
+    Examples:
     ``nn.CrossEntropyLoss(ignore_index=255)``; ``DiceLoss("multiclass", ignore_index=255)`` of
     segmentation_models_pytorch; a function in your own file. A module is moved to the device of the logits.
 

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from segwright.contracts import CenterOutput, Loss, Output, PixelOutput, QueryOutput, Targets
-from segwright.samples import IGNORED
+from segwright.labels import ignore_index
 
 
 class SegmentationLoss:
@@ -23,8 +23,9 @@ class SegmentationLoss:
         """The loss of one batch: a scalar tensor with a gradient, on the device of ``logits``.
 
         ``logits``: a float tensor [N, C, h, w], or the output of a model. It is upsampled to the size of the target
-        where the loss needs that. ``target``: class indices [N, H, W] of any integer dtype, 255 = ignored, or
-        ``Targets``. The value is the sum over the terms of sum / count, with counts of at least 1.
+        where the loss needs that. ``target``: class indices [N, H, W] of any integer dtype, 255 = ignored (65535 for
+        more than 255 classes), or ``Targets``. The value is the sum over the terms of sum / count, with counts of at
+        least 1.
         """
         output = _as_output(logits)
         targets = _as_targets(target, class_logits(output))
@@ -45,7 +46,7 @@ def class_logits(output: Output) -> Float[Tensor, "images classes h w"]:
 
 def valid_pixel_count(targets: Targets) -> Tensor:
     """The number of pixels that are not ignored, float32: the count of losses that are sums over pixels."""
-    return (targets.semantic != IGNORED).sum().float()
+    return (targets.semantic != targets.ignore_index).sum().float()
 
 
 def image_count(targets: Targets) -> Tensor:
@@ -84,7 +85,7 @@ def _as_targets(target: Tensor | Targets, logits: Tensor) -> Targets:
             raise ValueError(
                 f"target is {target.dtype} {tuple(target.shape)}; expected integer class indices [N, H, W]"
             )
-        target = Targets(target.to(logits.device).long())
+        target = Targets(target.to(logits.device).long(), ignore_index=ignore_index(logits.shape[1]))
     if len(target.semantic) != len(logits):
         raise ValueError(
             f"target has {len(target.semantic)} images, logits have {len(logits)}; expected as many"

@@ -14,7 +14,6 @@ from torch.nn import functional as F
 from segwright.contracts import Output, Targets
 from segwright.losses.loss import SegmentationLoss, class_logits, image_count
 from segwright.losses.resolution import resize_to_match
-from segwright.samples import IGNORED
 
 
 @dataclass(slots=True)
@@ -37,7 +36,7 @@ class LovaszSoftmax(SegmentationLoss):
             class_logits(output), targets.semantic, align_corners=self.align_corners
         )
         values = [
-            lovasz_softmax(*_valid_pixels(probabilities, classes), classes=self.classes)
+            lovasz_softmax(*_valid_pixels(probabilities, classes, targets.ignore_index), classes=self.classes)
             for probabilities, classes in _groups(logits.softmax(1), target, per_image=self.per_image)
         ]
         return {"lovasz": self.weight * torch.stack(values).mean() * len(logits)}
@@ -68,7 +67,7 @@ class LovaszHinge(SegmentationLoss):
         first_class = 1 if logits.shape[1] == 1 else 0
         values = []
         for group in _groups(logits, target, per_image=self.per_image):
-            scores, classes = _valid_pixels(*group)
+            scores, classes = _valid_pixels(*group, targets.ignore_index)
             values += [lovasz_hinge(scores[:, k], classes == k + first_class) for k in range(scores.shape[1])]
         return {"hinge": self.weight * torch.stack(values).mean() * len(logits)}
 
@@ -122,7 +121,7 @@ def _groups(scores: Tensor, target: Tensor, *, per_image: bool) -> Iterable[tupl
     return zip(scores.unbind(), target.unbind(), strict=True) if per_image else [(scores, target)]
 
 
-def _valid_pixels(scores: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+def _valid_pixels(scores: Tensor, target: Tensor, ignored: int) -> tuple[Tensor, Tensor]:
     """The valid pixels of a batch or an image, one per row: scores [P, C], class indices [P]."""
-    valid = target.ravel() != IGNORED
+    valid = target.ravel() != ignored
     return scores.movedim(-3, -1).reshape(-1, scores.shape[-3])[valid], target.ravel()[valid]

@@ -15,9 +15,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from segwright.contracts import Output, Targets
-from segwright.losses.loss import SegmentationLoss, class_logits, image_count, pixel_weights
+from segwright.labels import IGNORED
+from segwright.losses.loss import (
+    SegmentationLoss,
+    class_logits,
+    image_count,
+    pixel_weights,
+    valid_pixel_count,
+)
 from segwright.losses.resolution import resize_to_match
-from segwright.samples import IGNORED
 
 
 @dataclass(slots=True)
@@ -52,11 +58,12 @@ class OHEM(SegmentationLoss):
         logits, target = resize_to_match(
             class_logits(output), targets.semantic, align_corners=self.align_corners
         )
-        hard = self.hard_pixels(logits.detach(), target)
-        hard_target = torch.where(hard, target, IGNORED)
+        ignored = targets.ignore_index
+        hard = self.hard_pixels(logits.detach(), target, ignored)
+        hard_target = torch.where(hard, target, ignored)
         class_weights = None if self.class_weights is None else logits.new_tensor(self.class_weights)
         losses = F.cross_entropy(
-            logits, hard_target, weight=class_weights, ignore_index=IGNORED, reduction="none"
+            logits, hard_target, weight=class_weights, ignore_index=ignored, reduction="none"
         )
         if self.use_pixel_weights:
             losses = losses * pixel_weights(targets, tuple(target.shape[1:]))
@@ -71,19 +78,22 @@ class OHEM(SegmentationLoss):
 
     @torch.no_grad()
     def hard_pixels(
-        self, logits: Float[Tensor, "images classes height width"], target: Int[Tensor, "images height width"]
+        self,
+        logits: Float[Tensor, "images classes height width"],
+        target: Int[Tensor, "images height width"],
+        ignored: int = IGNORED,
     ) -> Tensor:
-        """The pixels that the loss keeps, bool [N, H, W]."""
+        """The pixels that the loss keeps, bool [N, H, W]; ``ignored``: the ignore index."""
         probabilities = logits.softmax(1)
-        true_class = _true_class_probability(probabilities, target)
-        limit = self.limit(probabilities, target)
-        return (target != IGNORED) & ((true_class < limit) if self.strict else (true_class <= limit))
+        true_class = _true_class_probability(probabilities, target, ignored)
+        limit = self.limit(probabilities, target, ignored)
+        return (target != ignored) & ((true_class < limit) if self.strict else (true_class <= limit))
 
-    def limit(self, probabilities: Tensor, target: Tensor) -> float:
+    def limit(self, probabilities: Tensor, target: Tensor, ignored: int = IGNORED) -> float:
         """The threshold for class probabilities [N, C, H, W]; 1 if at most ``min_kept`` are valid."""
         if self.downsampling > 1:
             probabilities, target = _zoomed(probabilities, target, self.downsampling)
-        valid = _true_class_probability(probabilities, target)[target != IGNORED]
+        valid = _true_class_probability(probabilities, target, ignored)[target != ignored]
         min_kept = self.min_kept // self.downsampling**2
         if not len(valid):
             return 1.0
@@ -119,10 +129,10 @@ class TopK(SegmentationLoss):
         logits, target = resize_to_match(
             class_logits(output), targets.semantic, align_corners=self.align_corners
         )
-        losses = F.cross_entropy(logits, target, ignore_index=IGNORED, reduction="none")
+        losses = F.cross_entropy(logits, target, ignore_index=targets.ignore_index, reduction="none")
         if self.use_pixel_weights:
             losses = losses * pixel_weights(targets, tuple(target.shape[1:]))
-        pixels = target.numel() if self.of == "all" else int((target != IGNORED).sum().item())
+        pixels = target.numel() if self.of == "all" else int(valid_pixel_count(targets).item())
         number = max(1, int(self.fraction * pixels))
         # Unsorted: only the mean matters.
         value = losses.ravel().topk(number, sorted=False).values.mean()
@@ -133,9 +143,9 @@ class TopK(SegmentationLoss):
         return {"top": image_count(targets)}
 
 
-def _true_class_probability(probabilities: Tensor, target: Tensor) -> Tensor:
+def _true_class_probability(probabilities: Tensor, target: Tensor, ignored: int) -> Tensor:
     """The probability of the true class [N, H, W]; of class 0 for ignored pixels."""
-    return probabilities.gather(1, torch.where(target == IGNORED, 0, target)[:, None]).squeeze(1)
+    return probabilities.gather(1, torch.where(target == ignored, 0, target)[:, None]).squeeze(1)
 
 
 def _zoomed(probabilities: Tensor, target: Tensor, factor: int) -> tuple[Tensor, Tensor]:

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from segwright.contracts import Output, PixelOutput, Targets
+from segwright.labels import IGNORED
 from segwright.losses.loss import (
     SegmentationLoss,
     class_logits,
@@ -18,7 +19,6 @@ from segwright.losses.loss import (
     valid_pixel_count,
 )
 from segwright.losses.resolution import resize_to_match, subsample
-from segwright.samples import IGNORED
 
 
 @dataclass(slots=True)
@@ -65,15 +65,16 @@ class CrossEntropy(SegmentationLoss):
 
     def counts(self, targets: Targets) -> dict[str, Tensor]:
         """The number of valid pixels or, with ``normalize_by_weights``, the sum of their class weights."""
-        target = subsample(targets.semantic, self.label_stride)
-        count = (target != IGNORED).sum().float()
+        target = subsample(targets.semantic, self.label_stride, targets.ignore_index)
+        valid = target != targets.ignore_index
+        count = valid.sum().float()
         if self.normalize_by_weights and self.class_weights is not None:
             table = target.new_tensor(self.class_weights, dtype=torch.float32)
-            count = table[target[target != IGNORED].long()].sum()
+            count = table[target[valid].long()].sum()
         return {"ce": count, "auxiliary": count}
 
     def _sum(self, logits: Tensor, targets: Targets, *, at_output_resolution: bool) -> Tensor:
-        semantic = subsample(targets.semantic, self.label_stride)
+        semantic = subsample(targets.semantic, self.label_stride, targets.ignore_index)
         logits, target = resize_to_match(
             logits, semantic, at_output_resolution=at_output_resolution, align_corners=self.align_corners
         )
@@ -82,7 +83,7 @@ class CrossEntropy(SegmentationLoss):
             logits,
             target,
             weight=class_weights,
-            ignore_index=IGNORED,
+            ignore_index=targets.ignore_index,
             reduction="none" if self.use_pixel_weights else "sum",
             label_smoothing=self.label_smoothing,
         )
@@ -116,14 +117,15 @@ class Focal(SegmentationLoss):
             at_output_resolution=self.at_output_resolution,
             align_corners=self.align_corners,
         )
-        entropy = F.cross_entropy(logits, target, ignore_index=IGNORED, reduction="none")
+        ignored = targets.ignore_index
+        entropy = F.cross_entropy(logits, target, ignore_index=ignored, reduction="none")
         # 1 - p, without cancellation for small entropies. It is kept above 0: 0 to a power below 1 has no gradient.
         error = (-torch.expm1(-entropy)).clamp(min=torch.finfo(entropy.dtype).tiny)
         factor = error.detach() ** self.gamma if self.detach_factor else error**self.gamma
         losses = factor * entropy
         if self.class_weights is not None:
             table = logits.new_tensor(self.class_weights)
-            losses = losses * table[target.masked_fill(target == IGNORED, 0)]
+            losses = losses * table[target.masked_fill(target == ignored, 0)]
         return {"focal": self.weight * losses.sum() * (targets.semantic.numel() / target.numel())}
 
     def counts(self, targets: Targets) -> dict[str, Tensor]:
@@ -152,18 +154,21 @@ class BoundaryCrossEntropy(SegmentationLoss):
             class_logits(output), targets.semantic, align_corners=self.align_corners
         )
         class_weights = None if self.class_weights is None else logits.new_tensor(self.class_weights)
-        losses = F.cross_entropy(logits, target, class_weights, ignore_index=IGNORED, reduction="none")
-        return {"boundary": self.weight * (losses * self.weights(target)).sum()}
+        ignored = targets.ignore_index
+        losses = F.cross_entropy(logits, target, class_weights, ignore_index=ignored, reduction="none")
+        return {"boundary": self.weight * (losses * self.weights(target, ignored)).sum()}
 
     def counts(self, targets: Targets) -> dict[str, Tensor]:
         """The sum of the weights of the valid pixels."""
-        target = targets.semantic
-        return {"boundary": (self.weights(target) * (target != IGNORED)).sum()}
+        target, ignored = targets.semantic, targets.ignore_index
+        return {"boundary": (self.weights(target, ignored) * (target != ignored)).sum()}
 
-    def weights(self, target: Int[Tensor, "images height width"]) -> Float[Tensor, "images height width"]:
-        """The weight of every pixel."""
+    def weights(
+        self, target: Int[Tensor, "images height width"], ignored: int = IGNORED
+    ) -> Float[Tensor, "images height width"]:
+        """The weight of every pixel; ``ignored``: the ignore index."""
         max_distance = max(1, round(3 * self.sigma))
-        near_border = _at_border(target)
+        near_border = _at_border(target, ignored)
         weights = torch.ones_like(near_border)
         for distance in range(1, max_distance + 1):
             extra = self.extra_weight * float(torch.exp(torch.tensor(-((distance / self.sigma) ** 2) / 2)))
@@ -189,7 +194,7 @@ class Dice(SegmentationLoss):
             class_logits(output), targets.semantic, at_output_resolution=self.at_output_resolution
         )
         images, classes = logits.shape[:2]
-        valid = target != IGNORED
+        valid = target != targets.ignore_index
         # In one plane per class the softmax is several times faster on a CPU than in one row per pixel.
         probabilities = logits.contiguous().softmax(1) * valid[:, None]
         true_class = probabilities.gather(1, torch.where(valid, target, 0)[:, None])[:, 0]
@@ -206,10 +211,10 @@ class Dice(SegmentationLoss):
         return {"dice": image_count(targets)}
 
 
-def _at_border(target: Tensor) -> Tensor:
+def _at_border(target: Tensor, ignored: int) -> Tensor:
     """1 where one of the eight neighbors has another class, float32 [N, H, W]."""
-    valid = (target != IGNORED).float()
+    valid = (target != ignored).float()
     # The smallest and the largest class around a pixel; ignored pixels get values that never win.
-    smallest = -F.max_pool2d(-torch.where(target == IGNORED, IGNORED * 1000, target).float(), 3, 1, 1)
-    largest = F.max_pool2d(torch.where(target == IGNORED, -1, target).float(), 3, 1, 1)
+    smallest = -F.max_pool2d(-torch.where(target == ignored, ignored * 100, target).float(), 3, 1, 1)
+    largest = F.max_pool2d(torch.where(target == ignored, -1, target).float(), 3, 1, 1)
     return valid * (smallest < largest).float()

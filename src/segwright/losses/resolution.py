@@ -7,8 +7,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
+from segwright.labels import IGNORED
 from segwright.models.layers.resize import upsample
-from segwright.samples import IGNORED
 
 
 def resize_to_match(
@@ -30,13 +30,13 @@ def resize_to_match(
     return logits, nearest[:, 0].long()
 
 
-def subsample(semantic: Tensor, stride: int) -> Tensor:
+def subsample(semantic: Tensor, stride: int, ignored: int = IGNORED) -> Tensor:
     """Every ``stride``-th pixel of label maps [N, H, W]: the middle pixel of each ``stride`` x ``stride`` cell.
 
-    A cell that reaches beyond the map is ignored if its middle pixel lies outside.
+    A cell that reaches beyond the map gets the ignore index ``ignored`` if its middle pixel lies outside.
     """
     if stride == 1:
         return semantic
     rows, columns = (-side % stride for side in semantic.shape[1:])
-    padded = F.pad(semantic, (0, columns, 0, rows), value=IGNORED)
+    padded = F.pad(semantic, (0, columns, 0, rows), value=ignored)
     return padded[:, stride // 2 :: stride, stride // 2 :: stride]

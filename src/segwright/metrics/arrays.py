@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.labels import LabelSpace
+from segwright.labels import IGNORED, LabelSpace
 
 _EXACT_FLOAT32 = 1 << 24  # OpenCV returns counts as float32, which is exact up to here
 
@@ -84,11 +84,20 @@ def check_equal_sizes(prediction: NDArray[Any], truth: NDArray[Any]) -> None:
         )
 
 
-def count_pairs(truth: NDArray[np.uint8], prediction: NDArray[np.uint8]) -> NDArray[np.int64]:
+def count_pairs(truth: NDArray[Any], prediction: NDArray[Any], classes: int = IGNORED) -> NDArray[np.int64]:
     """Pixels of each pair (value of the ground truth, value of the prediction), int64 [256, 256].
 
-    Maps of equal size, in any number of dimensions. 3 ms for 2048 x 1024 pixels on one core.
+    Maps of equal size, in any number of dimensions; uint8. 3 ms for 2048 x 1024 pixels on one core. For more than 255
+    ``classes`` the maps are of any integer type, and the counts are [classes + 1, classes + 1]: the last row and column
+    are the pixels without a class.
     """
+    if classes > IGNORED:
+        rows, columns = (
+            np.minimum(values.reshape(-1), classes, dtype=np.int64) for values in (truth, prediction)
+        )
+        rows *= classes + 1
+        pairs = np.bincount(np.add(rows, columns, out=rows), minlength=(classes + 1) ** 2)
+        return pairs.reshape(classes + 1, classes + 1)
     counts = np.zeros((256, 256), dtype=np.int64)
     maps = [np.ascontiguousarray(values).reshape(1, -1) for values in (truth, prediction)]
     for start in range(0, truth.size, _EXACT_FLOAT32):

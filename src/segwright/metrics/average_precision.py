@@ -19,7 +19,7 @@ from segwright.data.reading.rle import RLE, annotation_to_rle, encode_masks
 from segwright.labels import LabelSpace
 from segwright.metrics.arrays import Array, check_equal_sizes, to_numpy
 from segwright.metrics.object_boundaries import BOUNDARY_RATIO, mask_boundary
-from segwright.samples import IGNORED, PredictedSegment, Prediction, Segment
+from segwright.samples import PredictedSegment, Prediction, Segment
 
 IouType: TypeAlias = Literal["mask", "box", "boundary"]
 Box: TypeAlias = tuple[float, float, float, float]
@@ -253,7 +253,7 @@ def instances_from_coco(
     """
     rows = list(rows)
     classes = labels.to_classes(np.array([row["category_id"] for row in rows], dtype=np.int64))
-    known = [(row, int(c)) for row, c in zip(rows, classes, strict=True) if c != IGNORED]
+    known = [(row, int(c)) for row, c in zip(rows, classes, strict=True) if c != labels.ignore_index]
     return instances_of_classes(known, size)
 
 

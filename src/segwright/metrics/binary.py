@@ -18,7 +18,6 @@ from segwright.metrics.arrays import (
     ratio,
     to_numpy,
 )
-from segwright.samples import IGNORED
 
 
 @dataclass(slots=True, init=False)
@@ -55,7 +54,7 @@ class BinaryConfusion:
                 f"binary masks are {masks.shape}, ground truth is {truth.shape} of {classes} classes; expected equal "
                 "sizes and a channel for class 1 or for each class"
             )
-        valid = truth != IGNORED
+        valid = truth != self.labels.ignore_index
         positive = np.moveaxis(masks, -3, 0)[:, valid]
         true_class = truth[valid].astype(np.int64)
         # The pixels whose true class has a channel, and whether that channel is positive there.

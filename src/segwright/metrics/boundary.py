@@ -13,7 +13,7 @@ from segwright.errors import UserError
 from segwright.labels import LabelSpace
 from segwright.metrics.arrays import added, count_pairs, mean, ratio
 from segwright.metrics.confusion import semantic_scores
-from segwright.samples import IGNORED, Prediction, Sample
+from segwright.samples import Prediction, Sample
 
 
 @dataclass(slots=True)
@@ -44,14 +44,15 @@ class BoundaryIoU:
 
     def add(self, prediction: Prediction, sample: Sample, labels: LabelSpace) -> dict[str, float]:
         """Count one image; its own boundary IoU."""
-        truth = sample.semantic()
-        predicted = np.where(truth == IGNORED, IGNORED, prediction.semantic).astype(np.uint8)
+        truth, ignored = sample.semantic(), labels.ignore_index
+        predicted = np.where(truth == ignored, ignored, prediction.semantic).astype(labels.dtype)
         distance = max(1, round(self.ratio * float(np.hypot(*truth.shape))))
         bands = [
-            np.where(edge_band(values, distance), values, IGNORED).astype(np.uint8)
+            np.where(edge_band(values, distance), values, ignored).astype(labels.dtype)
             for values in (truth, predicted)
         ]
-        pairs, n = count_pairs(*bands), len(labels)
+        n = len(labels)
+        pairs = count_pairs(bands[0], bands[1], n)
         image_counts = np.stack([pairs.diagonal()[:n], pairs.sum(1)[:n], pairs.sum(0)[:n]])
         self.counts, self.names = added(self.counts, image_counts), labels.names
         return {"boundary_iou": mean(_band_iou(image_counts))}
@@ -94,8 +95,8 @@ class TrimapIoU:
         truth, n = sample.semantic(), len(labels)
         image_counts = np.zeros((len(self.widths), n, n + 1), dtype=np.int64)
         for index, width in enumerate(self.widths):
-            near = np.where(differs_within(truth, width), truth, IGNORED).astype(np.uint8)
-            pairs = count_pairs(near, prediction.semantic.astype(np.uint8, copy=False))
+            near = np.where(differs_within(truth, width), truth, labels.ignore_index).astype(labels.dtype)
+            pairs = count_pairs(near, prediction.semantic.astype(labels.dtype, copy=False), n)
             image_counts[index] = np.concatenate([pairs[:n, :n], pairs[:n, n:].sum(1, keepdims=True)], axis=1)
         self.counts, self.names = added(self.counts, image_counts), labels.names
         return {
@@ -133,6 +134,8 @@ def differs_within(labels: NDArray[Any], distance: int) -> NDArray[np.bool_]:
     """The pixels with another label inside the square that reaches ``distance`` pixels to each side, bool [H, W]."""
     side = 2 * distance + 1
     square = np.ones((side, side), dtype=np.uint8)
+    if labels.dtype == np.int32:  # class indices of up to 16 bits; OpenCV has no such filter for int32
+        labels = labels.astype(np.uint16)
     return np.asarray(cv2.erode(labels, square) != cv2.dilate(labels, square))
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
 from segwright.metrics.arrays import added, ratio
-from segwright.samples import IGNORED, Prediction, Sample
+from segwright.samples import Prediction, Sample
 
 
 @dataclass(slots=True)
@@ -48,7 +48,7 @@ class Calibration:
                 "them; remove this metric"
             )
         truth, n = sample.semantic(), len(labels)
-        valid = (truth != IGNORED) & (prediction.semantic != IGNORED)
+        valid = (truth != labels.ignore_index) & (prediction.semantic != labels.ignore_index)
         predicted = prediction.semantic[valid].astype(np.int64)
         confidence = prediction.uncertainty.confidence[valid].astype(np.float64)
         bounds = np.linspace(0, 1, self.bins + 1)[1:-1]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.labels import LabelSpace
+from segwright.labels import IGNORED, LabelSpace
 from segwright.metrics.arrays import (
     Array,
     check_equal_sizes,
@@ -19,7 +19,7 @@ from segwright.metrics.arrays import (
     mean,
     ratio,
 )
-from segwright.samples import IGNORED, Scores
+from segwright.samples import Scores
 
 
 @dataclass(slots=True, init=False)
@@ -47,21 +47,22 @@ class ConfusionMatrix:
         """Count one image [H, W] or a batch [N, H, W]; return the counts of this call.
 
         Both maps hold class indices: NumPy arrays or torch tensors on any device, of any integer dtype. 255 in the
-        target is ignored; 255 in the prediction is no class. ``ValueError`` for maps of unequal size, for other
-        values, and for logits.
+        target is ignored; 255 in the prediction is no class (65535 for more than 255 classes). ``ValueError`` for maps
+        of unequal size, for other values, and for logits.
         """
         maps = {
             "prediction": class_indices(prediction, "prediction"),
             "target": class_indices(target, "target"),
         }
         check_equal_sizes(*maps.values())
-        bytes_ = {name: self._as_bytes(values, name) for name, values in maps.items()}
+        checked = {name: self._checked(values, name) for name, values in maps.items()}
         n = len(self.labels)
         # Ignored pixels fall into rows that are cut off afterwards.
-        table = count_pairs(bytes_["target"], bytes_["prediction"])
-        self._check_range("target", int(table[n:IGNORED].sum()))
-        self._check_range("prediction", int(table[:, n:IGNORED].sum()))
-        counts = np.concatenate([table[:n, :n], table[:n, IGNORED:]], axis=1)
+        table = count_pairs(checked["target"], checked["prediction"], n)
+        no_class = len(table) - 1
+        self._check_range("target", int(table[n:no_class].sum()))
+        self._check_range("prediction", int(table[:, n:no_class].sum()))
+        counts = np.concatenate([table[:n, :n], table[:n, no_class:]], axis=1)
         self.counts += counts
         return counts
 
@@ -73,10 +74,14 @@ class ConfusionMatrix:
         """The scores of everything counted so far; NaN for what has no pixels."""
         return semantic_scores(self.counts, self.labels.names)
 
-    def _as_bytes(self, values: NDArray[Any], name: str) -> NDArray[np.uint8]:
-        if values.dtype not in (np.uint8, np.bool_):  # else every value lies in the table
-            self._check_range(name, int(((values < 0) | (values > IGNORED)).sum()))
-        return values.astype(np.uint8, copy=False)
+    def _checked(self, values: NDArray[Any], name: str) -> NDArray[Any]:
+        """The map in the type of class maps, in which every value lies in the table of pairs."""
+        n, ignored = len(self.labels), self.labels.ignore_index
+        if n > IGNORED:
+            self._check_range(name, int(((values < 0) | ((values >= n) & (values != ignored))).sum()))
+        elif values.dtype not in (np.uint8, np.bool_):  # bytes always lie in the table
+            self._check_range(name, int(((values < 0) | (values > ignored)).sum()))
+        return values.astype(self.labels.dtype, copy=False)
 
     def _check_range(self, name: str, outside: int) -> None:
         if outside:
@@ -84,7 +89,7 @@ class ConfusionMatrix:
             meaning = "ignored pixels" if name == "target" else "no class"
             raise ValueError(
                 f"{outside} pixels of the {name} lie outside the {n} classes of {self.labels.name!r}; expected 0 to "
-                f"{n - 1}, or 255 for {meaning}"
+                f"{n - 1}, or {self.labels.ignore_index} for {meaning}"
             )
 
 

@@ -17,7 +17,7 @@ from segwright.metrics.label_scores import (
     empty_counts,
     instance_scores,
 )
-from segwright.samples import IGNORED, Prediction, Sample, index_of
+from segwright.samples import Prediction, Sample, index_of
 
 
 @dataclass(slots=True)
@@ -93,14 +93,14 @@ class InstanceIoU:
 
 
 def _label_indices(classes: NDArray[Any], labels: LabelSpace) -> NDArray[np.int64]:
-    """Label indices (``metrics.label_scores``) of class indices; 255 is no label."""
+    """Label indices (``metrics.label_scores``) of class indices; the ignore index is no label."""
     nothing = len(labels) + len(labels.ignored)
-    return np.where(classes == IGNORED, nothing, classes).astype(np.int64)
+    return np.where(classes == labels.ignore_index, nothing, classes).astype(np.int64)
 
 
 def _count_labels(prediction: Prediction, sample: Sample, labels: LabelSpace) -> NDArray[np.int64]:
     """Counts by label of one image; ignored pixels count nowhere."""
-    pairs = count_pairs(sample.semantic(), prediction.semantic.astype(np.uint8, copy=False))
     counts, n = empty_counts(labels), len(labels)
+    pairs = count_pairs(sample.semantic(), prediction.semantic.astype(labels.dtype, copy=False), n)
     counts[:n, :n], counts[:n, -1] = pairs[:n, :n], pairs[:n, n:].sum(1)
     return counts

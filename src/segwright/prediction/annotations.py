@@ -21,7 +21,7 @@ from segwright.files import atomic_write
 from segwright.labels import LabelSpace
 from segwright.prediction.inputs import InputImage
 from segwright.prediction.writers import PredictionWriter, Row
-from segwright.samples import IGNORED, Prediction
+from segwright.samples import Prediction
 
 
 @dataclass(slots=True)
@@ -126,10 +126,10 @@ def predicted_objects(
             if value < len(labels) and value_of[value]:
                 yield from class_regions(prediction.semantic, value, int(value_of[value]) - 1)
         return
-    things = labels.thing_table()
+    things, ignored = labels.thing_table(), int(value_of[-1])
     for segment in prediction.segments:
         value = int(value_of[segment.class_index])
-        if not 0 < value < IGNORED:
+        if not 0 < value < ignored:
             continue
         if not things[segment.class_index]:
             yield from class_regions(prediction.panoptic, segment.id, value - 1)

@@ -39,7 +39,7 @@ from segwright.labels import LabelSpace
 from segwright.prediction.inputs import InputImage
 from segwright.prediction.outputs import Outputs
 from segwright.prediction.pipeline import SKIPPED, PredictedImage, predict_images, skip_reason, until
-from segwright.visualization.label_maps import as_rgb, overlay
+from segwright.visualization.label_maps import as_rgb, colorize, overlay
 
 STRIPS_ABOVE = 2**24
 """With sliding windows, images of more pixels (4096 x 4096) are predicted in strips."""
@@ -142,10 +142,10 @@ def class_map_in_strips(
     model: Model,
     image: ImageBlocks,
     windows: SlidingWindows,
-    classes: NDArray[np.uint8],
+    classes: NDArray[Any],
     pixels: ReducedPixels | None = None,
 ) -> None:
-    """Fill ``classes``, an array or memory map uint8 [H, W], with the class indices of the image.
+    """Fill ``classes``, an array or memory map [H, W] of ``LabelSpace.dtype``, with the class indices of the image.
 
     ``pixels`` gets the pixels of the image on the way. The model should be in evaluation mode.
     """
@@ -204,7 +204,7 @@ def predict_in_strips(
         atomic_outputs([target for _, target in files], force=True) as parts,
         tempfile.TemporaryFile(dir=parts[0].parent) as file,
     ):
-        classes: NDArray[np.uint8] = np.memmap(file, np.uint8, "w+", shape=image.size)
+        classes: NDArray[Any] = np.memmap(file, model.labels.dtype, "w+", shape=image.size)
         pixels = ReducedPixels(image.size)
         class_map_in_strips(model, image, windows, classes, pixels if "overlay" in kinds else None)
         write = _ClassMapWriter(model.labels, classes, pixels, image.georeference)
@@ -241,7 +241,7 @@ class _ClassMapWriter:
     """Writes a class map, which may be a memory map; ``pixels`` are those of the overlay."""
 
     labels: LabelSpace
-    classes: NDArray[np.uint8]
+    classes: NDArray[Any]
     pixels: ReducedPixels
     georeference: tuple[Tag, ...]
 
@@ -252,6 +252,8 @@ class _ClassMapWriter:
             assert self.pixels.values is not None
             reduced = np.ascontiguousarray(self.classes[:: self.pixels.step, :: self.pixels.step])
             write_png(path, overlay(as_rgb(self.pixels.values), reduced, labels))
+        elif kind == "color" and labels.dtype is not np.uint8:  # a palette has 256 colors
+            write_png_rows(path, (colorize(rows, labels) for rows in _rows(self.classes)), size)
         elif kind == "color":
             write_png_rows(path, _rows(self.classes), size, palette=labels.palette())
         elif kind == "index":
@@ -263,7 +265,7 @@ class _ClassMapWriter:
         return self.labels.to_raw(self.classes[rows, columns])
 
 
-def _rows(classes: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
+def _rows(classes: NDArray[Any]) -> Iterator[NDArray[Any]]:
     return (np.asarray(classes[top : top + _ROWS]) for top in range(0, len(classes), _ROWS))
 
 

@@ -174,16 +174,17 @@ def _title_line(titles: Sequence[str], columns: int, width: int) -> RGBImage:
     return line
 
 
-def class_indices(classes: NDArray[Any], labels: LabelSpace) -> NDArray[np.uint8]:
-    """The map as uint8, with 255 for every value that is no class index."""
+def class_indices(classes: NDArray[Any], labels: LabelSpace) -> NDArray[Any]:
+    """The map in ``labels.dtype``, with the ignore index for every value that is no class index."""
     if classes.ndim != 2:
         raise ValueError(f"map is {classes.shape}; expected [H, W]")
-    if classes.dtype == np.uint8:
-        table = np.arange(256, dtype=np.uint8)
-        table[len(labels) :] = 255
+    ignored = labels.ignore_index
+    if classes.dtype == labels.dtype == np.uint8:
+        table = np.arange(ignored + 1, dtype=np.uint8)
+        table[len(labels) :] = ignored
         return np.asarray(cv2.LUT(classes, table), dtype=np.uint8)
     known = (classes >= 0) & (classes < len(labels))
-    return np.where(known, classes, 255).astype(np.uint8)
+    return np.where(known, classes, ignored).astype(labels.dtype)
 
 
 def _borders(indices: NDArray[Any]) -> NDArray[np.bool_]:

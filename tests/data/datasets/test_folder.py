@@ -216,7 +216,7 @@ def test_255_can_be_a_class(tmp_path: Path) -> None:
         ("classes: {a: {raw: 1, color: [1, 2]}}", r"\[1, 2\] is not a color; expected"),
         ("classes: {a: -1}", "-1 is not a raw value"),
         ("classes: 3", "'classes' is neither a mapping nor a list"),
-        ("classes: {}", "has 0 classes; expected 1 to 255"),
+        ("classes: {}", "has 0 classes; expected 1 to 65535"),
         ("- a", "not a label map; expected 'classes:'"),
         ("classes: {a: 1", "not a label map that can be read"),
     ],

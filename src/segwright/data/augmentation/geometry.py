@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from segwright.data.reading.images import resize_bands
-from segwright.samples import IGNORED, Sample
+from segwright.samples import Sample
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +19,9 @@ class Window:
     """A rectangle of an image, and the ``size`` (height, width) to which it is resampled.
 
     The rectangle starts at ``corner`` (top, left) and covers ``source_size`` (height, width) pixels of the image. Both
-    may be fractions, and the rectangle may extend beyond the image. It is rotated about its center by ``angle``
-    degrees counterclockwise, then flipped left to right if ``flip``. Maps are resampled with nearest neighbor. Pixels
-    outside the image get ``fill_value`` in the image, and 255 (in a map of segment ids: 0, void) in the map.
+    may be fractions, and the rectangle may extend beyond the image. It is rotated about its center by ``angle`` degrees
+    counterclockwise, then flipped left to right if ``flip``. Maps are resampled with nearest neighbor. Pixels outside
+    the image get ``fill_value`` in the image, and the ignore index (in a map of segment ids: 0, void) in the map.
     """
 
     corner: tuple[float, float]
@@ -269,7 +269,7 @@ def _gather(values: NDArray[Any], rows: NDArray[np.int64], columns: NDArray[np.i
 
 def _ignored_value(sample: Sample) -> int:
     """The value of ignored pixels in the sample's map."""
-    return IGNORED if sample.segments is None else 0
+    return sample.ignore_index if sample.segments is None else 0
 
 
 def ignore_region(sample: Sample, region: tuple[slice, slice]) -> Sample:

@@ -18,7 +18,7 @@ from segwright.data.augmentation.crop import Augmentation
 from segwright.data.augmentation.geometry import drop_empty_segments
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
-from segwright.samples import IGNORED, AugmentationContext, Sample, Segment, index_of
+from segwright.samples import AugmentationContext, Sample, Segment, index_of
 
 Mask = NDArray[np.bool_]
 
@@ -98,7 +98,7 @@ class ClassMix:
             return base
         partner = _fit_size(partner, base)
         classes = partner.semantic()
-        present = np.setdiff1d(np.unique(classes), [IGNORED])
+        present = np.setdiff1d(np.unique(classes), [partner.ignore_index])
         chosen = context.random.permutation(present)[: len(present) // 2]
         return paste(base, partner, np.isin(classes, chosen))
 
@@ -273,7 +273,7 @@ def _fit_size(other: Sample, base: Sample) -> Sample:
         return other
     height, width = (min(a, b) for a, b in zip(other.map.shape, base.map.shape, strict=True))
     image = np.zeros((*base.map.shape, other.image.shape[2]), other.image.dtype)
-    values = np.full(base.map.shape, IGNORED if other.segments is None else 0, other.map.dtype)
+    values = np.full(base.map.shape, other.ignore_index if other.segments is None else 0, other.map.dtype)
     image[:height, :width], values[:height, :width] = other.image[:height, :width], other.map[:height, :width]
     return drop_empty_segments(replace(other, image=image, map=values))
 

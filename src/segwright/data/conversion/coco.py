@@ -66,7 +66,7 @@ def convert_coco(
 
         def write(index: int) -> int:
             stem, (ids, segments) = annotated.stems[index], annotated.label_map(index)
-            classes = Sample(ids, ids, stem, segments).semantic()
+            classes = Sample(ids, ids, stem, segments, annotated.labels.ignore_index).semantic()
             write_png(part / "labels" / f"{stem}.png", annotated.labels.to_raw(classes))
             if to == "semantic":
                 return 0

@@ -19,9 +19,9 @@ from segwright.data.formats.image_dataset import ImageDataset
 from segwright.data.reading.label_maps import write_png
 from segwright.errors import UserError
 from segwright.files import atomic_outputs
-from segwright.labels import LabelSpace
+from segwright.labels import IGNORED, LabelSpace, ignore_index
 from segwright.parallel import map_in_threads
-from segwright.samples import IGNORED, Sample, Segment
+from segwright.samples import Sample, Segment
 
 TARGETS = ("semantic", "instance", "panoptic", "coco", *TOOLS)
 """What ``convert_export`` writes."""
@@ -39,12 +39,12 @@ def convert_export(
 ) -> ConversionResult:
     """An export in any format of docs/formats.md -> ``out``, with the images copied beside the annotations.
 
-    "semantic": ``labels/[SPLIT/]NAME.png`` with 0 = background, the classes from 1 in their declared order, and
-    255 = ignored; and ``label_map.yaml``. "instance": the same and ``instances/``, numbered from 1 (16 bits).
-    "panoptic": COCO panoptic. "coco", "yolo", "labelme", "cvat", "labelstudio": files of these tools; in data without
-    objects every connected region of a class is an object. ``images`` False leaves the images where they are.
-    ``tolerance``: how far simplified polygons may be from the borders of objects, in pixels; 0 gives back each mask.
-    ``UserError`` names the first file that cannot be converted; then nothing is written.
+    "semantic": ``labels/[SPLIT/]NAME.png`` with 0 = background, the classes from 1 in their declared order, and 255 =
+    ignored (16 bits and 65535 above 254 classes); and ``label_map.yaml``. "instance": the same and ``instances/``,
+    numbered from 1 (16 bits). "panoptic": COCO panoptic. "coco", "yolo", "labelme", "cvat", "labelstudio": files of
+    these tools; in data without objects every connected region of a class is an object. ``images`` False leaves the
+    images where they are. ``tolerance``: how far simplified polygons may be from the borders of objects, in pixels; 0
+    gives back each mask. ``UserError`` names the first file that cannot be converted; then nothing is written.
     """
     _check_options(source, out, to, tolerance)
     config = OwnData(format=format)
@@ -81,11 +81,12 @@ def _check_options(source: Path, out: Path, to: str, tolerance: float) -> None:
 
 
 def numbered_labels(labels: LabelSpace) -> tuple[LabelSpace, np.ndarray]:
-    """(the classes without background with raw values from 1, class index -> value, uint8 [256])."""
+    """(the classes without background with raw values from 1, class index -> value; at the end the ignored value)."""
     kept = [index for index, name in enumerate(labels.names) if not is_background(name)]
     if not kept:
         raise UserError(f"label space {labels.name!r} has no class besides background; expected at least one")
-    value_of = np.full(256, IGNORED, dtype=np.uint8)
+    ignored = ignore_index(len(kept) + 1)
+    value_of = np.full(labels.ignore_index + 1, ignored, dtype=np.uint8 if ignored == IGNORED else np.uint16)
     value_of[: len(labels)] = 0
     value_of[kept] = np.arange(1, len(kept) + 1)
     names = tuple(labels.names[index] for index in kept)
@@ -94,7 +95,7 @@ def numbered_labels(labels: LabelSpace) -> tuple[LabelSpace, np.ndarray]:
         names=names,
         colors=tuple(labels.colors[index] for index in kept),
         raw_values=tuple(range(1, len(kept) + 1)),
-        ignored=(IGNORED,),
+        ignored=(ignored,),
         things=tuple(name for name in names if name in labels.things),
     ), value_of
 
@@ -184,12 +185,13 @@ def _instances(sample: Sample, labels: LabelSpace) -> list[Segment]:
 
 def _objects(sample: Sample, value_of: np.ndarray) -> tuple[AnnotatedObject, ...]:
     """The objects of a sample; in a class map every connected region of a class."""
+    ignored = int(value_of[-1])
     if sample.segments is not None:
         return tuple(
             AnnotatedObject(int(value_of[s.class_index]) - 1, sample.map == s.id, s.crowd)
             for s in sample.segments
-            if 0 < value_of[s.class_index] < IGNORED
+            if 0 < value_of[s.class_index] < ignored
         )
     values = value_of[sample.map]
-    present = np.unique(values[(values > 0) & (values < IGNORED)]).tolist()
+    present = np.unique(values[(values > 0) & (values < ignored)]).tolist()
     return tuple(item for value in present for item in class_regions(values, value, value - 1))

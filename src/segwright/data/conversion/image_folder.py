@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from segwright.errors import UserError
 from segwright.files import atomic_outputs
 from segwright.labels import LabelSpace
 from segwright.parallel import map_in_threads
-from segwright.samples import IGNORED, Dataset, Sample, index_of
+from segwright.samples import Dataset, Sample, index_of
 
 
 def convert_to_folder(
@@ -31,11 +31,11 @@ def convert_to_folder(
 ) -> ConversionResult:
     """Write splits, by name, as ``out/images/SPLIT``, ``out/labels/SPLIT`` and ``out/classes.yaml``.
 
-    Label maps are PNG files of class indices, 255 = ignored. "instance" also writes ``out/instances/SPLIT``, 16-bit
-    PNG files that number the objects of things from 1; 0 is stuff, a crowd or void. JPEG and PNG files of images are
-    copied; other images become PNG, or .npy if they are not 8-bit RGB. ``advance`` is called after every sample.
-    ``UserError`` if a sample is damaged, has no objects for "instance", or if ``out`` exists already and not
-    ``force``: then nothing is written.
+    Label maps are PNG files of class indices, 255 = ignored (16 bits and 65535 above 255 classes). "instance" also
+    writes ``out/instances/SPLIT``, 16-bit PNG files that number the objects of things from 1; 0 is stuff, a crowd or
+    void. JPEG and PNG files of images are copied; other images become PNG, or .npy if they are not 8-bit RGB.
+    ``advance`` is called after every sample. ``UserError`` if a sample is damaged, has no objects for "instance", or if
+    ``out`` exists already and not ``force``: then nothing is written.
     """
     labels = next(iter(splits.values())).labels
     index_of_name: dict[tuple[str, str], int] = {}
@@ -53,7 +53,7 @@ def convert_to_folder(
             _write_image(part / "images" / split, dataset, index, sample)
             count = 0
             if not (isinstance(dataset, ImageDataset) and dataset.ground_truth is None):
-                write_png(part / "labels" / split / f"{sample.name}.png", sample.semantic())
+                write_png(part / "labels" / split / f"{sample.name}.png", file_values(sample.semantic()))
             if to == "instance":
                 numbers, count = _number_objects(sample, labels)
                 write_png(part / "instances" / split / f"{sample.name}.png", numbers)
@@ -67,11 +67,16 @@ def convert_to_folder(
             coding="index",
             raw_values=tuple(range(len(labels))),
             also=(),
-            ignored=(IGNORED,),
+            ignored=(labels.ignore_index,),
             things=things,
         )
         (part / "classes.yaml").write_text(label_map_text(indices), encoding="utf-8")
     return ConversionResult((out,), len(items), objects)
+
+
+def file_values(classes: NDArray[Any]) -> NDArray[Any]:
+    """A map of class indices in the type of image files: uint8, or uint16 for more than 255 classes."""
+    return classes if classes.dtype == np.uint8 else classes.astype(np.uint16)
 
 
 def _write_image(folder: Path, dataset: Dataset, index: int, sample: Sample) -> None:

@@ -24,9 +24,8 @@ from segwright.data.reading.label_maps import read_class_values, unique_values, 
 from segwright.data.reading.limits import refuse_decompression_bomb
 from segwright.errors import UserError
 from segwright.files import atomic_outputs, parse_json
-from segwright.labels import LabelSpace, spread_colors
+from segwright.labels import IGNORED, LabelSpace, ignore_index, spread_colors
 from segwright.parallel import map_in_threads
-from segwright.samples import IGNORED
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +92,11 @@ def unique_stem(name: str, *, image_of_stem: dict[str, str], source: Path) -> st
 
 
 def convert_rgb(source: Path, out: Path, labels: LabelSpace, *, force: bool = False) -> ConversionResult:
-    """Color-coded maps -> maps of class indices: every map under ``source`` becomes a uint8 PNG under ``out``.
+    """Color-coded maps -> maps of class indices: every map under ``source`` becomes a PNG under ``out``.
 
-    ``labels`` is a label space with colors as raw values. Ignored pixels become 255. ``out`` also gets a
-    ``label_map.yaml`` for the new maps. ``UserError`` for the first map with an unknown color names the file, the
-    color, its number of pixels and the nearest class.
+    ``labels`` is a label space with colors as raw values. Ignored pixels become 255 (16 bits and 65535 above 255
+    classes). ``out`` also gets a ``label_map.yaml`` for the new maps. ``UserError`` for the first map with an unknown
+    color names the file, the color, its number of pixels and the nearest class.
     """
     if labels.coding != "rgb":
         raise UserError(
@@ -113,7 +112,7 @@ def convert_rgb(source: Path, out: Path, labels: LabelSpace, *, force: bool = Fa
         for path in files
     ]
     indices = replace(
-        labels, coding="index", raw_values=tuple(range(len(labels))), also=(), ignored=(IGNORED,)
+        labels, coding="index", raw_values=tuple(range(len(labels))), also=(), ignored=(labels.ignore_index,)
     )
     with atomic_outputs((out,), force=force) as (part,):
 
@@ -127,12 +126,13 @@ def convert_rgb(source: Path, out: Path, labels: LabelSpace, *, force: bool = Fa
     return ConversionResult((out,), len(files))
 
 
-def _class_indices(path: Path, labels: LabelSpace) -> NDArray[np.uint8]:
+def _class_indices(path: Path, labels: LabelSpace) -> NDArray[Any]:
     colors = read_class_values(path, "rgb")
     try:
-        return labels.to_classes(colors)
+        classes = labels.to_classes(colors)
     except ValueError:
         raise UserError(f"{path}: {_describe_unknown_color(colors, labels)}") from None
+    return classes if classes.dtype == np.uint8 else classes.astype(np.uint16)
 
 
 def _describe_unknown_color(colors: NDArray[Any], labels: LabelSpace) -> str:
@@ -162,18 +162,21 @@ def convert_labelme(
     """The labelme JSON files of a folder -> ``out``/labels (class values) and ``out``/instances (numbers from 1).
 
     The class values count from 1 in the order of ``names``, or of all labels, sorted; 0 is background. The label
-    ``__ignore__`` becomes 255, and "background" is one class with the pixels outside of all shapes. Later shapes cover
-    earlier ones, as labelme shows them. Shapes with the same label and group id are one instance.
-    ``out``/label_map.yaml describes the maps and declares every class a thing; correct it for stuff. Polygons,
-    rectangles and circles are converted; ``UserError`` names the file for any other shape.
+    ``__ignore__`` becomes 255 (65535 above 254 labels), and "background" is one class with the pixels outside of all
+    shapes. Later shapes cover earlier ones, as labelme shows them. Shapes with the same label and group id are one
+    instance. ``out``/label_map.yaml describes the maps and declares every class a thing; correct it for stuff.
+    Polygons, rectangles and circles are converted; ``UserError`` names the file for any other shape.
     """
     files = list_images(source, recursive=True, extensions=(".json",), remedy="check the path")
     shapes_of_files = [_read_shapes(path) for path in files]
     special = ("__ignore__", "_background_")
     occurring = {label for shapes in shapes_of_files for label, *_ in shapes} - {*special}
     classes = [name for name in names if name not in special] if names else sorted(occurring)
-    if not 0 < len(classes) < IGNORED:
-        raise UserError(f"{source}: {len(classes)} labels; expected 1 to {IGNORED - 1}; check the files")
+    if not 0 < len(classes) < LabelSpace.MAX_CLASSES:
+        raise UserError(
+            f"{source}: {len(classes)} labels; expected 1 to {LabelSpace.MAX_CLASSES - 1}; check the files"
+        )
+    ignored = ignore_index(len(classes) + 1)  # with background
     for path, shapes in zip(files, shapes_of_files, strict=True):
         unknown = [label for label, *_ in shapes if label not in (*classes, *special)]
         if unknown:
@@ -183,13 +186,14 @@ def convert_labelme(
             )
     values = {name: index + 1 for index, name in enumerate(classes)} | {
         "_background_": 0,
-        "__ignore__": IGNORED,
+        "__ignore__": ignored,
     }
     labels = LabelSpace(
         source.name or "labelme",
         tuple(classes),
         spread_colors(len(classes)),
         tuple(values[name] for name in classes),
+        (ignored,),
         things=tuple(name for name in classes if name != BACKGROUND),
     )
     total = 0
@@ -272,7 +276,7 @@ def _read_size(path: Path) -> tuple[int, int]:
 
 def _paint(
     path: Path, shapes: Sequence[_Shape], values: dict[str, int]
-) -> tuple[NDArray[np.uint8], NDArray[np.uint16], list[int]]:
+) -> tuple[NDArray[Any], NDArray[np.uint16], list[int]]:
     """The class map and the instance map of a labelme file, and the indices of shapes that cover no pixel.
 
     Later shapes cover earlier ones.
@@ -286,7 +290,8 @@ def _paint(
                 f"{path}: shape {index} ({label}) has a point that is not finite, or far outside of {width}x{height} "
                 "pixels; correct it in labelme"
             )
-    class_map = np.zeros((height, width), dtype=np.uint8)
+    ignored = values["__ignore__"]
+    class_map = np.zeros((height, width), dtype=np.uint8 if ignored == IGNORED else np.uint16)
     instance_map = np.zeros((height, width), dtype=np.uint16)
     numbers: dict[Any, int] = {}
     without_pixel: list[int] = []
@@ -296,7 +301,7 @@ def _paint(
             without_pixel.append(index)
             continue
         instance = index if group is None else (label, group)
-        has_instances = values[label] not in (0, IGNORED) and label != BACKGROUND
+        has_instances = values[label] not in (0, ignored) and label != BACKGROUND
         class_map[mask] = values[label]
         instance_map[mask] = numbers.setdefault(instance, len(numbers) + 1) if has_instances else 0
     return class_map, instance_map, without_pixel

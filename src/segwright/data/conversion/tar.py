@@ -21,7 +21,7 @@ from segwright.data.reading.tar_index import Members, index_path, write_index
 from segwright.errors import UserError
 from segwright.files import atomic_outputs, write_json
 from segwright.labels import LabelSpace
-from segwright.samples import IGNORED, Dataset, Sample, Segment
+from segwright.samples import Dataset, Sample, Segment
 
 SHARD_BYTES = 256 * 2**20
 _KINDS = {b"\xff\xd8": "jpg", b"\x89P": "png"}
@@ -145,9 +145,9 @@ def _text(value: Any) -> str:
 
 def _storable(labels: LabelSpace) -> LabelSpace:
     """The label space with a raw value for ignored pixels, which every label map may contain."""
-    if labels.ignored or labels.coding == "rgb" or IGNORED in labels.raw_values:
+    if labels.ignored or labels.coding == "rgb" or labels.ignore_index in labels.raw_values:
         return labels
-    return replace(labels, ignored=(IGNORED,))
+    return replace(labels, ignored=(labels.ignore_index,))
 
 
 def _write_shard(path: Path, records: list[_Record]) -> None:

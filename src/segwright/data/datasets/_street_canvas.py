@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.samples import IGNORED, Segment
+from segwright.labels import IGNORED
+from segwright.samples import Segment
 
 Number = float | int  # the run-time type checker of the tests does not accept an int as a float
 Color = tuple[Number, Number, Number]

@@ -13,7 +13,7 @@ from PIL import Image
 
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
-from segwright.samples import IGNORED, Sample
+from segwright.samples import Sample
 
 
 @runtime_checkable
@@ -78,7 +78,7 @@ class PairDataset:
                 f"{name}: image is {image.shape[0]}x{image.shape[1]}, its mask {classes.shape[0]}x{classes.shape[1]} "
                 "(height x width); expected one size (arrays are [H, W, C], tensors [C, H, W])"
             )
-        return Sample(image, classes, name)
+        return Sample(image, classes, name, ignore_index=self.labels.ignore_index)
 
     def files(self, index: int) -> tuple[Path, ...]:
         """An empty tuple: the files of a pair, if any, are unknown."""
@@ -167,8 +167,8 @@ def _to_uint8(image: NDArray[Any], name: str) -> NDArray[np.uint8]:
     return np.ascontiguousarray(scaled.round(), dtype=np.uint8)
 
 
-def _class_map(value: object, labels: LabelSpace, name: str) -> NDArray[np.uint8]:
-    """The mask as class indices uint8 [H, W], 255 = ignored."""
+def _class_map(value: object, labels: LabelSpace, name: str) -> NDArray[Any]:
+    """The mask as class indices [H, W]."""
     mask = _array(value)
     if mask.ndim == 3 and mask.shape[0] == 1:
         mask = mask[0]
@@ -177,15 +177,15 @@ def _class_map(value: object, labels: LabelSpace, name: str) -> NDArray[np.uint8
             f"{name}: mask is {_describe(mask)}; expected integers [H, W], the class index of each pixel"
         )
     mask = mask.astype(np.uint8) if mask.dtype == bool else mask
-    wrong = (mask != IGNORED) & ((mask < 0) | (mask >= len(labels)))
+    wrong = (mask != labels.ignore_index) & ((mask < 0) | (mask >= len(labels)))
     if wrong.any():
         values = np.unique(mask[wrong])
         listed = ", ".join(str(value) for value in values[:8]) + (", ..." if len(values) > 8 else "")
         raise UserError(
             f"{name}: mask has value {listed}; expected class indices 0 to {len(labels) - 1} (label space "
-            f"{labels.name!r}), or {IGNORED} for ignored pixels"
+            f"{labels.name!r}), or {labels.ignore_index} for ignored pixels"
         )
-    return mask.astype(np.uint8)
+    return mask.astype(labels.dtype)
 
 
 def _array(value: object, *, channels_first: bool = False) -> NDArray[Any]:

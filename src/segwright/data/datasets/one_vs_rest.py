@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from segwright.errors import UserError
-from segwright.labels import LabelSpace
-from segwright.samples import IGNORED, DataConfig, Dataset, Sample
+from segwright.labels import IGNORED, LabelSpace
+from segwright.samples import DataConfig, Dataset, Sample
 
 
 @dataclass(slots=True)
@@ -52,8 +52,9 @@ class OneVsRestSplit:
         """The sample with its binary class map, without segments."""
         sample = self.data[index]
         classes = sample.semantic()
-        binary = np.where(classes == IGNORED, classes, (classes == self.index).astype(np.uint8))
-        return replace(sample, map=binary, segments=None)
+        binary = (classes == self.index).astype(np.uint8)
+        binary[classes == sample.ignore_index] = IGNORED
+        return replace(sample, map=binary, segments=None, ignore_index=IGNORED)
 
     def files(self, index: int) -> tuple[Path, ...]:
         """The files of a sample."""

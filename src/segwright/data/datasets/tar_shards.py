@@ -30,7 +30,7 @@ from segwright.data.reading.tar_index import Members, read_index, tar_samples
 from segwright.errors import UserError
 from segwright.files import parse_json
 from segwright.labels import LabelSpace
-from segwright.samples import IGNORED, Sample, Segment
+from segwright.samples import Sample, Segment
 
 LABELS_FILE = "labels.json"
 _IMAGES = ("jpg", "jpeg", "png", "npy")
@@ -192,7 +192,8 @@ class TarDataset:
         image, label_map, text = (self._bytes(index, part, where) for part in range(3))
         pixels = self._image(image, index, where)
         if not label_map.size:
-            return Sample(pixels, np.full(pixels.shape[:2], IGNORED, np.uint8), name)
+            ignored = np.full(pixels.shape[:2], self.labels.ignore_index, self.labels.dtype)
+            return Sample(pixels, ignored, name, ignore_index=self.labels.ignore_index)
         values = _decode_map(label_map, where)
         segments = None if not text.size else _segments(text, self.labels, where)
         classes: NDArray[Any]
@@ -205,7 +206,7 @@ class TarDataset:
                 f"{where}: the label map is {classes.shape[1]}x{classes.shape[0]}, the image "
                 f"{pixels.shape[1]}x{pixels.shape[0]}; expected equal sizes; write the shard again"
             )
-        return Sample(pixels, classes, name, segments)
+        return Sample(pixels, classes, name, segments, self.labels.ignore_index)
 
     def _bytes(self, index: int, part: int, where: Path) -> NDArray[np.uint8]:
         shard, (offset, size) = int(self.shard_of[index]), self.members[index, part].tolist()
@@ -232,7 +233,7 @@ class TarDataset:
                 f"{where}: not an array that can be read ({error}); copy the shard again"
             ) from None
 
-    def _classes(self, values: NDArray[Any], where: Path) -> NDArray[np.uint8]:
+    def _classes(self, values: NDArray[Any], where: Path) -> NDArray[Any]:
         is_color = values.ndim == 3
         if is_color != (self.labels.coding == "rgb"):
             expected = "colors" if self.labels.coding == "rgb" else "one channel of class values"

@@ -13,7 +13,7 @@ from segwright.data.formats.ground_truth import ClassMaps, GroundTruth
 from segwright.data.formats.image_dataset import ImageDataset
 from segwright.data.reading.file_lists import CompactPaths, CompactStrings, is_hidden
 from segwright.errors import UserError
-from segwright.labels import MAX_CLASSES, LabelSpace, spread_colors
+from segwright.labels import LabelSpace, ignore_index, spread_colors
 from segwright.wording import count_of
 
 Task = Literal["semantic", "panoptic", "instance"]
@@ -27,8 +27,8 @@ class Entry:
     """An image of an export.
 
     ``split``: where the export places it, None if it does not say. ``objects``: rows as in COCO files, with
-    ``category_id`` from 1 (0 = background, 255 = ignored) and a ``segmentation`` of ``object_shapes``. ``maps``: its
-    label maps. ``source``: the annotation file. ``size``: (height, width) as the export states it.
+    ``category_id`` from 1 (0 = background, ``ignored_category`` = ignored) and a ``segmentation`` of ``object_shapes``.
+    ``maps``: its label maps. ``source``: the annotation file. ``size``: (height, width) as the export states it.
     """
 
     image: Path
@@ -71,10 +71,10 @@ class ObjectExport:
     def labels(self, task: Task | None, root: Path) -> LabelSpace:
         """The label space: with a first class "background" for the semantic task, all classes are things."""
         names = list(self.names)
-        if not 0 < len(names) < MAX_CLASSES:
-            raise UserError(
-                f"{root}: {len(names)} classes; expected 1 to {MAX_CLASSES - 1}; check the annotations"
-            )
+        largest = LabelSpace.MAX_CLASSES - 1
+        if not 0 < len(names) <= largest:
+            raise UserError(f"{root}: {len(names)} classes; expected 1 to {largest}; check the annotations")
+        ignored = ignored_category(len(names))
         spread = dict(zip(names, spread_colors(len(names)), strict=True))
         colors = [self.colors.get(name, spread[name]) for name in names]
         values = list(range(1, len(names) + 1))
@@ -85,7 +85,7 @@ class ObjectExport:
             names=tuple(names),
             colors=tuple(colors),
             raw_values=tuple(values),
-            ignored=(255,) if task == "semantic" else (0, 255),
+            ignored=(ignored,) if task == "semantic" else (0, ignored),
             things=tuple(name for name in self.names if name not in self.stuff),
         )
 
@@ -97,7 +97,8 @@ class ObjectExport:
         )
         images = CompactPaths(entry.image for entry in entries)
         sources = CompactPaths(entry.source or entry.image for entry in entries)
-        truth = kind(records, root, images=images, sources=sources, on_top=self.on_top)
+        ignored = ignored_category(len(self.names))
+        truth = kind(records, root, images=images, sources=sources, on_top=self.on_top, ignored=ignored)
         labels = self.labels(task, root)
         return ImageDataset(labels, images, truth, names=sample_names(entries, root), notes=self.notes)
 
@@ -179,11 +180,21 @@ def is_background(name: str) -> bool:
     return name.strip().lower() in BACKGROUND_NAMES
 
 
+def ignored_category(classes: int) -> int:
+    """The category id of ignored regions beside so many classes, which have the ids from 1: 255, or 65535."""
+    return ignore_index(classes + 1)  # with background
+
+
 def category_ids(names: Sequence[str]) -> tuple[list[str], dict[str, int]]:
-    """(the classes without background and ignored ones, name -> category id with 0 = background, 255 = ignored)."""
+    """(the classes without background and ignored ones, name -> category id with 0 = background).
+
+    "__ignore__" has the id ``ignored_category``.
+    """
     kept = [name for name in dict.fromkeys(names) if not is_background(name) and name != "__ignore__"]
     ids = {name: index + 1 for index, name in enumerate(kept)}
-    return kept, ids | {name: 0 for name in names if is_background(name)} | {"__ignore__": 255}
+    return kept, ids | {name: 0 for name in names if is_background(name)} | {
+        "__ignore__": ignored_category(len(kept))
+    }
 
 
 def join_groups(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -207,12 +218,17 @@ def map_labels(
     classes: Sequence[tuple[str, int, Color | None]],
     *,
     rgb: bool = False,
-    ignored: Sequence[int] = (255,),
+    ignored: Sequence[int] | None = None,
 ) -> LabelSpace:
-    """The label space of (name, raw value, color) of each class; value 0 is background unless it is a class."""
+    """The label space of (name, raw value, color) of each class; value 0 is background unless it is a class.
+
+    ``ignored``: raw values; by default 255, or 65535 for more than 255 classes.
+    """
     rows = list(classes)
     if not any(raw == 0 for _, raw, _ in rows) and not any(is_background(name) for name, *_ in rows):
         rows.insert(0, (BACKGROUND, 0, (0, 0, 0)))
+    if ignored is None:
+        ignored = (ignore_index(len(rows)),)
     raws = {raw for _, raw, _ in rows}
     spread = spread_colors(len(rows))
     is_first = {name: index for index, (name, *_) in reversed(list(enumerate(rows)))}

@@ -219,9 +219,9 @@ def _labels_of_nnunet(root: Path) -> LabelSpace | None:
                 f"{path}: 'labels' does not map names to whole numbers; expected background: 0, cell: 1 and so on "
                 "(regions of several values are not read); write the classes to classes.yaml"
             ) from None
-    ignored = values.pop("ignore", 255)
+    ignored = values.pop("ignore", None)
     rows = [(name, raw, None) for name, raw in sorted(values.items(), key=lambda item: item[1])]
-    return map_labels(root, rows, ignored=(ignored,))
+    return map_labels(root, rows, ignored=None if ignored is None else (ignored,))
 
 
 def _labels_of_table(path: Path, maps: Sequence[Path]) -> LabelSpace:
@@ -256,7 +256,8 @@ def labels_of_maps(root: Path, maps: Sequence[Path]) -> LabelSpace:
     largest = max((value for value in order if value != 255), default=0)
     if largest > 254 or min(order) < 0:
         raise UserError(
-            f"{root}: masks have values from {min(order)} to {largest}; expected at most 254; renumber them"
+            f"{root}: masks have values from {min(order)} to {largest}; expected at most 254 without the names of the "
+            "classes; list them in classes.yaml, or renumber the values"
         )
     return map_labels(
         root, [("background", 0, (0, 0, 0)), *((f"class_{v}", v, None) for v in range(1, largest + 1))]
@@ -277,7 +278,8 @@ def _values_in_order(maps: Sequence[Path]) -> tuple[dict[int, None], bool]:
         occurring |= dict.fromkeys((value, is_color) for value in distinct[np.argsort(first)].tolist())
         if len(occurring) > 256:
             raise UserError(
-                f"{path}: more than 256 values; expected one per class, without smoothing; export the masks again"
+                f"{path}: more than 256 values; expected one per class, without smoothing; export the masks again, or "
+                "list the classes in classes.yaml"
             )
     is_rgb = any(is_color for _, is_color in occurring)
     gray = 0x010101 if is_rgb else 1  # black-and-white masks among color masks

@@ -20,8 +20,8 @@ from segwright.data.reading.images import image_size
 from segwright.data.reading.label_maps import pack_rgb, read_class_values, read_map
 from segwright.data.reading.rle import decode_mask
 from segwright.errors import UserError
-from segwright.labels import LabelSpace
-from segwright.samples import IGNORED, Segment
+from segwright.labels import IGNORED, LabelSpace, ignore_index
+from segwright.samples import Segment
 
 
 @dataclass(slots=True, kw_only=True)
@@ -31,6 +31,7 @@ class _Objects(CocoInstanceMasks):
     images: Sequence[Path]
     sources: Sequence[Path]
     on_top: Literal["smaller", "later"] = "later"
+    ignored: int = IGNORED  # the category id of ignored regions
 
     def _record(self, index: int) -> tuple[tuple[int, int], list[dict[str, Any]]]:
         size, rows = json.loads(self.records[index])
@@ -65,7 +66,7 @@ class _Objects(CocoInstanceMasks):
 
     def annotations(self, index: int) -> list[dict[str, Any]]:
         """The objects as rows of a COCO file; background and ignored regions are none."""
-        return [row for row in self._record(index)[1] if row["category_id"] not in (0, IGNORED)]
+        return [row for row in self._record(index)[1] if row["category_id"] not in (0, self.ignored)]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -82,7 +83,7 @@ class ObjectMasks(_Objects):
         table = np.zeros(len(rows) + 1, dtype=np.int32)
         crowds = {}
         for i, (row, class_index) in enumerate(zip(rows, classes[1:].tolist(), strict=True), start=1):
-            if class_index != IGNORED:
+            if class_index != labels.ignore_index:
                 table[i] = i if things[class_index] else first.setdefault(class_index, i)
                 crowds[i] = bool(row.get("iscrowd"))
         ids = table[ids]
@@ -95,7 +96,7 @@ class ObjectClassMaps(_Objects):
     """The class of the visible object of every pixel, background outside of all objects."""
 
     def read(self, index: int, labels: LabelSpace) -> LabelMap:
-        """Class indices, uint8 [H, W], 255 = ignored."""
+        """Class indices [H, W]."""
         ids, rows = self.paint(index)
         values = np.array([0, *(row["category_id"] for row in rows)], dtype=np.int64)
         return labels.to_classes(values)[ids], None
@@ -125,8 +126,10 @@ class ColorAndObjectMaps:
         numbers = np.unique(objects, return_inverse=True)[1].reshape(objects.shape)
         if (objects != 0).all():
             numbers = numbers + 1
-        is_object = labels.thing_table()[classes] & (classes != IGNORED)
+        ignored = classes == labels.ignore_index
+        is_object = labels.thing_table()[classes] & ~ignored
         ids = (classes.astype(np.int32) << 16 | np.where(is_object, numbers, 0).astype(np.int32)) + 1
+        ids[ignored] = 0
         indices = _identity(len(labels), labels.names, labels.colors, labels.things)
         return segments_from_ids(ids, ClassInRed(), indices, class_path, None)
 
@@ -154,4 +157,4 @@ def _identity(
     count: int, names: tuple[str, ...], colors: tuple[tuple[int, int, int], ...], things: tuple[str, ...]
 ) -> LabelSpace:
     """The same classes with their indices as raw values."""
-    return LabelSpace("indices", names, colors, tuple(range(count)), ignored=(255,), things=things)
+    return LabelSpace("indices", names, colors, tuple(range(count)), (ignore_index(count),), things)

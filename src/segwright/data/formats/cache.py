@@ -18,6 +18,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from segwright.labels import IGNORED
 from segwright.samples import Sample, Segment
 
 
@@ -58,6 +59,7 @@ class SampleCache:
                 label_map,
                 header["name"],
                 None if segments is None else tuple(_segment(*segment) for segment in segments),
+                header.get("ignore_index", IGNORED),
             )
         except (OSError, ValueError, LookupError, TypeError):  # not kept, or damaged, as by a power failure
             return None
@@ -69,6 +71,7 @@ class SampleCache:
             "image": [sample.image.dtype.str, sample.image.shape],
             "map": [sample.map.dtype.str, sample.map.shape],
             "name": sample.name,
+            "ignore_index": sample.ignore_index,
             "segments": None if segments is None else [list(asdict(s).values()) for s in segments],
         }
         encoded = json.dumps(header).encode()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from segwright.labels import LabelSpace, color_of, spread_colors
+from segwright.labels import LabelSpace, color_of, ignore_index, spread_colors
 
 _CLASS_FIELDS = ("raw", "color", "thing", "category", "instance_size")
 
@@ -28,15 +28,15 @@ def labels_from_mapping(values: Mapping[str, Any], *, name: str) -> LabelSpace:
                 f"class {key!r} has no field {unknown[0]!r}; expected {', '.join(_CLASS_FIELDS)}"
             )
     raws = [_raw_values(entry.get("raw"), index) for index, (_, entry) in enumerate(entries)]
-    ignored = values.get("ignored", 255)
+    ignored = values.get("ignored", ignore_index(len(entries)))
     ignored_names: list[str] = []
     if isinstance(ignored, Mapping):
         ignored_names = [str(key) for key, value in ignored.items() for _ in _as_list(value)]
         ignored = [item for value in ignored.values() for item in _as_list(value)]
     explicit = [value for _, entry in entries for value in _as_list(entry.get("raw"))]
     is_rgb = any(isinstance(value, str) for value in explicit)
-    if "ignored" not in values and (is_rgb or 255 in explicit):
-        ignored = []  # 255 is the class of a 0/255 mask, or one of the colors
+    if "ignored" not in values and (is_rgb or ignored in explicit):
+        ignored = []  # the value is the class of a 0/255 mask, or one of the colors
     spread = spread_colors(len(entries))
     defaults = [color_of(raw[0]) if is_rgb else color for raw, color in zip(raws, spread, strict=True)]
     return LabelSpace(

@@ -18,7 +18,7 @@ from segwright.data.reading.label_maps import unique_values
 from segwright.data.reading.rle import RLE, annotation_to_rle, decode_mask, rle_area
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
-from segwright.samples import IGNORED, Segment
+from segwright.samples import Segment
 
 
 @dataclass(slots=True)
@@ -46,7 +46,7 @@ class CocoInstanceMasks:
         visible = set(unique_values(ids).tolist())
         segments = []
         for i, (row, class_index) in enumerate(zip(annotations, classes.tolist(), strict=True)):
-            if class_index == IGNORED:
+            if class_index == labels.ignore_index:
                 ids[ids == i + 1] = 0
             elif i + 1 in visible:
                 segments.append(Segment(i + 1, class_index, bool(row.get("iscrowd"))))
@@ -62,7 +62,7 @@ class CocoInstanceMasks:
         classes, things = classes_of_values(values, labels, self.source).tolist(), labels.thing_table()
         outlines = [annotation_outline(row, size, self.source) for row in annotations]
         areas = [rle_area(outline) for outline in outlines]
-        kept = [i for i in range(len(annotations)) if classes[i] != IGNORED]
+        kept = [i for i in range(len(annotations)) if classes[i] != labels.ignore_index]
         kept.sort(key=lambda i: -areas[i])
         above = [i for i in kept if things[classes[i]] and not annotations[i].get("iscrowd")]
         ids, segments = overlap_map(size, ((i + 1, classes[i], decode_mask(outlines[i])) for i in above))

@@ -14,7 +14,7 @@ from segwright.data.formats.instance_encoding import ClassInRed, InstanceEncodin
 from segwright.data.reading.label_maps import pack_rgb, read_class_values, read_map, unique_values
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
-from segwright.samples import IGNORED, Segment
+from segwright.samples import Segment
 
 LabelMap = tuple[NDArray[Any], tuple[Segment, ...] | None]
 """A class map without segments, or a map of segment ids with its segments: what a ``Sample`` holds."""
@@ -45,7 +45,7 @@ class ClassMaps:
     translate: Mapping[int, int] | None = None
 
     def read(self, index: int, labels: LabelSpace) -> LabelMap:
-        """Class indices uint8 [H, W], 255 = ignored."""
+        """Class indices [H, W]."""
         path = self.paths[index]
         values = read_class_values(path, labels.coding)
         return classes_of_values(_translate(values, self.translate, path), labels, path), None
@@ -101,12 +101,19 @@ class ClassAndInstanceMaps:
                 f"{instance_path}: {_format_size(numbers)}, its class map {class_path} is {_format_size(classes)}; "
                 "expected equal sizes; export one of them again"
             )
+        if int(classes.max()) > 0x7FFF:  # the ignored value of 16 bits has no room in an id
+            ignored = np.isin(classes, labels.ignored)
+            classes, numbers = np.where(ignored, 0, classes), np.where(ignored, 0, numbers)
+        else:
+            ignored = None
         if int(classes.max()) > 0x7FFF or int(numbers.max()) > 0xFFFF:
             raise UserError(
                 f"{instance_path}: instance numbers above 65535; expected at most 65535; number the instances of each "
                 "image from 1"
             )
         ids = (classes.astype(np.int32) << 16 | numbers) + 1
+        if ignored is not None:
+            ids[ignored] = 0
         return segments_from_ids(ids, ClassInRed(), labels, class_path, None)
 
     def files(self, index: int) -> tuple[Path, ...]:
@@ -155,12 +162,12 @@ class CocoPanopticMaps:
         rows = self.table[index]
         values = _translate(rows[:, 1], self.translate, self.source)
         classes = classes_of_values(values, labels, self.source)
-        if (classes == IGNORED).any():
-            ids[np.isin(ids, rows[classes == IGNORED, 0])] = 0
+        if (ignored := classes == labels.ignore_index).any():
+            ids[np.isin(ids, rows[ignored, 0])] = 0
         segments = [
             Segment(int(segment_id), int(class_index), bool(crowd))
             for (segment_id, _, crowd), class_index in zip(rows, classes, strict=True)
-            if class_index != IGNORED
+            if class_index != labels.ignore_index
         ]
         return one_segment_per_stuff_class(ids, segments, labels)
 
@@ -208,7 +215,7 @@ def segments_from_ids(
     occurring = occurring[occurring != 0]
     values, is_group = encoding.decode_ids(occurring)
     classes = classes_of_values(_translate(values, translate, path), labels, path)
-    kept = classes != IGNORED
+    kept = classes != labels.ignore_index
     if not kept.all():
         largest = int(occurring.max())
         if largest < 1 << 24:  # a table is faster, as long as it is small
@@ -255,7 +262,7 @@ def one_segment_per_stuff_class(
     return ids, tuple(kept)
 
 
-def classes_of_values(values: NDArray[Any], labels: LabelSpace, path: Path) -> NDArray[np.uint8]:
+def classes_of_values(values: NDArray[Any], labels: LabelSpace, path: Path) -> NDArray[Any]:
     """The class indices of raw values; ``UserError`` names the file and the likely cause of a wrong one."""
     try:
         return labels.to_classes(values)

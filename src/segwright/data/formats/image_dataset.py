@@ -30,7 +30,7 @@ from segwright.data.reading.images import (
 from segwright.data.reading.label_maps import read_class_values, unique_values
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
-from segwright.samples import IGNORED, Sample
+from segwright.samples import Sample
 from segwright.version import VERSION
 
 
@@ -97,12 +97,14 @@ class ImageDataset:
     def _read(self, index: int) -> Sample:
         image, name = self._read_image(self.images[index]), self._name(index)
         if self.ground_truth is None:
-            return Sample(image, np.full(image.shape[:2], IGNORED, np.uint8), name)
+            ignored = np.full(image.shape[:2], self.labels.ignore_index, self.labels.dtype)
+            return Sample(image, ignored, name, ignore_index=self.labels.ignore_index)
         if self.overlapping and isinstance(self.ground_truth, CocoInstanceMasks):
             label_map, segments = self.ground_truth.read_overlapping(index, self.labels)
         else:
             label_map, segments = self.ground_truth.read(index, self.labels)
-        return Sample(image, self._aligned(label_map, image, index), name, segments)
+        label_map = self._aligned(label_map, image, index)
+        return Sample(image, label_map, name, segments, self.labels.ignore_index)
 
     def with_overlaps(self) -> ImageDataset:
         """The dataset with all of the pixels of objects that others cover, if its annotations have them."""

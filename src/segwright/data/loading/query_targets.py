@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from segwright.contracts import NO_MASK, VOID_MASK, MaskTargets, Targets
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
-from segwright.samples import IGNORED, Sample, index_of
+from segwright.samples import Sample, index_of
 
 
 @dataclass(slots=True)
@@ -29,15 +29,15 @@ class QueryTargets:
     masks: Literal["classes", "segments", "objects"] = "segments"
 
     def __call__(self, samples: Sequence[Sample], size: tuple[int, int], labels: LabelSpace) -> Targets:
-        """Class indices uint8 [N, H, W] and ``MaskTargets``; ``UserError`` for samples without segments."""
-        semantic = np.full((len(samples), *size), IGNORED, dtype=np.uint8)
+        """Class indices uint8 (int32) [N, H, W] and ``MaskTargets``; ``UserError`` for samples without segments."""
+        semantic = np.full((len(samples), *size), labels.ignore_index, dtype=labels.dtype)
         index = np.full((len(samples), *size), VOID_MASK, dtype=np.int32)
         classes, overlaps = [], []
         for number, sample in enumerate(samples):
             height, width = sample.map.shape
             semantic[number, :height, :width] = own = sample.semantic()
             if self.masks == "classes":
-                positions, present = _by_class(own)
+                positions, present = _by_class(own, labels.ignore_index)
                 regions = np.zeros((0, len(present)), dtype=bool)
             else:
                 positions, present, regions = self._by_segment(sample, labels)
@@ -46,7 +46,7 @@ class QueryTargets:
             overlaps.append(torch.from_numpy(regions))
         some = any(len(regions) for regions in overlaps)
         masks = MaskTargets(torch.from_numpy(index), tuple(classes), tuple(overlaps) if some else ())
-        return Targets(torch.from_numpy(semantic), masks=masks)
+        return Targets(torch.from_numpy(semantic), masks=masks, ignore_index=labels.ignore_index)
 
     @property
     def overlaps(self) -> bool:
@@ -83,10 +83,10 @@ class QueryTargets:
 
 
 def _by_class(
-    semantic: NDArray[Any],
+    semantic: NDArray[Any], ignored: int
 ) -> tuple[Int32[np.ndarray, "height width"], Int64[np.ndarray, " masks"]]:
     """The position of the class of each pixel among the classes that occur, and these classes."""
-    present = np.flatnonzero(np.bincount(semantic.reshape(-1), minlength=IGNORED + 1)[:IGNORED])
-    table = np.full(IGNORED + 1, VOID_MASK, dtype=np.int32)
+    present = np.flatnonzero(np.bincount(semantic.reshape(-1), minlength=ignored + 1)[:ignored])
+    table = np.full(ignored + 1, VOID_MASK, dtype=np.int32)
     table[present] = np.arange(len(present))
     return table[semantic], present.astype(np.int64)

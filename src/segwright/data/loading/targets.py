@@ -8,13 +8,13 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Int, UInt8
+from jaxtyping import Float32, Int, Int32, UInt8
 from numpy.typing import NDArray
 
 from segwright.contracts import CenterTargets, Targets
 from segwright.errors import UserError
-from segwright.labels import LabelSpace
-from segwright.samples import IGNORED, Sample, Segment, index_of
+from segwright.labels import IGNORED, LabelSpace, class_dtype
+from segwright.samples import Sample, Segment, index_of
 
 
 @runtime_checkable
@@ -30,19 +30,19 @@ class SemanticTargets:
     """Semantic segmentation: the class index of every pixel."""
 
     def __call__(self, samples: Sequence[Sample], size: tuple[int, int], labels: LabelSpace) -> Targets:
-        """Class indices uint8 [N, H, W], 255 = ignored; they become int64 on the device."""
-        maps = np.full((len(samples), *size), IGNORED, dtype=np.uint8)
+        """Class indices uint8 (int32) [N, H, W]; they become int64 on the device."""
+        maps = np.full((len(samples), *size), labels.ignore_index, dtype=labels.dtype)
         for target, sample in zip(maps, samples, strict=True):
             classes = sample.semantic()
             target[: classes.shape[0], : classes.shape[1]] = classes
-        return Targets(torch.from_numpy(maps))
+        return Targets(torch.from_numpy(maps), ignore_index=labels.ignore_index)
 
 
 @dataclass(frozen=True, slots=True)
 class ImageTargets:
     """The panoptic targets of one image as arrays; ``CenterTargets`` explains each of them."""
 
-    semantic: UInt8[np.ndarray, "height width"]
+    semantic: UInt8[np.ndarray, "height width"] | Int32[np.ndarray, "height width"]
     center: Float32[np.ndarray, "1 height width"]
     offset: Float32[np.ndarray, "2 height width"]
     semantic_weight: NDArray[Any]
@@ -76,7 +76,7 @@ class PanopticTargets:
     offset_side: float = 0.0
 
     def __call__(self, samples: Sequence[Sample], size: tuple[int, int], labels: LabelSpace) -> Targets:
-        """Class indices uint8 [N, H, W] and ``CenterTargets``; ``UserError`` for samples without segments."""
+        """Class indices uint8 (int32) [N, H, W] and ``CenterTargets``; ``UserError`` for samples without segments."""
         things = labels.thing_indices()
         maps: list[NDArray[Any]] = []
         for number, sample in enumerate(samples):
@@ -85,20 +85,27 @@ class PanopticTargets:
                     f"{sample.name}: a class map without segments; expected a map of segment ids; "
                     "train it with SemanticTargets, or choose panoptic or instance ground truth in the recipe's data"
                 )
-            image_maps = _maps(self.image(sample.map, sample.segments, things))
+            image_maps = _maps(self.image(sample.map, sample.segments, things, labels.ignore_index))
             height, width = sample.map.shape
             if not number:
                 maps = [np.zeros((len(samples), *one.shape[:-2], *size), one.dtype) for one in image_maps]
-                maps[0][:] = maps[-1][:] = IGNORED  # classes and foreground; all others are weighted 0 there
+                # Classes and foreground; all others are weighted 0 there.
+                maps[0][:], maps[-1][:] = labels.ignore_index, IGNORED
             for batch_map, image_map in zip(maps, image_maps, strict=True):
                 batch_map[number][..., :height, :width] = image_map
         semantic, *centers = (torch.from_numpy(batch_map) for batch_map in maps)
-        return Targets(semantic, CenterTargets(*centers))
+        return Targets(semantic, CenterTargets(*centers), ignore_index=labels.ignore_index)
 
     def image(
-        self, ids: Int[np.ndarray, "height width"], segments: Sequence[Segment], things: Sequence[int]
+        self,
+        ids: Int[np.ndarray, "height width"],
+        segments: Sequence[Segment],
+        things: Sequence[int],
+        ignored: int = IGNORED,
     ) -> ImageTargets:
         """The targets of a map of segment ids; ``things``: class indices of things. Pixels of no segment are void.
+
+        ``ignored``: the ignore index, the class of void.
 
         The map is read once, as runs of equal ids along its rows. Areas and centers are sums over runs, and every
         target has one value per run, so the time hardly depends on the number of segments.
@@ -107,7 +114,8 @@ class PanopticTargets:
         # One entry per segment, and a last one for void.
         is_segment = np.array([True] * len(segments) + [False])
         crowd = np.array([segment.crowd for segment in segments] + [False])
-        classes = np.array([segment.class_index for segment in segments] + [IGNORED], dtype=np.uint8)
+        indices = [segment.class_index for segment in segments] + [ignored]
+        classes = np.array(indices, dtype=class_dtype(ignored))
         thing = np.isin(classes, things) & is_segment
         area, y, x = runs.moments(len(is_segment))
         has_center = thing & (area > 0) & (self.crowd_centers | ~crowd)
@@ -117,7 +125,7 @@ class PanopticTargets:
         with_offset = (counted & (thing | self.stuff_offset)).astype(np.uint8)
         centers = zip(y[has_center], x[has_center], self._sigmas(area[has_center]), strict=True)
         return ImageTargets(
-            semantic=runs.expand(np.where(crowd & self.ignore_crowd, np.uint8(IGNORED), classes)),
+            semantic=runs.expand(np.where(crowd & self.ignore_crowd, classes[-1], classes)),
             center=_heat_map(ids.shape, centers)[None],
             offset=runs.offsets(y, x, has_center),
             semantic_weight=runs.expand(weight.astype(np.uint8 if integer_weight else np.float32)),

@@ -19,7 +19,7 @@ from segwright.labels import LabelSpace
 from segwright.metrics.arrays import count_pairs
 from segwright.metrics.label_scores import COLUMNS, count_instances, empty_counts
 from segwright.metrics.metric import Metric
-from segwright.samples import IGNORED, Prediction, Sample
+from segwright.samples import Prediction, Sample
 
 _DIVISOR = 1000
 """A value of an instance map above it is the raw value of the class * 1000 + the number of the instance."""
@@ -85,8 +85,8 @@ def count_pair(files: LabelFiles, index: int) -> PairCounts:
     else:
         truth, predicted = _labels(files, truth, true_path), _labels(files, predicted, predicted_path)
         counts = empty_counts(files.labels)
-        keys, pixels = np.unique(truth.astype(np.int64) * counts.shape[1] + predicted, return_counts=True)
-        counts.reshape(-1)[keys] = pixels
+        pairs = truth.astype(np.int64) * counts.shape[1] + predicted
+        counts += np.bincount(pairs.reshape(-1), minlength=counts.size).reshape(counts.shape)
     rows = np.zeros((0, COLUMNS), np.int64)
     if files.instances:
         ids = read_map(files.instances[index])
@@ -103,12 +103,13 @@ def _add_metrics(
     if not files.metrics:
         return counts
     metrics, labels = copy.deepcopy(files.metrics), files.labels
-    class_of = np.full(len(labels) + len(labels.ignored), IGNORED, dtype=np.uint8)
+    class_of = np.full(len(labels) + len(labels.ignored), labels.ignore_index, dtype=labels.dtype)
     class_of[: len(labels)] = np.arange(len(labels))
     if truth.dtype == np.uint8:  # raw values, else label indices
         class_of = class_of[files.table[:256]]
     no_image = np.broadcast_to(np.zeros(3, np.uint8), (*truth.shape, 3))
-    sample, prediction = Sample(no_image, class_of[truth], ""), Prediction(class_of[predicted])
+    sample = Sample(no_image, class_of[truth], "", ignore_index=labels.ignore_index)
+    prediction = Prediction(class_of[predicted])
     scores = [metric.add(prediction, sample, labels) or {} for metric in metrics]
     return replace(counts, metrics=metrics, scores={name: own[name] for own in scores for name in own})
 
