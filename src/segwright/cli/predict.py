@@ -199,12 +199,13 @@ def _run(prediction: FilePrediction, run: Callable[[], Results]) -> int:
 def _report(prediction: FilePrediction, skipped: int, *, stopped: bool) -> int:
     """Print what was done; how many images are left because a signal stopped the prediction."""
     from segwright.prediction.outputs import OUTPUTS
+    from segwright.wording import count_of
 
     out, left = prediction.outputs.out, len(prediction.images) - prediction.done - skipped
     known = (*OUTPUTS, *(writer.collected for writer in prediction.outputs.collected))
     outputs = sorted({path.name for path in out.glob("*") if path.stem.partition("-")[0] in known})
     print(
-        f"{prediction.done} predicted into {out}: {', '.join(outputs)}"
+        f"{count_of(prediction.done, 'image')} predicted into {out}: {', '.join(outputs)}"
         + (f"; {skipped} skipped" if skipped else "")
         + (f"; stopped, {left} left: the same command with --resume continues" if stopped and left else "")
     )

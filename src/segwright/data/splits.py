@@ -16,6 +16,7 @@ from segwright.data.reading.images import read_bands, read_image
 from segwright.errors import UserError
 from segwright.files import atomic_outputs
 from segwright.parallel import map_in_threads
+from segwright.wording import count_of
 
 NEAR_DUPLICATE_BITS = 6
 """Photographs whose hashes of 64 bits differ in at most this many bits are near-duplicates."""
@@ -149,7 +150,7 @@ def split_dataset(
     shares = {"train": 1 - val - test, "val": val} | ({"test": test} if test else {})
     if len(groups) < len(shares):
         raise UserError(
-            f"{root}: {len(groups)} groups of images for {len(shares)} splits; expected more; check --group"
+            f"{root}: {count_of(len(groups), 'group')} of images for {len(shares)} splits; expected more; check --group"
         )
     chosen = _none_empty(stratified(groups, classes, shares), groups)
     folder = out or root

@@ -19,6 +19,7 @@ from segwright.suggestion.views import Reasons
 from segwright.training import AdamW, Cosine, Muon
 from segwright.training.length import Pace
 from segwright.training.recipe import OptimizerConfig, Recipe, Training
+from segwright.wording import count_of
 
 # Bytes per pixel of a crop that a training step keeps of the network in float32, heads included.
 STEP_BYTES = {LARGE: 2500, "tf_efficientnet_lite0": 1750, None: 350}
@@ -280,7 +281,7 @@ def _notes(facts: DataFacts, machine: Machine, task: str) -> tuple[str, ...]:
     height, width = facts.size
     notes = [
         f"Suggested for {facts.images} training images of {height}x{width} (median height x width), "
-        f"{len(facts.labels)} classes, task {task}.",
+        f"{count_of(len(facts.labels), 'class')}, task {task}.",
         f"Machine: {_device(machine)}, {machine.memory:g} GiB of memory, {machine.cores} CPU cores.",
     ]
     if absent := [n for n, f in zip(facts.labels.names, facts.fractions, strict=True) if not f]:

@@ -73,7 +73,7 @@ class ObjectExport:
         names = list(self.names)
         if not 0 < len(names) < MAX_CLASSES:
             raise UserError(
-                f"{root}: {len(names)} classes; expected 1 to {MAX_CLASSES - 1}; check the annotations"
+                f"{root}: {count_of(len(names), 'class')}; expected 1 to {MAX_CLASSES - 1}; check the annotations"
             )
         spread = dict(zip(names, spread_colors(len(names)), strict=True))
         colors = [self.colors.get(name, spread[name]) for name in names]
