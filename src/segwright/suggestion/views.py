@@ -55,8 +55,8 @@ def sampling(facts: DataFacts, task: str, crop: tuple[int, int], reasons: Reason
         reasons["sampling"] = (
             f"a crop at a random position has {average:.2g} objects on average; half of the crops are taken around one"
         )
-        present = zip(facts.labels.names, facts.fractions, strict=True)
-        things = tuple(name for name, part in present if part > 0 and name in facts.labels.things)
+        parts = zip(facts.labels.names, facts.fractions, strict=True)
+        things = tuple(name for name, part in parts if part > 0 and name in facts.labels.things)
         return RareClassSampling(things, 0.5, min_pixels=1)
     if not rare:
         reasons["sampling"] = "every image equally often: no class is rare"
