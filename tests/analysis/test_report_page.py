@@ -232,7 +232,7 @@ def test_key_figures_stand_at_the_top():
     assert dict(report_page.key_figures(full_run())) == {
         "mIoU": "48.10", "Pixel accuracy": "65.00", "Class accuracy": "66.67",
         "Frequency-weighted IoU": "50.00",
-        "Images": "1\u202f234", "Split": "val", "Steps": "100", "Training time": "3 min",
+        "Images": "1,234", "Split": "val", "Steps": "100", "Training time": "3 min",
     }  # fmt: skip
 
 

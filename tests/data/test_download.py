@@ -79,7 +79,7 @@ def test_coco_wants_annotations_of_some_kind(tmp_path: Path) -> None:
     trees.write(tmp_path / "annotations" / "panoptic_val2017.json", "{}")
     problems = verify_download("coco", tmp_path)
     assert not any("neither" in line for line in problems)
-    assert any("panoptic_*2017.json: 1 files; expected 2" in line for line in problems)
+    assert any("panoptic_*2017.json: 1 file; expected 2" in line for line in problems)
 
 
 def test_an_unreadable_image_is_named(tmp_path: Path) -> None:

@@ -237,7 +237,7 @@ def test_terms_are_accepted_before_a_download(
     assert not server.asked and not (tmp_path / "to").exists()
     assert main([*words, "--yes"]) == 2  # one image is not the dataset
     assert (tmp_path / "to" / "train" / "1.png").is_file()
-    assert "train/*.png: 1 files; expected 367" in capsys.readouterr().err
+    assert "train/*.png: 1 file; expected 367" in capsys.readouterr().err
 
 
 def test_every_dataset_with_addresses_has_terms() -> None:

@@ -62,7 +62,7 @@ def test_groups_and_near_duplicates_stay_together(tmp_path: Path, capsys: pytest
         r"(scene\d+|other)",
     ]
     assert main(arguments) == 0
-    assert "1 pairs of near-duplicates" in capsys.readouterr().out
+    assert "1 pair of near-duplicates" in capsys.readouterr().out
     side = {Path(name).stem: split for split, names in lists(tmp_path).items() for name in names}
     assert all(side[f"scene{i:02}_0"] == side[f"scene{i:02}_1"] for i in range(10))
     assert side["other"] == side["scene00_0"] and set(side.values()) == {"train", "val", "test"}

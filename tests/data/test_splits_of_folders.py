@@ -54,3 +54,13 @@ def test_without_val_a_share_of_train_is_held_out(scenes: Path, capsys: pytest.C
     assert main(["data", "split", str(scenes), "--val", "0.3"]) == 0
     val = {Path(line).stem for line in (scenes / "val.txt").read_text().split()}
     assert names(scenes, "val") == val and names(scenes, "train") == everything - val
+
+
+def test_the_folder_of_images_names_the_folder_above_and_other_names_of_val_are_known(
+    scenes: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert names(scenes, "validation") == names(scenes, "val")
+    with pytest.raises(UserError, match="no split 'fold1'"):
+        names(scenes, "fold1")
+    assert main(["data", "check", str(scenes / "images")]) == 2
+    assert f"it has the images of {scenes}; give that folder" in capsys.readouterr().err

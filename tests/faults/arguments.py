@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.faults.damage import appended, changed
 from tests.faults.fault import TRAIN, Fault
 
-EVALUATED = "expected run.json and evaluation/val.json"
+EVALUATED = "expected run.json and evaluation/val.json; check the path, or train first"
 FOLDERS = "photo.jpg: is a file; expected a folder of images; check --truth and --prediction"
 
 FAULTS: dict[str, list[Fault]] = {

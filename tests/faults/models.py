@@ -207,12 +207,14 @@ FAULTS: dict[str, list[Fault]] = {
         Fault(
             "a report on a run that does not exist",
             "report missing",
-            "missing: not a run folder that was evaluated; expected run.json and evaluation/val.json",
+            "missing: not a run folder that was evaluated; expected run.json and evaluation/val.json; check the path, "
+            "or train first",
         ),
         Fault(
             "a report on a run that has not started",
             "report run",
-            "run: not a run folder that was evaluated; expected run.json and evaluation/val.json",
+            "run: not a run folder that was evaluated; expected run.json and evaluation/val.json; check the path, "
+            "or train first",
             both(removed("run"), lambda: Path("run").mkdir()),
         ),
         Fault(

@@ -22,6 +22,7 @@ import tifffile
 import torch
 from PIL import Image
 from tests.data.exports import tools
+from tests.data.exports.platforms import PLATFORMS
 from tests.faults import files
 from tests.serving import models
 
@@ -154,7 +155,7 @@ def _chdir(folder: Path) -> Iterator[None]:
 
 def _layout(name: str) -> Callable[[Path], object]:
     def make(folder: Path) -> None:
-        tools.LAYOUTS[name](folder / "export")
+        (tools.LAYOUTS | PLATFORMS)[name](folder / "export")
 
     return make
 
@@ -323,7 +324,9 @@ TARGETS: dict[str, Target] = {
             ("supervisely", "train/ann/a.png.json"), ("via", "via_project.json"), ("via_csv", "via.csv"),
             ("roboflow_masks", "train/_classes.csv"), ("kaggle_rle", "train.csv"),
             ("hugging_face", "train/metadata.csv"), ("hugging_face", "id2label.json"),
-            ("parquet", "data/train-00000-of-00001.parquet"),
+            ("parquet", "data/train-00000-of-00001.parquet"), ("darwin", "releases/latest/annotations/train/a.json"),
+            ("labelbox", "export.ndjson"), ("segments_ai", "animals-v1.json"),
+            ("sagemaker", "manifests/output/output.manifest"), ("superannotate", "annotations/a.png.json"),
         )
     },
 }  # fmt: skip

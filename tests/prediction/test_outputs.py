@@ -119,7 +119,7 @@ def test_options_of_the_command_line(
     assert main([*words, "--shard", "2/2"]) == 2
     assert main([*words, "--batch", "0"]) == 2
     captured = capsys.readouterr()
-    assert captured.out.splitlines() == [f"1 predicted into {tmp_path / 'out'}: index"]
+    assert captured.out.splitlines() == [f"1 image predicted into {tmp_path / 'out'}: index"]
     assert "--shard 2/2: expected I/N" in captured.err
     assert "--batch 0: expected at least 1" in captured.err
 

@@ -105,5 +105,5 @@ def test_the_command_starts_a_cluster_of_its_own(tmp_path: Path, model: Model, s
         check=False,
     )
     assert run.returncode == 1, run.stderr
-    assert f"{COUNT} predicted into" in run.stdout and "1 skipped" in run.stdout
+    assert f"{COUNT} images predicted into" in run.stdout and "1 skipped" in run.stdout
     assert len([*(tmp_path / "out" / "index").glob("*.png")]) == COUNT

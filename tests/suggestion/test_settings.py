@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from segwright.config import from_yaml, to_yaml, walk
 from segwright.contracts import InputContract
-from segwright.data.augmentation import CropStage
+from segwright.data.augmentation import CropStage, ProgressiveCrop
 from segwright.data.datasets.folder import Folder
+from segwright.data.loading import RareClassSampling, ShuffledSampling
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
 from segwright.recipes import load_recipe
@@ -312,3 +313,36 @@ def stages(recipe: Any) -> list[CropStage]:
 
 def area(stage: CropStage) -> int:
     return stage.size[0] * stage.size[1]
+
+
+SPARSE = DataFacts(
+    NUCLEI.labels, 16, (3000, 4000), (1.0,), unlabeled=0.9996,
+    objects=ObjectFacts(480, (12.0, 12.0, 12.0), (20.0, 60.0), 4.6, 1 / 144, 30),
+)  # fmt: skip
+
+
+def test_crops_are_taken_around_objects_that_are_sparse() -> None:
+    result = suggested(SPARSE)
+    assert result.recipe.sampling == RareClassSampling(("nucleus",), 0.5, min_pixels=1)
+    assert "0.1 objects on average" in result.reasons["sampling"]
+    assert "covers 0.3% of" in result.to_yaml()
+    assert isinstance(suggested(NUCLEI).recipe.sampling, ShuffledSampling)
+
+
+def test_crops_are_taken_around_a_rare_foreground() -> None:
+    crack = DataFacts(LabelSpace.of("background", "crack"), 400, (1080, 1920), (0.997, 0.003))
+    result = suggested(crack)
+    assert result.recipe.sampling == RareClassSampling(("crack",), 0.5)
+    assert "(1 of 2) have less than 5% of the pixels" in result.reasons["sampling"]
+    common = replace(crack, fractions=(0.9, 0.1))
+    assert isinstance(suggested(common).recipe.sampling, ShuffledSampling)
+
+
+def test_small_images_are_enlarged_and_not_reduced() -> None:
+    facts = DataFacts(LabelSpace.of("background", "a", "b"), 4000, (32, 32), (0.6, 0.2, 0.2))
+    recipe = suggested(facts).recipe
+    (crops,) = (part for part in walk(recipe.augmentation) if isinstance(part, ProgressiveCrop))
+    assert crops.stages == (CropStage((32, 32), (0.8, 1.4)),)
+    assert recipe.model.input_scale == 2 and recipe.training.batch == 32
+    assert not any(getattr(term, "at_output_resolution", False) for term in walk(recipe.loss))
+    assert suggested(CAMVID).recipe.model.input_scale == 1

@@ -63,7 +63,7 @@ def data_sheet(dataset: Dataset, *, count: int = 12) -> NDArray[np.uint8]:
 def draw_sample(sample: Sample, labels: LabelSpace) -> NDArray[np.uint8]:
     """The image of a sample, ``WIDTH`` pixels wide, blended with its ground truth.
 
-    Segments have outlines and their names; each thing has its own shade.
+    Segments have outlines and, if there are several classes, their names; each thing has its own shade.
     """
     height = max(1, round(WIDTH * sample.image.shape[0] / sample.image.shape[1]))
     image = resize(as_rgb(sample.image), WIDTH, height)
@@ -73,7 +73,7 @@ def draw_sample(sample: Sample, labels: LabelSpace) -> NDArray[np.uint8]:
     if sample.segments is None:
         return overlay(image, values, labels)
     picture = overlay_segments(image, values, sample.segments, labels, alpha=0.4)
-    return draw_names(picture, values, sample.segments, labels)
+    return draw_names(picture, values, sample.segments, labels) if len(labels) > 1 else picture
 
 
 def _classes(sample: Sample, labels: LabelSpace) -> set[int]:

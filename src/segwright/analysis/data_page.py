@@ -13,9 +13,12 @@ from segwright.analysis.recipe_lines import recipe_lines, significant
 from segwright.analysis.statistics import AREA_BOUNDS, SplitStatistics
 from segwright.training.recipe import Recipe
 from segwright.visualization.label_maps import data_uri
+from segwright.wording import count_of
 
 RULES = ("median_frequency", "inverse_log", "effective_number")
 RULE_NAMES = ("median freq.", "inverse log", "effective no.")
+BANDS = ("mean", "standard deviation")
+"""The key figures that are lists of a value per band."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +73,21 @@ def render(
     sheets = {split: data_uri(picture, 1800) for split, picture in (pictures or {}).items()}
     training = [split for split in splits if split.split == "train"]
     lines = {split.split: list(recipe_lines(split, recipe)) for split in training if recipe is not None}
-    content = {"sections": sections, "rules": RULE_NAMES, "sheets": sheets, "lines": lines}
-    return page.render("statistics.html", name=name, recipe=recipe.name if recipe else "", **content)
+    count = len(splits[0].labels)
+    content = {
+        "sections": sections,
+        "rules": rule_names(splits[0]),
+        "sheets": sheets,
+        "lines": lines,
+        "bands": BANDS,
+    }
+    title = {"name": name, "classes": count_of(count, "class"), "recipe": recipe.name if recipe else ""}
+    return page.render("statistics.html", **title, **content)
+
+
+def rule_names(statistics: SplitStatistics) -> tuple[str, ...]:
+    """The titles of the rules for class weights; none if there is a single class, which needs no weight."""
+    return RULE_NAMES if len(statistics.labels) > 1 else ()
 
 
 def key_figures(statistics: SplitStatistics) -> list[tuple[str, str]]:
@@ -80,10 +96,16 @@ def key_figures(statistics: SplitStatistics) -> list[tuple[str, str]]:
     (height, width), _ = max(sizes.items(), key=lambda item: item[1])
     others = f" and {len(sizes) - 1} more" if len(sizes) > 1 else ""
     instances = int(statistics.counts.instances.sum())
+    has_objects_only = statistics.has_instances and all(
+        statistics.labels.thing_table()[: len(statistics.labels)]
+    )
     figures = [
         ("images", page.count(statistics.counts.images)),
         ("classes with pixels", f"{int((statistics.pixel_fractions > 0).sum())} of {len(statistics.labels)}"),
-        ("ignored pixels", page.percent(statistics.ignored) + " %"),
+        (
+            "pixels outside objects" if has_objects_only else "ignored pixels",
+            page.percent(statistics.ignored) + " %",
+        ),
         ("size", f"{width}x{height}{others}"),
         ("mean", _listed(statistics.mean)),
         ("standard deviation", _listed(statistics.std)),
@@ -103,6 +125,8 @@ def _listed(values: NDArray[np.float64]) -> str:
 
 def _figures(statistics: SplitStatistics) -> list[str]:
     names, images = statistics.labels.names, max(1, statistics.counts.images)
+    if len(names) == 1:  # nothing to compare
+        return [_sizes(statistics), _areas(statistics)]
     return [
         dots("pixels of the class, % of scored pixels", 100 * statistics.pixel_fractions, names, log=True),
         dots("images that contain the class, %", 100 * statistics.images_with / images, names),

@@ -17,6 +17,7 @@ from packaging.requirements import Requirement
 
 from segwright.parallel import available_cores
 from segwright.version import VERSION
+from segwright.wording import count_of
 
 SMALL_SHARED_MEMORY = 512 * 2**20
 """Bytes of /dev/shm below which loader workers may fail; Docker gives 64 MiB by default."""
@@ -59,7 +60,9 @@ def _system() -> Iterator[Finding]:
     yield Finding("segwright", f"{VERSION} in {Path(__file__).parents[1]}")
     yield Finding("Python", f"{platform.python_version()} in {sys.prefix}")
     yield Finding("system", platform.platform())
-    yield Finding("CPU", f"{available_cores()} cores for this process, {os.cpu_count()} in the machine")
+    yield Finding(
+        "CPU", f"{count_of(available_cores(), 'core')} for this process, {os.cpu_count()} in the machine"
+    )
     yield from _shared_memory(Path("/dev/shm"))
 
 
@@ -130,7 +133,7 @@ def _devices() -> Iterator[Finding]:
     import torch
 
     capability = torch.backends.cpu.get_cpu_capability()
-    yield Finding("CPU", f"{capability}, {torch.get_num_threads()} threads of PyTorch")
+    yield Finding("CPU", f"{capability}, {count_of(torch.get_num_threads(), 'thread')} of PyTorch")
     for index in range(torch.cuda.device_count()):
         properties = torch.cuda.get_device_properties(index)
         memory = f"{properties.total_memory / 2**30:.0f} GiB"

@@ -45,9 +45,9 @@ def points(value: float | int | None, digits: int = 1) -> str:
 
 
 def count(value: float | int | None) -> str:
-    """An integer with thin spaces between thousands; a dash for None and NaN."""
+    """An integer with commas between thousands; a dash for None and NaN."""
     number = number_of(value)
-    return DASH if math.isnan(number) else f"{number:,.0f}".replace(",", "\u202f")
+    return DASH if math.isnan(number) else f"{number:,.0f}"
 
 
 def bar(value: float) -> str:

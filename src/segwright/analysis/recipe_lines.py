@@ -24,10 +24,11 @@ def recipe_lines(statistics: SplitStatistics, recipe: Recipe) -> Iterator[str]:
         line = f"--set input.mean={mean} input.std={std} input.fill_value={mean}"
         is_pretrained = any(getattr(config, "weights", None) is not None for config in walk(recipe.model))
         if is_pretrained and len(statistics.mean) == len(recipe.input.mean):
-            line = (
-                f"# pretrained networks keep the mean and std of their weights; from random weights: {line}"
-            )
+            yield "# pretrained networks keep the mean and std of their weights; only from random weights:"
+            line = f"# {line}"
         yield line
+    if len(statistics.labels) == 1:
+        return
     weights = listed(statistics.weights()[RULE], digits=4)
     for path in _weighted_losses(recipe):
         yield f"--set {path}.class_weights={weights}"

@@ -110,7 +110,8 @@ class EvaluatedRun:
         evaluation, metadata = read_json(path / "evaluation" / "val.json"), read_json(path / "run.json")
         if evaluation is None or metadata is None:
             raise UserError(
-                f"{path}: not a run folder that was evaluated; expected run.json and evaluation/val.json"
+                f"{path}: not a run folder that was evaluated; expected run.json and evaluation/val.json; check the "
+                "path, or train first"
             )
         recipe_yaml = read_text(path / "recipe.yaml")
         recipe = from_yaml(recipe_yaml, where="recipe.yaml", code=load_code(code) if code else None)

@@ -11,6 +11,7 @@ from segwright.cli.options import add_code, add_data_root, add_device, add_json,
 from segwright.cli.speed import add_speed, faster_model
 from segwright.errors import UserError
 from segwright.files import check_writable, write_json
+from segwright.wording import count_of
 
 if TYPE_CHECKING:
     from segwright.contracts import Model
@@ -80,8 +81,11 @@ def _bench_rows(values: dict[str, Any]) -> list[tuple[str, str]]:
     latency, total = values["latency"], sum(values["stages"].values())
     memory = values["memory_bytes"]
     rows = [
-        ("device", f"{values['device']}, {values['threads']} threads"),
-        ("images", f"{height} x {width}, batch {values['batch']}, {values['batches']} batches timed"),
+        ("device", f"{values['device']}, {count_of(values['threads'], 'thread')}"),
+        (
+            "images",
+            f"{height} x {width}, batch {values['batch']}, {count_of(values['batches'], 'batch')} timed",
+        ),
         ("images per second", f"{values['images_per_second']:.2f}, all stages one after the other"),
         ("", f"{values['network_images_per_second']:.2f}, the network alone"),
         (

@@ -9,6 +9,7 @@ from typing import Any
 from segwright.cli.options import add_labels, add_verb, labels_from_option
 from segwright.errors import UserError
 from segwright.files import check_writable
+from segwright.wording import count_of
 
 
 def add(verbs: Any) -> None:
@@ -43,5 +44,5 @@ def _convert(options: argparse.Namespace) -> int:
         raise UserError(f"--set {wrong[0]}: not a field of the model config; use the option --{wrong[0]}")
     model = convert(options.files, options.family, options.architecture, options.out, labels=labels, **fields)
     count = sum(parameter.numel() for parameter in model.parameters())
-    print(f"{options.out}: {count / 1e6:.3f} M parameters, {len(model.labels)} classes")
+    print(f"{options.out}: {count / 1e6:.3f} M parameters, {count_of(len(model.labels), 'class')}")
     return 0

@@ -23,6 +23,7 @@ from segwright.cli.progress import progress_bars
 from segwright.cli.tables import print_table
 from segwright.errors import UserError
 from segwright.files import check_writable, write_json, write_text
+from segwright.wording import count_of
 
 if TYPE_CHECKING:
     from segwright.analysis.statistics import SplitStatistics
@@ -153,7 +154,7 @@ def _check(options: argparse.Namespace) -> int:
     if findings:
         names = findings[0].labels.names
         listed = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
-        print(f"{len(names)} classes: {listed}")
+        print(f"{count_of(len(names), 'class')}: {listed}")
         if _is_folder(options.data_name) and "class_1" in names:
             print(
                 public_dataset_hint(options.data)
@@ -191,8 +192,8 @@ def _print_findings(findings: Findings) -> None:
 
     covered, total = findings.overlapped_pixels
     overlap = f", {covered / total:.1%} of mask pixels hidden by overlap" if total else ""
-    counts = f"{len(findings.errors)} errors, {len(findings.warnings)} warnings"
-    print(f"{findings.split}: {findings.images} images, {counts}{overlap}")
+    counts = f"{count_of(len(findings.errors), 'error')}, {count_of(len(findings.warnings), 'warning')}"
+    print(f"{findings.split}: {count_of(findings.images, 'image')}, {counts}{overlap}")
     for line in first_findings(findings.warnings):
         print(f"  warning: {line}")
     for line in first_findings(findings.errors):
@@ -233,15 +234,17 @@ def _print_statistics(values: SplitStatistics, recipe: Recipe) -> None:
     from segwright.analysis import data_page
     from segwright.analysis.recipe_lines import recipe_lines
 
+    rules, objects = data_page.rule_names(values), ("instances",) if values.has_instances else ()
     rows = [
-        [row.name, f"{row.pixel_fraction:.2%}", f"{row.image_fraction:.1%}", str(row.instances)]
-        + [f"{weight:.3f}" for weight in row.weights]
+        [row.name, f"{row.pixel_fraction:.2%}", f"{row.image_fraction:.1%}"]
+        + [str(row.instances) for _ in objects]
+        + [f"{weight:.3f}" for weight in row.weights[: len(rules)]]
         for row in data_page.rows(values)
     ]
     figures = dict(data_page.key_figures(values))
-    per_band = {name: figures.pop(name) for name in ("mean", "standard deviation") if name in figures}
+    per_band = {name: figures.pop(name) for name in data_page.BANDS if name in figures}
     line = "   ".join(f"{name} {value}" for name, value in figures.items())
-    columns = ("class", "pixels", "images", "instances", *data_page.RULE_NAMES)
+    columns = ("class", "pixels", "images", *objects, *rules)
     print_table(columns, rows, title=values.split, footer=[line])
     for name, value in per_band.items():
         print(f"{name} {value}")
@@ -292,7 +295,9 @@ def _get(options: argparse.Namespace) -> int:
     problems = verify_download(options.name, options.data)
     for line in problems:
         print(f"segwright: {line}", file=sys.stderr)
-    print(f"{options.data}: {len(problems)} problems" if problems else f"{options.data}: complete")
+    print(
+        f"{options.data}: {count_of(len(problems), 'problem')}" if problems else f"{options.data}: complete"
+    )
     return 2 if problems else 0
 
 

@@ -12,6 +12,7 @@ from segwright.cli.options import add_format, add_set, add_verb, refuse_options
 from segwright.cli.progress import progress_bar
 from segwright.errors import UserError
 from segwright.files import check_writable, missing_folder
+from segwright.wording import count_of
 
 if TYPE_CHECKING:
     from segwright.data.conversion import ConversionResult
@@ -114,7 +115,7 @@ def _convert_dataset(options: argparse.Namespace) -> int:
         f", {result.segments} {'segments' if options.to == 'tar' else 'objects'}" if result.segments else ""
     )
     reader = {"tar": "tar_shards", "semantic": "folder", "instance": "panoptic_folder"}[options.to]
-    print(f"{result.maps} images{segments}: {options.out}; the dataset {reader} reads them")
+    print(f"{count_of(result.maps, 'image')}{segments}: {options.out}; the dataset {reader} reads them")
     return 0
 
 
@@ -190,6 +191,6 @@ def _convert_annotations(options: argparse.Namespace) -> int:
 def _print_conversion(result: ConversionResult) -> int:
     for line in result.warnings:
         print(f"warning: {line}", file=sys.stderr)
-    segments = f", {result.segments} segments" if result.segments else ""
-    print(f"{result.maps} maps{segments}: {', '.join(map(str, result.written))}")
+    segments = f", {count_of(result.segments, 'segment')}" if result.segments else ""
+    print(f"{count_of(result.maps, 'map')}{segments}: {', '.join(map(str, result.written))}")
     return 0

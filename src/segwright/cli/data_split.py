@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from segwright.cli.options import add_format, add_verb
+from segwright.wording import count_of
 
 
 def add(verbs: Any) -> None:
@@ -38,9 +39,8 @@ def _split(options: argparse.Namespace) -> int:
     )  # fmt: skip
     counts = ", ".join(f"{len(images)} {name}" for name, images in result.lists.items())
     folder = options.out or options.folder
-    print(
-        f"{folder}: {counts}; {result.groups} groups, {result.duplicates} pairs of near-duplicates kept together"
-    )
+    groups, pairs = count_of(result.groups, "group"), count_of(result.duplicates, "pair")
+    print(f"{folder}: {counts}; {groups}, {pairs} of near-duplicates kept together")
     if options.out is not None:
         print(f"read them with --set data.lists={folder}/{{split}}.txt")
     return 0

@@ -11,6 +11,7 @@ from segwright.cli.evaluate import open_dataset
 from segwright.cli.options import add_code, add_data_root, add_json, add_verb, parse_size, refuse_options
 from segwright.errors import UserError
 from segwright.files import check_writable, write_json
+from segwright.wording import count_of
 
 if TYPE_CHECKING:
     from segwright.contracts import Model
@@ -193,7 +194,7 @@ def _generated(model: Model, count: int) -> list[Sample]:
 def _print_parity(parity: Parity, source: str) -> None:
     name = {"pq": "PQ", "miou": "mIoU"}[parity.score["metric"]]
     truth = "" if parity.ground_truth == "dataset" else ", against the predictions of the original"
-    print(f"compared on {parity.images} images ({source}), {parity.threads} threads")
+    print(f"compared on {count_of(parity.images, 'image')} ({source}), {count_of(parity.threads, 'thread')}")
     print(f"equal pixels          {parity.equal_pixels:.4%}")
     if parity.equal_map_pixels is not None:
         print(f"equal pixels of maps  {parity.equal_map_pixels:.4%}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from segwright.cli.tables import percent
+from segwright.wording import count_of
 
 
 def info_rows(info: dict[str, Any]) -> list[tuple[str, str]]:
@@ -111,7 +112,7 @@ def _parity_text(parity: dict[str, Any] | None) -> str:
     metric = {"pq": "PQ", "miou": "mIoU"}[score["metric"]]
     scores = " and ".join(percent(score[which], " %") for which in ("exported", "original"))
     return (
-        f"{parity['equal_pixels']:.4%} equal pixels on {parity['images']} images, largest difference "
+        f"{parity['equal_pixels']:.4%} equal pixels on {count_of(parity['images'], 'image')}, largest difference "
         f"{parity['max_logit_difference']:.2e}\n{metric} {scores} of the original\n"
         f"{exported:.1f} ms and {original:.1f} ms of the original per image"
     )

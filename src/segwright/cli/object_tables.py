@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from segwright.cli.tables import percent, print_table
+from segwright.wording import count_of
 
 if TYPE_CHECKING:
     from segwright.cli.tables import Cell
@@ -23,11 +24,12 @@ def print_panoptic(scores: Mapping[str, Any]) -> None:
     counts = ("tp", "fp", "fn")
     classes = [row(name, values) for name, values in scores["class"].items()]
     groups = [
-        row(f"{name}, {scores[name]['n']} classes", scores[name]) for name in ("all", "things", "stuff")
+        row(f"{name}, {count_of(scores[name]['n'], 'class')}", scores[name])
+        for name in ("all", "things", "stuff")
     ]
     name = "boundary PQ" if scores["kind"] == "boundary" else "PQ"
     columns = ["", f"{name} %", "SQ %", "RQ %", "TP", "FP", "FN"]
-    print_table(columns, classes, groups, title=f"{scores['images']} images")
+    print_table(columns, classes, groups, title=count_of(scores["images"], "image"))
 
 
 def print_instances(scores: Mapping[str, Any]) -> None:
@@ -45,7 +47,7 @@ def print_instances(scores: Mapping[str, Any]) -> None:
         [label, *(values[name] for name in names)] for label, values in scores["class"].items()
     ]
     columns = ["", *(f"{_title(name)} %" for name in names)]
-    print_table(columns, classes, title=f"{scores['images']} images", footer=lines)
+    print_table(columns, classes, title=count_of(scores["images"], "image"), footer=lines)
 
 
 def _line(values: Mapping[str, float], names: Sequence[str]) -> str:

@@ -199,12 +199,14 @@ def _run(prediction: FilePrediction, run: Callable[[], Results]) -> int:
 def _report(prediction: FilePrediction, skipped: int, *, stopped: bool) -> int:
     """Print what was done; how many images are left because a signal stopped the prediction."""
     from segwright.prediction.outputs import OUTPUTS
+    from segwright.wording import count_of
 
     out, left = prediction.outputs.out, len(prediction.images) - prediction.done - skipped
     known = (*OUTPUTS, *(writer.collected for writer in prediction.outputs.collected))
     outputs = sorted({path.name for path in out.glob("*") if path.stem.partition("-")[0] in known})
     print(
-        ": ".join([f"{prediction.done} predicted into {out}", *([", ".join(outputs)] if outputs else [])])
+        f"{count_of(prediction.done, 'image')} predicted into {out}"
+        + (f": {', '.join(outputs)}" if outputs else "")
         + (f"; {skipped} skipped" if skipped else "")
         + (f"; stopped, {left} left: the same command with --resume continues" if stopped and left else "")
     )

@@ -14,9 +14,12 @@ _START_HERE = {
     "own.semantic": "semantic segmentation: a class for every pixel",
     "own.instance": "instance segmentation: a mask and a score for every object",
     "own.panoptic": "panoptic segmentation: both in one map",
-    "own.semantic_base": "the same with a larger network, for a GPU;",
-    "own.instance_base": "also fine-tuned from ImageNet weights",
-    "own.panoptic_base": "",
+    "own.semantic_base": "semantic segmentation with a larger network, for a GPU",
+    "own.instance_base": "instance segmentation with a larger network, for a GPU",
+    "own.panoptic_base": "panoptic segmentation with a larger network, for a GPU",
+    "own.semantic_large": "semantic segmentation with EoMT on DINOv2 B, for a GPU",
+    "own.instance_large": "instance segmentation with EoMT on DINOv2 B, for a GPU; masks of objects may overlap",
+    "own.panoptic_large": "panoptic segmentation with EoMT on DINOv2 B, for a GPU",
 }
 _NARROWEST = 24  # of the column of summaries
 
@@ -31,7 +34,7 @@ def recipe_list() -> Iterator[str]:
     summaries = {name: _plain(recipe_summary(name)) for name in recipe_names()}
     quick = {name: text for name, text in summaries.items() if _is_quick(name)}
     own = {name: text for name, text in summaries.items() if name.startswith("own.") and name not in quick}
-    yield "START HERE: your own images, fine-tuned from ImageNet weights"
+    yield "START HERE: your own images, fine-tuned from pretrained weights"
     yield from _rows(_START_HERE | {name: text for name, text in own.items() if name not in _START_HERE})
     yield ""
     yield "  segwright train own.semantic --data FOLDER"

@@ -28,6 +28,7 @@ from segwright.cli.score_sequence import add_sequence
 from segwright.cli.tables import Cell, percent, print_table
 from segwright.errors import UserError
 from segwright.files import check_writable, write_json, write_text
+from segwright.wording import count_of
 
 
 def add_verbs(verbs: Any) -> None:
@@ -148,7 +149,7 @@ def _print_semantic(scores: dict[str, Any]) -> None:
         "   ".join(f"{title} {percent(value)}" for title, value in line.items()) for line in lines if line
     ]
     titles = ["", *(f"{title} %" for title in columns)]
-    print_table(titles, classes, categories, title=f"{scores['images']} images", footer=footer)
+    print_table(titles, classes, categories, title=count_of(scores["images"], "image"), footer=footer)
 
 
 def _panoptic(options: argparse.Namespace) -> int:

@@ -13,6 +13,7 @@ from segwright.cli.progress import progress_bar
 from segwright.cli.tables import print_table
 from segwright.errors import UserError
 from segwright.files import check_writable, write_json
+from segwright.wording import count_of
 
 if TYPE_CHECKING:
     from segwright.cli.tables import Cell
@@ -69,9 +70,9 @@ def _print_video_panoptic(scores: Mapping[str, Any]) -> None:
     """Print PQ of all classes, things and stuff per window size, and the means (VPQ)."""
     groups = ("all", "things", "stuff")
     rows: list[list[Cell]] = [
-        [f"{size} frames", *(values[group]["pq"] for group in groups)]
+        [count_of(size, "frame"), *(values[group]["pq"] for group in groups)]
         for size, values in scores["window"].items()
     ]
     total: list[Cell] = ["VPQ", scores["vpq"], scores["vpq_things"], scores["vpq_stuff"]]
-    title = f"{scores['sequences']} sequences, {scores['frames']} frames"
+    title = f"{count_of(scores['sequences'], 'sequence')}, {count_of(scores['frames'], 'frame')}"
     print_table(["window", "all %", "things %", "stuff %"], rows, [total], title=title)

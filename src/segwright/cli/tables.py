@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from segwright.wording import count_of
+
 if TYPE_CHECKING:
     from rich.text import Text
 
@@ -67,9 +69,12 @@ def print_scores(values: Mapping[str, Any]) -> None:
     footer = [format_scores(headline_scores(values))]
     if panoptic:
         groups = ((name, panoptic[name]) for name in ("all", "things", "stuff"))
-        totals = (f"PQ {name} {percent(group['pq'], '%')} of {group['n']} classes" for name, group in groups)
+        totals = (
+            f"PQ {name} {percent(group['pq'], '%')} of {count_of(group['n'], 'class')}"
+            for name, group in groups
+        )
         footer.insert(0, "   ".join(totals))
-    print_table(columns, rows, title=f"{values['images']} images", footer=footer)
+    print_table(columns, rows, title=count_of(values["images"], "image"), footer=footer)
 
 
 def print_oracles(rows: Sequence[Mapping[str, Any]]) -> None:

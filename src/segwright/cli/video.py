@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from segwright.cli.options import refuse_options
 from segwright.errors import UserError
+from segwright.wording import count_of
 
 if TYPE_CHECKING:
     from segwright.contracts import Model
@@ -88,7 +89,7 @@ def predict_videos(
                 print(f"segwright: skipped {error}", file=sys.stderr)
                 continue
         print(
-            f"{result.path}: {result.frames} frames at {result.fps:.4g} fps, predicted at "
+            f"{result.path}: {count_of(result.frames, 'frame')} at {result.fps:.4g} fps, predicted at "
             f"{result.frames_per_second:.2f} frames per second"
         )
         if result.problem:
@@ -126,6 +127,6 @@ def _progress(source: str | int) -> Iterator[Callable[[ImagePrediction], None] |
             nonlocal count
             count += 1
             rate = count / (time.perf_counter() - began)
-            progress.update(task, description=f"{source}: {count} frames, {rate:.1f} per second")
+            progress.update(task, description=f"{source}: {count_of(count, 'frame')}, {rate:.1f} per second")
 
         yield on_frame

@@ -18,6 +18,7 @@ from segwright.errors import UserError
 from segwright.labels import LabelSpace
 from segwright.parallel import map_in_processes
 from segwright.samples import Dataset, class_pixels
+from segwright.wording import count_of
 
 QUICK_CHECK_SAMPLES = 12  # the number of samples per split that the quick check reads
 MAX_LISTED_FINDINGS = 10
@@ -146,8 +147,8 @@ def full_check(
             # The quick check allows this: who trains on a subset of the images may keep all maps.
             first, count = dataset.unmatched_maps[0], len(dataset.unmatched_maps)
             findings.errors.append(
-                f"{first}: belongs to no image ({count} such maps); expected one image per map; add the image or "
-                "remove the map"
+                f"{first}: belongs to no image ({count_of(count, 'such map')}); expected one image per map; add the "
+                "image or remove the map"
             )
         results.append(findings)
     for line in shared_images(splits):
@@ -242,17 +243,17 @@ def _describe_special(
     """One warning per kind of sample that may be intended, with the first of them and their number."""
     warnings = []
     if ignored:
-        count = f" ({len(ignored)} such images)" if len(ignored) > 1 else ""
+        count = f" ({count_of(len(ignored), 'such image')})" if len(ignored) > 1 else ""
         warnings.append(f"{ignored[0]}: ignored everywhere{count}; training learns nothing from it")
     if objectless:
-        warnings.append(f"{objectless[0]}: has no segment ({len(objectless)} such images)")
+        warnings.append(f"{objectless[0]}: has no segment ({count_of(len(objectless), 'such image')})")
     if empty:
         warnings.append(f"{empty[0]} covers no pixel ({len(empty)} such annotations); left out")
     if rotated:
         kind = "a TIFF" if Path(rotated[0]).suffix.lower() in (".tif", ".tiff") else "an EXIF"
         warnings.append(
-            f"{rotated[0]}: has {kind} orientation ({len(rotated)} such images); a map with the size of the rotated "
-            "image is used as it is, a map with the size of the stored image is rotated like the image"
+            f"{rotated[0]}: has {kind} orientation ({count_of(len(rotated), 'such image')}); a map with the size of "
+            "the rotated image is used as it is, a map with the size of the stored image is rotated like the image"
         )
     return warnings
 

@@ -16,6 +16,7 @@ from segwright.data.reading.file_lists import read_lines
 from segwright.data.reading.images import image_size
 from segwright.errors import UserError
 from segwright.files import checksum, missing_folder
+from segwright.wording import count_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,14 +230,14 @@ def _verify_files(folder: Path, expected: ExpectedFiles) -> Iterator[str]:
     path = folder / expected.pattern
     if expected.is_list:
         if path.is_file() and (count := len(read_lines(path))) != expected.count:
-            yield f"{path}: {count} lines; expected {expected.count}{_REMEDY}"
+            yield f"{path}: {count_of(count, 'line')}; expected {expected.count}{_REMEDY}"
         elif expected.required and not path.is_file():
-            yield f"{path}: no such list; expected one of {expected.count} lines{_REMEDY}"
+            yield f"{path}: no such list; expected one of {count_of(expected.count, 'line')}{_REMEDY}"
         return
     files = sorted(folder.glob(expected.pattern))
     complete = len(files) >= expected.count if expected.at_least else len(files) == expected.count
     if not complete and (files or expected.required):
-        yield f"{path}: {len(files)} files; expected {expected.count}{_REMEDY}"
+        yield f"{path}: {count_of(len(files), 'file')}; expected {expected.count}{_REMEDY}"
     if expected.image_size is not None:
         yield from _verify_sizes(files, expected.image_size)
 

@@ -40,7 +40,7 @@ def quick() -> Recipe:
 
 
 def panoptic_quick() -> Recipe:
-    """Panoptic segmentation of the same scenes, with instances of cars and persons.
+    """Panoptic segmentation of generated street scenes, with instances of cars and persons.
 
     The demo fine-tunes the model of ``quick`` with it, in fewer steps.
 

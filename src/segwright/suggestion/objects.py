@@ -10,6 +10,7 @@ from segwright.decode.panoptic import CenterDecoder
 from segwright.losses.center import CenterLoss
 from segwright.suggestion.facts import DataFacts, ObjectFacts
 from segwright.suggestion.views import Reasons
+from segwright.wording import count_of
 
 DEFAULT = ObjectFacts(0, (48.0, 64.0, 128.0), offset=32.0, density=1e-4)
 """Stands for the objects of a dataset in which none was measured."""
@@ -65,7 +66,7 @@ def decoder(facts: DataFacts, task: str, reasons: Reasons) -> CenterDecoder:
     nested = objects.nested > 0.05
     reasons["decoder.threshold"] = "lower finds more objects, higher fewer false ones; tune it on val"
     reasons["decoder.nms_kernel"] = "a peak is the maximum of this window" + _spaced(objects.spacing[0])
-    reasons["decoder.top_k"] = f"an image of train has up to {objects.most} objects"
+    reasons["decoder.top_k"] = f"an image of train has up to {count_of(objects.most, 'object')}"
     stuff = 0 if task == "instance" else min(2048, max(16, height * width // 256))
     if task == "panoptic":
         reasons["decoder.stuff_area"] = "smaller areas of stuff are removed: 1/256 of the image, 2048 at most"
@@ -91,7 +92,9 @@ def max_detections(facts: DataFacts, reasons: Reasons) -> int:
     if objects.most <= 80:
         reasons["max_detections"] = "as in COCO"
         return 100
-    reasons["max_detections"] = f"COCO counts 100, but an image of train has up to {objects.most} objects"
+    reasons["max_detections"] = (
+        f"COCO counts 100, but an image of train has up to {count_of(objects.most, 'object')}"
+    )
     return _room(objects)
 
 

@@ -19,6 +19,7 @@ from segwright.suggestion.views import Reasons
 from segwright.training import AdamW, Cosine, Muon
 from segwright.training.length import Pace
 from segwright.training.recipe import OptimizerConfig, Recipe, Training
+from segwright.wording import count_of
 
 # Bytes per pixel of a crop that a training step keeps of the network in float32, heads included.
 STEP_BYTES = {LARGE: 2500, "tf_efficientnet_lite0": 1750, None: 350}
@@ -89,13 +90,13 @@ def suggest_candidate(
         data=data,
         augmentation=views.augmentation(facts, task, candidate.crop, reasons),
         model=_model(facts, candidate, task, reasons),
-        loss=_loss(facts, machine, task, reasons),
+        loss=_loss(facts, machine, candidate, task, reasons),
         decoder=decode.Argmax() if task == "semantic" else objects.decoder(facts, task, reasons),
         schedule=Cosine(warmup=0.1),
         optim=_optimizer(candidate, reasons),
-        training=Training(minutes=minutes, batch=batch_size(facts, machine, candidate, reasons)),
+        training=Training(minutes=minutes, batch=batch_size(facts, machine, candidate, reasons, task)),
         input=_input(facts, candidate, reasons),
-        sampling=views.sampling(facts, task, reasons),
+        sampling=views.sampling(facts, task, candidate.crop, reasons),
     )
     if task != "semantic":
         recipe.task = "panoptic" if task == "panoptic" else "instance"
@@ -162,7 +163,12 @@ def _model(facts: DataFacts, candidate: Candidate, task: str, reasons: Reasons) 
     )
     channels = 128 if large else 64
     if task == "semantic":
-        return models.FPNConfig(backbone, channels)
+        scale = _input_scale(facts, candidate, task)
+        if scale > 1:
+            reasons["model.input_scale"] = (
+                "the images are small: the network sees them enlarged by this factor"
+            )
+        return models.FPNConfig(backbone, channels, input_scale=scale)
     reasons["model.foreground"] = _foreground_reason(facts)
     reasons["model.offset_scale"] = "offsets are learned in units of this many pixels"
     return models.PanopticFPNConfig(
@@ -174,23 +180,31 @@ def _model(facts: DataFacts, candidate: Candidate, task: str, reasons: Reasons) 
     )
 
 
+def _input_scale(facts: DataFacts, candidate: Candidate, task: str) -> int:
+    """By how much the network enlarges images: 2 if they are small, else 1."""
+    is_small = min(facts.size) < views.SMALL_IMAGE
+    return 2 if is_small and task == "semantic" and candidate.backbone is not None else 1
+
+
 def _has_void(facts: DataFacts) -> bool:
     return facts.unlabeled > 0.01
 
 
 def _foreground_reason(facts: DataFacts) -> str:
-    return f"{facts.unlabeled:.1%} of the pixels have no label" + (
+    share = f"{facts.unlabeled:.1%}" if facts.unlabeled < 0.999 else "nearly all"
+    return f"{share} of the pixels have no label" + (
         "; without this head the model would predict objects there" if _has_void(facts) else ""
     )
 
 
-def _loss(facts: DataFacts, machine: Machine, task: str, reasons: Reasons) -> Loss:
+def _loss(facts: DataFacts, machine: Machine, candidate: Candidate, task: str, reasons: Reasons) -> Loss:
     # Rare classes that are also sampled and pasted get too many pixels with larger weights (benchmarks/results.md).
     power = 0.15 if views.rare_classes(facts) else 0.5 if task == "semantic" else 0.4
     weights = class_weights(facts, power)
     path, at_output = "loss.semantic", False
     if task == "semantic":
-        path, at_output = "loss.terms.0", machine.device == "cpu"
+        is_reduced = _input_scale(facts, candidate, task) == 1  # the output, to half of the image
+        path, at_output = "loss.terms.0", machine.device == "cpu" and is_reduced
     if weights is None:
         reasons[f"{path}.class_weights"] = "none: no class has five times the pixels of another"
     else:
@@ -238,13 +252,15 @@ def _optimizer(candidate: Candidate, reasons: Reasons) -> OptimizerConfig:
     return AdamW(lr=2e-3, weight_decay=0.02, backbone_lr_factor=0.2)
 
 
-def batch_size(facts: DataFacts, machine: Machine, candidate: Candidate, reasons: Reasons) -> int:
-    """A power of two: up to 16 images on a GPU; on a CPU 4 to 8, where many small steps learn more than few large."""
-    pixels = candidate.crop[0] * candidate.crop[1]
+def batch_size(
+    facts: DataFacts, machine: Machine, candidate: Candidate, reasons: Reasons, task: str = "semantic"
+) -> int:
+    """A power of two: up to 16 images on a GPU; on a CPU 4 to 32, where many small steps learn more than few large."""
+    pixels = candidate.crop[0] * candidate.crop[1] * _input_scale(facts, candidate, task) ** 2
     stored = STEP_BYTES[candidate.backbone] / (2 if machine.half else 1)
     image_bytes = STEP_MARGIN * pixels * (stored + CLASS_BYTES * len(facts.labels) + 100)
     fits = int(0.8 * machine.memory * 2**30 / image_bytes)
-    wanted = 16 if machine.device == "cuda" else min(8, max(4, CPU_STEP_PIXELS // pixels))
+    wanted = 16 if machine.device == "cuda" else min(32, max(4, CPU_STEP_PIXELS // pixels))
     size = 1
     while 2 * size <= min(wanted, fits):
         size *= 2
@@ -280,7 +296,7 @@ def _notes(facts: DataFacts, machine: Machine, task: str) -> tuple[str, ...]:
     height, width = facts.size
     notes = [
         f"Suggested for {facts.images} training images of {height}x{width} (median height x width), "
-        f"{len(facts.labels)} classes, task {task}.",
+        f"{count_of(len(facts.labels), 'class')}, task {task}.",
         f"Machine: {_device(machine)}, {machine.memory:g} GiB of memory, {machine.cores} CPU cores.",
     ]
     if absent := [n for n, f in zip(facts.labels.names, facts.fractions, strict=True) if not f]:

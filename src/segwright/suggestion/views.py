@@ -20,6 +20,8 @@ Reasons = dict[str, str]
 
 RARE_SHARE = 0.3  # a class is rare if it has less than this part of an equal share of the pixels
 MOST_MAPS_READ = 20_000  # rare-class sampling reads every label map once
+RARE_FOREGROUND = 0.05  # of two classes, one with less than this part of the pixels is rare
+SMALL_IMAGE = 128  # images whose shorter side is below are enlarged, and not reduced in training
 SMALLEST_SIDE = 9.0  # an object below this many pixels is hard to separate from its neighbors
 STAGES = ((0.55, 0.65, 0.4), (0.75, 0.85, 0.7), (1.0, 1.0, 1.0))
 """Of the crops: factor of the last crop's side, factor of its scales, until. Evaluation has the full scale."""
@@ -28,9 +30,9 @@ STAGES = ((0.55, 0.65, 0.4), (0.75, 0.85, 0.7), (1.0, 1.0, 1.0))
 def rare_classes(facts: DataFacts) -> tuple[str, ...]:
     """The classes with few pixels, in the order of the label space."""
     present = sum(fraction > 0 for fraction in facts.fractions)
-    if present < 3:
+    if present < 2:
         return ()
-    limit = RARE_SHARE / present
+    limit = RARE_SHARE / present if present > 2 else RARE_FOREGROUND
     return tuple(
         name
         for name, fraction in zip(facts.labels.names, facts.fractions, strict=True)
@@ -38,9 +40,24 @@ def rare_classes(facts: DataFacts) -> tuple[str, ...]:
     )
 
 
-def sampling(facts: DataFacts, task: str, reasons: Reasons) -> Sampling:
-    """Images with rare classes more often, unless no class is rare or there are too many label maps to read."""
+def objects_per_crop(facts: DataFacts, crop: tuple[int, int]) -> float:
+    """How many objects a crop at a random position has on average; infinite for class maps."""
+    if facts.objects is None or not facts.objects.count:
+        return float("inf")
+    return facts.objects.density * (1 - facts.unlabeled) * crop[0] * crop[1]
+
+
+def sampling(facts: DataFacts, task: str, crop: tuple[int, int], reasons: Reasons) -> Sampling:
+    """Crops around rare classes or sparse objects, unless there are none, or too many label maps to read."""
     rare = rare_classes(facts)
+    average = objects_per_crop(facts, crop) if task != "semantic" else float("inf")
+    if not rare and average < 1 and facts.images <= MOST_MAPS_READ:
+        reasons["sampling"] = (
+            f"a crop at a random position has {average:.2g} objects on average; half of the crops are taken around one"
+        )
+        parts = zip(facts.labels.names, facts.fractions, strict=True)
+        things = tuple(name for name, part in parts if part > 0 and name in facts.labels.things)
+        return RareClassSampling(things, 0.5, min_pixels=1)
     if not rare:
         reasons["sampling"] = "every image equally often: no class is rare"
         return ShuffledSampling()
@@ -49,9 +66,11 @@ def sampling(facts: DataFacts, task: str, reasons: Reasons) -> Sampling:
             f"every image equally often: rare-class sampling would read {facts.images} label maps first"
         )
         return ShuffledSampling()
+    present = sum(fraction > 0 for fraction in facts.fractions)
+    limit = f"{RARE_SHARE:.0%} of an equal share" if present > 2 else f"{RARE_FOREGROUND:.0%}"
     reasons["sampling"] = (
-        f"{len(rare)} of {len(facts.labels)} classes have less than {RARE_SHARE:.0%} of an equal share of the pixels; "
-        "part of the crops are taken around them"
+        f"rare classes ({len(rare)} of {len(facts.labels)}) have less than {limit} of the pixels; part of the crops "
+        "are taken around them"
     )
     return RareClassSampling(rare, 0.5 if task == "semantic" else 0.4)
 
@@ -87,9 +106,13 @@ def _crops(facts: DataFacts, task: str, crop: tuple[int, int], reasons: Reasons)
     low = 0.8 if part >= 0.6 else 0.6
     objects = facts.objects if task != "semantic" else None
     small = bool(objects and objects.count and objects.side[0] * STAGES[0][1] < SMALLEST_SIDE)
-    covers = f"the last crop covers {part:.0%} of the median image, {height}x{width} (height x width)"
-    if small and objects:
-        stages: tuple[CropStage, ...] = (CropStage(crop, (0.6, 1.6)),)
+    share = f"{part:.0%}" if part >= 0.01 else f"{100 * part:.2g}%"
+    covers = f"the last crop covers {share} of the median image, {height}x{width} (height x width)"
+    if min(facts.size) < SMALL_IMAGE:
+        stages: tuple[CropStage, ...] = (CropStage(crop, _scales(low, 1.0)),)
+        reasons["crop.stages"] = f"{covers}; the images are small, so they are not reduced more"
+    elif small and objects:
+        stages = (CropStage(crop, (0.6, 1.6)),)
         why = f"a quarter of the objects is smaller than {objects.side[0]:.0f} pixels, so images are not reduced more"
         reasons["crop.stages"] = f"{covers}; {why}"
     else:

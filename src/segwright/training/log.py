@@ -243,7 +243,7 @@ def _progress_bar(steps: int) -> Any:
 
     description = TextColumn("{task.description}", markup=False)
     columns = (TextColumn("{task.completed}/{task.total}"), BarColumn(), description)
-    bar = Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True))
+    bar = Progress(*columns, TextColumn("elapsed"), TimeElapsedColumn(), console=Console(stderr=True))
     bar.add_task("starting", total=steps)
     bar.start()
     return bar

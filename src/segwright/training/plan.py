@@ -14,6 +14,7 @@ from segwright.training.loop import Run
 from segwright.training.precision import precision_of
 from segwright.training.recipe import Recipe
 from segwright.training.state import State
+from segwright.wording import count_of
 
 
 def plan(run: Run, state: State, splits: Mapping[str, Dataset]) -> Iterator[str]:
@@ -21,7 +22,7 @@ def plan(run: Run, state: State, splits: Mapping[str, Dataset]) -> Iterator[str]
     recipe, processes, model = run.recipe, run.processes, state.model
     training, labels = recipe.training, splits["train"].labels
     images = ", ".join(f"{len(dataset)} {name}" for name, dataset in splits.items())
-    yield f"data: {images} images, {len(labels)} classes ({_shortened(labels.names)})"
+    yield f"data: {images} images, {count_of(len(labels), 'class')} ({_shortened(labels.names)})"
     millions = sum(parameter.numel() for parameter in model.parameters()) / 1e6
     frozen = sum(p.numel() for p in model.parameters() if not p.requires_grad) / 1e6
     part = f", {frozen:.2f} M of them frozen" if frozen else ""
@@ -31,13 +32,14 @@ def plan(run: Run, state: State, splits: Mapping[str, Dataset]) -> Iterator[str]
     device = f"{processes.device} x {processes.world}" if processes.world > 1 else str(processes.device)
     epochs = training.steps * training.batch_size / len(splits["train"])
     yield (
-        f"training: {training.steps} steps of {training.batch} images, {epochs:.3g} epochs, on {device}, "
-        f"{precision_of(training.precision, processes.device)}"
+        f"training: {count_of(training.steps, 'step')} of {count_of(int(training.batch), 'image')}, "
+        f"{epochs:.3g} epochs, on {device}, {precision_of(training.precision, processes.device)}"
     )
     yield from _duration(run)
     if run.first_step:
         steps = training.steps - run.first_step
-        yield f"extension: {steps} steps behind step {run.first_step}, with a learning rate schedule of their own"
+        text = f"extension: {count_of(steps, 'step')} behind step {run.first_step}"
+        yield f"{text}, with a learning rate schedule of their own"
     yield f"logs: {run.out / 'logs'}; curves: tensorboard --logdir {run.out}"
     if state.step:
         yield f"resumed at step {state.step}"

@@ -64,7 +64,7 @@ class OwnData(FileDataset):
     def read(self, root: Path, split: str) -> ImageDataset:
         """A split; ``UserError`` names what is missing, or lists the formats if several fit."""
         if (classic := self._classic(root)) is not None:
-            return classic.read(root, split)
+            return _read_split(classic, root, split)
         export = self._export(root, self._name_in_files(split))
         return self._select(export, root, split)
 
@@ -176,6 +176,16 @@ class OwnData(FileDataset):
                        for s in ("train", "val", "test"))  # fmt: skip
         is_yolo = any(root.glob("labels/**/*.txt")) or any(root.glob("*/labels/*.txt"))
         return Folder if has_classes and has_folders and is_split and not is_yolo else None
+
+
+def _read_split(dataset: FileDataset, root: Path, split: str) -> ImageDataset:
+    """A split of a folder; "validation" and the like are the folder val if there is no folder of that name."""
+    try:
+        return dataset.read(root, split)
+    except UserError:
+        if (name := standard_split(split)) in (None, split):
+            raise
+        return dataset.read(root, str(name))
 
 
 def _read(root: Path, split: str | None, name: str) -> Export:

@@ -73,7 +73,9 @@ class ObjectExport:
         names = list(self.names)
         largest = LabelSpace.MAX_CLASSES - 1
         if not 0 < len(names) <= largest:
-            raise UserError(f"{root}: {len(names)} classes; expected 1 to {largest}; check the annotations")
+            raise UserError(
+                f"{root}: {count_of(len(names), 'class')}; expected 1 to {largest}; check the annotations"
+            )
         ignored = ignored_category(len(names))
         spread = dict(zip(names, spread_colors(len(names)), strict=True))
         colors = [self.colors.get(name, spread[name]) for name in names]

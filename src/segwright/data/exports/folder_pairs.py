@@ -23,7 +23,6 @@ _MASKS = (
 _START, _END = r"(?:^|(?<=[^a-z])|(?<=train)|(?<=val)|(?<=test))", r"(?=$|[^a-z]|tr$|ts$|dir$)"
 _NO_CLASSES = ("_instanceIds", "_labelTrainIds", "_color")  # further maps of an image, as Cityscapes has them
 _SPLITS = {"tr": "train", "ts": "test"}
-_DEPTH = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +38,15 @@ class FolderPair:
         return self.split or split_of_path(image, root)
 
 
-def folder_pairs(root: Path) -> list[FolderPair]:
-    """The folders of images and masks in ``root``, or up to three folders below it.
+def folder_pairs(root: Path, depth: int = 2) -> list[FolderPair]:
+    """The folders of images and masks in ``root``, or in folders up to ``depth`` below it.
 
     Names match if only the words for images and masks differ: ``images`` and ``masks``, ``train_images`` and
     ``train_labels``, ``img_dir`` and ``ann_dir``; ``train`` and ``trainannot``. A single folder of images beside a
     single folder of masks matches, too.
     """
     pairs, used = [], set[Path]()
-    for base in _folders_down(root, _DEPTH - 1):
+    for base in _folders_down(root, depth):
         if any(base.is_relative_to(folder) for folder in used):
             continue
         for images, masks, key in _pairs_in(base):

@@ -12,6 +12,7 @@ from segwright.data.exports.files_of_export import folders
 from segwright.data.exports.splits import standard_split
 from segwright.data.reading.file_lists import list_images
 from segwright.errors import UserError
+from segwright.wording import count_of
 
 NAME, TITLE, SPECIFIC = "object_masks", "a mask per object", True
 _IMAGES, _MASKS = ("images", "image", "img"), ("masks", "mask", "objects")
@@ -64,7 +65,7 @@ def read(root: Path, split: str | None) -> ObjectExport:
         images = _files(image_folder)
         if len(images) != 1:
             raise UserError(
-                f"{image_folder}: {len(images)} images; expected one; add the image, or remove the others"
+                f"{image_folder}: {count_of(len(images), 'image')}; expected one; add the image, or remove the others"
             )
         assert mask_folder is not None
         masks = [("object", path) for path in _files(mask_folder)]

@@ -12,6 +12,7 @@ from typing import Protocol, cast, runtime_checkable
 
 from segwright.data.exports.entries import Export
 from segwright.data.exports.files_of_export import is_pickle
+from segwright.data.exports.folder_pairs import folder_pairs
 from segwright.data.reading.file_lists import IMAGE_EXTENSIONS, has_hidden_part
 from segwright.errors import UserError
 from segwright.files import missing_folder
@@ -94,6 +95,8 @@ def _content(root: Path) -> str:
             "masks as PNG or TIFF in Cellpose (X_cp_masks.png, X_masks.tif)"
         )
     images = suffixes & set(IMAGE_EXTENSIONS)
+    if images and any(pair.images == root for pair in folder_pairs(root.parent, depth=0)):
+        return f": it has the images of {root.parent}; give that folder, which has their masks as well"
     if images and not suffixes - images - {".txt", ".md"}:
         return (
             f": it has {' '.join(sorted(images))} files, and neither annotations nor masks named like images"

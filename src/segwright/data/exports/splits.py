@@ -53,7 +53,7 @@ def listed_entries(
         if len(fitting) != 1:
             if not strict:
                 continue
-            problem = f"fits {len(fitting)} images" if fitting else "is no image of the dataset"
+            problem = f"fits {count_of(len(fitting), 'image')}" if fitting else "is no image of the dataset"
             raise UserError(
                 f"{list_file}: {line!r} {problem}; expected one path of an image per line; correct the list"
             )

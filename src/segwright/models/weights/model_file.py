@@ -22,6 +22,7 @@ from segwright.labels import LabelSpace
 from segwright.models.layers.features import Features
 from segwright.models.weights.position_embedding import resample_positions
 from segwright.models.weights.pretrained import pretrained_records
+from segwright.wording import count_of
 
 BEST = "best.safetensors"
 """The name of the best model in a run folder."""
@@ -179,7 +180,9 @@ class Initialization:
         skipped = f", {len(self.skipped)} skipped ({_listed(self.skipped)})" if self.skipped else ""
         if self.skipped:
             skipped += f", {self.fraction:.1%} of the model's parameters"
-        return "; ".join([f"started from {self.path}: {len(self.copied)} tensors{skipped}", *self.notes])
+        return "; ".join(
+            [f"started from {self.path}: {count_of(len(self.copied), 'tensor')}{skipped}", *self.notes]
+        )
 
 
 def start_from(model: Model, path: Path, *, skip_head: bool = False) -> Initialization:
