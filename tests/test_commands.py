@@ -248,6 +248,8 @@ def _run(command: str, place: Path) -> None:
         changes = [f"training.{length}=null" for length in ("epochs", "minutes") if f".{length}=" in command]
         changes += [*SMALLER, *(["model.backbone.weights=null"] if "tuned.py" in command else [])]
         words += ["--device", "cpu", "--set", *changes]
+    if words[1] == "bench":
+        words += ["--seconds", "0"]
     _make_room(words, place)
     output, errors = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):

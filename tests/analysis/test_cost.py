@@ -8,7 +8,9 @@ from torch import nn
 
 import segwright as sw
 from segwright.analysis import model_cost
+from segwright.config import walk
 from segwright.contracts import InputContract
+from segwright.models.layers.norm_config import Norm
 from segwright.models.weights.model_file import without_weights
 from segwright.recipes import load_recipe, recipe_names
 
@@ -45,12 +47,26 @@ def test_memory_counts_what_exists_at_the_same_time() -> None:
     assert cost.peak_memory_bytes == cost.feature_map_bytes + cost.weight_bytes
 
 
-@pytest.mark.parametrize("name", recipe_names())
+def networks() -> list[object]:
+    """One recipe per kind of network; recipes whose networks differ in numbers alone are slow tests."""
+    kinds = set()
+    recipes = []
+    for name in recipe_names():
+        parts = walk(load_recipe(name).model)
+        kind = tuple(repr(part) if isinstance(part, Norm) else type(part).__name__ for part in parts)
+        recipes.append(pytest.param(name, marks=pytest.mark.slow if kind in kinds else ()))
+        kinds.add(kind)
+    return recipes
+
+
+@pytest.mark.parametrize("name", networks())
 def test_the_cost_of_every_recipe_is_known(name: str) -> None:
     recipe = load_recipe(name).tiny()
     config: Any = without_weights(recipe.model)
     labels = sw.LabelSpace.of("road", "car", things=("car",))
-    cost = model_cost(config.build(labels, recipe.input), (64, 64))
+    with torch.device("meta"):  # random weights take longer than the cost
+        model = config.build(labels, recipe.input)
+    cost = model_cost(model, (64, 64))
     assert cost.flops > cost.parameters > 0
 
 

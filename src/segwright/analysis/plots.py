@@ -226,11 +226,13 @@ def figure(
     """
     import matplotlib as mpl
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import TightLayoutEngine
 
     with mpl.rc_context({**_STYLE, "svg.hashsalt": salt}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing")  # the font of the page may have it
-        figure = Figure(figsize=size or (5.2, height), layout="constrained")
-        axes = figure.subplots()
+        layout = TightLayoutEngine(pad=0.4, rect=None)  # type: ignore[arg-type]  # with a rect it measures twice
+        figure = Figure(figsize=size or (5.2, height), facecolor="none", layout=layout)
+        axes = figure.subplots(subplot_kw={"facecolor": "none"})
         axes.set_title(title)
         axes.set_xlabel(x_label)
         result = Result()
@@ -240,8 +242,10 @@ def figure(
 
 def _inline(figure: Figure, title: str) -> str:
     """The figure as an ``<svg>`` element of HTML: no prolog, namespaces or fixed size; colors as CSS variables."""
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
     text = io.StringIO()
-    figure.savefig(text, format="svg", transparent=True)
+    FigureCanvasSVG(figure).print_svg(text)  # savefig draws twice
     svg = text.getvalue()
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", svg, flags=re.DOTALL)
