@@ -13,10 +13,10 @@ test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
 test-browser: $(VENV)/.dev
-	$(BIN)/python -m pytest -m browser
+	$(BIN)/python -m pytest tests/browser -m browser
 
 test-faults: $(VENV)/.dev
-	$(BIN)/python -m pytest -m "faults and not slow" -n auto --dist worksteal
+	$(BIN)/python -m pytest tests/faults -m "faults and not slow" -n auto --dist worksteal
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check

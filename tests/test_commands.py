@@ -18,6 +18,7 @@ from segwright import recipes
 from segwright.cli.main import build_parser, main
 from segwright.config import walk
 from segwright.data.datasets.street import StreetScenes
+from segwright.models.backbones.timm import TimmConfig
 from segwright.recipes import describe_recipe, recipe_names
 from segwright.training import length
 from segwright.training.recipe import Recipe
@@ -231,6 +232,9 @@ def _use_tiny_recipes(patch: pytest.MonkeyPatch) -> None:
         for config in walk(recipe.data):
             if isinstance(config, StreetScenes):
                 config.train, config.val = 4, 2
+        for config in walk(recipe.model):
+            if isinstance(config, TimmConfig) and config.name == "convnext_tiny":
+                config.name = "convnext_atto"  # tests/contract trains the large one
         return recipe
 
     patch.setattr(recipes, "load_recipe", load_tiny)

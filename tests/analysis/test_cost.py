@@ -53,7 +53,7 @@ def networks() -> list[object]:
     recipes = []
     for name in recipe_names():
         parts = walk(load_recipe(name).model)
-        kind = tuple(repr(part) if isinstance(part, Norm) else type(part).__name__ for part in parts)
+        kind = frozenset(repr(part) if isinstance(part, Norm) else type(part).__name__ for part in parts)
         recipes.append(pytest.param(name, marks=pytest.mark.slow if kind in kinds else ()))
         kinds.add(kind)
     return recipes
