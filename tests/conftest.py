@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
+import checker
+
+checker.check_fast()
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 

@@ -86,7 +86,7 @@ def test_on_a_gpu_it_is_tried(monkeypatch: pytest.MonkeyPatch, fits: int, expect
 
     monkeypatch.setattr(batch_size, "_try_steps", try_steps)
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
-    monkeypatch.setattr(batch_size.gc, "collect", lambda: None)  # it would look at everything that pytest keeps
+    monkeypatch.setattr(batch_size.gc, "collect", lambda: None)  # it would look at all that pytest keeps
     found = largest_batch(recipe_of(), dataset, torch.device("cuda"))
     assert found <= fits and abs(found - expected) <= max(1, expected // 8)
     assert len(tried) < 20
