@@ -10,6 +10,9 @@ import hypothesis
 import pytest
 import torch
 
+import checker
+
+checker.check_fast()
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 # Other load on the machine makes no test fail.

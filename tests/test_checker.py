@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+import torch
+from beartype.roar import BeartypeCallHintViolation
 from jaxtyping import TypeCheckError, jaxtyped
 
 from checker import check
+from segwright.demo import clock
+from segwright.models.layers.resize import upsample
 
 
 def adder(number: int) -> Callable[[int], int]:
@@ -49,3 +53,10 @@ def test_a_wrong_result_is_found_at_each_definition() -> None:
 
         with pytest.raises(TypeCheckError):
             text(1)
+
+
+def test_functions_of_the_package_are_checked_with_shapes_and_without() -> None:
+    with pytest.raises(TypeCheckError):
+        upsample(torch.zeros(3, 4), (8, 8))
+    with pytest.raises(BeartypeCallHintViolation):
+        clock("65")  # type: ignore[arg-type]

@@ -109,7 +109,7 @@ def _weight_gradient(
 def pad_same(x: Tensor, kernel: tuple[int, ...], stride: tuple[int, ...]) -> Tensor:
     """TensorFlow's padding: the output has ceil(side / stride) pixels, and the odd pixel is added at the end."""
     # No decision depends on a side: a program of torch.export would keep the decision for the sides of its example.
-    # Written with ceil(side / stride), the symbolic sides of feature maps stay short: exporting takes a quarter of the
+    # Written with ceil(side / stride), the symbolic sides of feature maps stay short: exporting takes a third of the
     # time that it takes with the remainder of the division.
     totals: list[Any] = [
         (side + s - 1) // s * s - s + k - side for side, k, s in zip(x.shape[2:], kernel, stride, strict=True)
