@@ -248,6 +248,13 @@ def test_the_name_of_the_same_optimizer_changes_nothing() -> None:
     assert recipe.optim == AdamW(lr=0.3, betas=(0.8, 0.9))
 
 
+def test_an_object_is_set_before_its_fields_whatever_the_order() -> None:
+    recipe = small.recipe()
+    override(recipe, ["optim.lr=0.5", "model.backbone=convnext_atto", "optim=adamw", "model=unet"])
+    assert recipe.model == UNetConfig(TimmConfig("convnext_atto"))
+    assert recipe.optim == AdamW(lr=0.5)
+
+
 def test_another_backbone_keeps_the_pretrained_weights_and_the_output_stride() -> None:
     recipe = small.recipe()
     recipe.model = UNetConfig(TimmConfig("resnet18", "imagenet", output_stride=16))
@@ -268,6 +275,8 @@ def test_another_backbone_keeps_the_pretrained_weights_and_the_output_stride() -
         ("dropout=0.1", "has no field 'dropout'; it has name, data,"),
         ("model=unnet", "'unnet' is no ModelConfig; did you mean unet?"),
         ("model=BinaryConfig", "BinaryConfig needs model"),
+        ("loss=lovasz", r"did you mean lovaszhinge or lovaszsoftmax\?"),
+        ("model.backbone=resnet18", "has no field 'backbone'; .* set by model=unet"),
     ],
 )
 def test_a_setting_without_its_path_or_with_a_wrong_name_gets_a_hint(change: str, message: str) -> None:

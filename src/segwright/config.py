@@ -210,11 +210,12 @@ def override(config: Any, changes: Iterable[str]) -> None:
 
     A name stands for an object: "model=unet" for ``UNetConfig()``, "model.backbone=convnext_tiny" for a network of timm
     (``object_named``). The new object keeps what does not depend on its class: pretrained weights and output stride, or
-    what an optimizer does not train and the factors of its learning rate. At the end ``config.settle(paths)``, if there
-    is one, adapts what depends on the changed fields.
+    what an optimizer does not train and the factors of its learning rate. Objects are set before their fields, whatever
+    the order of the texts. At the end ``config.settle(paths)``, if there is one, adapts what depends on the changed
+    fields.
     """
     paths = set()
-    for change in changes:
+    for change in sorted(changes, key=lambda change: change.partition("=")[0].count(".")):
         path, separator, text = change.partition("=")
         if not separator:
             raise UserError(f"--set {change}: no '='; expected a.b=value, for example optim.lr=3e-4")
@@ -311,6 +312,8 @@ def require_field(kind: type, name: str, where: str) -> None:
         else difflib.get_close_matches(name, names, 1, cutoff=0.55)
     )
     hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(names) or 'none'}"
+    if name == "backbone" and not near:
+        hint += "; a network with a backbone is set by model=unet ('segwright models' lists all)"
     raise UserError(f"{where}: {kind.__name__} has no field {name!r}; {hint}")
 
 

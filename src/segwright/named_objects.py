@@ -66,8 +66,9 @@ def object_named(name: str, kind: type, where: str) -> Any:
             if mismatch(instance, kind) is None:
                 return instance
     names = sorted(_plain_name(known) for known, class_ in classes.items() if _is_of(_default(class_), kind))
-    near = difflib.get_close_matches(_plain_name(name), names, 1, cutoff=0.6)
-    hint = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(names)}"
+    near = [known for known in names if known.startswith(_plain_name(name))]
+    near = near or difflib.get_close_matches(_plain_name(name), names, 1, cutoff=0.6)
+    hint = f"did you mean {' or '.join(near[:3])}?" if near else f"expected one of {', '.join(names)}"
     raise UserError(f"{where}: {name!r} is no {kind.__name__}; {hint}")
 
 

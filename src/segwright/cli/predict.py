@@ -204,7 +204,7 @@ def _report(prediction: FilePrediction, skipped: int, *, stopped: bool) -> int:
     known = (*OUTPUTS, *(writer.collected for writer in prediction.outputs.collected))
     outputs = sorted({path.name for path in out.glob("*") if path.stem.partition("-")[0] in known})
     print(
-        f"{prediction.done} predicted into {out}: {', '.join(outputs)}"
+        ": ".join([f"{prediction.done} predicted into {out}", *([", ".join(outputs)] if outputs else [])])
         + (f"; {skipped} skipped" if skipped else "")
         + (f"; stopped, {left} left: the same command with --resume continues" if stopped and left else "")
     )

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from segwright.contracts import InputContract
 from segwright.data.reading.images import read_bands, read_image
-from segwright.errors import UserError
+from segwright.errors import UserError, first_line
 
 ImageSource: TypeAlias = str | Path | NDArray[Any] | Image.Image | Tensor
 """What ``predict`` takes for an image: a path, a PIL image, an array, or a tensor."""
@@ -34,7 +34,7 @@ def image_array(image: Any, input: InputContract) -> NDArray[Any]:
             raise UserError(
                 f"image is a PIL image of mode {image.mode}; expected 8 bits per channel; convert it, or give an array"
             )
-        image = np.array(ImageOps.exif_transpose(image).convert("RGB"))
+        image = _from_pillow(image)
     elif isinstance(image, Tensor):
         image = _from_tensor(image, channels=bands or 3, rgb=bands is None)
     if not isinstance(image, np.ndarray):
@@ -45,7 +45,19 @@ def image_array(image: Any, input: InputContract) -> NDArray[Any]:
         raise UserError(
             f"image is an array {image.dtype} {list(image.shape)}; this model expects [height, width, {bands}]"
         )
+    if not image.size:
+        raise UserError(f"image is an array of {list(image.shape)}; expected at least one pixel")
     return image
+
+
+def _from_pillow(image: Image.Image) -> NDArray[np.uint8]:
+    try:  # Pillow decodes only here
+        return np.array(ImageOps.exif_transpose(image).convert("RGB"))
+    except (OSError, SyntaxError, ValueError) as error:
+        name = getattr(image, "filename", "") or "the PIL image"
+        raise UserError(
+            f"{name}: cannot be decoded ({first_line(error)}); copy the file again or remove it"
+        ) from None
 
 
 def _from_tensor(tensor: Tensor, *, channels: int, rgb: bool) -> NDArray[Any]:

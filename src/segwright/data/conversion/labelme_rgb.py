@@ -20,7 +20,7 @@ from PIL import Image, ImageDraw
 from segwright.data.formats.folder_layout import MAP_EXTENSIONS
 from segwright.data.reading.file_lists import list_images
 from segwright.data.reading.images import image_size
-from segwright.data.reading.label_maps import pack_rgb, read_map, unique_values, unpack_rgb, write_png
+from segwright.data.reading.label_maps import read_class_values, unique_values, unpack_rgb, write_png
 from segwright.data.reading.limits import refuse_decompression_bomb
 from segwright.errors import UserError
 from segwright.files import atomic_outputs, parse_json
@@ -128,7 +128,7 @@ def convert_rgb(source: Path, out: Path, labels: LabelSpace, *, force: bool = Fa
 
 
 def _class_indices(path: Path, labels: LabelSpace) -> NDArray[np.uint8]:
-    colors = pack_rgb(read_map(path, "rgb"))
+    colors = read_class_values(path, "rgb")
     try:
         return labels.to_classes(colors)
     except ValueError:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from segwright.data.exports.coco import split_of_json, standard_kind
 from segwright.data.exports.entries import Entry, Task
-from segwright.data.exports.files_of_export import ImageFiles, glob_visible, starts_with
+from segwright.data.exports.files_of_export import ImageFiles, folders, glob_visible, starts_with
 from segwright.data.formats.coco import open_panoptic
 from segwright.data.formats.ground_truth import GroundTruth, LabelMap
 from segwright.data.formats.image_dataset import ImageDataset
@@ -91,18 +91,21 @@ def read(root: Path, split: str | None) -> PanopticExport:
         files = [path for path in files if split_of[path] == split]
     entries, opened = [], []
     for path in files:
-        dataset = open_panoptic(path, _maps(path), _images(path, root))
+        maps = _maps(path, root)
+        dataset = open_panoptic(path, maps, _images(path, root, maps))
         opened.append(dataset)
         entries += [Entry(image, split_of[path], source=path) for image in dataset.images]
     return PanopticExport(entries, opened, declared=declared)
 
 
-def _maps(path: Path) -> Path:
-    folders = (path.with_suffix(""), path.parent / "masks", path.parent / "panoptic", path.parent)
-    return next((folder for folder in folders if folder.is_dir()), path.with_suffix(""))
+def _maps(path: Path, root: Path) -> Path:
+    """The folder of the maps: the one named like the file, beside it or elsewhere in the export."""
+    beside = (path.with_suffix(""), path.parent / "masks", path.parent / "panoptic")
+    elsewhere = (folder / path.stem for folder in (root, *folders(root)))
+    return next((folder for folder in (*beside, *elsewhere) if folder.is_dir()), path.parent)
 
 
-def _images(path: Path, root: Path) -> Path:
+def _images(path: Path, root: Path, maps: Path) -> Path:
     """The folder of the images: the one in which the first of them lies."""
     from segwright.data.formats.coco import CocoAnnotations
 
@@ -110,7 +113,6 @@ def _images(path: Path, root: Path) -> Path:
     names = list(coco.file_names().values())
     if not names:
         return root / "images"
-    maps = _maps(path)
     images = ImageFiles(root, lambda image: maps == path.parent or not image.is_relative_to(maps))
     image = images.require(names[0], str(path))
     depth = len(Path(names[0]).parts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlparse
@@ -127,7 +128,10 @@ class ImageFiles:
 
     def find(self, name: str, near: Path | None = None, *, strip: str | None = None) -> Path | None:
         """The image of this name; ``near``: a folder whose images win. ``strip``: a pattern removed from file names."""
-        text = image_path(name)
+        found = (self._find(text, near, strip) for text in image_paths(name))
+        return next((path for path in found if path is not None), None)
+
+    def _find(self, text: str, near: Path | None, strip: str | None) -> Path | None:
         for folder in (near, self.root):
             if folder is not None and text and self._contains(folder / text) and (folder / text).is_file():
                 return folder / text
@@ -136,10 +140,21 @@ class ImageFiles:
             return None
         fitting = self._by_name.get(parts[-1].lower(), [])
         if not fitting and strip:
-            fitting = self._by_name.get(re.sub(strip, "", parts[-1]).lower(), [])
+            original = re.sub(strip, "", parts[-1])
+            fitting = self._by_name.get(original.lower()) or self._by_upload_name.get(
+                _upload_name(original), []
+            )
         if near is not None and len(fitting) > 1:
             fitting = [path for path in fitting if path.is_relative_to(near)] or fitting
         return _longest_match(fitting, parts) if len(fitting) > 1 else next(iter(fitting), None)
+
+    @cached_property
+    def _by_upload_name(self) -> dict[str, list[Path]]:
+        """The images by the names that a server gives to uploaded files."""
+        images: dict[str, list[Path]] = {}
+        for path in self.paths:
+            images.setdefault(_upload_name(path.name), []).append(path)
+        return images
 
     def require(self, name: str, where: str, near: Path | None = None, *, strip: str | None = None) -> Path:
         """The image of this name; ``UserError`` with ``where`` if there is none."""
@@ -159,6 +174,11 @@ class ImageFiles:
         return path or next(others, None)
 
 
+def _upload_name(name: str) -> str:
+    """The name with "_" for blanks, and without signs other than "-", "_" and "."."""
+    return re.sub(r"[^-\w.]", "", name.replace(" ", "_"))
+
+
 def _longest_match(paths: Sequence[Path], parts: Sequence[str]) -> Path | None:
     def common(path: Path) -> int:
         pairs = zip(reversed(path.parts), reversed(parts), strict=False)
@@ -169,14 +189,18 @@ def _longest_match(paths: Sequence[Path], parts: Sequence[str]) -> Path | None:
     return fitting[0] if len(fitting) == 1 else None
 
 
-def image_path(name: str) -> str:
-    """The path in the name of an image: with slashes, without the server of an address."""
+def image_paths(name: str) -> list[str]:
+    """The paths that the name of an image can stand for: with slashes, without the server of an address.
+
+    The first one reads an address as a browser does; the second one keeps "#", "?" and "%" as parts of the name.
+    """
     text = name.replace("\\", "/")
+    paths = [text]
     if "://" in text or text.startswith("/data/") or "?d=" in text:
         address = urlparse(text)
         query = dict(part.partition("=")[::2] for part in address.query.split("&"))
-        text = unquote(query.get("d", address.path))
-    return re.sub("^[A-Za-z]:/", "/", text)
+        paths = [unquote(query.get("d", address.path)), re.sub("^[a-z][a-z0-9+.-]*://[^/]*", "", text)]
+    return [re.sub("^[A-Za-z]:/", "/", path) for path in dict.fromkeys(paths)]
 
 
 def outside_notes(rows: Iterable[tuple[str, Sequence[float], tuple[int, int]]]) -> list[str]:

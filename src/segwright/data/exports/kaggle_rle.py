@@ -1,10 +1,12 @@
 """CSV files with run lengths, as competitions on Kaggle use them: a row per object, or per image and class.
 
 ``EncodedPixels`` holds pairs of start and length; the pixels are counted from 1, down the columns. Only the files of
-the Sartorius competition (columns ``annotation``, ``width``, ``height``) count along the rows.
+the Sartorius competition (columns ``annotation``, ``width``, ``height``) and of UW-Madison (``id``, ``class``,
+``segmentation``) count along the rows.
 
 An image has no object if its row has no run lengths (Airbus, TGS salt), or if it has no row in a file whose rows all
-have run lengths (Severstal). In a file with rows without run lengths, images without a row were not annotated.
+have run lengths (Severstal). In a file with rows without run lengths, images without a row were not annotated. A class
+is declared by any row that names it, with run lengths or without.
 """
 
 from __future__ import annotations
@@ -86,14 +88,15 @@ def read(root: Path, split: str | None) -> ObjectExport:
     images = ImageFiles(root)
     rows_of: dict[Path, list[dict[str, Any]]] = {}
     source_of: dict[Path, Path] = {}
+    labels: set[str] = set()
     for path in files:
-        for image, row in _rows(path, images):
+        for image, label, row in _rows(path, images):
+            labels.add(label)
             source_of.setdefault(image, path)
             rows = rows_of.setdefault(image, [])
             if row:
                 rows.append({"id": len(rows) + 1, **row})
-    labels = {row["label"] for rows in rows_of.values() for row in rows}
-    kept, id_of = category_ids(sorted(labels, key=_natural) or ["object"])
+    kept, id_of = category_ids(sorted(labels - {""}, key=_natural) or ["object"])
     for rows in rows_of.values():
         for row in rows:
             row["category_id"] = id_of[row.pop("label")]
@@ -141,13 +144,15 @@ def _split(path: Path, image: Path, root: Path) -> str | None:
     )
 
 
-def _rows(path: Path, images: ImageFiles) -> list[tuple[Path, dict[str, Any] | None]]:
+def _rows(path: Path, images: ImageFiles) -> list[tuple[Path, str, dict[str, Any] | None]]:
+    """(image, class or "", object or None) of each line."""
     columns = _columns(_header(path))
     assert columns is not None
     image_column, runs_column, class_column = columns
     names = {name.strip().lower() for name in _header(path)}
-    order = {"order": "rows"} if {"annotation", "width", "height"} <= names else {}
-    rows: list[tuple[Path, dict[str, Any] | None]] = []
+    along_rows = {"annotation", "width", "height"} <= names or names == {"id", "class", "segmentation"}
+    order = {"order": "rows"} if along_rows else {}
+    rows: list[tuple[Path, str, dict[str, Any] | None]] = []
     for number, values in enumerate(csv.DictReader(io.StringIO(read_text(path))), start=2):
         where = f"line {number}"
         name, text = values.get(image_column), values.get(runs_column)
@@ -155,7 +160,7 @@ def _rows(path: Path, images: ImageFiles) -> list[tuple[Path, dict[str, Any] | N
             raise UserError(
                 f"{path}: {where} is cut; expected {image_column} and {runs_column}; export it again"
             )
-        label = str(values.get(class_column) or "object") if class_column else "object"
+        label = str(values.get(class_column) or "") if class_column else ""
         image = _find(images, name)
         if image is None and "_" in name and class_column is None:  # ImageId_ClassId
             name, _, label = name.rpartition("_")
@@ -165,10 +170,11 @@ def _rows(path: Path, images: ImageFiles) -> list[tuple[Path, dict[str, Any] | N
                 f"{path}: {where} names the image {name!r}, and {images.root} contains no such file; add the image, or "
                 "remove the row"
             )
-        row = _row(text, label, path, where)
+        row = _row(text, label or "object", path, where)
         if row is not None:
+            label = row["label"]
             row["segmentation"] |= order
-        rows.append((image, row))
+        rows.append((image, label, row))
     return rows
 
 

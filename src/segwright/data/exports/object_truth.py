@@ -17,7 +17,7 @@ from segwright.data.formats.coco_masks import CocoInstanceMasks
 from segwright.data.formats.ground_truth import LabelMap, segments_from_ids
 from segwright.data.formats.instance_encoding import ClassInRed
 from segwright.data.reading.images import image_size
-from segwright.data.reading.label_maps import pack_rgb, read_map
+from segwright.data.reading.label_maps import pack_rgb, read_class_values, read_map
 from segwright.data.reading.rle import decode_mask
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
@@ -111,8 +111,7 @@ class ColorAndObjectMaps:
     def read(self, index: int, labels: LabelSpace) -> LabelMap:
         """Segment ids, int32 [H, W], 0 = void, and the segments."""
         class_path, object_path = self.classes[index], self.objects[index]
-        raw = read_map(class_path, labels.coding)
-        values = pack_rgb(raw) if labels.coding == "rgb" else raw
+        values = read_class_values(class_path, labels.coding)
         objects = read_any(object_path)
         if values.shape != objects.shape:
             raise UserError(

@@ -71,7 +71,8 @@ def _stem(value: Any, used: Set[str]) -> str | None:
     """The name of the image file that a row was made from; None if it is unknown, unsafe or taken."""
     stated = value.get("path") if isinstance(value, dict) else None
     stem = PurePosixPath(str(stated or "").replace("\\", "/")).stem
-    return stem if re.fullmatch(r"[\w-][\w .()-]*", stem) and stem not in used else None
+    is_safe = re.fullmatch(r"(?!\.)[^\x00-\x1f\x7f<>:\"|?*]{1,200}", stem) is not None
+    return stem if is_safe and stem not in used else None
 
 
 def _write(value: Any, stem: Path, where: str) -> Path:

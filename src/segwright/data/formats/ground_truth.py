@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segwright.data.formats.instance_encoding import ClassInRed, InstanceEncoding
-from segwright.data.reading.label_maps import pack_rgb, read_map, unique_values
+from segwright.data.reading.label_maps import pack_rgb, read_class_values, read_map, unique_values
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
 from segwright.samples import IGNORED, Segment
@@ -47,8 +47,7 @@ class ClassMaps:
     def read(self, index: int, labels: LabelSpace) -> LabelMap:
         """Class indices uint8 [H, W], 255 = ignored."""
         path = self.paths[index]
-        raw = read_map(path, labels.coding)
-        values = pack_rgb(raw) if labels.coding == "rgb" else raw
+        values = read_class_values(path, labels.coding)
         return classes_of_values(_translate(values, self.translate, path), labels, path), None
 
     def files(self, index: int) -> tuple[Path, ...]:
@@ -96,7 +95,7 @@ class ClassAndInstanceMaps:
     def read(self, index: int, labels: LabelSpace) -> LabelMap:
         """Segment ids, int32 [H, W], 0 = void, and the segments; a class without instances is one segment."""
         class_path, instance_path = self.classes[index], self.instances[index]
-        classes, numbers = read_map(class_path), read_map(instance_path)
+        classes, numbers = read_class_values(class_path), read_class_values(instance_path)
         if classes.shape != numbers.shape:
             raise UserError(
                 f"{instance_path}: {_format_size(numbers)}, its class map {class_path} is {_format_size(classes)}; "

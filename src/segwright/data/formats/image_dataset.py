@@ -20,7 +20,7 @@ from segwright.data.formats.ground_truth import (
     GroundTruth,
 )
 from segwright.data.reading.images import apply_orientation, image_size, orientation, read_bands, read_image
-from segwright.data.reading.label_maps import read_map, unique_values
+from segwright.data.reading.label_maps import read_class_values, unique_values
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
 from segwright.samples import IGNORED, Sample
@@ -164,7 +164,7 @@ class ImageDataset:
         truth = self.ground_truth
         if not isinstance(truth, ClassMaps | ClassAndInstanceMaps) or self.labels.coding == "rgb":
             return None
-        return set(unique_values(read_map(truth.files(index)[0])).tolist())
+        return set(unique_values(read_class_values(truth.files(index)[0])).tolist())
 
     def overlapped_pixels(self, index: int) -> tuple[int, int]:
         """(mask pixels that the label map loses where masks overlap, all mask pixels); (0, 0) without masks."""

@@ -61,6 +61,38 @@ def read_map(path: Path, channels: Channels = "index") -> NDArray[Any]:
     return raw
 
 
+def read_class_values(path: Path, coding: Literal["index", "rgb"] = "index") -> NDArray[Any]:
+    """The values [H, W] of a map of classes; with ``coding`` "rgb" its colors as 65536 R + 256 G + B.
+
+    As ``read_map``, but class values may also be stored as three equal channels, and colors as a palette.
+    """
+    if coding == "rgb":
+        return pack_rgb(_palette_colors(path) if _has_palette(path) else read_map(path, "rgb"))
+    try:
+        return read_map(path)
+    except UserError as error:
+        if "3 channels" not in str(error):
+            raise
+        colors = read_map(path, "rgb")
+        if (colors != colors[..., :1]).any():
+            raise
+        return np.ascontiguousarray(colors[..., 0])
+
+
+def _has_palette(path: Path) -> bool:
+    with suppress(OSError), path.open("rb") as file:
+        start = file.read(32)
+        return is_png(start) and start[25:26] == b"\3"
+    return False
+
+
+def _palette_colors(path: Path) -> NDArray[np.uint8]:
+    indices = read_map(path)
+    with open_with_pillow(path) as image:
+        palette = np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3)
+    return np.take(palette, indices, axis=0, mode="clip")
+
+
 def _read(path: Path) -> NDArray[Any]:
     try:
         if not path.stat().st_size:
