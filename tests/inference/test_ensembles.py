@@ -12,6 +12,7 @@ from torch import nn
 
 import segwright
 from segwright.contracts import CenterOutput, InputContract, Model, PixelOutput
+from segwright.decode import Argmax, CenterDecoder
 from segwright.decode.binary import Threshold
 from segwright.errors import UserError
 from segwright.inference import (
@@ -155,6 +156,12 @@ def test_mixed_kinds_of_outputs_are_refused() -> None:
     centers = SmallPanopticFPNConfig().build(LABELS, InputContract()).eval()
     with pytest.raises(UserError, match="predict different things"):
         predict(segwright.ensemble([network(0), centers]), IMAGE)
+    classes = network(0)
+    classes.decoder, centers.decoder = Argmax(), CenterDecoder()
+    with pytest.raises(
+        UserError, match=r"model 2 of the ensemble predicts object centers, the first classes"
+    ):
+        segwright.ensemble([classes, centers])
     sigmoid = network(1)
     sigmoid.decoder = Threshold()
     with pytest.raises(UserError, match="mixes sigmoid and softmax"):

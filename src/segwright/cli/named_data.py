@@ -31,8 +31,8 @@ def named_data(
     if name not in {*datasets, *formats}:
         near = (
             difflib.get_close_matches(name, [*datasets, *formats], 1, cutoff=0.75)
-            or difflib.get_close_matches(name, datasets, 1, cutoff=0.4)
-            or difflib.get_close_matches(name, formats, 1, cutoff=0.4)
+            or difflib.get_close_matches(name, datasets, 1, cutoff=0.5)
+            or difflib.get_close_matches(name, formats, 1, cutoff=0.5)
         )
         expected = f"a dataset ({', '.join(datasets)}) or a format ({', '.join(formats)})"
         hint = f"did you mean {near[0]!r}?" if near else f"expected {expected}"

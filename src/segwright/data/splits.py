@@ -149,7 +149,8 @@ def split_dataset(
     shares = {"train": 1 - val - test, "val": val} | ({"test": test} if test else {})
     if len(groups) < len(shares):
         raise UserError(
-            f"{root}: {len(groups)} groups of images for {len(shares)} splits; expected more; check --group"
+            f"{root}: {len(shares)} splits need as many groups of images, and there are {len(groups)} (images of one "
+            "--group and near-duplicates stay together); check --group"
         )
     chosen = _none_empty(stratified(groups, classes, shares), groups)
     folder = out or root

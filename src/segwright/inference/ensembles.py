@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from segwright.contracts import InputContract, Model, Output
+from segwright.decode.default import inner_decoder
+from segwright.decode.panoptic import CenterDecoder
 from segwright.errors import UserError
 from segwright.inference.fusion import (
     Fusion,
@@ -131,6 +133,12 @@ def _difference(first: Model, other: Model) -> str | None:
     bands = [(model.input.channels == "bands", len(model.input.mean)) for model in (first, other)]
     if bands[0] != bands[1]:
         return f"takes images of {bands[1][1]} channels, the first of {bands[0][1]}; expected the same images"
+    decoders = [inner_decoder(model.decoder) for model in (first, other) if model.decoder is not None]
+    if len({isinstance(decoder, CenterDecoder) for decoder in decoders}) > 1:
+        kinds = [
+            "object centers" if isinstance(decoder, CenterDecoder) else "classes only" for decoder in decoders
+        ]
+        return f"predicts {kinds[1]}, the first {kinds[0]}; expected models of one kind"
     devices = [{parameter.device for parameter in model.parameters()} for model in (first, other)]
     if all(devices) and devices[0] != devices[1]:
         return "is on another device than the first; expected one device"

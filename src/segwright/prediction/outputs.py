@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,8 @@ class Outputs:
     ) -> None:
         known = (*_FORMATS, *ANNOTATION_WRITERS, _SHEET, *VISUALIZATIONS, *UNCERTAINTIES, *_PICTURES)
         if unknown := [name for name in save if name not in known]:
-            meant = _OTHER_NAMES.get(unknown[0].lower())
+            near = get_close_matches(unknown[0].lower(), known, 1, cutoff=0.7)
+            meant = _OTHER_NAMES.get(unknown[0].lower(), *near)
             hint = f"did you mean {meant}?" if meant else f"expected one of {', '.join(known)}"
             raise UserError(f"--save {unknown[0]}: unknown format; {hint}")
         standard = [name for name in STANDARD if name in save] or STANDARD

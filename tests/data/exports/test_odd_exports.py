@@ -109,3 +109,26 @@ def test_parquet_keeps_the_names_of_files_with_signs(tmp_path: Path) -> None:
 
     assert _stem({"path": "dir/a#1+b, c%.jpg"}, set()) == "a#1+b, c%"
     assert [_stem({"path": name}, set()) for name in (".hidden.png", "a:b.png", None, "..")] == [None] * 4
+
+
+def test_binary_masks_may_be_gray_and_color_in_one_folder(tmp_path: Path) -> None:
+    photos(tmp_path / "images")
+    for index, name in enumerate(OBJECTS):
+        mask = np.where(class_map(name), 255, 0).astype(np.uint8)
+        save_map(tmp_path / f"masks/{name}.png", mask if index % 2 else np.repeat(mask[..., None], 3, axis=2))
+    maps = converted(tmp_path)
+    for name in OBJECTS:
+        np.testing.assert_array_equal(maps[name], class_map(name) > 0)
+
+
+@pytest.mark.parametrize(("image", "mask"), [("_sat", "_mask"), ("_image", "_label")])
+@pytest.mark.parametrize("folders", [("data", "data"), ("images", "masks")])
+def test_a_suffix_of_images_is_not_part_of_the_name_of_the_mask(
+    image: str, mask: str, folders: tuple[str, str], tmp_path: Path
+) -> None:
+    for name in OBJECTS:
+        photo(tmp_path / f"{folders[0]}/{name}{image}.jpg", 0)
+        save_map(tmp_path / f"{folders[1]}/{name}{mask}.png", class_map(name))
+    maps = converted(tmp_path)
+    for name in OBJECTS:
+        np.testing.assert_array_equal(maps[f"{name}{image}"], class_map(name))

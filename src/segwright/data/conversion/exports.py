@@ -70,7 +70,8 @@ def convert_export(
 
 def _check_options(source: Path, out: Path, to: str, tolerance: float) -> None:
     if to not in TARGETS:
-        raise UserError(f"--to {to}: expected one of {', '.join(TARGETS)}")
+        shards = "; tar shards: segwright data convert own_data FOLDER --to tar" if to == "tar" else ""
+        raise UserError(f"--to {to}: expected one of {', '.join(TARGETS)}{shards}")
     if check_tolerance(tolerance) and to not in TOOLS:
         raise UserError(
             f"--tolerance {tolerance:g} has no effect on --to {to}; expected --to {', '.join(TOOLS)}"

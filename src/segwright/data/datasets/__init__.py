@@ -132,7 +132,7 @@ def dataset_labels(name: str) -> LabelSpace:
         return spaces[wanted]
     if wanted in modules:
         raise UserError(f"dataset {name!r} has no fixed classes; expected a label map FILE.yaml")
-    near = difflib.get_close_matches(wanted, spaces, 1, cutoff=0.4)
+    near = difflib.get_close_matches(wanted, spaces, 1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(sorted(spaces))}"
     raise UserError(f"unknown dataset {name!r}; {hint}")
 
@@ -140,7 +140,7 @@ def dataset_labels(name: str) -> LabelSpace:
 def _module(name: str) -> ModuleType:
     modules = _modules()
     if name not in modules:
-        near = difflib.get_close_matches(name, modules, 1, cutoff=0.4)
+        near = difflib.get_close_matches(name, modules, 1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(sorted(modules))}"
         raise UserError(f"unknown dataset {name!r}; {hint}")
     return modules[name]

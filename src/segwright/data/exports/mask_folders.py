@@ -25,8 +25,8 @@ from segwright.labels import LabelSpace
 NAME, TITLE, SPECIFIC = "masks", "images and masks in folders", False
 SUFFIXES = ("", "_mask", "-mask", "_masks", "_label", "_labels", "_gt", "_seg", "_segmentation", "_L", "_annotation",
             "_gtFine_labelIds")  # fmt: skip
-IMAGE_SUFFIXES = ("_leftImg8bit", "_0000")
-"""What Cityscapes and nnU-Net add to the names of images."""
+IMAGE_SUFFIXES = ("_leftImg8bit", "_0000", "_image", "_img", "_sat", "_rgb")
+"""What Cityscapes, nnU-Net and others add to the names of images."""
 _SURELY_OBJECTS, _PERHAPS_OBJECTS = 8, 4  # values in one map that seem to number objects
 CLASS_FILES = (*LABEL_MAP_NAMES, "classes.json", *CLASS_LIST_NAMES)
 
@@ -62,10 +62,11 @@ def _beside(folder: Path) -> dict[Path, Path]:
         return {}
     stems = {path.stem: path for path in paths}
     masks = {
-        image: stems[stem + suffix]
+        image: stems[name + suffix]
         for suffix in SUFFIXES[1:]
         for stem, image in stems.items()
-        if stem + suffix in stems
+        for name in (stem, _plain(stem))
+        if name + suffix in stems
     }
     return masks if 2 * len(masks) == len(paths) else {}
 
@@ -239,21 +240,7 @@ def labels_of_maps(root: Path, maps: Sequence[Path]) -> LabelSpace:
 
     Binary masks have the classes background and foreground. Black is the background of color masks, or 0 that of maps.
     """
-    order: dict[int, None] = {}
-    is_rgb = False
-    for path in maps:
-        try:
-            values = read_map(path)
-        except UserError as error:
-            if "channels" not in str(error):
-                raise
-            values, is_rgb = read_any(path), True
-        occurring, first = np.unique(values, return_index=True)
-        order |= dict.fromkeys(occurring[np.argsort(first)].tolist())
-        if len(order) > 256:
-            raise UserError(
-                f"{path}: more than 256 values; expected one per class, without smoothing; export the masks again"
-            )
+    order, is_rgb = _values_in_order(maps)
     if not is_rgb and set(order) <= {0, 255} and 255 in order:
         return map_labels(
             root, [("background", 0, (0, 0, 0)), ("foreground", 255, (255, 255, 255))], ignored=()
@@ -275,3 +262,24 @@ def labels_of_maps(root: Path, maps: Sequence[Path]) -> LabelSpace:
     return map_labels(
         root, [("background", 0, (0, 0, 0)), *((f"class_{v}", v, None) for v in range(1, largest + 1))]
     )
+
+
+def _values_in_order(maps: Sequence[Path]) -> tuple[dict[int, None], bool]:
+    """The values of all maps in the order in which they occur, and whether these are colors (65536 R + 256 G + B)."""
+    occurring: dict[tuple[int, bool], None] = {}
+    for path in maps:
+        try:
+            values, is_color = read_map(path), False
+        except UserError as error:
+            if "channels" not in str(error):
+                raise
+            values, is_color = read_any(path), True
+        distinct, first = np.unique(values, return_index=True)
+        occurring |= dict.fromkeys((value, is_color) for value in distinct[np.argsort(first)].tolist())
+        if len(occurring) > 256:
+            raise UserError(
+                f"{path}: more than 256 values; expected one per class, without smoothing; export the masks again"
+            )
+    is_rgb = any(is_color for _, is_color in occurring)
+    gray = 0x010101 if is_rgb else 1  # black-and-white masks among color masks
+    return dict.fromkeys(value * (1 if is_color else gray) for value, is_color in occurring), is_rgb

@@ -64,10 +64,11 @@ def read_map(path: Path, channels: Channels = "index") -> NDArray[Any]:
 def read_class_values(path: Path, coding: Literal["index", "rgb"] = "index") -> NDArray[Any]:
     """The values [H, W] of a map of classes; with ``coding`` "rgb" its colors as 65536 R + 256 G + B.
 
-    As ``read_map``, but class values may also be stored as three equal channels, and colors as a palette.
+    As ``read_map``, but class values may also be stored as three equal channels, and colors as a palette or, of black
+    and white only, as grays.
     """
     if coding == "rgb":
-        return pack_rgb(_palette_colors(path) if _has_palette(path) else read_map(path, "rgb"))
+        return pack_rgb(_colors(path))
     try:
         return read_map(path)
     except UserError as error:
@@ -79,18 +80,23 @@ def read_class_values(path: Path, coding: Literal["index", "rgb"] = "index") -> 
         return np.ascontiguousarray(colors[..., 0])
 
 
-def _has_palette(path: Path) -> bool:
+def _colors(path: Path) -> NDArray[np.uint8]:
     with suppress(OSError), path.open("rb") as file:
         start = file.read(32)
-        return is_png(start) and start[25:26] == b"\3"
-    return False
-
-
-def _palette_colors(path: Path) -> NDArray[np.uint8]:
-    indices = read_map(path)
-    with open_with_pillow(path) as image:
-        palette = np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3)
-    return np.take(palette, indices, axis=0, mode="clip")
+        if is_png(start) and start[25:26] == b"\3":  # a palette
+            indices = read_map(path)
+            with open_with_pillow(path) as image:
+                palette = np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3)
+            return np.take(palette, indices, axis=0, mode="clip")
+    try:
+        return read_map(path, "rgb")
+    except UserError as error:
+        if "1 channels" not in str(error):
+            raise
+        gray = read_map(path)
+        if not np.isin(gray, (0, 255)).all():
+            raise
+        return np.repeat(gray.astype(np.uint8)[..., None], 3, axis=2)
 
 
 def _read(path: Path) -> NDArray[Any]:
