@@ -30,6 +30,7 @@ def add(verbs: Any) -> None:
 
 
 def _split(options: argparse.Namespace) -> int:
+    from segwright.data.exports import export_root
     from segwright.data.splits import split_dataset
 
     result = split_dataset(
@@ -37,7 +38,7 @@ def _split(options: argparse.Namespace) -> int:
         out=options.out, force=options.force,
     )  # fmt: skip
     counts = ", ".join(f"{len(images)} {name}" for name, images in result.lists.items())
-    folder = options.out or options.folder
+    folder = options.out or export_root(options.folder)
     print(
         f"{folder}: {counts}; {result.groups} groups, {result.duplicates} pairs of near-duplicates kept together"
     )
