@@ -148,7 +148,9 @@ def test_an_export_may_lie_in_a_folder_of_its_archive(name: str, tmp_path: Path)
 
 
 def test_lists_of_a_split_lie_where_the_export_begins(tmp_path: Path, capsys) -> None:
-    LAYOUTS["via3"](tmp_path / "data/inner")
+    photos(tmp_path / "data/inner/images")
+    for name in OBJECTS:
+        save_map(tmp_path / f"data/inner/masks/{name}.png", class_map(name))
     assert main(["data", "split", str(tmp_path / "data"), "--val", "0.25"]) == 0
     assert "inner: 3 train, 1 val" in capsys.readouterr().out
     assert main(["data", "check", str(tmp_path / "data"), "--workers", "0"]) == 0
