@@ -177,3 +177,17 @@ def test_semantic_prints_classes_and_categories_and_writes_json_and_csv(
     assert run(*common, "--metrics", "BoundryIoU") == 2
     assert "did you mean BoundaryIoU?" in capsys.readouterr().err
     assert run(*common, "--confusion", tmp_path) == 2
+
+
+def test_scores_that_the_data_do_not_define_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for side in ("truth", "prediction"):
+        write_png(tmp_path / side / "a.png", np.array([[0, 1], [1, 1]], np.uint8))
+    (tmp_path / "classes.yaml").write_text("classes: {a: 0, b: 1}\n")
+    files = ("--truth", tmp_path / "truth", "--prediction", tmp_path / "prediction")
+    options = ("--labels", tmp_path / "classes.yaml", "--metrics", "BoundaryIoU, InstanceIoU")
+    assert run("semantic", *files, *options) == 0
+    assert "undefined for these data and labels: mean_iiou, mean_category_iiou" in capsys.readouterr().out
+    assert run("semantic", *files, *options[:2]) == 0
+    assert "undefined" not in capsys.readouterr().out

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -13,9 +14,13 @@ from tests import small
 from torchvision.models import segmentation
 
 import segwright
+from segwright.cli.predict import _set_minimum_score
 from segwright.contracts import InputContract, Model
 from segwright.data.reading.label_maps import read_map, write_png
+from segwright.decode import CenterDecoder, MinimumScore
 from segwright.errors import UserError
+from segwright.inference.single_pass import SINGLE_PASS
+from segwright.models.small_panoptic_fpn import SmallPanopticFPNConfig
 from segwright.models.weights.model_file import read_model, write_model
 from segwright.prediction.inputs import find_images
 from segwright.prediction.predict_files import predict_files
@@ -88,6 +93,7 @@ def test_bands_come_as_arrays_and_tensors_with_their_own_values() -> None:
         (torch.zeros(3, 4, 4, dtype=torch.int64), "tensor int64.*expected uint8, or floats from 0 to 1"),
         (Image.new("I;16", (4, 4), 40_000), "PIL image of mode I;16; expected 8 bits per channel"),
         (Image.new("F", (4, 4), 0.5), "PIL image of mode F; expected 8 bits per channel"),
+        (np.zeros((0, 5, 3), np.uint8), r"array of \[0, 5, 3\]; expected at least one pixel"),
         ({"image": 1}, "image is of type dict; expected a path"),
         (None, "image is of type NoneType; expected a path"),
         (Path("nowhere/none.png"), "cannot be read"),
@@ -98,6 +104,30 @@ def test_anything_else_is_refused(model: Model, image: Any, message: str) -> Non
         segwright.predict(model, image)
     with pytest.raises(UserError, match=message):
         segwright.predict(model, [picture(), image])
+
+
+def test_a_truncated_pil_image_is_refused_by_its_name(model: Model, tmp_path: Path) -> None:
+    data = cv2.imencode(".png", np.random.default_rng(0).integers(0, 255, (40, 60, 3), np.uint8))[1].tobytes()
+    (tmp_path / "cut.png").write_bytes(data[: len(data) // 2])
+    with (
+        Image.open(tmp_path / "cut.png") as image,
+        pytest.raises(UserError, match=r"cut\.png: cannot be decoded \(image file is truncated"),
+    ):
+        segwright.predict(model, image)
+
+
+def test_a_minimum_score_is_tried_at_the_size_that_a_file_was_exported_for() -> None:
+    model = SmallPanopticFPNConfig().build(small.LABELS, InputContract(multiple=8)).eval()
+    model.decoder, forward, sizes = CenterDecoder(), model.forward, []
+
+    def recorded(images: torch.Tensor) -> Any:
+        sizes.append(tuple(images.shape[2:]))
+        return forward(images)
+
+    model.forward, model.description = recorded, SimpleNamespace(size=(64, 96))  # type: ignore[assignment]
+    _set_minimum_score(model, 0.5, SINGLE_PASS)
+    assert sizes == [(64, 96)]
+    assert isinstance(model.decoder, MinimumScore)
 
 
 def test_a_model_in_training_predicts_in_evaluation_mode(model: Model) -> None:

@@ -31,6 +31,7 @@ def add(verbs: Any) -> None:
 
 
 def _split(options: argparse.Namespace) -> int:
+    from segwright.data.exports import export_root
     from segwright.data.splits import split_dataset
 
     result = split_dataset(
@@ -38,7 +39,7 @@ def _split(options: argparse.Namespace) -> int:
         out=options.out, force=options.force,
     )  # fmt: skip
     counts = ", ".join(f"{len(images)} {name}" for name, images in result.lists.items())
-    folder = options.out or options.folder
+    folder = options.out or export_root(options.folder)
     groups, pairs = count_of(result.groups, "group"), count_of(result.duplicates, "pair")
     print(f"{folder}: {counts}; {groups}, {pairs} of near-duplicates kept together")
     if options.out is not None:

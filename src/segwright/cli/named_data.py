@@ -100,10 +100,10 @@ def public_dataset_hint(root: Path) -> str:
 
 def _is_export(root: Path) -> bool:
     """Whether a folder has the files of an annotation tool, and not just images and masks."""
-    from segwright.data.exports import export_format, recognize
+    from segwright.data.exports import export_format, export_root, recognize
 
     try:
-        return export_format(recognize(root).name).SPECIFIC
+        return export_format(recognize(export_root(root)).name).SPECIFIC
     except UserError:
         return False
 

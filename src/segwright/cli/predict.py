@@ -28,6 +28,7 @@ from segwright.errors import UserError
 
 if TYPE_CHECKING:
     from segwright.contracts import Model
+    from segwright.inference.single_pass import InferenceMode
     from segwright.prediction.predict_files import FilePrediction
 
 Results = Iterator[tuple[Path, str | None]]
@@ -110,7 +111,7 @@ def _predict(options: argparse.Namespace) -> int:
             refuse_options(options, "shard", reason="with torchrun, whose processes are the shards")
             shard = Shard(processes.rank, processes.world)
         model = faster_model(options, load_models(models, options, processes.device))
-        _set_minimum_score(model, options.score)
+        _set_minimum_score(model, options.score, inference)
         prediction = None
         if options.images:
             prediction = FilePrediction.open(
@@ -138,7 +139,7 @@ def _predict(options: argparse.Namespace) -> int:
         return options.stopped_code if any(processes.gather(left)) else 0
 
 
-def _set_minimum_score(model: Model, score: float | None) -> None:
+def _set_minimum_score(model: Model, score: float | None, inference: InferenceMode) -> None:
     """Let the decoder of the model leave out objects below ``score``; ``UserError`` if the model predicts none."""
     import numpy as np
 
@@ -149,8 +150,9 @@ def _set_minimum_score(model: Model, score: float | None) -> None:
         return
     if not 0 <= score <= 1:
         raise UserError(f"--score {score:g}: expected 0 to 1")
-    blank = np.zeros((64, 64, len(model.input.mean)), np.uint8)
-    prediction = predict(model, blank).prediction
+    size = getattr(getattr(model, "description", None), "size", None) or (64, 64)  # exported for one size
+    blank = np.zeros((*size, len(model.input.mean)), np.uint8)
+    prediction = predict(model, blank, inference=inference).prediction
     if prediction.panoptic is None and prediction.instances is None:
         raise UserError(
             f"--score {score:g}: the model predicts only classes; expected one that predicts objects; remove it"

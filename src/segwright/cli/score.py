@@ -25,7 +25,7 @@ from segwright.cli.options import (
 )
 from segwright.cli.progress import progress_bar
 from segwright.cli.score_sequence import add_sequence
-from segwright.cli.tables import Cell, percent, print_table
+from segwright.cli.tables import Cell, percent, print_table, undefined_scores
 from segwright.errors import UserError
 from segwright.files import check_writable, write_json, write_text
 from segwright.wording import count_of
@@ -147,7 +147,7 @@ def _print_semantic(scores: dict[str, Any]) -> None:
     ]
     footer = [
         "   ".join(f"{title} {percent(value)}" for title, value in line.items()) for line in lines if line
-    ]
+    ] + undefined_scores(scores)
     titles = ["", *(f"{title} %" for title in columns)]
     print_table(titles, classes, categories, title=count_of(scores["images"], "image"), footer=footer)
 

@@ -66,7 +66,7 @@ def print_scores(values: Mapping[str, Any]) -> None:
         if precision and cityscapes:
             row.append(cityscapes["class"].get(name, {}).get("ap"))
         rows.append(row)
-    footer = [format_scores(headline_scores(values))]
+    footer = [format_scores(headline_scores(values)), *undefined_scores(values)]
     if panoptic:
         groups = ((name, panoptic[name]) for name in ("all", "things", "stuff"))
         totals = (
@@ -99,6 +99,13 @@ def print_oracles(rows: Sequence[Mapping[str, Any]]) -> None:
         title=f"Outputs replaced with ground truth: {legend}",
         footer=footer if rows[0]["stuff_area"] else (),
     )
+
+
+def undefined_scores(values: Mapping[str, Any]) -> list[str]:
+    """A line with the scores of further metrics that are undefined, if there are any."""
+    names = [name for name in values.get("metrics", ()) if name in values]
+    undefined = [name for name in names if values[name] is None or values[name] != values[name]]
+    return [f"undefined for these data and labels: {', '.join(undefined)}"] if undefined else []
 
 
 def percent(value: float | None, unit: str = "") -> str:

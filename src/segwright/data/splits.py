@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from segwright.data.exports.recognition import export_root
 from segwright.data.reading.images import read_bands, read_image
 from segwright.errors import UserError
 from segwright.files import atomic_outputs
@@ -132,14 +133,14 @@ def split_dataset(
     """Write ``train.txt``, ``val.txt`` (and ``test.txt``) with the paths of images relative to ``root``; nothing moves.
 
     ``val``, ``test``: shares of the images. ``group``: a regular expression; images whose paths have the same first
-    group (or match) stay together, as near-duplicates do. ``out``: the folder of the lists, else ``root``, where
-    ``OwnData`` reads them. ``UserError`` if a share or the expression is wrong.
+    group (or match) stay together, as near-duplicates do. ``out``: the folder of the lists, else the one in which the
+    export begins, where ``OwnData`` reads them. ``UserError`` if a share or the expression is wrong.
     """
     if not (0 < val < 1 and 0 <= test < 1 and val + test < 1):
         raise UserError(
             f"--val {val:g} --test {test:g}: expected shares of the images above 0 that leave some for train"
         )
-    pattern = _pattern(group)
+    pattern, root = _pattern(group), export_root(root)
     _refuse_ignored_lists(root, out, format)
     images, classes = _images_and_classes(root, format)
     names = [path.relative_to(root).as_posix() for path in images]

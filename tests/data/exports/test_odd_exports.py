@@ -132,3 +132,26 @@ def test_a_suffix_of_images_is_not_part_of_the_name_of_the_mask(
     maps = converted(tmp_path)
     for name in OBJECTS:
         np.testing.assert_array_equal(maps[f"{name}{image}"], class_map(name))
+
+
+@pytest.mark.parametrize(
+    "name", ["yolo", "supervisely", "object_masks", "roboflow_masks", "class_table", "via3"]
+)
+def test_an_export_may_lie_in_a_folder_of_its_archive(name: str, tmp_path: Path) -> None:
+    LAYOUTS[name](tmp_path / "data/my export/v1")
+    (tmp_path / "data/my export.zip").touch()
+    maps = converted(tmp_path / "data")
+    expected = converted(tmp_path / "data/my export/v1")
+    assert {stem: values.tolist() for stem, values in maps.items()} == {
+        stem: values.tolist() for stem, values in expected.items()
+    }
+
+
+def test_lists_of_a_split_lie_where_the_export_begins(tmp_path: Path, capsys) -> None:
+    photos(tmp_path / "data/inner/images")
+    for name in OBJECTS:
+        save_map(tmp_path / f"data/inner/masks/{name}.png", class_map(name))
+    assert main(["data", "split", str(tmp_path / "data"), "--val", "0.25"]) == 0
+    assert "inner: 3 train, 1 val" in capsys.readouterr().out
+    assert main(["data", "check", str(tmp_path / "data"), "--workers", "0"]) == 0
+    assert "held out" not in capsys.readouterr().out

@@ -15,6 +15,7 @@ from segwright.data.conversion.annotation_tools import TOOLS, check_tolerance, w
 from segwright.data.conversion.labelme_rgb import ConversionResult, label_map_text, unique_stem
 from segwright.data.datasets.own_data import OwnData
 from segwright.data.exports.entries import Entry, Task, is_background
+from segwright.data.exports.recognition import export_root
 from segwright.data.formats.image_dataset import ImageDataset
 from segwright.data.reading.label_maps import write_png
 from segwright.errors import UserError
@@ -47,6 +48,7 @@ def convert_export(
     gives back each mask. ``UserError`` names the first file that cannot be converted; then nothing is written.
     """
     _check_options(source, out, to, tolerance)
+    source = export_root(source)
     config = OwnData(format=format)
     export, _ = config.everything(source)
     has_objects = not hasattr(export, "labels") or callable(export.labels) or all(

@@ -9,7 +9,7 @@ from segwright.data.datasets.coco_instances import CocoInstances
 from segwright.data.datasets.folder import Folder
 from segwright.data.datasets.panoptic_folder import PanopticFolder
 from segwright.data.exports.entries import Export, Task, unannotated_notes
-from segwright.data.exports.recognition import export_format, recognize
+from segwright.data.exports.recognition import export_format, export_root, recognize
 from segwright.data.exports.splits import choose, standard_split
 from segwright.data.formats.class_files import CLASS_LIST_NAMES, LABEL_MAP_NAMES
 from segwright.data.formats.file_dataset import FileDataset
@@ -63,6 +63,7 @@ class OwnData(FileDataset):
 
     def read(self, root: Path, split: str) -> ImageDataset:
         """A split; ``UserError`` names what is missing, or lists the formats if several fit."""
+        root = export_root(root)
         if (classic := self._classic(root)) is not None:
             return _read_split(classic, root, split)
         export = self._export(root, self._name_in_files(split))
@@ -74,6 +75,7 @@ class OwnData(FileDataset):
 
     def describe(self, root: Path) -> str:
         """What the folder is taken for, and why."""
+        root = export_root(root)
         if self._classic(root) is not None:
             return "images and label maps in folders (a class file, images and maps)"
         if self.format is not None:
@@ -82,10 +84,11 @@ class OwnData(FileDataset):
 
     def splits(self, root: Path) -> tuple[str, ...]:
         """The splits that the data declare."""
-        return self._export(root, None).declared
+        return self._export(export_root(root), None).declared
 
     def everything(self, root: Path) -> tuple[Export, str]:
         """(all images of an export, the name of its format)."""
+        root = export_root(root)
         name = self.format or recognize(root).name
         return _read(root, None, name), name
 

@@ -42,6 +42,7 @@ from __future__ import annotations
 from segwright.data.exports.recognition import ExportFormat as ExportFormat
 from segwright.data.exports.recognition import Recognized as Recognized
 from segwright.data.exports.recognition import export_format as export_format
+from segwright.data.exports.recognition import export_root as export_root
 from segwright.data.exports.recognition import format_names as format_names
 from segwright.data.exports.recognition import recognize as recognize
 

@@ -5,7 +5,8 @@ the Sartorius competition (columns ``annotation``, ``width``, ``height``) and of
 ``segmentation``) count along the rows.
 
 An image has no object if its row has no run lengths (Airbus, TGS salt), or if it has no row in a file whose rows all
-have run lengths (Severstal). In a file with rows without run lengths, images without a row were not annotated.
+have run lengths (Severstal). In a file with rows without run lengths, images without a row were not annotated. A class
+is declared by any row that names it, with run lengths or without.
 """
 
 from __future__ import annotations

@@ -13,9 +13,13 @@ from typing import Protocol, cast, runtime_checkable
 from segwright.data.exports.entries import Export
 from segwright.data.exports.files_of_export import is_pickle
 from segwright.data.exports.folder_pairs import folder_pairs
-from segwright.data.reading.file_lists import IMAGE_EXTENSIONS, has_hidden_part
+from segwright.data.exports.splits import standard_split
+from segwright.data.reading.file_lists import IMAGE_EXTENSIONS, has_hidden_part, is_hidden
 from segwright.errors import UserError
 from segwright.files import missing_folder
+
+_NESTED = 4
+_BESIDE_EXPORTS = (".zip", ".tar", ".gz", ".md")
 
 
 @runtime_checkable
@@ -80,6 +84,22 @@ def candidates(root: Path) -> list[Recognized]:
         if fitting:
             return fitting
     return []
+
+
+def export_root(root: Path) -> Path:
+    """The folder in which an export begins: below folders that hold nothing but one folder, as archives unpack.
+
+    A folder in which a specific format is recognized, and one that holds a folder of a split, are left alone.
+    """
+    for _ in range(_NESTED):
+        entries = [path for path in root.iterdir() if not is_hidden(path.name)] if root.is_dir() else []
+        others = [path for path in entries if path.suffix.lower() not in _BESIDE_EXPORTS]
+        if len(others) != 1 or not others[0].is_dir() or standard_split(others[0].name) is not None:
+            return root
+        if any(module.SPECIFIC and module.recognize(root) is not None for module in _formats().values()):
+            return root
+        root = others[0]
+    return root
 
 
 def _content(root: Path) -> str:
