@@ -30,7 +30,7 @@ from segwright.analysis.cost import model_cost
 from segwright.contracts import Model, Output
 from segwright.export import export_model, load_exported
 from segwright.export.openvino_file import write_openvino
-from segwright.export.quantization import quantize_onnx
+from segwright.export.quantization import quantize_onnx, quantize_openvino
 from segwright.models import DeepLabV3Config, optimize
 from segwright.models.backbones import ResNetConfig
 from segwright.models.weights.model_file import without_weights
@@ -73,7 +73,7 @@ def variants(model: Model, size: tuple[int, int], folder: Path, *, compiled: boo
         models["OpenVINO"] = load_exported(folder / "fp32.xml")
     models["onnxruntime int8"] = load_exported(folder / "int8.onnx")
     if openvino:
-        write_openvino(folder / "int8.xml", folder / "int8.onnx", int8)
+        quantize_openvino(plain.path, folder / "int8.xml", [image], int8)
         models["OpenVINO int8"] = load_exported(folder / "int8.xml")
     return models
 

@@ -47,6 +47,7 @@ def test_eight_bits_of_every_kind_of_model(name: str, suffix: str, tmp_path: Pat
     pytest.importorskip("onnxruntime")
     if suffix == "xml":
         pytest.importorskip("openvino")
+        pytest.importorskip("nncf")
     model = recipe_model(name)
     samples = images(model, (64, 64), (64, 64))
     photographs = [np.asarray(sample.image) for sample in samples]

@@ -20,7 +20,7 @@ from segwright.export.onnx_file import OPSETS, write_onnx
 from segwright.export.openvino_file import write_openvino
 from segwright.export.parity import Parity, check_other_size, measure_parity
 from segwright.export.program import trace
-from segwright.export.quantization import quantize_onnx
+from segwright.export.quantization import quantize_onnx, quantize_openvino
 from segwright.export.torch_file import write_program
 from segwright.files import check_writable, checksum, temporary_folder, write_json
 from segwright.samples import Sample
@@ -144,12 +144,13 @@ def _write(
     if format == "torch":
         write_program(path, program, description)
         return
-    onnx = path.with_suffix(".onnx")
-    plain = onnx if calibration is None else path.with_suffix(".plain.onnx")
-    write_onnx(plain, program, description, opset=description.opset or OPSET)
+    direct = format == "onnx" and calibration is None
+    onnx = path if direct else path.with_suffix(".plain.onnx")
+    write_onnx(onnx, program, description, opset=description.opset or OPSET)
     if calibration is not None:
-        quantize_onnx(plain, onnx, calibration, description)
-    if format == "openvino":
+        quantize = quantize_openvino if format == "openvino" else quantize_onnx
+        quantize(onnx, path, calibration, description)
+    elif format == "openvino":
         write_openvino(path, onnx, description)
 
 

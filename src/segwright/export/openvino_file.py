@@ -1,11 +1,13 @@
 """OpenVINO files (.xml with .bin): converted from ONNX, run by OpenVINO.
 
-``Core.read_model`` converts; ``openvino.convert_model`` would report to its makers that it was used.
+OpenVINO and NNCF report to their makers that they are used. Neither does so here: ``import_silently``.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,19 +22,26 @@ from segwright.export.exported_model import Shape, missing_package
 
 def write_openvino(path: Path, onnx: Path, description: Description) -> None:
     """Write the ONNX file ``onnx`` as ``path``, FILE.xml, and FILE.bin; weights are float16 only if the model is."""
-    core = _core()
-    model = core.read_model(str(onnx))
-    model.set_rt_info(json.dumps(description.to_json()), [KEY])
-    import openvino
+    save_openvino(read_openvino(onnx), path, description)
 
-    openvino.save_model(model, str(path), compress_to_fp16=description.precision == "fp16")
+
+def read_openvino(path: Path) -> Any:
+    """The model of OpenVINO in an ONNX file or a file of its own."""
+    return import_silently("openvino").Core().read_model(str(path))
+
+
+def save_openvino(model: Any, path: Path, description: Description) -> None:
+    """Write a model of OpenVINO, with its description, as ``path``, FILE.xml, and FILE.bin."""
+    model.set_rt_info(json.dumps(description.to_json()), [KEY])
+    half = description.precision == "fp16"
+    import_silently("openvino").save_model(model, str(path), compress_to_fp16=half)
 
 
 class OpenVino:
     """An OpenVINO file on the CPU, with as many threads as PyTorch uses, in float32 unless it is in 8 bits."""
 
     def __init__(self, path: Path) -> None:
-        core = _core()
+        core = import_silently("openvino").Core()
         with path.open("rb") as file:  # OpenVINO would try the formats of other programs
             if b"<net" not in file.read(4096):
                 raise UserError(f"{path}: not a file of OpenVINO; expected FILE.xml and FILE.bin")
@@ -67,9 +76,20 @@ class OpenVino:
         return [results[name].copy() for name in names]
 
 
-def _core() -> Any:
+def import_silently(name: str) -> Any:
+    """The module "openvino" or "nncf", without the package by which both report their use over the network.
+
+    ``UserError`` if it is not installed.
+    """
+    reporter = "openvino_telemetry"
+    modules: dict[str, Any] = sys.modules
+    loaded = modules.get(reporter)
+    modules[reporter] = None  # so that its import fails, and both go on without it
     try:
-        import openvino
-    except ImportError:
-        raise missing_package("openvino", "openvino") from None
-    return openvino.Core()
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise missing_package(error.name or name, "openvino") from None
+    finally:
+        del modules[reporter]
+        if loaded is not None:
+            modules[reporter] = loaded

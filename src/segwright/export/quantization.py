@@ -1,7 +1,7 @@
 """Post-training static quantization: 8-bit weights and activations, with ranges from calibration images.
 
-The result is an ONNX file with pairs of QuantizeLinear and DequantizeLinear around the convolutions (QDQ). Both
-onnxruntime and OpenVINO compute it in 8 bits. Weights have a scale per output channel (Jacob et al. 2018).
+Weights have a scale per output channel (Jacob et al. 2018). An ONNX file gets pairs of QuantizeLinear and
+DequantizeLinear (QDQ) from onnxruntime, an OpenVINO file its quantizers from NNCF.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import rich
 from numpy.typing import NDArray
 
 from segwright.contracts import InputContract
@@ -21,10 +22,14 @@ from segwright.errors import UserError
 from segwright.export.description import Description
 from segwright.export.exported_model import missing_package
 from segwright.export.onnx_file import set_description
+from segwright.export.openvino_file import import_silently, read_openvino, save_openvino
 from segwright.export.program import quiet
 
-QUANTIZED = ["Conv", "Relu", "Clip"]
-"""The operators that are computed in 8 bits, in the words of ONNX."""
+LAYERS = ["Conv", "ConvTranspose", "Gemm", "MatMul"]
+"""The operators that may have weights, in the words of ONNX."""
+
+QUANTIZED = ["Conv", "Gemm", "MatMul", "Relu", "Clip"]
+"""The operators that are computed in 8 bits. Products of two activations, as in attention, are not."""
 
 
 def quantize_onnx(source: Path, path: Path, images: Sequence[NDArray[Any]], description: Description) -> None:
@@ -34,10 +39,8 @@ def quantize_onnx(source: Path, path: Path, images: Sequence[NDArray[Any]], desc
         from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
     except ImportError:
         raise missing_package("onnx or onnxruntime", "onnx") from None
-    if not images:
-        raise UserError(
-            "--int8 needs images for calibration; expected --calibration DIR with some photographs"
-        )
+    _check_images(images)
+    model = onnx.load(str(source))
     root = logging.getLogger()
     level = root.level
     try:
@@ -48,16 +51,75 @@ def quantize_onnx(source: Path, path: Path, images: Sequence[NDArray[Any]], desc
                 _Calibration(images, description),
                 quant_format=QuantFormat.QDQ,
                 op_types_to_quantize=QUANTIZED,
+                nodes_to_exclude=_output_layers(model.graph),
                 per_channel=True,
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
-                extra_options={"ActivationSymmetric": False, "WeightSymmetric": True},
+                extra_options={
+                    "ActivationSymmetric": False,
+                    "WeightSymmetric": True,
+                    "MatMulConstBOnly": True,
+                },
             )
     finally:
         root.setLevel(level)
     model = onnx.load(str(path))
     set_description(model, description)
     onnx.save(model, str(path))
+
+
+def quantize_openvino(
+    source: Path, path: Path, images: Sequence[NDArray[Any]], description: Description
+) -> None:
+    """Write the ONNX file ``source`` in 8 bits as ``path``, FILE.xml; ``images`` as in ``quantize_onnx``."""
+    _check_images(images)
+    with quiet():
+        nncf = import_silently("nncf")
+        console = rich.get_console()
+        console.quiet, shown = True, console.quiet  # its bars would mix with ours
+        try:
+            model = nncf.quantize(
+                read_openvino(source),
+                nncf.Dataset(list(_inputs(images, description))),
+                subset_size=len(images),
+                # Networks without attention are quantized alike, but with zero points.
+                model_type=nncf.ModelType.TRANSFORMER,
+                advanced_parameters=nncf.AdvancedQuantizationParameters(
+                    overflow_fix=nncf.OverflowFix.DISABLE,  # it halves the range of the first layer's weights
+                ),
+            )
+        finally:
+            console.quiet = shown
+    save_openvino(model, path, description)
+
+
+def _output_layers(graph: Any) -> list[str]:
+    """The names of the last layers with weights before each output of an ONNX graph.
+
+    They stay in float: 256 levels are too few for the peaks of a heat map and for the product that makes the masks of
+    queries, and these layers are a small part of the computation.
+    """
+    weights = {tensor.name for tensor in graph.initializer}
+    producers = {output: node for node in graph.node for output in node.output}
+    names, visited, pending = set(), set(), [output.name for output in graph.output]
+    while pending:
+        tensor = pending.pop()
+        node = producers.get(tensor)
+        if node is None or tensor in visited or node.op_type == "Shape":
+            continue
+        visited.add(tensor)
+        if node.op_type in LAYERS and weights.intersection(node.input):
+            names.add(node.name)
+        else:
+            pending.extend(node.input)
+    return sorted(names)
+
+
+def _check_images(images: Sequence[NDArray[Any]]) -> None:
+    if not images:
+        raise UserError(
+            "--int8 needs images for calibration; expected --calibration DIR with some photographs"
+        )
 
 
 class _Calibration:

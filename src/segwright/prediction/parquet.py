@@ -40,7 +40,7 @@ class ParquetWriter(PredictionWriter):
             import pyarrow.parquet  # noqa: F401
         except ImportError:
             raise UserError(
-                "--save parquet: pyarrow is not installed; pip install segwright[parquet]"
+                "--save parquet: pyarrow is not installed; pip install 'segwright[parquet]'"
             ) from None
 
     def write(self, name: str, identity: Any, prediction: Prediction) -> list[Row]:

@@ -38,7 +38,7 @@ def ray_cluster(address: str) -> Iterator[None]:
         import ray
         import ray.data
     except ImportError:
-        raise UserError("--ray: Ray is not installed; pip install segwright[ray]") from None
+        raise UserError("--ray: Ray is not installed; pip install 'segwright[ray]'") from None
     if ray.is_initialized():  # the caller's own cluster
         yield
         return

@@ -70,7 +70,7 @@ def predict_video(
 ) -> VideoResult:
     """Predict a video file, or the camera of a number; write the frames under their classes to the mp4 file ``out``.
 
-    Needs PyAV (``pip install segwright[video]``). Size and frame rate are those of the source, its mean rate if that
+    Needs PyAV (``pip install 'segwright[video]'``). Size and frame rate are those of the source, its mean rate if that
     varies; sound is not copied. Odd sides get one more row or column, as the format needs. ``smooth``: see
     ``TemporalSmoothing``. The objects of a panoptic model keep their ids and colors (``SegmentTracker``).
     ``max_frames`` ends earlier; a camera also ends at Ctrl-C. ``on_frame`` is called with the prediction of each frame.

