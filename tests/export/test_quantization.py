@@ -12,10 +12,10 @@ from segwright.errors import UserError
 from segwright.export.openvino_file import import_silently
 
 
-def test_the_layers_that_compute_the_outputs_stay_in_float() -> None:
+def test_the_layers_next_to_the_image_and_to_the_outputs_stay_in_float() -> None:
     onnx = pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
-    from segwright.export.quantization import _output_layers
+    from segwright.export.quantization import _outer_layers
 
     node, float32 = onnx.helper.make_node, onnx.TensorProto.FLOAT
     nodes = [
@@ -33,7 +33,7 @@ def test_the_layers_that_compute_the_outputs_stay_in_float() -> None:
     tensors = [onnx.helper.make_tensor_value_info(x, float32, shape) for x in ("images", "masks", "center")]
     weights = [onnx.numpy_helper.from_array(np.ones((4, 4, 1, 1), np.float32), f"w{i}") for i in range(5)]
     graph = onnx.helper.make_graph(nodes, "g", tensors[:1], tensors[1:], weights)
-    assert _output_layers(graph) == ["center head", "query head", "semantic head"]
+    assert _outer_layers(graph) == ["center head", "query head", "semantic head", "stem"]
 
 
 def test_what_reports_its_use_is_imported_without_the_reporter(

@@ -7,7 +7,7 @@ DequantizeLinear (QDQ) from onnxruntime, an OpenVINO file its quantizers from NN
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,7 @@ def quantize_onnx(source: Path, path: Path, images: Sequence[NDArray[Any]], desc
                 _Calibration(images, description),
                 quant_format=QuantFormat.QDQ,
                 op_types_to_quantize=QUANTIZED,
-                nodes_to_exclude=_output_layers(model.graph),
+                nodes_to_exclude=_outer_layers(model.graph),
                 per_channel=True,
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
@@ -93,26 +93,42 @@ def quantize_openvino(
     save_openvino(model, path, description)
 
 
-def _output_layers(graph: Any) -> list[str]:
-    """The names of the last layers with weights before each output of an ONNX graph.
+def _outer_layers(graph: Any) -> list[str]:
+    """The names of the first layers with weights after the inputs of an ONNX graph, and of the last before its outputs.
 
-    They stay in float: 256 levels are too few for the peaks of a heat map and for the product that makes the masks of
-    queries, and these layers are a small part of the computation.
+    They stay in float. The first layer sees channels of different ranges. 256 levels are too few for the peaks of a
+    heat map and for the product that makes the masks of queries. All of them are a small part of the computation.
     """
     weights = {tensor.name for tensor in graph.initializer}
-    producers = {output: node for node in graph.node for output in node.output}
-    names, visited, pending = set(), set(), [output.name for output in graph.output]
+    layers = {n.name for n in graph.node if n.op_type in LAYERS and weights.intersection(n.input)}
+    producers: dict[str, list[Any]] = {}
+    consumers: dict[str, list[Any]] = {}
+    for node in graph.node:
+        for tensor in node.output:
+            producers.setdefault(tensor, []).append(node)
+        for tensor in node.input:
+            consumers.setdefault(tensor, []).append(node)
+    first = _nearest(layers, [value.name for value in graph.input], consumers, "output")
+    last = _nearest(layers, [value.name for value in graph.output], producers, "input")
+    return sorted(first | last)
+
+
+def _nearest(
+    layers: set[str], tensors: Sequence[str], neighbors: Mapping[str, Sequence[Any]], side: str
+) -> set[str]:
+    """The first of ``layers`` on every path from ``tensors``, which goes on at the ``side`` of a node."""
+    names, visited, pending = set(), set(), list(tensors)
     while pending:
         tensor = pending.pop()
-        node = producers.get(tensor)
-        if node is None or tensor in visited or node.op_type == "Shape":
+        if tensor in visited:
             continue
         visited.add(tensor)
-        if node.op_type in LAYERS and weights.intersection(node.input):
-            names.add(node.name)
-        else:
-            pending.extend(node.input)
-    return sorted(names)
+        for node in neighbors.get(tensor, ()):
+            if node.name in layers:
+                names.add(node.name)
+            elif node.op_type != "Shape":
+                pending.extend(getattr(node, side))
+    return names
 
 
 def _check_images(images: Sequence[NDArray[Any]]) -> None:
