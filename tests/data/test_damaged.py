@@ -141,7 +141,7 @@ CASES: dict[str, tuple[Damage, str]] = {
     "map: link to itself": (link_to_itself, r"train_1\.png: no such file"),
     "map: other name": (renamed(MAP, "trainannot/Train_1.png"), r"train_1\.png: no such file"),
     "map: other ending": (renamed(MAP, "trainannot/train_1.tif"), r"train_1\.png: no such file"),
-    "map: RGB": (saved(Image.new("RGB", (56, 40), (5, 5, 5)), MAP), r"3 channels; .*convert rgb"),
+    "map: RGB": (saved(Image.new("RGB", (56, 40), (5, 5, 6)), MAP), r"3 channels; .*convert rgb"),
     "map: RGBA": (saved(RGBA, MAP), r"train_1\.png: 4 channels; expected one channel"),
     "map: 0/255": (all_maps([0, 255]), r"a 0/255 mask"),
     "map: from 1": (all_maps([*range(1, 11), 12]), r"value 12 is not in label space"),

@@ -132,7 +132,7 @@ FAULTS: dict[str, list[Fault]] = {
             "data/labels/train/train0.png: 3 channels; expected one channel of class values (an index or "
             "palette PNG); the map contains colors: convert it to class values with 'segwright data "
             "convert rgb'",
-            array("data/labels/train/train0.png", np.full((24, 32, 3), 90, np.uint8)),
+            array("data/labels/train/train0.png", np.full((24, 32, 3), (90, 60, 30), np.uint8)),
         ),
         Fault(
             "a class map as JPEG",

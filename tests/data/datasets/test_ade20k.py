@@ -78,7 +78,10 @@ def test_an_odgt_list_with_a_missing_map_names_the_line(tmp_path: Path) -> None:
     ("values", "message"),
     [
         (trees.stripes(1, 151), r"00000002\.png: value 151 is not in label space 'ade20k'"),
-        (np.zeros((*trees.SIZE, 3), np.uint8), r"00000002\.png: 3 channels; expected one channel.*convert"),
+        (
+            np.full((*trees.SIZE, 3), (1, 2, 3), np.uint8),
+            r"00000002\.png: 3 channels; expected one channel.*convert",
+        ),
         (np.ones((3, 4), np.uint8), r"00000002\.png: the ground truth is 4x3, its image .* is 16x12"),
     ],
 )

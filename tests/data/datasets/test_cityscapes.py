@@ -157,7 +157,7 @@ def _damage(root: Path, damage: str) -> None:
     elif damage == "missing":
         path.unlink()
     elif damage == "color":
-        write_png(path, np.zeros((*trees.SIZE, 3), np.uint8))
+        write_png(path, np.full((*trees.SIZE, 3), (1, 2, 3), np.uint8))
     elif damage == "size":
         write_png(path, np.full((5, 5), 7, np.uint8))
     elif damage == "link":

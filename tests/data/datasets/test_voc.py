@@ -74,7 +74,7 @@ def _damage(folder: Path, damage: str) -> None:
     mask, objects = folder / "SegmentationClass" / "2007_a.png", folder / "SegmentationObject" / "2007_a.png"
     list_file = folder / "ImageSets" / "Segmentation" / "train.txt"
     {
-        "colors": lambda: write_png(mask, np.zeros((*trees.SIZE, 3), np.uint8)),
+        "colors": lambda: write_png(mask, np.full((*trees.SIZE, 3), (1, 2, 3), np.uint8)),
         "value": lambda: write_png(mask, trees.stripes(0, 21)),
         "size": lambda: write_png(objects, np.ones((4, 4), np.uint8)),
         "mask": mask.unlink,

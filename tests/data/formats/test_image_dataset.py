@@ -93,7 +93,9 @@ def test_palette_maps_give_indices_and_16_bit_maps_their_values(tmp_path: Path) 
             r"train_1\.png: value 77 is not in label space 'camvid'",
         ),
         (
-            lambda root: write_png(root / "trainannot" / "train_1.png", np.zeros((40, 56, 3), np.uint8)),
+            lambda root: write_png(
+                root / "trainannot" / "train_1.png", np.full((40, 56, 3), (1, 2, 3), np.uint8)
+            ),
             r"train_1\.png: 3 channels; expected one channel",
         ),
         (
