@@ -66,6 +66,7 @@ def test_what_is_written_is_read_back_equal(thing: Any) -> None:
         ("3e-4", float, 3e-4),
         (1, float, 1.0),
         (7, int, 7),
+        (1e4, int, 10_000),
         (True, bool, True),
         (5, str, "5"),
         ("a/b", Path, Path("a/b")),

@@ -203,6 +203,7 @@ def test_a_full_server_says_when_to_try_again_and_answers_what_it_accepted() -> 
         assert {answer.status_code for answer in refused} == {503}
         assert all(1 <= int(answer.headers["retry-after"]) <= 60 for answer in refused)
         assert client.get("/health").status_code == 200
+        assert client.head("/health").status_code == client.head("/ready").status_code == 200
         held.released.set()
         assert [future.result().status_code for future in accepted] == [200] * 3
         assert post(client).status_code == 200

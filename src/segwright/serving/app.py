@@ -96,10 +96,12 @@ def _add_state(app: FastAPI, service: Service, name: str, token: str | None) -> 
     async def show_page() -> Response:
         return Response(html, media_type="text/html; charset=utf-8", headers=headers)
 
+    @app.head("/health", include_in_schema=False)
     @app.get("/health", summary="Whether the process answers")
     async def health() -> dict[str, str]:
         return {"status": "ok"}
 
+    @app.head("/ready", include_in_schema=False)
     @app.get(
         "/ready", summary="Whether the model takes images", responses={503: {"description": "It does not"}}
     )
