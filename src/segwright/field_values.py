@@ -170,8 +170,8 @@ def _coerce_scalar(value: Any, kind: type, where: str) -> Any:
             return float(value)
         except (ValueError, OverflowError):
             pass
-    elif kind is int and isinstance(value, float) and value.is_integer() and abs(value) < 2**53:  # such as 1e4
-        return int(value)
+    elif kind is int and isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return int(value)  # such as 1e4
     elif kind is str and isinstance(value, str | int | float):
         return str(value)
     elif kind is Path and isinstance(value, str):
