@@ -186,6 +186,12 @@ def test_a_half_written_model_file_is_refused(model: Model, tmp_path: Path) -> N
         segwright.load(tmp_path)
 
 
+def test_a_run_without_an_evaluation_is_told_how_to_go_on(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text("{}")
+    with pytest.raises(UserError, match="before its first evaluation; the same train command resumes it"):
+        segwright.load(tmp_path)
+
+
 def test_files_folders_and_globs_are_predicted_in_raw_values(model: Model, tmp_path: Path) -> None:
     for name in ("a.png", "sub/b.jpg", "sub/c.jpg"):
         (tmp_path / name).parent.mkdir(exist_ok=True)

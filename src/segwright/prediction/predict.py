@@ -18,7 +18,7 @@ from segwright.export.load import SUFFIXES, load_exported
 from segwright.inference.batches import device_of, evaluation_mode
 from segwright.inference.ensembles import ensemble
 from segwright.inference.single_pass import SINGLE_PASS, InferenceMode
-from segwright.models.weights.model_file import read_model
+from segwright.models.weights.model_file import find_model, read_model
 from segwright.prediction.image_arrays import ImageSource, image_array
 from segwright.prediction.image_prediction import ImagePrediction
 
@@ -58,11 +58,7 @@ def load(
     if path.suffix in SUFFIXES and not path.is_dir():
         return load_exported(path, code=module)
     if path.is_dir():
-        path = path / "best.safetensors"
-        if not path.is_file():
-            raise UserError(
-                f"{path.parent}: contains no best.safetensors; expected a run that was evaluated once; check the path"
-            )
+        path = find_model(path)
     elif path.is_file() and path.suffix != ".safetensors":
         raise UserError(
             f"{path}: not a .safetensors file; expected a model file or a run folder; a published file needs "

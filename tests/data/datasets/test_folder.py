@@ -58,6 +58,10 @@ def test_images_and_maps_are_found_in_the_usual_layouts(tmp_path: Path, layout: 
         assert (data[index].map == stripes(*CLASS)).all()
         assert data.files(index)[0].stem == data.files(index)[1].stem
     assert not data.unmatched_maps
+
+
+def test_the_folder_may_be_given_as_text(tmp_path: Path) -> None:
+    assert len(Folder().open(str(tree(tmp_path)), "train")) == 2
     assert len(opened(tmp_path, "val")) == 2
 
 

@@ -69,7 +69,7 @@ class OwnData(FileDataset):
         export = self._export(root, self._name_in_files(split))
         return self._select(export, root, split)
 
-    def open(self, root: Path | None, split: str) -> Dataset:
+    def open(self, root: Path | str | None, split: str) -> Dataset:
         """The split, with this object's label map, bands, reduction and cache applied."""
         return FileDataset.open(self, root, split)
 

@@ -57,7 +57,7 @@ class TarShards:
     cache_gb: float = 100.0
     label_map: str | None = None
 
-    def open(self, root: Path | None, split: str) -> TarDataset:
+    def open(self, root: Path | str | None, split: str) -> TarDataset:
         """The samples of a split, in the order of the shards; ``UserError`` names what is missing or damaged."""
         if root is None and self.url is None:
             raise UserError(

@@ -37,12 +37,13 @@ class FileDataset:
         """The files of a split under ``root``, the folder of the dataset; ``UserError`` names what is missing."""
         raise NotImplementedError
 
-    def open(self, root: Path | None, split: str) -> Dataset:
+    def open(self, root: Path | str | None, split: str) -> Dataset:
         """The split that ``read`` finds, with this object's label map, bands, reduction and cache applied."""
         if root is None:
             raise UserError(
                 f"{type(self).__name__}: no --data given; expected the folder of the dataset; add --data FOLDER"
             )
+        root = Path(root)
         if not root.is_dir():
             raise missing_folder(root, "expected the folder of the dataset; check --data")
         dataset = self.read(root, split)

@@ -111,9 +111,14 @@ def find_model(path: Path) -> Path:
         if path.is_file() and path.suffix in (".pth", ".pt", ".tar", ".pkl", ".bin", ".ckpt"):
             raise UserError(f"{path}: not a .safetensors file; convert it with 'segwright convert'")
         return path
-    if not (path / BEST).is_file():
-        raise UserError(f"{path}: contains no {BEST}; expected a run that was evaluated once; check the path")
-    return path / BEST
+    if (path / BEST).is_file():
+        return path / BEST
+    if (path / "run.json").is_file():
+        raise UserError(
+            f"{path}: contains no {BEST}, because the training was stopped before its first evaluation; the same train "
+            "command resumes it"
+        )
+    raise UserError(f"{path}: contains no {BEST}; expected a run that was evaluated once; check the path")
 
 
 def origin_of(metadata: Mapping[str, str]) -> dict[str, Any]:
