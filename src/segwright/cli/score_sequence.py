@@ -63,14 +63,14 @@ def _print_tracking(scores: Mapping[str, Any]) -> None:
 
     columns = ["sequence", "STQ %", "AQ %", "IoU %", "tracks", "frames"]
     rows = [row(name, values) for name, values in scores["sequence"].items()]
-    print_table(columns, rows, [row("all", scores)], title=f"{scores['sequences']} sequences")
+    print_table(columns, rows, [row("all", scores)], title=count_of(scores["sequences"], "sequence"))
 
 
 def _print_video_panoptic(scores: Mapping[str, Any]) -> None:
     """Print PQ of all classes, things and stuff per window size, and the means (VPQ)."""
     groups = ("all", "things", "stuff")
     rows: list[list[Cell]] = [
-        [count_of(size, "frame"), *(values[group]["pq"] for group in groups)]
+        [count_of(int(size), "frame"), *(values[group]["pq"] for group in groups)]
         for size, values in scores["window"].items()
     ]
     total: list[Cell] = ["VPQ", scores["vpq"], scores["vpq_things"], scores["vpq_stuff"]]

@@ -33,7 +33,7 @@ from segwright.data.reading.file_lists import (
 )
 from segwright.errors import UserError
 from segwright.files import missing_folder, parse_json
-from segwright.labels import WIDE_IGNORED, LabelSpace, spread_colors
+from segwright.labels import IGNORED, WIDE_IGNORED, LabelSpace, spread_colors
 
 MAX_CATEGORY_ID = 0xFFFF  # predictions are written in 16 bits
 
@@ -115,7 +115,8 @@ class CocoAnnotations:
                 f"{self.path}: category {undeclared[0]!r} has no 'isthing'; expected 0 or 1; add it"
             )
         default_colors = dict(zip(classes, spread_colors(len(classes)), strict=True)) | dict(colors or {})
-        void = next((value for value in (0, 255, WIDE_IGNORED) if value not in categories), None)
+        void_values = (0, 255) if len(classes) <= IGNORED else (0, 255, WIDE_IGNORED)
+        void = next((value for value in void_values if value not in categories), None)
         try:
             return LabelSpace(
                 name=name,

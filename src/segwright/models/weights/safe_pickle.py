@@ -68,7 +68,7 @@ class _DType:
             raise UserError(f"refused to unpickle (an array of {text!r}); expected arrays of numbers")
         self.dtype = np.dtype(text)
 
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
+    def __setstate__(self, state: Any) -> None:
         self.dtype = self.dtype.newbyteorder("<" if state[1] == "|" else state[1])
 
 
@@ -78,7 +78,7 @@ class _Array:
     def __init__(self, *_: Any) -> None:
         self.values: NDArray[Any] = np.empty(0)
 
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
+    def __setstate__(self, state: Any) -> None:
         _, shape, dtype, column_major, data = state
         self.values = _array(data, dtype, shape, "F" if column_major else "C").values
 
