@@ -338,7 +338,7 @@ FAULTS: dict[str, list[Fault]] = {
         Fault(
             "a suggestion for no dataset",
             "recipe suggest missing --data data",
-            "unknown dataset 'missing'; did you mean 'minicity'?",
+            "unknown dataset 'missing'; did you mean 'masks'? (a folder? there is none of this name: check the path)",
         ),
         Fault(
             "a suggestion for no minutes",
