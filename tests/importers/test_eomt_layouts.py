@@ -113,13 +113,14 @@ def test_a_file_with_an_averaged_copy_names_both_networks(tmp_path: Path) -> Non
         load(both, "eomt", **HEADS)
 
 
-@pytest.mark.parametrize("given", ["index", "first", "all"])
+@pytest.mark.parametrize("given", ["index", "first", "all", "folder"])
 def test_a_network_in_several_files_is_read(given: str, tmp_path: Path) -> None:
     theirs = random_eomt()
     theirs.save_pretrained(tmp_path, max_shard_size="100KB")
     parts = sorted(tmp_path.glob("model-*.safetensors"))
     assert len(parts) > 2
-    files = {"index": [tmp_path / "model.safetensors.index.json"], "first": parts[:1], "all": parts}[given]
+    index = tmp_path / "model.safetensors.index.json"
+    files = {"index": [index], "first": parts[:1], "all": parts, "folder": [tmp_path]}[given]
     assert_equal(load(files, "eomt"), theirs)
     parts[1].unlink()
     with pytest.raises(UserError, match=re.escape(f"({parts[1].name})")):

@@ -38,7 +38,7 @@ from segwright.models.binary import BinaryConfig
 from segwright.models.weights.foreign_file import read_tensors, unwrap_state_dict
 from segwright.models.weights.model_file import write_model
 from segwright.models.weights.shapes_only import shapes_only
-from segwright.models.weights.shards import without_repeated_shards
+from segwright.models.weights.shards import weights_of, without_repeated_shards
 
 FAMILIES: dict[str, Family] = {
     "toolbox": toolbox.FAMILY,
@@ -152,12 +152,12 @@ def _imported(files: Files, request: _Request) -> tuple[Model, ModelConfig]:
 def _arranged(files: Files, project: Family, request: _Request) -> tuple[Model, ModelConfig]:
     """The model of files that the project arranges itself."""
     assert project.arrange is not None
-    sources = [files] if isinstance(files, str | Path | Mapping) else list(files)
+    sources = _sources(files)
     settings: dict[str, Any] = {}
     for source in sources:
         if project.settings_file and isinstance(source, str | Path):
             settings |= read_json(Path(source).parent / project.settings_file) or {}
-    states = [_state(source, project.prefixes) for source in without_repeated_shards(sources)]
+    states = [_state(source, project.prefixes) for source in sources]
     state = project.arrange(states, settings | {**request.options})
     return _built(state, project, request, settings=settings)
 
@@ -211,8 +211,7 @@ def _joined(files: Files, parts: Sequence[str], prefixes: Sequence[str]) -> dict
     """One state dict of all files; with several parts, each key starts with the name of its part."""
     if isinstance(files, Mapping) and len(parts) > 1 and set(files) == set(parts):
         files = [files[part] for part in parts]
-    sources = [files] if isinstance(files, str | Path | Mapping) else list(files)
-    states = [_state(source, prefixes) for source in without_repeated_shards(sources)]
+    states = [_state(source, prefixes) for source in _sources(files)]
     if len(states) == len(parts) == 1:
         return states[0]
     if len(states) == 1 and all(key.split(".")[0] in parts for key in states[0]):
@@ -224,6 +223,12 @@ def _joined(files: Files, parts: Sequence[str], prefixes: Sequence[str]) -> dict
         for part, state in zip(parts, states, strict=True)
         for key, value in state.items()
     }
+
+
+def _sources(files: Files) -> list[str | Path | Mapping[str, Any]]:
+    """The files, one for each network; a folder is replaced by its file of weights."""
+    sources = [files] if isinstance(files, str | Path | Mapping) else list(files)
+    return without_repeated_shards([s if isinstance(s, Mapping) else weights_of(Path(s)) for s in sources])
 
 
 def _state(source: str | Path | Mapping[str, Any], prefixes: Sequence[str]) -> dict[str, Tensor]:

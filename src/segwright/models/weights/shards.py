@@ -15,6 +15,12 @@ INDEX = ".index.json"
 SHARD = re.compile(r"(.+)-(\d+)-of-(\d+)(\.\w+)")
 
 
+def weights_of(path: Path) -> Path:
+    """The file of weights, or the index, in a folder that Hugging Face's ``save_pretrained`` wrote; else ``path``."""
+    names = (f"{name}{end}" for name in ("model.safetensors", "pytorch_model.bin") for end in ("", INDEX))
+    return next((path / name for name in names if (path / name).is_file()), path)
+
+
 def shards(path: Path) -> list[Path]:
     """The files of weights that belong to ``path``, an index or one of the files; a single file is ``[path]``.
 
