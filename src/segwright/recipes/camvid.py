@@ -26,9 +26,6 @@ WEIGHTS = (0.88, 0.75, 3.63, 0.64, 1.7, 1.15, 3.32, 3.39, 1.49, 4.5, 6.66)
 SMALL = ("pole", "sign_symbol", "fence", "pedestrian", "bicyclist")
 RARE = ("pole", "sign_symbol", "fence", "pedestrian", "bicyclist", "bicyclist")
 
-# The layers of EfficientNet-Lite0 up to stride 4. They need no fine-tuning, and their gradients are the slowest.
-FROZEN = tuple(f"backbone.network.{part}" for part in ("conv_stem", "bn1", "blocks.0", "blocks.1"))
-
 
 def quick() -> Recipe:
     """Semantic segmentation in ten minutes on two CPU cores, trained from scratch.
@@ -101,7 +98,9 @@ def finetune() -> Recipe:
             losses.Dice(0.5, at_output_resolution=True),
         )
     )
-    recipe.optim = AdamW(lr=2e-3, weight_decay=0.02, backbone_lr_factor=0.2, frozen=FROZEN)
+    recipe.optim = AdamW(
+        lr=2e-3, weight_decay=0.02, backbone_lr_factor=0.2, frozen=backbones.LITE_EARLY_LAYERS
+    )
     recipe.training.steps = 2000
     recipe.training.ema = 0.99
     return recipe

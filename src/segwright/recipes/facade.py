@@ -14,9 +14,6 @@ from segwright.training.recipe import Recipe, Training
 WEIGHTS = (0.63, 1.07, 1.68, 2.37, 3.01, 4.22, 2.11, 1.1, 2.28, 3.06)
 RARE = ("shop", "car", "traffic-infrastructure", "fence", "street", "non-building-infrastructure")
 
-# The layers of EfficientNet-Lite0 up to stride 4. They need no fine-tuning, and their gradients are the slowest.
-FROZEN = tuple(f"backbone.network.{part}" for part in ("conv_stem", "bn1", "blocks.0", "blocks.1"))
-
 PASTED = ("balcony-fence", "shop", "car", "traffic-infrastructure")
 
 
@@ -108,6 +105,8 @@ def panoptic_finetune() -> Recipe:
         max_self_offset=12.0,
         max_scatter=0.2,
     )
-    recipe.optim = AdamW(lr=2e-3, weight_decay=0.02, backbone_lr_factor=0.2, frozen=FROZEN)
+    recipe.optim = AdamW(
+        lr=2e-3, weight_decay=0.02, backbone_lr_factor=0.2, frozen=backbones.LITE_EARLY_LAYERS
+    )
     recipe.training.steps = 4600
     return recipe

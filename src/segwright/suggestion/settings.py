@@ -27,6 +27,7 @@ CLASS_BYTES = 16  # of the losses, per pixel and class
 STEP_MARGIN = 1.5  # convolutions need memory of their own
 CPU_STEP_PIXELS = 400_000
 LITE_INPUT = InputContract(mean=(127.5,) * 3, std=(127.5,) * 3, fill_value=(127.5,) * 3)
+LOG_EXPOSURE = 8.0  # from this ratio of bright to dark images on, the network sees logarithms
 TASKS = ("semantic", "panoptic", "instance")
 
 
@@ -93,7 +94,7 @@ def suggest_candidate(
         loss=_loss(facts, machine, candidate, task, reasons),
         decoder=decode.Argmax() if task == "semantic" else objects.decoder(facts, task, reasons),
         schedule=Cosine(warmup=0.1),
-        optim=_optimizer(candidate, reasons),
+        optim=_optimizer(facts, machine, candidate, reasons),
         training=Training(minutes=minutes, batch=batch_size(facts, machine, candidate, reasons, task)),
         input=_input(facts, candidate, reasons),
         sampling=views.sampling(facts, task, candidate.crop, reasons),
@@ -162,13 +163,15 @@ def _model(facts: DataFacts, candidate: Candidate, task: str, reasons: Reasons) 
         else "pretrained on ImageNet; fast on a CPU and on weak GPUs"
     )
     channels = 128 if large else 64
+    if not large:
+        reasons["model.detail"] = "thin objects and exact borders"
     if task == "semantic":
         scale = _input_scale(facts, candidate, task)
         if scale > 1:
             reasons["model.input_scale"] = (
                 "the images are small: the network sees them enlarged by this factor"
             )
-        return models.FPNConfig(backbone, channels, input_scale=scale)
+        return models.FPNConfig(backbone, channels, detail=not large, input_scale=scale)
     reasons["model.foreground"] = _foreground_reason(facts)
     reasons["model.offset_scale"] = "offsets are learned in units of this many pixels"
     return models.PanopticFPNConfig(
@@ -177,6 +180,7 @@ def _model(facts: DataFacts, candidate: Candidate, task: str, reasons: Reasons) 
         channels,
         foreground=_has_void(facts),
         offset_scale=objects.offset_scale(facts),
+        detail=not large,
     )
 
 
@@ -239,7 +243,7 @@ def class_weights(facts: DataFacts, power: float) -> tuple[float, ...] | None:
     )
 
 
-def _optimizer(candidate: Candidate, reasons: Reasons) -> OptimizerConfig:
+def _optimizer(facts: DataFacts, machine: Machine, candidate: Candidate, reasons: Reasons) -> OptimizerConfig:
     if candidate.backbone is None:
         reasons["optim"] = "learns fast from random weights"
         return Muon(lr=2e-3, weight_decay=0.02, momentum=0.95, betas=(0.9, 0.99))
@@ -249,7 +253,11 @@ def _optimizer(candidate: Candidate, reasons: Reasons) -> OptimizerConfig:
         return AdamW(lr=2e-4, weight_decay=0.05, head_lr_factor=5.0, layer_decay=0.8)
     reasons["optim.lr"] = "the peak, for decoder and heads"
     reasons["optim.backbone_lr_factor"] = "the pretrained layers are changed less"
-    return AdamW(lr=2e-3, weight_decay=0.02, backbone_lr_factor=0.2)
+    frozen: tuple[str, ...] = ()
+    if machine.device == "cpu" and facts.photographs and facts.exposure <= LOG_EXPOSURE:
+        reasons["optim.frozen"] = "the first layers need no fine-tuning, and on a CPU they are the slowest"
+        frozen = backbones.LITE_EARLY_LAYERS
+    return AdamW(lr=2e-3, weight_decay=0.02, backbone_lr_factor=0.2, frozen=frozen)
 
 
 def batch_size(
@@ -271,7 +279,7 @@ def batch_size(
 
 
 def _input(facts: DataFacts, candidate: Candidate, reasons: Reasons) -> InputContract:
-    if facts.photographs and facts.exposure > 8:
+    if facts.photographs and facts.exposure > LOG_EXPOSURE:
         reasons["input.log_scale"] = (
             f"some images are {facts.exposure:.0f} times brighter than others: log(1 + value / {LOG_SCALE:g})"
         )

@@ -23,7 +23,7 @@ MOST_MAPS_READ = 20_000  # rare-class sampling reads every label map once
 RARE_FOREGROUND = 0.05  # of two classes, one with less than this part of the pixels is rare
 SMALL_IMAGE = 128  # images whose shorter side is below are enlarged, and not reduced in training
 SMALLEST_SIDE = 9.0  # an object below this many pixels is hard to separate from its neighbors
-STAGES = ((0.55, 0.65, 0.4), (0.75, 0.85, 0.7), (1.0, 1.0, 1.0))
+STAGES = ((0.64, 0.68, 0.4), (0.82, 0.9, 0.8), (1.0, 1.0, 1.0))
 """Of the crops: factor of the last crop's side, factor of its scales, until. Evaluation has the full scale."""
 
 

@@ -20,13 +20,14 @@ from segwright.models.backbones.hrnet import HRNet, HRNetConfig
 from segwright.models.backbones.mnasnet import MNASNet, MNASNetConfig
 from segwright.models.backbones.mobilenet_v2 import MobileNetV2, MobileNetV2Config
 from segwright.models.backbones.resnet import ResNet, ResNetConfig
-from segwright.models.backbones.timm import TimmBackbone, TimmConfig
+from segwright.models.backbones.timm import LITE_EARLY_LAYERS, TimmBackbone, TimmConfig
 from segwright.models.backbones.vgg import VGG, VGGConfig
 from segwright.models.backbones.vit import VisionTransformer, ViTConfig
 from segwright.models.backbones.xception import Xception, XceptionConfig
 from segwright.models.layers.features import Backbone, Features
 
 __all__ = [
+    "LITE_EARLY_LAYERS",
     "VGG",
     "Backbone",
     "Features",

@@ -16,6 +16,10 @@ from segwright.models.layers.features import Features
 from segwright.models.weights.pretrained import check_loaded, source_record, timm_weights
 from segwright.models.weights.sources import WeightFile, find_weights, quiet_libraries
 
+LITE_EARLY_LAYERS = tuple(f"backbone.network.{part}" for part in ("conv_stem", "bn1", "blocks.0", "blocks.1"))
+"""The layers of EfficientNet-Lite up to stride 4, for ``frozen`` of an optimizer: on photographs they need no
+fine-tuning, and on a CPU their gradients are the slowest."""
+
 
 @dataclass(slots=True)
 class TimmConfig:
