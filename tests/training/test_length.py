@@ -13,7 +13,7 @@ from tests import small
 from segwright.cli.main import main
 from segwright.errors import UserError
 from segwright.training import length
-from segwright.training.length import Pace, _steps_in, measure_pace
+from segwright.training.length import Pace, _steps_in, measure_pace, steady_seconds
 from segwright.training.recipe import Recipe
 from segwright.training.recipe_check import check
 from segwright.training.train import train
@@ -78,3 +78,10 @@ def test_epochs_and_minutes_together_are_refused() -> None:
     assert "training.epochs and training.minutes are both given" in "".join(
         check(recipe_of(epochs=1, minutes=1))
     )
+
+
+def test_the_pace_leaves_out_what_is_slow_only_once() -> None:
+    small, large = [("small", 0.1)] * 12, [("large", 0.3)] * 12
+    small[:2], large[0] = [("small", 9.0), ("small", 2.0)], ("large", 5.0)
+    assert steady_seconds(small + large) == pytest.approx(0.2)
+    assert steady_seconds([("a", 4.0), ("b", 2.0)]) == pytest.approx(3.0)  # nothing else is known

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
@@ -71,19 +71,34 @@ def measure_pace(recipe: Recipe, splits: Mapping[str, Dataset], processes: Proce
     began = time.perf_counter()
     state = start(trial, splits["train"].labels, processes)
     started = time.perf_counter() - began
-    seconds: list[float] = []
+    seconds: list[tuple[Any, float]] = []  # of each step, with the shape of its images
     limit = TRIAL_SHARE * 60 * (recipe.training.minutes or 1)
     batches = step_batches(open_training_data(trial, splits["train"]), trial, processes)
     for parts, waited in batches:
         at = time.perf_counter()
         take_step(state, parts, trial, processes, stop=False)
-        seconds.append(time.perf_counter() - at + waited)
-        if max(processes.gather(sum(seconds))) > limit and len(seconds) > WARM_UP_STEPS:
+        seconds.append((parts[0].images.shape, time.perf_counter() - at + waited))
+        total = sum(each for _, each in seconds)
+        if max(processes.gather(total)) > limit and len(seconds) > WARM_UP_STEPS:
             break
-    steady = seconds[WARM_UP_STEPS:] or seconds
-    step = max(processes.gather(sum(steady) / len(steady)))
-    extra = max(0.0, sum(seconds[:WARM_UP_STEPS]) - WARM_UP_STEPS * step)
+    step = max(processes.gather(steady_seconds(seconds)))
+    extra = max(0.0, total - len(seconds) * step)
     return Pace(started + extra, step, _evaluation_seconds(trial, state.eval_model, splits["val"], processes))
+
+
+def steady_seconds(steps: Sequence[tuple[Hashable, float]]) -> float:
+    """The mean seconds of ``steps`` (shape of the images, seconds), without what is slow only once.
+
+    The first steps start the loader and fill caches; and the first step with images of another shape is slower.
+    """
+    by_shape: dict[Hashable, list[float]] = {}
+    for shape, seconds in steps:
+        by_shape.setdefault(shape, []).append(seconds)
+    total = 0.0
+    for number, times in enumerate(by_shape.values()):
+        steady = times[1 if number else WARM_UP_STEPS :] or times[-1:]
+        total += len(times) * sum(steady) / len(steady)
+    return total / len(steps)
 
 
 def _steps_in(recipe: Recipe, pace: Pace, spent: float) -> int:
