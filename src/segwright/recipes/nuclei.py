@@ -67,7 +67,7 @@ def instance_finetune() -> Recipe:
     The logarithm of the gray values is scaled to the range in which the weights were trained. Half of the nuclei have a
     side below 15 pixels, so the network sees images of twice the size.
 
-    Measured: 84.2 % AP50, 53.8 % AP after 800 steps (``training.steps=800``), one seed; 15 minutes of CPU time.
+    Measured: 85.3 % AP50, 56.8 % AP in 14.5 minutes (``training.minutes=15``, 1411 steps), one seed.
     """
     recipe = instance_quick()
     recipe.name = "nuclei.instance_finetune"
@@ -88,5 +88,5 @@ def instance_finetune() -> Recipe:
     recipe.decoder = decode.CenterDecoder(
         threshold=0.1, nms_kernel=7, top_k=900, stuff_area=0, align_corners=False
     )
-    recipe.training.steps = 1500
+    recipe.training.steps = 1400
     return recipe

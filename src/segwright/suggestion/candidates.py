@@ -64,8 +64,8 @@ def next_to_time(
 
 
 def evaluations(minutes: float, pace: Pace) -> int:
-    """How often to evaluate: 10, 5, 4, 2 or 1 times, for at most a tenth of the time if possible."""
-    affordable = 6 * minutes / max(pace.evaluation, 1e-6)
+    """How often to evaluate: 10, 5, 4, 2 or 1 times, for at most a twentieth of the time if possible."""
+    affordable = 3 * minutes / max(pace.evaluation, 1e-6)
     return next((count for count in (10, 5, 4, 2) if count <= affordable), 1)
 
 
