@@ -150,7 +150,7 @@ def test_comments_change_nothing_but_the_lines_that_they_add() -> None:
         where = next(n for n, line in enumerate(lines) if line.lstrip("- #").startswith(reason[:40]))
         following = next(line for line in lines[where:] if not line.lstrip().startswith("#"))
         assert following.strip().startswith(f"{key}:"), path
-    assert max(map(len, lines)) <= 100
+    assert max(len(line) for line in lines if line.lstrip().startswith("#")) <= 100
 
 
 def test_an_explained_field_that_is_missing_is_an_error_of_ours() -> None:
@@ -238,8 +238,8 @@ def test_a_short_time_gets_the_fastest_candidate_and_a_long_one_the_best() -> No
     assert next_to_time(options, paces, 1) is None
 
 
-def test_evaluations_take_at_most_a_tenth_of_the_time() -> None:
-    for seconds, count in ((1, 10), (20, 5), (50, 2), (1000, 1)):
+def test_evaluations_take_at_most_a_twentieth_of_the_time() -> None:
+    for seconds, count in ((1, 10), (10, 5), (20, 2), (1000, 1)):
         recipe = suggested(CAMVID, paces=paced(CAMVID, CPU, 0.1, seconds), minutes=20).recipe
         assert recipe.training.evaluate_every == 1 / count
 
