@@ -42,6 +42,7 @@ def start(
 
 def _run(arguments: list[str], log: Path, die_at: tuple[str, int, float] | None, bound: bool) -> None:
     os.setsid()
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup, which ignores it
     handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(handle, 1)
     os.dup2(handle, 2)
