@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import inspect
 import re
 from pathlib import Path
 
-from segwright.recipes import FILES, _upstream_bugs, describe_recipe, recipe_names
+from segwright.recipes import FILES, _upstream_bugs, describe_file, describe_recipe, recipe_names
 
 PAGE = Path(__file__).with_name("recipes.md")
 
@@ -67,7 +66,6 @@ def page() -> str:
 
 
 def _section(file: str) -> str:
-    module = importlib.import_module(f"segwright.recipes.{file}")
     rows = []
     for name in recipe_names():
         if name.startswith(f"{file}."):
@@ -77,7 +75,7 @@ def _section(file: str) -> str:
             )
             rows.append([f"`{name}`", _cell(recipe.summary), _cell(recipe.published), measured])
     table = _table(["recipe", "what", "published", "measured"], rows)
-    return f"## {file}\n\n{_markdown(inspect.getdoc(module))}\n\n{table}"
+    return f"## {file}\n\n{_markdown(describe_file(file))}\n\n{table}"
 
 
 def _upstream_section() -> str:

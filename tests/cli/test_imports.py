@@ -1,4 +1,4 @@
-"""What the command line imports: scoring and data checks must not wait for torch."""
+"""What the command line imports: scores, data checks and names of recipes must not wait for torch."""
 
 from __future__ import annotations
 
@@ -54,6 +54,15 @@ def semantic_with_metrics(folder: Path) -> tuple[object, ...]:
 
 def check(folder: Path) -> tuple[object, ...]:
     return ("data", "check", "camvid", "--data", fake_camvid(folder / "camvid"), "--workers", 2)
+
+
+@pytest.mark.parametrize("verb", [("recipe", "show"), ("train",), ("info",), ("bench",), ("data", "check")])
+def test_the_names_of_recipes_are_known_without_torch(verb: tuple[str, ...]) -> None:
+    assert last_line(*verb, "camvid.quik") == "2 False"
+
+
+def test_recipes_are_listed_without_torch() -> None:
+    assert last_line("recipe", "list") == "0 False"
 
 
 @pytest.mark.parametrize("verb", [semantic, semantic_with_metrics, panoptic, instance, check])

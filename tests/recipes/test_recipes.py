@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from segwright import recipes
 from segwright.config import walk
 from segwright.data.datasets.camvid import CLASSES, CamVid
 from segwright.data.datasets.street import StreetScenes
-from segwright.recipes import camvid, load_recipe, recipe_names, street
+from segwright.recipes import camvid, describe_file, describe_recipe, load_recipe, recipe_names, street
 
 
 def pixel_fractions(maps: list[np.ndarray], classes: int) -> np.ndarray:
@@ -45,6 +46,20 @@ def test_pasted_and_sampled_classes_of_camvid_are_the_small_ones(camvid_maps: li
 def camvid_maps(camvid: Path) -> list[np.ndarray]:
     data = CamVid().open(camvid, "train")
     return [data[i].map for i in range(len(data))]
+
+
+def test_names_and_descriptions_are_those_of_the_imported_functions() -> None:
+    functions = {
+        f"{file}.{name}": function
+        for file in recipes.FILES
+        for name, function in inspect.getmembers(getattr(recipes, file), inspect.isfunction)
+        if function.__module__ == f"segwright.recipes.{file}" and not name.startswith("_")
+    }
+    assert sorted(functions) == recipe_names()
+    for name, function in functions.items():
+        assert describe_recipe(name).summary == inspect.getdoc(function).splitlines()[0]
+    for file in recipes.FILES:
+        assert describe_file(file) == inspect.getdoc(getattr(recipes, file))
 
 
 @pytest.mark.parametrize("name", recipe_names())

@@ -16,7 +16,6 @@ from segwright.files import checksum, nan_to_null, read_json
 from segwright.labels import LabelSpace
 from segwright.models.weights.model_file import find_model, origin_of, read_file, without_weights
 from segwright.prediction.predict import load
-from segwright.recipes import load_recipe
 from segwright.training.recipe import Recipe
 
 _SCORES = ("miou", "pq", "sq", "rq", "ap", "pixel_accuracy")
@@ -53,10 +52,9 @@ def model_info(
 
 
 def recipe_info(
-    name: str, *, size: tuple[int, int] = (512, 512), code: Path | None = None, data: Path | None = None
+    recipe: Recipe, *, size: tuple[int, int] = (512, 512), data: Path | None = None
 ) -> dict[str, Any]:
     """The same for a recipe, before any training; ``file`` and ``training`` are None."""
-    recipe = load_recipe(name, code=code)
     model = untrained_model(recipe, data)
     return {
         "name": recipe.name,

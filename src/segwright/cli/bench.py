@@ -37,8 +37,6 @@ def add(verbs: Any) -> None:
 
 
 def _bench(options: argparse.Namespace) -> int:
-    from segwright.analysis.speed import benchmark, largest_batch
-
     check_writable(options.json)
     if options.batch < 1 or options.seconds < 0:
         wrong = f"--batch is {options.batch}" if options.batch < 1 else f"--seconds is {options.seconds:g}"
@@ -46,6 +44,8 @@ def _bench(options: argparse.Namespace) -> int:
     if is_exported(options.model):
         refuse_options(options, "largest_batch", reason="on an exported file, whose memory is not known")
     plain = _opened(options)
+    from segwright.analysis.speed import benchmark, largest_batch
+
     model = faster_model(options, plain)
     size = options.size or getattr(getattr(plain, "description", None), "size", None) or SIZE
     settings: dict[str, Any] = {"batch": options.batch, "seconds": options.seconds}
@@ -64,14 +64,17 @@ def _bench(options: argparse.Namespace) -> int:
 
 
 def _opened(options: argparse.Namespace) -> Model:
+    from segwright.recipes import load_recipe
+
+    # A wrong name is refused before torch is imported.
+    recipe = load_recipe(options.model, code=options.code) if is_recipe(options.model) else None
     from segwright.analysis.info import untrained_model
     from segwright.prediction.predict import load
-    from segwright.recipes import load_recipe
     from segwright.training.processes import choose_device
 
     device = choose_device(options.device)
-    if is_recipe(options.model):
-        return untrained_model(load_recipe(options.model, code=options.code), options.data).to(device)
+    if recipe is not None:
+        return untrained_model(recipe, options.data).to(device)
     refuse_data(options)
     return load(options.model, device=device, code=options.code)
 

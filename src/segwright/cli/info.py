@@ -47,23 +47,34 @@ def is_exported(name: str) -> bool:
 
 
 def _info(options: argparse.Namespace) -> int:
-    from segwright.analysis.info import model_info, recipe_info
-
     check_writable(options.json)
     size = options.size or SIZE
     if is_exported(options.model):
         info, rows = _exported_info(options)
-    elif is_recipe(options.model):
-        info = recipe_info(options.model, size=size, code=options.code, data=options.data)
-        rows = info_rows(info)
     else:
-        refuse_data(options)
-        info = model_info(options.model, size=size, code=options.code)
+        info = _recipe_info(options, size) if is_recipe(options.model) else _model_info(options, size)
         rows = info_rows(info)
     if options.json:
         write_json(options.json, info)
     print_rows(rows)
     return 0
+
+
+def _recipe_info(options: argparse.Namespace, size: tuple[int, int]) -> dict[str, Any]:
+    from segwright.recipes import load_recipe
+
+    # A wrong name is refused before torch is imported.
+    recipe = load_recipe(options.model, code=options.code)
+    from segwright.analysis.info import recipe_info
+
+    return recipe_info(recipe, size=size, data=options.data)
+
+
+def _model_info(options: argparse.Namespace, size: tuple[int, int]) -> dict[str, Any]:
+    from segwright.analysis.info import model_info
+
+    refuse_data(options)
+    return model_info(options.model, size=size, code=options.code)
 
 
 def _exported_info(options: argparse.Namespace) -> tuple[dict[str, Any], list[tuple[str, str]]]:

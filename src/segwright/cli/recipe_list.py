@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import inspect
 import re
 import shutil
 import sys
@@ -29,9 +27,9 @@ def recipe_list() -> Iterator[str]:
 
     On a terminal a summary that is too long for the line ends with an earlier clause, or it is wrapped.
     """
-    from segwright.recipes import FILES, recipe_names, recipe_summary
+    from segwright.recipes import FILES, describe_file, describe_recipe, recipe_names
 
-    summaries = {name: _plain(recipe_summary(name)) for name in recipe_names()}
+    summaries = {name: _plain(describe_recipe(name).summary) for name in recipe_names()}
     quick = {name: text for name, text in summaries.items() if _is_quick(name)}
     own = {name: text for name, text in summaries.items() if name.startswith("own.") and name not in quick}
     yield "START HERE: your own images, fine-tuned from pretrained weights"
@@ -47,7 +45,7 @@ def recipe_list() -> Iterator[str]:
         rest = {name: text for name, text in rows.items() if name not in own and name not in quick}
         if rest:
             yield ""
-            yield from textwrap.wrap(_title(file), _width())
+            yield from textwrap.wrap(_title(describe_file(file)), _width())
             yield from _rows(rest)
 
 
@@ -61,10 +59,9 @@ def _is_quick(name: str) -> bool:
     return bool(re.search(r"[._](quick|finetune)$", name)) and not name.startswith("own.")
 
 
-def _title(file: str) -> str:
-    """What the recipes of a file are for; the name of the dataset in capitals."""
-    module = importlib.import_module(f"segwright.recipes.{file}")
-    first = (inspect.getdoc(module) or "").splitlines()[0]
+def _title(description: str) -> str:
+    """The first line about a file of recipes; the name of the dataset in capitals."""
+    first = description.splitlines()[0]
     return re.sub(r"^[^,:.]+", lambda match: match[0].upper(), first).rstrip(".")
 
 

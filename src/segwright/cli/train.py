@@ -49,10 +49,12 @@ def add(verbs: Any) -> None:
 def _train(options: argparse.Namespace) -> int:
     from segwright.config import override
     from segwright.recipes import load_recipe
-    from segwright.training.train import train
 
     check_stopped_code(options)
+    # A wrong name is refused before torch is imported.
     recipe = load_recipe(options.recipe, code=options.code)
+    from segwright.training.train import train
+
     override(recipe, [*options.set, *(["training.compile=true"] if options.compile else [])])
     _refuse_steps(options.set, recipe)
     if options.out is None:

@@ -16,6 +16,7 @@ sigmoid.py              generated street scenes with sigmoid outputs: binary and
 street.py               generated street scenes: the recipes of ``segwright demo``
 voc.py                  Pascal VOC 2012: the models of Pytorch-Deeplab, and VGG-16
 
+_descriptions.py        names and descriptions of all recipes, without an import of torch
 _upstream_bugs.py       bugs of other projects that affect their published scores; off by default
 _repeated_sgd.py        the optimizer that one of these bugs needs
 """
@@ -25,53 +26,19 @@ from __future__ import annotations
 import copy
 import difflib
 import importlib
-import inspect
-import pkgutil
-import re
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from segwright.config import errors_of_code, from_yaml, load_code
 from segwright.errors import UserError
-from segwright.training.recipe import Recipe
+from segwright.recipes._descriptions import FILES as FILES
+from segwright.recipes._descriptions import RecipeDescription, describe_file, describe_recipe, recipe_names
 
-FILES = tuple(info.name for info in pkgutil.iter_modules(__path__) if not info.name.startswith("_"))
+if TYPE_CHECKING:
+    from segwright.training.recipe import Recipe
 
-
-@dataclass(frozen=True, slots=True)
-class RecipeDescription:
-    """What the docstring of a recipe says.
-
-    ``summary`` is its first line and ``command`` starts the training. ``published`` are the scores that the authors of
-    the settings report, and ``measured`` those that segwright reached; both are empty where there are none.
-    """
-
-    summary: str
-    command: str
-    published: str
-    measured: str
-
-
-def recipe_names() -> list[str]:
-    """The names of all built-in recipes, sorted."""
-    return sorted(_functions())
-
-
-def recipe_summary(name: str) -> str:
-    """The first line of a recipe's docstring."""
-    return describe_recipe(name).summary
-
-
-def describe_recipe(name: str) -> RecipeDescription:
-    """The parts of a recipe's docstring."""
-    text = inspect.getdoc(_functions()[name]) or ""
-    summary, *paragraphs = re.split(r"\n\s*\n", text)
-    command = next((p for p in paragraphs if re.match(r"(torchrun .* -m )?segwright train ", p)), "")
-    lines = {label: _labeled(text, label) for label in ("Published", "Measured")}
-    return RecipeDescription(summary, command, published=lines["Published"], measured=lines["Measured"])
+__all__ = ["RecipeDescription", "describe_file", "describe_recipe", "load_recipe", "recipe_names"]
 
 
 def load_recipe(name: str, *, code: Path | str | ModuleType | None = None) -> Recipe:
@@ -89,23 +56,27 @@ def load_recipe(name: str, *, code: Path | str | ModuleType | None = None) -> Re
             raise UserError(f"{path}: has no function {attribute!r}; expected one that returns a Recipe")
         with errors_of_code(Path(path).resolve()):
             return _checked(function(), name)
-    functions = _functions()
-    if name not in functions:
+    names = recipe_names()
+    if name not in names:
         if Path(name).exists() or "/" in name:
             kinds = {Path(name).is_dir(): "is a folder", not Path(name).exists(): "does not exist"}
             kind = kinds.get(True, "is no recipe")
             raise UserError(
                 f"{name}: {kind}; expected NAME (see 'segwright recipe list'), FILE.yaml or FILE.py:function"
             )
-        near = difflib.get_close_matches(name, functions, 1, cutoff=0.4)
+        near = difflib.get_close_matches(name, names, 1, cutoff=0.4)
         hint = f"did you mean {near[0]!r}?" if near else "'segwright recipe list' lists all"
         no_path = "" if "." in name else " (a run or a file? there is none of this name: check the path)"
         raise UserError(f"unknown recipe {name!r}; {hint}{no_path}")
+    file, _, function_name = name.partition(".")
+    recipe: Recipe = getattr(importlib.import_module(f"segwright.recipes.{file}"), function_name)()
     # A copy: recipes share constants, such as a norm, and --set changes even frozen objects in place.
-    return copy.deepcopy(functions[name]())
+    return copy.deepcopy(recipe)
 
 
 def _from_file(path: Path, code: ModuleType | None) -> Recipe:
+    from segwright.training.recipe import Recipe
+
     if not path.is_file():
         raise UserError(f"{path}: does not exist; 'segwright recipe show NAME > {path}' writes one to edit")
     try:
@@ -120,30 +91,15 @@ def _from_file(path: Path, code: ModuleType | None) -> Recipe:
             f"{path}: contains no recipe; expected '!Recipe' and its fields; 'segwright recipe show NAME > {path}' "
             "writes one to edit"
         )
-    return _checked(recipe, str(path))
-
-
-def _checked(recipe: Any, name: str) -> Recipe:
-    if not isinstance(recipe, Recipe):
-        raise UserError(f"{name}: is a {type(recipe).__name__}; expected a Recipe")
     return recipe
 
 
-def _functions() -> dict[str, Callable[[], Recipe]]:
-    """The built-in recipes by name: the public functions of the public files of this folder."""
-    functions: dict[str, Callable[[], Recipe]] = {}
-    for file in FILES:
-        module = importlib.import_module(f"segwright.recipes.{file}")
-        for name, function in inspect.getmembers(module, inspect.isfunction):
-            if function.__module__ == module.__name__ and not name.startswith("_"):
-                functions[f"{file}.{name}"] = function
-    return functions
+def _checked(recipe: Any, name: str) -> Recipe:
+    from segwright.training.recipe import Recipe
 
-
-def _labeled(text: str, label: str) -> str:
-    """The text that follows ``label:`` at the beginning of a line, up to the next empty line, on one line."""
-    match = re.search(rf"^{label}: (.+?)(?=\n\s*\n|\n[A-Z]\w+: |\Z)", text, re.MULTILINE | re.DOTALL)
-    return " ".join(match.group(1).split()) if match else ""
+    if not isinstance(recipe, Recipe):
+        raise UserError(f"{name}: is a {type(recipe).__name__}; expected a Recipe")
+    return recipe
 
 
 def __getattr__(name: str) -> ModuleType:
