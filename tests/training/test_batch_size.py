@@ -15,6 +15,7 @@ from segwright.config import override
 from segwright.errors import UserError
 from segwright.training import batch_size, memory
 from segwright.training.batch_size import MAX_ON_CPU, largest_batch
+from segwright.training.loading import open_training_data
 from segwright.training.recipe import Recipe
 from segwright.training.recipe_check import check
 from segwright.training.train import train
@@ -43,7 +44,7 @@ def test_the_batch_is_recorded_and_kept_by_a_resumed_run(tmp_path: Path) -> None
 
 def test_on_a_cpu_it_is_bounded_by_the_free_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = recipe_of()
-    dataset = recipe.data.open(None, "train")
+    dataset = open_training_data(recipe, recipe.data.open(None, "train"))
     needed = batch_size._bytes_per_image(recipe, dataset, CPU)
     assert needed > 0
     monkeypatch.setattr(batch_size, "_bytes_per_image", lambda *_: needed)
@@ -74,8 +75,8 @@ def test_in_a_container_its_limit_counts(
 
 @pytest.mark.parametrize(("fits", "expected"), [(1, 1), (5, 4), (100, 88), (10**6, 1024)])
 def test_on_a_gpu_it_is_tried(monkeypatch: pytest.MonkeyPatch, fits: int, expected: int) -> None:
-    dataset = recipe_of().data.open(None, "train")
-    monkeypatch.setattr(type(dataset), "__len__", lambda _: 10**6)
+    dataset = open_training_data(recipe_of(), recipe_of().data.open(None, "train"))
+    monkeypatch.setattr(type(dataset.dataset), "__len__", lambda _: 10**6)
 
     tried: list[int] = []
 
@@ -99,5 +100,6 @@ def test_not_even_one_image_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(batch_size, "_try_steps", fail)
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
+    data = open_training_data(recipe_of(), recipe_of().data.open(None, "train"))
     with pytest.raises(UserError, match="not even one image fits"):
-        largest_batch(recipe_of(), recipe_of().data.open(None, "train"), torch.device("cuda"))
+        largest_batch(recipe_of(), data, torch.device("cuda"))

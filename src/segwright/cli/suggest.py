@@ -110,6 +110,7 @@ def _paces(
     from segwright.suggestion.candidates import candidates, next_to_time
     from segwright.suggestion.settings import suggest_candidate
     from segwright.training.length import measure_pace
+    from segwright.training.loading import open_training_data
     from segwright.training.processes import join
 
     if options.timings is not None and options.timings.exists():
@@ -119,7 +120,8 @@ def _paces(
         while candidate := next_to_time(candidates(facts, machine), paces, options.minutes):
             print(f"timing {candidate.name} ...", file=sys.stderr)
             recipe = suggest_candidate(facts, machine, candidate, **settings).recipe
-            paces[candidate.name] = measure_pace(recipe, splits, processes)
+            data = open_training_data(recipe, splits["train"])
+            paces[candidate.name] = measure_pace(recipe, data, splits["val"], processes)
     if options.timings is not None:
         write_json(options.timings, {name: dataclasses.asdict(pace) for name, pace in paces.items()})
     return paces

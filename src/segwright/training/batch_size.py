@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from segwright.data.loading.augmented_samples import AugmentedDataset
 from segwright.errors import UserError, is_out_of_memory
 from segwright.files import read_json, write_json
-from segwright.samples import Dataset
-from segwright.training.loading import open_training_data, step_batches
+from segwright.training.loading import adapt_training_data, step_batches
 from segwright.training.memory import available_memory, largest_fitting
 from segwright.training.processes import Processes
 from segwright.training.recipe import Recipe
@@ -26,7 +25,7 @@ RESERVE = 0.1  # of the memory: later crops and evaluation may need more
 _COURSE, _LATE = 100, 98  # the trial steps are at the end of the training, where crops are largest
 
 
-def with_batch(recipe: Recipe, splits: Mapping[str, Dataset], out: Path, processes: Processes) -> Recipe:
+def with_batch(recipe: Recipe, data: AugmentedDataset, out: Path, processes: Processes) -> Recipe:
     """The recipe with a number for ``training.batch`` "auto"; the same recipe if it has one.
 
     The number is written to ``run.json``, and a resumed run takes it from there. ``UserError`` if not even one image
@@ -37,36 +36,36 @@ def with_batch(recipe: Recipe, splits: Mapping[str, Dataset], out: Path, process
     metadata: dict[str, Any] = read_json(out / "run.json") or {}
     batch = metadata.get("batch")
     if batch is None:
-        images = min(processes.gather(largest_batch(recipe, splits["train"], processes.device)))
+        images = min(processes.gather(largest_batch(recipe, data, processes.device)))
         batch = images * processes.world * recipe.training.accumulate
         if processes.main:
             write_json(out / "run.json", metadata | {"batch": batch})
     return recipe.with_training(batch=batch)
 
 
-def largest_batch(recipe: Recipe, dataset: Dataset, device: torch.device) -> int:
+def largest_batch(recipe: Recipe, data: AugmentedDataset, device: torch.device) -> int:
     """The largest number of images per process and micro-batch that this device has memory for.
 
     On a GPU training steps are tried: the batch is doubled until memory is exhausted, then bisected. On a CPU, where
     too large a batch would stop other programs, it is a power of two by the memory that a step of two images keeps.
     """
     if device.type != "cuda":
-        needed, available = _bytes_per_image(recipe, dataset, device), available_memory()
+        needed, available = _bytes_per_image(recipe, data, device), available_memory()
         fits = int((1 - RESERVE) * available / 2 // max(1, needed))  # gradients and data need as much again
         fits = min(fits, MAX_ON_CPU)
         return 1 << max(0, fits.bit_length() - 1)
-    limit = min(MAX_ON_GPU, len(dataset))
-    fits, fails = largest_fitting(partial(_fits, recipe, dataset, device), limit, tolerance=1 / 8)
+    limit = min(MAX_ON_GPU, len(data.dataset))
+    fits, fails = largest_fitting(partial(_fits, recipe, data, device), limit, tolerance=1 / 8)
     if not fits:
         raise UserError("training.batch=auto: not even one image fits the memory; use smaller crops")
     with_reserve = max(1, int((1 - RESERVE) * fits)) if fails <= limit else fits
     return with_reserve // 8 * 8 if with_reserve >= 16 else with_reserve
 
 
-def _fits(recipe: Recipe, dataset: Dataset, device: torch.device, images: int) -> bool:
+def _fits(recipe: Recipe, data: AugmentedDataset, device: torch.device, images: int) -> bool:
     """Whether two training steps of so many images fit the memory of the device."""
     try:
-        _try_steps(recipe, dataset, device, images)
+        _try_steps(recipe, data, device, images)
         return True
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
@@ -78,7 +77,7 @@ def _fits(recipe: Recipe, dataset: Dataset, device: torch.device, images: int) -
             torch.cuda.empty_cache()
 
 
-def _bytes_per_image(recipe: Recipe, dataset: Dataset, device: torch.device) -> int:
+def _bytes_per_image(recipe: Recipe, data: AugmentedDataset, device: torch.device) -> int:
     """The memory of the activations that a training step keeps for its backward pass, per image."""
     storages: dict[int, int] = {}
 
@@ -88,14 +87,14 @@ def _bytes_per_image(recipe: Recipe, dataset: Dataset, device: torch.device) -> 
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
-        _try_steps(recipe, dataset, device, images=2)
+        _try_steps(recipe, data, device, images=2)
     return sum(storages.values()) // 2
 
 
-def _try_steps(recipe: Recipe, dataset: Dataset, device: torch.device, images: int) -> None:
+def _try_steps(recipe: Recipe, data: AugmentedDataset, device: torch.device, images: int) -> None:
     """The last two steps of a training of ``images`` images per step, in this process alone; nothing of it is kept."""
     trial = recipe.with_training(batch=images, steps=_COURSE, accumulate=1, workers=0, compile=False)
     alone = Processes(0, 1, device)
-    state = start(trial, dataset.labels, alone)
-    for parts, _ in step_batches(open_training_data(trial, dataset), trial, alone, first_step=_LATE):
+    state = start(trial, data.dataset.labels, alone)
+    for parts, _ in step_batches(adapt_training_data(data, trial), trial, alone, first_step=_LATE):
         take_step(state, parts, trial, alone)

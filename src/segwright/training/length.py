@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 from typing import Any
 
 from segwright.contracts import Model
+from segwright.data.loading.augmented_samples import AugmentedDataset
 from segwright.errors import UserError
 from segwright.files import read_json, write_json
 from segwright.labels import LabelSpace
 from segwright.samples import Dataset, Sample
-from segwright.training.loading import open_training_data, step_batches
+from segwright.training.loading import adapt_training_data, step_batches
 from segwright.training.loop import evaluate_by_recipe
 from segwright.training.processes import Processes
 from segwright.training.recipe import Recipe
@@ -28,23 +29,29 @@ TRIAL_SHARE = 0.1  # of the minutes: a slow machine tries fewer steps
 
 
 def with_steps(
-    recipe: Recipe, splits: Mapping[str, Dataset], out: Path, processes: Processes, *, began: float
+    recipe: Recipe,
+    data: AugmentedDataset,
+    validation: Dataset,
+    out: Path,
+    processes: Processes,
+    *,
+    began: float | None = None,
 ) -> Recipe:
     """The recipe with ``training.steps`` for its epochs or minutes; the same recipe if it has neither.
 
-    ``began``: the ``time.perf_counter()`` from which the minutes count. The steps are written to ``run.json``, and a
-    resumed run takes them from there, so that it equals an uninterrupted one.
+    ``began``: the ``time.perf_counter()`` from which the minutes count (default: now). The steps are written to
+    ``run.json``, and a resumed run takes them from there, so that it equals an uninterrupted one.
     """
-    training = recipe.training
+    training, began = recipe.training, time.perf_counter() if began is None else began
     if training.epochs is None and training.minutes is None:
         return recipe
     metadata: dict[str, Any] = read_json(out / "run.json") or {}
     steps = metadata.get("steps")
     if steps is None:
         if training.epochs is not None:
-            steps = max(1, round(training.epochs * len(splits["train"]) / training.batch_size))
+            steps = max(1, round(training.epochs * len(data.dataset) / training.batch_size))
         else:
-            pace = measure_pace(recipe, splits, processes)
+            pace = measure_pace(recipe, data, validation, processes)
             own = _steps_in(recipe, pace, time.perf_counter() - began)
             steps = processes.gather(own)[0]
             metadata["pace"] = dataclasses.asdict(pace)
@@ -62,18 +69,18 @@ class Pace:
     evaluation: float
 
 
-def measure_pace(recipe: Recipe, splits: Mapping[str, Dataset], processes: Processes) -> Pace:
+def measure_pace(recipe: Recipe, data: AugmentedDataset, validation: Dataset, processes: Processes) -> Pace:
     """The pace of a training on this machine, from a trial: a miniature training of a few steps.
 
     Its steps run through the whole course of the training, because crops may grow on the way. Nothing of it is kept.
     """
     trial = recipe.with_training(steps=TRIAL_STEPS)
     began = time.perf_counter()
-    state = start(trial, splits["train"].labels, processes)
+    state = start(trial, data.dataset.labels, processes)
     started = time.perf_counter() - began
     seconds: list[tuple[Any, float]] = []  # of each step, with the shape of its images
     limit = TRIAL_SHARE * 60 * (recipe.training.minutes or 1)
-    batches = step_batches(open_training_data(trial, splits["train"]), trial, processes)
+    batches = step_batches(adapt_training_data(data, trial), trial, processes)
     for parts, waited in batches:
         at = time.perf_counter()
         take_step(state, parts, trial, processes, stop=False)
@@ -83,7 +90,7 @@ def measure_pace(recipe: Recipe, splits: Mapping[str, Dataset], processes: Proce
             break
     step = max(processes.gather(steady_seconds(seconds)))
     extra = max(0.0, total - len(seconds) * step)
-    return Pace(started + extra, step, _evaluation_seconds(trial, state.eval_model, splits["val"], processes))
+    return Pace(started + extra, step, _evaluation_seconds(trial, state.eval_model, validation, processes))
 
 
 def steady_seconds(steps: Sequence[tuple[Hashable, float]]) -> float:

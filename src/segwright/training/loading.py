@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 from segwright.config import walk
 from segwright.contracts import Batch
 from segwright.data.loading.augmented_samples import AugmentedDataset
 from segwright.data.loading.batches import Collate, default_workers, load_batches
-from segwright.data.loading.sampling import positions
+from segwright.data.loading.sampling import AdaptsToBatch, positions
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
 from segwright.samples import Dataset, Sample
@@ -45,6 +46,24 @@ def open_training_data(recipe: Recipe, dataset: Dataset) -> AugmentedDataset:
     _check_memory(recipe, sample)
     recipe.targets([sample], (sample.map.shape[0], sample.map.shape[1]), dataset.labels)
     return augmented
+
+
+def adapt_training_data(data: AugmentedDataset, recipe: Recipe) -> AugmentedDataset:
+    """The data of a training of other length: ``data`` for the steps and the batch size that ``recipe`` has now.
+
+    The dataset is not read again, unless the order of a sampling of one's own needs it (``AdaptsToBatch``).
+    ``UserError`` for a batch that is too large for the memory.
+    """
+    training, order = recipe.training, data.order
+    if training.batch_size == data.batch:
+        return replace(data, steps=training.steps)
+    if isinstance(order, AdaptsToBatch):
+        order = order.with_batch(training.batch_size)
+    else:
+        order = recipe.sampling.open(data.dataset, training.seed, training.batch_size)
+    adapted = replace(data, order=order, steps=training.steps, batch=training.batch_size)
+    _check_memory(recipe, adapted[0])
+    return adapted
 
 
 def _check_memory(recipe: Recipe, sample: Sample) -> None:

@@ -13,7 +13,7 @@ from segwright.inference.allocator import keep_freed_memory
 from segwright.training.batch_size import with_batch
 from segwright.training.extension import extensions_of, with_extensions
 from segwright.training.length import with_steps
-from segwright.training.loading import check_batch_size, open_training_data
+from segwright.training.loading import adapt_training_data, check_batch_size, open_training_data
 from segwright.training.log import Log
 from segwright.training.loop import (
     Run,
@@ -73,12 +73,10 @@ def train(
     ):
         check_batch_size(recipe, processes)
         record(recipe, root, out, splits, processes)
-        recipe = with_batch(recipe, splits, out, processes)
-        if dataset.batch != recipe.training.batch_size:  # "auto" is a number now
-            dataset = open_training_data(recipe, splits["train"])
-        recipe = with_steps(recipe, splits, out, processes, began=began)
+        recipe = with_batch(recipe, dataset, out, processes)
+        recipe = with_steps(recipe, dataset, splits["val"], out, processes, began=began)
         recipe = with_extensions(recipe, extensions, out, processes)
-        dataset.steps = recipe.training.steps
+        dataset = adapt_training_data(dataset, recipe)
         with Log(out, recipe.training, processes) as log:
             run = Run(recipe, out, processes, log, extensions[-1].first_step if extensions else 0)
             state = start(recipe, splits["train"].labels, processes, init=init, skip_head=skip_head)

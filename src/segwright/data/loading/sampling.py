@@ -6,7 +6,7 @@ An order is endless and a function of the seed, so there is no sampler state to 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from typing import Protocol, runtime_checkable
 
@@ -32,6 +32,14 @@ class SampleOrder(Protocol):
 
     def at(self, position: int) -> SampleRef:
         """The sample at ``position`` (0, 1, 2, ...)."""
+
+
+@runtime_checkable
+class AdaptsToBatch(Protocol):
+    """A ``SampleOrder`` that gives the order for another batch size without another look at the dataset."""
+
+    def with_batch(self, batch: int) -> SampleOrder:
+        """The order that ``Sampling.open`` would give for this ``batch``."""
 
 
 @runtime_checkable
@@ -198,6 +206,9 @@ class _ShuffledOrder:
         epoch, index = divmod(position, self.count)
         return SampleRef(int(_permutation((self.seed, epoch), self.count)[index]))
 
+    def with_batch(self, batch: int) -> SampleOrder:
+        return self
+
 
 @dataclass(frozen=True, slots=True)
 class _RareClassOrder:
@@ -215,6 +226,9 @@ class _RareClassOrder:
         class_index, images = self.candidates[random.integers(len(self.candidates))]
         return SampleRef(int(random.choice(images)), class_index)
 
+    def with_batch(self, batch: int) -> SampleOrder:
+        return self
+
 
 @dataclass(frozen=True, slots=True)
 class _RepeatFactorOrder:
@@ -230,6 +244,9 @@ class _RepeatFactorOrder:
         offset = np.random.default_rng((self.seed, epoch, 4)).random()
         point = (int(_permutation((self.seed, epoch), length)[index]) + offset) * (total / length)
         return SampleRef(min(int(np.searchsorted(self.ends, point, side="right")), len(self.ends) - 1))
+
+    def with_batch(self, batch: int) -> SampleOrder:
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +268,9 @@ class _AspectRatioOrder:
             images, step_of_kind, key = self.landscape, step - before, 7
         epoch, index = divmod(step_of_kind * self.batch + within_step, len(images))
         return SampleRef(int(images[_permutation((self.seed, epoch, key), len(images))[index]]))
+
+    def with_batch(self, batch: int) -> SampleOrder:
+        return replace(self, batch=batch)
 
 
 @lru_cache(maxsize=4)
