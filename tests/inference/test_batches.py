@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -178,6 +179,39 @@ def test_a_cpu_computes_small_images_side_by_side(monkeypatch: pytest.MonkeyPatc
     assert len(network.threads) == 3 and 1 < network.most <= 3
     assert threading.get_ident() not in network.threads
     assert torch.get_num_threads() == 3
+
+
+def bf16() -> torch.autocast:
+    return torch.autocast("cpu", torch.bfloat16)
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_images_side_by_side_have_the_logits_of_single_images_in_mixed_precision_too(inside: bool) -> None:
+    sizes, network = [(40, 56), (33, 50), (24, 24)] * 3, model()
+    alone = list(run_batches(network, images(sizes), device=CPU, inference=SINGLE_PASS, autocast=bf16()))
+    precise = list(run_batches(network, images(sizes), device=CPU, inference=SINGLE_PASS))
+    torch.set_num_threads(2)  # one per image
+    with bf16() if inside else nullcontext():
+        context = None if inside else bf16()
+        together = list(
+            run_batches(network, images(sizes), device=CPU, inference=SINGLE_PASS, autocast=context)
+        )
+    assert not torch.is_autocast_enabled("cpu")
+    for one, other, exact in zip(alone, together, precise, strict=True):
+        assert isinstance(one.output, PixelOutput) and isinstance(other.output, PixelOutput)
+        assert isinstance(exact.output, PixelOutput)
+        assert torch.equal(one.output.logits, other.output.logits)
+        assert not torch.equal(one.output.logits, exact.output.logits)
+
+
+def test_mixed_precision_computes_side_by_side() -> None:
+    torch.set_num_threads(2)
+    network, enabled = Watched(), set[bool]()
+    network.register_forward_pre_hook(lambda *_: enabled.add(torch.is_autocast_enabled("cpu")))
+    outputs = run_batches(network, images([(16, 16)] * 6), device=CPU, inference=SINGLE_PASS, autocast=bf16())
+    assert [output.error for output in outputs] == [None] * 6
+    assert len(network.threads) == 2 and network.most == 2
+    assert enabled == {True}
 
 
 def test_the_shares_of_the_cores_leave_few_cores_idle() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -92,9 +93,10 @@ def run_batches(
     ``MemoryError``. The model should be in evaluation mode.
 
     Without ``batch``, a CPU computes up to ``CPU_IMAGES`` images side by side, each with a share of its cores.
+    ``autocast``: the context of mixed precision (default: that of the calling thread).
     """
-    run = _Run(model, device, inference, autocast or nullcontext(), skip)
-    single = isinstance(inference, SinglePass) and isinstance(run.autocast, nullcontext)
+    run = _Run(model, device, inference, _current_autocast(device) if autocast is None else autocast, skip)
+    single = isinstance(inference, SinglePass) and isinstance(run.autocast, torch.autocast | nullcontext)
     if batch is None and device.type == "cpu" and model.thread_safe and single:
         yield from _side_by_side(run, inputs)
         return
@@ -130,6 +132,13 @@ def _side_by_side(run: _Run, inputs: Iterable[ModelInput[Item]]) -> Iterator[Mod
     with keep_threads():
         start = partial(torch.set_num_threads, cores // count)
         yield from map_in_threads(compute, chain(first, remaining), threads=count, start=start)
+
+
+def _current_autocast(device: torch.device) -> AbstractContextManager[Any]:
+    """The mixed precision of this thread as a context, for other threads, which do not inherit it."""
+    if device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
+        return nullcontext()
+    return torch.autocast("cpu", torch.get_autocast_dtype("cpu"))
 
 
 def _images_at_a_time(cores: int) -> int:
@@ -206,7 +215,9 @@ class _Run:
         return [output for image in group for output in self([image])]
 
     def _output(self, group: Sequence[ModelInput[Item]]) -> tuple[Output, Size]:
-        with memory_errors(), torch.inference_mode(), self.autocast:
+        # A context remembers the state before it, so each thread needs its own.
+        autocast = copy.copy(self.autocast) if isinstance(self.autocast, torch.autocast) else self.autocast
+        with memory_errors(), torch.inference_mode(), autocast:
             images = [
                 image.image.to(self.device, non_blocking=True) for image in group if image.image is not None
             ]
