@@ -42,6 +42,58 @@ def test_an_unknown_value_is_named() -> None:
         SPACE.to_classes(np.array([[3, 4, 7]], np.uint8))
 
 
+LAYOUTS = {
+    "as it is": lambda array: array,
+    "column order": np.asfortranarray,
+    "every second pixel": lambda array: np.repeat(array, 2, axis=-1)[..., ::2],
+    "flipped": lambda array: array[::-1, ::-1].copy()[::-1, ::-1],
+    "transposed": lambda array: array.swapaxes(0, -1).copy().swapaxes(0, -1),
+    "a channel of several": lambda array: np.stack([array, array + 1], axis=-1)[..., 0],
+    "read-only": lambda array: np.broadcast_to(array, array.shape),
+    "one row for all": lambda array: np.broadcast_to(array[:1], array.shape),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16, np.int32, np.int64])
+def test_tables_give_the_same_for_every_type_layout_and_shape(layout: str, dtype: type) -> None:
+    class_of, raw_of = np.zeros(256, np.uint8), np.zeros(256, np.uint8)
+    class_of[[7, 26, 27, 0, 255]] = 0, 1, 1, 255, 255
+    raw_of[[0, 1, 255]] = 7, 26, 0
+    for shape in [(37, 53), (1, 1), (0, 5), (5, 0), (4, 5, 6), (600, 500)]:
+        values = np.random.default_rng(0).choice([7, 26, 27, 0, 255], shape).astype(dtype)
+        raw = LAYOUTS[layout](values)
+        classes = SPACE.to_classes(raw)
+        assert classes.dtype == np.uint8 and np.array_equal(classes, class_of[raw])
+        indices = LAYOUTS[layout](class_of[values].astype(dtype))
+        assert SPACE.to_raw(indices).dtype == np.uint8
+        assert np.array_equal(SPACE.to_raw(indices), raw_of[indices])
+
+
+def test_a_single_value_and_a_row_of_values_are_maps_too() -> None:
+    assert SPACE.to_classes(np.array(26, np.uint8)).shape == ()
+    assert SPACE.to_classes(np.array([26, 0, 7], np.uint8)).tolist() == [1, 255, 0]
+
+
+@pytest.mark.parametrize("classes", [1, 254, 255, 256, 300])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_each_unknown_byte_is_refused_whatever_the_number_of_classes(classes: int, dtype: type) -> None:
+    first = 3  # unknown: 0, 1, 2 and, of few classes, the values from 3 + classes on
+    names = tuple(map(str, range(classes)))
+    values = tuple(range(first, first + classes))
+    space = LabelSpace("many", names, spread_colors(classes), values, ignored=(first + classes,))
+    for value in range(256):
+        raw = np.full((3, 4), first, dtype)
+        raw[1, 2] = value
+        if first <= value <= first + classes:
+            ignored = value == first + classes
+            expected = space.ignore_index if ignored else value - first
+            assert space.to_classes(raw)[1, 2] == expected
+        else:
+            with pytest.raises(ValueError, match=f"value {value} is not in label space 'many'"):
+                space.to_classes(raw)
+
+
 def test_it_survives_json() -> None:
     assert LabelSpace.from_json(SPACE.to_json()) == SPACE
 

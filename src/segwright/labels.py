@@ -27,6 +27,16 @@ def class_dtype(ignored: int) -> type[np.uint8] | type[np.int32]:
     return np.uint8 if ignored == IGNORED else np.int32
 
 
+def look_up(table: NDArray[Any], indices: NDArray[Any]) -> NDArray[Any]:
+    """``table[indices]`` of any shape; several times as fast from bytes to bytes, if the table has all 256."""
+    if not (indices.dtype == table.dtype == np.uint8 and table.shape == (256,) and indices.size):
+        return np.asarray(table[indices])
+    import cv2  # label spaces alone do not wait for it
+
+    rows = np.ascontiguousarray(indices if indices.ndim == 2 else indices.reshape(1, -1))
+    return np.asarray(cv2.LUT(rows, table)).reshape(indices.shape)
+
+
 @dataclass(frozen=True)
 class LabelSpace:
     """The classes of a dataset, in the order of their class indices. It belongs to the dataset.
@@ -155,11 +165,21 @@ class LabelSpace:
         table[list(self.ignored)] = self.ignore_index
         return table
 
+    @cached_property
+    def _byte_to_class(self) -> NDArray[np.uint8]:
+        """Class index of each byte; ``ignore_index`` = ignored, ``len(self)`` = unknown."""
+        table = self._to_class[:256]
+        return np.where(table < 0, len(self), table).astype(np.uint8)
+
     def to_classes(self, raw: NDArray[Any]) -> NDArray[Any]:
         """Class indices [H, W] of a map of raw values; ``ValueError`` lists unknown values.
 
         The map is of type ``dtype``; pixels of ``ignored`` values are ``ignore_index``.
         """
+        if raw.dtype == np.uint8 and len(self) < IGNORED:
+            classes = look_up(self._byte_to_class, raw)
+            if not (classes == len(self)).any():
+                return classes
         table = self._to_class
         # Bytes are always inside of the table; checking them would cost a pass over the map.
         inside = raw.dtype == np.uint8 or not raw.size or (raw.max() < len(table) and raw.min() >= 0)
@@ -193,7 +213,7 @@ class LabelSpace:
         dtype = np.uint8 if max(*self.raw_values, void) < 256 else np.uint16
         table = np.full(self.ignore_index + 1, void, dtype=dtype)
         table[: len(self)] = self.raw_values
-        return np.asarray(table[classes])
+        return look_up(table, classes)
 
     def palette(self) -> NDArray[np.uint8]:
         """The color of each class index, uint8 [``ignore_index`` + 1, 3]; indices without a class are black."""

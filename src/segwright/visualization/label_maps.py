@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.labels import LabelSpace
+from segwright.labels import LabelSpace, look_up
 
 RGBImage = NDArray[np.uint8]
 """An image as uint8 [H, W, 3], RGB."""
@@ -182,7 +182,7 @@ def class_indices(classes: NDArray[Any], labels: LabelSpace) -> NDArray[Any]:
     if classes.dtype == labels.dtype == np.uint8:
         table = np.arange(ignored + 1, dtype=np.uint8)
         table[len(labels) :] = ignored
-        return np.asarray(cv2.LUT(classes, table), dtype=np.uint8)
+        return look_up(table, classes)
     known = (classes >= 0) & (classes < len(labels))
     return np.where(known, classes, ignored).astype(labels.dtype)
 
