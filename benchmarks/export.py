@@ -26,7 +26,7 @@ import numpy as np
 import torch
 
 import segwright as sw
-from segwright.analysis.cost import model_cost
+from segwright.analysis.models.cost import model_cost
 from segwright.contracts import Model, Output
 from segwright.export import export_model, load_exported
 from segwright.export.openvino_file import write_openvino

@@ -68,7 +68,7 @@ if TYPE_CHECKING:
     from segwright import recipes as recipes
     from segwright import training as training
     from segwright import visualization as visualization
-    from segwright.analysis.run_report import report as report
+    from segwright.analysis.reports.run_report import report as report
     from segwright.api import recipe as recipe
     from segwright.api import train as train
     from segwright.contracts import InputContract as InputContract
@@ -100,7 +100,7 @@ _MODULES = {
     "load": "prediction.predict",
     "predict": "prediction.predict",
     "recipe": "api",
-    "report": "analysis.run_report",
+    "report": "analysis.reports.run_report",
     "train": "api",
     "wrap": "models.wrap",
 }

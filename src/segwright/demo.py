@@ -108,7 +108,7 @@ def _finished(summary: dict[str, Any]) -> dict[str, Any]:
 
 def _predict_and_report(recipe: Recipe, out: Path, summary: dict[str, Any]) -> dict[str, Any]:
     """The summary of a run with the path of its ``report``."""
-    from segwright.analysis.run_report import report
+    from segwright.analysis.reports.run_report import report
     from segwright.data.reading.label_maps import write_png
     from segwright.prediction.predict import load
     from segwright.prediction.predict_files import predict_files

@@ -17,14 +17,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from segwright.analysis import comparison_page, report_page
-from segwright.analysis.comparison_page import ChangedImage, Comparison, RunLines, difference_table
-from segwright.analysis.comparison_scores import compare_pixels
-from segwright.analysis.error_examples import ExampleView
+from segwright.analysis.comparisons import comparison_page
+from segwright.analysis.comparisons.comparison_page import (
+    ChangedImage,
+    Comparison,
+    RunLines,
+    difference_table,
+)
+from segwright.analysis.comparisons.comparison_scores import compare_pixels
+from segwright.analysis.comparisons.recipe_differences import Setting
 from segwright.analysis.errors.split_errors import SplitErrors
-from segwright.analysis.recipe_differences import Setting
-from segwright.analysis.report_cases import Case
-from segwright.analysis.report_page import RunReport
+from segwright.analysis.reports import report_page
+from segwright.analysis.reports.error_examples import ExampleView
+from segwright.analysis.reports.report_cases import Case
+from segwright.analysis.reports.report_page import RunReport
 from segwright.data.datasets.street import StreetScenes
 from segwright.labels import LabelSpace
 from segwright.samples import PredictedSegment, Prediction, Sample

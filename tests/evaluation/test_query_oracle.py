@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from segwright.analysis.oracle_section import section
+from segwright.analysis.reports.oracle_section import section
 from segwright.cli.tables import print_oracles
 from segwright.contracts import InputContract, Model, QueryOutput
 from segwright.data.datasets.street import StreetScenes

@@ -359,7 +359,7 @@ def test_info_says_what_an_exported_file_is(
 def test_the_comparison_of_another_file_is_not_shown(
     semantic_onnx: tuple[Path, Parity], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from segwright.analysis.exported_info import exported_info
+    from segwright.analysis.models.exported_info import exported_info
     from segwright.cli.main import main
 
     path = tmp_path / "copy.onnx"

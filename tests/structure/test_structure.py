@@ -28,7 +28,9 @@ ORDER = (
     "data/conversion", "data",
     "models/layers", "models/weights", "models/backbones", "models",
     "losses", "metrics", "decode", "inference", "visualization", "importers",
-    "evaluation/files", "evaluation", "training", "recipes", "export", "prediction", "analysis/errors", "analysis",
+    "evaluation/files", "evaluation", "training", "recipes", "export", "prediction",
+    "analysis/errors", "analysis/pages", "analysis/models", "analysis/datasets", "analysis/reports",
+    "analysis/comparisons", "analysis",
     "suggestion", "serving",
     "api", "demo", "cli", "__main__", "__init__",
 )  # fmt: skip

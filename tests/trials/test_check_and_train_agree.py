@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from tests import small
 from tests.data.trees import photo
 
-from segwright.analysis import data_page
-from segwright.analysis.statistics import dataset_statistics
+from segwright.analysis.datasets import data_page
+from segwright.analysis.datasets.statistics import dataset_statistics
 from segwright.cli.main import main
 from segwright.config import override
 from segwright.data.check import Findings, full_check, quick_check

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tests.data.trees import photo
 
-from segwright.analysis import data_page
+from segwright.analysis.datasets import data_page
 from segwright.cli.main import main
 from segwright.cli.tables import print_table
 from segwright.data.check import full_check

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as coder
 
-from segwright.analysis.report_page import RunReport, key_figures
+from segwright.analysis.reports.report_page import RunReport, key_figures
 from segwright.cli.main import main
 from segwright.cli.tables import print_scores
 from segwright.data.datasets import dataset_labels, dataset_names

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from segwright.analysis.plots import SERIES
+from segwright.analysis.pages.plots import SERIES
 from segwright.errors import UserError
 from segwright.files import atomic_write
 

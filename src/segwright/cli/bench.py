@@ -44,7 +44,7 @@ def _bench(options: argparse.Namespace) -> int:
     if is_exported(options.model):
         refuse_options(options, "largest_batch", reason="on an exported file, whose memory is not known")
     plain = _opened(options)
-    from segwright.analysis.speed import benchmark, largest_batch
+    from segwright.analysis.models.speed import benchmark, largest_batch
 
     model = faster_model(options, plain)
     size = options.size or getattr(getattr(plain, "description", None), "size", None) or SIZE
@@ -68,7 +68,7 @@ def _opened(options: argparse.Namespace) -> Model:
 
     # A wrong name is refused before torch is imported.
     recipe = load_recipe(options.model, code=options.code) if is_recipe(options.model) else None
-    from segwright.analysis.info import untrained_model
+    from segwright.analysis.models.info import untrained_model
     from segwright.prediction.predict import load
     from segwright.training.processes import choose_device
 

@@ -26,7 +26,7 @@ from segwright.files import check_writable, write_json, write_text
 from segwright.wording import count_of
 
 if TYPE_CHECKING:
-    from segwright.analysis.statistics import SplitStatistics
+    from segwright.analysis.datasets.statistics import SplitStatistics
     from segwright.data.check import Findings
     from segwright.data.public_files import PublicFile
     from segwright.samples import DataConfig, Dataset
@@ -201,9 +201,9 @@ def _print_findings(findings: Findings) -> None:
 
 
 def _stats(options: argparse.Namespace) -> int:
-    from segwright.analysis import data_page
-    from segwright.analysis.contact_sheet import data_sheet
-    from segwright.analysis.statistics import dataset_statistics
+    from segwright.analysis.datasets import data_page
+    from segwright.analysis.datasets.contact_sheet import data_sheet
+    from segwright.analysis.datasets.statistics import dataset_statistics
     from segwright.recipes import load_recipe
 
     check_writable(options.json, options.html)
@@ -231,8 +231,8 @@ def _stats(options: argparse.Namespace) -> int:
 
 def _print_statistics(values: SplitStatistics, recipe: Recipe) -> None:
     """Print the table of a split and its other figures; of train also the settings that follow from them."""
-    from segwright.analysis import data_page
-    from segwright.analysis.recipe_lines import recipe_lines
+    from segwright.analysis.datasets import data_page
+    from segwright.analysis.datasets.recipe_lines import recipe_lines
 
     rules, objects = data_page.rule_names(values), ("instances",) if values.has_instances else ()
     rows = [
@@ -259,7 +259,7 @@ def _print_statistics(values: SplitStatistics, recipe: Recipe) -> None:
 
 
 def _show(options: argparse.Namespace) -> int:
-    from segwright.analysis.contact_sheet import check_sheet, data_sheet, training_sheet, write_sheet
+    from segwright.analysis.datasets.contact_sheet import check_sheet, data_sheet, training_sheet, write_sheet
 
     if options.count < 1 or not 0 <= (options.progress or 0) <= 1:
         raise UserError("data show: expected --count of at least 1 and --progress from 0 to 1")

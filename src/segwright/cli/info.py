@@ -65,20 +65,20 @@ def _recipe_info(options: argparse.Namespace, size: tuple[int, int]) -> dict[str
 
     # A wrong name is refused before torch is imported.
     recipe = load_recipe(options.model, code=options.code)
-    from segwright.analysis.info import recipe_info
+    from segwright.analysis.models.info import recipe_info
 
     return recipe_info(recipe, size=size, data=options.data)
 
 
 def _model_info(options: argparse.Namespace, size: tuple[int, int]) -> dict[str, Any]:
-    from segwright.analysis.info import model_info
+    from segwright.analysis.models.info import model_info
 
     refuse_data(options)
     return model_info(options.model, size=size, code=options.code)
 
 
 def _exported_info(options: argparse.Namespace) -> tuple[dict[str, Any], list[tuple[str, str]]]:
-    from segwright.analysis.exported_info import exported_info
+    from segwright.analysis.models.exported_info import exported_info
 
     refuse_options(options, "size", "data", reason="on an exported file")
     info = exported_info(Path(options.model), code=options.code)

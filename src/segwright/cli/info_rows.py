@@ -9,7 +9,7 @@ from segwright.wording import count_of
 
 
 def info_rows(info: dict[str, Any]) -> list[tuple[str, str]]:
-    """Rows for a run, a model file or a recipe: ``analysis.info``."""
+    """Rows for a run, a model file or a recipe: ``analysis.models.info``."""
     cost, labels, file, training = info["cost"], info["labels"], info["file"], info["training"]
     height, width = cost["size"]
     rows = [
@@ -73,7 +73,7 @@ def _training_text(training: dict[str, Any]) -> str:
 
 
 def exported_rows(info: dict[str, Any]) -> list[tuple[str, str]]:
-    """Rows for an exported file: ``analysis.exported_info``."""
+    """Rows for an exported file: ``analysis.models.exported_info``."""
     opset = "" if info["opset"] is None else f", opset {info['opset']}"
     file = info["file"]
     return [

@@ -34,8 +34,8 @@ def _report(options: argparse.Namespace) -> int:
         raise UserError(f"--out {options.out}: expected a name that ends in .html")
     if options.other is not None:
         refuse_options(options, "no_errors", reason="with two runs, whose errors are compared")
-    from segwright.analysis.comparison import compare
-    from segwright.analysis.run_report import report
+    from segwright.analysis.comparisons.comparison import compare
+    from segwright.analysis.reports.run_report import report
     from segwright.training.processes import choose_device
 
     settings = {"out": options.out, "data": options.data, "code": options.code,

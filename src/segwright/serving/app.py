@@ -14,7 +14,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from segwright.analysis.info import described
+from segwright.analysis.models.info import described
 from segwright.serving.page import page, page_headers
 from segwright.serving.responses import Kind, described_classes
 from segwright.serving.service import Service

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.analysis.statistics import Counts, SplitStatistics
+from segwright.analysis.datasets.statistics import Counts, SplitStatistics
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
 from segwright.parallel import map_in_processes

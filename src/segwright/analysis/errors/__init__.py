@@ -5,6 +5,7 @@
 - ``boundaries``: wrong pixels near boundaries of the ground truth and elsewhere
 - ``segment_sizes``: IoU and recall of ground truth segments by their size
 - ``objects``: missed, spurious, merged, split and misclassified segments of a panoptic prediction
+- ``error_pass``: the error counts of a run: its model is run over the split, once
 - ``storage``: the file of the counts, which lies beside the evaluation of a run
 - ``bootstrap``: the paired bootstrap interval of a difference between two models
 """
