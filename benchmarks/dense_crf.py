@@ -24,7 +24,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from segwright.inference import DenseCRF, dense_crf
+from segwright.inference import DenseCRF
+from segwright.inference.crf import dense_crf
 
 CLASSES = 21
 Implementation = Callable[[NDArray[Any], NDArray[np.uint8]], NDArray[Any]]

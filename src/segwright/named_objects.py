@@ -15,7 +15,8 @@ from segwright.protocols import mismatch
 
 _PACKAGES = (
     "contracts", "data.augmentation", "data.datasets", "data.loading", "decode", "importers", "inference",
-    "labels", "losses", "metrics", "models", "models.backbones", "models.layers", "recipes", "training",
+    "inference.crf", "labels", "losses", "metrics", "models", "models.backbones", "models.layers", "recipes",
+    "training",
 )  # fmt: skip
 
 

@@ -27,7 +27,7 @@ ORDER = (
     "data/reading", "data/augmentation", "data/formats", "data/exports", "data/loading", "data/datasets",
     "data/conversion", "data",
     "models/layers", "models/weights", "models/backbones", "models",
-    "losses", "metrics", "decode", "inference", "visualization", "importers",
+    "losses", "metrics", "decode", "inference/crf", "inference", "visualization", "importers",
     "evaluation/files", "evaluation", "training", "recipes", "export", "prediction",
     "analysis/errors", "analysis/pages", "analysis/models", "analysis/datasets", "analysis/reports",
     "analysis/comparisons", "analysis",

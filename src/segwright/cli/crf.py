@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from segwright.cli.options import OptionGroup
     from segwright.contracts import Model
     from segwright.evaluation.crf_search import CRFScore
-    from segwright.inference.dense_crf import DenseCRF
+    from segwright.inference.crf.dense_crf import DenseCRF
     from segwright.inference.single_pass import InferenceMode
     from segwright.samples import Dataset
 
@@ -38,7 +38,7 @@ def crf_from_option(options: argparse.Namespace) -> DenseCRF | None:
     """The dense CRF of ``--crf``; None without it. ``UserError`` for an unknown field or a wrong value."""
     if options.crf is None:
         return None
-    from segwright.inference.dense_crf import DenseCRF
+    from segwright.inference.crf.dense_crf import DenseCRF
 
     values = {
         name: _value(name, text, "--crf") for name, text in _pairs(options.crf, "--crf", "iterations=5")
@@ -90,7 +90,7 @@ def _pairs(texts: list[str], where: str, example: str) -> Iterator[tuple[str, st
 def _value(name: str, text: str, where: str) -> Any:
     from segwright.config import field_types, require_field
     from segwright.field_values import coerce, value_of
-    from segwright.inference.dense_crf import DenseCRF
+    from segwright.inference.crf.dense_crf import DenseCRF
 
     require_field(DenseCRF, name, where)
     return coerce(value_of(text), field_types(DenseCRF)[name], f"{where} {name}={text}")

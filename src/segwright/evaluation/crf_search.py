@@ -20,8 +20,8 @@ from segwright.evaluation.evaluator import SINGLE_PROCESS, Evaluator
 from segwright.evaluation.inference_loop import run_inference
 from segwright.evaluation.result import EvaluationResult
 from segwright.inference.batches import device_of
+from segwright.inference.crf.dense_crf import DenseCRF
 from segwright.inference.crf_refinement import CRFRefinement
-from segwright.inference.dense_crf import DenseCRF
 from segwright.inference.single_pass import SINGLE_PASS, InferenceMode, Size
 from segwright.samples import Dataset
 

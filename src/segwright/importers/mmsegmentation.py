@@ -19,6 +19,7 @@ from segwright.models.deeplab_v3plus import DeepLabV3PlusConfig
 from segwright.models.fcn import FCNConfig
 from segwright.models.layers.aspp import ASPPConfig
 from segwright.models.layers.decoder import ATROUS_RATES
+from segwright.models.layers.features import Backbone
 from segwright.models.layers.norm_layers import norm_layer
 from segwright.models.layers.segmenter import AuxiliaryHeadConfig
 from segwright.models.ocr import OCRConfig
@@ -195,7 +196,7 @@ def _auxiliary(state: State) -> tuple[AuxiliaryHeadConfig, ...]:
     return (AuxiliaryHeadConfig(hidden_ratio=_ratio(state, key), in_evaluation=True),) if key in state else ()
 
 
-def _fcn(state: State, backbone: Any, *, align_corners: bool) -> tuple[ModelConfig, Renames]:
+def _fcn(state: State, backbone: Backbone, *, align_corners: bool) -> tuple[ModelConfig, Renames]:
     first, merge = "decode_head.convs.0.conv.weight", isinstance(backbone, HRNetConfig)
     config = FCNConfig(
         backbone,
@@ -211,7 +212,7 @@ def _fcn(state: State, backbone: Any, *, align_corners: bool) -> tuple[ModelConf
     return config, FCN_ON_HRNET if merge else FCN_ON_RESNET
 
 
-def _pspnet(state: State, backbone: Any, *, align_corners: bool) -> tuple[ModelConfig, Renames]:
+def _pspnet(state: State, backbone: Backbone, *, align_corners: bool) -> tuple[ModelConfig, Renames]:
     channels, auxiliary = _channels(state, "bottleneck"), _auxiliary(state)
     return PSPNetConfig(backbone, channels=channels, align_corners=align_corners, auxiliary=auxiliary), PSPNET
 
@@ -229,13 +230,17 @@ def _aspp(state: State, backbone: SlimResNetConfig, *, separable: bool, dropout:
     )
 
 
-def _deeplabv3(state: State, backbone: Any, *, align_corners: bool) -> tuple[ModelConfig, Renames]:
+def _deeplabv3(
+    state: State, backbone: SlimResNetConfig, *, align_corners: bool
+) -> tuple[ModelConfig, Renames]:
     """``align_corners`` is not used: this network resizes only single values, those of the pooled branch."""
     aspp = _aspp(state, backbone, separable=False, dropout=0.1)
     return DeepLabV3Config(backbone, aspp, hidden_channels=0, auxiliary=_auxiliary(state)), DEEPLABV3
 
 
-def _deeplabv3plus(state: State, backbone: Any, *, align_corners: bool) -> tuple[ModelConfig, Renames]:
+def _deeplabv3plus(
+    state: State, backbone: SlimResNetConfig, *, align_corners: bool
+) -> tuple[ModelConfig, Renames]:
     config = DeepLabV3PlusConfig(
         backbone,
         _aspp(state, backbone, separable=True, dropout=0.0),
@@ -248,7 +253,7 @@ def _deeplabv3plus(state: State, backbone: Any, *, align_corners: bool) -> tuple
     return config, DEEPLABV3PLUS
 
 
-def _upernet(state: State, backbone: Any, *, align_corners: bool) -> tuple[ModelConfig, Renames]:
+def _upernet(state: State, backbone: Backbone, *, align_corners: bool) -> tuple[ModelConfig, Renames]:
     config = UPerNetConfig(
         backbone,
         channels=_channels(state, "fpn_bottleneck"),
@@ -261,7 +266,7 @@ def _upernet(state: State, backbone: Any, *, align_corners: bool) -> tuple[Model
     return config, UPERNET
 
 
-def _ocrnet(state: State, backbone: Any, *, align_corners: bool) -> tuple[ModelConfig, Renames]:
+def _ocrnet(state: State, backbone: Backbone, *, align_corners: bool) -> tuple[ModelConfig, Renames]:
     channels = _channels(state, "1.bottleneck")
     key_channels = _channels(state, "1.object_context_block.value_project")
     config = OCRConfig(backbone, channels, key_channels, dropout=0.0, align_corners=align_corners)

@@ -7,18 +7,15 @@
 - ``sliding_windows``: ``SlidingWindows``, overlapping windows of an image, blended; strips of images of any size
 - ``ensembles``: ``ensemble``, several models as one: ``Ensemble``
 - ``crf_refinement``: ``CRFRefinement``, any inference mode with its class probabilities refined by a dense CRF
-- ``dense_crf``: ``DenseCRF``, the fully connected CRF itself: probabilities and an image in, probabilities out
-- ``pair_blocks``: Gaussian filtering by the weights of nearby pairs, for the dense CRF of small images
-- ``near_pairs``: that of larger ones: pairs within reach where they are few, the lattice elsewhere
-- ``permutohedral_lattice``: fast Gaussian filtering in five dimensions
+- ``crf``: ``DenseCRF``, the fully connected CRF itself, and its Gaussian filtering
 - ``temporal_smoothing``: ``TemporalSmoothing``, class scores averaged over the frames of a video
 - ``published``: the inference modes of other projects, by which their published scores were computed
 - ``fusion``: fusing the outputs of several passes
 - ``pillow_resize``: resizing tensors as Pillow does
 """
 
+from segwright.inference.crf.dense_crf import DenseCRF
 from segwright.inference.crf_refinement import CRFRefinement
-from segwright.inference.dense_crf import DenseCRF
 from segwright.inference.ensembles import Ensemble, ensemble
 from segwright.inference.single_pass import SINGLE_PASS, InferenceMode, SinglePass, with_disagreement
 from segwright.inference.sliding_windows import SlidingWindows

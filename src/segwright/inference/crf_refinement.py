@@ -9,7 +9,7 @@ from torch import Tensor
 
 from segwright.contracts import Model, Output
 from segwright.errors import UserError
-from segwright.inference.dense_crf import DenseCRF
+from segwright.inference.crf.dense_crf import DenseCRF
 from segwright.inference.fusion import (
     Fusion,
     class_logits,

@@ -79,6 +79,6 @@ def top_confusions(
     ]
 
 
-def ratio(part: Any, total: Any) -> float:
+def ratio(part: float | np.number[Any], total: float | np.number[Any]) -> float:
     """``part / total``; NaN if ``total`` is 0."""
     return float(part) / float(total) if total else math.nan

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from segwright.errors import UserError
-from segwright.inference import DenseCRF, dense_crf, near_pairs
-from segwright.inference.near_pairs import SparseOrDense
-from segwright.inference.pair_blocks import PairBlocks
-from segwright.inference.permutohedral_lattice import PermutohedralLattice
+from segwright.inference import DenseCRF
+from segwright.inference.crf import dense_crf, near_pairs
+from segwright.inference.crf.near_pairs import SparseOrDense
+from segwright.inference.crf.pair_blocks import PairBlocks
+from segwright.inference.crf.permutohedral_lattice import PermutohedralLattice
 
 
 def scene(height: int, width: int, classes: int, *, seed: int = 0) -> tuple[NDArray[Any], NDArray[np.uint8]]:

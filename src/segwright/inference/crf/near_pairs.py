@@ -12,7 +12,7 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 from torch.nn import functional as F
 
-from segwright.inference.permutohedral_lattice import PermutohedralLattice
+from segwright.inference.crf.permutohedral_lattice import PermutohedralLattice
 from segwright.parallel import map_in_threads
 
 _REACH = 3.25  # standard deviations; weights of pairs beyond are below 0.0051

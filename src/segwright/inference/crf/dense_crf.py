@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from segwright.errors import UserError
-from segwright.inference.pair_blocks import PairBlocks
+from segwright.inference.crf.pair_blocks import PairBlocks
 
 Probabilities = TypeVar("Probabilities", Tensor, NDArray[Any])
 Filter = Callable[[Tensor], Tensor]
@@ -132,7 +132,7 @@ def _fast_gaussian(features: Tensor) -> Filter:
         blocks = PairBlocks(features)
         if blocks.pairs <= BLOCK_PAIRS:
             return blocks.filter
-    from segwright.inference.near_pairs import SparseOrDense  # scipy is imported only here
+    from segwright.inference.crf.near_pairs import SparseOrDense  # scipy is imported only here
 
     return SparseOrDense(features).filter
 
