@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from segwright.data.reading.label_maps import pack_rgb, read_map
 from segwright.data.reading.rle import run_starts
 from segwright.errors import UserError
-from segwright.labels import LabelSpace
+from segwright.labels import LabelSpace, look_up
 from segwright.metrics.arrays import count_pairs
 from segwright.metrics.label_scores import COLUMNS, count_instances, empty_counts
 from segwright.metrics.metric import Metric
@@ -108,8 +108,8 @@ def _add_metrics(
     if truth.dtype == np.uint8:  # raw values, else label indices
         class_of = class_of[files.table[:256]]
     no_image = np.broadcast_to(np.zeros(3, np.uint8), (*truth.shape, 3))
-    sample = Sample(no_image, class_of[truth], "", ignore_index=labels.ignore_index)
-    prediction = Prediction(class_of[predicted])
+    sample = Sample(no_image, look_up(class_of, truth), "", ignore_index=labels.ignore_index)
+    prediction = Prediction(look_up(class_of, predicted))
     scores = [metric.add(prediction, sample, labels) or {} for metric in metrics]
     return replace(counts, metrics=metrics, scores={name: own[name] for own in scores for name in own})
 
