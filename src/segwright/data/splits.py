@@ -12,8 +12,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from segwright.data.exports.embedded_images import is_unpacked
 from segwright.data.exports.recognition import export_root
-from segwright.data.reading.images import read_bands, read_image
+from segwright.data.reading.images import UnexpectedBands, read_image, read_unchanged
 from segwright.errors import UserError
 from segwright.files import atomic_outputs
 from segwright.parallel import map_in_threads
@@ -53,8 +54,8 @@ def hash_file(path: Path) -> int:
     """The perceptual hash of an image file; of its first three bands if it is no photograph."""
     try:
         return difference_hash(read_image(path))
-    except UserError:
-        return difference_hash(np.asarray(read_bands(path, 3)))
+    except UnexpectedBands:
+        return difference_hash(read_unchanged(path))
 
 
 def joined_groups(count: int, pairs: Iterable[tuple[int, int]]) -> list[list[int]]:
@@ -202,10 +203,10 @@ def _images_and_classes(root: Path, format: str | None) -> tuple[list[Path], lis
     export, _ = OwnData(format=format).everything(root)
     entries = sorted(export.entries, key=lambda entry: str(entry.image))
     outside = [entry.image for entry in entries if not entry.image.is_relative_to(root)]
-    if outside and any(root.rglob("*.parquet")):
+    if outside and is_unpacked(outside[0]):
         raise UserError(
-            f"{root}: the images are rows of Parquet files; expected image files, which lists can name; write them "
-            f"with 'segwright data convert {root} --to semantic --out DIR', and split that folder"
+            f"{root}: the images are inside of annotation files; expected image files, which lists can name; write "
+            f"them with 'segwright data convert {root} --to semantic --out DIR', and split that folder"
         )
     if outside:
         raise UserError(
