@@ -72,7 +72,8 @@ def test_six_bands_of_16_bits(tmp_path: Path, ending: str) -> None:
 
 
 TINY = ("model=smallfpn", "model.channels=[8,8,8,8]", "model.stem_channels=8", "model.decoder_channels=8",
-        "training.steps=3", "training.batch=2", "training.workers=0", "training.evaluate_every=1",
+        "training.steps=3", "training.batch=2", "training.workers=0", "training.precision=fp32",
+        "training.evaluate_every=1",
         "augmentation.steps.0.stages.0.size=[32, 32]", "augmentation.steps.0.stages.1.size=[32, 32]")  # fmt: skip
 
 

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from segwright.data.exports.embedded_images import is_unpacked
 from segwright.data.exports.recognition import export_root
-from segwright.data.reading.images import UnexpectedBands, read_image, read_unchanged
+from segwright.data.reading.bands import UnexpectedBands
+from segwright.data.reading.images import read_image, read_unchanged
 from segwright.errors import UserError
 from segwright.files import atomic_outputs
 from segwright.parallel import map_in_threads

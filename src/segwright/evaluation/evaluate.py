@@ -10,7 +10,7 @@ import torch
 
 from segwright.contracts import Decoder, Model
 from segwright.data.datasets.arrays import ImageMaskPairs, PairDataset
-from segwright.data.reading.images import images_for_model
+from segwright.data.reading.bands import images_for_model
 from segwright.decode.default import decoder_of
 from segwright.decode.uncertainty import WithUncertainty
 from segwright.errors import UserError

@@ -12,7 +12,8 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from segwright.contracts import InputContract
-from segwright.data.reading.images import images_for_model, read_bands, read_image
+from segwright.data.reading.bands import images_for_model
+from segwright.data.reading.images import read_bands, read_image
 from segwright.errors import UserError, first_line
 
 ImageSource: TypeAlias = str | Path | NDArray[Any] | Image.Image | Tensor

@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from segwright.contracts import CenterOutput, Model, QueryOutput
+from segwright.data.reading.bands import images_for_model
 from segwright.data.reading.blocks import ImageBlocks, open_image
-from segwright.data.reading.images import image_size, images_for_model
+from segwright.data.reading.images import image_size
 from segwright.data.reading.label_maps import write_png
 from segwright.data.reading.limits import MAX_PIXELS, refuse_decompression_bomb
 from segwright.data.reading.png_rows import write_png_rows

@@ -17,7 +17,8 @@ from segwright.data.datasets.own_data import OwnData
 from segwright.data.exports.entries import Entry, Task, is_background
 from segwright.data.exports.recognition import export_root
 from segwright.data.formats.image_dataset import ImageDataset
-from segwright.data.reading.images import UnexpectedBands, read_unchanged
+from segwright.data.reading.bands import UnexpectedBands
+from segwright.data.reading.images import read_unchanged
 from segwright.data.reading.label_maps import write_png
 from segwright.errors import UserError
 from segwright.files import atomic_outputs

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segwright.data.formats.file_dataset import apply_label_map
+from segwright.data.reading.bands import UnexpectedBands
 from segwright.data.reading.file_lists import CompactStrings
-from segwright.data.reading.images import UnexpectedBands, decode_image, open_with_pillow
+from segwright.data.reading.images import decode_image, open_with_pillow
 from segwright.data.reading.label_maps import pack_rgb
 from segwright.data.reading.limits import refuse_decompression_bomb
 from segwright.data.reading.png_decoder import decode_png

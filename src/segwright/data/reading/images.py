@@ -17,32 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from segwright.data.reading.bands import SET_BANDS, UnexpectedBands
 from segwright.data.reading.limits import MAX_PIXELS, refuse_decompression_bomb
 from segwright.data.reading.tiff import TiffImage, is_tiff, read_tiff, tiff_orientation, tiff_size
 from segwright.errors import UserError
-from segwright.wording import count_of
-
-_SET_BANDS = "; set data.bands"
-
-
-class UnexpectedBands(UserError):
-    """An image with another number of bands or another depth than expected; the remedy is a setting of the dataset."""
-
-
-@contextmanager
-def images_for_model(bands: int | None) -> Iterator[None]:
-    """Where a model reads images, whose bands are settled: ``UserError`` with that remedy for other images.
-
-    ``bands``: those of the model, None for 8-bit RGB.
-    """
-    try:
-        yield
-    except UnexpectedBands as error:
-        kind = "8-bit RGB images" if bands is None else f"images of {count_of(bands, 'band')}"
-        raise UserError(
-            f"{str(error).split(_SET_BANDS, 1)[0]}; the model takes {kind}; convert the image"
-        ) from None
-
 
 _REDUCED = {
     1: cv2.IMREAD_COLOR,
@@ -105,7 +83,7 @@ def band_values(image: NDArray[Any], bands: int, path: Path) -> NDArray[Any]:
     """Values as stored in the types of ``read_bands``; ``UserError`` for another number of bands than ``bands``."""
     if image.ndim != 3 or image.shape[2] != bands:
         raise UnexpectedBands(
-            f"{path}: shape {image.shape}; expected [height, width, {bands}]{_SET_BANDS} to the number of bands"
+            f"{path}: shape {image.shape}; expected [height, width, {bands}]{SET_BANDS} to the number of bands"
         )
     return np.ascontiguousarray(_as_network_type(image, path))
 
@@ -273,7 +251,7 @@ def rgb_of_tiff(tiff: TiffImage, path: Path) -> NDArray[np.uint8]:
     values, bands = tiff.values, tiff.values.shape[2]
     if tiff.pages > 1:
         raise UnexpectedBands(
-            f"{path}: {bands} pages or bands; expected one RGB image{_SET_BANDS}={bands} to use all, or save one image "
+            f"{path}: {bands} pages or bands; expected one RGB image{SET_BANDS}={bands} to use all, or save one image "
             "per file"
         )
     if not has_plain_colors(tiff):
@@ -297,7 +275,7 @@ def _rgb_of_array(values: NDArray[Any], path: Path, *, has_alpha: bool = False) 
         raise UserError(f"{path}: shape {values.shape}; expected [height, width, 3]; save one image per file")
     if values.dtype != np.uint8 or bands - has_alpha not in (1, 3):
         raise UnexpectedBands(
-            f"{path}: {bands} bands of {values.dtype}; expected an RGB image of 8 bits{_SET_BANDS}={bands} to use the "
+            f"{path}: {bands} bands of {values.dtype}; expected an RGB image of 8 bits{SET_BANDS}={bands} to use the "
             "values as stored, or convert the image to 8-bit RGB"
         )
     image = values[..., :3] if bands >= 3 else values[..., :1].repeat(3, axis=2)
@@ -309,7 +287,7 @@ def _refuse_other_depth(start: bytes, path: Path) -> None:
     if start.startswith(_PNG) and len(start) > 25 and start[24] == 16:
         bands = {0: 1, 2: 3, 4: 4, 6: 4}.get(start[25], 3)  # OpenCV reads gray with alpha as four bands
         raise UnexpectedBands(
-            f"{path}: {bands} bands of uint16; expected an RGB image of 8 bits{_SET_BANDS}={bands} to use the values "
+            f"{path}: {bands} bands of uint16; expected an RGB image of 8 bits{SET_BANDS}={bands} to use the values "
             "as stored, or convert the image to 8-bit RGB"
         )
 
