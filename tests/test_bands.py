@@ -8,9 +8,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 
+import segwright as sw
 from segwright.cli.main import main
+from segwright.data.datasets import OwnData
 from segwright.data.reading.label_maps import write_png
+from segwright.errors import UserError
 
 RECIPE = """
 from segwright.contracts import InputContract
@@ -108,3 +112,22 @@ def test_own_semantic_needs_no_setting_but_the_number_of_bands(
     assert main(["predict", run, str(tmp_path / "other.npy"), "--out", str(tmp_path / "q")]) == 1
     message = capsys.readouterr().err
     assert f"the model takes images of {bands} band" in message and "data.bands" not in message
+
+
+def test_images_of_any_bands_are_converted_split_and_refused_by_a_model_for_photographs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "data"
+    for split in ("train", "val"):
+        for name in ("images", "masks"):
+            (root / split / name).mkdir(parents=True)
+        for index in range(4):
+            image = np.random.default_rng(index).integers(0, 999, (24, 20, 6)).astype(np.uint16)
+            np.save(root / split / "images" / f"{index}.npy", image)
+            write_png(root / split / "masks" / f"{index}.png", (image[..., 0] > 500).astype(np.uint8))
+    assert main(["data", "convert", str(root), "--to", "semantic", "--out", str(tmp_path / "out")]) == 0
+    assert len(list((tmp_path / "out" / "images").rglob("*.npy"))) == 8
+    assert main(["data", "split", str(root / "train"), "--val", "0.5"]) == 0
+    model = sw.wrap(torch.nn.Conv2d(3, 2, 1), labels=sw.LabelSpace.of("background", "class_1"))
+    with pytest.raises(UserError, match=r"6 bands of uint16; .*; the model takes 8-bit RGB images; convert"):
+        sw.evaluate(model, OwnData(task="semantic").open(root, "val"))

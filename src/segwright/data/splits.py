@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -33,7 +34,7 @@ class SplitResult:
     duplicates: int
 
 
-def difference_hash(image: NDArray[np.uint8]) -> int:
+def difference_hash(image: NDArray[Any]) -> int:
     """The perceptual hash (64 bits) of an image [H, W, C]: whether each of 8 x 8 cells is darker than the next."""
     gray = image if image.ndim == 2 else image[..., :3].mean(axis=2)
     small = cv2.resize(np.asarray(gray, np.float32), (9, 8), interpolation=cv2.INTER_AREA)

@@ -164,10 +164,9 @@ def _model(facts: DataFacts, candidate: Candidate, task: str, reasons: Reasons) 
     if not large:
         reasons["model.detail"] = "thin objects and exact borders"
     if scale > 1:
-        small = f"half of the objects are below {objects.object_facts(facts).side[1]:.0f} pixels"
-        reasons["model.input_scale"] = (
-            f"{'the images are small' if task == 'semantic' else small}: the network sees them enlarged"
-        )
+        why = f"half of the objects are below {objects.object_facts(facts).side[1]:.0f} pixels"
+        why = "the images are small" if task == "semantic" else why
+        reasons["model.input_scale"] = f"{why}: the network sees them enlarged"
     if task == "semantic":
         return models.FPNConfig(backbone, channels, detail=not large, input_scale=scale)
     reasons["model.foreground"] = _foreground_reason(facts)
