@@ -1,4 +1,4 @@
-"""Images of six bands and 16 bits work in every command: data check, data show, train, report, predict."""
+"""Images with other bands than RGB work in every command: data check, data show, train, evaluate, report, predict."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 
+import segwright as sw
 from segwright.cli.main import main
+from segwright.data.datasets import OwnData
 from segwright.data.reading.label_maps import write_png
+from segwright.errors import UserError
 
 RECIPE = """
 from segwright.contracts import InputContract
@@ -69,3 +73,61 @@ def test_six_bands_of_16_bits(tmp_path: Path, ending: str) -> None:
     image = root / "images" / "val" / f"0.{ending}"
     assert main(["predict", str(run), str(image), "--out", str(tmp_path / "p")]) == 0
     assert (tmp_path / "p" / "overlay" / "0.png").is_file()
+
+
+TINY = ("model=smallfpn", "model.channels=[8,8,8,8]", "model.stem_channels=8", "model.decoder_channels=8",
+        "training.steps=3", "training.batch=2", "training.workers=0", "training.precision=fp32",
+        "training.evaluate_every=1",
+        "augmentation.steps.0.stages.0.size=[32, 32]", "augmentation.steps.0.stages.1.size=[32, 32]")  # fmt: skip
+
+
+@pytest.mark.parametrize(("bands", "dtype"), [(1, np.uint8), (4, np.uint8), (6, np.uint16)])
+def test_own_semantic_needs_no_setting_but_the_number_of_bands(
+    bands: int, dtype: type, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, random = tmp_path / "data", np.random.default_rng(0)
+    for split in ("train", "val"):
+        (root / "images" / split).mkdir(parents=True)
+        for index in range(2):
+            image = random.integers(50, 200, (48, 40, bands)).astype(dtype)
+            np.save(root / "images" / split / f"{index}.npy", image)
+            write_png(root / "labels" / split / f"{index}.png", (image[..., 0] > 120).astype(np.uint8))
+    (root / "classes.yaml").write_text("classes: [low, high]\n")
+    data, run = ("--data", str(root)), str(tmp_path / "run")
+    settings = ("--set", f"data.bands={bands}", *TINY)
+    assert main(["data", "check", "own.semantic", *data, "--workers", "0", *settings]) == 0
+    assert main(["data", "show", "own.semantic", *data, "--out", str(tmp_path / "sheet.png"), *settings]) == 0
+    assert main(["train", "own.semantic", *data, "--out", run, *settings]) == 0
+    assert f"input: mean and std of {bands} band" in "".join(capsys.readouterr())
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert main(["train", "own.semantic", *data, "--out", run, *settings]) == 0  # finished: nothing to resume
+    assert main(["evaluate", run, *data, "--json", str(tmp_path / "scores.json")]) == 0
+    scores = json.loads((tmp_path / "scores.json").read_text())
+    assert scores["miou"] == pytest.approx(summary["miou"])
+    image = str(root / "images" / "val" / "0.npy")
+    assert main(["predict", run, image, "--out", str(tmp_path / "p")]) == 0
+    assert (tmp_path / "p" / "overlay" / "0.png").is_file()
+    np.save(tmp_path / "other.npy", np.zeros((48, 40, 7), np.uint8))
+    capsys.readouterr()
+    assert main(["predict", run, str(tmp_path / "other.npy"), "--out", str(tmp_path / "q")]) == 1
+    message = capsys.readouterr().err
+    assert f"the model takes images of {bands} band" in message and "data.bands" not in message
+
+
+def test_images_of_any_bands_are_converted_split_and_refused_by_a_model_for_photographs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "data"
+    for split in ("train", "val"):
+        for name in ("images", "masks"):
+            (root / split / name).mkdir(parents=True)
+        for index in range(4):
+            image = np.random.default_rng(index).integers(0, 999, (24, 20, 6)).astype(np.uint16)
+            np.save(root / split / "images" / f"{index}.npy", image)
+            write_png(root / split / "masks" / f"{index}.png", (image[..., 0] > 500).astype(np.uint8))
+    assert main(["data", "convert", str(root), "--to", "semantic", "--out", str(tmp_path / "out")]) == 0
+    assert len(list((tmp_path / "out" / "images").rglob("*.npy"))) == 8
+    assert main(["data", "split", str(root / "train"), "--val", "0.5"]) == 0
+    model = sw.wrap(torch.nn.Conv2d(3, 2, 1), labels=sw.LabelSpace.of("background", "class_1"))
+    with pytest.raises(UserError, match=r"6 bands of uint16; .*; the model takes 8-bit RGB images; convert"):
+        sw.evaluate(model, OwnData(task="semantic").open(root, "val"))

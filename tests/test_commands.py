@@ -131,6 +131,8 @@ INSTEAD = {
         "segwright train own.semantic --data scenes --out runs/scenes --set training.evaluate_every=0.25 --extend 1",
     "segwright data convert street --to instance --out objects --set panoptic=true train=100 val=20":
         "segwright data convert street --to instance --out objects --set panoptic=true train=2 val=1",
+    "segwright train own.semantic --data ROOT --out runs/bands --set data.bands=6":
+        "segwright train own.semantic --data BANDS --out runs/bands --set data.bands=6",
     "segwright data stats folder --data ROOT --set bands=6":
         "segwright data stats folder --data BANDS --set bands=6",
 }  # fmt: skip

@@ -42,6 +42,7 @@ Files
     errors, version         ``UserError`` and ``RunError``; the version number
     wording                 counts in messages, in the singular or plural
     parallel                processes many items on all CPU cores
+    memory                  the memory of a machine, and the largest amount of work that fits it
     lazy                    names of a package that are imported on first use
     api, demo               the functions above that take a recipe by name; ``segwright demo``
 """

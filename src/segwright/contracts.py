@@ -155,6 +155,11 @@ class InputContract:
     multiple: int = 32
     log_scale: float = 0.0
 
+    @property
+    def bands(self) -> int | None:
+        """The number of bands of the images; None for 8-bit RGB images."""
+        return len(self.mean) if self.channels == "bands" else None
+
     def padded_size(self, size: Sequence[int]) -> tuple[int, int]:
         """``size`` (height, width) rounded up to ``multiple``."""
         height, width = (-(-side // self.multiple) * self.multiple for side in size)

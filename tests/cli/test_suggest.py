@@ -16,7 +16,7 @@ from segwright.data.datasets import OwnData
 from segwright.recipes import load_recipe
 from segwright.training.recipe_check import check
 
-TIMINGS = {"tf_efficientnet_lite0 32x32": {"start": 1.0, "step": 0.25, "evaluation": 2.0}}
+TIMINGS = {"tf_efficientnet_lite0 16x16 x2": {"start": 1.0, "step": 0.25, "evaluation": 2.0}}
 
 
 @pytest.fixture

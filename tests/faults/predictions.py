@@ -79,8 +79,8 @@ FAULTS: dict[str, list[Fault]] = {
         Fault(
             "an array of another number of channels: the others are predicted",
             PHOTOS,
-            "skipped photos/3.npy: 7 bands of uint8; expected an RGB image of 8 bits; set data.bands=7 to "
-            "use the values as stored, or convert the image to 8-bit RGB",
+            "skipped photos/3.npy: 7 bands of uint8; expected an RGB image of 8 bits; the model takes 8-bit "
+            "RGB images; convert the image",
             array("photos/3.npy", np.zeros((24, 32, 7), np.uint8)),
             code=1,
         ),
@@ -94,8 +94,8 @@ FAULTS: dict[str, list[Fault]] = {
         Fault(
             "an image of floating-point values: the others are predicted",
             PHOTOS,
-            "skipped photos/3.tif: 3 bands of float32; expected an RGB image of 8 bits; set data.bands=3 "
-            "to use the values as stored, or convert the image to 8-bit RGB",
+            "skipped photos/3.tif: 3 bands of float32; expected an RGB image of 8 bits; the model takes 8-bit "
+            "RGB images; convert the image",
             array("photos/3.tif", np.full((24, 32, 3), 9.5, np.float32)),
             code=1,
         ),

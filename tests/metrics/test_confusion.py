@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from sklearn.metrics import confusion_matrix, jaccard_score
 
+from segwright.analysis.statistics import Counts
 from segwright.data.datasets.camvid import CamVid
+from segwright.errors import UserError
 from segwright.labels import LabelSpace, spread_colors
 from segwright.metrics.confusion import ConfusionMatrix
 
@@ -174,3 +176,15 @@ def test_matrices_of_other_classes_are_not_added() -> None:
         ConfusionMatrix(FOUR).combine(ConfusionMatrix(4))
     with pytest.raises(ValueError, match=r"counts have the shape \(3, 4\); expected \(4, 5\)"):
         ConfusionMatrix(FOUR).combine(np.zeros((3, 4), np.int64))
+
+
+def test_classes_whose_matrix_does_not_fit_the_memory_are_refused_with_the_memory_needed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("segwright.metrics.arrays.available_memory", lambda: 4 * 2**30)
+    message = "a confusion matrix of 65,535 classes needs 96 GiB of memory; 4 GiB are free; merge classes"
+    with pytest.raises(UserError, match=message):
+        ConfusionMatrix(65_535)
+    with pytest.raises(UserError, match="a co-occurrence matrix of 65,535 classes needs 96 GiB"):
+        Counts(65_535)
+    assert ConfusionMatrix(1000).counts.shape == (1000, 1001)

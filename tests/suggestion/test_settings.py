@@ -11,16 +11,24 @@ from hypothesis import strategies as st
 
 from segwright.config import from_yaml, to_yaml, walk
 from segwright.contracts import InputContract
-from segwright.data.augmentation import CropStage, ProgressiveCrop
+from segwright.data.augmentation import CropStage, PasteInstances, ProgressiveCrop
+from segwright.data.datasets import facade
 from segwright.data.datasets.folder import Folder
 from segwright.data.loading import RareClassSampling, ShuffledSampling
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
 from segwright.recipes import load_recipe
-from segwright.suggestion.candidates import candidates, choose, crop_size, next_to_time
+from segwright.suggestion.candidates import Candidate, candidates, choose, crop_size, next_to_time
 from segwright.suggestion.facts import DataFacts, ObjectFacts
 from segwright.suggestion.machine import LARGE, SMALL, Machine
-from segwright.suggestion.settings import STEP_BYTES, Suggestion, class_weights, suggest, suggest_candidate
+from segwright.suggestion.settings import (
+    STEP_BYTES,
+    Suggestion,
+    chosen_task,
+    class_weights,
+    suggest,
+    suggest_candidate,
+)
 from segwright.training.length import Pace
 from segwright.training.recipe_check import check
 from tests.small import Blocks
@@ -42,6 +50,15 @@ NUCLEI = DataFacts(
     exposure=34.0,
     objects=ObjectFacts(3925, (9.3, 13.3, 31.1), (6.0, 9.4), 12.3, 2.58e-3, 131),
 )
+FACADE = DataFacts(
+    facade.CLASSES,
+    319,
+    (512, 512),
+    (0.5624, 0.1494, 0.0485, 0.0206, 0.0113, 0.0049, 0.0276, 0.1417, 0.0227, 0.0109),
+    unlabeled=0.185,
+    exposure=1.7,
+    objects=ObjectFacts(8959, (19.8, 31.5, 71.4), (12.1, 19.5), 104.5, 1.31e-4, 84, 0.25),
+)
 NAMES = ("date", "fig", "nut")
 FRUITS = DataFacts(
     LabelSpace("fruits", NAMES, ((1, 2, 3), (4, 5, 6), (7, 8, 9)), (1, 2, 3), (0,), NAMES),
@@ -57,8 +74,12 @@ def suggested(facts: DataFacts, machine: Machine = CPU, **options: Any) -> Sugge
     return suggest(facts, machine, options.pop("paces", {}), data=options.pop("data", Folder()), **options)
 
 
+def options_of(facts: DataFacts, machine: Machine = CPU, task: str | None = None) -> tuple[Candidate, ...]:
+    return candidates(facts, machine, chosen_task(facts, task))
+
+
 def paced(facts: DataFacts, machine: Machine, step: float, evaluation: float = 5.0) -> dict[str, Pace]:
-    return {option.name: Pace(3.0, step, evaluation) for option in candidates(facts, machine)}
+    return {option.name: Pace(3.0, step, evaluation) for option in options_of(facts, machine)}
 
 
 def label_spaces(count: int, things: int) -> LabelSpace:
@@ -131,7 +152,7 @@ def test_any_data_and_any_machine_give_a_recipe_that_is_valid_and_reads_back(
 ) -> None:
     # The strategies make plain values: the type checks of the tests use a random number of their own.
     facts, machine, pace = facts_of(values, objects), Machine(*computer), Pace(*seconds)
-    options = candidates(facts, machine)
+    options = options_of(facts, machine)
     for paces in ({}, {option.name: pace for option in options}):
         suggestion = suggested(facts, machine, paces=paces, minutes=minutes)
         assert check(suggestion.recipe) == []
@@ -150,6 +171,8 @@ def test_comments_change_nothing_but_the_lines_that_they_add() -> None:
         where = next(n for n, line in enumerate(lines) if line.lstrip("- #").startswith(reason[:40]))
         following = next(line for line in lines[where:] if not line.lstrip().startswith("#"))
         assert following.strip().startswith(f"{key}:"), path
+    comments = [line for line in lines[lines.index("format: 1") :] if line.lstrip().startswith("#")]
+    assert len(comments) == len(suggestion.reasons)  # each is one line
     assert max(len(line) for line in lines if line.lstrip().startswith("#")) <= 100
 
 
@@ -173,29 +196,98 @@ def test_street_scenes_get_what_the_hand_made_recipe_has() -> None:
     assert recipe.training.ema == pytest.approx(0.985, abs=0.005)
 
 
-def test_dense_small_objects_get_narrow_peaks_small_crops_and_many_detections() -> None:
-    recipe = suggested(NUCLEI, paces=paced(NUCLEI, CPU, 0.3)).recipe
+def test_dense_small_objects_are_enlarged_and_get_what_the_hand_made_recipe_has() -> None:
+    recipe: Any = suggested(NUCLEI, paces=paced(NUCLEI, CPU, 0.6), minutes=15).recipe
+    hand_made: Any = load_recipe("nuclei.instance_finetune")
     assert recipe.task == "instance"
-    assert [stage.size for stage in stages(recipe)] == [(192, 192)]
-    assert (recipe.targets.sigma, recipe.decoder.nms_kernel) == (3, 5)  # type: ignore[attr-defined]
-    assert recipe.max_detections == recipe.decoder.top_k == 600  # type: ignore[attr-defined]
-    assert recipe.input.log_scale == 8
-    assert recipe.model.foreground  # type: ignore[attr-defined]
-    assert recipe.model.offset_scale == 8  # type: ignore[attr-defined]
+    assert stages(recipe) == stages(hand_made) == [CropStage((144, 144), (0.6, 1.6))]
+    assert recipe.model.input_scale == hand_made.model.input_scale == 2
+    assert recipe.model.foreground and recipe.model.offset_scale == hand_made.model.offset_scale
+    assert recipe.input.multiple == hand_made.input.multiple == 16
+    assert recipe.input.log_scale == hand_made.input.log_scale
+    assert recipe.targets.relative_sigma == hand_made.targets.relative_sigma
+    assert abs(recipe.targets.sigma - hand_made.targets.sigma) <= 1
+    decoder = recipe.decoder
+    assert (decoder.threshold, decoder.nms_kernel) == (0.1, 7)
+    assert recipe.max_detections == decoder.top_k == 600
+    assert recipe.loss.center_weight == hand_made.loss.center_weight
+    assert recipe.loss.foreground_weight == hand_made.loss.foreground_weight
+    assert offset_error(recipe) == pytest.approx(offset_error(hand_made), rel=0.05)
+    assert (recipe.optim, recipe.training.batch) == (hand_made.optim, hand_made.training.batch)
+
+
+def test_objects_of_every_size_inside_others_get_what_the_hand_made_recipe_has() -> None:
+    recipe: Any = suggested(FACADE, paces=paced(FACADE, CPU, 0.35), minutes=30).recipe
+    hand_made: Any = load_recipe("facade.panoptic_finetune")
+    assert recipe.task == "panoptic"
+    assert recipe.targets.relative_sigma == pytest.approx(hand_made.targets.relative_sigma, abs=0.02)
+    assert recipe.targets.sigma == hand_made.targets.sigma
+    assert offset_error(recipe) == pytest.approx(offset_error(hand_made), rel=0.3)
+    assert recipe.loss.center_weight == pytest.approx(hand_made.loss.center_weight, rel=0.6)
+    assert recipe.loss.semantic.terms[1] == hand_made.loss.semantic.terms[1]
+    ours, theirs = (part.loss.semantic.terms[0].class_weights for part in (recipe, hand_made))
+    assert ours == pytest.approx(theirs, rel=0.25)
+    for name in ("class_aware", "max_scatter", "max_self_offset", "threshold", "stuff_area"):
+        assert getattr(recipe.decoder, name) == getattr(hand_made.decoder, name), name
+    assert recipe.model == hand_made.model
+    assert recipe.optim == hand_made.optim
+    assert recipe.sampling.classes == hand_made.sampling.classes
+    ours, theirs = (
+        next(p for p in walk(r.augmentation) if isinstance(p, PasteInstances)) for r in (recipe, hand_made)
+    )
+    assert (ours.classes, ours.probability) == (theirs.classes, theirs.probability)
+    assert stages(recipe)[-1].size == stages(hand_made)[-1].size
+
+
+def offset_error(recipe: Any) -> float:
+    """The loss of offsets that are wrong by the side of their object."""
+    return float(recipe.loss.offset_weight * recipe.targets.offset_side)
 
 
 def test_large_objects_far_apart_get_wide_peaks() -> None:
-    recipe = suggested(FRUITS).recipe
-    assert (recipe.targets.sigma, recipe.decoder.nms_kernel) == (12, 25)  # type: ignore[attr-defined]
+    recipe: Any = suggested(FRUITS).recipe
+    assert (recipe.targets.relative_sigma, recipe.targets.sigma) == (0.1, 12)
+    assert recipe.decoder.nms_kernel == 25
+    assert recipe.model.input_scale == 1
     assert recipe.max_detections == 100
-    assert recipe.decoder.stuff_area == 0  # type: ignore[attr-defined]
+    assert recipe.decoder.stuff_area == 0
+
+
+def test_a_window_for_peaks_reaches_no_neighbor() -> None:
+    assert FRUITS.objects is not None
+    for spacing in (4.0, 9.0, 15.0, 40.0):
+        close = replace(FRUITS, objects=replace(FRUITS.objects, spacing=(spacing, 2 * spacing)))
+        kernel = suggested(close).recipe.decoder.nms_kernel  # type: ignore[attr-defined]
+        assert kernel % 2 == 1
+        assert (kernel - 1) / 2 < spacing
 
 
 def test_objects_inside_objects_are_grouped_within_a_class() -> None:
     assert FRUITS.objects is not None
     nested = replace(FRUITS, objects=replace(FRUITS.objects, nested=0.25))
-    assert suggested(nested).recipe.decoder.class_aware  # type: ignore[attr-defined]
-    assert not suggested(FRUITS).recipe.decoder.class_aware  # type: ignore[attr-defined]
+    decoder: Any = suggested(nested).recipe.decoder
+    assert decoder.class_aware and decoder.max_scatter > 0
+    decoder = suggested(FRUITS).recipe.decoder
+    assert not decoder.class_aware and decoder.max_scatter == 0
+
+
+def test_small_objects_in_large_images_are_not_enlarged() -> None:
+    large = replace(NUCLEI, size=(3000, 4000))
+    assert suggested(large).recipe.model.input_scale == 1  # type: ignore[attr-defined]
+    assert suggested(NUCLEI, task="semantic").recipe.model.input_scale == 1  # type: ignore[attr-defined]
+
+
+def test_images_with_any_number_of_objects_can_be_decoded() -> None:
+    assert NUCLEI.objects is not None
+    for most in (200, 240, 500, 20_000):
+        crowded = replace(NUCLEI, objects=replace(NUCLEI.objects, most=most))
+        decoder: Any = suggested(crowded).recipe.decoder
+        assert min(most, 65_535) <= decoder.top_k < decoder.divisor
+
+
+def test_overlap_is_rewarded_where_classes_are_unbalanced() -> None:
+    assert [type(part).__name__ for part in walk(suggested(FACADE).recipe.loss)].count("Dice") == 1
+    assert "Dice" not in to_yaml(suggested(NUCLEI).recipe)  # one class
 
 
 def test_a_gpu_gets_a_larger_network_crop_and_batch() -> None:
@@ -226,7 +318,7 @@ def test_many_bands_are_normalized_with_their_own_statistics_and_not_recolored()
 
 
 def test_a_short_time_gets_the_fastest_candidate_and_a_long_one_the_best() -> None:
-    options = candidates(CAMVID, CPU)
+    options = options_of(CAMVID)
     paces = {option.name: Pace(3, step, 5) for option, step in zip(options, (0.9, 0.5, 0.3), strict=True)}
     assert choose(options, paces, minutes=60) == options[0]
     assert choose(options, paces, minutes=6.5) == options[1]
@@ -277,7 +369,7 @@ def test_crops_are_multiples_of_the_stride_and_no_larger_than_the_image_needs(
 @pytest.mark.parametrize("backbone", [SMALL, None])
 def test_the_memory_of_a_step_is_what_the_rules_count_with(backbone: str | None) -> None:
     machine = replace(CPU, weights=() if backbone is None else (SMALL,))
-    candidate = candidates(FRUITS, machine)[0]
+    candidate = options_of(FRUITS, machine)[0]
     recipe = suggest_candidate(
         FRUITS, machine, candidate, data=Blocks(), name="a", minutes=1, task="instance"
     ).recipe.tiny()
@@ -325,7 +417,7 @@ def test_crops_are_taken_around_objects_that_are_sparse() -> None:
     result = suggested(SPARSE)
     assert result.recipe.sampling == RareClassSampling(("nucleus",), 0.5, min_pixels=1)
     assert "0.1 objects on average" in result.reasons["sampling"]
-    assert "covers 0.3% of" in result.to_yaml()
+    assert "up to 0.3% of" in result.to_yaml()
     assert isinstance(suggested(NUCLEI).recipe.sampling, ShuffledSampling)
 
 
@@ -333,7 +425,7 @@ def test_crops_are_taken_around_a_rare_foreground() -> None:
     crack = DataFacts(LabelSpace.of("background", "crack"), 400, (1080, 1920), (0.997, 0.003))
     result = suggested(crack)
     assert result.recipe.sampling == RareClassSampling(("crack",), 0.5)
-    assert "(1 of 2) have less than 5% of the pixels" in result.reasons["sampling"]
+    assert "1 of 2 classes have less than 5% of the pixels" in result.reasons["sampling"]
     common = replace(crack, fractions=(0.9, 0.1))
     assert isinstance(suggested(common).recipe.sampling, ShuffledSampling)
 

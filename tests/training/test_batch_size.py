@@ -11,9 +11,10 @@ import pytest
 import torch
 from tests import small
 
+from segwright import memory
 from segwright.config import override
 from segwright.errors import UserError
-from segwright.training import batch_size, memory
+from segwright.training import batch_size
 from segwright.training.batch_size import MAX_ON_CPU, largest_batch
 from segwright.training.loading import open_training_data
 from segwright.training.recipe import Recipe

@@ -172,6 +172,7 @@ def _check(options: argparse.Namespace) -> int:
 
 def _check_recipe(recipe: Recipe, splits: dict[str, Dataset], findings: list[Findings]) -> None:
     """Add to the findings of the split train what a training with the recipe would refuse."""
+    from segwright.training.bands import with_bands
     from segwright.training.loading import open_training_data
     from segwright.training.recipe_check import check
 
@@ -182,6 +183,7 @@ def _check_recipe(recipe: Recipe, splits: dict[str, Dataset], findings: list[Fin
         if finding.errors:
             continue
         try:
+            recipe, _ = with_bands(recipe, splits["train"])
             open_training_data(recipe, splits["train"])
         except UserError as error:
             finding.errors.append(str(error))

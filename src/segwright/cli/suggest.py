@@ -117,7 +117,7 @@ def _paces(
         return _read_paces(options.timings, read_json(options.timings))
     paces: dict[str, Pace] = {}
     with join(options.device) as processes:
-        while candidate := next_to_time(candidates(facts, machine), paces, options.minutes):
+        while candidate := next_to_time(candidates(facts, machine, settings["task"]), paces, options.minutes):
             print(f"timing {candidate.name} ...", file=sys.stderr)
             recipe = suggest_candidate(facts, machine, candidate, **settings).recipe
             data = open_training_data(recipe, splits["train"])

@@ -7,13 +7,16 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from segwright.data.exports.embedded_images import is_unpacked
 from segwright.data.exports.recognition import export_root
-from segwright.data.reading.images import read_bands, read_image
+from segwright.data.reading.bands import UnexpectedBands
+from segwright.data.reading.images import read_image, read_unchanged
 from segwright.errors import UserError
 from segwright.files import atomic_outputs
 from segwright.parallel import map_in_threads
@@ -31,7 +34,7 @@ class SplitResult:
     duplicates: int
 
 
-def difference_hash(image: NDArray[np.uint8]) -> int:
+def difference_hash(image: NDArray[Any]) -> int:
     """The perceptual hash (64 bits) of an image [H, W, C]: whether each of 8 x 8 cells is darker than the next."""
     gray = image if image.ndim == 2 else image[..., :3].mean(axis=2)
     small = cv2.resize(np.asarray(gray, np.float32), (9, 8), interpolation=cv2.INTER_AREA)
@@ -53,8 +56,8 @@ def hash_file(path: Path) -> int:
     """The perceptual hash of an image file; of its first three bands if it is no photograph."""
     try:
         return difference_hash(read_image(path))
-    except UserError:
-        return difference_hash(np.asarray(read_bands(path, 3)))
+    except UnexpectedBands:
+        return difference_hash(read_unchanged(path))
 
 
 def joined_groups(count: int, pairs: Iterable[tuple[int, int]]) -> list[list[int]]:
@@ -202,10 +205,10 @@ def _images_and_classes(root: Path, format: str | None) -> tuple[list[Path], lis
     export, _ = OwnData(format=format).everything(root)
     entries = sorted(export.entries, key=lambda entry: str(entry.image))
     outside = [entry.image for entry in entries if not entry.image.is_relative_to(root)]
-    if outside and any(root.rglob("*.parquet")):
+    if outside and is_unpacked(outside[0]):
         raise UserError(
-            f"{root}: the images are rows of Parquet files; expected image files, which lists can name; write them "
-            f"with 'segwright data convert {root} --to semantic --out DIR', and split that folder"
+            f"{root}: the images are inside of annotation files; expected image files, which lists can name; write "
+            f"them with 'segwright data convert {root} --to semantic --out DIR', and split that folder"
         )
     if outside:
         raise UserError(

@@ -8,7 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from segwright.errors import UserError
 from segwright.labels import IGNORED, LabelSpace
+from segwright.memory import available_memory
 
 _EXACT_FLOAT32 = 1 << 24  # OpenCV returns counts as float32, which is exact up to here
 
@@ -61,6 +63,17 @@ def label_space(classes: int | LabelSpace) -> LabelSpace:
     if isinstance(classes, LabelSpace):
         return classes
     return LabelSpace.of(*(f"class_{index}" for index in range(classes)), name="unnamed")
+
+
+def refuse_huge_matrix(classes: int, name: str = "a confusion matrix") -> None:
+    """``UserError`` if a table of pairs of classes does not fit the free memory: Python would be killed."""
+    # The sum, the counts of an image, and the part of them without ignored pixels.
+    needed = 3 * 8 * (classes + 1) ** 2
+    if needed > 2**28 and needed > (free := available_memory()):
+        raise UserError(
+            f"{name} of {classes:,} classes needs {needed / 2**30:,.0f} GiB of memory; {free / 2**30:,.0f} GiB are "
+            "free; merge classes with a label map (docs/own-data.md), or use a machine with more memory"
+        )
 
 
 def matching_counts(metric: Counter, other: Counter | NDArray[Any]) -> NDArray[Any]:

@@ -18,6 +18,7 @@ from segwright.metrics.arrays import (
     matching_counts,
     mean,
     ratio,
+    refuse_huge_matrix,
 )
 from segwright.samples import Scores
 
@@ -33,7 +34,7 @@ class ConfusionMatrix:
     ``classes``: their number, or a ``LabelSpace`` whose names appear in the result; without names they are "class_0",
     "class_1", ... ``counts``: int64 [classes, classes + 1]. Rows are the ground truth, columns the prediction; the
     last column counts pixels to which the prediction gives no class. Pixels that are ignored in the ground truth
-    count nowhere, as in cityscapesscripts.
+    count nowhere, as in cityscapesscripts. ``UserError`` for so many classes that the counts do not fit the memory.
     """
 
     labels: LabelSpace
@@ -41,6 +42,7 @@ class ConfusionMatrix:
 
     def __init__(self, classes: int | LabelSpace) -> None:
         self.labels = label_space(classes)
+        refuse_huge_matrix(len(self.labels))
         self.counts = np.zeros((len(self.labels), len(self.labels) + 1), dtype=np.int64)
 
     def add(self, prediction: Array, target: Array) -> NDArray[np.int64]:

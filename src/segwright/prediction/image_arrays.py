@@ -12,6 +12,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from segwright.contracts import InputContract
+from segwright.data.reading.bands import images_for_model
 from segwright.data.reading.images import read_bands, read_image
 from segwright.errors import UserError, first_line
 
@@ -26,9 +27,10 @@ def image_array(image: Any, input: InputContract) -> NDArray[Any]:
 
     ``UserError`` for a file that cannot be read and for any other type, shape or range of values.
     """
-    bands = len(input.mean) if input.channels == "bands" else None
+    bands = input.bands
     if isinstance(image, str | Path):
-        return read_image(Path(image)) if bands is None else read_bands(Path(image), bands)
+        with images_for_model(bands):
+            return read_image(Path(image)) if bands is None else read_bands(Path(image), bands)
     if isinstance(image, Image.Image):
         if image.mode in ("I", "F") or image.mode.startswith("I;16"):  # Pillow would clip the values at 255
             raise UserError(

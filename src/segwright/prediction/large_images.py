@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from segwright.contracts import CenterOutput, Model, QueryOutput
+from segwright.data.reading.bands import images_for_model
 from segwright.data.reading.blocks import ImageBlocks, open_image
 from segwright.data.reading.images import image_size
 from segwright.data.reading.label_maps import write_png
@@ -195,11 +196,12 @@ def predict_in_strips(
             f"{path}: too large for the output {other[0]}; images that are predicted in strips have "
             f"{', '.join(KINDS)}"
         )
-    bands = len(model.input.mean) if model.input.channels == "bands" else None
+    bands = model.input.bands
     files = [(kind, out / kind / f"{name}.png") for kind in KINDS if kind in kinds]
     if "index" in kinds and _is_tiff(path):
         files.append((_TIFF, out / "index" / f"{name}.tif"))
     with (
+        images_for_model(bands),
         open_image(path, bands, max_pixels=max_pixels) as image,
         atomic_outputs([target for _, target in files], force=True) as parts,
         tempfile.TemporaryFile(dir=parts[0].parent) as file,

@@ -17,6 +17,10 @@ from segwright.parallel import map_in_processes
 from segwright.samples import Dataset, Sample
 
 MOST_IMAGES = 400
+DISK_OFFSET = (
+    0.38  # from a pixel of a disk to its center, on average: 2/3 of the radius; of the root of the area
+)
+INSIDE = 0.25  # of the larger side: objects whose centers are closer lie inside one another
 LOG_SCALE = 8.0  # of ``InputContract`` for 8-bit images
 
 
@@ -25,7 +29,8 @@ class ObjectFacts:
     """Objects of thing classes. Lengths are in pixels; the side of an object is the square root of its area.
 
     ``side``: the quantiles 25, 50 and 90 % of all sides. ``spacing``: the quantiles 2 and 10 % of the distance from a
-    center to the nearest other center; infinite without two objects in an image. ``offset``: the typical distance
+    center to the nearest other center; infinite without two objects in an image. Centers closer than a quarter of the
+    larger side are those of an object inside another one, and do not count. ``offset``: the typical distance
     from a pixel to the center of its object, where large objects count more because they have more pixels.
     ``density``: objects per labeled pixel. ``most``: objects in one image. ``nested``: the fraction of the objects of
     a class whose center lies on another object, for the class where it is largest.
@@ -150,20 +155,19 @@ def _add_objects(totals: _Totals, sample: Sample, things: NDArray[np.bool_]) -> 
     totals.area += area[is_object].astype(float).tolist()
     totals.class_index += [classes[int(id)] for id in ids[is_object]]
     totals.nested += nested[is_object].tolist()
-    centers = center[is_object]
-    if len(centers) > 1:
-        totals.spacing += _nearest(centers)
+    totals.spacing += _spacing(center[is_object], area[is_object])
 
 
-def _nearest(points: NDArray[np.float64]) -> list[float]:
-    """The distance from each of the points [N, 2] to the nearest other one."""
-    nearest: list[float] = []
-    for first in range(0, len(points), 256):
-        part = points[first : first + 256]
-        squares = np.square(part[:, None] - points).sum(2)
-        squares[np.arange(len(part)), np.arange(first, first + len(part))] = np.inf  # not to itself
-        nearest += np.sqrt(squares.min(1)).tolist()
-    return nearest
+def _spacing(centers: NDArray[np.float64], area: NDArray[np.int64]) -> list[float]:
+    """The distance from each of the centers [N, 2] to that of the nearest other object, which neither contains."""
+    spacing: list[float] = []
+    for first in range(0, len(centers), 256):
+        part = slice(first, first + 256)
+        squares = np.square(centers[part, None] - centers).sum(2)
+        larger = np.maximum(area[part, None], area)
+        squares[squares < INSIDE**2 * larger] = np.inf  # this includes the object itself
+        spacing += np.sqrt(squares.min(1)).tolist()
+    return [distance for distance in spacing if np.isfinite(distance)]
 
 
 def _facts(totals: _Totals, images: int, labels: LabelSpace, *, photographs: bool) -> DataFacts:
@@ -196,8 +200,7 @@ def _object_facts(totals: _Totals, labeled: int) -> ObjectFacts:
         return ObjectFacts(0)
     area = np.array(totals.area)
     side = np.sqrt(area)
-    # From a pixel of a disk to its center it is on average 2/3 of the radius: 0.38 times the root of the area.
-    offset = float(0.38 * (area * side).sum() / area.sum())
+    offset = float(DISK_OFFSET * (area * side).sum() / area.sum())
     return ObjectFacts(
         len(area),
         _quantiles(side, 25, 50, 90),

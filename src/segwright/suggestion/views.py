@@ -12,7 +12,7 @@ from segwright.data.augmentation import (
 )
 from segwright.data.augmentation.crop import Augmentation
 from segwright.data.loading.sampling import RareClassSampling, Sampling, ShuffledSampling
-from segwright.suggestion.candidates import MULTIPLE
+from segwright.suggestion.candidates import MULTIPLE, SMALL_IMAGE
 from segwright.suggestion.facts import DataFacts
 
 Reasons = dict[str, str]
@@ -20,19 +20,19 @@ Reasons = dict[str, str]
 
 RARE_SHARE = 0.3  # a class is rare if it has less than this part of an equal share of the pixels
 MOST_MAPS_READ = 20_000  # rare-class sampling reads every label map once
+PASTED_SHARE = 0.5  # things with less than this part of an equal share are pasted
 RARE_FOREGROUND = 0.05  # of two classes, one with less than this part of the pixels is rare
-SMALL_IMAGE = 128  # images whose shorter side is below are enlarged, and not reduced in training
 SMALLEST_SIDE = 9.0  # an object below this many pixels is hard to separate from its neighbors
 STAGES = ((0.64, 0.68, 0.4), (0.82, 0.9, 0.8), (1.0, 1.0, 1.0))
 """Of the crops: factor of the last crop's side, factor of its scales, until. Evaluation has the full scale."""
 
 
-def rare_classes(facts: DataFacts) -> tuple[str, ...]:
-    """The classes with few pixels, in the order of the label space."""
+def rare_classes(facts: DataFacts, part: float = RARE_SHARE) -> tuple[str, ...]:
+    """The classes with less than ``part`` of an equal share of the pixels, in the order of the label space."""
     present = sum(fraction > 0 for fraction in facts.fractions)
     if present < 2:
         return ()
-    limit = RARE_SHARE / present if present > 2 else RARE_FOREGROUND
+    limit = part / present if present > 2 else RARE_FOREGROUND
     return tuple(
         name
         for name, fraction in zip(facts.labels.names, facts.fractions, strict=True)
@@ -52,9 +52,7 @@ def sampling(facts: DataFacts, task: str, crop: tuple[int, int], reasons: Reason
     rare = rare_classes(facts)
     average = objects_per_crop(facts, crop) if task != "semantic" else float("inf")
     if not rare and average < 1 and facts.images <= MOST_MAPS_READ:
-        reasons["sampling"] = (
-            f"a crop at a random position has {average:.2g} objects on average; half of the crops are taken around one"
-        )
+        reasons["sampling"] = f"random crops have {average:.2g} objects on average; half are taken around one"
         parts = zip(facts.labels.names, facts.fractions, strict=True)
         things = tuple(name for name, part in parts if part > 0 and name in facts.labels.things)
         return RareClassSampling(things, 0.5, min_pixels=1)
@@ -63,15 +61,13 @@ def sampling(facts: DataFacts, task: str, crop: tuple[int, int], reasons: Reason
         return ShuffledSampling()
     if facts.images > MOST_MAPS_READ:
         reasons["sampling"] = (
-            f"every image equally often: rare-class sampling would read {facts.images} label maps first"
+            f"every image equally often: there are {facts.images} label maps to read for rare classes"
         )
         return ShuffledSampling()
     present = sum(fraction > 0 for fraction in facts.fractions)
     limit = f"{RARE_SHARE:.0%} of an equal share" if present > 2 else f"{RARE_FOREGROUND:.0%}"
-    reasons["sampling"] = (
-        f"rare classes ({len(rare)} of {len(facts.labels)}) have less than {limit} of the pixels; part of the crops "
-        "are taken around them"
-    )
+    number = f"{len(rare)} of {len(facts.labels)} classes"
+    reasons["sampling"] = f"{number} have less than {limit} of the pixels: crops around them"
     return RareClassSampling(rare, 0.5 if task == "semantic" else 0.4)
 
 
@@ -83,7 +79,7 @@ def augmentation(facts: DataFacts, task: str, crop: tuple[int, int], reasons: Re
     rare = rare_classes(facts)
     inner = "augmentation"
     if task != "semantic":
-        rare = tuple(name for name in rare if name in facts.labels.things)
+        rare = tuple(name for name in rare_classes(facts, PASTED_SHARE) if name in facts.labels.things)
     if rare:
         kind = PasteClasses if task == "semantic" else PasteInstances
         view = kind(view, rare, probability=0.5 if task == "semantic" else 0.4)
@@ -91,8 +87,9 @@ def augmentation(facts: DataFacts, task: str, crop: tuple[int, int], reasons: Re
         inner = "augmentation.augmentation"
     if facts.photographs:
         _move(reasons, "crop.", f"{inner}.steps.0.")
+        differ = f"some images are {facts.exposure:.2g} times brighter than others"
         reasons[f"{inner}.steps.1.brightness"] = (
-            f"the images differ in brightness by a factor of {facts.exposure:.2g} (quantiles 10 and 90 %)"
+            differ if facts.exposure > 1.2 else "the images are equally bright"
         )
     else:
         _move(reasons, "crop.", f"{inner}.")
@@ -107,19 +104,19 @@ def _crops(facts: DataFacts, task: str, crop: tuple[int, int], reasons: Reasons)
     objects = facts.objects if task != "semantic" else None
     small = bool(objects and objects.count and objects.side[0] * STAGES[0][1] < SMALLEST_SIDE)
     share = f"{part:.0%}" if part >= 0.01 else f"{100 * part:.2g}%"
-    covers = f"the last crop covers {share} of the median image, {height}x{width} (height x width)"
+    covers = f"up to {share} of the median image"
     if min(facts.size) < SMALL_IMAGE:
         stages: tuple[CropStage, ...] = (CropStage(crop, _scales(low, 1.0)),)
-        reasons["crop.stages"] = f"{covers}; the images are small, so they are not reduced more"
+        reasons["crop.stages"] = f"{covers}; not reduced more, because the images are small"
     elif small and objects:
         stages = (CropStage(crop, (0.6, 1.6)),)
-        why = f"a quarter of the objects is smaller than {objects.side[0]:.0f} pixels, so images are not reduced more"
-        reasons["crop.stages"] = f"{covers}; {why}"
+        why = f"a quarter of the objects is below {objects.side[0]:.0f} pixels"
+        reasons["crop.stages"] = f"{covers}; not reduced more: {why}"
     else:
         stages = tuple(
             CropStage(_part(crop, size), _scales(low, scale), until) for size, scale, until in STAGES
         )
-        reasons["crop.stages"] = f"{covers}; small crops of reduced images first, because they are faster"
+        reasons["crop.stages"] = f"{covers}; reduced images first, because they are faster"
     if task == "semantic":
         return ProgressiveCrop(stages)
     reasons["crop.stretch"] = "objects in more shapes"

@@ -6,7 +6,7 @@ recipe.py            the typed description of a run: Recipe, Training, their pro
 recipe_check.py      ``check``: the problems of a recipe, and the range of every number
 plan.py              the lines before the first step: images, classes, network, weights, device, steps and epochs
 batch_size.py        the largest batch that fits the memory
-memory.py            the memory of a machine, and the largest amount of work that fits it
+bands.py             mean and standard deviation of images that are not 8-bit RGB
 length.py            the number of steps, from epochs or minutes
 extension.py         further steps for a finished run
 loading.py           the augmented data of a recipe, and the batches of each step

@@ -13,8 +13,8 @@ from torch import Tensor
 from segwright.data.loading.augmented_samples import AugmentedDataset
 from segwright.errors import UserError, is_out_of_memory
 from segwright.files import read_json, write_json
+from segwright.memory import available_memory, largest_fitting
 from segwright.training.loading import adapt_training_data, step_batches
-from segwright.training.memory import available_memory, largest_fitting
 from segwright.training.processes import Processes
 from segwright.training.recipe import Recipe
 from segwright.training.state import start

@@ -14,8 +14,9 @@ from segwright.data.loading.batches import Collate, default_workers, load_batche
 from segwright.data.loading.sampling import AdaptsToBatch, positions
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
+from segwright.memory import total_memory
+from segwright.metrics.arrays import refuse_huge_matrix
 from segwright.samples import Dataset, Sample
-from segwright.training.memory import total_memory
 from segwright.training.processes import Processes
 from segwright.training.recipe import Recipe
 
@@ -24,6 +25,7 @@ def open_training_data(recipe: Recipe, dataset: Dataset) -> AugmentedDataset:
     """The augmented samples of ``dataset`` in training order; ``UserError`` if recipe and dataset do not fit."""
     if problems := check_classes(recipe, dataset.labels):
         raise UserError("; ".join(problems))
+    refuse_huge_matrix(len(dataset.labels))  # of the evaluations
     training = recipe.training
     with_overlaps = getattr(dataset, "with_overlaps", None)
     if with_overlaps is not None and getattr(recipe.targets, "overlaps", False):

@@ -93,12 +93,6 @@ def check(recipe: Recipe) -> list[str]:
     for name in ("std", "fill_value"):
         if len(getattr(recipe.input, name)) != len(recipe.input.mean):
             problems.append(f"input.mean and input.{name} differ in length; expected one value per channel")
-    if recipe.input.channels == "bands":
-        problems += [
-            f"{path}: {type(owner).__name__} needs 8-bit RGB, but input.channels is 'bands'; remove it"
-            for path, owner in parts(recipe.augmentation, "augmentation")
-            if getattr(owner, "rgb_only", False)
-        ]
     return problems + _kind_problems(recipe)
 
 

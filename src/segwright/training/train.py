@@ -10,6 +10,7 @@ from segwright.data.check import quick_check
 from segwright.errors import UserError
 from segwright.evaluation.evaluator import check_metrics
 from segwright.inference.allocator import keep_freed_memory
+from segwright.training.bands import with_bands
 from segwright.training.batch_size import with_batch
 from segwright.training.extension import extensions_of, with_extensions
 from segwright.training.length import with_steps
@@ -64,6 +65,7 @@ def train(
     splits = {name: recipe.data.open(root, name) for name in ("train", "val")}
     extensions = extensions_of(out, extend)
     warnings = [f"warning: {line}" for line in quick_check(splits)]
+    recipe, changes = with_bands(recipe, splits["train"])
     dataset = open_training_data(recipe, splits["train"])
     with (
         join(device) as processes,
@@ -82,7 +84,7 @@ def train(
             state = start(recipe, splits["train"].labels, processes, init=init, skip_head=skip_head)
             restore(state, out / "checkpoints", processes, at_least=run.first_step, say=log.say)
             record_weights(out, state.model, processes)
-            for line in [*warnings, *plan(run, state, splits)]:
+            for line in [*warnings, *changes, *plan(run, state, splits)]:
                 log.say(line)
             log.forget_after(state.step)
             for parts, waited in remaining_batches(run, state, dataset):

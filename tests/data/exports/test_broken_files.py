@@ -181,7 +181,8 @@ CASES: dict[str, dict[str, tuple[Callable[[Path], None], str]]] = {
         "names": (replaced("dataset.json", '"cat": 2', '"cat": [2, 3]'), "does not map names to whole numbers"),
     },
     "voc_color_table": {
-        "class": (replaced("label_colors.txt", "51 221 255\tcat\n", ""), "is not in label space"),
+        "class": (replaced("label_colors.txt", "51 221 255\tcat\n", ""),
+                  "a.png: label_colors.txt has no class of #33ddff"),
         "line": (replaced("label_colors.txt", "51 221 255\tcat", "51 221 2555\tcat"), "line 3 is no class"),
     },
     "roboflow_masks": {

@@ -13,6 +13,7 @@ from segwright.errors import UserError
 from segwright.files import atomic_write, check_writable
 from segwright.labels import LabelSpace
 from segwright.samples import Dataset, Sample
+from segwright.training.bands import with_bands
 from segwright.training.loading import open_training_data
 from segwright.training.recipe import Recipe
 from segwright.visualization.classes import draw_legend
@@ -34,6 +35,7 @@ def training_sheet(
     that the loss receives, padding included; of panoptic data the augmented segments are drawn. Ignored pixels are
     darkened.
     """
+    recipe, _ = with_bands(recipe, dataset)
     training, labels = recipe.training, dataset.labels
     samples = open_training_data(recipe, dataset)
     first = min(training.steps - 1, int(progress * training.steps)) * training.batch_size

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from segwright.data.check import Progress
 from segwright.labels import LabelSpace
+from segwright.metrics.arrays import refuse_huge_matrix
 from segwright.parallel import map_in_processes
 from segwright.samples import Dataset, Sample, class_pixels
 
@@ -41,7 +42,8 @@ class Counts:
     squares: Values | None = None  # [channels] sums of their squares
 
     def __post_init__(self) -> None:
-        """Start all sums at zero."""
+        """Start all sums at zero; ``UserError`` if those of pairs of classes do not fit the memory."""
+        refuse_huge_matrix(self.classes, "a co-occurrence matrix")
         self.pixels = np.zeros(self.classes + 1, np.int64)
         self.co_occurrence = np.zeros((self.classes, self.classes), np.int64)
         self.instances = np.zeros((self.classes, len(AREA_BOUNDS) + 1), np.int64)

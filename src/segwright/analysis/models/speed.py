@@ -26,10 +26,10 @@ from segwright.data.loading.batches import pad_and_stack
 from segwright.decode.default import decoder_of
 from segwright.inference.batches import device_of
 from segwright.inference.single_pass import SINGLE_PASS, InferenceMode
+from segwright.memory import available_memory, largest_fitting
 from segwright.prediction.image_arrays import image_array
 from segwright.prediction.inputs import InputImage
 from segwright.prediction.outputs import Outputs
-from segwright.training.memory import available_memory, largest_fitting
 
 STAGES = ("read", "prepare", "network", "decode", "write")
 """Read and decode the image files; pad, stack and copy to the device; run the network; decode; write PNG files."""

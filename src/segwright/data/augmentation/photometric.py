@@ -1,15 +1,15 @@
-"""Photometric augmentations: they change pixel values of 8-bit RGB images, and never move pixels."""
+"""Photometric augmentations: they change pixel values, and never move pixels."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from segwright.data.augmentation.geometry import ignore_region
-from segwright.errors import UserError
 from segwright.samples import AugmentationContext, Sample
 
 
@@ -20,9 +20,11 @@ class ColorJitter:
     The factors of ``brightness``, ``contrast`` and ``saturation`` are drawn uniformly from 1 - x to 1 + x; ``cast``
     draws one factor per channel. ``hue`` rotates the color circle by up to that fraction of a full turn.
     ``probability``: how often the colors are changed.
+
+    Images that are not 8-bit RGB have no saturation and no hue. Their brightness, contrast (of each band about its own
+    mean) and cast are changed.
     """
 
-    rgb_only: ClassVar[bool] = True
     brightness: float = 0.2
     contrast: float = 0.2
     saturation: float = 0.2
@@ -31,16 +33,17 @@ class ColorJitter:
     probability: float = 1.0
 
     def __call__(self, sample: Sample, context: AugmentationContext) -> Sample:
-        """The sample, with probability ``probability`` with changed colors; ``UserError`` unless it is 8-bit RGB."""
-        _require_rgb(sample, "color jitter")
+        """The sample, with probability ``probability`` with changed colors."""
         image, random = sample.image, context.random
         brightness, contrast, saturation = (
             random.uniform(1 - x, 1 + x) for x in (self.brightness, self.contrast, self.saturation)
         )
-        cast = random.uniform(1 - self.cast, 1 + self.cast, (3, 1))
+        cast = random.uniform(1 - self.cast, 1 + self.cast, (image.shape[2], 1))
         angle = random.uniform(-self.hue, self.hue) * 2 * np.pi
         if random.random() >= self.probability:
             return sample
+        if image.dtype != np.uint8 or image.shape[2] != 3:
+            return replace(sample, image=_jittered_bands(image, brightness * cast[:, 0], contrast))
         luma = np.array([0.299, 0.587, 0.114])
         gray = np.tile(luma, (3, 1))
         # A hue rotation keeps the luma: it rotates the two chroma axes of YIQ.
@@ -63,17 +66,17 @@ class Blur:
     ``probability``: how often an image is blurred.
     """
 
-    rgb_only: ClassVar[bool] = True
     sigma: tuple[float, float] = (0.1, 2.0)
     probability: float = 0.5
 
     def __call__(self, sample: Sample, context: AugmentationContext) -> Sample:
-        """The sample, with probability ``probability`` blurred; ``UserError`` unless it is 8-bit RGB."""
-        _require_rgb(sample, "blur")
+        """The sample, with probability ``probability`` blurred."""
         sigma = float(context.random.uniform(*self.sigma))
         if context.random.random() >= self.probability:
             return sample
-        return replace(sample, image=cv2.GaussianBlur(sample.image, (0, 0), sigma))
+        blurred = cv2.GaussianBlur(sample.image, (0, 0), sigma)
+        # OpenCV drops the axis of a single band.
+        return replace(sample, image=blurred.reshape(sample.image.shape))
 
 
 @dataclass(slots=True)
@@ -85,15 +88,13 @@ class Erase:
     that the model must infer the classes from the surroundings. ``probability``: how often a rectangle is filled.
     """
 
-    rgb_only: ClassVar[bool] = True
     area: tuple[float, float] = (0.02, 0.2)
     aspect: tuple[float, float] = (0.3, 3.3)
     keep_truth: bool = False
     probability: float = 0.5
 
     def __call__(self, sample: Sample, context: AugmentationContext) -> Sample:
-        """The sample, with probability ``probability`` erased; ``UserError`` unless it is 8-bit RGB."""
-        _require_rgb(sample, "erase")
+        """The sample, with probability ``probability`` erased."""
         random, (height, width) = context.random, sample.map.shape
         area = random.uniform(*self.area) * height * width
         aspect = np.exp(random.uniform(*np.log(self.aspect)))
@@ -104,15 +105,18 @@ class Erase:
             return sample
         region = (slice(top, top + box_height), slice(left, left + box_width))
         image = sample.image.copy()
-        image[region] = np.rint(context.fill_value[:3])
+        fill = np.array(context.fill_value[: image.shape[2]])
+        image[region] = fill if image.dtype == np.float32 else np.rint(fill)
         erased = replace(sample, image=image)
         return erased if self.keep_truth else ignore_region(erased, region)
 
 
-def _require_rgb(sample: Sample, augmentation: str) -> None:
-    image = sample.image
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        raise UserError(
-            f"{sample.name}: {augmentation} needs 8-bit RGB, found {image.dtype} {image.shape}; "
-            "remove it from the recipe's augmentation"
-        )
+def _jittered_bands(image: NDArray[Any], factors: NDArray[np.float64], contrast: float) -> NDArray[Any]:
+    """Each band multiplied by its factor, and its differences from its mean by ``contrast``; of the same type."""
+    mean = image.mean((0, 1), dtype=np.float64)
+    values = image * (factors * contrast).astype(np.float32)
+    values += (mean * factors * (1 - contrast)).astype(np.float32)
+    if image.dtype.kind == "f":
+        return values
+    largest = np.iinfo(image.dtype).max
+    return np.clip(np.rint(values, out=values), 0, largest, out=values).astype(image.dtype)

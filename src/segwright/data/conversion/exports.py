@@ -17,6 +17,8 @@ from segwright.data.datasets.own_data import OwnData
 from segwright.data.exports.entries import Entry, Task, is_background
 from segwright.data.exports.recognition import export_root
 from segwright.data.formats.image_dataset import ImageDataset
+from segwright.data.reading.bands import UnexpectedBands
+from segwright.data.reading.images import read_unchanged
 from segwright.data.reading.label_maps import write_png
 from segwright.errors import UserError
 from segwright.files import atomic_outputs
@@ -173,7 +175,10 @@ def _write(
 
 def _checked_sample(dataset: ImageDataset, index: int) -> Sample:
     """A sample; ``UserError`` also for what only ``segwright data check`` would find."""
-    sample = dataset[index]
+    try:
+        sample = dataset[index]
+    except UnexpectedBands:  # the image is copied as it is
+        sample = replace(dataset, bands=read_unchanged(dataset.images[index]).shape[2])[index]
     for problem in dataset.problems(index):
         raise UserError(problem)
     return sample

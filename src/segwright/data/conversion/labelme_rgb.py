@@ -6,6 +6,7 @@ the source, and writes the same bytes for the same source. The conversions of CO
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from segwright.data.formats.folder_layout import MAP_EXTENSIONS
-from segwright.data.reading.file_lists import list_images
-from segwright.data.reading.images import image_size
+from segwright.data.exports.labelme import embedded_image
+from segwright.data.reading.file_lists import MAP_EXTENSIONS, list_images
+from segwright.data.reading.images import image_size, open_with_pillow
 from segwright.data.reading.label_maps import read_class_values, unique_values, unpack_rgb, write_png
 from segwright.data.reading.limits import refuse_decompression_bomb
 from segwright.errors import UserError
@@ -268,6 +269,9 @@ def _read_size(path: Path) -> tuple[int, int]:
     image = path.parent / str(values.get("imagePath") or "").replace("\\", "/")
     if image.is_file():  # only its size is read
         return image_size(image)
+    if values.get("imageData"):
+        with open_with_pillow(io.BytesIO(embedded_image(values, path))) as embedded:
+            return embedded.height, embedded.width
     raise UserError(
         f"{path}: imageHeight and imageWidth are missing, and the image {image} does not exist; expected one of them; "
         "add the image or save the file again in labelme"

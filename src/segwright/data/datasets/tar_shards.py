@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segwright.data.formats.file_dataset import apply_label_map
+from segwright.data.reading.bands import UnexpectedBands
 from segwright.data.reading.file_lists import CompactStrings
 from segwright.data.reading.images import decode_image, open_with_pillow
 from segwright.data.reading.label_maps import pack_rgb
@@ -225,7 +226,12 @@ class TarDataset:
 
     def _image(self, data: NDArray[np.uint8], index: int, where: Path) -> NDArray[Any]:
         if _IMAGES[self.extensions[index]] != "npy":
-            return decode_image(data, where)
+            try:
+                return decode_image(data, where)
+            except UnexpectedBands:
+                raise UserError(
+                    f"{where}: values of 16 bits; expected 8-bit RGB; store values of other kinds as .npy"
+                ) from None
         try:
             return np.asarray(np.load(io.BytesIO(data.tobytes()), allow_pickle=False))
         except _UNREADABLE as error:

@@ -35,6 +35,7 @@ mask_folders.py     folders of images and of index, color or binary masks
 folder_pairs.py     which folders these are
 class_tables.py     their classes: tables of names and colors
 parquet.py          the images in Parquet files
+embedded_images.py  images inside of annotation files, unpacked
 """
 
 from __future__ import annotations

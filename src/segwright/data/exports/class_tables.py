@@ -5,12 +5,18 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from segwright.data.exports.files_of_export import read_text
+from segwright.data.reading.label_maps import pack_rgb, read_map
 from segwright.errors import UserError
+from segwright.labels import IGNORED
 
 Color = tuple[int, int, int]
 CLASS_TABLES = (
@@ -34,6 +40,85 @@ def read_class_table(path: Path) -> list[tuple[str, Color]]:
             )
         rows.append((name, color))
     return rows
+
+
+Row = tuple[str, int, Color]
+"""(name, raw value, color) of a class."""
+
+
+def rows_of_maps(table: Path, maps: Sequence[Path], ignored: Sequence[int] = ()) -> tuple[list[Row], bool]:
+    """The classes of a table with their raw values in maps, and whether these are colors.
+
+    Raw values of color masks are the colors of the table. Those of other maps are the gray levels of the table if only
+    these occur, else the positions in the table; gray may be stored as three equal channels. ``ignored``: colors of no
+    class. ``UserError`` names the values that the table does not have, in up to 32 maps.
+    """
+    classes = read_class_table(table)
+    first, is_rgb = values_of_maps(some_maps(maps))
+    colors = [(name, color[0] << 16 | color[1] << 8 | color[2], color) for name, color in classes]
+    if is_rgb and _unknown(first, colors, ignored) and not any(value % 0x010101 for value in first):
+        first, is_rgb = {value & 255: path for value, path in first.items()}, False
+    if is_rgb:
+        rows, others = colors, tuple(ignored)
+    else:
+        rows, others = [(name, index, color) for index, (name, color) in enumerate(classes)], (IGNORED,)
+        grays = [(name, color[0], color) for name, color in classes if len({*color}) == 1]
+        if _unknown(first, rows) and not _unknown(first, grays):
+            rows, others = grays, ()
+    if unknown := _unknown(first, rows, others):
+        shown = ", ".join(f"#{value:06x}" if is_rgb else str(value) for value in unknown[:4])
+        more = f" and {len(unknown) - 4} more" if len(unknown) > 4 else ""
+        raise UserError(
+            f"{first[unknown[0]]}: {table.name} has no class of {shown}{more}; expected every "
+            f"{'color' if is_rgb else 'value'} of the masks; add the classes, or export the masks without smoothing"
+        )
+    return rows, is_rgb
+
+
+def _unknown(values: Iterable[int], rows: Sequence[Row], others: Sequence[int] = ()) -> list[int]:
+    """The values that are neither 0, the background, nor those of a class, nor among ``others``."""
+    known = {0, *others, *(raw for _, raw, _ in rows)}
+    return [value for value in values if value not in known]
+
+
+def values_of_maps(maps: Sequence[Path], limit: int | None = None) -> tuple[dict[int, Path], bool]:
+    """(value -> the first map that has it, in the order in which they occur; whether these are colors).
+
+    A color is 65536 R + 256 G + B. Black-and-white masks among color masks have colors, too. ``UserError`` for more
+    than ``limit`` values.
+    """
+    first: dict[tuple[int, bool], Path] = {}
+    for path in maps:
+        values, is_color = _values_or_colors(path)
+        distinct, index = np.unique(values, return_index=True)
+        for value in distinct[np.argsort(index)].tolist():
+            first.setdefault((value, is_color), path)
+        if limit is not None and len(first) > limit:
+            raise UserError(
+                f"{path}: more than {limit} values; expected one per class, without smoothing; export the masks again, "
+                "or list the classes in classes.yaml"
+            )
+    is_rgb = any(is_color for _, is_color in first)
+    gray = 0x010101 if is_rgb else 1
+    values_of: dict[int, Path] = {}
+    for (value, is_color), path in first.items():
+        values_of.setdefault(value * (1 if is_color else gray), path)
+    return values_of, is_rgb
+
+
+def some_maps(maps: Sequence[Path]) -> Sequence[Path]:
+    """Up to 32 of the maps at equal distances."""
+    return maps[:: -(-len(maps) // 32) or 1]
+
+
+def _values_or_colors(path: Path) -> tuple[NDArray[Any], bool]:
+    """The values of a map, or its colors as 65536 R + 256 G + B, and whether it has colors; a palette has none."""
+    try:
+        return read_map(path), False
+    except UserError as error:
+        if "channels" not in str(error):
+            raise
+        return pack_rgb(read_map(path, "rgb")), True
 
 
 def _csv_rows(text: str) -> Iterator[tuple[int, str, Color]]:

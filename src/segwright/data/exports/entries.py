@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
+from segwright.data.exports.embedded_images import is_unpacked
 from segwright.data.exports.object_truth import ObjectClassMaps, ObjectMasks
 from segwright.data.formats.ground_truth import ClassMaps, GroundTruth
 from segwright.data.formats.image_dataset import ImageDataset
@@ -148,7 +149,8 @@ def sample_names(entries: Sequence[Entry], root: Path) -> CompactStrings | None:
     """Relative paths without extension if file names occur in several folders, else None: the names are the stems."""
     if len({entry.image.stem for entry in entries}) == len(entries):
         return None
-    paths = [entry.image for entry in entries]
+    # An image that was unpacked from its annotation file is named like that.
+    paths = [e.source if e.source and is_unpacked(e.image) else e.image for e in entries]
     inside = [path.relative_to(root) if path.is_relative_to(root) else path for path in paths]
     stems = [str(path.with_suffix("")) for path in inside]
     if len(set(stems)) < len(stems):  # photo.jpg beside photo.png

@@ -9,11 +9,10 @@ from pathlib import Path
 
 from segwright.data.exports.files_of_export import folders
 from segwright.data.exports.splits import split_of_path, standard_split
-from segwright.data.formats.folder_layout import MAP_EXTENSIONS
-from segwright.data.reading.file_lists import list_images
+from segwright.data.reading.file_lists import MAP_EXTENSIONS, list_images
 from segwright.errors import UserError
 
-MASK_EXTENSIONS = (*MAP_EXTENSIONS, ".gif", ".jpg", ".jpeg")
+MASK_EXTENSIONS = (*MAP_EXTENSIONS, ".jpg", ".jpeg")
 _IMAGES = "jpegimages|images?|imgs?|photos?|inputs?|leftimg8bit|rgb|x"
 _MASKS = (
     "ground[_ -]?truths?|segmentations?|annotations?|annots?|ann|targets?|labelsids?|labels?|masks?|gtfine|gt|y|"

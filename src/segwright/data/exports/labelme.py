@@ -1,12 +1,18 @@
-"""labelme: a JSON file per image with polygons, rectangles, circles and masks of its AI tools."""
+"""labelme: a JSON file per image with polygons, rectangles, circles and masks of its AI tools.
+
+An image that is nowhere in the folder is read from the file, if that holds it (``imageData``).
+"""
 
 from __future__ import annotations
 
+import io
 from collections import Counter
+from collections.abc import Mapping
 from math import hypot
 from pathlib import Path
 from typing import Any
 
+from segwright.data.exports.embedded_images import decode_base64, unpacked_folder, write_image
 from segwright.data.exports.entries import (
     Entry,
     ObjectExport,
@@ -27,7 +33,9 @@ from segwright.data.exports.files_of_export import (
 )
 from segwright.data.exports.object_shapes import box, ellipse
 from segwright.data.exports.splits import split_of_path
-from segwright.errors import UserError
+from segwright.data.reading.images import open_with_pillow
+from segwright.data.reading.limits import refuse_decompression_bomb
+from segwright.errors import UserError, first_line
 
 NAME, TITLE, SPECIFIC = "labelme", "labelme", True
 
@@ -89,10 +97,7 @@ def _read(
     name = str(values.get("imagePath") or "")
     image = images.find(name, path.parent) or images.with_stem(path.stem, path.parent)
     if image is None and values.get("imageData"):
-        raise UserError(
-            f"{path}: the image {name!r} is missing; expected it beside the file, which holds a copy (imageData): "
-            f"'labelme_export_json {path.name}' writes it as img.png; move it to {path.stem}.png"
-        )
+        image = write_image(embedded_image(values, path), unpacked_folder(path) / path.stem)
     image = image or images.require(name or f"{path.stem}.jpg", str(path))
     height, width = values.get("imageHeight"), values.get("imageWidth")
     size = (height, width) if isinstance(height, int) and isinstance(width, int) else None
@@ -105,6 +110,22 @@ def _read(
             continue
         rows.append({"id": index + 1, "label": label, "where": f"{where} ({label})", **row})
     return image, size, rows
+
+
+def embedded_image(values: Mapping[str, Any], path: Path) -> bytes:
+    """The encoded image that the file ``path`` of labelme with these values holds; ``UserError`` if it is damaged."""
+    try:
+        data = decode_base64(str(values["imageData"]))
+        with open_with_pillow(io.BytesIO(data)) as image:
+            refuse_decompression_bomb(path, *image.size)
+    except UserError:
+        raise
+    except (AttributeError, TypeError, ValueError, OSError, SyntaxError) as error:
+        raise UserError(
+            f"{path}: its 'imageData' is no image ({first_line(error)}); expected base64 of an image file; put the "
+            "image beside the file, or save it again in labelme"
+        ) from None
+    return data
 
 
 def _shape(shape: Any) -> tuple[str, str, dict[str, Any] | None]:

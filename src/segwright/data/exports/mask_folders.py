@@ -10,11 +10,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.data.exports.class_tables import CLASS_TABLES, read_class_table
+from segwright.data.exports.class_tables import CLASS_TABLES, rows_of_maps, values_of_maps
 from segwright.data.exports.entries import Entry, MapExport, map_labels, splits_of
 from segwright.data.exports.files_of_export import folders, is_pickle, read_json
 from segwright.data.exports.folder_pairs import FolderPair, folder_pairs, list_masks
-from segwright.data.exports.object_truth import read_any
 from segwright.data.exports.splits import split_of_path
 from segwright.data.formats.class_files import CLASS_LIST_NAMES, LABEL_MAP_NAMES, read_label_space
 from segwright.data.reading.file_lists import list_images
@@ -225,12 +224,8 @@ def _labels_of_nnunet(root: Path) -> LabelSpace | None:
 
 
 def _labels_of_table(path: Path, maps: Sequence[Path]) -> LabelSpace:
-    """The classes of a table, by their colors; of maps of class values by their position, from 0."""
-    is_rgb = _kind(maps[:1]) == "color masks"
-    rows = [
-        (name, red << 16 | green << 8 | blue if is_rgb else index, (red, green, blue))
-        for index, (name, (red, green, blue)) in enumerate(read_class_table(path))
-    ]
+    """The classes of a table, by their colors or by their position, from 0."""
+    rows, is_rgb = rows_of_maps(path, maps)
     return map_labels(path.parent, rows, rgb=is_rgb)
 
 
@@ -239,7 +234,7 @@ def labels_of_maps(root: Path, maps: Sequence[Path]) -> LabelSpace:
 
     Binary masks have the classes background and foreground. Black is the background of color masks, or 0 that of maps.
     """
-    order, is_rgb = _values_in_order(maps)
+    order, is_rgb = values_of_maps(maps, limit=256)
     if not is_rgb and set(order) <= {0, 255} and 255 in order:
         return map_labels(
             root, [("background", 0, (0, 0, 0)), ("foreground", 255, (255, 255, 255))], ignored=()
@@ -262,25 +257,3 @@ def labels_of_maps(root: Path, maps: Sequence[Path]) -> LabelSpace:
     return map_labels(
         root, [("background", 0, (0, 0, 0)), *((f"class_{v}", v, None) for v in range(1, largest + 1))]
     )
-
-
-def _values_in_order(maps: Sequence[Path]) -> tuple[dict[int, None], bool]:
-    """The values of all maps in the order in which they occur, and whether these are colors (65536 R + 256 G + B)."""
-    occurring: dict[tuple[int, bool], None] = {}
-    for path in maps:
-        try:
-            values, is_color = read_map(path), False
-        except UserError as error:
-            if "channels" not in str(error):
-                raise
-            values, is_color = read_any(path), True
-        distinct, first = np.unique(values, return_index=True)
-        occurring |= dict.fromkeys((value, is_color) for value in distinct[np.argsort(first)].tolist())
-        if len(occurring) > 256:
-            raise UserError(
-                f"{path}: more than 256 values; expected one per class, without smoothing; export the masks again, or "
-                "list the classes in classes.yaml"
-            )
-    is_rgb = any(is_color for _, is_color in occurring)
-    gray = 0x010101 if is_rgb else 1  # black-and-white masks among color masks
-    return dict.fromkeys(value * (1 if is_color else gray) for value, is_color in occurring), is_rgb

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
-import tempfile
 from collections.abc import Sequence, Set
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from segwright.data.exports.embedded_images import unpacked_folder, write_image
 from segwright.data.exports.files_of_export import glob_visible
 from segwright.data.exports.splits import split_of_path, standard_split
 from segwright.errors import UserError, first_line
-from segwright.files import atomic_write
 
 
 def unpack_parquet(root: Path, label_columns: Sequence[str]) -> list[tuple[Path, Path, str | None]]:
@@ -21,15 +19,9 @@ def unpack_parquet(root: Path, label_columns: Sequence[str]) -> list[tuple[Path,
     for path in glob_visible(root, "**/*.parquet"):
         name = path.stem.split("-")[0]
         split = standard_split(name) or split_of_path(path, root)
-        folder = _cache_folder(path)
+        folder = unpacked_folder(path)
         rows += [(image, label, split) for image, label in _unpack(path, folder, label_columns)]
     return rows
-
-
-def _cache_folder(path: Path) -> Path:
-    state = f"{path.resolve()} {path.stat().st_mtime_ns} {path.stat().st_size}"
-    key = hashlib.blake2b(state.encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
-    return Path(tempfile.gettempdir()) / f"segwright-parquet-{key}"
 
 
 def _unpack(path: Path, folder: Path, label_columns: Sequence[str]) -> list[tuple[Path, Path]]:
@@ -81,15 +73,4 @@ def _write(value: Any, stem: Path, where: str) -> Path:
         raise UserError(
             f"{where} has no image bytes; expected encoded images in the file; save the dataset with them"
         )
-    kinds = {
-        b"\x89PNG": ".png",
-        b"\xff\xd8\xff": ".jpg",
-        b"II*\0": ".tif",
-        b"MM\0*": ".tif",
-        b"RIFF": ".webp",
-    }
-    suffix = next((kinds[start] for start in kinds if data.startswith(start)), ".png")
-    path = stem.with_name(stem.name + suffix)
-    if not path.is_file():
-        atomic_write(path, lambda part: part.write_bytes(data))
-    return path
+    return write_image(data, stem)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from segwright.data.exports.class_tables import CLASS_TABLES, read_class_table
+from segwright.data.exports.class_tables import CLASS_TABLES, rows_of_maps, some_maps, values_of_maps
 from segwright.data.exports.entries import Entry, MapExport, is_background, map_labels, splits_of
 from segwright.data.exports.files_of_export import ImageFiles, glob_visible, read_text
 from segwright.data.exports.object_truth import read_any
 from segwright.data.exports.splits import split_of_path, standard_split
-from segwright.data.reading.file_lists import list_images
+from segwright.data.reading.file_lists import IMAGE_EXTENSIONS, list_images
 from segwright.data.reading.label_maps import read_map, unique_values
 from segwright.errors import UserError
 from segwright.labels import LabelSpace, spread_colors
@@ -97,9 +97,10 @@ def _listed_elsewhere(base: Path) -> dict[str, str]:
 def _stems(path: Path) -> list[str]:
     """The names in a list, without the extension of an image."""
     names = (line.strip().replace("\\", "/") for line in read_text(path).split("\n"))
-    is_image = (".jpg", ".png", ".jpeg")
     return [
-        name[: -len(Path(name).suffix)] if name.lower().endswith(is_image) else name for name in names if name
+        name[: -len(Path(name).suffix)] if name.lower().endswith(IMAGE_EXTENSIONS) else name
+        for name in names
+        if name
     ]
 
 
@@ -109,18 +110,11 @@ def _labels(base: Path, masks: list[Path]) -> LabelSpace:
     if path.is_file():
         return _label_map(path)
     table = next((base / name for name in CLASS_TABLES if (base / name).is_file()), None)
-    try:
-        is_rgb = False
-        read_map(masks[0])
-    except UserError as error:
-        if "channels" not in str(error):
-            raise
-        is_rgb = True
+    if table is not None:
+        rows, is_rgb = rows_of_maps(table, masks, (_VOID,))
+        return map_labels(base, _background_first(rows), rgb=is_rgb, ignored=(_VOID,) if is_rgb else None)
     names = _class_names(base)
-    if is_rgb and table is not None:
-        rows = [(name, r << 16 | g << 8 | b, (r, g, b)) for name, (r, g, b) in read_class_table(table)]
-        return map_labels(base, _background_first(rows), rgb=True, ignored=(_VOID,))
-    if is_rgb:
+    if values_of_maps(some_maps(masks))[1]:
         return _colors_of_voc(base, masks, names)
     largest = {mask: max(set(unique_values(read_map(mask)).tolist()) - {255}, default=0) for mask in masks}
     count = max(largest.values())

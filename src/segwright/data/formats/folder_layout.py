@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segwright.data.reading.file_lists import (
+    MAP_EXTENSIONS,
     CompactStrings,
     ListedImages,
     list_images,
@@ -14,8 +15,6 @@ from segwright.data.reading.file_lists import (
     read_lines,
 )
 from segwright.errors import UserError
-
-MAP_EXTENSIONS = (".png", ".tif", ".tiff", ".bmp", ".npy")
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 blocks.py       parts of images that may not fit into memory
 file_lists.py   the images of a folder, the label maps that belong to them, list files; compact lists of paths
 images.py       photographs and images of several bands, their size, their EXIF orientation
+bands.py        the error for images with other bands than expected
 label_maps.py   label maps in PNG, TIFF or .npy; colors as numbers; PNG output
 limits.py       the largest image that is read
 png_decoder.py  fast decoding of plain PNG files

@@ -14,7 +14,13 @@ import numpy as np
 from segwright.errors import UserError
 from segwright.files import missing_folder
 
-IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".jp2", ".npy")
+IMAGE_EXTENSIONS = (
+    ".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".jp2", ".npy",
+    ".gif", ".avif", ".ppm", ".pgm", ".pbm", ".pnm", ".pam", ".jpe", ".jfif",
+)  # fmt: skip
+"""The files that are images, in lower case; of several with one name the first in this order is taken."""
+MAP_EXTENSIONS = (".png", ".tif", ".tiff", ".bmp", ".npy", ".gif", ".pgm", ".ppm")
+"""The files that are label maps: formats that keep every value, and GIF."""
 _SYSTEM_NAMES = frozenset({
     "__macosx", "__pycache__", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r",
     "@eadir", "@recycle", "@recently-snapshot", "@tmp", "#recycle", "#snapshot",

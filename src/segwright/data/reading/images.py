@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from segwright.data.reading.bands import SET_BANDS, UnexpectedBands
 from segwright.data.reading.limits import MAX_PIXELS, refuse_decompression_bomb
 from segwright.data.reading.tiff import TiffImage, is_tiff, read_tiff, tiff_orientation, tiff_size
 from segwright.errors import UserError
@@ -81,8 +82,8 @@ def read_bands(path: Path, bands: int, *, max_pixels: int = MAX_PIXELS) -> NDArr
 def band_values(image: NDArray[Any], bands: int, path: Path) -> NDArray[Any]:
     """Values as stored in the types of ``read_bands``; ``UserError`` for another number of bands than ``bands``."""
     if image.ndim != 3 or image.shape[2] != bands:
-        raise UserError(
-            f"{path}: shape {image.shape}; expected [height, width, {bands}]; set data.bands to the number of bands"
+        raise UnexpectedBands(
+            f"{path}: shape {image.shape}; expected [height, width, {bands}]{SET_BANDS} to the number of bands"
         )
     return np.ascontiguousarray(_as_network_type(image, path))
 
@@ -249,9 +250,9 @@ def rgb_of_tiff(tiff: TiffImage, path: Path) -> NDArray[np.uint8]:
     """The photograph in a TIFF, RGB [H, W, 3], not yet rotated."""
     values, bands = tiff.values, tiff.values.shape[2]
     if tiff.pages > 1:
-        raise UserError(
-            f"{path}: {bands} pages or bands; expected one RGB image; set data.bands={bands} to use all, or save one "
-            "image per file"
+        raise UnexpectedBands(
+            f"{path}: {bands} pages or bands; expected one RGB image{SET_BANDS}={bands} to use all, or save one image "
+            "per file"
         )
     if not has_plain_colors(tiff):
         flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
@@ -273,9 +274,9 @@ def _rgb_of_array(values: NDArray[Any], path: Path, *, has_alpha: bool = False) 
     if values.ndim != 3:
         raise UserError(f"{path}: shape {values.shape}; expected [height, width, 3]; save one image per file")
     if values.dtype != np.uint8 or bands - has_alpha not in (1, 3):
-        raise UserError(
-            f"{path}: {bands} bands of {values.dtype}; expected an RGB image of 8 bits; set data.bands={bands} to use "
-            "the values as stored, or convert the image to 8-bit RGB"
+        raise UnexpectedBands(
+            f"{path}: {bands} bands of {values.dtype}; expected an RGB image of 8 bits{SET_BANDS}={bands} to use the "
+            "values as stored, or convert the image to 8-bit RGB"
         )
     image = values[..., :3] if bands >= 3 else values[..., :1].repeat(3, axis=2)
     return np.ascontiguousarray(image)
@@ -285,9 +286,9 @@ def _refuse_other_depth(start: bytes, path: Path) -> None:
     """``UserError`` for a PNG of 16 bits: OpenCV would drop the lower 8 bits without a word."""
     if start.startswith(_PNG) and len(start) > 25 and start[24] == 16:
         bands = {0: 1, 2: 3, 4: 4, 6: 4}.get(start[25], 3)  # OpenCV reads gray with alpha as four bands
-        raise UserError(
-            f"{path}: {bands} bands of uint16; expected an RGB image of 8 bits; set data.bands={bands} to use the "
-            "values as stored, or convert the image to 8-bit RGB"
+        raise UnexpectedBands(
+            f"{path}: {bands} bands of uint16; expected an RGB image of 8 bits{SET_BANDS}={bands} to use the values "
+            "as stored, or convert the image to 8-bit RGB"
         )
 
 

@@ -7,18 +7,17 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from segwright.data.reading.file_lists import list_images
+from segwright.data.reading.file_lists import MAP_EXTENSIONS, list_images
 from segwright.errors import UserError
 
 _REMEDY = "check --truth and --prediction"
-_ENDINGS = (".png", ".tif", ".tiff", ".npy")
 _CITYSCAPES = re.compile(r"_gt(Fine|Coarse)_labelIds\.png$")
 
 
 def find_pairs(truth: Path, prediction: Path) -> list[tuple[Path, Path]]:
     """The files of ground truth, sorted, each with its prediction; ``UserError`` names one that is missing."""
-    true_files = list_images(truth, recursive=True, extensions=_ENDINGS, remedy=_REMEDY)
-    predicted_files = list_images(prediction, recursive=True, extensions=_ENDINGS, remedy=_REMEDY)
+    true_files = list_images(truth, recursive=True, extensions=MAP_EXTENSIONS, remedy=_REMEDY)
+    predicted_files = list_images(prediction, recursive=True, extensions=MAP_EXTENSIONS, remedy=_REMEDY)
     cityscapes = [path for path in true_files if _CITYSCAPES.search(path.name)]
     if cityscapes:
         return _by_frame(cityscapes, predicted_files)
@@ -55,7 +54,7 @@ def find_instance_maps(truth: Sequence[Path], folder: Path, instances: Path | No
     ``instances``: their folder; by default the maps ``*_instanceIds.png`` beside ``*_labelIds.png``.
     """
     if instances is not None:
-        by_stem = _by_stem(list_images(instances, recursive=True, extensions=_ENDINGS, remedy=_REMEDY))
+        by_stem = _by_stem(list_images(instances, recursive=True, extensions=MAP_EXTENSIONS, remedy=_REMEDY))
         return [_same_name(path, folder, instances, by_stem) for path in truth]
     if not all(_CITYSCAPES.search(path.name) for path in truth):
         return []
