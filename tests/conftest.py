@@ -8,7 +8,6 @@ from pathlib import Path
 
 import hypothesis
 import pytest
-import torch
 
 import checker
 
@@ -51,4 +50,9 @@ def camvid(shared: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def _few_threads() -> None:
+    # Not in the process that distributes the tests: the others would wait for it.
+    import cv2
+    import torch
+
     torch.set_num_threads(1)
+    cv2.setNumThreads(1)

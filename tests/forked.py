@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import multiprocessing
 import os
 import signal
@@ -88,6 +89,7 @@ def _empty_file() -> Path:
 
 
 def _run(arguments: list[str], outputs: list[str], folder: str, environment: dict[str, str]) -> None:
+    gc.freeze()  # a collection would look at, and so copy, all that the server has imported
     os.setsid()
     os.chdir(folder)
     os.environ.update(environment)

@@ -8,7 +8,7 @@ import io
 import re
 import shlex
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -210,12 +210,29 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def place(files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of these files, as the current folder; the recipes are tiny."""
-    shutil.copytree(files, tmp_path / "place", copy_function=_copy_or_link)
-    monkeypatch.chdir(tmp_path / "place")
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder as the current one; the recipes are tiny."""
+    monkeypatch.chdir(tmp_path)
     _use_tiny_recipes(monkeypatch)
-    return tmp_path / "place"
+    return tmp_path
+
+
+def _copy_named(lines: Iterable[str], files: Path, place: Path) -> None:
+    """Copy the files and folders whose names occur in the command lines, or in other text."""
+    text = "\n".join([*lines, *(" ".join(_words(line)) for line in lines)])
+    for source in [*files.iterdir(), *(files / "runs").iterdir()]:
+        name = source.relative_to(files).as_posix()
+        if name == "runs" or name not in text:
+            continue
+        if source.is_dir():
+            shutil.copytree(source, place / name, copy_function=_copy_or_link)
+        else:
+            shutil.copy2(source, place / name)
+
+
+def _words(line: str) -> list[str]:
+    """The words of a command line, with the names of our files."""
+    return [NAMES.get(word, word) for word in shlex.split(INSTEAD.get(line.strip(), line))]
 
 
 def _copy_or_link(source: str, target: str) -> None:
@@ -246,7 +263,7 @@ def _use_tiny_recipes(patch: pytest.MonkeyPatch) -> None:
 def _run(command: str, place: Path) -> None:
     """Run a command line in this process; a pipe into ``tee`` writes the file."""
     command, _, reader = command.partition("|")
-    words = [NAMES.get(word, word) for word in shlex.split(INSTEAD.get(command.strip(), command))]
+    words = _words(command)
     words = words[words.index("segwright") :]  # torchrun: one process of it
     target = reader.split() if reader else words[words.index(">") :] if ">" in words else []
     words = words[: words.index(">")] if ">" in words else words
@@ -284,15 +301,17 @@ def _write_snippets(page: Path, place: Path) -> None:
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if commands(page)], ids=lambda page: page.name)
-def test_the_commands_of_a_page_run_in_its_order(page: Path, place: Path) -> None:
+def test_the_commands_of_a_page_run_in_its_order(page: Path, files: Path, place: Path) -> None:
+    lines = [command for command in commands(page) if command not in NOT_RUN and command not in HEAVY]
+    _copy_named(lines, files, place)
     _write_snippets(page, place)
-    for command in commands(page):
-        if command not in NOT_RUN and command not in HEAVY:
-            _run(command, place)
+    for command in lines:
+        _run(command, place)
 
 
 @pytest.mark.slow
-def test_the_commands_with_large_networks_run(place: Path) -> None:
+def test_the_commands_with_large_networks_run(files: Path, place: Path) -> None:
+    _copy_named(sorted(HEAVY), files, place)
     published_weights(place / "CS_scenes_40000.pth")
     done = []
     for page in PAGES:
@@ -311,20 +330,21 @@ def light_or_slow(name: str) -> object:
 
 
 @pytest.mark.parametrize("name", [light_or_slow(name) for name in recipe_names()])
-def test_the_command_of_a_recipe_runs(name: str, place: Path) -> None:
-    shutil.rmtree(place / "runs")
+def test_the_command_of_a_recipe_runs(name: str, files: Path, place: Path) -> None:
     command = describe_recipe(name).command
     assert command, "the docstring has no command"
+    _copy_named([command.partition(" --out ")[0]], files, place)
     _run(command, place)
 
 
-def test_the_examples_of_the_help_run(place: Path) -> None:
+def test_the_examples_of_the_help_run(files: Path, place: Path) -> None:
     found = [*examples(build_parser())]
     assert len(found) >= 15
-    _run(
-        "segwright predict runs/facade FACADE/val --out predictions --save instances --ids panoptic_val.json",
-        place,
+    predict = (
+        "segwright predict runs/facade FACADE/val --out predictions --save instances --ids panoptic_val.json"
     )
+    _copy_named([predict, *found], files, place)
+    _run(predict, place)
     for command in found:
         # Minutes: tests/test_documents.py runs the page on export. tests/evaluation has sequences.
         if command.startswith(("segwright export", "segwright score sequence")):

@@ -29,10 +29,11 @@ def test_the_snippets_of_a_page_run_in_its_order(page: str) -> None:
 
 @pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda path: path.name)
 def test_recipes_that_a_page_names_exist(page: Path) -> None:
-    groups = {name.partition(".")[0] for name in recipe_names()}
+    names = recipe_names()
+    groups = {name.partition(".")[0] for name in names}
     for group, name in re.findall(r"`([a-z0-9]+)\.(\w+)`", page.read_text(encoding="utf-8")):
         if group in groups and name not in ("onnx", "py"):  # camvid.onnx is a file
-            assert f"{group}.{name}" in recipe_names()
+            assert f"{group}.{name}" in names
 
 
 def test_the_recipe_with_the_settings_of_mmsegmentation_is_complete() -> None:

@@ -10,10 +10,9 @@ import torch
 from segwright.errors import UserError
 from segwright.importers import load
 
-smp = pytest.importorskip("segmentation_models_pytorch")
-
 
 def network(encoder: str, stride: int = 8) -> Any:
+    smp = pytest.importorskip("segmentation_models_pytorch")
     torch.manual_seed(0)
     theirs: Any = smp.DeepLabV3(encoder, encoder_weights=None, encoder_output_stride=stride, classes=5).eval()
     for module in theirs.modules():  # running statistics of their own

@@ -8,7 +8,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from sklearn.metrics import jaccard_score, precision_recall_fscore_support
 from tests.augmentation_samples import LABELS
 
 from segwright.labels import LabelSpace
@@ -33,6 +32,8 @@ def test_a_hand_counted_image() -> None:
 @settings(deadline=None, max_examples=40)
 @given(binary_masks=MASKS, truth=TRUTH)
 def test_every_class_equals_scikit_learn(binary_masks: np.ndarray, truth: np.ndarray) -> None:
+    from sklearn.metrics import jaccard_score, precision_recall_fscore_support
+
     metric, known = BinaryConfusion(LABELS), truth != 255
     metric.add(binary_masks, truth)
     rows = metric.result()["class"]

@@ -9,7 +9,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from sklearn.metrics import confusion_matrix, jaccard_score
 
 from segwright.analysis.statistics import Counts
 from segwright.data.datasets.camvid import CamVid
@@ -44,6 +43,8 @@ def test_a_hand_counted_image() -> None:
 @settings(deadline=None, max_examples=40)
 @given(prediction=maps(with_void=False), truth=maps())
 def test_it_equals_scikit_learn_on_valid_pixels(prediction: np.ndarray, truth: np.ndarray) -> None:
+    from sklearn.metrics import confusion_matrix, jaccard_score
+
     confusion = ConfusionMatrix(FOUR)
     confusion.add(prediction, truth)
     known = truth != 255

@@ -196,18 +196,15 @@ def test_there_is_enough_test() -> None:
 
 
 def seconds(*command: str) -> float:
-    """The CPU time of a process, which other load on the machine hardly changes; the shorter one of two."""
-    times = []
-    for _ in range(2):
-        before = os.times()
-        subprocess.run([sys.executable, *command], check=True, capture_output=True)
-        after = os.times()
-        times.append(sum(after[2:4]) - sum(before[2:4]))
-    return min(times)
+    """The CPU time of a process, which other load on the machine hardly changes."""
+    before = os.times()
+    subprocess.run([sys.executable, *command], check=True, capture_output=True)
+    after = os.times()
+    return sum(after[2:4]) - sum(before[2:4])
 
 
 def test_help_answers_at_once() -> None:
-    assert seconds("-m", "segwright", "--help") < 0.5
+    assert any(seconds("-m", "segwright", "--help") < 0.5 for _ in range(2))
 
 
 def test_importing_costs_little_more_than_torch() -> None:
@@ -215,5 +212,5 @@ def test_importing_costs_little_more_than_torch() -> None:
         "import torch, time; start = time.process_time(); import segwright; "
         "segwright.LabelSpace; segwright.InputContract; print(time.process_time() - start)"
     )
-    runs = [subprocess.run([sys.executable, "-c", code], check=True, capture_output=True) for _ in range(2)]
-    assert min(float(run.stdout) for run in runs) < 0.3
+    runs = (subprocess.run([sys.executable, "-c", code], check=True, capture_output=True) for _ in range(2))
+    assert any(float(run.stdout) < 0.3 for run in runs)

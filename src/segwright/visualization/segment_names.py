@@ -10,7 +10,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
-from scipy import ndimage
 
 from segwright.labels import LabelSpace
 from segwright.samples import PredictedSegment, Segment, index_of
@@ -59,6 +58,8 @@ def _places(
     ids: NDArray[Any], segments: Sequence[Segment | PredictedSegment]
 ) -> Iterator[tuple[Segment | PredictedSegment, tuple[float, float], tuple[int, int]]]:
     """For each segment: its pixel that is farthest from its border (x, y), and height and width of its box."""
+    from scipy import ndimage
+
     index = index_of(ids, [segment.id for segment in segments])
     for number, box in enumerate(ndimage.find_objects(index + 1, len(segments))):
         if box is None:

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
 
 from segwright.data.datasets.street import StreetScenes
 from segwright.errors import UserError
@@ -136,6 +135,8 @@ def test_an_index_outside_the_split_is_refused(index: int) -> None:
 
 
 def test_color_and_position_are_not_enough_to_classify_pixels() -> None:
+    from sklearn.linear_model import LogisticRegression
+
     train, val = opened("train"), opened("val", val=20)
     random = np.random.default_rng(0)
     drawn = [pixels(train[i], random.permutation(96 * 144)[:200]) for i in range(40)]

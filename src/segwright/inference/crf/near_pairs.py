@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from scipy.sparse import coo_array
-from scipy.spatial import cKDTree
 from torch import Tensor
 from torch.nn import functional as F
 
 from segwright.inference.crf.permutohedral_lattice import PermutohedralLattice
 from segwright.parallel import map_in_threads
+
+if TYPE_CHECKING:
+    from scipy.spatial import cKDTree
 
 _REACH = 3.25  # standard deviations; weights of pairs beyond are below 0.0051
 _MAX_PAIRS, _MAX_SPARSE_PAIRS = 16_000_000, 20_000_000  # (i, j) and (j, i) are two pairs
@@ -34,6 +36,8 @@ class SparseOrDense:
     """
 
     def __init__(self, features: Float[Tensor, "points dimensions"]) -> None:
+        from scipy.spatial import cKDTree
+
         device = features.device
         centered = features - features.mean(0)
         leaf = max(_MIN_GROUP, len(features) // _MAX_GROUPS)
@@ -76,6 +80,9 @@ Pairs = tuple[Tensor, Tensor, Tensor]
 
 def _all_pairs(points: Tensor) -> Pairs:
     """All pairs of points within reach, in both orders, and each point with itself."""
+    from scipy.sparse import coo_array
+    from scipy.spatial import cKDTree
+
     count = len(points)
     first, second = cKDTree(points.numpy()).query_pairs(_REACH, output_type="ndarray").astype(np.int32).T
     differences = points[torch.from_numpy(first)] - points[torch.from_numpy(second)]
