@@ -162,7 +162,7 @@ def _joined_projections(state: State) -> dict[str, Tensor]:
     for prefix, kind in groups:
         names = [f"{prefix}{part}_proj.{kind}" for part in "qkv"]
         missing = [name for name in names if name not in state]
-        if kind == "bias" and not missing and _rotary(state):
+        if kind == "bias" and not missing and _is_dinov3(state):
             raise UserError(f"eomt: the file has {names[1]}; expected a DINOv3, whose keys have no bias")
         if kind == "bias" and missing == names[1:2]:
             result[f"{prefix}q_bias"], result[f"{prefix}v_bias"] = state[names[0]], state[names[2]]
@@ -186,10 +186,15 @@ def _joined_gates(state: State) -> dict[str, Tensor]:
     return result
 
 
+def _is_dinov3(state: State) -> bool:
+    """Whether the names are those of the DINOv3 of transformers."""
+    layer = r"(embeddings|encoder\.backbone\.patch_embed)\.patch_embeddings\.weight"
+    return any(re.fullmatch(layer, key) for key in state)
+
+
 def _rotary(state: State) -> bool:
     """Whether the transformer is a DINOv3, timm's Eva: its positions are rotations, without any weights."""
-    layer = r"(embeddings|encoder\.backbone\.patch_embed)\.patch_embeddings\.weight"
-    if any(key.endswith("attention.q_bias") or re.fullmatch(layer, key) for key in state):
+    if _is_dinov3(state) or any(key.endswith("attention.q_bias") for key in state):
         return True
     return not any(re.fullmatch(rf"{POSITIONS}|.*qkv\.bias", key) for key in state)
 
