@@ -26,6 +26,6 @@ inputs = {"images": np.ascontiguousarray(values.transpose(2, 0, 1)[None])}
 if "size" in about["inputs"]:  # panoptic models
     inputs["size"] = np.array([height, width])
 classes = session.run(about["maps"][:1], inputs)[0][0, :height, :width]
-table = np.full(256, labels["ignored"][0], np.int32)  # class index -> value in the files of the dataset
+table = np.full(65536, labels["ignored"][0], np.int32)  # class index -> value in the files of the dataset
 table[: len(labels["raw_values"])] = labels["raw_values"]
 Image.fromarray(table[classes].astype(np.uint8 if table.max() < 256 else np.int32)).save(sys.argv[3])

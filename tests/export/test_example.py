@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from tests import small
 from tests.export.exported import recipe_model
 
 import segwright as sw
@@ -43,6 +45,14 @@ def test_the_script_predicts_what_segwright_predicts(
     semantic: Model, semantic_onnx: tuple[Path, Parity], shared: Path, tmp_path: Path
 ) -> None:
     check(sys.executable, semantic, semantic_onnx[0], photograph(shared), tmp_path / "out.png")
+
+
+def test_the_script_predicts_more_than_255_classes(shared: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    labels = sw.LabelSpace.of(*(f"class {index}" for index in range(300)))
+    model = small.TINY.build(labels, sw.InputContract()).eval()
+    export_model(model, tmp_path / "model.onnx", postprocessing=True)
+    check(sys.executable, model, tmp_path / "model.onnx", photograph(shared), tmp_path / "out.png")
 
 
 @pytest.mark.slow

@@ -272,6 +272,15 @@ def test_names_and_opsets_are_checked_first(semantic: Model, tmp_path: Path) -> 
         export_model(semantic, tmp_path / "model.onnx", opset=7)
 
 
+def test_weights_beyond_the_limit_of_onnx_files_are_refused(
+    semantic: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("segwright.export.onnx_file.LARGEST_WEIGHTS", 1000)
+    with pytest.raises(UserError, match=r"expected less than 2 GiB.*--format torch"):
+        export_model(semantic, tmp_path / "model.onnx", size=(64, 64))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_exported_model_is_not_exported_again(semantic_onnx: tuple[Path, Parity], tmp_path: Path) -> None:
     with pytest.raises(UserError, match="has no weights"):
         export_model(load_exported(semantic_onnx[0]), tmp_path / "again.onnx")

@@ -14,6 +14,7 @@ from tests.importers.test_eomt import assert_equal, original_layout
 from tests.transformers_eomt import random_eomt
 from torch import Tensor
 
+import segwright
 from segwright.decode import QueryDecoder
 from segwright.errors import UserError
 from segwright.importers import load
@@ -143,15 +144,54 @@ def test_without_its_settings_a_file_loads_or_asks_for_them(tmp_path: Path) -> N
     assert_equal(load(state, "eomt", query_blocks=2, **HEADS), theirs)
 
 
-@pytest.mark.parametrize(
-    "settings", [{"use_gated_mlp": True, "hidden_act": "silu"}, {"query_bias": False, "value_bias": False}]
-)
-def test_larger_dinov3_give_the_logits_of_transformers(settings: dict[str, Any], tmp_path: Path) -> None:
-    theirs = random_eomt(dinov3=True, **settings)
-    for layer in (theirs.mask_head, *theirs.upscale_block.block):
-        layer.activation = torch.nn.GELU()  # as in the original repository, whatever the MLPs have
+SETTINGS: dict[str, dict[str, Any]] = {
+    "no registers": {"num_register_tokens": 0},
+    "another activation": {"hidden_act": "silu"},
+    "tanh": {"hidden_act": "gelu_pytorch_tanh"},
+    "gated": {"use_swiglu_ffn": True, "mlp_ratio": 3},
+    "gated, another activation": {"use_swiglu_ffn": True, "hidden_act": "relu"},
+    "masks of patches": {"num_upscale_blocks": 0, "num_blocks": 4},
+    "DINOv3, no registers": {"num_register_tokens": 0},
+    "DINOv3, gated": {"use_gated_mlp": True, "hidden_act": "silu"},
+    "DINOv3, gated by GELU": {"use_gated_mlp": True},
+    "DINOv3, no bias of queries and values": {"query_bias": False, "value_bias": False},
+    "DINOv3, no bias of queries": {"query_bias": False},
+    "DINOv3, no other biases": {"value_bias": False, "proj_bias": False, "mlp_bias": False},
+    "DINOv3, other rotations": {"rope_parameters": {"rope_type": "default", "rope_theta": 37.0}},
+}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_every_setting_of_transformers_counts(name: str, tmp_path: Path) -> None:
+    theirs = random_eomt(dinov3=name.startswith("DINOv3"), **SETTINGS[name])
     theirs.save_pretrained(tmp_path)
-    assert_equal(load(tmp_path / "model.safetensors", "eomt"), theirs)
+    assert_equal(load(tmp_path, "eomt"), theirs)
+
+
+def test_what_dinov3_here_lacks_is_refused(tmp_path: Path) -> None:
+    random_eomt(dinov3=True, key_bias=True).save_pretrained(tmp_path)
+    with pytest.raises(UserError, match=r"layers\.0\.attention\.k_proj\.bias; expected a DINOv3, whose keys"):
+        load(tmp_path, "eomt")
+    random_eomt().save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"hidden_act": "softsign"}))
+    with pytest.raises(UserError, match="timm has no activation 'softsign'"):
+        load(tmp_path, "eomt")
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_files_of_half_precision_are_read(dtype: str, tmp_path: Path) -> None:
+    theirs = random_eomt().to(getattr(torch, dtype))
+    theirs.save_pretrained(tmp_path)
+    assert_equal(segwright.load(tmp_path, family="eomt"), theirs.float())
+
+
+def test_mean_and_std_of_the_original_files_are_kept() -> None:
+    state = original_layout(random_eomt())
+    state["network.encoder.pixel_mean"] = torch.full((1, 3, 1, 1), 0.5)
+    state["network.encoder.pixel_std"] = torch.tensor([0.5, 0.25, 0.2]).view(1, 3, 1, 1)
+    model = load(state, "eomt", **HEADS)
+    assert (model.input.mean, model.input.std) == ((127.5,) * 3, (127.5, 63.75, 51.0))
 
 
 @pytest.mark.parametrize("layout", ["original", "transformers"])

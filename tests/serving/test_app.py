@@ -203,7 +203,6 @@ def test_a_full_server_says_when_to_try_again_and_answers_what_it_accepted() -> 
         assert {answer.status_code for answer in refused} == {503}
         assert all(1 <= int(answer.headers["retry-after"]) <= 60 for answer in refused)
         assert client.get("/health").status_code == 200
-        assert client.head("/health").status_code == client.head("/ready").status_code == 200
         held.released.set()
         assert [future.result().status_code for future in accepted] == [200] * 3
         assert post(client).status_code == 200
@@ -276,7 +275,10 @@ def test_a_token_protects_predictions_and_information() -> None:
         assert post(client, Authorization="Bearer s3cret").status_code == 200
         assert client.get("/info", headers={"Authorization": "Bearer s3cret"}).status_code == 200
         for path in ("/", "/health", "/ready", "/openapi.json"):
-            assert client.get(path).status_code == 200
+            assert client.get(path).status_code == client.head(path).status_code == 200
+        for path in ("/info", "/metrics"):
+            assert client.head(path).status_code == 401
+            assert client.head(path, headers={"Authorization": "Bearer s3cret"}).status_code == 200
 
 
 def test_other_origins_are_allowed_only_if_named() -> None:

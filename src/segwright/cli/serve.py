@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,8 @@ def _serve(options: argparse.Namespace) -> int:
     token = os.environ.get(TOKEN) or None if options.token is None else options.token
     if token is not None and not (token.isascii() and token.isprintable() and token.strip() == token != ""):
         raise UserError("--token: expected printable ASCII characters without spaces at its ends")
+    if wrong := [origin for origin in options.cors if not re.fullmatch(r"\*|https?://[^/\s]+", origin)]:
+        raise UserError(f"--cors {wrong[0]}: expected an origin without a path, such as https://example.org")
     inference, batch = inference_from_options(options), batch_from_options(options)
     try:
         from segwright.serving.server import address, bind, serve

@@ -18,6 +18,9 @@ from segwright.export.program import quiet
 OPSETS = (18, 23)
 """The lowest and the highest version of the ONNX operators that can be chosen."""
 
+LARGEST_WEIGHTS = 2**31 - 2**24
+"""Bytes: an ONNX file is a message of protocol buffers, which have a limit of 2 GiB."""
+
 
 def write_onnx(
     path: Path, program: torch.export.ExportedProgram, description: Description, *, opset: int
@@ -28,6 +31,12 @@ def write_onnx(
         import onnxscript  # noqa: F401 - torch.onnx needs it
     except ImportError:
         raise missing_package("onnx or onnxscript", "onnx") from None
+    size = sum(tensor.numel() * tensor.element_size() for tensor in program.state_dict.values())
+    if size > LARGEST_WEIGHTS:
+        raise UserError(
+            f"{path.name}: the weights have {size / 2**30:.1f} GiB; expected less than 2 GiB, the limit of ONNX files; "
+            "use --half or --format torch"
+        )
     try:
         with torch.no_grad(), quiet():
             converted = torch.onnx.export(

@@ -22,12 +22,13 @@ from segwright.importers.description import Description, Family, Renames, State,
 from segwright.models.backbones.vit import ViTConfig
 from segwright.models.eomt import EoMTConfig
 
-NOT_WEIGHTS = re.compile(
-    r"(.*\.)?(criterion\..*|n_averaged)|encoder\.pixel_(mean|std)|.*mask_token|.*position_ids"
-)
+NOT_WEIGHTS = re.compile(r"(.*\.)?(criterion\..*|n_averaged)|.*mask_token|.*position_ids")
 QUERIES = re.compile(r"(|.*?\.)(?:encoder\.)?(?:query|q)\.weight")
 POSITIONS = r".*(?:pos_embed|position_embeddings\.weight)"
 GATES = re.compile(r"(.*mlp\.)(?:gate|up)_proj\.(weight|bias)")
+BIASES = {  # settings of DINOv3 in transformers: the layers of which they say whether they have a bias
+    "query_bias": "q_proj", "value_bias": "v_proj", "proj_bias": "o_proj", "mlp_bias": "(?:gate|up|down)_proj"
+}  # fmt: skip
 PROJECTIONS = re.compile(r"(.*attention\.)[qkv]_proj\.(weight|bias)")
 BLOCK, INNER = r"(?:encoder\.backbone\.blocks|(?:encoder\.)?layers)\.(\d+)\.", r"backbone.network.blocks.\1."
 SHARED: Renames = (
@@ -60,6 +61,10 @@ UP: dict[bool, Renames] = {  # of the first layers of a block's MLP, by whether 
     ),
 }
 REST: Renames = ((BLOCK, INNER), (r"encoder\.backbone\.", "backbone.network."))
+ACTIVATIONS = {  # names of transformers: those of timm, if they differ
+    "swish": "silu", "gelu_python": "gelu", "gelu_new": "gelu_tanh", "gelu_fast": "gelu_tanh",
+    "gelu_pytorch_tanh": "gelu_tanh", "gelu_accurate": "gelu_tanh",
+}  # fmt: skip
 SCALES: dict[bool, Renames] = {  # of the layer scales, by whether the transformer is timm's Eva
     False: ((BLOCK + r"layer_scale([12])\.lambda1", INNER + r"ls\2.gamma"),),
     True: ((BLOCK + r"layer_scale([12])\.lambda1", INNER + r"gamma_\2"),),
@@ -84,7 +89,11 @@ def arrange(states: Sequence[State], settings: Mapping[str, Any]) -> dict[str, T
         raise UserError(
             "the second file has no effect: this EoMT holds all of its weights; give its file alone"
         )
-    state = {key: value for key, value in state.items() if not NOT_WEIGHTS.fullmatch(key)}
+    state = {
+        key: value
+        for key, value in state.items()
+        if value.numel() and not NOT_WEIGHTS.fullmatch(key)  # transformers saves zero register tokens, too
+    }
     position = "embeddings.position_embeddings.weight"
     if position in state and state[position].ndim == 2:
         state[position] = state[position][None]
@@ -96,7 +105,7 @@ def arrange(states: Sequence[State], settings: Mapping[str, Any]) -> dict[str, T
                 "--set query_blocks=N, the number of last blocks that process queries"
             )
         state["attn_mask_probs"] = torch.zeros(count)
-    return _joined_gates(_joined_projections(state))
+    return _joined_gates(_joined_projections(_with_zero_biases(state, settings)))
 
 
 def _without_prefix(state: State) -> dict[str, Tensor]:
@@ -135,6 +144,17 @@ def _with_base(differences: State, bases: Sequence[State]) -> dict[str, Tensor]:
     return state
 
 
+def _with_zero_biases(state: State, settings: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The state dict with zeros for the biases that a DINOv3 lacks by its ``config.json``."""
+    lacking = [layer for flag, layer in BIASES.items() if settings.get(flag) is False]
+    if lacking[:2] == ["q_proj", "v_proj"]:
+        del lacking[:2]  # without both of them it is another network
+    pattern = re.compile(rf"(.*\.(?:{'|'.join(lacking)})\.)weight")
+    layers = [match[1] for key in state if lacking and (match := pattern.fullmatch(key))]
+    zeros = {f"{layer}bias": torch.zeros(len(state[f"{layer}weight"])) for layer in layers}
+    return {**zeros, **state}
+
+
 def _joined_projections(state: State) -> dict[str, Tensor]:
     """The state dict with one ``qkv`` for each ``q_proj``, ``k_proj`` and ``v_proj``; without key biases two biases."""
     result = {key: value for key, value in state.items() if not PROJECTIONS.fullmatch(key)}
@@ -142,6 +162,8 @@ def _joined_projections(state: State) -> dict[str, Tensor]:
     for prefix, kind in groups:
         names = [f"{prefix}{part}_proj.{kind}" for part in "qkv"]
         missing = [name for name in names if name not in state]
+        if kind == "bias" and not missing and _is_dinov3(state):
+            raise UserError(f"eomt: the file has {names[1]}; expected a DINOv3, whose keys have no bias")
         if kind == "bias" and missing == names[1:2]:
             result[f"{prefix}q_bias"], result[f"{prefix}v_bias"] = state[names[0]], state[names[2]]
         elif missing:
@@ -164,9 +186,15 @@ def _joined_gates(state: State) -> dict[str, Tensor]:
     return result
 
 
+def _is_dinov3(state: State) -> bool:
+    """Whether the names are those of the DINOv3 of transformers."""
+    layer = r"(embeddings|encoder\.backbone\.patch_embed)\.patch_embeddings\.weight"
+    return any(re.fullmatch(layer, key) for key in state)
+
+
 def _rotary(state: State) -> bool:
     """Whether the transformer is a DINOv3, timm's Eva: its positions are rotations, without any weights."""
-    if any(key.endswith("attention.q_bias") for key in state):
+    if _is_dinov3(state) or any(key.endswith("attention.q_bias") for key in state):
         return True
     return not any(re.fullmatch(rf"{POSITIONS}|.*qkv\.bias", key) for key in state)
 
@@ -198,6 +226,7 @@ def describe(
         value.shape[1] for key, value in state.items() if key.endswith(("reg_token", "register_tokens"))
     ]
     name, hidden = _transformer(state, rotary=rotary)
+    activation, original = _activation(settings), any(key.startswith("class_head.") for key in state)
     backbone = ViTConfig(
         name,
         patch_size=patch,
@@ -209,6 +238,8 @@ def describe(
         mlp_ratio=hidden / channels
         if int(channels * (hidden / channels)) == hidden
         else (hidden + 0.5) / channels,
+        activation=None if "giant" in name else activation,  # DINOv2's gates have SiLU in any case
+        rope_temperature=_rope_temperature(settings) if rotary else None,
         norm_eps=settings.get("layer_norm_eps", 1e-5 if rotary else 1e-6),
     )
     config = EoMTConfig(
@@ -216,13 +247,39 @@ def describe(
         queries=output_channels(state, "q.weight", "query.weight", "encoder.query.weight"),
         query_blocks=state["attn_mask_probs"].numel(),
         upscale=_count(state, r"upscale(?:_block\.block)?\.(\d+)\."),
+        activation="gelu" if original or activation is None else activation,
     )
-    fields = InputContract()
-    mean, std = (fields.mean, fields.std) if bands == 3 else ((0.0,) * bands, (1.0,) * bands)
+    mean, std = _mean_and_std(state, bands)
     contract = InputContract("RGB" if bands == 3 else "bands", mean, std, (0.0,) * bands, patch)
     classes = output_channels(state, "class_head.bias", "class_predictor.bias") - 1
     renames = (*SHARED, *UP["_plus_" in name], *SCALES[rotary], *REST)
     return Description(config, contract, renames, classes, QueryDecoder(task))
+
+
+def _activation(settings: Mapping[str, Any]) -> str | None:
+    """The name in timm of the activation in ``config.json``; None without one."""
+    name = settings.get("hidden_act")
+    return ACTIVATIONS.get(name, name)
+
+
+def _rope_temperature(settings: Mapping[str, Any]) -> float | None:
+    parameters = settings.get("rope_parameters") or settings
+    temperature: float | None = parameters.get("rope_theta")
+    return temperature
+
+
+def _mean_and_std(state: State, bands: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of the images, 0..255; the original files contain those of 0..1."""
+    fields = InputContract()
+    given = [state.get(f"encoder.pixel_{name}") for name in ("mean", "std")]
+    scaled = [
+        tuple(round(255 * value, 4) for value in each.flatten().tolist())
+        for each in given
+        if each is not None and each.numel() == bands
+    ]
+    if len(scaled) == len(given) and min(scaled[1]) > 0:
+        return scaled[0], scaled[1]
+    return (fields.mean, fields.std) if bands == 3 else ((0.0,) * bands, (1.0,) * bands)
 
 
 def _transformer(state: State, *, rotary: bool) -> tuple[str, int]:

@@ -52,9 +52,9 @@ FAMILIES: dict[str, Family] = {
     "eomt": eomt.FAMILY,
 }
 """The projects whose published weights can be loaded, by the name that ``--family`` takes."""
-# Not weights of the network: CSAIL's running sums, the ImageNet classifier of a backbone, Detectron2's mean and std.
+# Not weights of the network: CSAIL's running sums, the ImageNet classifier of a backbone, mean and std of images.
 IGNORED_KEYS = re.compile(
-    r".*\._tmp_running_(mean|var)|.*\._running_iter|((encoder|backbone)\.)?fc\.(weight|bias)|pixel_(mean|std)"
+    r".*\._tmp_running_(mean|var)|.*\._running_iter|((encoder|backbone)\.)?fc\.(weight|bias)|(encoder\.)?pixel_(mean|std)"
 )
 
 WRAPPERS = ("model", "module", "net", "network")
@@ -121,7 +121,7 @@ def _imported(files: Files, request: _Request) -> tuple[Model, ModelConfig]:
     if request.architecture is None:
         if project.architecture is None:
             raise UserError(
-                f"family {request.family} has several architectures; name one with --architecture"
+                f"family {request.family} has several architectures, and none is given; name one with --architecture"
             )
         request = dataclasses.replace(request, architecture=project.architecture)
     if project.arrange is not None:

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from segwright.contracts import InputContract, Model, QueryOutput
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
-from segwright.models.backbones.vit import VisionTransformer, ViTConfig
+from segwright.models.backbones.vit import VisionTransformer, ViTConfig, activation_layer
 
 
 @dataclass(slots=True)
@@ -33,7 +33,7 @@ class EoMTConfig:
     ``masked_attention``: whether training starts with it. ``annealing``: per block of queries the fractions of the
     training (start, end) between which the probability of masked attention falls from 1 to 0, as
     (1 - t) ** ``annealing_power``; empty: ``query_blocks`` + 2 phases of equal length, of which the first and the last
-    have no annealing, as in the paper.
+    have no annealing, as in the paper. ``activation``: of the layers that make masks, a name of timm.
     """
 
     backbone: ViTConfig = field(default_factory=ViTConfig)
@@ -43,6 +43,7 @@ class EoMTConfig:
     masked_attention: bool = True
     annealing: tuple[tuple[float, float], ...] = ()
     annealing_power: float = 0.9
+    activation: str = "gelu"
 
     def build(self, labels: LabelSpace, input: InputContract) -> EoMT:
         """The network; ``UserError`` for more query blocks than the transformer has, or phases of another number."""
@@ -89,13 +90,14 @@ class EoMT(Model):
         (channels,) = backbone.channels
         self.config, self.backbone = config, backbone
         self.queries = nn.Embedding(config.queries, channels)
-        mask_layers = [nn.Linear(channels, channels), nn.GELU(), nn.Linear(channels, channels), nn.GELU()]
+        activations = [activation_layer(config.activation) for _ in range(2)]
+        mask_layers = [layer for act in activations for layer in (nn.Linear(channels, channels), act)]
         self.head = nn.ModuleDict(
             {
                 "classes": nn.Linear(channels, len(labels) + 1),
                 "masks": nn.Sequential(*mask_layers, nn.Linear(channels, channels)),
                 "upscale": nn.Sequential(
-                    *(Upscale(channels) for _ in range(_upscale_count(config, backbone)))
+                    *(Upscale(channels, config.activation) for _ in range(_upscale_count(config, backbone)))
                 ),
             }
         )
@@ -173,17 +175,18 @@ class EoMT(Model):
 
 
 class Upscale(nn.Module):
-    """Doubles the size of a map: transposed convolution, GELU, depthwise 3x3 convolution, layer norm over channels."""
+    """Doubles the size of a map: transposed convolution, activation, depthwise 3x3 convolution, layer norm."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, activation: str = "gelu") -> None:
         super().__init__()
+        self.activation = activation_layer(activation)
         self.up = nn.ConvTranspose2d(channels, channels, 2, stride=2)
         self.smooth = nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False)
         self.norm = nn.LayerNorm(channels, eps=1e-6)
 
     def forward(self, x: Float[Tensor, "images channels h w"]) -> Float[Tensor, "images channels h2 w2"]:
         """The map at twice its size."""
-        x = self.smooth(F.gelu(self.up(x)))
+        x = self.smooth(self.activation(self.up(x)))
         output: Tensor = self.norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
         return output
 

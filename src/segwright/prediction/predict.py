@@ -40,7 +40,7 @@ def load(
     A list of runs and files gives their ``Ensemble``: ``load(["runs/a", "runs/b"], weights=[2, 1])``.
 
     ``code``: the Python file that defines the model, unless segwright does. For a published file of another project
-    give its ``family`` and ``architecture``, for example ``load("deeplab.pth", family="torchvision",
+    give its ``family`` and, unless that has only one, its ``architecture``: ``load("deeplab.pth", family="torchvision",
     architecture="deeplabv3_resnet50")``; ``options`` and lists of files are those of ``segwright.importers.load``.
     ``UserError`` for a file that does not exist, is damaged, or does not contain a model.
     """
@@ -120,7 +120,6 @@ def _load_published(
 ) -> Model:
     from segwright import importers
 
-    if family is None or architecture is None:
-        missing = "family" if family is None else "architecture"
-        raise UserError(f"{source}: no {missing} given; expected family and architecture of a published file")
+    if family is None:
+        raise UserError(f"{source}: no family given; expected family and architecture of a published file")
     return importers.load(files=source, family=family, architecture=architecture, **options)

@@ -92,6 +92,7 @@ def _add_state(app: FastAPI, service: Service, name: str, token: str | None) -> 
     protected = [Depends(_authorization(token))]
     html, headers = page(), page_headers()
 
+    @app.head("/", include_in_schema=False)
     @app.get("/", include_in_schema=False)
     async def show_page() -> Response:
         return Response(html, media_type="text/html; charset=utf-8", headers=headers)
@@ -110,10 +111,12 @@ def _add_state(app: FastAPI, service: Service, name: str, token: str | None) -> 
             raise HTTPException(503, "the model does not run")
         return {"status": "ready"}
 
+    @app.head("/metrics", include_in_schema=False, dependencies=protected)
     @app.get("/metrics", summary="Metrics for Prometheus", dependencies=protected, response_class=Response)
     async def metrics() -> Response:
         return Response(service.metrics.text(), headers={"Content-Type": service.metrics.content_type})
 
+    @app.head("/info", include_in_schema=False, dependencies=protected)
     @app.get("/info", summary="Classes, preprocessing and limits", dependencies=protected)
     async def info() -> dict[str, Any]:
         return server_info(service, name)

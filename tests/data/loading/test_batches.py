@@ -94,6 +94,8 @@ def test_images_are_stacked_without_targets() -> None:
     again, sizes_again = pad_and_stack(images, input)
     assert torch.equal(again, stacked)
     assert sizes_again == sizes
+    floats, _ = pad_and_stack([image.astype(np.float32) for image in images], input)
+    assert (floats[0, :, 5:] == torch.tensor(input.fill_value).view(3, 1, 1)).all()  # rounded only in integers
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])

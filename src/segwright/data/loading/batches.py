@@ -66,15 +66,19 @@ def pad_and_stack(
     """Images [H, W, C] of one dtype as one tensor [N, C, H, W] of the same values, and their sizes (height, width).
 
     All are padded on the right and at the bottom with ``input.fill_value`` to the largest height and width, rounded up
-    to a multiple of ``input.multiple``. The memory format is channels-last.
+    to a multiple of ``input.multiple``; in integer images it is rounded. The memory format is channels-last.
     """
     sizes = tuple((image.shape[0], image.shape[1]) for image in images)
     height, width = input.padded_size([max(lengths) for lengths in zip(*sizes, strict=True)])
     first = images[0]
     stacked = np.empty((len(images), height, width, first.shape[2]), dtype=first.dtype)
+    fill_value = np.asarray(input.fill_value)
+    fill_value = (fill_value.round() if np.issubdtype(first.dtype, np.integer) else fill_value).astype(
+        first.dtype
+    )
     for target, image, (h, w) in zip(stacked, images, sizes, strict=True):
         if (h, w) != (height, width):
-            target[:] = np.asarray(input.fill_value).round().astype(first.dtype)
+            target[:] = fill_value
         target[:h, :w] = image
     return torch.from_numpy(stacked).permute(0, 3, 1, 2), sizes
 

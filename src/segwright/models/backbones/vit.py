@@ -24,8 +24,9 @@ class ViTConfig:
 
     ``weights``: see ``segwright.models.backbones``. ``patch_size``: side of the patches, in pixels; pretrained patches
     are resampled. ``image_size``: height and width in pixels for which there is a position embedding; it is resampled
-    for images of another size. ``depth``, ``channels``, ``heads``, ``registers``, ``mlp_ratio`` and ``norm_eps`` (of
-    all layer norms) change the network; None: those of ``name``.
+    for images of another size. ``depth``, ``channels``, ``heads``, ``registers``, ``mlp_ratio``, ``activation`` (of the
+    MLPs, a name of timm such as "gelu"), ``rope_temperature`` (the base of rotary position embeddings) and ``norm_eps``
+    (of all layer norms) change the network; None: those of ``name``.
 
     ``accept_license``: agree to the license of the pretrained weights. It is needed where this is no free license, as
     for DINOv3: its terms apply to all models that start from these weights.
@@ -42,6 +43,8 @@ class ViTConfig:
     heads: int | None = None
     registers: int | None = None
     mlp_ratio: float | None = None
+    activation: str | None = None
+    rope_temperature: float | None = None
     norm_eps: float | None = None
     accept_license: bool = False
 
@@ -56,6 +59,10 @@ class ViTConfig:
         for norm in network.modules():
             if isinstance(norm, nn.LayerNorm) and self.norm_eps is not None:
                 norm.eps = self.norm_eps
+        if self.activation is not None:
+            blocks: Any = network.blocks
+            for block in blocks:
+                block.mlp.act = activation_layer(self.activation)
         backbone = VisionTransformer(network, self.name)
         if file is not None:
             backbone.pretrained = source_record(file, self.name)
@@ -79,6 +86,7 @@ class ViTConfig:
             "num_heads": self.heads,
             registers: self.registers,
             "mlp_ratio": self.mlp_ratio,
+            "rope_temperature": self.rope_temperature,
         }
         fixed = {"features_only": False, "num_classes": 0, "global_pool": "", "dynamic_img_size": True}
         return {**fixed, "img_size": self.image_size, **{k: v for k, v in values.items() if v is not None}}
@@ -91,6 +99,19 @@ class ViTConfig:
             f"the weights of {self.name} have the license {license!r}, which also applies to models trained from them; "
             "read it, then agree with --set model.backbone.accept_license=true, or choose other weights"
         )
+
+
+def activation_layer(name: str) -> nn.Module:
+    """The activation that timm calls ``name``, for example "gelu" or "silu"; ``UserError`` for an unknown name."""
+    from timm.layers import get_act_layer
+
+    try:
+        layer: nn.Module = get_act_layer(name)()
+    except KeyError:
+        raise UserError(
+            f"timm has no activation {name!r}; expected one such as gelu, gelu_tanh, quick_gelu, silu or relu"
+        ) from None
+    return layer
 
 
 def _check_kind(name: str) -> None:
