@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.export.exported import images, recipe_model
+from tests.export.exported import SEMANTIC, images, recipe_model
 
 import segwright as sw
 from segwright.contracts import Model
@@ -279,6 +279,36 @@ def test_weights_beyond_the_limit_of_onnx_files_are_refused(
     with pytest.raises(UserError, match=r"expected less than 2 GiB.*--format torch"):
         export_model(semantic, tmp_path / "model.onnx", size=(64, 64))
     assert list(tmp_path.iterdir()) == []
+
+
+class Deciding(torch.nn.Module):
+    """A network that decides by the shape of the image, or by its values."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__()
+        self.what, self.layer = what, torch.nn.Conv2d(3, 3, 1)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        portrait = images.shape[2] > images.shape[3]
+        logits: torch.Tensor = self.layer(images)
+        return 2 * logits if (portrait if self.what == "shape" else float(images.mean()) > 0) else logits
+
+
+@pytest.mark.parametrize(
+    ("what", "text"),
+    [
+        ("shape", "choose one: --size H,W .* outputs differ by"),
+        ("values", "decides by the values of a tensor"),
+    ],
+)
+def test_a_network_that_decides_is_refused(
+    what: str, text: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    wrapped = sw.wrap(Deciding(what), SEMANTIC, sw.InputContract(multiple=8)).eval()
+    with pytest.raises(UserError, match=text):
+        export_model(wrapped, tmp_path / "model.onnx")
+    assert list(tmp_path.iterdir()) == []
+    assert capfd.readouterr().err == ""
 
 
 def test_an_exported_model_is_not_exported_again(semantic_onnx: tuple[Path, Parity], tmp_path: Path) -> None:

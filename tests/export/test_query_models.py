@@ -7,11 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.export.exported import images, recipe_model
+from tests.export.exported import SEMANTIC, images, recipe_model
 
+from segwright.contracts import InputContract
 from segwright.export.export import export_model
 from segwright.export.graph import ExportGraph
 from segwright.export.program import trace
+from segwright.models import EoMTConfig
+from segwright.models.backbones import ViTConfig
 
 
 @pytest.mark.parametrize(
@@ -28,6 +31,20 @@ def test_the_number_of_images_is_free(progress: float) -> None:
             masks, classes = program(batch)[:2]
         assert (masks - output.masks).abs().max() < 1e-4
         assert (classes - output.classes).abs().max() < 1e-4
+
+
+def test_rotary_positions_are_computed_for_images_of_any_size() -> None:
+    torch.manual_seed(0)
+    backbone = ViTConfig("vit_small_patch16_dinov3", image_size=(64, 64), depth=1, channels=16, heads=1)
+    model = EoMTConfig(backbone, queries=2, query_blocks=1, masked_attention=False).build(
+        SEMANTIC, InputContract(multiple=16)
+    )
+    model.eval()
+    program = trace(model, ExportGraph(model), size=None).run_decompositions()  # as the exporter to ONNX does
+    images = torch.rand(1, 3, 112, 48)
+    with torch.no_grad():
+        expected, masks = model.outputs(images).masks, program.module()(images)[0]
+    torch.testing.assert_close(masks, expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("postprocessing", [False, pytest.param(True, marks=pytest.mark.slow)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -94,6 +95,8 @@ def _inference_copy(model: Model, *, half: bool) -> Model:
     for module in list(network.modules()):
         if type(module).__name__ == "Conv2dSame":
             module.__class__ = _SamePaddedConv2d
+        if type(module).__name__ == "RotaryEmbeddingDinoV3":
+            _count_in_integers(module)
         for name, child in module.named_children():
             if type(child) is nn.AdaptiveAvgPool2d and isinstance(child.output_size, int):
                 module.add_module(name, _AverageBins(child.output_size))
@@ -108,6 +111,18 @@ class _SamePaddedConv2d(nn.Conv2d):
         kernel = tuple(d * (k - 1) + 1 for k, d in zip(self.kernel_size, self.dilation, strict=True))
         padded = pad_same(input, kernel, self.stride)
         return F.conv2d(padded, self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
+
+
+def _count_in_integers(rope: Any) -> None:
+    """Let timm's rotary position embedding count patches in integers: from floats their number becomes a constant."""
+
+    def create(grid: Sequence[int], no_aug: bool = False) -> Tensor:
+        axes = [(torch.arange(side).float() + 0.5 + rope.grid_offset) / side for side in grid]
+        positions = torch.stack(torch.meshgrid(axes, indexing="ij"), -1).flatten(0, 1)
+        return torch.cat(rope._get_pos_embed_from_coords(2 * positions - 1), -1)
+
+    if (rope.grid_indexing, rope.normalize_coords) == ("ij", "separate"):
+        rope._create_embed = create
 
 
 class _AverageBins(nn.Module):

@@ -95,7 +95,7 @@ class OnnxRuntime:
             raise missing_package("onnxruntime", "onnx") from None
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
-        options.log_severity_level = 3  # errors
+        options.log_severity_level = 4  # fatal errors; all others are exceptions, too
         try:
             self.session = onnxruntime.InferenceSession(
                 str(path), options, providers=["CPUExecutionProvider"]

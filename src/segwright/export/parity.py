@@ -24,6 +24,9 @@ from segwright.inference.batches import device_of
 from segwright.labels import IGNORED
 from segwright.samples import Prediction, Sample
 
+LARGEST_DIFFERENCE = {"fp32": 0.01, "fp16": 0.25, "int8": float("inf")}
+"""Between outputs for a random image, as a fraction of the largest value of the output, by precision."""
+
 TIMED_RUNS = 3
 """How often each model runs on each image while it is timed, after one run that is not."""
 
@@ -90,7 +93,10 @@ def measure_parity(
 
 
 def check_other_size(model: Model, exported: ExportedModel) -> None:
-    """``UserError`` unless ``exported`` computes what ``model`` does at a size that it was not traced at."""
+    """``UserError`` unless ``exported`` computes what ``model`` does at a size that it was not traced at.
+
+    A network that decides by height and width is traced on one of its ways.
+    """
     multiple = model.input.multiple
     side = multiple * max(3, -(-96 // multiple))
     images = torch.randn(1, len(model.input.mean), side + 2 * multiple, side)
@@ -104,9 +110,14 @@ def check_other_size(model: Model, exported: ExportedModel) -> None:
             reason = " ".join(str(error).split())[-120:]
             raise UserError(f"{exported.path.name}: {remedy} ({reason})") from error
     for each in fields(output):
-        tensor = getattr(output, each.name)
-        if isinstance(tensor, Tensor) and tensor.shape != getattr(expected, each.name).shape:
+        tensor, original = getattr(output, each.name), getattr(expected, each.name)
+        if isinstance(tensor, Tensor) and tensor.shape != original.shape:
             raise UserError(f"{exported.path.name}: {remedy}")
+    limit = LARGEST_DIFFERENCE[exported.description.precision] * _largest_value(expected)
+    if (difference := _largest_difference(expected, output)) > limit:
+        raise UserError(
+            f"{exported.path.name}: {remedy} (at another size, outputs differ by {difference:.2g})"
+        )
 
 
 def _on_cpu(model: Model) -> Model:
@@ -177,6 +188,11 @@ def _largest_difference(first: Output, second: Output) -> float:
     """The largest absolute difference of the values that both outputs have."""
     pairs = [(getattr(first, each.name), getattr(second, each.name)) for each in fields(second)]
     return max(float((a.float() - b.float()).abs().max()) for a, b in pairs if isinstance(b, Tensor))
+
+
+def _largest_value(output: Output) -> float:
+    values = [getattr(output, each.name) for each in fields(output)]
+    return max(float(value.abs().max()) for value in values if isinstance(value, Tensor))
 
 
 def _map(prediction: Prediction) -> Any:

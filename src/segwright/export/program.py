@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import logging
 import warnings
 from typing import Any
@@ -38,7 +40,11 @@ def trace(model: Model, graph: ExportGraph, *, size: tuple[int, int] | None) -> 
             raise UserError(f"the network cannot be exported: {_reason(error)}") from error
     try:
         return _traced(graph, inputs, shapes)
-    except Exception:  # some networks take another path where a feature map is a single pixel
+    except Exception as error:  # some networks take another path where a feature map is a single pixel
+        if "data-dependent" in str(error):
+            raise UserError(
+                f"the network cannot be exported: it decides by the values of a tensor ({_reason(error)})"
+            ) from error
         shapes["images"] |= _sides(model, smallest=SMALLEST_SIDE)
     try:
         return _traced(graph, inputs, shapes)
@@ -60,15 +66,18 @@ def _traced(graph: ExportGraph, inputs: tuple[Tensor, ...], shapes: Any) -> torc
 
 
 class quiet(warnings.catch_warnings):
-    """Within the block, warnings and logs of exporters are not shown; errors are."""
+    """Within the block, warnings, logs and graphs that exporters print are not shown; errors are raised."""
 
     def __enter__(self) -> None:
         super().__enter__()
         warnings.simplefilter("ignore")
         self.disabled = logging.root.manager.disable
         logging.disable(logging.WARNING)
+        self.stderr = contextlib.redirect_stderr(io.StringIO())
+        self.stderr.__enter__()
 
     def __exit__(self, *details: Any) -> None:
+        self.stderr.__exit__(*details)
         logging.disable(self.disabled)
         super().__exit__(*details)
 
