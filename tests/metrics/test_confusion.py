@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from segwright.analysis.statistics import Counts
+from segwright.analysis.datasets.statistics import Counts
 from segwright.data.datasets.camvid import CamVid
 from segwright.errors import UserError
 from segwright.labels import LabelSpace, spread_colors

@@ -95,7 +95,8 @@ def test_images_are_stacked_without_targets() -> None:
     assert torch.equal(again, stacked)
     assert sizes_again == sizes
     floats, _ = pad_and_stack([image.astype(np.float32) for image in images], input)
-    assert (floats[0, :, 5:] == torch.tensor(input.fill_value).view(3, 1, 1)).all()  # rounded only in integers
+    fill = torch.tensor(input.fill_value).view(3, 1, 1)  # rounded only in integers
+    assert (floats[0, :, 5:] == fill).all()
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
