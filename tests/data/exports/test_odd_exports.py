@@ -11,7 +11,7 @@ from PIL import Image
 from tests.data.exports.tools import CLASSES, LAYOUTS, OBJECTS, class_map, photo, photos
 
 from segwright.cli.main import main
-from segwright.data.exports.files_of_export import ImageFiles
+from segwright.data.exports.image_files import ImageFiles
 from segwright.data.reading.label_maps import read_class_values
 
 

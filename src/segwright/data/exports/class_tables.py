@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from segwright.data.exports.files_of_export import read_text
+from segwright.data.exports.files_of_export import Color, read_csv, read_text
 from segwright.errors import UserError
 
-Color = tuple[int, int, int]
 CLASS_TABLES = (
     "class_dict.csv",
     "class_dict_seg.csv",
@@ -25,7 +22,7 @@ CLASS_TABLES = (
 def read_class_table(path: Path) -> list[tuple[str, Color]]:
     """(name, color) of each class, in the order of the file; ``UserError`` names the line that is none."""
     is_csv, rows = path.suffix == ".csv", []
-    for line, name, color in (_csv_rows if is_csv else _text_rows)(read_text(path)):
+    for line, name, color in (_csv_rows if is_csv else _text_rows)(path):
         if not name or not all(0 <= value <= 255 for value in color):
             columns = "the columns name,r,g,b" if is_csv else "'R G B name'"
             raise UserError(
@@ -36,9 +33,9 @@ def read_class_table(path: Path) -> list[tuple[str, Color]]:
     return rows
 
 
-def _csv_rows(text: str) -> Iterator[tuple[int, str, Color]]:
+def _csv_rows(path: Path) -> Iterator[tuple[int, str, Color]]:
     """(number of the line, name, color) of each class; a line that is none has no name."""
-    reader = csv.DictReader(io.StringIO(text), skipinitialspace=True)
+    reader = read_csv(path)
     for row in reader:
         values = {str(name).strip().lower(): str(value) for name, value in row.items()}
         name, color = "", (0, 0, 0)
@@ -50,9 +47,9 @@ def _csv_rows(text: str) -> Iterator[tuple[int, str, Color]]:
         yield reader.line_num, name, color
 
 
-def _text_rows(text: str) -> Iterator[tuple[int, str, Color]]:
+def _text_rows(path: Path) -> Iterator[tuple[int, str, Color]]:
     """``_csv_rows`` of lines "R G B name" or "name R G B"; numbers may be parted by commas."""
-    for number, line in enumerate(text.split("\n"), start=1):
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         name, color = "", ["0"] * 3

@@ -9,16 +9,17 @@ from collections.abc import Sequence, Set
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from segwright.data.exports.files_of_export import glob_visible
 from segwright.data.exports.splits import split_of_path, standard_split
 from segwright.errors import UserError, first_line
 from segwright.files import atomic_write
 
 
-def unpack_parquet(root: Path, label_columns: Sequence[str]) -> list[tuple[Path, Path, str | None]]:
+def unpack_parquet(
+    files: Sequence[Path], root: Path, label_columns: Sequence[str]
+) -> list[tuple[Path, Path, str | None]]:
     """(image file, label map file, split) of each row; the files are written once to the folder for temporary files."""
     rows = []
-    for path in glob_visible(root, "**/*.parquet"):
+    for path in files:
         name = path.stem.split("-")[0]
         split = standard_split(name) or split_of_path(path, root)
         folder = _cache_folder(path)
