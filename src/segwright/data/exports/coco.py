@@ -22,11 +22,6 @@ from segwright.errors import UserError
 NAME, TITLE, SPECIFIC = "coco", "COCO instances", True
 
 
-def recognize(root: Path) -> str | None:
-    """JSON files with images, categories and annotations with outlines."""
-    return _FILES.evidence(root)
-
-
 def _is_instances(path: Path) -> bool:
     return _is_coco(path) and standard_kind(path) == "instances"
 
@@ -58,6 +53,7 @@ _FILES = FormatFiles(
     shows="lists images, categories and outlines",
     missing="no COCO JSON file; expected images, categories and annotations in one",
 )
+recognize = _FILES.evidence
 
 
 def read(root: Path, split: str | None) -> ObjectExport:

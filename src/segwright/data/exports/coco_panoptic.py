@@ -26,11 +26,7 @@ _FILES = FormatFiles(
     shows="lists the segments of panoptic maps",
     missing="no COCO panoptic JSON; expected one with 'segments_info'",
 )
-
-
-def recognize(root: Path) -> str | None:
-    """JSON files with segments."""
-    return _FILES.evidence(root)
+recognize = _FILES.evidence
 
 
 @dataclass(slots=True)

@@ -24,12 +24,8 @@ _FILES = FormatFiles(
     shows="has the annotations of CVAT",
     missing="no XML file of CVAT; expected annotations.xml",
 )
+recognize = _FILES.evidence
 _WITHOUT_AREA = ("box", "polyline", "points", "cuboid", "skeleton", "tag")
-
-
-def recognize(root: Path) -> str | None:
-    """XML files with ``<annotations>`` and a ``<version>``."""
-    return _FILES.evidence(root)
 
 
 def read(root: Path, split: str | None) -> ObjectExport:

@@ -22,12 +22,8 @@ _FILES = FormatFiles(
     is_counted=True,
     missing="no Darwin JSON; expected one per image",
 )
+recognize = _FILES.evidence
 _WITHOUT_AREA = ("bounding_box", "line", "keypoint", "skeleton", "tag", "cuboid", "text")
-
-
-def recognize(root: Path) -> str | None:
-    """JSON files with an item, its slots, and annotations."""
-    return _FILES.evidence(root)
 
 
 def read(root: Path, split: str | None) -> ObjectExport:

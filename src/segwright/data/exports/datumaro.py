@@ -20,11 +20,7 @@ _FILES = FormatFiles(
     shows="lists items and their annotations",
     missing="no JSON file of Datumaro; expected annotations/default.json",
 )
-
-
-def recognize(root: Path) -> str | None:
-    """JSON files with items and categories."""
-    return _FILES.evidence(root)
+recognize = _FILES.evidence
 
 
 def read(root: Path, split: str | None) -> ObjectExport:

@@ -39,11 +39,6 @@ _RUNS = (
 _CLASS = ("classid", "class_id", "class", "label", "category", "cell_type", "classname", "class_name")
 
 
-def recognize(root: Path) -> str | None:
-    """CSV files with a column of images and one of run lengths."""
-    return _FILES.evidence(root)
-
-
 def _is_table(path: Path) -> bool:
     """Whether a file is a table of run lengths; those of an example of a submission are no annotations."""
     return "submission" not in path.stem.lower() and _columns(_header(path)) is not None
@@ -72,6 +67,7 @@ _FILES = FormatFiles(
     shows="has a column of run lengths",
     missing="no CSV file with run lengths; expected columns ImageId and EncodedPixels",
 )
+recognize = _FILES.evidence
 
 
 def read(root: Path, split: str | None) -> ObjectExport:

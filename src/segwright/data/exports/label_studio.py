@@ -26,15 +26,11 @@ _FILES = FormatFiles(
     accept=lambda path: not starts_with(path, '"categories"'),  # COCO
     shows="is a list of tasks with results in percent or brushes",
 )
+recognize = _FILES.evidence
 _ANY_JSON = FormatFiles(("*.json",), missing="no JSON file of Label Studio; expected an export")
 _PREFIX = r"^[0-9a-f]{2,12}-"  # Label Studio puts it before the names of uploaded files
 _GEOMETRY = ("points", "rle", "imageDataURL", "vertices", "radiusX", "width")
 """The fields of which a result on an image has one; others are about the whole image, or text."""
-
-
-def recognize(root: Path) -> str | None:
-    """JSON files with a list of tasks."""
-    return _FILES.evidence(root)
 
 
 def read(root: Path, split: str | None) -> ObjectExport:

@@ -23,12 +23,8 @@ _FILES = FormatFiles(
     shows="has rows of data with the labels of projects",
     missing="no export of Labelbox; expected NDJSON",
 )
+recognize = _FILES.evidence
 _KINDS = ("polygon", "mask", "composite_mask", "bounding_box", "line", "point")
-
-
-def recognize(root: Path) -> str | None:
-    """NDJSON or JSON with rows of data and projects."""
-    return _FILES.evidence(root)
 
 
 def read(root: Path, split: str | None) -> ObjectExport:

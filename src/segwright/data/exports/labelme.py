@@ -21,12 +21,8 @@ _FILES = FormatFiles(
     is_counted=True,
     missing="no JSON file of labelme; expected one per image",
 )
+recognize = _FILES.evidence
 _LEAST_POINTS = {"polygon": 3, "rectangle": 2, "circle": 2, "mask": 1}
-
-
-def recognize(root: Path) -> str | None:
-    """JSON files with a list of shapes."""
-    return _FILES.evidence(root)
 
 
 def read(root: Path, split: str | None) -> ObjectExport:

@@ -19,12 +19,8 @@ _FILES = FormatFiles(
     shows="lists pixel values and classes",
     missing="no _classes.csv; expected one per split",
 )
+recognize = _FILES.evidence
 _SUFFIX = "_mask"
-
-
-def recognize(root: Path) -> str | None:
-    """A _classes.csv with pixel values."""
-    return _FILES.evidence(root)
 
 
 def read(root: Path, split: str | None) -> MapExport:

@@ -21,12 +21,8 @@ NAME, TITLE, SPECIFIC = "segments_ai", "Segments.ai", True
 _FILES = FormatFiles(
     ("*.json", "*/*.json"), ("dataset samples task_type",), shows="is a release file with samples"
 )
+recognize = _FILES.evidence
 _LABEL = "_label_"  # between the names of image and label set in the name of a bitmap
-
-
-def recognize(root: Path) -> str | None:
-    """A JSON file of a release with samples."""
-    return _FILES.evidence(root)
 
 
 class _Class(NamedTuple):

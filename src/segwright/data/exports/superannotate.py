@@ -34,12 +34,8 @@ _FILES = FormatFiles(
     is_counted=True,
     missing="no JSON of SuperAnnotate; expected one per image",
 )
+recognize = _FILES.evidence
 _MAP, _PICTURE = "___save", "___fuse"
-
-
-def recognize(root: Path) -> str | None:
-    """JSON files with instances of classes."""
-    return _FILES.evidence(root)
 
 
 def read(root: Path, split: str | None) -> ObjectExport:

@@ -22,11 +22,7 @@ _FILES = FormatFiles(
     shows="lists shape attributes of regions",
     missing="no file of VGG Image Annotator; expected JSON or CSV",
 )
-
-
-def recognize(root: Path) -> str | None:
-    """JSON or CSV files with shape attributes of regions."""
-    return _FILES.evidence(root)
+recognize = _FILES.evidence
 
 
 def read(root: Path, split: str | None) -> ObjectExport:
