@@ -24,7 +24,6 @@ from tests.data.exports.tools import (
     class_map,
     mask_of,
     photo,
-    photos,
     save,
 )
 
@@ -77,30 +76,8 @@ def is_ellipse(
     return bool((mask >= inner).all() and (mask <= outer).all())
 
 
-def superannotate_pixel(root: Path) -> None:
-    """A pixel project: each object is in the map ___save.png, in one color per part."""
-    for name, objects in OBJECTS.items():
-        photos(root, [name])
-        colors = np.zeros((*SIZE, 4), np.uint8)
-        rows = []
-        for index, (label, points) in enumerate(objects, start=1):
-            mask = mask_of(points)
-            left = mask & (np.arange(SIZE[1]) < 8)
-            colors[mask], colors[left] = (0, 1, 15 * index, 255), (0, 2, 15 * index, 255)
-            parts = [{"color": f"#0001{15 * index:02x}"}, {"color": f"#0002{15 * index:02X}"}]
-            rows.append({"classId": 7, "className": label, "probability": 100, "parts": parts})
-        for end in ("save", "fuse"):
-            Image.fromarray(colors).save(root / f"{name}.png___{end}.png")
-        data = {"name": f"{name}.png", "width": SIZE[1], "height": SIZE[0]}
-        save(
-            root / f"{name}.png___pixel.json",
-            {"metadata": data, "comments": [], "tags": [], "instances": rows},
-        )
-    save(root / "classes" / "classes.json", [{"id": 1, "name": name, "color": "#ff0000"} for name in CLASSES])
-
-
 def test_objects_of_a_pixel_project_have_the_colors_of_their_parts(tmp_path: Path) -> None:
-    superannotate_pixel(tmp_path)
+    PLATFORMS["superannotate_pixel"](tmp_path)
     for name, found in masks(tmp_path).items():
         for mask, (_, points) in zip(found, OBJECTS[name], strict=True):
             np.testing.assert_array_equal(mask, mask_of(points))
@@ -108,7 +85,7 @@ def test_objects_of_a_pixel_project_have_the_colors_of_their_parts(tmp_path: Pat
 
 
 def test_a_pixel_project_without_its_maps_says_which_is_missing(tmp_path: Path) -> None:
-    superannotate_pixel(tmp_path)
+    PLATFORMS["superannotate_pixel"](tmp_path)
     (tmp_path / "a.png___save.png").unlink()
     with pytest.raises(UserError, match=r"a\.png___pixel\.json: its objects are in a\.png___save\.png, and"):
         OwnData().everything(tmp_path)
@@ -318,6 +295,6 @@ def test_the_radius_of_a_circle_is_that_through_its_points() -> None:
 
 
 def test_a_photo_without_annotation_is_told_beside_maps(tmp_path: Path) -> None:
-    superannotate_pixel(tmp_path)
+    PLATFORMS["superannotate_pixel"](tmp_path)
     photo(tmp_path / "new.png", 9)
     assert ["new.png: has no annotation (1 such image)" in note for note in notes(tmp_path)] == [True]
