@@ -154,7 +154,7 @@ CASES: dict[str, dict[str, tuple[Callable[[Path], None], str]]] = {
         "class": (replaced("via_project.json", '"kind": "cat"', '"kind": "cow"'),
                   "class 'cow', which the attribute 'kind' of the project does not list"),
         "cut": (cut("via_project.json"), "via_project.json: not JSON"),
-        "points": (replaced("via_project.json", "[2, 20, 20, 2]", "[2, 20]"), "a.png, region 0 is not as expected"),
+        "points": (replaced("via_project.json", "[2, 20, 20, 2]", "[2, 20]"), "is not as expected (2 x and 4 y of points)"),
     },
     "via3": {
         "missing": (without("a.png"), "names the image 'a.png'"),
@@ -171,7 +171,7 @@ CASES: dict[str, dict[str, tuple[Callable[[Path], None], str]]] = {
         "outside": (replaced("annotations/default.json", SQUARE, "92, 2, 99, 2, 99, 9"),
                     "a, annotation 0 (cat): lies outside"),
         "class": (replaced("annotations/default.json", '"label_id": 1', '"label_id": 8'),
-                  "annotation 0 is not as expected (class 8, the file lists 3 from 0)"),
+                  "annotation 0 is not as expected (class 8, and the file lists 0 to 2)"),
         "cut": (cut("annotations/default.json"), "default.json: not JSON"),
         "size": (small_rgb("images/default/a.png"), "9x7"),
         "points": (replaced("annotations/default.json", '"points"', '"dots"'), "a, annotation 0 has no 'points'"),
@@ -259,7 +259,7 @@ CASES: dict[str, dict[str, tuple[Callable[[Path], None], str]]] = {
         "outside": (replaced("via.csv", "[2, 20, 20, 2]", "[200, 220, 220, 200]"), "region 0 (cat): lies outside"),
         "class": (replaced("via.csv", "cat", ""), "a.png, region 0 has no class"),
         "cut": (cut("via.csv"), "via.csv: line"),
-        "points": (replaced("via.csv", "[2, 20, 20, 2]", "[2, 20]"), "a.png, region 0 is not as expected"),
+        "points": (replaced("via.csv", "[2, 20, 20, 2]", "[2, 20]"), "region 0 is not as expected (2 x and 4 y"),
     },
     "darwin": {
         "missing": (without("images/train/a.png"), "a.json: names the image 'a.png'"),

@@ -160,8 +160,9 @@ def _entry(image: AnnotatedImage, id_of: Mapping[str, int], listing: str) -> Ent
                 f"{image.tool}, or remove the object"
             )
         if category is None:
+            where = row["where"].removesuffix(f" ({label})")
             raise UserError(
-                f"{image.source}: {row['where']} has the class {label!r}, which {listing} does not list; add it there, "
+                f"{image.source}: {where} has the class {label!r}, which {listing} does not list; add it there, "
                 "or correct the class"
             )
         rows.append(row | {"category_id": category})

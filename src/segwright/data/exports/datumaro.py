@@ -69,6 +69,6 @@ def _shape(row: dict[str, Any], names: list[str]) -> Shape:
     if kind not in ("polygon", "mask"):
         return Shape("", kind=kind)
     if not isinstance(index, int) or not 0 <= index < len(names):
-        raise ValueError(f"class {index}, the file lists {len(names)} from 0")
+        raise ValueError(f"class {index}, and the file lists 0 to {len(names) - 1}")
     outline = {"polygons": [polygon(pairs(row["points"]))]} if kind == "polygon" else row["rle"]
     return Shape(names[index], outline, kind, row.get("group") or None, row.get("z_order") or 0)

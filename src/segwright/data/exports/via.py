@@ -102,7 +102,10 @@ def _shape(region: dict[str, Any], attribute: str | None) -> Shape:
 def _outline(shape: dict[str, Any]) -> list[float] | None:
     kind = shape["name"]
     if kind == "polygon":
-        return polygon(zip(shape["all_points_x"], shape["all_points_y"], strict=True))
+        xs, ys = shape["all_points_x"], shape["all_points_y"]
+        if len(xs) != len(ys):
+            raise ValueError(f"{len(xs)} x and {len(ys)} y of points")
+        return polygon(zip(xs, ys, strict=True))
     if kind == "rect":
         left, top = float(shape["x"]), float(shape["y"])
         return box([(left, top), (left + float(shape["width"]), top + float(shape["height"]))])
