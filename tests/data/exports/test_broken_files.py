@@ -154,7 +154,7 @@ CASES: dict[str, dict[str, tuple[Callable[[Path], None], str]]] = {
         "class": (replaced("via_project.json", '"kind": "cat"', '"kind": "cow"'),
                   "class 'cow', which the attribute 'kind' of the project does not list"),
         "cut": (cut("via_project.json"), "via_project.json: not JSON"),
-        "points": (replaced("via_project.json", "[2, 20, 20, 2]", "[2, 20]"), "is not as expected (2 x and 4 y of points)"),
+        "points": (replaced("via_project.json", "[2, 20, 20, 2]", "[2, 20]"), "not as expected (2 x and 4 y of p"),
     },
     "via3": {
         "missing": (without("a.png"), "names the image 'a.png'"),
