@@ -278,6 +278,27 @@ def test_a_group_may_have_parts_outside_of_the_image(tmp_path: Path) -> None:
     )
 
 
+def test_an_ellipse_of_datumaro_is_stated_by_its_box(tmp_path: Path) -> None:
+    LAYOUTS["datumaro"](tmp_path)
+
+    def change(values: Any) -> None:
+        rows = next(item for item in values["items"] if item["id"] == "d")["annotations"]
+        rows[0] |= {"type": "ellipse", "points": [10, 8, 40, 30]}
+
+    changed(tmp_path / "annotations" / "default.json", change)
+    assert is_ellipse(masks(tmp_path)["d"][0], (25, 19), (15, 11))
+
+
+def test_an_oriented_rectangle_of_labelme_is_a_polygon(tmp_path: Path) -> None:
+    LAYOUTS["labelme"](tmp_path)
+    corners = [(20, 2), (40, 12), (32, 28), (12, 18)]
+    changed(
+        tmp_path / "a.json",
+        lambda values: values["shapes"][0].update(shape_type="oriented_rectangle", points=corners),
+    )
+    np.testing.assert_array_equal(masks(tmp_path)["a"][0], mask_of(corners))
+
+
 def test_an_alpha_mask_of_supervisely_is_a_mask(tmp_path: Path) -> None:
     LAYOUTS["supervisely"](tmp_path)
     path = tmp_path / "train" / "ann" / "a.png.json"

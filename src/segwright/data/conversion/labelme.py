@@ -77,7 +77,7 @@ def convert_labelme(
 
 
 _Shape = tuple[str, str, list[tuple[float, float]], Any]  # label, kind, points, group id
-_MIN_POINTS = {"polygon": 3, "rectangle": 2, "circle": 2}
+_MIN_POINTS = {"polygon": 3, "rectangle": 2, "oriented_rectangle": 4, "circle": 2}
 
 
 def _read_labelme(path: Path) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 from segwright.data.exports.annotations import Annotations, Shape
 from segwright.data.exports.entries import ObjectExport
 from segwright.data.exports.files_of_export import FormatFiles
-from segwright.data.exports.object_shapes import pairs, polygon
+from segwright.data.exports.object_shapes import ellipse, pairs, polygon
 from segwright.data.exports.splits import standard_split
 from segwright.errors import UserError
 
@@ -66,9 +66,16 @@ def _item(item: dict[str, Any]) -> tuple[str, str, tuple[int, int] | None, list[
 
 def _shape(row: dict[str, Any], names: list[str]) -> Shape:
     kind, index = str(row["type"]), row.get("label_id")
-    if kind not in ("polygon", "mask"):
+    if kind not in ("polygon", "mask", "ellipse"):
         return Shape("", kind=kind)
     if not isinstance(index, int) or not 0 <= index < len(names):
         raise ValueError(f"class {index}, and the file lists 0 to {len(names) - 1}")
-    outline = {"polygons": [polygon(pairs(row["points"]))]} if kind == "polygon" else row["rle"]
+    outline = row["rle"] if kind == "mask" else {"polygons": [_polygon(kind, row["points"])]}
     return Shape(names[index], outline, kind, row.get("group") or None, row.get("z_order") or 0)
+
+
+def _polygon(kind: str, points: list[Any]) -> list[float]:
+    if kind == "polygon":
+        return polygon(pairs(points))
+    left, top, right, bottom = (float(value) for value in points)  # the box around an ellipse
+    return ellipse(((left + right) / 2, (top + bottom) / 2), ((right - left) / 2, (bottom - top) / 2))

@@ -22,7 +22,7 @@ _FILES = FormatFiles(
     missing="no JSON file of labelme; expected one per image",
 )
 recognize = _FILES.evidence
-_LEAST_POINTS = {"polygon": 3, "rectangle": 2, "circle": 2, "mask": 1}
+_LEAST_POINTS = {"polygon": 3, "rectangle": 2, "oriented_rectangle": 4, "circle": 2, "mask": 1}
 
 
 def read(root: Path, split: str | None) -> ObjectExport:
