@@ -86,7 +86,7 @@ class Annotations:
         """The image files in the folder."""
         return ImageFiles(self.root, self._accept)
 
-    def image(
+    def add(
         self,
         path: Path,
         source: Path,
@@ -95,7 +95,7 @@ class Annotations:
         split: str | None = None,
         maps: tuple[Path, ...] = (),
     ) -> AnnotatedImage:
-        """An image to which shapes can be added. Without ``split`` the folders above the image name it."""
+        """Add an image, to which shapes can be added. Without ``split`` the folders above the image name it."""
         split = split or split_of_path(path, self.root)
         annotated = AnnotatedImage(path, source, size, split, maps, self.tool, self._left_out)
         self.annotated.append(annotated)

@@ -61,7 +61,7 @@ def _read(image: ElementTree.Element, path: Path, annotations: Annotations) -> N
     name, subset = str(image.get("name")), image.get("subset")
     folders = (path.parent / "images" / (subset or ""), path.parent / "images", path.parent)
     near = next(folder for folder in folders if folder.is_dir())
-    annotated = annotations.image(
+    annotated = annotations.add(
         annotations.images.require(name, f"{path}: image {image.get('id')}", near),
         path,
         size=annotations.parse(image, _size, f"{path}: image {name}"),

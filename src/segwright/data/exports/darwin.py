@@ -40,7 +40,7 @@ def _read(path: Path, annotations: Annotations) -> None:
     root, inside = annotations.root, f"{folder}/{name}".lstrip("/")
     image = annotations.images.find(inside) or annotations.images.require(name, path)
     part = split_of_path(image, root) or split_of_path(root / inside, root)
-    annotated = annotations.image(image, path, size=size, split=part)
+    annotated = annotations.add(image, path, size=size, split=part)
     masks, layers = dict[str, str](), list[dict[str, Any]]()
     for index, item in enumerate(annotations.parse(values, _items, path)):
         where = f"annotation {index}"

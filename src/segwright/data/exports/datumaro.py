@@ -47,7 +47,7 @@ def _names(values: dict[str, Any]) -> list[str]:
 def _read(item: Any, where: str, path: Path, annotations: Annotations, names: list[str]) -> None:
     name, file, size, rows = annotations.parse(item, _item, where)
     image = annotations.images.require(file, f"{path}: {name}", annotations.root / "images" / path.stem)
-    annotated = annotations.image(image, path, size=size, split=standard_split(path.stem))
+    annotated = annotations.add(image, path, size=size, split=standard_split(path.stem))
     for number, row in enumerate(rows):
         annotated.read(row, f"{name}, annotation {number}", partial(_shape, names=names))
 

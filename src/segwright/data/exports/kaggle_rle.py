@@ -26,16 +26,8 @@ from segwright.wording import count_of
 NAME, TITLE, SPECIFIC = "kaggle_rle", "run lengths in CSV (Kaggle)", True
 _IMAGE = ("imageid", "image_id", "image", "img_id", "id", "img", "imageid_classid", "image_label", "filename",
           "file_name")  # fmt: skip
-_RUNS = (
-    "encodedpixels",
-    "encoded_pixels",
-    "rle",
-    "rle_mask",
-    "encoding",
-    "segmentation",
-    "annotation",
-    "mask_rle",
-)
+_RUNS = ("encodedpixels", "encoded_pixels", "rle", "rle_mask", "encoding", "segmentation", "annotation",
+         "mask_rle")  # fmt: skip
 _CLASS = ("classid", "class_id", "class", "label", "category", "cell_type", "classname", "class_name")
 
 
@@ -47,7 +39,7 @@ def _is_table(path: Path) -> bool:
 def _header(path: Path) -> list[str]:
     try:
         with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-            return next(csv.reader([file.readline()]), [])
+            return next(csv.reader([file.readline()], skipinitialspace=True), [])
     except OSError:
         return []
 
@@ -71,10 +63,7 @@ recognize = _FILES.evidence
 
 
 def read(root: Path, split: str | None) -> ObjectExport:
-    """The images of the CSV files, and those beside them that have no row, if these are images without objects.
-
-    A class is declared by any row that names it, with run lengths or without.
-    """
+    """The images of the CSV files, and those beside them that have no row, if these are images without objects."""
     annotations, labels = Annotations(root, TITLE), set[str]()
     for path in _FILES.require(root):
         labels |= _read(path, annotations)
@@ -103,7 +92,7 @@ def _add_unlisted(annotations: Annotations) -> list[str]:
             "because no row lacks run lengths; move images that were not annotated to another folder"
         )
         for path in paths:
-            annotations.image(path, source, split=_split(source, path, annotations.root))
+            annotations.add(path, source, split=_split(source, path, annotations.root))
     return notes
 
 
@@ -146,7 +135,7 @@ def _read(path: Path, annotations: Annotations) -> set[str]:
             )
         annotated = annotations.known(image)
         if annotated is None:
-            annotated = annotations.image(image, path, split=_split(path, image, annotations.root))
+            annotated = annotations.add(image, path, split=_split(path, image, annotations.root))
         if starts := _starts(text, f"{path}: {where}"):
             annotated.add(Shape(label, {"starts": starts, **order}), where)
         labels.add(label)

@@ -61,7 +61,7 @@ def _read(task: Any, number: int, path: Path, annotations: Annotations) -> None:
     where = f"task {task.get('id', number) if isinstance(task, dict) else number}"
     name, results = annotations.parse(task, _task, f"{path}: {where}")
     sizes = (stated_size(result, "original_height", "original_width") for result in results)
-    annotated = annotations.image(
+    annotated = annotations.add(
         annotations.images.require(name, f"{path}: {where}", path.parent, strip=_PREFIX),
         path,
         size=next(filter(None, sizes), None),

@@ -37,7 +37,7 @@ def read(root: Path, split: str | None) -> ObjectExport:
             if items is None:
                 continue
             image = annotations.images.require(names, f"{path}: row {number}")
-            annotated = annotations.image(image, path, size=size)
+            annotated = annotations.add(image, path, size=size)
             for index, item in enumerate(items):
                 where = f"row {number}, object {index}"
                 shape = partial(_shape, where=f"{path}: {where}", files=annotations.images)

@@ -45,7 +45,7 @@ def _read(path: Path, annotations: Annotations) -> None:
         raise UserError(
             f"{path}: has no list 'shapes'; expected a file of labelme; remove it from the folder"
         )
-    annotated = annotations.image(
+    annotated = annotations.add(
         _image(path, values, annotations),
         path,
         size=stated_size(values, "imageHeight", "imageWidth"),

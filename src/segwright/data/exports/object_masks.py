@@ -66,7 +66,7 @@ def read(root: Path, split: str | None) -> ObjectExport:
             )
         masks = [(OBJECT, path) for path in images_in(mask_folder)]
         masks += [(sub.name, path) for sub in folders(mask_folder) for path in images_in(sub)]
-        annotated = annotations.image(images[0], masks[0][1] if masks else images[0], split=part)
+        annotated = annotations.add(images[0], masks[0][1] if masks else images[0], split=part)
         for label, path in masks:
             annotated.add(Shape(label, {"files": [str(path)]}), path.name)
     return annotations.export(sorted(annotations.labels()) or [OBJECT])

@@ -45,7 +45,7 @@ def read(root: Path, split: str | None) -> ObjectExport:
             continue
         image = annotations.images.require(names, where)
         bitmap = _bitmap(label, image, label_set, where)
-        annotated = annotations.image(image, path, maps=() if bitmap is None else (bitmap,))
+        annotated = annotations.add(image, path, maps=() if bitmap is None else (bitmap,))
         for index, item in enumerate(items):
             shape = partial(_shape, bitmap=bitmap, classes=classes)
             annotated.read(item, f"sample {number}, annotation {index}", shape)

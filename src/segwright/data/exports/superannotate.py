@@ -68,7 +68,7 @@ def _read(path: Path, annotations: Annotations, maps: ImageFiles) -> None:
             f"{path}: its objects are in {name}{_MAP}.png, and {annotations.root} contains no such file; expected the "
             "map of each image of a pixel project; export the project again"
         )
-    annotated = annotations.image(
+    annotated = annotations.add(
         annotations.images.require(name, path, path.parent),
         path,
         size=size,

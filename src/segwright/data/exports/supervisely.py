@@ -42,7 +42,7 @@ def _read(path: Path, annotations: Annotations) -> None:
     size, tags, items = annotations.parse(annotations.read_json(path), _image, path)
     folder, name = path.parent.parent / "img", path.name.removesuffix(".json")
     images = annotations.images
-    annotated = annotations.image(
+    annotated = annotations.add(
         images.find(name, folder) or images.with_stem(name, folder) or images.require(name, path, folder),
         path,
         size=size,

@@ -32,7 +32,7 @@ def read(root: Path, split: str | None) -> ObjectExport:
     for path in files:
         for name, regions in _images(path, annotations):
             image = annotations.images.require(name, path, path.parent)
-            annotated = annotations.known(image) or annotations.image(image, path)
+            annotated = annotations.known(image) or annotations.add(image, path)
             for index, region in enumerate(regions):
                 where = f"{name}, region {index}"
                 shape = partial(_shape, attribute=attribute)

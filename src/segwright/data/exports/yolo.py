@@ -189,7 +189,7 @@ def _read(image: Path, split: str | None, names: list[str], annotations: Annotat
         raise UserError(f"{image}: no such file; expected each image of the split; add it")
     source = labels_file(image)
     has_objects = source.is_file()
-    annotated = annotations.image(image, source if has_objects else image, split=split)
+    annotated = annotations.add(image, source if has_objects else image, split=split)
     for number, line in enumerate(read_text(source).split("\n") if has_objects else (), start=1):
         if line.strip():
             annotated.add(_shape(line, f"{source}: line {number}", names), f"line {number}")
