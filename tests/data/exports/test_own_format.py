@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.data.exports.tools import CLASSES, OBJECTS, class_map, photos, save
+from tests.data.exports.tools import CLASSES, class_map, save, sketch
 from tests.test_documents import REPOSITORY, snippets
 
 import segwright as sw
@@ -19,16 +19,6 @@ from segwright.data.exports import recognition, recognize
 from segwright.errors import UserError
 
 ORDER = tuple(sorted(CLASSES))
-
-
-def sketch(root: Path) -> None:
-    photos(root / "photos")
-    for name, objects in OBJECTS.items():
-        rows = [{"class": label, "outline": [list(point) for point in points]} for label, points in objects]
-        save(
-            root / f"{name}.json",
-            {"photo": f"{name}.png", "objects": [*rows, {"class": "cat", "box": [1, 2]}]},
-        )
 
 
 @pytest.fixture
