@@ -120,7 +120,7 @@ def _convert_dataset(options: argparse.Namespace) -> int:
 
 
 def _convert_folder(options: argparse.Namespace) -> int:
-    from segwright.data.conversion.exports import convert_export
+    from segwright.data.conversion.from_exports import convert_export
     from segwright.data.datasets import OwnData
 
     source = Path(options.format)
