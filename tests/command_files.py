@@ -57,6 +57,7 @@ def write_files(root: Path) -> None:
     own_class(root / "DATA")
     many_bands(root / "BANDS")
     tools.labelme(root / "EXPORT")
+    tools.sketch(root / "SKETCH")
     photo(root / "photo.jpg", size=(48, 64))
     photo(root / "mosaic.tif", size=(48, 64))
     video(root / "drive.mp4")

@@ -327,6 +327,8 @@ TARGETS: dict[str, Target] = {
             ("parquet", "data/train-00000-of-00001.parquet"), ("darwin", "releases/latest/annotations/train/a.json"),
             ("labelbox", "export.ndjson"), ("segments_ai", "animals-v1.json"),
             ("sagemaker", "manifests/output/output.manifest"), ("superannotate", "annotations/a.png.json"),
+            ("superannotate_pixel", "a.png___pixel.json"), ("via3", "via_project.json"),
+            ("datumaro", "annotations/default.json"),
         )
     },
 }  # fmt: skip

@@ -120,7 +120,7 @@ def _convert_dataset(options: argparse.Namespace) -> int:
 
 
 def _convert_folder(options: argparse.Namespace) -> int:
-    from segwright.data.conversion.exports import convert_export
+    from segwright.data.conversion.from_exports import convert_export
     from segwright.data.datasets import OwnData
 
     source = Path(options.format)
@@ -151,7 +151,7 @@ def _convert_folder(options: argparse.Namespace) -> int:
 
 
 def _convert_annotations(options: argparse.Namespace) -> int:
-    from segwright.data.conversion import coco, labelme_rgb
+    from segwright.data.conversion import coco, color_maps, labelme
     from segwright.data.formats.file_dataset import apply_label_map
 
     if options.format not in _SOURCE_FORMATS:
@@ -175,11 +175,11 @@ def _convert_annotations(options: argparse.Namespace) -> int:
             raise UserError(
                 "data convert rgb: --labels is missing; expected a label map file with the color of each class"
             )
-        result = labelme_rgb.convert_rgb(source, out, apply_label_map(options.labels, None), force=force)
+        result = color_maps.convert_rgb(source, out, apply_label_map(options.labels, None), force=force)
     elif options.format == "coco":
         result = coco.convert_coco(source, out, to=options.to or "panoptic", force=force)
     elif options.format == "labelme":
-        result = labelme_rgb.convert_labelme(source, out, names=options.names, force=force)
+        result = labelme.convert_labelme(source, out, names=options.names, force=force)
     elif options.format == "cityscapes-panoptic":
         split, train_ids = options.split or "train", options.train_ids
         result = coco.convert_cityscapes(source, out, split, train_ids=train_ids, force=force)

@@ -1,12 +1,12 @@
 """Data: from files on disk to batches for training.
 
 reading/        images, label maps, run-length codes, file lists
-formats/        ground truth as datasets and annotation tools write it, and the dataset that reads it
-exports/        exports of annotation tools, recognized and read as they are
+formats/        ground truth on disk, and the datasets that read it; no format is guessed
+exports/        exports of annotation tools: which tool wrote a folder, and one reader per tool
 augmentation/   data augmentation of an image and its label map together
 loading/        sampling order, augmented samples, batches, training targets
 datasets/       one file per dataset
-conversion/     annotations of other formats to label maps and COCO files
+conversion/     what ``data convert`` writes: label maps, COCO, files of annotation tools
 splits.py       lists of training, validation and test images
 check.py        validation of a dataset before a training
 archives.py     archives from the internet, unpacked safely

@@ -15,7 +15,7 @@ import numpy as np
 
 from segwright.data.conversion.annotation_files import AnnotatedImage, AnnotatedObject, class_regions
 from segwright.data.conversion.annotation_tools import AnnotationTool, Cvat, Labelme, LabelStudio, Yolo
-from segwright.data.conversion.exports import numbered_labels
+from segwright.data.conversion.from_exports import numbered_labels
 from segwright.errors import UserError
 from segwright.files import atomic_write
 from segwright.labels import LabelSpace

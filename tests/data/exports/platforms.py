@@ -228,10 +228,33 @@ def superannotate(root: Path) -> None:
     save(root / "classes" / "classes.json", classes)
 
 
+def superannotate_pixel(root: Path) -> None:
+    """A pixel project: each object is in the map ___save.png, in one color per part."""
+    for name, objects in OBJECTS.items():
+        photos(root, [name])
+        colors = np.zeros((*SIZE, 4), np.uint8)
+        rows = []
+        for index, (label, points) in enumerate(objects, start=1):
+            mask = mask_of(points)
+            left = mask & (np.arange(SIZE[1]) < 8)
+            colors[mask], colors[left] = (0, 1, 15 * index, 255), (0, 2, 15 * index, 255)
+            parts = [{"color": f"#0001{15 * index:02x}"}, {"color": f"#0002{15 * index:02X}"}]
+            rows.append({"classId": 7, "className": label, "probability": 100, "parts": parts})
+        for end in ("save", "fuse"):
+            Image.fromarray(colors).save(root / f"{name}.png___{end}.png")
+        data = {"name": f"{name}.png", "width": SIZE[1], "height": SIZE[0]}
+        save(
+            root / f"{name}.png___pixel.json",
+            {"metadata": data, "comments": [], "tags": [], "instances": rows},
+        )
+    save(root / "classes" / "classes.json", [{"id": 1, "name": name, "color": "#ff0000"} for name in CLASSES])
+
+
 PLATFORMS: dict[str, Layout] = {
     function.__name__: function
     for function in (
         darwin, darwin_1, labelbox, segments_ai, segments_ai_polygons, sagemaker, sagemaker_palette, superannotate,
+        superannotate_pixel,
     )
 }  # fmt: skip
 

@@ -11,7 +11,7 @@ from PIL import Image
 from tests.data.exports.tools import CLASSES, LAYOUTS, OBJECTS, class_map, photo, photos
 
 from segwright.cli.main import main
-from segwright.data.exports.files_of_export import ImageFiles
+from segwright.data.exports.image_files import ImageFiles
 from segwright.data.reading.label_maps import read_class_values
 
 
@@ -51,6 +51,14 @@ def test_a_class_without_pixels_keeps_its_number_in_run_lengths(tmp_path: Path) 
         rows += [f"{name}.png_cat,", f"{name}.png_dog,1 3"]
     (tmp_path / "train.csv").write_text("\n".join(rows))
     assert {tuple(np.unique(values)) for values in converted(tmp_path).values()} == {(0, 2)}
+
+
+def test_blanks_after_the_commas_of_a_csv_file_do_not_count(tmp_path: Path) -> None:
+    photos(tmp_path / "train")
+    rows = ["ImageId, ClassId, EncodedPixels", *(f"{name}.png, cat, 1 3" for name in OBJECTS)]
+    (tmp_path / "train.csv").write_text("\n".join(rows))
+    for values in converted(tmp_path).values():
+        assert values[:3, 0].tolist() == [1, 1, 1] and values.sum() == 3
 
 
 def test_the_run_lengths_of_uw_madison_follow_the_rows(tmp_path: Path) -> None:

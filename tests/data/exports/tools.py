@@ -513,6 +513,17 @@ def nnunet(root: Path) -> None:
     save(root / "dataset.json", {"labels": labels, "file_ending": ".png"})
 
 
+def sketch(root: Path) -> None:
+    """What the reader of docs/extending.md reads."""
+    photos(root / "photos")
+    for name, objects in OBJECTS.items():
+        rows = [{"class": label, "outline": [list(point) for point in points]} for label, points in objects]
+        save(
+            root / f"{name}.json",
+            {"photo": f"{name}.png", "objects": [*rows, {"class": "cat", "box": [1, 2]}]},
+        )
+
+
 Layout = Callable[[Path], None]
 LAYOUTS: dict[str, Layout] = {
     function.__name__: function

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.data.conversion.labelme_rgb import ConversionResult, label_map_text, left_out, unique_stem
+from segwright.data.conversion.results import ConversionResult, label_map_text, left_out, unique_stem
 from segwright.data.formats.coco import MAX_CATEGORY_ID, CocoAnnotations, annotations_by_image
 from segwright.data.formats.coco_masks import CocoInstanceMasks
 from segwright.data.formats.coco_rows import MAX_SEGMENT_ID, annotation_record

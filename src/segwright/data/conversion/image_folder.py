@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.data.conversion.labelme_rgb import ConversionResult, label_map_text
+from segwright.data.conversion.results import ConversionResult, label_map_text
 from segwright.data.conversion.tar import image_file
 from segwright.data.formats.image_dataset import ImageDataset
 from segwright.data.reading.label_maps import write_png

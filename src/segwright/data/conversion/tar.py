@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from segwright.data.conversion.labelme_rgb import ConversionResult
+from segwright.data.conversion.results import ConversionResult
 from segwright.data.datasets.tar_shards import LABELS_FILE
 from segwright.data.formats.image_dataset import ImageDataset
 from segwright.data.reading.label_maps import unpack_rgb

@@ -9,7 +9,7 @@ from segwright.data.datasets.coco_instances import CocoInstances
 from segwright.data.datasets.folder import Folder
 from segwright.data.datasets.panoptic_folder import PanopticFolder
 from segwright.data.exports.entries import Export, Task, unannotated_notes
-from segwright.data.exports.recognition import export_format, export_root, recognize
+from segwright.data.exports.recognition import ExportFormat, export_format, export_root, recognize
 from segwright.data.exports.splits import choose, standard_split
 from segwright.data.formats.class_files import CLASS_LIST_NAMES, LABEL_MAP_NAMES
 from segwright.data.formats.file_dataset import FileDataset
@@ -66,8 +66,11 @@ class OwnData(FileDataset):
         root = export_root(root)
         if (classic := self._classic(root)) is not None:
             return _read_split(classic, root, split)
-        export = self._export(root, self._name_in_files(split))
-        return self._select(export, root, split)
+        return self._select(self._export(root, self._name_in_files(split)), root, split)
+
+    def reader(self, root: Path) -> ExportFormat:
+        """The reader of the export in a folder: any module with the functions of one (docs/extending.md)."""
+        return export_format(self.format or recognize(root).name)
 
     def open(self, root: Path | str | None, split: str) -> Dataset:
         """The split, with this object's label map, bands, reduction and cache applied."""
@@ -78,9 +81,7 @@ class OwnData(FileDataset):
         root = export_root(root)
         if self._classic(root) is not None:
             return "images and label maps in folders (a class file, images and maps)"
-        if self.format is not None:
-            return export_format(self.format).TITLE
-        return str(recognize(root))
+        return str(recognize(root)) if self.format is None else self.reader(root).TITLE
 
     def splits(self, root: Path) -> tuple[str, ...]:
         """The splits that the data declare."""
@@ -89,14 +90,13 @@ class OwnData(FileDataset):
     def everything(self, root: Path) -> tuple[Export, str]:
         """(all images of an export, the name of its format)."""
         root = export_root(root)
-        name = self.format or recognize(root).name
-        return _read(root, None, name), name
+        reader = self.reader(root)
+        return _read(root, None, reader), reader.NAME
 
     def _export(self, root: Path, split: str | None) -> Export:
         if not 0 <= self.val_share < 1:
             raise UserError(f"data.val_share {self.val_share}: expected a share from 0 to 1, such as 0.2")
-        name = self.format or recognize(root).name
-        return _read(root, split, name)
+        return _read(root, split, self.reader(root))
 
     def _name_in_files(self, split: str) -> str | None:
         """None reads all splits: lists may name images of each of them."""
@@ -191,11 +191,10 @@ def _read_split(dataset: FileDataset, root: Path, split: str) -> ImageDataset:
         return dataset.read(root, str(name))
 
 
-def _read(root: Path, split: str | None, name: str) -> Export:
-    with refuse_damage(
-        root, f"expected the files of the format {name} as the tool writes them; export them again"
-    ):
-        export = export_format(name).read(root, split)
+def _read(root: Path, split: str | None, reader: ExportFormat) -> Export:
+    expected = f"expected the files of the format {reader.NAME} as the tool writes them"
+    with refuse_damage(root, f"{expected}; export them again"):
+        export = reader.read(root, split)
     if split is None or split not in export.declared or any(e.split != split for e in export.entries):
         export.notes += unannotated_notes(export.entries, root)  # else images of other splits were not read
     return export

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from segwright.data.exports.files_of_export import read_text
-from segwright.data.reading.label_maps import pack_rgb, read_map
+from segwright.data.exports.files_of_export import Color, color_number, read_csv, read_text
+from segwright.data.reading.label_maps import read_values
 from segwright.errors import UserError
 from segwright.labels import IGNORED
 
-Color = tuple[int, int, int]
 CLASS_TABLES = (
     "class_dict.csv",
     "class_dict_seg.csv",
@@ -31,7 +26,7 @@ CLASS_TABLES = (
 def read_class_table(path: Path) -> list[tuple[str, Color]]:
     """(name, color) of each class, in the order of the file; ``UserError`` names the line that is none."""
     is_csv, rows = path.suffix == ".csv", []
-    for line, name, color in (_csv_rows if is_csv else _text_rows)(read_text(path)):
+    for line, name, color in (_csv_rows if is_csv else _text_rows)(path):
         if not name or not all(0 <= value <= 255 for value in color):
             columns = "the columns name,r,g,b" if is_csv else "'R G B name'"
             raise UserError(
@@ -55,7 +50,7 @@ def rows_of_maps(table: Path, maps: Sequence[Path], ignored: Sequence[int] = ())
     """
     classes = read_class_table(table)
     first, is_rgb = values_of_maps(some_maps(maps))
-    colors = [(name, color[0] << 16 | color[1] << 8 | color[2], color) for name, color in classes]
+    colors = [(name, color_number(color), color) for name, color in classes]
     if is_rgb and _unknown(first, colors, ignored) and not any(value % 0x010101 for value in first):
         first, is_rgb = {value & 255: path for value, path in first.items()}, False
     if is_rgb:
@@ -89,7 +84,7 @@ def values_of_maps(maps: Sequence[Path], limit: int | None = None) -> tuple[dict
     """
     first: dict[tuple[int, bool], Path] = {}
     for path in maps:
-        values, is_color = _values_or_colors(path)
+        values, is_color = read_values(path)
         distinct, index = np.unique(values, return_index=True)
         for value in distinct[np.argsort(index)].tolist():
             first.setdefault((value, is_color), path)
@@ -111,19 +106,9 @@ def some_maps(maps: Sequence[Path]) -> Sequence[Path]:
     return maps[:: -(-len(maps) // 32) or 1]
 
 
-def _values_or_colors(path: Path) -> tuple[NDArray[Any], bool]:
-    """The values of a map, or its colors as 65536 R + 256 G + B, and whether it has colors; a palette has none."""
-    try:
-        return read_map(path), False
-    except UserError as error:
-        if "channels" not in str(error):
-            raise
-        return pack_rgb(read_map(path, "rgb")), True
-
-
-def _csv_rows(text: str) -> Iterator[tuple[int, str, Color]]:
+def _csv_rows(path: Path) -> Iterator[tuple[int, str, Color]]:
     """(number of the line, name, color) of each class; a line that is none has no name."""
-    reader = csv.DictReader(io.StringIO(text), skipinitialspace=True)
+    reader = read_csv(path)
     for row in reader:
         values = {str(name).strip().lower(): str(value) for name, value in row.items()}
         name, color = "", (0, 0, 0)
@@ -135,9 +120,9 @@ def _csv_rows(text: str) -> Iterator[tuple[int, str, Color]]:
         yield reader.line_num, name, color
 
 
-def _text_rows(text: str) -> Iterator[tuple[int, str, Color]]:
+def _text_rows(path: Path) -> Iterator[tuple[int, str, Color]]:
     """``_csv_rows`` of lines "R G B name" or "name R G B"; numbers may be parted by commas."""
-    for number, line in enumerate(text.split("\n"), start=1):
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         name, color = "", ["0"] * 3

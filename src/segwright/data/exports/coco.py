@@ -6,28 +6,24 @@ from pathlib import Path
 from typing import Any
 
 from segwright.data.exports.entries import Entry, ObjectExport, category_ids
-from segwright.data.exports.files_of_export import ImageFiles, color_from_hex, glob_visible, starts_with
+from segwright.data.exports.files_of_export import (
+    Color,
+    FormatFiles,
+    color_from_hex,
+    starts_with,
+    stated_size,
+)
+from segwright.data.exports.image_files import ImageFiles
 from segwright.data.exports.splits import split_of_path, standard_split
 from segwright.data.formats.coco import CocoAnnotations
 from segwright.data.formats.coco_rows import Row, parse_annotation, parse_category
 from segwright.errors import UserError
 
 NAME, TITLE, SPECIFIC = "coco", "COCO instances", True
-_PATTERNS = ("*.json", "*/*.json", "*/*/*.json")
 
 
-def recognize(root: Path) -> str | None:
-    """JSON files with images, categories and annotations with outlines."""
-    files = json_files(root)
-    return None if not files else f"{files[0].relative_to(root)} lists images, categories and outlines"
-
-
-def json_files(root: Path) -> list[Path]:
-    """The COCO instances files of a folder. Copies that Label Studio or Datumaro put into other splits all count."""
-    paths = glob_visible(root, *_PATTERNS)
-    files = [path for path in paths if _is_coco(path) and standard_kind(path) == "instances"]
-    # COCO comes with files of the same images for its stuff task: they are read where there are no others.
-    return [path for path in files if not path.name.lower().startswith("stuff_")] or files
+def _is_instances(path: Path) -> bool:
+    return _is_coco(path) and standard_kind(path) == "instances"
 
 
 def _is_coco(path: Path) -> bool:
@@ -51,13 +47,23 @@ def standard_kind(path: Path) -> str:
     return "panoptic" if b'"segments_info"' in path.read_bytes() else "instances"
 
 
+_FILES = FormatFiles(
+    ("*.json", "*/*.json", "*/*/*.json"),
+    accept=_is_instances,
+    shows="lists images, categories and outlines",
+    missing="no COCO JSON file; expected images, categories and annotations in one",
+)
+recognize = _FILES.evidence
+
+
 def read(root: Path, split: str | None) -> ObjectExport:
-    """All images of the JSON files; classes in the order of their ids."""
-    files = json_files(root)
-    if not files:
-        raise UserError(
-            f"{root}: no COCO JSON file; expected images, categories and annotations in one; add it"
-        )
+    """All images of the JSON files; classes in the order of their ids.
+
+    Copies that Label Studio or Datumaro put into other splits all count. COCO comes with files of the same images for
+    its stuff task: they are read where there are no others.
+    """
+    files = _FILES.require(root)
+    files = [path for path in files if not path.name.lower().startswith("stuff_")] or files
     split_of = {path: split_of_json(path, root) for path in files}
     declared = tuple(dict.fromkeys(name for name in split_of.values() if name))
     if split in declared:
@@ -86,7 +92,7 @@ def split_of_json(path: Path, root: Path) -> str | None:
     return standard_split(words[-1]) if words else split_of_path(path, root)
 
 
-def _category(row: Row) -> tuple[int, str, bool | None, tuple[int, int, int] | None]:
+def _category(row: Row) -> tuple[int, str, bool | None, Color | None]:
     """A category; a color as text "#rrggbb" counts, too."""
     color = row.get("color")
     values = dict(row) | {"color": color_from_hex(color) if isinstance(color, str) else color}
@@ -134,8 +140,6 @@ def _entries(
         image = images.require(
             name, f"{part.path}: image {image_id}", part.path.parent, strip=r"^[0-9a-f]{8}-"
         )
-        height, width = rows[image_id].get("height"), rows[image_id].get("width")
-        stated = (height, width) if isinstance(height, int) and isinstance(width, int) else None
-        folder = split or split_of_path(image, images.root)
-        entries.append(Entry(image, folder, stated, tuple(objects.get(image_id, ())), source=part.path))
+        size, folder = stated_size(rows[image_id]), split or split_of_path(image, images.root)
+        entries.append(Entry(image, folder, size, tuple(objects.get(image_id, ())), source=part.path))
     return entries

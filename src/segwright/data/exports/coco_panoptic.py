@@ -8,31 +8,25 @@ from pathlib import Path
 
 from segwright.data.exports.coco import split_of_json, standard_kind
 from segwright.data.exports.entries import Entry, Task
-from segwright.data.exports.files_of_export import ImageFiles, folders, glob_visible, starts_with
+from segwright.data.exports.files_of_export import FormatFiles, folders
+from segwright.data.exports.image_files import ImageFiles
 from segwright.data.formats.coco import open_panoptic
 from segwright.data.formats.ground_truth import GroundTruth, LabelMap
 from segwright.data.formats.image_dataset import ImageDataset
 from segwright.data.reading.file_lists import CompactPaths
-from segwright.errors import UserError
 from segwright.labels import LabelSpace
 
 NAME, TITLE, SPECIFIC = "coco_panoptic", "COCO panoptic", True
 
 
-def recognize(root: Path) -> str | None:
-    """JSON files with segments."""
-    files = _files(root)
-    return None if not files else f"{files[0].relative_to(root)} lists the segments of panoptic maps"
-
-
-def _files(root: Path) -> list[Path]:
-    paths = glob_visible(root, "*.json", "*/*.json")
-    return [
-        path
-        for path in paths
-        if any(starts_with(path, word) for word in ('"images"', '"annotations"', '"categories"', '"info"'))
-        and standard_kind(path) == "panoptic"
-    ]
+_FILES = FormatFiles(
+    ("*.json", "*/*.json"),
+    ("images", "annotations", "categories", "info"),
+    accept=lambda path: standard_kind(path) == "panoptic",
+    shows="lists the segments of panoptic maps",
+    missing="no COCO panoptic JSON; expected one with 'segments_info'",
+)
+recognize = _FILES.evidence
 
 
 @dataclass(slots=True)
@@ -82,9 +76,7 @@ class _Truths:
 
 def read(root: Path, split: str | None) -> PanopticExport:
     """The images of all JSON files, or of that of ``split``."""
-    files = _files(root)
-    if not files:
-        raise UserError(f"{root}: no COCO panoptic JSON; expected one with 'segments_info'; check the folder")
+    files = _FILES.require(root)
     split_of = {path: split_of_json(path, root) for path in files}
     declared = tuple(dict.fromkeys(name for name in split_of.values() if name))
     if split in declared:
@@ -114,6 +106,6 @@ def _images(path: Path, root: Path, maps: Path) -> Path:
     if not names:
         return root / "images"
     images = ImageFiles(root, lambda image: maps == path.parent or not image.is_relative_to(maps))
-    image = images.require(names[0], str(path))
+    image = images.require(names[0], path)
     depth = len(Path(names[0]).parts)
     return image.parents[depth - 1] if image.as_posix().endswith(names[0]) else image.parent

@@ -1,146 +1,125 @@
-"""V7 Darwin JSON (versions 2 and 1): a file per image with polygons, and masks in one layer of runs."""
+"""V7 Darwin JSON (versions 2 and 1): a file per image with polygons and ellipses, and masks in one layer of runs."""
 
 from __future__ import annotations
 
-from collections import Counter
+from functools import partial
+from math import degrees
 from pathlib import Path
 from typing import Any
 
-from segwright.data.exports.entries import Entry, ObjectExport, category_ids, outside_notes, splits_of
-from segwright.data.exports.files_of_export import (
-    ImageFiles,
-    flat,
-    glob_visible,
-    ignored_note,
-    parse,
-    read_json,
-    starts_with,
-)
+from segwright.data.exports.annotations import Annotations, Shape
+from segwright.data.exports.entries import ObjectExport
+from segwright.data.exports.files_of_export import FormatFiles
+from segwright.data.exports.object_shapes import ellipse, flat, pairs
 from segwright.data.exports.splits import split_of_path
 from segwright.errors import UserError
 
 NAME, TITLE, SPECIFIC = "darwin", "V7 Darwin", True
-_TOOL = "V7 Darwin"
-
-
-def recognize(root: Path) -> str | None:
-    """JSON files with an item, its slots, and annotations."""
-    files = _files(root)
-    return (
-        None
-        if not files
-        else f"{len(files)} JSON files of one item each, such as {files[0].relative_to(root)}"
-    )
-
-
-def _files(root: Path) -> list[Path]:
-    return [path for path in glob_visible(root, "**/*.json") if _is_darwin(path)]
-
-
-def _is_darwin(path: Path) -> bool:
-    return starts_with(path, '"annotations"') and (
-        starts_with(path, '"item"', '"slots"') or starts_with(path, '"image"', '"original_filename"')
-    )
+_FILES = FormatFiles(
+    ("**/*.json",),
+    ("annotations item slots", "annotations image original_filename"),
+    shows="JSON files of one item each",
+    is_counted=True,
+    missing="no Darwin JSON; expected one per image",
+)
+recognize = _FILES.evidence
+_WITHOUT_AREA = ("bounding_box", "line", "keypoint", "skeleton", "tag", "cuboid", "text")
 
 
 def read(root: Path, split: str | None) -> ObjectExport:
     """The images of all JSON files; the classes are sorted by name, as V7 lists them."""
-    files = _files(root)
-    if not files:
-        raise UserError(f"{root}: no Darwin JSON; expected one per image; check the folder")
-    images, left_out = ImageFiles(root), Counter[str]()
-    parsed = [(path, *_read(path, images, left_out)) for path in files]
-    kept, id_of = category_ids(sorted({row["label"] for *_, rows in parsed for row in rows}))
-    entries = []
-    for path, image, folder, size, rows in parsed:
-        for row in rows:
-            row["category_id"] = id_of[row.pop("label")]
-        part = split_of_path(image, root) or split_of_path(root / folder / "x", root)
-        entries.append(Entry(image, part, size, tuple(rows), source=path))
-    notes = ignored_note(files[0], left_out) + outside_notes(entries, "nested")
-    return ObjectExport(entries, kept, declared=splits_of(entries), notes=notes)
+    annotations = Annotations(root, TITLE)
+    for path in _FILES.require(root):
+        _read(path, annotations)
+    return annotations.export(sorted(annotations.labels()))
 
 
-def _read(
-    path: Path, images: ImageFiles, left_out: Counter[str]
-) -> tuple[Path, str, tuple[int, int], list[dict[str, Any]]]:
-    """(image, its folder in V7, (height, width), objects) of a file."""
-    values = read_json(path, _TOOL)
-    name, folder, size = parse(values, _item, str(path), _TOOL)
-    image = images.find(f"{folder}/{name}".lstrip("/")) or images.require(name, str(path))
-    rows, masks, layers = list[dict[str, Any]](), dict[str, str](), list[dict[str, Any]]()
-    for index, item in enumerate(parse(values, lambda v: list(v["annotations"]), str(path), _TOOL)):
-        where = f"{path}: annotation {index}"
-        label, kind, shape = parse(item, _shape, where, _TOOL)
-        if kind == "frames":
-            raise UserError(f"{where} belongs to a video; expected images; export the frames as images")
-        if kind == "raster_layer":
-            layers.append(item[kind])
-        elif kind == "mask":
-            masks[str(item.get("id"))] = label
-        elif shape is None:
-            left_out[kind] += 1
+def _read(path: Path, annotations: Annotations) -> None:
+    values = annotations.read_json(path)
+    name, folder, size = annotations.parse(values, _item, path)
+    root, inside = annotations.root, f"{folder}/{name}".lstrip("/")
+    image = annotations.images.find(inside) or annotations.images.require(name, path)
+    part = split_of_path(image, root) or split_of_path(root / inside, root)
+    annotated = annotations.add(image, path, size=size, split=part)
+    masks, layers = dict[str, str](), list[dict[str, Any]]()
+    for index, item in enumerate(annotations.parse(values, _items, path)):
+        where = f"annotation {index}"
+        if "frames" in item:
+            raise UserError(
+                f"{path}: {where} belongs to a video; expected images; export the frames as images"
+            )
+        if "raster_layer" in item:
+            layers.append(item["raster_layer"])
+        elif "mask" in item:
+            masks[str(item.get("id"))] = annotations.parse(item, _label, f"{path}: {where}")
         else:
-            rows.append({"label": label, "where": f"annotation {index} ({label})", "segmentation": shape})
+            annotated.read(item, where, _shape)
     for layer in layers:
-        rows += parse(layer, lambda value: _masks(value, masks, size), f"{path}: its raster_layer", _TOOL)
-    return image, folder, size, [{"id": number, **row} for number, row in enumerate(rows, start=1)]
+        shapes = annotations.parse(
+            layer, partial(_masks, labels=masks, size=size), f"{path}: its raster_layer"
+        )
+        for identity, shape in shapes.items():
+            annotated.add(shape, f"mask {identity}")
+
+
+def _items(values: dict[str, Any]) -> list[dict[str, Any]]:
+    return [dict(item) for item in values["annotations"]]
 
 
 def _item(values: dict[str, Any]) -> tuple[str, str, tuple[int, int]]:
     """(file name, folder, (height, width)) of an item with one slot, or of an image of version 1."""
     if "item" not in values:
         image = values["image"]
-        return (
-            str(image.get("original_filename") or image["filename"]),
-            str(image.get("path") or ""),
-            (int(image["height"]), int(image["width"])),
+        name, folder = image.get("original_filename") or image["filename"], image.get("path")
+    else:
+        if len(values["item"]["slots"]) != 1:
+            raise ValueError(f"{len(values['item']['slots'])} slots; one image per item can be read")
+        image = values["item"]["slots"][0]
+        name, folder = values["item"]["name"], values["item"].get("path")
+    return str(name), str(folder or ""), (int(image["height"]), int(image["width"]))
+
+
+def _label(item: dict[str, Any]) -> str:
+    return str(item["name"])
+
+
+def _shape(item: dict[str, Any]) -> Shape:
+    label = _label(item)
+    if "ellipse" in item:
+        center, radius = item["ellipse"]["center"], item["ellipse"]["radius"]
+        turn = degrees(float(item["ellipse"].get("angle") or 0))  # V7 writes radians
+        outline = ellipse(
+            (float(center["x"]), float(center["y"])), (float(radius["x"]), float(radius["y"])), turn
         )
-    item = values["item"]
-    if len(item["slots"]) != 1:
-        raise ValueError(f"{len(item['slots'])} slots; one image per item can be read")
-    slot = item["slots"][0]
-    return str(item["name"]), str(item.get("path") or ""), (int(slot["height"]), int(slot["width"]))
-
-
-def _shape(item: dict[str, Any]) -> tuple[str, str, dict[str, Any] | None]:
-    """(class, kind, outline) of an annotation; no outline for a mask, or a kind without area."""
-    label = str(item["name"])
-    for kind in ("frames", "raster_layer", "mask"):
-        if kind in item:
-            return label, kind, None
+        return Shape(label, {"polygons": [outline]}, "ellipse")
     paths: list[Any]
     if "complex_polygon" in item:
         paths = item["complex_polygon"]["path"]
     elif "polygon" in item:
-        polygon = item["polygon"]
-        paths = polygon["paths"] if "paths" in polygon else [polygon["path"]]
+        paths = item["polygon"]["paths"] if "paths" in item["polygon"] else [item["polygon"]["path"]]
     else:
-        kinds = ("bounding_box", "ellipse", "line", "keypoint", "skeleton", "tag", "cuboid", "text")
-        return label, next((kind for kind in kinds if kind in item), "annotation"), None
+        return Shape(label, kind=next((kind for kind in _WITHOUT_AREA if kind in item), "annotation"))
     outlines = [flat((point["x"], point["y"]) for point in path) for path in paths]
     if not outlines or len(outlines[0]) < 6:
         raise ValueError("a polygon of fewer than 3 points")
-    return label, "polygon", {"nested": outlines}
+    return Shape(label, {"nested": outlines}, "polygon")
 
 
-def _masks(layer: dict[str, Any], masks: dict[str, str], size: tuple[int, int]) -> list[dict[str, Any]]:
-    """The masks of a layer: pairs of value and length along the rows; each value belongs to one annotation."""
-    runs = [int(value) for value in layer["dense_rle"]]
-    lengths = runs[1::2]
-    if len(runs) % 2 or sum(lengths) != size[0] * size[1] or min(lengths) < 0:
-        raise ValueError(f"{sum(lengths)} pixels; its image has {size[1]}x{size[0]}")
-    rows = []
-    for identity, value in layer["mask_annotation_ids_mapping"].items():
-        if identity not in masks:
+def _masks(layer: dict[str, Any], labels: dict[str, str], size: tuple[int, int]) -> dict[str, Shape]:
+    """Id -> mask of a layer: pairs of value and length along the rows; each value belongs to one annotation."""
+    runs = [(int(value), int(length)) for value, length in pairs(layer["dense_rle"])]
+    pixels = sum(length for _, length in runs)
+    if pixels != size[0] * size[1] or min(length for _, length in runs) < 0:
+        raise ValueError(f"{pixels} pixels; its image has {size[1]}x{size[0]}")
+    masks = {}
+    for identity, number in layer["mask_annotation_ids_mapping"].items():
+        if identity not in labels:
             raise ValueError(f"the mask {identity!r} is no annotation of the file")
-        label = masks[identity]
         own = [0]
-        for number, length in zip(runs[::2], lengths, strict=True):
-            if (number == int(value)) == (len(own) % 2 == 0):
+        for value, length in runs:
+            if (value == int(number)) == (len(own) % 2 == 0):
                 own[-1] += length
             else:
                 own.append(length)
-        shape = {"runs": own, "box": [0, 0, size[1], size[0]]}
-        rows.append({"label": label, "where": f"mask {identity} ({label})", "segmentation": shape})
-    return rows
+        masks[identity] = Shape(labels[identity], {"runs": own, "box": [0, 0, size[1], size[0]]})
+    return masks

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from segwright.data.exports.embedded_images import is_unpacked
+from segwright.data.exports.files_of_export import Color
 from segwright.data.exports.object_truth import ObjectClassMaps, ObjectMasks
 from segwright.data.formats.ground_truth import ClassMaps, GroundTruth
 from segwright.data.formats.image_dataset import ImageDataset
@@ -20,7 +21,6 @@ from segwright.wording import count_of
 Task = Literal["semantic", "panoptic", "instance"]
 BACKGROUND = "background"
 BACKGROUND_NAMES = frozenset({"background", "_background_", "__background__"})
-Color = tuple[int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,22 +201,6 @@ def category_ids(names: Sequence[str]) -> tuple[list[str], dict[str, int]]:
     }
 
 
-def join_groups(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows of an image without their ``group``; polygons of one category and group are one object."""
-    merged: list[dict[str, Any]] = []
-    first: dict[tuple[Any, Any], dict[str, Any]] = {}
-    for row in rows:
-        group, polygons = row.pop("group"), row["segmentation"].get("polygons")
-        key = (row["category_id"], group)
-        if group is not None and polygons and key in first:
-            first[key]["segmentation"]["polygons"] += polygons
-            continue
-        if group is not None and polygons:
-            first[key] = row
-        merged.append(row)
-    return merged
-
-
 def map_labels(
     root: Path,
     classes: Sequence[tuple[str, int, Color | None]],
@@ -260,24 +244,3 @@ def map_labels(
 def splits_of(entries: Iterable[Entry]) -> tuple[str, ...]:
     """The splits in which the export places its images, in the order of their first image."""
     return tuple(dict.fromkeys(entry.split for entry in entries if entry.split))
-
-
-def outside_notes(entries: Iterable[Entry], kind: str = "polygons") -> list[str]:
-    """One warning for polygons that lie partly outside of their image. ``kind``: their key in a segmentation."""
-    clipped = [
-        f"{entry.source}: {row['where']}"
-        for entry in entries
-        if entry.size
-        for row in entry.objects
-        for polygon in row["segmentation"].get(kind, ())
-        if _reaches_outside(polygon, entry.size)
-    ]
-    if not clipped:
-        return []
-    return [f"{clipped[0]}: reaches beyond its image ({count_of(len(clipped), 'such outline')}); clipped"]
-
-
-def _reaches_outside(polygon: Sequence[float], size: tuple[int, int]) -> bool:
-    """Whether a polygon [x, y, ...] reaches more than a pixel beyond an image of ``size`` (height, width)."""
-    height, width = size
-    return min(polygon) < -1 or max(polygon[::2]) > width + 1 or max(polygon[1::2]) > height + 1

@@ -1,23 +1,76 @@
-"""Files of an export: JSON and text, image files found by the names that tools write, classes with colors."""
+"""Files of an export: what shows a format, JSON, XML, CSV and text, fields of rows, colors."""
 
 from __future__ import annotations
 
-import os
+import csv
+import io
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
-from pathlib import Path, PurePosixPath
-from typing import Any
-from urllib.parse import unquote, urlparse
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+from xml.etree import ElementTree
 
 import numpy as np
 
-from segwright.data.reading.file_lists import IMAGE_EXTENSIONS, has_hidden_part, is_hidden
+from segwright.data.reading.file_lists import has_hidden_part, is_hidden
 from segwright.errors import UserError
 from segwright.files import parse_json
-from segwright.wording import count_of
+
+Color = tuple[int, int, int]
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 _START = 1 << 16  # the characters of a file that recognition looks at
+
+
+@dataclass(frozen=True, slots=True)
+class FormatFiles:
+    """The files that show a format.
+
+    ``patterns``: glob patterns. ``keys``: alternatives, each some keys of JSON (or columns of CSV) that occur at the
+    start of a file. ``accept``: a further condition.
+    ``shows``: what follows the name of the first file in the evidence, or with ``is_counted`` the number of files.
+    ``missing``: what to say if there are none.
+    """
+
+    patterns: tuple[str, ...]
+    keys: tuple[str, ...] = ()
+    accept: Callable[[Path], bool] = lambda path: True
+    shows: str = ""
+    is_counted: bool = False
+    missing: str = ""
+
+    def find(self, root: Path) -> list[Path]:
+        """The files in a folder, sorted, without hidden ones."""
+        return [
+            path for path in glob_visible(root, *self.patterns) if self._has_keys(path) and self.accept(path)
+        ]
+
+    def _has_keys(self, path: Path) -> bool:
+        start, quote = _start(path) if self.keys else "", "" if path.suffix == ".csv" else '"'
+        return not self.keys or any(
+            all(f"{quote}{key}{quote}" in start for key in keys.split()) for keys in self.keys
+        )
+
+    def evidence(self, root: Path) -> str | None:
+        """For ``recognize``: what in a folder shows the format; None if nothing does."""
+        files = self.find(root)
+        if not files:
+            return None
+        first = files[0].relative_to(root)
+        return f"{len(files)} {self.shows}, such as {first}" if self.is_counted else f"{first} {self.shows}"
+
+    def require(self, root: Path) -> list[Path]:
+        """The files in a folder; ``UserError`` if there are none."""
+        return require_any(self.find(root), root, self.missing)
+
+
+def require_any(items: list[Item], root: Path, missing: str) -> list[Item]:
+    """The files, folders or images of a format; ``UserError`` with ``missing`` if there are none."""
+    if not items:
+        raise UserError(f"{root}: {missing}; check the folder")
+    return items
 
 
 def read_json(path: Path, tool: str) -> Any:
@@ -49,6 +102,26 @@ def read_json_lines(path: Path, tool: str) -> list[Any]:
     return values
 
 
+def read_xml(path: Path, tool: str) -> ElementTree.Element:
+    """The root element of an XML file; ``UserError`` if it is cut or no XML."""
+    try:
+        return ElementTree.fromstring(path.read_bytes())
+    except (ElementTree.ParseError, OSError, ValueError) as error:
+        raise UserError(
+            f"{path}: not XML ({error}); expected a complete file; export it again from {tool}"
+        ) from None
+
+
+def read_csv(path: Path) -> csv.DictReader[str]:
+    """The rows of a CSV file with a header; blanks after commas do not count."""
+    return csv.DictReader(io.StringIO(read_text(path)), skipinitialspace=True)
+
+
+def read_names(path: Path) -> list[str]:
+    """The lines of a list of classes, without blank ones."""
+    return [line.strip() for line in read_text(path).split("\n") if line.strip()]
+
+
 def read_text(path: Path) -> str:
     """A text file in UTF-8; ``UserError`` if it is none."""
     try:
@@ -60,13 +133,17 @@ def read_text(path: Path) -> str:
 
 
 def starts_with(path: Path, *words: str) -> bool:
-    """Whether the first part of a text file contains all of the words."""
+    """Whether the first 65,536 bytes of a text file contain all of the words."""
+    start = _start(path)
+    return all(word in start for word in words)
+
+
+def _start(path: Path) -> str:
     try:
         with path.open("rb") as file:
-            text = file.read(_START).decode("utf-8", "replace")
+            return file.read(_START).decode("utf-8", "replace")
     except OSError:
-        return False
-    return all(word in text for word in words)
+        return ""
 
 
 def is_pickle(path: Path) -> bool:
@@ -91,132 +168,40 @@ def folders(root: Path) -> list[Path]:
     return sorted(path for path in root.iterdir() if path.is_dir() and not is_hidden(path.name))
 
 
-def parse(row: Any, read: Callable[[Any], Any], where: str, tool: str) -> Any:
+def parse(row: Any, read: Callable[[Any], Result], where: object, tool: str) -> Result:
     """``read(row)``; ``UserError`` names ``where`` if a field is missing or has another type."""
     try:
         return read(row)
+    except UserError:
+        raise
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         reason = f"has no {error}" if isinstance(error, KeyError) else f"is not as expected ({error})"
         raise UserError(f"{where} {reason}; expected a file as {tool} writes it; export it again") from None
 
 
-def color_from_hex(text: Any) -> tuple[int, int, int] | None:
+def stated_size(
+    row: Mapping[str, Any], height: str = "height", width: str = "width"
+) -> tuple[int, int] | None:
+    """(height, width) that a row states for its image; None if it states none."""
+    size = [value for key in (height, width) if isinstance(value := row.get(key), int) and value > 0]
+    return (size[0], size[1]) if len(size) == 2 else None
+
+
+def color_from_hex(text: Any) -> Color | None:
     """(red, green, blue) of "#rrggbb"; None for anything else."""
     if not isinstance(text, str) or not re.fullmatch("#[0-9a-fA-F]{6}", text):
         return None
     return int(text[1:3], 16), int(text[3:5], 16), int(text[5:7], 16)
 
 
-class ImageFiles:
-    """The image files under a folder, found by the path, address or name that an export states.
-
-    A name may be a path of another machine, a Windows path, or the address of a server with the path in its query.
-    The longest part of the path that occurs decides; ``UserError`` if several files fit equally.
-    """
-
-    def __init__(self, root: Path, accept: Callable[[Path], bool] = lambda path: True) -> None:
-        self.root = root
-        images = (p for p in root.rglob("*") if p.suffix.lower() in IMAGE_EXTENSIONS)
-        self.paths = sorted(p for p in images if not has_hidden_part(p, root) and accept(p))
-        self._by_name: dict[str, list[Path]] = {}
-        for path in self.paths:
-            self._by_name.setdefault(path.name.lower(), []).append(path)
-
-    def _contains(self, path: Path) -> bool:
-        """Whether a path stays in the export; links are followed: they are no text of a stranger."""
-        return Path(os.path.abspath(path)).is_relative_to(os.path.abspath(self.root))
-
-    def find(self, name: str, near: Path | None = None, *, strip: str | None = None) -> Path | None:
-        """The image of this name; ``near``: a folder whose images win. ``strip``: a pattern removed from file names."""
-        found = (self._find(text, near, strip) for text in image_paths(name))
-        return next((path for path in found if path is not None), None)
-
-    def _find(self, text: str, near: Path | None, strip: str | None) -> Path | None:
-        for folder in (near, self.root):
-            if folder is not None and text and self._contains(folder / text) and (folder / text).is_file():
-                return folder / text
-        parts = [part for part in PurePosixPath(text).parts if part not in ("/", "..", ".")]
-        if not parts:
-            return None
-        fitting = self._by_name.get(parts[-1].lower(), [])
-        if not fitting and strip:
-            original = re.sub(strip, "", parts[-1])
-            fitting = self._by_name.get(original.lower()) or self._by_upload_name.get(
-                _upload_name(original), []
-            )
-        if near is not None and len(fitting) > 1:
-            fitting = [path for path in fitting if path.is_relative_to(near)] or fitting
-        return _longest_match(fitting, parts) if len(fitting) > 1 else next(iter(fitting), None)
-
-    @cached_property
-    def _by_upload_name(self) -> dict[str, list[Path]]:
-        """The images by the names that a server gives to uploaded files."""
-        images: dict[str, list[Path]] = {}
-        for path in self.paths:
-            images.setdefault(_upload_name(path.name), []).append(path)
-        return images
-
-    def require(self, name: str, where: str, near: Path | None = None, *, strip: str | None = None) -> Path:
-        """The image of this name; ``UserError`` with ``where`` if there is none."""
-        path = self.find(name, near, strip=strip)
-        if path is None:
-            raise UserError(
-                f"{where}: names the image {name!r}, and {self.root} contains no such file; expected each annotated "
-                "image; add the image, or remove its annotation"
-            )
-        return path
-
-    def with_stem(self, stem: str, near: Path) -> Path | None:
-        """The image in a folder whose name without extension is ``stem``."""
-        paths = (near / f"{stem}{extension}" for extension in IMAGE_EXTENSIONS)
-        path = next((path for path in paths if path.is_file()), None)
-        others = (p for p in self.paths if p.parent == near and p.stem == stem)
-        return path or next(others, None)
+def require_color(text: Any) -> Color:
+    """(red, green, blue) of "#rrggbb"; ``ValueError`` for anything else."""
+    color = color_from_hex(text)
+    if color is None:
+        raise ValueError(f"{text!r} is no color such as #1f77b4")
+    return color
 
 
-def _upload_name(name: str) -> str:
-    """The name with "_" for blanks, and without signs other than "-", "_" and "."."""
-    return re.sub(r"[^-\w.]", "", name.replace(" ", "_"))
-
-
-def _longest_match(paths: Sequence[Path], parts: Sequence[str]) -> Path | None:
-    def common(path: Path) -> int:
-        pairs = zip(reversed(path.parts), reversed(parts), strict=False)
-        return next((i for i, (a, b) in enumerate(pairs) if a.lower() != b.lower()), len(parts))
-
-    best = max(common(path) for path in paths)
-    fitting = [path for path in paths if common(path) == best]
-    return fitting[0] if len(fitting) == 1 else None
-
-
-def image_paths(name: str) -> list[str]:
-    """The paths that the name of an image can stand for: with slashes, without the server of an address.
-
-    The first one reads an address as a browser does; the second one keeps "#", "?" and "%" as parts of the name.
-    """
-    text = name.replace("\\", "/")
-    paths = [text]
-    if "://" in text or text.startswith("/data/") or "?d=" in text:
-        address = urlparse(text)
-        query = dict(part.partition("=")[::2] for part in address.query.split("&"))
-        paths = [unquote(query.get("d", address.path)), re.sub("^[a-z][a-z0-9+.-]*://[^/]*", "", text)]
-    return [re.sub("^[A-Za-z]:/", "/", path) for path in dict.fromkeys(paths)]
-
-
-def ignored_note(source: Path, counts: Mapping[str, int]) -> list[str]:
-    """A warning for annotations without area, which are left out: how many of each kind."""
-    listed = ", ".join(
-        f"{count} {kind}" if kind.endswith("s") else count_of(count, kind.replace("_", " "))
-        for kind, count in sorted(counts.items())
-    )
-    return [f"{source}: {listed} left out; expected polygons or masks"] if counts else []
-
-
-def flat(points: Iterable[Sequence[float]]) -> list[float]:
-    """[x, y, x, y, ...] of points (x, y)."""
-    return [float(value) for x, y in points for value in (x, y)]
-
-
-def pairs(values: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
-    """(first, second), (third, fourth), ... of a sequence."""
-    return zip(values[::2], values[1::2], strict=True)
+def color_number(color: Color) -> int:
+    """65536 R + 256 G + B, as ``pack_rgb`` numbers the colors of a map."""
+    return color[0] << 16 | color[1] << 8 | color[2]

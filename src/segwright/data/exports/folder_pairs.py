@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from segwright.data.exports.files_of_export import folders
 from segwright.data.exports.splits import split_of_path, standard_split
 from segwright.data.reading.file_lists import MAP_EXTENSIONS, list_images
 from segwright.errors import UserError
+from segwright.wording import count_of
 
 MASK_EXTENSIONS = (*MAP_EXTENSIONS, ".jpg", ".jpeg")
 _IMAGES = "jpegimages|images?|imgs?|photos?|inputs?|leftimg8bit|rgb|x"
@@ -63,6 +64,29 @@ def list_masks(folder: Path) -> list[Path]:
         return []
     classes = [path for path in paths if not path.stem.endswith(_NO_CLASSES)] or paths
     return sorted(classes, key=lambda path: MASK_EXTENSIONS.index(path.suffix.lower()))
+
+
+def require_pairs(
+    mask_of: Mapping[Path, Path | None],
+    masks: Iterable[Path],
+    folder: Path,
+    expected: Callable[[Path], object],
+) -> dict[Path, Path]:
+    """Image -> mask, if each image in ``folder`` has a mask and each of the ``masks`` an image.
+
+    ``UserError`` names the first one without the other; ``expected``: the path of the mask that an image lacks.
+    """
+    pairs = {image: mask for image, mask in mask_of.items() if mask is not None}
+    if without := next((image for image in mask_of if image not in pairs), None):
+        raise UserError(
+            f"{expected(without)}: no such file; expected the mask of {without.name}; add it, or remove the image"
+        )
+    if extra := sorted(set(masks) - set(pairs.values())):
+        raise UserError(
+            f"{extra[0]}: its image is missing in {folder} ({count_of(len(extra), 'such mask')}); add the image, or "
+            "remove the mask"
+        )
+    return pairs
 
 
 def _folders_down(root: Path, depth: int) -> Iterator[Path]:

@@ -2,71 +2,59 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from pathlib import Path
 from typing import Any
 
 from segwright.data.exports.entries import Entry, MapExport, map_labels, splits_of
-from segwright.data.exports.files_of_export import glob_visible, read_json, read_text
+from segwright.data.exports.files_of_export import (
+    FormatFiles,
+    glob_visible,
+    read_csv,
+    read_json,
+    read_json_lines,
+    require_any,
+)
 from segwright.data.exports.mask_folders import labels_of_maps
 from segwright.data.exports.parquet import unpack_parquet
 from segwright.data.exports.splits import split_of_path
 from segwright.errors import UserError
-from segwright.files import parse_json
 from segwright.labels import LabelSpace
 
 NAME, TITLE, SPECIFIC = "huggingface", "Hugging Face image folder or Parquet", True
-_METADATA = ("metadata.jsonl", "metadata.csv")
+_METADATA = FormatFiles(
+    tuple(f"{folder}metadata.{end}" for end in ("jsonl", "csv") for folder in ("", "*/", "*/*/")),
+    shows="lists images and their masks",
+)
+_PARQUET = FormatFiles(("**/*.parquet",), shows="is a Parquet file")
 _LABEL_COLUMNS = ("label", "labels", "mask", "masks", "annotation", "segmentation", "segmentation_mask",
                   "semantic_segmentation", "label_image", "ground_truth", "target")  # fmt: skip
 
 
 def recognize(root: Path) -> str | None:
     """metadata.jsonl or metadata.csv beside images, or Parquet files."""
-    if files := _metadata(root):
-        return f"{files[0].relative_to(root)} lists images and their masks"
-    if files := glob_visible(root, "**/*.parquet"):
-        return f"{files[0].relative_to(root)} is a Parquet file"
-    return None
-
-
-def _metadata(root: Path) -> list[Path]:
-    return glob_visible(root, *(f"{prefix}{name}" for name in _METADATA for prefix in ("", "*/", "*/*/")))
+    return _METADATA.evidence(root) or _PARQUET.evidence(root)
 
 
 def read(root: Path, split: str | None) -> MapExport:
     """The rows of all metadata or Parquet files; the classes are those of id2label.json."""
-    entries = [entry for path in _metadata(root) for entry in _entries(path, root)]
+    entries = [entry for path in _METADATA.find(root) for entry in _entries(path, root)]
     if not entries:
         entries = [
-            Entry(image, part, maps=(label,)) for image, label, part in unpack_parquet(root, _LABEL_COLUMNS)
+            Entry(image, part, maps=(label,))
+            for image, label, part in unpack_parquet(_PARQUET.find(root), root, _LABEL_COLUMNS)
         ]
-    if not entries:
-        raise UserError(
-            f"{root}: no row in a metadata or Parquet file; expected images and masks; check the folder"
-        )
+    require_any(entries, root, "no row in a metadata or Parquet file; expected images and masks")
     labels = _classes(root) or labels_of_maps(root, [entry.maps[0] for entry in entries])
     return MapExport(entries, labels, declared=splits_of(entries))
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
-    text = read_text(path)
     if path.suffix == ".csv":
-        return list(csv.DictReader(io.StringIO(text)))
-    rows = []
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
-            try:
-                row = parse_json(line)
-            except ValueError as error:
-                raise UserError(
-                    f"{path}: line {number} is no JSON ({error}); the file may be cut: export it again"
-                ) from None
-            if not isinstance(row, dict):
-                raise UserError(f"{path}: line {number} is no JSON object; expected columns; correct it")
-            rows.append(row)
+        return list(read_csv(path))
+    rows = read_json_lines(path, "Hugging Face")
+    if number := next((i for i, row in enumerate(rows, start=1) if not isinstance(row, dict)), None):
+        raise UserError(f"{path}: row {number} is no JSON object; expected columns; correct it")
     return rows
 
 

@@ -12,59 +12,34 @@ is declared by any row that names it, with run lengths or without.
 from __future__ import annotations
 
 import csv
-import io
 from pathlib import Path
-from typing import Any
 
-from segwright.data.exports.entries import Entry, ObjectExport, category_ids, splits_of
-from segwright.data.exports.files_of_export import ImageFiles, glob_visible, read_text
+from segwright.data.exports.annotations import OBJECT, Annotations, Shape
+from segwright.data.exports.entries import ObjectExport
+from segwright.data.exports.files_of_export import FormatFiles, read_csv
+from segwright.data.exports.image_files import ImageFiles
 from segwright.data.exports.splits import split_of_path, standard_split
 from segwright.data.reading.file_lists import IMAGE_EXTENSIONS
 from segwright.errors import UserError
 from segwright.wording import count_of
 
 NAME, TITLE, SPECIFIC = "kaggle_rle", "run lengths in CSV (Kaggle)", True
-_IMAGE = (
-    "imageid",
-    "image_id",
-    "image",
-    "img_id",
-    "id",
-    "img",
-    "imageid_classid",
-    "image_label",
-    "filename",
-    "file_name",
-)
-_RUNS = (
-    "encodedpixels",
-    "encoded_pixels",
-    "rle",
-    "rle_mask",
-    "encoding",
-    "segmentation",
-    "annotation",
-    "mask_rle",
-)
+_IMAGE = ("imageid", "image_id", "image", "img_id", "id", "img", "imageid_classid", "image_label", "filename",
+          "file_name")  # fmt: skip
+_RUNS = ("encodedpixels", "encoded_pixels", "rle", "rle_mask", "encoding", "segmentation", "annotation",
+         "mask_rle")  # fmt: skip
 _CLASS = ("classid", "class_id", "class", "label", "category", "cell_type", "classname", "class_name")
 
 
-def recognize(root: Path) -> str | None:
-    """CSV files with a column of images and one of run lengths."""
-    files = _files(root)
-    return None if not files else f"{files[0].relative_to(root)} has a column of run lengths"
-
-
-def _files(root: Path) -> list[Path]:
-    """The tables of run lengths, without examples of a submission: their run lengths are no annotations."""
-    paths = [path for path in glob_visible(root, "*.csv", "*/*.csv") if "submission" not in path.stem.lower()]
-    return [path for path in paths if _columns(_header(path)) is not None]
+def _is_table(path: Path) -> bool:
+    """Whether a file is a table of run lengths; those of an example of a submission are no annotations."""
+    return "submission" not in path.stem.lower() and _columns(_header(path)) is not None
 
 
 def _header(path: Path) -> list[str]:
     try:
         with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-            return next(csv.reader([file.readline()]), [])
+            return next(csv.reader([file.readline()], skipinitialspace=True), [])
     except OSError:
         return []
 
@@ -78,60 +53,46 @@ def _columns(header: list[str]) -> tuple[str, str, str | None] | None:
     return None if image is None or runs is None else (image, runs, label)
 
 
+_FILES = FormatFiles(
+    ("*.csv", "*/*.csv"),
+    accept=_is_table,
+    shows="has a column of run lengths",
+    missing="no CSV file with run lengths; expected columns ImageId and EncodedPixels",
+)
+recognize = _FILES.evidence
+
+
 def read(root: Path, split: str | None) -> ObjectExport:
-    """The images of the CSV files, and those beside them that have no row, if these are images without objects.
-
-    A class is declared by any row that names it, with run lengths or without.
-    """
-    files = _files(root)
-    if not files:
-        raise UserError(
-            f"{root}: no CSV file with run lengths; expected columns ImageId and EncodedPixels; add it"
-        )
-    images = ImageFiles(root)
-    rows_of: dict[Path, list[dict[str, Any]]] = {}
-    source_of: dict[Path, Path] = {}
-    labels: set[str] = set()
-    for path in files:
-        for image, label, row in _rows(path, images):
-            labels.add(label)
-            source_of.setdefault(image, path)
-            rows = rows_of.setdefault(image, [])
-            if row:
-                rows.append({"id": len(rows) + 1, **row})
-    kept, id_of = category_ids(sorted(labels - {""}, key=_natural) or ["object"])
-    for rows in rows_of.values():
-        for row in rows:
-            row["category_id"] = id_of[row.pop("label")]
-    notes = _add_unlisted(images, rows_of, source_of)
-    entries = [
-        Entry(image, _split(source_of[image], image, root), None, tuple(rows), source=source_of[image])
-        for image, rows in sorted(rows_of.items())
-    ]
-    return ObjectExport(entries, kept, declared=splits_of(entries), notes=notes)
+    """The images of the CSV files, and those beside them that have no row, if these are images without objects."""
+    annotations, labels = Annotations(root, TITLE), set[str]()
+    for path in _FILES.require(root):
+        labels |= _read(path, annotations)
+    notes = _add_unlisted(annotations)
+    export = annotations.export(sorted(labels - {""}, key=_natural) or [OBJECT], "the CSV file")
+    export.entries.sort(key=lambda entry: entry.image)
+    export.notes += notes
+    return export
 
 
-def _add_unlisted(
-    images: ImageFiles, rows_of: dict[Path, list[dict[str, Any]]], source_of: dict[Path, Path]
-) -> list[str]:
+def _add_unlisted(annotations: Annotations) -> list[str]:
     """Add the images without a row that have no object, and tell them per CSV file."""
-    source_of_folder = {image.parent: source for image, source in source_of.items()}
-    has_empty = {source_of[image] for image, rows in rows_of.items() if not rows}
+    source_of_folder = {image.path.parent: image.source for image in annotations.annotated}
+    has_empty = {image.source for image in annotations.annotated if not image.objects}
     unlisted: dict[Path, list[Path]] = {}
-    for image in images.paths:
-        if image not in rows_of and image.parent in source_of_folder:
-            unlisted.setdefault(source_of_folder[image.parent], []).append(image)
+    for path in annotations.images.paths:
+        if annotations.known(path) is None and path.parent in source_of_folder:
+            unlisted.setdefault(source_of_folder[path.parent], []).append(path)
     notes = []
     for source, paths in unlisted.items():
         if source in has_empty:  # then an image without a row was not annotated
             continue
+        first = paths[0].relative_to(annotations.root)
         notes.append(
-            f"{source}: has no row for {paths[0].relative_to(images.root)} ({count_of(len(paths), 'such image')}); "
-            "read as images without objects, because no row lacks run lengths; move images that were not annotated "
-            "to another folder"
+            f"{source}: has no row for {first} ({count_of(len(paths), 'such image')}); read as images without objects, "
+            "because no row lacks run lengths; move images that were not annotated to another folder"
         )
-        rows_of |= {path: [] for path in paths}
-        source_of |= dict.fromkeys(paths, source)
+        for path in paths:
+            annotations.add(path, source, split=_split(source, path, annotations.root))
     return notes
 
 
@@ -146,16 +107,16 @@ def _split(path: Path, image: Path, root: Path) -> str | None:
     )
 
 
-def _rows(path: Path, images: ImageFiles) -> list[tuple[Path, str, dict[str, Any] | None]]:
-    """(image, class or "", object or None) of each line."""
+def _read(path: Path, annotations: Annotations) -> set[str]:
+    """Add the objects of a CSV file; the classes that its rows name, with run lengths or without."""
     columns = _columns(_header(path))
     assert columns is not None
     image_column, runs_column, class_column = columns
     names = {name.strip().lower() for name in _header(path)}
     along_rows = {"annotation", "width", "height"} <= names or names == {"id", "class", "segmentation"}
     order = {"order": "rows"} if along_rows else {}
-    rows: list[tuple[Path, str, dict[str, Any] | None]] = []
-    for number, values in enumerate(csv.DictReader(io.StringIO(read_text(path))), start=2):
+    labels = set[str]()
+    for number, values in enumerate(read_csv(path), start=2):
         where = f"line {number}"
         name, text = values.get(image_column), values.get(runs_column)
         if not name or text is None:
@@ -163,36 +124,36 @@ def _rows(path: Path, images: ImageFiles) -> list[tuple[Path, str, dict[str, Any
                 f"{path}: {where} is cut; expected {image_column} and {runs_column}; export it again"
             )
         label = str(values.get(class_column) or "") if class_column else ""
-        image = _find(images, name)
+        image = _find(annotations.images, name)
         if image is None and "_" in name and class_column is None:  # ImageId_ClassId
             name, _, label = name.rpartition("_")
-            image = _find(images, name)
+            image = _find(annotations.images, name)
         if image is None:
             raise UserError(
-                f"{path}: {where} names the image {name!r}, and {images.root} contains no such file; add the image, or "
-                "remove the row"
+                f"{path}: {where} names the image {name!r}, and {annotations.root} contains no such file; add the "
+                "image, or remove the row"
             )
-        row = _row(text, label or "object", path, where)
-        if row is not None:
-            label = row["label"]
-            row["segmentation"] |= order
-        rows.append((image, label, row))
-    return rows
+        annotated = annotations.known(image)
+        if annotated is None:
+            annotated = annotations.add(image, path, split=_split(path, image, annotations.root))
+        if starts := _starts(text, f"{path}: {where}"):
+            annotated.add(Shape(label, {"starts": starts, **order}), where)
+        labels.add(label)
+    return labels
 
 
-def _row(text: str, label: str, path: Path, where: str) -> dict[str, Any] | None:
+def _starts(text: str, where: str) -> list[int]:
+    """Pairs of start and length; none for a row without run lengths."""
     if text.strip() in ("", "-1", "nan", "NaN", "[]"):
-        return None
+        return []
     try:
-        starts = [int(value) for value in text.replace(",", " ").strip("[] ").split()]
+        return [int(value) for value in text.replace(",", " ").strip("[] ").split()]
     except ValueError:
         raise UserError(
-            f"{path}: {where} has no run lengths but {text[:24]!r}; expected numbers; correct it"
+            f"{where} has no run lengths but {text[:24]!r}; expected numbers; correct it"
         ) from None
-    return {"label": label, "where": where, "segmentation": {"starts": starts}}
 
 
 def _find(images: ImageFiles, name: str) -> Path | None:
-    if Path(name).suffix.lower() in IMAGE_EXTENSIONS:
-        return images.find(name)
-    return next((path for extension in IMAGE_EXTENSIONS if (path := images.find(name + extension))), None)
+    has_extension = Path(name).suffix.lower() in IMAGE_EXTENSIONS
+    return images.find(name if has_extension else [name + extension for extension in IMAGE_EXTENSIONS])

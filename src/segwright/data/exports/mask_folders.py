@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from segwright.data.exports.class_tables import CLASS_TABLES, rows_of_maps, values_of_maps
 from segwright.data.exports.entries import Entry, MapExport, map_labels, splits_of
-from segwright.data.exports.files_of_export import folders, is_pickle, read_json
-from segwright.data.exports.folder_pairs import FolderPair, folder_pairs, list_masks
+from segwright.data.exports.files_of_export import folders, is_pickle, read_json, require_any
+from segwright.data.exports.folder_pairs import FolderPair, folder_pairs, list_masks, require_pairs
+from segwright.data.exports.image_files import images_in
 from segwright.data.exports.splits import split_of_path
 from segwright.data.formats.class_files import CLASS_LIST_NAMES, LABEL_MAP_NAMES, read_label_space
 from segwright.data.reading.file_lists import list_images
-from segwright.data.reading.label_maps import read_map, unique_values, unpack_rgb
+from segwright.data.reading.label_maps import read_map, read_values, unique_values, unpack_rgb
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
 
@@ -55,10 +56,7 @@ def _masks_beside(folder: Path) -> list[Path]:
 
 def _beside(folder: Path) -> dict[Path, Path]:
     """Image -> mask, of a folder in which every second file is the mask of an image: a.jpg, a_mask.png."""
-    try:
-        paths = [path for path in list_images(folder) if not is_pickle(path)]
-    except UserError:
-        return {}
+    paths = [path for path in images_in(folder) if not is_pickle(path)]
     stems = {path.stem: path for path in paths}
     masks = {
         image: stems[name + suffix]
@@ -100,11 +98,8 @@ def paired_masks(root: Path) -> list[Entry]:
         for folder in ((root, *folders(root)) if not entries else ())
         for image, mask in _beside(folder).items()
     ]
-    if not entries:
-        raise UserError(
-            f"{root}: no folders of images and masks; expected images/ and labels/ (or masks/); check the folder"
-        )
-    return entries
+    missing = "no folders of images and masks; expected images/ and labels/ (or masks/)"
+    return require_any(entries, root, missing)
 
 
 def objects_are_numbered(root: Path, maps: Sequence[Path]) -> bool:
@@ -164,21 +159,13 @@ def pair_entries(pair: FolderPair, root: Path) -> list[Entry]:
         names = {Path(stem).name: path for stem, path in reversed(mask_of.items())}
         if len(names) == len(mask_of) and len({image.stem for image in images}) == len(images):
             mask_of, stems = names, {image: image.stem for image in images}
-    entries, used = [], set()
-    for image, stem in stems.items():
-        mask = _mask(stem, mask_of)
-        if mask is None:
-            raise UserError(
-                f"{pair.masks / stem}.png: no such file; expected the mask of {image.name}; add it, or remove the image"
-            )
-        used.add(mask)
-        entries.append(Entry(image, pair.split_of(image, root), maps=(mask,)))
-    if extra := sorted(set(mask_of.values()) - used):
-        raise UserError(
-            f"{extra[0]}: its image is missing in {pair.images} ({len(extra)} such masks); add the image, or remove "
-            "the mask"
-        )
-    return entries
+    pairs = require_pairs(
+        {image: _mask(stem, mask_of) for image, stem in stems.items()},
+        mask_of.values(),
+        pair.images,
+        lambda image: f"{pair.masks / stems[image]}.png",
+    )
+    return [Entry(image, pair.split_of(image, root), maps=(mask,)) for image, mask in pairs.items()]
 
 
 def _plain(stem: str) -> str:
@@ -192,12 +179,10 @@ def _mask(stem: str, mask_of: Mapping[str, Path]) -> Path | None:
 
 
 def _kind(masks: Sequence[Path]) -> str:
-    try:
-        values = {int(value) for path in masks for value in np.unique(read_map(path))}
-    except UserError as error:
-        if "channels" in str(error):
-            return "color masks"
-        raise
+    read = [read_values(path) for path in masks]
+    if any(is_color for _, is_color in read):
+        return "color masks"
+    values = {int(value) for map_values, _ in read for value in np.unique(map_values)}
     return "binary masks (0 and 255)" if values <= {0, 255} and 255 in values else "maps of class values"
 
 

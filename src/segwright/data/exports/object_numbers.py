@@ -15,13 +15,14 @@ import numpy as np
 
 from segwright.data.exports.entries import BACKGROUND, Entry, ObjectExport, Task, sample_names, splits_of
 from segwright.data.exports.files_of_export import folders, is_pickle
-from segwright.data.exports.folder_pairs import folder_pairs, list_masks
+from segwright.data.exports.folder_pairs import folder_pairs, list_masks, require_pairs
+from segwright.data.exports.image_files import images_in
 from segwright.data.exports.mask_folders import objects_are_numbered, paired_masks
 from segwright.data.exports.splits import split_of_path
 from segwright.data.formats.ground_truth import LabelMap, segments_from_ids
 from segwright.data.formats.image_dataset import ImageDataset
 from segwright.data.formats.instance_encoding import InstancesOnly
-from segwright.data.reading.file_lists import CompactPaths, list_images
+from segwright.data.reading.file_lists import CompactPaths
 from segwright.data.reading.label_maps import read_map
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
@@ -50,10 +51,7 @@ def recognize(root: Path) -> str | None:
 
 def _cellpose_files(folder: Path) -> tuple[list[Path], dict[str, Path]]:
     """(the images of a folder, stem of an image -> the map beside it); a corrected map wins over a result."""
-    try:
-        paths = list_images(folder)
-    except UserError:
-        return [], {}
+    paths = images_in(folder)
     masks: dict[str, Path] = {}
     for path in paths:
         if path.stem.endswith(_RESULT):
@@ -77,21 +75,15 @@ def _cellpose_entries(folder: Path, root: Path) -> list[Entry]:
     images, masks = _cellpose_files(folder)
     if not images or not masks:
         return []
-    entries = []
-    for image in images:
-        stem = image.stem if image.stem in masks else image.stem.removesuffix(_IMAGE)
-        if stem not in masks:
-            raise UserError(
-                f"{image}: has no {stem}{_TRAINING}.tif or {stem}{_RESULT}.png beside it; expected the map of its "
-                "objects; add it, or remove the image"
-            )
-        entries.append(Entry(image, split_of_path(image, root), maps=(masks.pop(stem),)))
-    if masks:
-        mask = next(iter(masks.values()))
-        raise UserError(
-            f"{mask}: its image is missing; expected it beside the map; add it, or remove the map"
-        )
-    return entries
+    mask_of = {image: masks.get(image.stem) or masks.get(_name(image)) for image in images}
+    pairs = require_pairs(
+        mask_of, masks.values(), folder, lambda image: folder / f"{_name(image)}{_TRAINING}{image.suffix}"
+    )
+    return [Entry(image, split_of_path(image, root), maps=(mask,)) for image, mask in pairs.items()]
+
+
+def _name(image: Path) -> str:
+    return image.stem.removesuffix(_IMAGE)
 
 
 @dataclass(slots=True)

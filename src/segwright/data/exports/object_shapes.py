@@ -8,7 +8,8 @@ A shape is JSON: COCO polygons [[x, y, ...], ...] or run lengths {"size", "count
 {"starts": [start, length, ...]}: runs of 1 down the columns, starts from 1; with "order": "rows" along the rows;
 {"brush": [...]}: run lengths of Label Studio; {"files": [...]}: mask images, 0 outside;
 {"nested": [...]}: polygons of which each lies beside the others, or is a hole or an island in another;
-{"number": n, "map": path}: the pixels of a color map with R + 256 G + 65536 B = n.
+{"colors": [n, ...], "map": path}: the pixels of a color map whose color 65536 R + 256 G + B is one of the numbers;
+{"parts": [...]}: shapes that are one object.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import base64
 import binascii
 import io
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from math import ceil, cos, pi, sin
 from pathlib import Path
@@ -29,9 +30,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from segwright.data.reading.images import open_with_pillow
-from segwright.data.reading.label_maps import Channels, pack_rgb, read_map
+from segwright.data.reading.label_maps import pack_rgb, read_map, read_values
 from segwright.data.reading.limits import MAX_PIXELS
-from segwright.data.reading.rle import RLE, annotation_to_rle, encode_crop
+from segwright.data.reading.rle import RLE, annotation_to_rle, decode_mask, encode_crop
 from segwright.errors import UserError
 
 Size = tuple[int, int]
@@ -45,12 +46,7 @@ def shape_to_rle(shape: Any, size: Size, where: str) -> RLE:
     ``where``: file and object, for the ``UserError`` of a damaged shape, or one that lies wholly outside of the image.
     """
     try:
-        if isinstance(shape, dict) and "counts" not in shape:
-            kind = next(name for name in _READERS if name in shape)
-            return _READERS[kind](shape, size)
-        if isinstance(shape, list):
-            return _coco_polygons_to_rle(shape, size)
-        return annotation_to_rle(shape, size)
+        return _to_rle(shape, size)
     except UserError as error:
         raise UserError(f"{where}: {error}") if isinstance(error, OutsideError) else error from None
     except StopIteration:
@@ -60,6 +56,15 @@ def shape_to_rle(shape: Any, size: Size, where: str) -> RLE:
             f"{where}: its outline cannot be read ({error}); expected polygons of at least three points, or a mask; "
             "draw it again, or remove it"
         ) from None
+
+
+def _to_rle(shape: Any, size: Size) -> RLE:
+    if isinstance(shape, dict) and "counts" not in shape:
+        kind = next(name for name in _READERS if name in shape)
+        return _READERS[kind](shape, size)
+    if isinstance(shape, list):
+        return _coco_polygons_to_rle(shape, size)
+    return annotation_to_rle(shape, size)
 
 
 class OutsideError(UserError):
@@ -251,17 +256,8 @@ def _files_to_rle(shape: dict[str, Any], size: Size) -> RLE:
 
 def read_mask(path: Path) -> NDArray[np.bool_]:
     """The mask of an image file, bool [H, W]: where any of its color channels is not 0."""
-    kinds: tuple[Channels, ...] = ("index", "rgb", "rgba")
-    for channels in kinds:
-        try:
-            values = read_map(path, channels)
-        except UserError as error:
-            if "channels" in str(error) and channels != "rgba":
-                continue
-            raise
-        mask: NDArray[np.bool_] = values != 0 if values.ndim == 2 else (values[..., :3] != 0).any(axis=2)
-        return mask
-    raise AssertionError
+    values, _ = read_values(path)
+    return np.asarray(values != 0)
 
 
 def _nested_to_rle(shape: dict[str, Any], size: Size) -> RLE:
@@ -281,20 +277,33 @@ def _nested_to_rle(shape: dict[str, Any], size: Size) -> RLE:
     return encode_crop(mask, (0, 0), size)
 
 
-def _number_to_rle(shape: dict[str, Any], size: Size) -> RLE:
+def _colors_to_rle(shape: dict[str, Any], size: Size) -> RLE:
     path = Path(shape["map"])
-    numbers = _numbers_of_colors(path, path.stat().st_mtime_ns)
-    if numbers.shape != size:
-        height, width = numbers.shape
+    colors = _read_colors(path, path.stat().st_mtime_ns)
+    if colors.shape != size:
+        height, width = colors.shape
         raise UserError(
             f"{path}: is {width}x{height}, its image {size[1]}x{size[0]}; expected equal sizes; export the map again"
         )
-    return encode_crop(numbers == int(shape["number"]), (0, 0), size)
+    return encode_crop(np.isin(colors, shape["colors"]), (0, 0), size)
 
 
 @lru_cache(maxsize=4)  # all objects of an image share a map
-def _numbers_of_colors(path: Path, changed: int) -> NDArray[np.int32]:
-    return pack_rgb(read_map(path, "rgb")[..., ::-1])  # red holds the lowest byte
+def _read_colors(path: Path, changed: int) -> NDArray[np.int32]:
+    return pack_rgb(read_map(path, "rgb"))
+
+
+def _parts_to_rle(shape: dict[str, Any], size: Size) -> RLE:
+    """All parts that lie in the image; one that lies outside of it is an error only if all do."""
+    mask, outside = np.zeros(size, dtype=bool), list[OutsideError]()
+    for part in shape["parts"]:
+        try:
+            mask |= decode_mask(_to_rle(part, size))
+        except OutsideError as error:
+            outside.append(error)
+    if len(outside) == len(shape["parts"]):
+        raise outside[0]
+    return encode_crop(mask, (0, 0), size)
 
 
 _READERS: dict[str, Callable[[dict[str, Any], Size], RLE]] = {
@@ -306,8 +315,29 @@ _READERS: dict[str, Callable[[dict[str, Any], Size], RLE]] = {
     "brush": _brush_to_rle,
     "files": _files_to_rle,
     "nested": _nested_to_rle,
-    "number": _number_to_rle,
+    "colors": _colors_to_rle,
+    "parts": _parts_to_rle,
 }
+
+
+def flat(points: Iterable[Sequence[Any]]) -> list[float]:
+    """[x, y, x, y, ...] of points (x, y)."""
+    return [float(value) for x, y in points for value in (x, y)]
+
+
+def pairs(values: Sequence[Any]) -> list[tuple[Any, Any]]:
+    """(first, second), (third, fourth), ... of a sequence; ``ValueError`` if the last one is alone."""
+    if len(values) % 2:
+        raise ValueError(f"{len(values)} numbers; expected pairs")
+    return list(zip(values[::2], values[1::2], strict=True))
+
+
+def polygon(points: Iterable[Sequence[Any]]) -> list[float]:
+    """The polygon [x, y, ...] of points (x, y); ``ValueError`` if these are fewer than three."""
+    values = flat(points)
+    if len(values) < 6:
+        raise ValueError(f"a polygon of {len(values) // 2} points")
+    return values
 
 
 def ellipse(center: tuple[float, float], radii: tuple[float, float], degrees: float = 0.0) -> list[float]:
@@ -322,6 +352,8 @@ def ellipse(center: tuple[float, float], radii: tuple[float, float], degrees: fl
     return points
 
 
-def box(left: float, top: float, right: float, bottom: float) -> list[float]:
-    """The polygon of a rectangle."""
+def box(points: Iterable[Sequence[Any]]) -> list[float]:
+    """The polygon [x, y, ...] of the smallest upright rectangle around points (x, y)."""
+    xs, ys = zip(*((float(x), float(y)) for x, y in points), strict=True)
+    left, top, right, bottom = min(xs), min(ys), max(xs), max(ys)
     return [left, top, right, top, right, bottom, left, bottom]

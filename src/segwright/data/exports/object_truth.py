@@ -17,7 +17,7 @@ from segwright.data.formats.coco_masks import CocoInstanceMasks
 from segwright.data.formats.ground_truth import LabelMap, segments_from_ids
 from segwright.data.formats.instance_encoding import ClassInRed
 from segwright.data.reading.images import image_size
-from segwright.data.reading.label_maps import pack_rgb, read_class_values, read_map
+from segwright.data.reading.label_maps import read_class_values, read_values
 from segwright.data.reading.rle import decode_mask
 from segwright.errors import UserError
 from segwright.labels import IGNORED, LabelSpace, ignore_index
@@ -113,7 +113,7 @@ class ColorAndObjectMaps:
         """Segment ids, int32 [H, W], 0 = void, and the segments."""
         class_path, object_path = self.classes[index], self.objects[index]
         values = read_class_values(class_path, labels.coding)
-        objects = read_any(object_path)
+        objects, _ = read_values(object_path)
         if values.shape != objects.shape:
             raise UserError(
                 f"{object_path}: {objects.shape[1]}x{objects.shape[0]}, its class map {class_path} is "
@@ -140,16 +140,6 @@ class ColorAndObjectMaps:
     def problems(self, index: int, labels: LabelSpace) -> list[str]:
         """No problems: ``read`` checks everything."""
         return []
-
-
-def read_any(path: Path) -> NDArray[Any]:
-    """The values [H, W] of an index map, or the colors as 65536 R + 256 G + B of a color-coded map."""
-    try:
-        return read_map(path)
-    except UserError as error:
-        if "channels" not in str(error):
-            raise
-        return pack_rgb(read_map(path, "rgb"))
 
 
 @cache

@@ -8,15 +8,16 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from segwright.data.exports.embedded_images import unpacked_folder, write_image
-from segwright.data.exports.files_of_export import glob_visible
 from segwright.data.exports.splits import split_of_path, standard_split
 from segwright.errors import UserError, first_line
 
 
-def unpack_parquet(root: Path, label_columns: Sequence[str]) -> list[tuple[Path, Path, str | None]]:
+def unpack_parquet(
+    files: Sequence[Path], root: Path, label_columns: Sequence[str]
+) -> list[tuple[Path, Path, str | None]]:
     """(image file, label map file, split) of each row; the files are written once to the folder for temporary files."""
     rows = []
-    for path in glob_visible(root, "**/*.parquet"):
+    for path in files:
         name = path.stem.split("-")[0]
         split = standard_split(name) or split_of_path(path, root)
         folder = unpacked_folder(path)

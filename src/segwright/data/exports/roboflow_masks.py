@@ -7,28 +7,27 @@ import io
 from pathlib import Path
 
 from segwright.data.exports.entries import Entry, MapExport, map_labels, splits_of
-from segwright.data.exports.files_of_export import glob_visible, read_text
+from segwright.data.exports.files_of_export import FormatFiles, read_text
+from segwright.data.exports.folder_pairs import require_pairs
 from segwright.data.exports.splits import split_of_path
 from segwright.data.reading.file_lists import list_images
 from segwright.errors import UserError
 
 NAME, TITLE, SPECIFIC = "roboflow_masks", "Roboflow masks", True
+_FILES = FormatFiles(
+    ("_classes.csv", "*/_classes.csv"),
+    shows="lists pixel values and classes",
+    missing="no _classes.csv; expected one per split",
+)
+recognize = _FILES.evidence
 _SUFFIX = "_mask"
-
-
-def recognize(root: Path) -> str | None:
-    """A _classes.csv with pixel values."""
-    files = glob_visible(root, "_classes.csv", "*/_classes.csv")
-    return None if not files else f"{files[0].relative_to(root)} lists pixel values and classes"
 
 
 def read(root: Path, split: str | None) -> MapExport:
     """The images beside each _classes.csv."""
-    files = glob_visible(root, "_classes.csv", "*/_classes.csv")
-    if not files:
-        raise UserError(f"{root}: no _classes.csv; expected one per split; check the folder")
+    files = _FILES.require(root)
     classes = _classes(files[0])
-    entries, unmatched = [], list[Path]()
+    entries = []
     for path in files:
         if _classes(path) != classes:
             raise UserError(
@@ -36,21 +35,14 @@ def read(root: Path, split: str | None) -> MapExport:
             )
         paths = list_images(path.parent)
         masks = {p.stem.removesuffix(_SUFFIX): p for p in paths if p.stem.endswith(_SUFFIX)}
-        images = [p for p in paths if not p.stem.endswith(_SUFFIX)]
-        for image in images:
-            if image.stem not in masks:
-                raise UserError(
-                    f"{path.parent / image.stem}{_SUFFIX}.png: no such file; expected the mask of {image.name}; add "
-                    "it, or remove the image"
-                )
-            entries.append(Entry(image, split_of_path(path, root), maps=(masks.pop(image.stem),)))
-        unmatched += masks.values()
-    if unmatched:
-        raise UserError(
-            f"{unmatched[0]}: its image is missing; expected {unmatched[0].stem.removesuffix(_SUFFIX)}.jpg beside it; "
-            "add the image, or remove the mask"
-        )
+        mask_of = {p: masks.get(p.stem) for p in paths if not p.stem.endswith(_SUFFIX)}
+        pairs = require_pairs(mask_of, masks.values(), path.parent, _mask_path)
+        entries += [Entry(image, split_of_path(path, root), maps=(mask,)) for image, mask in pairs.items()]
     return MapExport(entries, map_labels(root, classes), declared=splits_of(entries))
+
+
+def _mask_path(image: Path) -> Path:
+    return image.with_name(f"{image.stem}{_SUFFIX}.png")
 
 
 def _classes(path: Path) -> list[tuple[str, int, None]]:

@@ -11,11 +11,10 @@ import re
 from pathlib import Path
 
 from segwright.data.exports.entries import MapExport, map_labels, splits_of
-from segwright.data.exports.files_of_export import folders
+from segwright.data.exports.files_of_export import folders, require_any
 from segwright.data.exports.folder_pairs import FolderPair, list_masks
 from segwright.data.exports.mask_folders import pair_entries
 from segwright.data.exports.splits import standard_split
-from segwright.errors import UserError
 
 NAME, TITLE, SPECIFIC = "stuffthingmaps", "COCO-Stuff maps", True
 _THINGS = """
@@ -68,9 +67,7 @@ def _pairs(root: Path) -> list[FolderPair]:
 
 def read(root: Path, split: str | None) -> MapExport:
     """The images of all splits with their maps."""
-    pairs = _pairs(root)
-    if not pairs:
-        raise UserError(f"{root}: no folder stuffthingmaps/train2017; expected maps in it; check the folder")
+    pairs = require_any(_pairs(root), root, "no folder stuffthingmaps/train2017; expected maps in it")
     entries = [entry for pair in pairs for entry in pair_entries(pair, root)]
     labels = map_labels(root, [(name, value, None) for value, name in enumerate((*THINGS, *STUFF))])
     return MapExport(entries, labels, declared=splits_of(entries))

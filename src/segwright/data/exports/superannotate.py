@@ -1,114 +1,101 @@
-"""SuperAnnotate: a JSON file per image with polygons, and classes/classes.json."""
+"""SuperAnnotate: a JSON file per image, and classes/classes.json.
+
+Vector projects have polygons, with the holes in ``exclude``, and ellipses; polygons of one ``groupId`` (0 is none) are
+one object, as in SuperAnnotate's own conversion to COCO. Pixel projects have a map NAME___save.png in which an object
+has the colors of its parts. ``___fuse.png`` is a picture for people.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from segwright.data.exports.entries import Entry, ObjectExport, category_ids, outside_notes, splits_of
+from segwright.data.exports.annotations import Annotations, Shape
+from segwright.data.exports.entries import ObjectExport
 from segwright.data.exports.files_of_export import (
-    ImageFiles,
+    Color,
+    FormatFiles,
     color_from_hex,
+    color_number,
     glob_visible,
-    ignored_note,
-    parse,
-    read_json,
-    starts_with,
+    require_color,
+    stated_size,
 )
-from segwright.data.exports.object_shapes import ellipse
-from segwright.data.exports.splits import split_of_path
+from segwright.data.exports.image_files import ImageFiles
+from segwright.data.exports.object_shapes import ellipse, pairs, polygon
 from segwright.errors import UserError
 
 NAME, TITLE, SPECIFIC = "superannotate", "SuperAnnotate", True
-
-
-def recognize(root: Path) -> str | None:
-    """JSON files with instances of classes."""
-    files = _files(root)
-    return (
-        None if not files else f"{len(files)} JSON files with instances, such as {files[0].relative_to(root)}"
-    )
-
-
-def _files(root: Path) -> list[Path]:
-    paths = glob_visible(root, "**/*.json")
-    return [path for path in paths if starts_with(path, '"metadata"', '"instances"')]
+_FILES = FormatFiles(
+    ("**/*.json",),
+    ("metadata instances",),
+    shows="JSON files with instances",
+    is_counted=True,
+    missing="no JSON of SuperAnnotate; expected one per image",
+)
+recognize = _FILES.evidence
+_MAP, _PICTURE = "___save", "___fuse"
 
 
 def read(root: Path, split: str | None) -> ObjectExport:
     """The images of all JSON files. The classes are those of classes.json, else all names, sorted."""
-    files = _files(root)
-    if not files:
-        raise UserError(f"{root}: no JSON of SuperAnnotate; expected one per image; check the folder")
-    images, left_out = ImageFiles(root), Counter[str]()
-    parsed = [(path, *_read(path, images, left_out)) for path in files]
-    classes = _classes(root) or dict.fromkeys(sorted({row["label"] for *_, rows in parsed for row in rows}))
-    kept, id_of = category_ids(list(classes))
-    entries = []
-    for path, image, size, rows in parsed:
-        for row in rows:
-            label = row.pop("label")
-            if label not in id_of:
-                raise UserError(
-                    f"{path}: {row['where']} has the class {label!r}, which classes.json does not list; add it there"
-                )
-            row["category_id"] = id_of[label]
-        entries.append(Entry(image, split_of_path(image, root), size, tuple(rows), source=path))
-    notes = ignored_note(files[0], left_out) + outside_notes(entries)
-    colors = {name: color for name, text in classes.items() if (color := color_from_hex(text))}
-    return ObjectExport(entries, kept, colors, declared=splits_of(entries), notes=notes)
+    annotations = Annotations(root, TITLE, lambda path: not path.stem.endswith((_MAP, _PICTURE)))
+    maps = ImageFiles(root, lambda path: path.stem.endswith((_MAP, _PICTURE)))
+    for path in _FILES.require(root):
+        _read(path, annotations, maps)
+    classes = _classes(root, annotations)
+    return annotations.export(list(classes) or sorted(annotations.labels()), "classes.json", colors=classes)
 
 
-def _classes(root: Path) -> dict[str, Any]:
+def _classes(root: Path, annotations: Annotations) -> dict[str, Color | None]:
     """Name -> color of the classes in classes.json; empty without the file."""
-    path = next(
-        iter(glob_visible(root, "classes/classes.json", "classes.json", "*/classes/classes.json")), None
+    for path in glob_visible(root, "classes/classes.json", "classes.json", "*/classes/classes.json")[:1]:
+        rows = annotations.parse(annotations.read_json(path), list, path)
+        return dict(annotations.parse(row, _class, f"{path}: class {i}") for i, row in enumerate(rows))
+    return {}
+
+
+def _class(row: dict[str, Any]) -> tuple[str, Color | None]:
+    return str(row["name"]), color_from_hex(row.get("color"))
+
+
+def _read(path: Path, annotations: Annotations, maps: ImageFiles) -> None:
+    name, size, items = annotations.parse(annotations.read_json(path), _image, path)
+    own = [maps.find(f"{name}{suffix}.png", path.parent) for suffix in (_MAP, _PICTURE)]
+    if own[0] is None and any("parts" in item for item in items):
+        raise UserError(
+            f"{path}: its objects are in {name}{_MAP}.png, and {annotations.root} contains no such file; expected the "
+            "map of each image of a pixel project; export the project again"
+        )
+    annotated = annotations.add(
+        annotations.images.require(name, path, path.parent),
+        path,
+        size=size,
+        maps=tuple(file for file in own if file),
     )
-    if path is None:
-        return {}
-    rows = read_json(path, TITLE)
-    return dict(parse(rows, lambda v: [(str(row["name"]), row.get("color")) for row in v], str(path), TITLE))
-
-
-def _read(
-    path: Path, images: ImageFiles, left_out: Counter[str]
-) -> tuple[Path, tuple[int, int] | None, list[dict[str, Any]]]:
-    values = read_json(path, TITLE)
-    name, size, items = parse(values, _image, str(path), TITLE)
-    image = images.require(name, str(path), path.parent)
-    rows = []
     for index, item in enumerate(items):
-        where = f"instance {index}"
-        label, kind, shape = parse(item, _shape, f"{path}: {where}", TITLE)
-        if kind == "mask":
-            raise UserError(
-                f"{path}: {where} is a mask of a pixel project; expected polygons; export the project to COCO"
-            )
-        if shape is None:
-            left_out[kind] += 1
-            continue
-        rows.append({"id": index + 1, "label": label, "where": f"{where} ({label})", "segmentation": shape})
-    return image, size, rows
+        annotated.read(item, f"instance {index}", partial(_shape, colors=own[0]))
 
 
-def _image(values: dict[str, Any]) -> tuple[str, tuple[int, int] | None, list[Any]]:
-    data = values["metadata"]
-    size = (int(data["height"]), int(data["width"])) if data.get("height") and data.get("width") else None
-    return str(data["name"]), size, list(values["instances"])
+def _image(values: dict[str, Any]) -> tuple[str, tuple[int, int] | None, list[dict[str, Any]]]:
+    items = [dict(item) for item in values["instances"]]
+    return str(values["metadata"]["name"]), stated_size(values["metadata"]), items
 
 
-def _shape(item: dict[str, Any]) -> tuple[str, str, dict[str, Any] | None]:
-    label, kind = str(item.get("className") or ""), str(item["type"])
-    if kind not in ("polygon", "ellipse"):
-        return label, kind, None
-    if not label:
-        raise KeyError("className")
+def _shape(item: dict[str, Any], colors: Path | None) -> Shape:
+    """An object; ``colors``: the map in which those of pixel projects are."""
+    kind = "mask" if "parts" in item else str(item["type"])
+    label = str(item.get("className") or "")
+    if kind not in ("polygon", "ellipse", "mask"):
+        return Shape(label, kind=kind)
+    if kind == "mask":
+        numbers = [color_number(require_color(part["color"])) for part in item["parts"]]
+        return Shape(label, {"colors": numbers, "map": str(colors)}, kind)
     if kind == "ellipse":
         center, radii = (float(item["cx"]), float(item["cy"])), (float(item["rx"]), float(item["ry"]))
-        return label, kind, {"polygons": [ellipse(center, radii, float(item.get("angle") or 0))]}
-    points = [float(value) for value in item["points"]]
-    if len(points) < 6 or len(points) % 2:
-        raise ValueError(f"a polygon of {len(points) / 2:g} points")
-    holes = [[float(value) for value in hole] for hole in item.get("exclude") or []]
-    return label, kind, {"polygons": [points], "holes": holes}
+        outline = {"polygons": [ellipse(center, radii, float(item.get("angle") or 0))]}
+    else:
+        holes = [[float(value) for value in hole] for hole in item.get("exclude") or []]
+        outline = {"polygons": [polygon(pairs(item["points"]))], "holes": holes}
+    return Shape(label, outline, kind, group=item.get("groupId") or None)

@@ -2,110 +2,78 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from segwright.data.exports.entries import Entry, ObjectExport, category_ids, outside_notes, splits_of
-from segwright.data.exports.files_of_export import (
-    ImageFiles,
-    color_from_hex,
-    flat,
-    glob_visible,
-    ignored_note,
-    parse,
-    read_json,
-)
-from segwright.data.exports.object_shapes import box
+from segwright.data.exports.annotations import Annotations, Shape
+from segwright.data.exports.entries import ObjectExport
+from segwright.data.exports.files_of_export import Color, FormatFiles, color_from_hex
+from segwright.data.exports.object_shapes import box, flat, polygon
 from segwright.data.exports.splits import split_of_path, standard_split
-from segwright.errors import UserError
 
 NAME, TITLE, SPECIFIC = "supervisely", "Supervisely", True
+_META = FormatFiles(
+    ("meta.json", "*/meta.json"),
+    shows="beside folders ann of JSON files",
+    missing="no meta.json; expected a project of Supervisely",
+)
+_FILES = FormatFiles(("**/ann/*.json", "**/ann/**/*.json"))
 
 
 def recognize(root: Path) -> str | None:
     """meta.json, and folders ann of JSON files."""
-    if not (meta := _meta(root)) or not glob_visible(root, "**/ann/*.json"):
-        return None
-    return f"{meta.relative_to(root)} beside folders ann of JSON files"
-
-
-def _meta(root: Path) -> Path | None:
-    return next(iter(glob_visible(root, "meta.json", "*/meta.json")), None)
+    return _META.evidence(root) if _FILES.find(root) else None
 
 
 def read(root: Path, split: str | None) -> ObjectExport:
     """The images of all datasets of the project; a dataset called train or val is a split."""
-    meta = _meta(root)
-    if meta is None:
-        raise UserError(f"{root}: no meta.json; expected a project of Supervisely; check the folder")
-    values = read_json(meta, "Supervisely")
-    classes = parse(
-        values,
-        lambda v: [(str(c["title"]), c.get("color")) for c in v["classes"]],
-        str(meta),
-        "Supervisely",
-    )
-    kept, id_of = category_ids([name for name, _ in classes])
-    colors = {name: color for name, text in classes if (color := color_from_hex(text))}
-    images, left_out = ImageFiles(root), Counter[str]()
-    entries = [
-        _entry(path, images, id_of, left_out)
-        for path in glob_visible(root, "**/ann/*.json", "**/ann/**/*.json")
-    ]
-    notes = ignored_note(meta, left_out) + outside_notes(entries)
-    return ObjectExport(entries, kept, colors, declared=splits_of(entries), notes=notes)
+    meta, annotations = _META.require(root)[0], Annotations(root, TITLE)
+    classes = annotations.parse(annotations.read_json(meta), _classes, meta)
+    for path in _FILES.find(root):
+        _read(path, annotations)
+    return annotations.export(list(classes), "meta.json", colors=classes)
 
 
-def _entry(path: Path, images: ImageFiles, id_of: dict[str, int], left_out: Counter[str]) -> Entry:
-    values = read_json(path, "Supervisely")
-    size = parse(
-        values,
-        lambda v: (int(v["size"]["height"]), int(v["size"]["width"])),
-        f"{path}: the image",
-        "Supervisely",
+def _classes(meta: dict[str, Any]) -> dict[str, Color | None]:
+    return {str(row["title"]): color_from_hex(row.get("color")) for row in meta["classes"]}
+
+
+def _read(path: Path, annotations: Annotations) -> None:
+    size, tags, items = annotations.parse(annotations.read_json(path), _image, path)
+    folder, name = path.parent.parent / "img", path.name.removesuffix(".json")
+    images = annotations.images
+    annotated = annotations.add(
+        images.find(name, folder) or images.with_stem(name, folder) or images.require(name, path, folder),
+        path,
+        size=size,
+        split=next(filter(None, map(standard_split, tags)), None) or split_of_path(path, annotations.root),
     )
-    folder = path.parent.parent / "img"
-    name = path.name.removesuffix(".json")
-    image = images.find(name, folder) or images.with_stem(name, folder)
-    image = image or images.require(name, str(path), folder)
-    rows = []
-    for index, item in enumerate(parse(values, lambda v: list(v["objects"]), str(path), "Supervisely")):
-        where = f"object {index}"
-        title, kind, outline = parse(item, _outline, f"{path}: {where}", "Supervisely")
-        if outline is None:
-            left_out[kind] += 1
-            continue
-        if title not in id_of:
-            raise UserError(
-                f"{path}: {where} has the class {title!r}, which meta.json does not list; add it there"
-            )
-        rows.append(
-            {
-                "id": index + 1,
-                "category_id": id_of[title],
-                "where": f"{where} ({title})",
-                "segmentation": outline,
-            }
-        )
+    for index, item in enumerate(items):
+        annotated.read(item, f"object {index}", _shape)
+
+
+def _image(values: dict[str, Any]) -> tuple[tuple[int, int], list[str], list[Any]]:
+    """((height, width), tags, objects) of an image."""
     tags = [str(tag.get("name")) for tag in values.get("tags") or [] if isinstance(tag, dict)]
-    split = next((s for tag in tags if (s := standard_split(tag))), None)
-    return Entry(image, split or split_of_path(path, images.root), size, tuple(rows), source=path)
+    return (
+        (int(values["size"]["height"]), int(values["size"]["width"])),
+        tags,
+        list(values["objects"]),
+    )
 
 
-def _outline(item: dict[str, Any]) -> tuple[str, str, dict[str, Any] | None]:
-    title = str(item["classTitle"])
+def _shape(item: dict[str, Any]) -> Shape:
+    label = str(item["classTitle"])
     kind = str(item.get("geometryType") or ("bitmap" if item.get("bitmap") else "polygon"))
-    if kind == "bitmap":
+    outline: dict[str, Any]
+    if kind in ("bitmap", "alpha_mask"):
         column, row = item["bitmap"]["origin"]
-        return title, kind, {"png": str(item["bitmap"]["data"]), "corner": [row, column]}
-    if kind not in ("polygon", "rectangle"):
-        return title, kind, None
-    points = item["points"]["exterior"]
-    if kind == "rectangle":
-        xs, ys = [float(x) for x, _ in points], [float(y) for _, y in points]
-        return title, kind, {"polygons": [box(min(xs), min(ys), max(xs), max(ys))]}
-    if len(points) < 3:
-        raise ValueError(f"a polygon of {len(points)} points")
-    holes = [flat(hole) for hole in item["points"].get("interior") or []]
-    return title, kind, {"polygons": [flat(points)], "holes": holes}
+        outline = {"png": str(item["bitmap"]["data"]), "corner": [row, column]}
+    elif kind == "rectangle":
+        outline = {"polygons": [box(item["points"]["exterior"])]}
+    elif kind == "polygon":
+        holes = [flat(hole) for hole in item["points"].get("interior") or []]
+        outline = {"polygons": [polygon(item["points"]["exterior"])], "holes": holes}
+    else:
+        return Shape(label, kind=kind)
+    return Shape(label, outline, kind)

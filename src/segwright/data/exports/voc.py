@@ -7,41 +7,42 @@ from pathlib import Path
 
 from segwright.data.exports.class_tables import CLASS_TABLES, rows_of_maps, some_maps, values_of_maps
 from segwright.data.exports.entries import Entry, MapExport, is_background, map_labels, splits_of
-from segwright.data.exports.files_of_export import ImageFiles, glob_visible, read_text
-from segwright.data.exports.object_truth import read_any
+from segwright.data.exports.files_of_export import (
+    Color,
+    color_number,
+    glob_visible,
+    read_names,
+    read_text,
+    require_any,
+)
+from segwright.data.exports.image_files import ImageFiles
 from segwright.data.exports.splits import split_of_path, standard_split
 from segwright.data.reading.file_lists import IMAGE_EXTENSIONS, list_images
-from segwright.data.reading.label_maps import read_map, unique_values
+from segwright.data.reading.label_maps import read_map, read_values, unique_values
 from segwright.errors import UserError
 from segwright.labels import LabelSpace, spread_colors
 
 NAME, TITLE, SPECIFIC = "voc", "Pascal VOC masks or the segmentation mask of CVAT", True
-_Row = tuple[str, int, tuple[int, int, int] | None]
+_Row = tuple[str, int, Color | None]
 _VOID = 0xE0E0C0  # the color of void in VOC's color map
 
 
 def recognize(root: Path) -> str | None:
     """A folder SegmentationClass."""
-    base = _base(root)
-    if base is None:
-        return None
-    return (
-        "SegmentationClass"
-        + (" and labelmap.txt" if (base / "labelmap.txt").is_file() else "")
-        + " with masks"
-    )
+    for base in _bases(root)[:1]:
+        has_colors = (base / "labelmap.txt").is_file()
+        return f"SegmentationClass{' and labelmap.txt' if has_colors else ''} with masks"
+    return None
 
 
-def _base(root: Path) -> Path | None:
+def _bases(root: Path) -> list[Path]:
     bases = [root, *sorted(p.parent for p in root.glob("*/SegmentationClass")), *root.glob("VOCdevkit/VOC*")]
-    return next((base for base in bases if (base / "SegmentationClass").is_dir()), None)
+    return [base for base in bases if (base / "SegmentationClass").is_dir()]
 
 
 def read(root: Path, split: str | None) -> MapExport:
     """Images with a mask of classes, and one of objects if the folder SegmentationObject exists."""
-    base = _base(root)
-    if base is None:
-        raise UserError(f"{root}: no folder SegmentationClass; expected masks in it; check the folder")
+    base = require_any(_bases(root), root, "no folder SegmentationClass; expected masks in it")[0]
     masks = list_images(base / "SegmentationClass", recursive=True)
     images = ImageFiles(root, lambda path: not path.is_relative_to(base / "SegmentationClass")
                         and not path.is_relative_to(base / "SegmentationObject"))  # fmt: skip
@@ -96,11 +97,9 @@ def _listed_elsewhere(base: Path) -> dict[str, str]:
 
 def _stems(path: Path) -> list[str]:
     """The names in a list, without the extension of an image."""
-    names = (line.strip().replace("\\", "/") for line in read_text(path).split("\n"))
+    names = (name.replace("\\", "/") for name in read_names(path))
     return [
-        name[: -len(Path(name).suffix)] if name.lower().endswith(IMAGE_EXTENSIONS) else name
-        for name in names
-        if name
+        name[: -len(Path(name).suffix)] if name.lower().endswith(IMAGE_EXTENSIONS) else name for name in names
     ]
 
 
@@ -134,15 +133,15 @@ def _class_names(base: Path) -> list[str]:
     """The classes after background of a list in the folder (class_names.txt, labels.txt, classes.txt)."""
     for name in ("class_names.txt", "labels.txt", "classes.txt"):
         if (base / name).is_file():
-            names = [line.strip() for line in read_text(base / name).split("\n") if line.strip()]
+            names = read_names(base / name)
             return [name for name in names if name != "__ignore__" and not is_background(name)]
     return []
 
 
 def _colors_of_voc(base: Path, masks: list[Path], names: list[str]) -> LabelSpace:
     """Color-coded masks without a label map: the color map of VOC."""
-    occurring = {mask: set(unique_values(read_any(mask)).tolist()) - {0, _VOID} for mask in masks}
-    table = {r << 16 | g << 8 | b: index for index, (r, g, b) in enumerate(spread_colors(254), start=1)}
+    occurring = {mask: set(unique_values(read_values(mask)[0]).tolist()) - {0, _VOID} for mask in masks}
+    table = {color_number(color): index for index, color in enumerate(spread_colors(254), start=1)}
     for mask, colors_of_mask in occurring.items():
         if unknown := colors_of_mask - set(table):
             raise UserError(
@@ -152,7 +151,7 @@ def _colors_of_voc(base: Path, masks: list[Path], names: list[str]) -> LabelSpac
     count = max([len(names), *(table[value] for values in occurring.values() for value in values)])
     titles = names + [f"class_{index}" for index in range(len(names) + 1, count + 1)]
     colors = spread_colors(count)
-    rows = [(title, r << 16 | g << 8 | b, (r, g, b)) for title, (r, g, b) in zip(titles, colors, strict=True)]
+    rows = [(title, color_number(color), color) for title, color in zip(titles, colors, strict=True)]
     return map_labels(base, [("background", 0, (0, 0, 0)), *rows], rgb=True, ignored=(_VOID,))
 
 
@@ -170,7 +169,7 @@ def _label_map(path: Path) -> LabelSpace:
             raise UserError(
                 f"{path}: line {number} is {line.strip()!r}; expected 'class:red,green,blue::'; correct it"
             ) from None
-        rows.append((parts[0].strip(), red << 16 | green << 8 | blue, (red, green, blue)))
+        rows.append((parts[0].strip(), color_number((red, green, blue)), (red, green, blue)))
     return map_labels(path.parent, _background_first(rows), rgb=True, ignored=(_VOID,))
 
 

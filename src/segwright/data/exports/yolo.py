@@ -5,16 +5,17 @@ A line is ``class x y x y ...`` with coordinates in fractions of the width and h
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from segwright.data.exports.entries import Entry, ObjectExport, category_ids, splits_of
+from segwright.data.exports.annotations import Annotations, Shape
+from segwright.data.exports.entries import ObjectExport
 from segwright.data.exports.files_of_export import glob_visible, read_text
-from segwright.data.exports.splits import split_of_path, standard_split
+from segwright.data.exports.object_shapes import box
+from segwright.data.exports.splits import standard_split
 from segwright.data.reading.file_lists import list_images, read_lines
 from segwright.errors import UserError
-from segwright.wording import count_of
 
 NAME, TITLE, SPECIFIC = "yolo", "YOLO segmentation", True
 _NO_LABELS = (
@@ -78,40 +79,30 @@ def read(root: Path, split: str | None) -> ObjectExport:
         splits.remove("test")
     declared = tuple(dict.fromkeys(standard_split(name) or name for name in splits))
     wanted = [name for name in splits if split not in declared or standard_split(name) == split]
-    kept, id_of = category_ids(names)
-    categories = [id_of[name] for name in names]
-    entries: dict[Path, Entry] = {}
-    clipped: list[str] = []
+    annotations = Annotations(root, TITLE)
     for name in wanted:
         for image in _images(values, name, path):
-            entry = _entry(image, standard_split(name), categories, names, clipped)
-            entries.setdefault(image, entry)
-    if not entries:
+            if annotations.known(image) is None:
+                _read(image, standard_split(name), names, annotations)
+    if not annotations.annotated:
         raise UserError(
             f"{path}: names no split with images; expected 'train:' and 'val:'; correct the paths"
         )
-    _require_images(root, entries.values())
-    notes = _clipped(clipped) + [
-        f"{path}: there is no folder {values[name]!r} of split 'test'" for name in missing
-    ]
-    return ObjectExport(list(entries.values()), kept, on_top="smaller", declared=declared, notes=notes)
+    export = _export(annotations, names, declared)
+    export.notes += [f"{path}: there is no folder {values[name]!r} of split 'test'" for name in missing]
+    return export
 
 
 def _from_class_list(root: Path) -> ObjectExport:
-    names = read_lines(root / "classes.txt")
-    kept, id_of = category_ids(names)
-    categories, clipped = [id_of[name] for name in names], list[str]()
-    entries = [
-        _entry(image, split_of_path(image, root), categories, names, clipped)
-        for image in list_images(root / "images", recursive=True)
-    ]
-    _require_images(root, entries)
-    return ObjectExport(entries, kept, on_top="smaller", declared=splits_of(entries), notes=_clipped(clipped))
+    names, annotations = read_lines(root / "classes.txt"), Annotations(root, TITLE)
+    for image in list_images(root / "images", recursive=True):
+        _read(image, None, names, annotations)
+    return _export(annotations, names, None)
 
 
-def _require_images(root: Path, entries: Iterable[Entry]) -> None:
-    """``UserError`` names a text file of labels whose image is missing."""
-    folders = {labels_file(entry.image).parent: entry.image for entry in entries}
+def _export(annotations: Annotations, names: list[str], declared: tuple[str, ...] | None) -> ObjectExport:
+    """The export; the format has no order of objects. ``UserError`` names a text file whose image is missing."""
+    folders = {labels_file(image.path).parent: image.path for image in annotations.annotated}
     for folder, image in sorted(folders.items()):
         if folder == image.parent or not folder.is_dir():
             continue
@@ -121,14 +112,7 @@ def _require_images(root: Path, entries: Iterable[Entry]) -> None:
                 raise UserError(
                     f"{path}: its image is missing; expected {image.parent / path.stem}.jpg; add it, or remove the file"
                 )
-
-
-def _clipped(lines: list[str]) -> list[str]:
-    return (
-        [f"{lines[0]}: reaches beyond its image ({count_of(len(lines), 'such outline')}); clipped"]
-        if lines
-        else []
-    )
+    return annotations.export(names, declared=declared, on_top="smaller")
 
 
 def _names(names: Any, path: Path) -> list[str]:
@@ -200,33 +184,18 @@ def labels_file(image: Path) -> Path:
     return path if positions or path.is_file() else image.with_suffix(".txt")
 
 
-def _entry(
-    image: Path, split: str | None, categories: list[int], names: list[str], clipped: list[str]
-) -> Entry:
+def _read(image: Path, split: str | None, names: list[str], annotations: Annotations) -> None:
     if not image.is_file():
         raise UserError(f"{image}: no such file; expected each image of the split; add it")
     source = labels_file(image)
-    if not source.is_file():
-        return Entry(image, split, source=image)
-    objects = []
-    for number, line in enumerate(read_text(source).split("\n"), start=1):
-        if not line.strip():
-            continue
-        where = f"line {number}"
-        category, polygon = _parse(line, categories, f"{source}: {where}", names)
-        if len(polygon) == 4:  # a box
-            x, y, width, height = polygon
-            left, right, top, bottom = x - width / 2, x + width / 2, y - height / 2, y + height / 2
-            polygon = [left, top, right, top, right, bottom, left, bottom]
-        if min(polygon) < -0.002 or max(polygon) > 1.002:
-            clipped.append(f"{source}: {where}")
-        objects.append(
-            {"id": number, "category_id": category, "where": where, "segmentation": {"fractions": [polygon]}}
-        )
-    return Entry(image, split, objects=tuple(objects), source=source)
+    has_objects = source.is_file()
+    annotated = annotations.add(image, source if has_objects else image, split=split)
+    for number, line in enumerate(read_text(source).split("\n") if has_objects else (), start=1):
+        if line.strip():
+            annotated.add(_shape(line, f"{source}: line {number}", names), f"line {number}")
 
 
-def _parse(line: str, categories: list[int], where: str, names: list[str]) -> tuple[int, list[float]]:
+def _shape(line: str, where: str, names: list[str]) -> Shape:
     try:
         first, *rest = line.split()
         index, polygon = int(float(first)), [float(value) for value in rest]
@@ -234,13 +203,16 @@ def _parse(line: str, categories: list[int], where: str, names: list[str]) -> tu
         raise UserError(
             f"{where}: {line.strip()[:40]!r} is no line of numbers; expected 'class x y x y ...'; export it again"
         ) from None
-    if not 0 <= index < len(categories):
+    if not 0 <= index < len(names):
         raise UserError(
             f"{where}: class {index} is not among the {len(names)} names of the YAML file; add its name, or correct it"
         )
-    if len(polygon) != 4 and (len(polygon) < 6 or len(polygon) % 2):
+    if len(polygon) == 4:  # a box
+        x, y, width, height = polygon
+        polygon = box([(x - width / 2, y - height / 2), (x + width / 2, y + height / 2)])
+    if len(polygon) < 6 or len(polygon) % 2:
         raise UserError(
             f"{where}: {len(polygon)} coordinates; expected x and y of at least three points; is the line cut? export "
             "it again"
         )
-    return categories[index], polygon
+    return Shape(names[index], {"fractions": [polygon]})

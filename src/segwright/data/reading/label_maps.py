@@ -34,13 +34,21 @@ _EXPECTED: dict[Channels, str] = {
 _MAX_VALUE = 2**31 - 2  # segment ids are int32, and some are the value plus one
 
 
+class ChannelsError(UserError):
+    """A map with another number of channels than expected; ``count``: how many it has."""
+
+    def __init__(self, text: str, count: int = 0) -> None:
+        super().__init__(text)
+        self.count = count
+
+
 def read_map(path: Path, channels: Channels = "index") -> NDArray[Any]:
     """The raw values of a label map, with the orientation of its EXIF or TIFF tag applied.
 
     "index": [H, W] of a grayscale, palette (the palette indices), 16-bit or other integer file: uint8, uint16, or int32
     for any other type. Floats are read if all of them are whole numbers, as GIS tools write them. "rgb" and "rgba":
     uint8 [H, W, 3 or 4]. Of JPEG files only binary masks are read, as 0 and 255: compression changes all other values.
-    ``UserError`` for a file with another number of channels, or an unreadable one.
+    ``ChannelsError`` for a file with another number of channels, ``UserError`` for an unreadable one.
     """
     raw = _read_npy(path) if path.suffix.lower() == ".npy" else _read(path)
     if raw.ndim == 3 and raw.shape[2] == 1:
@@ -54,7 +62,7 @@ def read_map(path: Path, channels: Channels = "index") -> NDArray[Any]:
             if channels == "index"
             else "check which kind of map this dataset expects"
         )
-        raise UserError(f"{path}: {count} channels; expected {_EXPECTED[channels]}; {remedy}")
+        raise ChannelsError(f"{path}: {count} channels; expected {_EXPECTED[channels]}; {remedy}", count)
     raw = _whole_numbers(raw, path)
     if channels != "index" and raw.dtype != np.uint8:
         raise UserError(f"{path}: colors of {raw.dtype}; expected 8 bits per channel; convert the map")
@@ -71,13 +79,21 @@ def read_class_values(path: Path, coding: Literal["index", "rgb"] = "index") -> 
         return pack_rgb(_colors(path))
     try:
         return read_map(path)
-    except UserError as error:
-        if "3 channels" not in str(error):
+    except ChannelsError as error:
+        if error.count != 3:
             raise
         colors = read_map(path, "rgb")
         if (colors != colors[..., :1]).any():
             raise
         return np.ascontiguousarray(colors[..., 0])
+
+
+def read_values(path: Path) -> tuple[NDArray[Any], bool]:
+    """(the values [H, W] of an index map, False), or (65536 R + 256 G + B of a color-coded map, True)."""
+    try:
+        return read_map(path), False
+    except ChannelsError:
+        return pack_rgb(read_map(path, "rgb")), True
 
 
 def _colors(path: Path) -> NDArray[np.uint8]:
@@ -90,8 +106,8 @@ def _colors(path: Path) -> NDArray[np.uint8]:
             return np.take(palette, indices, axis=0, mode="clip")
     try:
         return read_map(path, "rgb")
-    except UserError as error:
-        if "1 channels" not in str(error):
+    except ChannelsError as error:
+        if error.count != 1:
             raise
         gray = read_map(path)
         if not np.isin(gray, (0, 255)).all():

@@ -12,7 +12,8 @@ import yaml
 from PIL import Image
 from tests.data.trees import photo, stripes, write
 
-from segwright.data.conversion.labelme_rgb import convert_labelme, convert_rgb
+from segwright.data.conversion.color_maps import convert_rgb
+from segwright.data.conversion.labelme import convert_labelme
 from segwright.data.datasets.folder import Folder
 from segwright.data.datasets.panoptic_folder import PanopticFolder
 from segwright.data.formats.file_dataset import apply_label_map
@@ -213,9 +214,9 @@ def test_the_size_comes_from_the_image_where_the_file_is_silent(tmp_path: Path) 
     ("damage", "message"),
     [
         (lambda f: write(f / "a.json", "{"), r"a\.json: not JSON"),
-        (lambda f: write(f / "a.json", "[]"), r"a\.json: not a labelme file .*remove it"),
+        (lambda f: write(f / "a.json", "[]"), r"a\.json: has no list .shapes.; .*remove it"),
         (lambda f: labelme(f / "a.json"), "0 labels; expected 1 to 65534"),
-        (lambda f: labelme(f / "a.json", {"label": "x"}), r"a\.json: shape 0 is not as expected .*save it again"),
+        (lambda f: labelme(f / "a.json", {"label": "x"}), r"a\.json: shape 0 has no .points.; .*export it again"),
         (lambda f: labelme(f / "a.json", shape("x", (1, 1), (2, 2))), r"a\.json: shape 0 .x., a polygon, has 2 points"),
         (lambda f: labelme(f / "a.json", shape("x", (1, 1), kind="circle")), r"a\.json: .*a circle, has 1 points"),
         (lambda f: labelme(f / "a.json", shape("x", (1, 1), kind="point")), r"a\.json: shape 0 .x. is a point; exp"),

@@ -12,7 +12,7 @@ import numpy as np
 from segwright.data.conversion import annotation_files
 from segwright.data.conversion.annotation_files import AnnotatedImage, AnnotatedObject, class_regions
 from segwright.data.conversion.annotation_tools import TOOLS, check_tolerance, write_all
-from segwright.data.conversion.labelme_rgb import ConversionResult, label_map_text, unique_stem
+from segwright.data.conversion.results import ConversionResult, label_map_text, unique_stem
 from segwright.data.datasets.own_data import OwnData
 from segwright.data.exports.entries import Entry, Task, is_background
 from segwright.data.exports.recognition import export_root
