@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -9,12 +10,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from tests.small import Blocks
 
 from segwright.analysis.datasets.statistics import Counts
 from segwright.data.datasets.camvid import CamVid
 from segwright.errors import UserError
 from segwright.labels import LabelSpace, spread_colors
+from segwright.metrics.arrays import count_pairs
 from segwright.metrics.confusion import ConfusionMatrix
+from segwright.recipes import load_recipe
+from segwright.training.loading import open_training_data
 
 FOUR = LabelSpace("four", tuple("abcd"), spread_colors(4), (0, 1, 2, 3))
 
@@ -188,4 +193,15 @@ def test_classes_whose_matrix_does_not_fit_the_memory_are_refused_with_the_memor
         ConfusionMatrix(65_535)
     with pytest.raises(UserError, match="a co-occurrence matrix of 65,535 classes needs 96 GiB"):
         Counts(65_535)
+    with pytest.raises(UserError, match=message):  # further metrics count pairs of classes per image
+        count_pairs(np.zeros((2, 2), np.int32), np.zeros((2, 2), np.int32), 65_535)
     assert ConfusionMatrix(1000).counts.shape == (1000, 1001)
+
+
+def test_a_training_with_too_many_classes_for_its_evaluations_ends_before_it_begins(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("segwright.metrics.arrays.available_memory", lambda: 0)
+    many = LabelSpace.of(*(f"class {number}" for number in range(4_000)))
+    with pytest.raises(UserError, match=r"a confusion matrix of 4,000 classes needs 0\.358 GiB"):
+        open_training_data(load_recipe("own.semantic"), replace(Blocks().open(None, "train"), labels=many))

@@ -285,6 +285,15 @@ def test_images_with_any_number_of_objects_can_be_decoded() -> None:
         assert min(most, 65_535) <= decoder.top_k < decoder.divisor
 
 
+def test_things_are_pasted_only_where_a_class_is_rare() -> None:
+    few_dates = replace(FRUITS, fractions=(0.02, 0.84, 0.14))
+    for facts, pasted in ((FRUITS, []), (few_dates, [("date", "nut")])):
+        recipe = suggested(facts).recipe
+        assert [
+            part.classes for part in walk(recipe.augmentation) if isinstance(part, PasteInstances)
+        ] == pasted
+
+
 def test_overlap_is_rewarded_where_classes_are_unbalanced() -> None:
     assert [type(part).__name__ for part in walk(suggested(FACADE).recipe.loss)].count("Dice") == 1
     assert "Dice" not in to_yaml(suggested(NUCLEI).recipe)  # one class

@@ -71,7 +71,7 @@ def refuse_huge_matrix(classes: int, name: str = "a confusion matrix") -> None:
     needed = 3 * 8 * (classes + 1) ** 2
     if needed > 2**28 and needed > (free := available_memory()):
         raise UserError(
-            f"{name} of {classes:,} classes needs {needed / 2**30:,.0f} GiB of memory; {free / 2**30:,.0f} GiB are "
+            f"{name} of {classes:,} classes needs {needed / 2**30:.3g} GiB of memory; {free / 2**30:.3g} GiB are "
             "free; merge classes with a label map (docs/own-data.md), or use a machine with more memory"
         )
 
@@ -102,9 +102,10 @@ def count_pairs(truth: NDArray[Any], prediction: NDArray[Any], classes: int = IG
 
     Maps of equal size, in any number of dimensions; uint8. 3 ms for 2048 x 1024 pixels on one core. For more than 255
     ``classes`` the maps are of any integer type, and the counts are [classes + 1, classes + 1]: the last row and column
-    are the pixels without a class.
+    are the pixels without a class; ``UserError`` if they do not fit the memory.
     """
     if classes > IGNORED:
+        refuse_huge_matrix(classes)
         rows, columns = (
             np.minimum(values.reshape(-1), classes, dtype=np.int64) for values in (truth, prediction)
         )

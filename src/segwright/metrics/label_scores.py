@@ -17,15 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segwright.labels import LabelSpace
-from segwright.metrics.arrays import mean
+from segwright.metrics.arrays import mean, refuse_huge_matrix
 
 COLUMNS = 4
 """The columns of instance rows: class index, pixels, pixels predicted as the class, as any label of its category."""
 
 
 def empty_counts(labels: LabelSpace) -> NDArray[np.int64]:
-    """Counts of zero, int64 [labels, labels + 1]."""
+    """Counts of zero, int64 [labels, labels + 1]; ``UserError`` if they do not fit the memory."""
     count = len(labels) + len(labels.ignored)
+    refuse_huge_matrix(count)
     return np.zeros((count, count + 1), dtype=np.int64)
 
 

@@ -20,7 +20,7 @@ Reasons = dict[str, str]
 
 RARE_SHARE = 0.3  # a class is rare if it has less than this part of an equal share of the pixels
 MOST_MAPS_READ = 20_000  # rare-class sampling reads every label map once
-PASTED_SHARE = 0.5  # things with less than this part of an equal share are pasted
+PASTED_SHARE = 0.5  # where a class is rare, things with less than this part of an equal share are pasted
 RARE_FOREGROUND = 0.05  # of two classes, one with less than this part of the pixels is rare
 SMALLEST_SIDE = 9.0  # an object below this many pixels is hard to separate from its neighbors
 STAGES = ((0.64, 0.68, 0.4), (0.82, 0.9, 0.8), (1.0, 1.0, 1.0))
@@ -78,7 +78,7 @@ def augmentation(facts: DataFacts, task: str, crop: tuple[int, int], reasons: Re
         view = Compose((view, _colors(facts)))
     rare = rare_classes(facts)
     inner = "augmentation"
-    if task != "semantic":
+    if rare and task != "semantic":
         rare = tuple(name for name in rare_classes(facts, PASTED_SHARE) if name in facts.labels.things)
     if rare:
         kind = PasteClasses if task == "semantic" else PasteInstances
