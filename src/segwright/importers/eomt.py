@@ -258,8 +258,8 @@ def describe(
 
 def _activation(settings: Mapping[str, Any]) -> str | None:
     """The name in timm of the activation in ``config.json``; None without one."""
-    name = settings.get("hidden_act")
-    return ACTIVATIONS.get(name, name)
+    name: str | None = settings.get("hidden_act")
+    return None if name is None else ACTIVATIONS.get(name, name)
 
 
 def _rope_temperature(settings: Mapping[str, Any]) -> float | None:

@@ -103,7 +103,7 @@ class ViTConfig:
 
 def activation_layer(name: str) -> nn.Module:
     """The activation that timm calls ``name``, for example "gelu" or "silu"; ``UserError`` for an unknown name."""
-    from timm.layers import get_act_layer
+    from timm.layers.create_act import get_act_layer
 
     try:
         layer: nn.Module = get_act_layer(name)()
