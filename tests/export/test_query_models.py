@@ -33,6 +33,7 @@ def test_the_number_of_images_is_free(progress: float) -> None:
         assert (classes - output.classes).abs().max() < 1e-4
 
 
+@pytest.mark.slow
 def test_rotary_positions_are_computed_for_images_of_any_size() -> None:
     torch.manual_seed(0)
     backbone = ViTConfig("vit_small_patch16_dinov3", image_size=(64, 64), depth=1, channels=16, heads=1)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -136,6 +137,9 @@ def test_it_listens_on_the_loopback_interface_and_takes_the_token_from_the_envir
         assert url.startswith("http://127.0.0.1:")
         assert predict(url, picture()).status_code == 401
         assert predict(url, picture(), Authorization="Bearer xyz").status_code == 200
+        with suppress(httpx.TransportError):  # it may close the connection while the client sends
+            assert httpx.get(f"{url}/health", headers={"x": "a" * 200_000}).status_code == 400
+        assert httpx.get(f"{url}/health").status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,8 @@ def serve(app: FastAPI, bound: socket.socket, *, seconds: float, started: Callab
     """
     config = uvicorn.Config(
         app,
+        http="h11",  # limits the size of headers; of httptools, which uvicorn prefers, there is no limit
+        ws="none",
         log_level="warning",
         access_log=False,
         lifespan="on",
