@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from segwright.config import walk
 from segwright.contracts import Model
 from segwright.decode.panoptic import CenterDecoder
 from segwright.export.parity import image_samples
 from segwright.labels import LabelSpace
+from segwright.models.backbones import ViTConfig
 from segwright.models.weights.model_file import without_weights
 from segwright.recipes import load_recipe
 from segwright.samples import Sample
@@ -20,9 +22,15 @@ SEMANTIC = LabelSpace.of("road", "wall", "sky")
 PANOPTIC = LabelSpace.of("road", "wall", "car", "person", things=("car", "person"))
 
 
-def recipe_model(name: str, *, seed: int = 0) -> Model:
-    """The model of a recipe, made small, with random weights that make varied predictions."""
+def recipe_model(name: str, *, seed: int = 0, depth: int | None = None) -> Model:
+    """The model of a recipe, made small, with random weights that make varied predictions.
+
+    ``depth``: the number of blocks of a vision transformer.
+    """
     recipe = load_recipe(name).tiny()
+    for part in walk(recipe.model):
+        if isinstance(part, ViTConfig) and depth is not None:
+            part.depth = depth
     torch.manual_seed(seed)
     labels = SEMANTIC if recipe.task == "semantic" else PANOPTIC
     if name.startswith("sigmoid.road"):

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 DASH = "\N{EN DASH}"
 
 
 def render(template: str, **values: Any) -> str:
     """The page of a template of this folder, filled with ``values``."""
+    return str(_environment().get_template(template).render(**values))
+
+
+@cache
+def _environment() -> Environment:
+    """Where templates are compiled, each of them once."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -21,7 +31,7 @@ def render(template: str, **values: Any) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(percent=percent, points=points, count=count, bar=bar)
-    return environment.get_template(template).render(**values)
+    return environment
 
 
 def section(template: str, **values: Any) -> str:
