@@ -28,4 +28,4 @@ if "size" in about["inputs"]:  # panoptic models
 classes = session.run(about["maps"][:1], inputs)[0][0, :height, :width]
 table = np.full(65536, labels["ignored"][0], np.int32)  # class index -> value in the files of the dataset
 table[: len(labels["raw_values"])] = labels["raw_values"]
-Image.fromarray(table[classes].astype(np.uint8 if table.max() < 256 else np.int32)).save(sys.argv[3])
+Image.fromarray(table[classes].astype(np.uint8 if table.max() < 256 else np.uint16)).save(sys.argv[3])

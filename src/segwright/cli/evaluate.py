@@ -163,7 +163,10 @@ def open_dataset(options: argparse.Namespace) -> tuple[Recipe, Dataset]:
         return recipe, recipe.data.open(root, options.split)
     folder = options.model if options.model.is_dir() else options.model.parent
     if not (folder / "recipe.yaml").is_file():
-        raise UserError(f"{options.model}: no recipe.yaml in its folder; name the dataset with --recipe NAME")
+        raise UserError(
+            f"{options.model}: no recipe.yaml in its folder; name the dataset with --recipe NAME; for your own images "
+            "--recipe own.semantic, own.panoptic or own.instance"
+        )
     if root is None:
         root = _recorded_root(folder)
     recipe = load_recipe(str(folder / "recipe.yaml"), code=options.code)
