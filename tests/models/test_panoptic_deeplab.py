@@ -70,17 +70,18 @@ KINDS = {
 
 
 @pytest.mark.parametrize("name", KINDS)
-@pytest.mark.parametrize("size", [(64, 96), (65, 97), (90, 71)])
-def test_any_size_goes_through(name: str, size: tuple[int, int]) -> None:
-    with torch.inference_mode():
-        output = build(KINDS[name]).eval()(torch.randn(1, 3, *size))
-    assert isinstance(output, CenterOutput)
-    side = output.semantic.shape[2:]
-    assert all(abs(actual - whole / 4) <= 1 for actual, whole in zip(side, size, strict=True))
-    assert output.semantic.shape == (1, 3, *side)
-    assert output.center.shape == (1, 1, *side)
-    assert output.offset.shape == (1, 2, *side)
-    assert all(torch.isfinite(each).all() for each in (output.semantic, output.center, output.offset))
+def test_any_size_goes_through(name: str) -> None:
+    model = build(KINDS[name]).eval()
+    for size in ((64, 96), (65, 97), (90, 71)):
+        with torch.inference_mode():
+            output = model(torch.randn(1, 3, *size))
+        assert isinstance(output, CenterOutput)
+        side = output.semantic.shape[2:]
+        assert all(abs(actual - whole / 4) <= 1 for actual, whole in zip(side, size, strict=True))
+        assert output.semantic.shape == (1, 3, *side)
+        assert output.center.shape == (1, 1, *side)
+        assert output.offset.shape == (1, 2, *side)
+        assert all(torch.isfinite(each).all() for each in (output.semantic, output.center, output.offset))
 
 
 @pytest.mark.parametrize("bands", [1, 5])

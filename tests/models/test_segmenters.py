@@ -73,19 +73,19 @@ def build(config: Any, bands: int = 3) -> nn.Module:
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-@pytest.mark.parametrize("size", [(64, 96), (65, 97), (90, 71)])
-def test_any_size_goes_through(name: str, size: tuple[int, int]) -> None:
+def test_any_size_goes_through(name: str) -> None:
     config, stride = CONFIGS[name]
     model = build(config).eval()
-    with torch.inference_mode():
-        output = model(torch.randn(2, 3, *size))
-    assert isinstance(output, PixelOutput)
-    assert output.logits.shape[:2] == (2, 3)
-    for side, whole in zip(output.logits.shape[2:], size, strict=True):
-        assert abs(side - whole / stride) <= 1
-    assert torch.isfinite(output.logits).all()
-    always = {"deeplab_v2_refinement": 1, "deeplab_v2_scales": 3, "ocr": 1}
-    assert len(output.auxiliary) == always.get(name, 0)
+    for size in ((64, 96), (65, 97), (90, 71)):
+        with torch.inference_mode():
+            output = model(torch.randn(2, 3, *size))
+        assert isinstance(output, PixelOutput)
+        assert output.logits.shape[:2] == (2, 3)
+        for side, whole in zip(output.logits.shape[2:], size, strict=True):
+            assert abs(side - whole / stride) <= 1
+        assert torch.isfinite(output.logits).all()
+        always = {"deeplab_v2_refinement": 1, "deeplab_v2_scales": 3, "ocr": 1}
+        assert len(output.auxiliary) == always.get(name, 0)
 
 
 @pytest.mark.parametrize("name", CONFIGS)
