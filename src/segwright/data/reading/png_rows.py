@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _GRAY, _RGB, _PALETTE = 0, 2, 3  # color types of PNG
-_LEVEL = 2  # of ISA-L, 0 to 3
+_LEVEL = 1  # of 0 to 9
 
 
 def write_png_rows(
@@ -27,9 +27,7 @@ def write_png_rows(
     A block is uint8 or uint16 [rows, W], or uint8 RGB [rows, W, 3]; all are of one kind. ``palette``, uint8 [K, 3],
     makes a map uint8 of indices below K an image in these colors.
     """
-    from isal import isal_zlib  # only those who write need it
-
-    compressor, header_written = isal_zlib.compressobj(_LEVEL), False
+    compressor, header_written = zlib.compressobj(_LEVEL), False
     with open(path, "wb") as file:
         for block in blocks:
             if not header_written:
