@@ -43,7 +43,7 @@ def _compressed(array: NDArray[Any]) -> bytes:
     rows[:, 1:] = pixels
     if array.ndim == 3:
         rows[1:, 1:] -= pixels[:-1]
-    return bytes(imagecodecs.deflate_encode(rows, _RGB_LEVEL if array.ndim == 3 else _MAP_LEVEL))
+    return bytes(imagecodecs.deflate_encode(rows.tobytes(), _RGB_LEVEL if array.ndim == 3 else _MAP_LEVEL))
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:
