@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_GRAY, _RGB, _PALETTE = 0, 2, 3  # color types of PNG
+GRAY, RGB, PALETTE = 0, 2, 3  # color types of PNG
 _NO_FILTER, _ROW_ABOVE = 0, 2  # filters of PNG
 _RGB_LEVEL, _MAP_LEVEL = 1, 2  # of 0 to 12; long runs are faster at 2 than at 1
 
@@ -25,12 +25,12 @@ def encode_png(array: NDArray[Any], palette: NDArray[np.uint8] | None = None) ->
     """
     if array.dtype not in (np.uint8, np.uint16) or array.ndim not in (2, 3) or not array.size:
         raise ValueError(f"{array.dtype} {array.shape}; expected uint8 or uint16 [H, W], or uint8 [H, W, 3]")
-    color = _RGB if array.ndim == 3 else _GRAY if palette is None else _PALETTE
+    color = RGB if array.ndim == 3 else GRAY if palette is None else PALETTE
     height, width = array.shape[:2]
     header = struct.pack(">IIBBBBB", width, height, 8 * array.itemsize, color, 0, 0, 0)
-    colors = b"" if palette is None else _chunk(b"PLTE", np.ascontiguousarray(palette).tobytes())
-    start = b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header)
-    return start + colors + _chunk(b"IDAT", _compressed(array)) + _chunk(b"IEND", b"")
+    colors = b"" if palette is None else chunk(b"PLTE", np.ascontiguousarray(palette).tobytes())
+    start = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header)
+    return start + colors + chunk(b"IDAT", _compressed(array)) + chunk(b"IEND", b"")
 
 
 def _compressed(array: NDArray[Any]) -> bytes:
@@ -38,14 +38,16 @@ def _compressed(array: NDArray[Any]) -> bytes:
 
     values = array.astype(">u2") if array.itemsize == 2 else array  # PNG is big-endian
     pixels = np.ascontiguousarray(values).view(np.uint8).reshape(len(array), -1)
-    rows = np.empty((len(array), pixels.shape[1] + 1), np.uint8)
+    buffer = bytearray(len(array) * (pixels.shape[1] + 1))  # which the encoder takes without a copy
+    rows = np.frombuffer(buffer, np.uint8).reshape(len(array), -1)
     rows[:, 0] = _ROW_ABOVE if array.ndim == 3 else _NO_FILTER
     rows[:, 1:] = pixels
     if array.ndim == 3:
         rows[1:, 1:] -= pixels[:-1]
-    return bytes(imagecodecs.deflate_encode(rows.tobytes(), _RGB_LEVEL if array.ndim == 3 else _MAP_LEVEL))
+    return bytes(imagecodecs.deflate_encode(buffer, _RGB_LEVEL if array.ndim == 3 else _MAP_LEVEL))
 
 
-def _chunk(kind: bytes, data: bytes) -> bytes:
+def chunk(kind: bytes, data: bytes) -> bytes:
+    """A part of a PNG file: its length, kind, data and checksum."""
     checksum = zlib.crc32(data, zlib.crc32(kind))
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", checksum)

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_GRAY, _RGB, _PALETTE = 0, 2, 3  # color types of PNG
+from segwright.data.reading.png_encoder import GRAY, PALETTE, RGB, chunk
+
 _LEVEL = 1  # of 0 to 9
 
 
@@ -31,15 +32,15 @@ def write_png_rows(
     with open(path, "wb") as file:
         for block in blocks:
             if not header_written:
-                color = _RGB if block.ndim == 3 else _GRAY if palette is None else _PALETTE
+                color = RGB if block.ndim == 3 else GRAY if palette is None else PALETTE
                 header = struct.pack(">IIBBBBB", size[1], size[0], 8 * block.itemsize, color, 0, 0, 0)
-                file.write(b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header))
+                file.write(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header))
                 if palette is not None:
-                    file.write(_chunk(b"PLTE", np.ascontiguousarray(palette, np.uint8).tobytes()))
+                    file.write(chunk(b"PLTE", np.ascontiguousarray(palette, np.uint8).tobytes()))
                 header_written = True
             if data := compressor.compress(_filtered(block).data):
-                file.write(_chunk(b"IDAT", data))
-        file.write(_chunk(b"IDAT", compressor.flush()) + _chunk(b"IEND", b""))
+                file.write(chunk(b"IDAT", data))
+        file.write(chunk(b"IDAT", compressor.flush()) + chunk(b"IEND", b""))
 
 
 def _filtered(block: NDArray[Any]) -> NDArray[np.uint8]:
@@ -47,7 +48,3 @@ def _filtered(block: NDArray[Any]) -> NDArray[np.uint8]:
     values = block.astype(">u2") if block.itemsize == 2 else block
     pixels = np.ascontiguousarray(values).view(np.uint8).reshape(len(block), -1)
     return np.ascontiguousarray(np.pad(pixels, ((0, 0), (1, 0))))
-
-
-def _chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(data, zlib.crc32(kind)))
