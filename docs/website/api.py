@@ -18,7 +18,7 @@ import segwright
 from docs.website import markup
 from docs.website.signatures import annotation, default_text
 
-FILES = ("contracts", "samples", "labels", "config", "errors")
+FILES = ("contracts", "samples", "labels", "errors")
 """Modules of their own, outside packages, that users meet."""
 NOT_PUBLIC = ("segwright.cli",)
 

@@ -15,8 +15,8 @@ from docs.website import markup
 from docs.website.api import homes, packages, public_names
 from docs.website.signatures import annotation, field_default
 from segwright.config import field_types
-from segwright.named_objects import public_classes
-from segwright.protocols import mismatch
+from segwright.config.named_objects import public_classes
+from segwright.config.protocol_check import mismatch
 from segwright.training.recipe import Recipe
 from segwright.training.recipe_check import ANY, range_of
 

@@ -28,16 +28,12 @@ Packages
     suggestion      recipes from the statistics of a dataset and the speed of a machine
     importers       published weights of other projects
     recipes         complete training runs, by name
+    config          recipes as YAML and ``--set``: classes by name, values by the types of their fields
     cli             the command line
 
 Files
     contracts, samples      the data types: sample, batch, output, loss, prediction; read these first
     labels                  the classes: names, colors, raw values
-    yaml_reader             reads untrusted YAML, with limits of size and depth
-    config, field_values    recipes as YAML and ``--set``; the type of a field decides how its text is read
-    setting_names           names of settings in other projects: the field that they mean
-    named_objects           the public classes by name, as in ``--set model=unet``
-    protocols               checks that an object (a loss, a model, ...) fits the field of a recipe
     files                   reading and writing JSON and text files, atomically
     errors, version         ``UserError`` and ``RunError``; the version number
     wording                 counts in messages, in the singular or plural

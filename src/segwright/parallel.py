@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -16,17 +15,15 @@ from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Generic, TypeVar
 
+from segwright.config.user_code import CODE_PREFIX, import_file
 from segwright.errors import UserError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Value = TypeVar("Value")
 
-CODE_PREFIX = "code_"
-"""A user's file ``mine.py`` is imported as ``code_mine``, so that it does not shadow an installed package ``mine``."""
 START_METHOD = "SEGWRIGHT_START_METHOD"
 """The environment variable that sets how worker processes are started: "fork", "spawn" or "forkserver"."""
 STOP_SIGNALS = tuple(
@@ -43,23 +40,6 @@ def start_method() -> str | None:
     Linux forks: a forked worker starts at once and knows the classes of the user's own files.
     """
     return os.environ.get(START_METHOD) or ("fork" if sys.platform == "linux" else None)
-
-
-def import_file(name: str, path: Path) -> ModuleType:
-    """The Python file ``path``, run as the module ``name``."""
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses and pickle look their module up there
-    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # no __pycache__ beside the user's file
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]  # half a module is none
-        raise
-    finally:
-        sys.dont_write_bytecode = before
-    return module
 
 
 @dataclass(frozen=True)

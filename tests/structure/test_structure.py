@@ -22,8 +22,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 # Who may import whom: a folder (or a file of the top level) imports only from those above it in this list.
 ORDER = (
-    "version", "lazy", "wording", "errors", "protocols", "parallel", "memory", "labels", "files", "samples",
-    "contracts", "yaml_reader", "setting_names", "field_values", "named_objects", "config",
+    "version", "lazy", "wording", "errors", "config", "parallel", "memory", "labels", "files", "samples", "contracts",
     "data/reading", "data/augmentation", "data/formats", "data/exports", "data/loading", "data/datasets",
     "data/conversion", "data",
     "models/layers", "models/weights", "models/backbones", "models",

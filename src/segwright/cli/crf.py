@@ -88,8 +88,8 @@ def _pairs(texts: list[str], where: str, example: str) -> Iterator[tuple[str, st
 
 
 def _value(name: str, text: str, where: str) -> Any:
-    from segwright.config import field_types, require_field
-    from segwright.field_values import coerce, value_of
+    from segwright.config import coerce, field_types, require_field
+    from segwright.config.field_values import value_of
     from segwright.inference.crf.dense_crf import DenseCRF
 
     require_field(DenseCRF, name, where)

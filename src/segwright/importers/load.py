@@ -15,11 +15,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from segwright.config import field_types
+from segwright.config import coerce, field_types
+from segwright.config.field_values import Plain
 from segwright.contracts import Model, ModelConfig
 from segwright.decode.binary import Threshold
 from segwright.errors import UserError
-from segwright.field_values import Plain, coerce
 from segwright.files import atomic_write, check_writable, read_json
 from segwright.importers import (
     csail,

@@ -13,8 +13,8 @@ from functools import cache
 from pathlib import Path
 from types import ModuleType
 
+from segwright.config import coerce
 from segwright.errors import UserError
-from segwright.field_values import coerce
 from segwright.metrics.metric import Metric
 
 

@@ -9,11 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from segwright.config import field_types, parts
+from segwright.config import coerce, field_types, parts
+from segwright.config.protocol_check import members
 from segwright.contracts import CenterOutput, PixelOutput, QueryOutput
 from segwright.errors import UserError
-from segwright.field_values import coerce
-from segwright.protocols import members
 from segwright.training.recipe import Recipe
 
 

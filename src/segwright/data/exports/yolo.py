@@ -53,7 +53,7 @@ def _yaml_file(root: Path) -> Path | None:
 def _load(path: Path, *, strict: bool = True) -> Any:
     import yaml
 
-    from segwright.yaml_reader import BoundedReader
+    from segwright.config.untrusted_yaml import BoundedReader
 
     try:
         return yaml.load(read_text(path), Loader=BoundedReader)

@@ -61,7 +61,7 @@ def read_label_map(path: Path) -> Mapping[str, object]:
     """The content of a label map in YAML; ``UserError`` if the file is unreadable or not a mapping."""
     import yaml
 
-    from segwright.yaml_reader import BoundedReader
+    from segwright.config.untrusted_yaml import BoundedReader
 
     class UniqueKeyLoader(BoundedReader):
         """Refuses a key that occurs twice; YAML itself would silently keep the last value."""

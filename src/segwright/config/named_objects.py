@@ -10,8 +10,8 @@ import re
 from functools import cache
 from typing import Any
 
+from segwright.config.protocol_check import mismatch
 from segwright.errors import UserError
-from segwright.protocols import mismatch
 
 _PACKAGES = (
     "contracts", "data.augmentation", "data.datasets", "data.loading", "decode", "importers", "inference",

@@ -10,8 +10,10 @@ from typing import Any, Literal
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests import small
 
 from segwright.config import coerce, field_types, from_yaml, load_code, override, to_yaml
+from segwright.config.named_objects import public_classes
 from segwright.contracts import InputContract
 from segwright.data.augmentation.crop import Compose, CropStage, ProgressiveCrop
 from segwright.data.augmentation.photometric import ColorJitter
@@ -19,10 +21,8 @@ from segwright.errors import UserError
 from segwright.losses.pixel import CrossEntropy
 from segwright.models.backbones import TimmConfig
 from segwright.models.unet import UNetConfig
-from segwright.named_objects import public_classes
 from segwright.training.optimizers import SGD, AdamW
 from segwright.training.recipe import Training
-from tests import small
 
 fractions = st.floats(0.001, 1.0)
 views = st.builds(

@@ -12,9 +12,66 @@ from typing import Any, Literal, Union
 
 import yaml
 
+from segwright.config.protocol_check import mismatch
+from segwright.config.untrusted_yaml import BoundedReader
 from segwright.errors import UserError
-from segwright.protocols import mismatch
-from segwright.yaml_reader import BoundedReader
+
+ByName = Callable[[str, type, str], Any]
+"""The object that a name stands for, for a field of this type; the last argument begins the message of an error."""
+
+
+def coerce(value: Any, kind: Any, where: str, by_name: ByName | None = None) -> Any:
+    """``value`` (of YAML) as ``kind``: the type of the field decides, so that the folder 007 stays "007".
+
+    Numbers may be text such as 3e-4, tuples lists, and None is kept where it is allowed. An object must be of the
+    dataclass, or implement the protocol, that the field asks for; else ``UserError``. ``by_name`` builds the object
+    where a name stands in its place.
+    """
+    if isinstance(value, Unwritable):
+        return value
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (Union, types.UnionType):
+        return _coerce_union(value, arguments, where, kind, by_name)
+    if kind in (bool, int, float, str, Path):
+        return _coerce_scalar(value, kind, where)
+    value = unwrapped(value, where, deep=origin is not tuple)
+    if origin is Literal:
+        if value in arguments:
+            return value
+        near = difflib.get_close_matches(str(value), [str(a) for a in arguments], 1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise UserError(f"{where}: {value!r} is not one of {', '.join(map(str, arguments))}{hint}")
+    if origin is tuple:
+        return _coerce_tuple(value, arguments, where, by_name)
+    if by_name is not None and isinstance(value, str) and kind is not Any and isinstance(kind, type):
+        value = by_name(value, kind, where)
+    if kind is not Any and isinstance(kind, type) and (problem := mismatch(value, kind)):
+        raise UserError(f"{where}: {problem}")
+    return value
+
+
+def value_of(text: str) -> Plain:
+    """The text after ``--set NAME=``, with what YAML takes it for."""
+    try:
+        value = yaml.load(text, Loader=PlainReader) if text else ""
+    except yaml.YAMLError:
+        return Plain(
+            text, UserError(f"{text!r} is not valid YAML; expected a value such as 3, [1, 2] or name")
+        )
+    return Plain(text, value.value if isinstance(value, Plain) else value)
+
+
+def unwrapped(value: Any, where: str, *, deep: bool = True) -> Any:
+    """What YAML takes ``value`` for; with ``deep`` also each item of a list."""
+    if isinstance(value, Plain):
+        value = value.value
+    if isinstance(value, UserError):
+        raise UserError(f"{where}: {value}")
+    if deep and isinstance(value, list):
+        return [unwrapped(item, where) for item in value]
+    if deep and isinstance(value, dict):
+        return {str(key): unwrapped(item, where) for key, item in value.items()}
+    return value
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -73,64 +130,6 @@ def _plain(loader: Any, node: yaml.Node) -> Plain:
 
 for _tag in ("int", "float", "bool", "timestamp", "null", "map"):
     PlainReader.add_constructor(f"tag:yaml.org,2002:{_tag}", _plain)
-
-
-def value_of(text: str) -> Plain:
-    """The text after ``--set NAME=``, with what YAML takes it for."""
-    try:
-        value = yaml.load(text, Loader=PlainReader) if text else ""
-    except yaml.YAMLError:
-        return Plain(
-            text, UserError(f"{text!r} is not valid YAML; expected a value such as 3, [1, 2] or name")
-        )
-    return Plain(text, value.value if isinstance(value, Plain) else value)
-
-
-ByName = Callable[[str, type, str], Any]
-"""The object that a name stands for, for a field of this type; the last argument begins the message of an error."""
-
-
-def coerce(value: Any, kind: Any, where: str, by_name: ByName | None = None) -> Any:
-    """``value`` (of YAML) as ``kind``: the type of the field decides, so that the folder 007 stays "007".
-
-    Numbers may be text such as 3e-4, tuples lists, and None is kept where it is allowed. An object must be of the
-    dataclass, or implement the protocol, that the field asks for; else ``UserError``. ``by_name`` builds the object
-    where a name stands in its place.
-    """
-    if isinstance(value, Unwritable):
-        return value
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if origin in (Union, types.UnionType):
-        return _coerce_union(value, arguments, where, kind, by_name)
-    if kind in (bool, int, float, str, Path):
-        return _coerce_scalar(value, kind, where)
-    value = unwrapped(value, where, deep=origin is not tuple)
-    if origin is Literal:
-        if value in arguments:
-            return value
-        near = difflib.get_close_matches(str(value), [str(a) for a in arguments], 1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise UserError(f"{where}: {value!r} is not one of {', '.join(map(str, arguments))}{hint}")
-    if origin is tuple:
-        return _coerce_tuple(value, arguments, where, by_name)
-    if by_name is not None and isinstance(value, str) and kind is not Any and isinstance(kind, type):
-        value = by_name(value, kind, where)
-    if kind is not Any and isinstance(kind, type) and (problem := mismatch(value, kind)):
-        raise UserError(f"{where}: {problem}")
-    return value
-
-
-def unwrapped(value: Any, where: str, *, deep: bool = True) -> Any:
-    """What YAML takes ``value`` for; with ``deep`` also each item of a list."""
-    if isinstance(value, Plain):
-        value = value.value
-    if isinstance(value, UserError):
-        raise UserError(f"{where}: {value}")
-    if deep and isinstance(value, list):
-        return [unwrapped(item, where) for item in value]
-    if deep and isinstance(value, dict):
-        return {str(key): unwrapped(item, where) for key, item in value.items()}
-    return value
 
 
 def _coerce_union(value: Any, kinds: tuple[Any, ...], where: str, union: Any, by_name: ByName | None) -> Any:

@@ -46,6 +46,19 @@ def protocol_methods(protocol: type) -> dict[str, Callable[..., Any]]:
     }
 
 
+def related(first: Any, second: Any) -> bool:
+    """Whether two annotations may describe one object: one class of each is the other's or its subclass."""
+    return any(_is_a(a, b) or _is_a(b, a) for a in members(first) for b in members(second))
+
+
+def members(annotation: Any) -> tuple[Any, ...]:
+    """The classes of an annotation: those of a union, the class of a generic, or itself."""
+    origin = typing.get_origin(annotation)
+    if origin in (Union, types.UnionType):
+        return tuple(member for part in typing.get_args(annotation) for member in members(part))
+    return (origin or annotation,)
+
+
 def _attributes(protocol: type) -> list[str]:
     """The methods and properties that a protocol itself defines."""
     special = ("__call__", "__len__", "__getitem__")
@@ -81,25 +94,12 @@ def _hint(function: Any, name: str) -> Any:
         return Any
 
 
-def related(first: Any, second: Any) -> bool:
-    """Whether two annotations may describe one object: one class of each is the other's or its subclass."""
-    return any(_is_a(a, b) or _is_a(b, a) for a in members(first) for b in members(second))
-
-
 def _is_a(kind: Any, other: Any) -> bool:
     if Any in (kind, other) or not (isinstance(kind, type) and isinstance(other, type)):
         return True  # nothing is known
     if getattr(other, "_is_protocol", False):
         return kind is other or all(hasattr(kind, name) for name in _attributes(other))
     return issubclass(kind, other)
-
-
-def members(annotation: Any) -> tuple[Any, ...]:
-    """The classes of an annotation: those of a union, the class of a generic, or itself."""
-    origin = typing.get_origin(annotation)
-    if origin in (Union, types.UnionType):
-        return tuple(member for part in typing.get_args(annotation) for member in members(part))
-    return (origin or annotation,)
 
 
 def _noun(value: Any) -> str:
