@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
-from segwright.cli.options import add_verb
+from segwright.cli.options import Verbs, add_verb
 
 
-def add(verbs: Any) -> None:
+def add(verbs: Verbs) -> None:
     """Add the verb to the parser."""
     text = (
         "average the weights of several models of one architecture (checkpoint averaging) into one model file"

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from segwright.cli.info import SIZE, add_size, is_exported, is_recipe, print_rows, refuse_data
 from segwright.cli.info_rows import bytes_text
-from segwright.cli.options import add_code, add_data_root, add_device, add_json, add_verb, refuse_options
+from segwright.cli.options import (
+    Verbs,
+    add_code,
+    add_data_root,
+    add_device,
+    add_json,
+    add_verb,
+    refuse_options,
+)
 from segwright.cli.speed import add_speed, faster_model
 from segwright.errors import UserError
 from segwright.files import check_writable, write_json
@@ -17,7 +25,7 @@ if TYPE_CHECKING:
     from segwright.contracts import Model
 
 
-def add(verbs: Any) -> None:
+def add(verbs: Verbs) -> None:
     """Add the verb to the parser."""
     text = "measure how fast a model is: images per second, latency, memory, time of each stage"
     bench = add_verb(verbs, "bench", _bench, text, "segwright bench runs/camvid --size 720,960 --fast")

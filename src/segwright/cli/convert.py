@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
-from segwright.cli.options import add_labels, add_verb, labels_from_option
+from segwright.cli.options import Verbs, add_labels, add_verb, labels_from_option
 from segwright.errors import UserError
 from segwright.files import check_writable
 from segwright.wording import count_of
 
 
-def add(verbs: Any) -> None:
+def add(verbs: Verbs) -> None:
     """Add the verb to the parser."""
     text = "convert published weights of another project into a model file"
     example = (

@@ -6,11 +6,12 @@ import argparse
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from segwright.cli import data_convert, data_split
 from segwright.cli.named_data import named_data, public_dataset_hint, refuse_file
 from segwright.cli.options import (
+    Verbs,
     add_code,
     add_data_root,
     add_format,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from segwright.training.recipe import Recipe
 
 
-def add_verbs(verbs: Any) -> None:
+def add_verbs(verbs: Verbs) -> None:
     """Add the verbs to the group ``data``."""
     example = "segwright data check camvid --data CAMVID"
     text = "validate a dataset: missing and damaged files, wrong sizes and values, images in two splits"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from segwright.cli.named_data import refuse_file
-from segwright.cli.options import add_format, add_set, add_verb, refuse_options
+from segwright.cli.options import Verbs, add_format, add_set, add_verb, refuse_options
 from segwright.cli.progress import progress_bar
 from segwright.errors import UserError
 from segwright.files import check_writable, missing_folder
@@ -28,7 +28,7 @@ _OPTIONS_OF_FORMAT = {
 }
 
 
-def add(verbs: Any) -> None:
+def add(verbs: Verbs) -> None:
     """Add the verb to the group ``data``."""
     text = "convert annotations into label maps, or into the files of another tool"
     example = "segwright data convert coco instances.json --out converted"

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
-from segwright.cli.options import add_format, add_verb
+from segwright.cli.options import Verbs, add_format, add_verb
 from segwright.wording import count_of
 
 
-def add(verbs: Any) -> None:
+def add(verbs: Verbs) -> None:
     """Add the verb to the group ``data``."""
     text = "split images into train, val and test: writes lists, moves nothing"
     parser = add_verb(verbs, "split", _split, text, "segwright data split EXPORT --val 0.2")

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
-from segwright.cli.options import add_json, add_verb
+from segwright.cli.options import Verbs, add_json, add_verb
 from segwright.files import check_writable, write_json
 
 MARKS = {"ok": " ", "missing": "-", "warning": "!", "error": "x"}
 
 
-def add(verbs: Any) -> None:
+def add(verbs: Verbs) -> None:
     """Add the verb to the parser."""
     text = "show versions, devices and memory, and what is missing on this machine"
     doctor = add_verb(verbs, "doctor", _doctor, text, "segwright doctor")

@@ -16,6 +16,7 @@ from segwright.cli.inference import (
     inference_metadata,
 )
 from segwright.cli.options import (
+    Verbs,
     add_code,
     add_data_root,
     add_device,
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from segwright.training.recipe import Recipe
 
 
-def add(verbs: Any) -> None:
+def add(verbs: Verbs) -> None:
     """Add the verb to the parser."""
     text = "evaluate a run or a model file on a split of a dataset"
     example = "segwright evaluate runs/camvid --data CAMVID --split val --json val.json"

@@ -5,10 +5,18 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from segwright.cli.evaluate import open_dataset
-from segwright.cli.options import add_code, add_data_root, add_json, add_verb, parse_size, refuse_options
+from segwright.cli.options import (
+    Verbs,
+    add_code,
+    add_data_root,
+    add_json,
+    add_verb,
+    parse_size,
+    refuse_options,
+)
 from segwright.errors import UserError
 from segwright.files import check_writable, write_json
 from segwright.wording import count_of
@@ -21,7 +29,7 @@ if TYPE_CHECKING:
 CALIBRATION_IMAGES = 100
 
 
-def add(verbs: Any) -> None:
+def add(verbs: Verbs) -> None:
     """Add the verb to the parser."""
     text = "write a model for other programs (ONNX, OpenVINO, torch.export), and compare it with the original"
     example = "segwright export runs/camvid --format onnx --out camvid.onnx --json parity.json"

@@ -8,13 +8,21 @@ from typing import Any
 
 from segwright.cli.ensembles import MODEL_SUFFIXES
 from segwright.cli.info_rows import exported_rows, info_rows
-from segwright.cli.options import add_code, add_data_root, add_json, add_verb, parse_size, refuse_options
+from segwright.cli.options import (
+    Verbs,
+    add_code,
+    add_data_root,
+    add_json,
+    add_verb,
+    parse_size,
+    refuse_options,
+)
 from segwright.files import check_writable, write_json
 
 SIZE = (512, 512)
 
 
-def add(verbs: Any) -> None:
+def add(verbs: Verbs) -> None:
     """Add the verb to the parser."""
     text = (
         "show what a model is: parameters, FLOPs, memory, preprocessing, classes, origin of weights, training"

@@ -8,7 +8,6 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from segwright.cli import (
     average,
@@ -30,6 +29,7 @@ from segwright.cli import (
 from segwright.cli.options import (
     Parser,
     Verb,
+    Verbs,
     add_device,
     add_verb,
     add_verb_group,
@@ -113,7 +113,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_demo(verbs: Any) -> None:
+def _add_demo(verbs: Verbs) -> None:
     text = "train, evaluate and predict on generated street scenes: two minutes, nothing to download"
     demo = add_verb(verbs, "demo", _demo, text, "segwright demo")
     demo.add_argument(

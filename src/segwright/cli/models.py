@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
-from segwright.cli.options import add_verb
+from segwright.cli.options import Verbs, add_verb
 
 SHOWN = """\
 A network: --set model=NAME. A backbone: --set model.backbone=NAME model.backbone.weights=imagenet"""
 
 
-def add(verbs: Any) -> None:
+def add(verbs: Verbs) -> None:
     """Add the verb to the parser."""
     text = "list networks and backbones, with their size and the license of their pretrained weights"
     models = add_verb(verbs, "models", _models, text, 'segwright models "convnext*"')

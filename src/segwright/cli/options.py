@@ -10,7 +10,7 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 from segwright.errors import UserError, one_line
 
@@ -22,6 +22,11 @@ Verb = Callable[[argparse.Namespace], int]
 """Runs a verb with its parsed options and returns the exit code."""
 OptionGroup = argparse._ActionsContainer
 """A parser, or a titled group of options in its help."""
+if TYPE_CHECKING:
+    Verbs: TypeAlias = argparse._SubParsersAction["Parser"]
+else:
+    Verbs = argparse._SubParsersAction
+"""What ``add_verb`` adds a verb to: the verbs of segwright, or of a group such as ``segwright data``."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -63,17 +68,15 @@ def _did_you_mean(text: str, known: list[str]) -> str:
     return f"; did you mean {near[0]}?" if near else ""
 
 
-def add_verb(verbs: Any, name: str, run: Verb, text: str, example: str) -> argparse.ArgumentParser:
+def add_verb(verbs: Verbs, name: str, run: Verb, text: str, example: str) -> argparse.ArgumentParser:
     """The parser of a new verb; ``text`` is its help and ``example`` the command at the end of it."""
-    parser: argparse.ArgumentParser = verbs.add_parser(
-        name, help=text, description=text, epilog=f"example: {example}"
-    )
+    parser = verbs.add_parser(name, help=text, description=text, epilog=f"example: {example}")
     parser.set_defaults(verb=run)
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     return parser
 
 
-def add_verb_group(verbs: Any, name: str, text: str) -> Any:
+def add_verb_group(verbs: Verbs, name: str, text: str) -> Verbs:
     """A verb that consists of verbs, such as ``segwright data``; ``add_verb`` fills it."""
     parser = verbs.add_parser(name, help=text, description=text)
     return parser.add_subparsers(title="verbs", required=True, metavar="VERB")

@@ -9,11 +9,12 @@ from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from segwright.cli.ensembles import add_ensemble, load_models, split_models
 from segwright.cli.inference import add_batch, add_inference, batch_from_options, inference_from_options
 from segwright.cli.options import (
+    Verbs,
     add_code,
     add_device,
     add_stopped_code,
@@ -37,7 +38,7 @@ _LONGEST_SHARD = timedelta(days=30)
 """How long the processes of torchrun wait for each other at the end."""
 
 
-def add(verbs: Any) -> None:
+def add(verbs: Verbs) -> None:
     """Add the verb to the parser."""
     example = "segwright predict runs/camvid photo.jpg --out predictions"
     predict = add_verb(verbs, "predict", _predict, "predict images and videos", example)

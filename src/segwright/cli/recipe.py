@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
 from segwright.cli import suggest
-from segwright.cli.options import add_code, add_set, add_verb
+from segwright.cli.options import Verbs, add_code, add_set, add_verb
 from segwright.cli.recipe_list import recipe_list
 
 
-def add_verbs(verbs: Any) -> None:
+def add_verbs(verbs: Verbs) -> None:
     """Add the verbs to the group ``recipe``."""
     text = "list all built-in recipes, and which one to use for what"
     add_verb(verbs, "list", _list, text, "segwright recipe list")

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
-from segwright.cli.options import add_code, add_data_root, add_device, add_verb, refuse_options
+from segwright.cli.options import Verbs, add_code, add_data_root, add_device, add_verb, refuse_options
 from segwright.cli.progress import progress_bars
 from segwright.errors import UserError
 
 
-def add(verbs: Any) -> None:
+def add(verbs: Verbs) -> None:
     """Add the verb to the parser."""
     text = (
         "write one HTML file (offline) about a run and its errors, or about the differences between two runs"

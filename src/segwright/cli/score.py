@@ -14,6 +14,7 @@ from typing import Any
 
 from segwright.cli.object_tables import print_instances, print_panoptic
 from segwright.cli.options import (
+    Verbs,
     add_code,
     add_json,
     add_labels,
@@ -31,7 +32,7 @@ from segwright.files import check_writable, write_json, write_text
 from segwright.wording import count_of
 
 
-def add_verbs(verbs: Any) -> None:
+def add_verbs(verbs: Verbs) -> None:
     """Add the verbs to the group ``score``."""
     text = "IoU, iIoU and category IoU of two folders of label maps, as cityscapesScripts computes them"
     example = "segwright score semantic --truth gtFine/val --prediction maps --labels cityscapes"
@@ -53,7 +54,7 @@ def add_verbs(verbs: Any) -> None:
     add_sequence(verbs)
 
 
-def _add_panoptic(verbs: Any) -> None:
+def _add_panoptic(verbs: Verbs) -> None:
     text = "panoptic quality of COCO panoptic files, as panopticapi computes it"
     example = "segwright score panoptic --truth panoptic_val.json --prediction predictions/panoptic.json"
     panoptic = add_verb(verbs, "panoptic", _panoptic, text, example)
@@ -65,7 +66,7 @@ def _add_panoptic(verbs: Any) -> None:
     panoptic.add_argument("--boundary", action="store_true", help=text)
 
 
-def _add_instance(verbs: Any) -> None:
+def _add_instance(verbs: Verbs) -> None:
     text = "average precision: COCO files as pycocotools computes it, folders as cityscapesScripts does"
     example = "segwright score instance --truth instances_val.json --prediction predictions/instances.json"
     instance = add_verb(verbs, "instance", _instance, text, example)

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segwright.cli.options import add_json, add_verb, refuse_options
+from segwright.cli.options import Verbs, add_json, add_verb, refuse_options
 from segwright.cli.progress import progress_bar
 from segwright.cli.tables import print_table
 from segwright.errors import UserError
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from segwright.cli.tables import Cell
 
 
-def add_sequence(verbs: Any) -> None:
+def add_sequence(verbs: Verbs) -> None:
     """Add the verb to the group ``score``."""
     text = "STQ or VPQ of sequences (KITTI-STEP, Cityscapes-DVPS), as their official tools compute them"
     example = "segwright score sequence --kind stq --truth panoptic_maps/val --prediction predictions"

@@ -7,10 +7,9 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import Any
 
 from segwright.cli.inference import add_batch, add_inference, inference_from_options
-from segwright.cli.options import add_code, add_device, add_verb
+from segwright.cli.options import Verbs, add_code, add_device, add_verb
 from segwright.cli.speed import add_speed, faster_model
 from segwright.errors import UserError
 
@@ -18,7 +17,7 @@ TOKEN = "SEGWRIGHT_TOKEN"
 """The environment variable with the token: other users of the machine see the arguments of a process."""
 
 
-def add(verbs: Any) -> None:
+def add(verbs: Verbs) -> None:
     """Add the verb to the parser."""
     example = "segwright serve runs/camvid --port 8000"
     text = "start a server that predicts images over HTTP, with a page for the browser"

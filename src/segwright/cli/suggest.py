@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segwright.cli.named_data import folder_data, named_data, refuse_file
-from segwright.cli.options import add_data_root, add_device, add_set, add_verb
+from segwright.cli.options import Verbs, add_data_root, add_device, add_set, add_verb
 from segwright.cli.progress import progress_bar
 from segwright.errors import UserError
 from segwright.files import check_writable, read_json, write_json
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from segwright.training.length import Pace
 
 
-def add(verbs: Any) -> None:
+def add(verbs: Verbs) -> None:
     """Add the verb to the group ``recipe``."""
     text = "suggest a recipe for a dataset, from its statistics and the speed of this machine"
     example = "segwright recipe suggest folder --data ROOT --minutes 30 > mine.yaml"

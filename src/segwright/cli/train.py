@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from segwright.cli.options import (
+    Verbs,
     add_code,
     add_data_root,
     add_device,
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from segwright.training.recipe import Recipe
 
 
-def add(verbs: Any) -> None:
+def add(verbs: Verbs) -> None:
     """Add the verb to the parser."""
     text = "train a recipe, or resume a training; on several GPUs or machines: torchrun -m segwright train ... (DDP)"
     example = "segwright train camvid.quick --data CAMVID --out runs/camvid"
