@@ -35,6 +35,7 @@ Files
     contracts, samples      the data types: sample, batch, output, loss, prediction; read these first
     labels                  the classes: names, colors, raw values
     files                   reading and writing JSON and text files, atomically
+    model_paths             the model file that a path names: a run folder, a .safetensors file, an exported file
     errors, version         ``UserError`` and ``RunError``; the version number
     wording                 counts in messages, in the singular or plural
     parallel                processes many items on all CPU cores

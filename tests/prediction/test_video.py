@@ -12,13 +12,14 @@ from torch import Tensor, nn
 
 import segwright as sw
 from segwright.cli.main import main
+from segwright.cli.video import VIDEO_EXTENSIONS, is_video
 from segwright.contracts import CenterOutput, InputContract
 from segwright.data.reading.label_maps import write_png
 from segwright.models.small_fpn import SmallFPNConfig
 from segwright.models.weights.model_file import write_model
 from segwright.prediction import predict_frames, predict_video, video
 from segwright.prediction.image_prediction import ImagePrediction
-from segwright.prediction.video import VIDEO_EXTENSIONS, _rgb, is_video
+from segwright.prediction.video import _rgb
 
 av = pytest.importorskip("av")
 INPUT = InputContract(mean=(0.0,) * 3, std=(255.0,) * 3, fill_value=(0.0,) * 3, multiple=4)

@@ -22,7 +22,8 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 # Who may import whom: a folder (or a file of the top level) imports only from those above it in this list.
 ORDER = (
-    "version", "lazy", "wording", "errors", "config", "parallel", "memory", "labels", "files", "samples", "contracts",
+    "version", "lazy", "wording", "errors", "config", "parallel", "memory", "labels", "files", "model_paths",
+    "samples", "contracts",
     "data/reading", "data/augmentation", "data/formats", "data/exports", "data/loading", "data/datasets",
     "data/conversion", "data",
     "models/layers", "models/weights", "models/backbones", "models",

@@ -18,13 +18,14 @@ from segwright.decode.binary import Threshold
 from segwright.errors import UserError
 from segwright.importers import convert, load
 from segwright.labels import LabelSpace
+from segwright.model_paths import find_model
 from segwright.models.backbones.resnet import ResNetConfig
 from segwright.models.binary import BinaryConfig
 from segwright.models.fcn import FCNConfig
 from segwright.models.layers.segmenter import AuxiliaryHeadConfig
 from segwright.models.small_fpn import SmallFPNConfig
 from segwright.models.weights.foreign_file import read_pickle, read_tensors
-from segwright.models.weights.model_file import find_model, read_model, start_from, write_model
+from segwright.models.weights.model_file import read_model, start_from, write_model
 from segwright.models.weights.safe_pickle import read_arrays
 from segwright.training.train import train
 
@@ -220,7 +221,7 @@ def test_init_takes_a_run_folder_and_says_what_was_loaded(
 @pytest.mark.parametrize("name", ["w.pth", "w.ckpt", "w.pt"])
 def test_init_with_a_file_of_another_project_names_convert(tmp_path: Path, name: str) -> None:
     torch.save({"a": torch.ones(2)}, tmp_path / name)
-    with pytest.raises(UserError, match="convert it with 'segwright convert'"):
+    with pytest.raises(UserError, match="a published file needs 'segwright convert'"):
         find_model(tmp_path / name)
     with pytest.raises(UserError, match=r"contains no best\.safetensors"):
         find_model(tmp_path)

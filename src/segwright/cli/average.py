@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from segwright.cli.options import Verbs, add_verb
+from segwright.model_paths import check_new_model, find_model
 
 
 def add(verbs: Verbs) -> None:
@@ -21,6 +22,10 @@ def add(verbs: Verbs) -> None:
 
 
 def _average(options: argparse.Namespace) -> int:
+    check_new_model(options.out)
+    for path in options.models:
+        find_model(path)
+    # Wrong paths are refused before torch is imported.
     from segwright.models.weights.averaging import average_models
 
     print(f"{average_models(options.models, options.out)}: average of {len(options.models)} models")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from segwright.cli.info import SIZE, add_size, is_exported, is_recipe, print_rows, refuse_data
+from segwright.cli.info import SIZE, add_size, is_exported, named_recipe, print_rows
 from segwright.cli.info_rows import bytes_text
 from segwright.cli.options import (
     Verbs,
@@ -46,9 +46,10 @@ def add(verbs: Verbs) -> None:
 
 def _bench(options: argparse.Namespace) -> int:
     check_writable(options.json)
-    if options.batch < 1 or options.seconds < 0:
-        wrong = f"--batch is {options.batch}" if options.batch < 1 else f"--seconds is {options.seconds:g}"
-        raise UserError(f"{wrong}; expected at least {1 if options.batch < 1 else 0}")
+    if options.batch < 1:
+        raise UserError(f"--batch is {options.batch}; expected at least 1")
+    if options.seconds < 0:
+        raise UserError(f"--seconds is {options.seconds:g}; expected at least 0")
     if is_exported(options.model):
         refuse_options(options, "largest_batch", reason="on an exported file, whose memory is not known")
     plain = _opened(options)
@@ -72,10 +73,7 @@ def _bench(options: argparse.Namespace) -> int:
 
 
 def _opened(options: argparse.Namespace) -> Model:
-    from segwright.recipes import load_recipe
-
-    # A wrong name is refused before torch is imported.
-    recipe = load_recipe(options.model, code=options.code) if is_recipe(options.model) else None
+    recipe = named_recipe(options)
     from segwright.analysis.models.info import untrained_model
     from segwright.prediction.predict import load
     from segwright.training.processes import choose_device
@@ -83,7 +81,6 @@ def _opened(options: argparse.Namespace) -> Model:
     device = choose_device(options.device)
     if recipe is not None:
         return untrained_model(recipe, options.data).to(device)
-    refuse_data(options)
     return load(options.model, device=device, code=options.code)
 
 

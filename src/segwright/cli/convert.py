@@ -7,7 +7,7 @@ from pathlib import Path
 
 from segwright.cli.options import Verbs, add_labels, add_verb, labels_from_option
 from segwright.errors import UserError
-from segwright.files import check_writable
+from segwright.model_paths import check_new_model
 from segwright.wording import count_of
 
 
@@ -32,15 +32,20 @@ def add(verbs: Verbs) -> None:
 
 def _convert(options: argparse.Namespace) -> int:
     from segwright.config import settings
-    from segwright.importers import convert
 
+    check_new_model(options.out)
+    for path in options.files:
+        if not path.exists():
+            raise UserError(
+                f"{path}: file does not exist; expected weights (.pth, .pth.tar, .pkl or .safetensors)"
+            )
     labels = None if options.labels is None else labels_from_option(options.labels)
-    if options.out.suffix != ".safetensors":
-        raise UserError(f"{options.out}: expected a name that ends in .safetensors")
-    check_writable(options.out)
     fields = settings(options.set)
     if wrong := sorted({"files", "family", "architecture", "labels", "out"} & fields.keys()):
         raise UserError(f"--set {wrong[0]}: not a field of the model config; use the option --{wrong[0]}")
+    # What is above refuses wrong options, names and paths before torch is imported.
+    from segwright.importers import convert
+
     model = convert(options.files, options.family, options.architecture, options.out, labels=labels, **fields)
     count = sum(parameter.numel() for parameter in model.parameters())
     print(f"{options.out}: {count / 1e6:.3f} M parameters, {count_of(len(model.labels), 'class')}")

@@ -18,6 +18,7 @@ from segwright.cli.options import (
     add_json,
     add_set,
     add_verb,
+    check_data_root,
     refuse_options,
 )
 from segwright.cli.progress import progress_bars
@@ -107,6 +108,7 @@ def _resolve(options: argparse.Namespace) -> tuple[DataConfig, Recipe | None]:
     from segwright.config import override
     from segwright.recipes import load_recipe
 
+    check_data_root(options)
     recipe = load_recipe(options.data_name, code=options.code)
     override(recipe, options.set)
     return recipe.data, recipe
@@ -204,17 +206,19 @@ def _print_findings(findings: Findings) -> None:
 
 
 def _stats(options: argparse.Namespace) -> int:
+    check_writable(options.json, options.html)
+    workers = _workers(options)
+    config, recipe = _resolve(options)
+    datasets = {split: config.open(options.data, split) for split in options.split}
+    # What is above refuses wrong names and paths before torch is imported.
     from segwright.analysis.datasets import data_page
     from segwright.analysis.datasets.contact_sheet import data_sheet
     from segwright.analysis.datasets.statistics import dataset_statistics
     from segwright.recipes import load_recipe
 
-    check_writable(options.json, options.html)
-    config, recipe = _resolve(options)
-    datasets = {split: config.open(options.data, split) for split in options.split}
     with progress_bars() as progress:
         splits = [
-            dataset_statistics(split, dataset, workers=_workers(options), progress=progress)
+            dataset_statistics(split, dataset, workers=workers, progress=progress)
             for split, dataset in datasets.items()
         ]
     if recipe is None:

@@ -8,41 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segwright.errors import UserError
+from segwright.model_paths import BEST, MODEL_SUFFIXES, find_model
 
 if TYPE_CHECKING:
     import torch
 
     from segwright.contracts import Model
 
-MODEL_SUFFIXES = (".safetensors", ".onnx", ".xml", ".pt2")
-"""Of the files that contain a model."""
-
 
 def add_ensemble(parser: argparse.ArgumentParser) -> None:
     """``--ensemble-weights``, for verbs that take several models."""
     text = "weights of the models of an ensemble, for example 2,1 (default: equal)"
     parser.add_argument("--ensemble-weights", metavar="A,B", help=text)
-
-
-def load_models(paths: Sequence[Path], options: argparse.Namespace, device: torch.device) -> Model:
-    """The model of one path, or the ensemble of several ones, with the weights of ``--ensemble-weights``."""
-    from segwright.prediction.predict import load
-
-    weights = None
-    if options.ensemble_weights is not None:
-        try:
-            weights = [float(text) for text in options.ensemble_weights.split(",")]
-        except ValueError:
-            raise UserError(
-                f"--ensemble-weights {options.ensemble_weights}: expected numbers, for example 2,1"
-            ) from None
-        if len(paths) == 1:
-            raise UserError(
-                "--ensemble-weights has no effect on one model; remove it, or name several models"
-            )
-    if len(paths) == 1:
-        return load(paths[0], device=device, code=options.code)
-    return load(list(paths), device=device, code=options.code, weights=weights)
 
 
 def split_models(first: Path, others: Sequence[str]) -> tuple[list[Path], list[str]]:
@@ -56,5 +33,34 @@ def split_models(first: Path, others: Sequence[str]) -> tuple[list[Path], list[s
     return models, images
 
 
+def check_models(paths: Sequence[Path], options: argparse.Namespace) -> None:
+    """``UserError``, before torch is imported, for a path that is no model and for wrong ``--ensemble-weights``."""
+    for path in paths:
+        find_model(path, exported=True)
+    _weights(paths, options)
+
+
+def load_models(paths: Sequence[Path], options: argparse.Namespace, device: torch.device) -> Model:
+    """The model of one path, or the ensemble of several ones, with the weights of ``--ensemble-weights``."""
+    from segwright.prediction.predict import load
+
+    source = paths[0] if len(paths) == 1 else list(paths)
+    return load(source, device=device, code=options.code, weights=_weights(paths, options))
+
+
+def _weights(paths: Sequence[Path], options: argparse.Namespace) -> list[float] | None:
+    if options.ensemble_weights is None:
+        return None
+    try:
+        weights = [float(text) for text in options.ensemble_weights.split(",")]
+    except ValueError:
+        raise UserError(
+            f"--ensemble-weights {options.ensemble_weights}: expected numbers, for example 2,1"
+        ) from None
+    if len(paths) == 1:
+        raise UserError("--ensemble-weights has no effect on one model; remove it, or name several models")
+    return weights
+
+
 def _is_model(path: Path) -> bool:
-    return path.suffix in MODEL_SUFFIXES or (path / "best.safetensors").is_file()
+    return path.suffix in MODEL_SUFFIXES or (path / BEST).is_file()

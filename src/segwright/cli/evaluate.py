@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segwright.cli.crf import add_crf_search, run_crf_search
-from segwright.cli.ensembles import add_ensemble, load_models
+from segwright.cli.ensembles import add_ensemble, check_models, load_models
 from segwright.cli.inference import (
     add_batch,
     add_inference,
@@ -23,6 +23,7 @@ from segwright.cli.options import (
     add_json,
     add_metrics,
     add_verb,
+    check_data_root,
     metrics_from_options,
     refuse_options,
     warn_of_single_class,
@@ -77,23 +78,22 @@ def add(verbs: Verbs) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
+    _check_options(options)
+    further, batch = metrics_from_options(options), batch_from_options(options)
+    models = [options.model, *options.more_models]
+    check_models(models, options)
+    recipe, root = _recipe_and_root(options)
+    # What is above refuses wrong options, names and paths before torch is imported.
     from segwright.data.loading.batches import default_workers
     from segwright.training.processes import choose_device
 
-    check_writable(options.json)
-    if options.max_detections is not None and options.max_detections < 1:
-        raise UserError(f"--max-detections is {options.max_detections}; expected at least 1")
     inference, oracle = inference_from_options(options), _oracle(options)
-    further = metrics_from_options(options)
-    device, batch = choose_device(options.device), batch_from_options(options)
-    models = [options.model, *options.more_models]
+    device = choose_device(options.device)
+    dataset = recipe.data.open(root, options.split)
     model = faster_model(options, load_models(models, options, device))
-    recipe, dataset = open_dataset(options)
     metadata = {"model": ", ".join(map(str, models)), "split": options.split, **inference_metadata(options)}
     metadata |= {"fast": options.fast, "compile": options.compile}
     if options.crf_search is not None:
-        unused = ("crf", "oracle", "oracle_table", "max_detections")
-        refuse_options(options, *unused, reason="with --crf-search")
         run_crf_search(options, model, dataset, inference, metadata)
         return 0
     if not len(dataset) or dataset[0].segments is None:
@@ -120,6 +120,15 @@ def _evaluate(options: argparse.Namespace) -> int:
     if table:
         print_oracles(table)
     return 0
+
+
+def _check_options(options: argparse.Namespace) -> None:
+    check_writable(options.json)
+    if options.max_detections is not None and options.max_detections < 1:
+        raise UserError(f"--max-detections is {options.max_detections}; expected at least 1")
+    if options.crf_search is not None:
+        unused = ("crf", "oracle", "oracle_table", "max_detections")
+        refuse_options(options, *unused, reason="with --crf-search")
 
 
 def _scored(
@@ -154,21 +163,24 @@ def _recorded_root(folder: Path) -> Path | None:
         ) from None
 
 
-def open_dataset(options: argparse.Namespace) -> tuple[Recipe, Dataset]:
-    """The recipe of ``--recipe``, else of the run, and the split of its dataset."""
+def open_dataset(options: argparse.Namespace) -> Dataset:
+    """The split of the dataset of ``--recipe``, else of the run."""
+    recipe, root = _recipe_and_root(options)
+    return recipe.data.open(root, options.split)
+
+
+def _recipe_and_root(options: argparse.Namespace) -> tuple[Recipe, Path | None]:
+    """The recipe of ``--recipe``, else of the run, and the root folder of its dataset."""
     from segwright.recipes import load_recipe
 
-    root = options.data
+    check_data_root(options)
     if options.recipe:
-        recipe = load_recipe(options.recipe, code=options.code)
-        return recipe, recipe.data.open(root, options.split)
+        return load_recipe(options.recipe, code=options.code), options.data
     folder = options.model if options.model.is_dir() else options.model.parent
     if not (folder / "recipe.yaml").is_file():
         raise UserError(
             f"{options.model}: no recipe.yaml in its folder; name the dataset with --recipe NAME; for your own images "
             "--recipe own.semantic, own.panoptic or own.instance"
         )
-    if root is None:
-        root = _recorded_root(folder)
-    recipe = load_recipe(str(folder / "recipe.yaml"), code=options.code)
-    return recipe, recipe.data.open(root, options.split)
+    root = _recorded_root(folder) if options.data is None else options.data
+    return load_recipe(str(folder / "recipe.yaml"), code=options.code), root

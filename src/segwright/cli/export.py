@@ -14,11 +14,13 @@ from segwright.cli.options import (
     add_data_root,
     add_json,
     add_verb,
+    check_data_root,
     parse_size,
     refuse_options,
 )
 from segwright.errors import UserError
 from segwright.files import check_writable, write_json
+from segwright.model_paths import find_model
 from segwright.wording import count_of
 
 if TYPE_CHECKING:
@@ -78,12 +80,20 @@ def _add_parity(export: argparse.ArgumentParser) -> None:
 
 
 def _export(options: argparse.Namespace) -> int:
-    from segwright.export.export import OPSET, ParityError, export_model, sidecar
-    from segwright.export.triton import write_triton
-    from segwright.models.weights.model_file import find_model, origin_of, read_file
+    _check_options(options)
+    # What is above refuses wrong options, names and paths before torch is imported.
+    from segwright.export.export import OPSET, ParityError, checked_format, export_model, sidecar
+    from segwright.export.triton import check_triton, write_triton
+    from segwright.models.weights.model_file import origin_of, read_file
     from segwright.prediction.predict import load
 
-    _check_options(options)
+    opset = OPSET if options.opset is None else options.opset
+    checked_format(
+        options.out, options.format, half=options.half, calibration=options.calibration, opset=opset
+    )
+    if options.triton is not None:
+        check_triton(options.out, options.out.stem)
+        check_writable(options.triton / options.out.stem / "config.pbtxt")
     model = load(options.model, code=options.code)
     _, metadata = read_file(find_model(options.model))
     samples, ground_truth, source = _samples(options, model)
@@ -97,7 +107,7 @@ def _export(options: argparse.Namespace) -> int:
             postprocessing=options.with_postprocessing,
             half=options.half,
             calibration=None if calibration is None else [sample.image for sample in calibration],
-            opset=options.opset or OPSET,
+            opset=opset,
             samples=samples,
             ground_truth=ground_truth,
             minimum_equal_pixels=options.min_equal_pixels,
@@ -121,15 +131,10 @@ def _export(options: argparse.Namespace) -> int:
 
 
 def _check_options(options: argparse.Namespace) -> None:
-    from segwright.export.export import FORMATS
-    from segwright.export.triton import check_triton
+    from segwright.recipes import load_recipe
 
-    if options.model.suffix in FORMATS.values() and not options.model.is_dir():
-        raise UserError(f"{options.model}: is exported already; expected a run folder or a .safetensors file")
     check_writable(options.json, options.out)
-    if options.triton is not None:
-        check_triton(options.out, options.out.stem)
-        check_writable(options.triton / options.out.stem / "config.pbtxt")
+    find_model(options.model)
     if options.format == "torch" or options.out.suffix == ".pt2":
         refuse_options(options, "opset", reason="on a program of torch.export")
     if options.int8 != (options.calibration is not None):
@@ -138,6 +143,14 @@ def _check_options(options: argparse.Namespace) -> None:
         raise UserError(f"--count is {options.count}; expected at least 1")
     if options.min_equal_pixels is not None and not 0 <= options.min_equal_pixels <= 1:
         raise UserError(f"--min-equal-pixels is {options.min_equal_pixels}; expected a share from 0 to 1")
+    for folder in (options.images, options.calibration):
+        if folder is not None and not folder.exists():
+            raise UserError(f"{folder}: does not exist; expected a folder of images")
+    if options.images is not None:
+        refuse_options(options, "data", "recipe", reason="with --images")
+    check_data_root(options)
+    if options.recipe is not None:
+        load_recipe(options.recipe, code=options.code)
 
 
 def _samples(options: argparse.Namespace, model: Model) -> tuple[list[Sample], bool, str]:
@@ -145,10 +158,9 @@ def _samples(options: argparse.Namespace, model: Model) -> tuple[list[Sample], b
     from segwright.evaluation.evaluate import check_same_classes
 
     if options.images is not None:
-        refuse_options(options, "data", "recipe", reason="with --images")
         return _images(options.images, model, options.count), False, str(options.images)
     try:
-        _, dataset = open_dataset(options)
+        dataset = open_dataset(options)
         check_same_classes(model, dataset)
         step = max(1, len(dataset) // options.count)
         samples = [dataset[i] for i in range(0, len(dataset), step)[: options.count]]
@@ -171,8 +183,6 @@ def _images(folder: Path, model: Model, count: int) -> list[Sample]:
     from segwright.prediction.image_arrays import image_array
     from segwright.prediction.inputs import find_images
 
-    if not folder.exists():
-        raise UserError(f"{folder}: does not exist; expected a folder of images")
     paths = find_images([str(folder)])
     chosen = paths[:: max(1, len(paths) // count)][:count]
     arrays = [image_array(path, model.input) for path in chosen]

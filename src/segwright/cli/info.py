@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from segwright.cli.ensembles import MODEL_SUFFIXES
 from segwright.cli.info_rows import exported_rows, info_rows
 from segwright.cli.options import (
     Verbs,
@@ -14,10 +13,15 @@ from segwright.cli.options import (
     add_data_root,
     add_json,
     add_verb,
+    check_data_root,
     parse_size,
     refuse_options,
 )
 from segwright.files import check_writable, write_json
+from segwright.model_paths import EXPORTED_SUFFIXES, MODEL_SUFFIXES, find_model
+
+if TYPE_CHECKING:
+    from segwright.training.recipe import Recipe
 
 SIZE = (512, 512)
 
@@ -51,51 +55,46 @@ def is_recipe(name: str) -> bool:
 
 def is_exported(name: str) -> bool:
     """Whether a word on the command line names an exported file."""
-    return name.endswith(MODEL_SUFFIXES[1:]) and not Path(name).is_dir()
+    return name.endswith(EXPORTED_SUFFIXES) and not Path(name).is_dir()
+
+
+def named_recipe(options: argparse.Namespace) -> Recipe | None:
+    """The recipe that the first argument names; None for a model, run or exported file that exists.
+
+    Wrong names and paths are refused before torch is imported.
+    """
+    if is_recipe(options.model):
+        from segwright.recipes import load_recipe
+
+        check_data_root(options)
+        return load_recipe(options.model, code=options.code)
+    find_model(Path(options.model), exported=True)
+    refuse_options(options, "data", reason="on a trained model, which contains its classes")
+    return None
 
 
 def _info(options: argparse.Namespace) -> int:
     check_writable(options.json)
-    size = options.size or SIZE
-    if is_exported(options.model):
-        info, rows = _exported_info(options)
-    else:
-        info = _recipe_info(options, size) if is_recipe(options.model) else _model_info(options, size)
-        rows = info_rows(info)
+    info = _described(options)
     if options.json:
         write_json(options.json, info)
-    print_rows(rows)
+    print_rows(exported_rows(info) if is_exported(options.model) else info_rows(info))
     return 0
 
 
-def _recipe_info(options: argparse.Namespace, size: tuple[int, int]) -> dict[str, Any]:
-    from segwright.recipes import load_recipe
-
-    # A wrong name is refused before torch is imported.
-    recipe = load_recipe(options.model, code=options.code)
-    from segwright.analysis.models.info import recipe_info
-
-    return recipe_info(recipe, size=size, data=options.data)
-
-
-def _model_info(options: argparse.Namespace, size: tuple[int, int]) -> dict[str, Any]:
-    from segwright.analysis.models.info import model_info
-
-    refuse_data(options)
-    return model_info(options.model, size=size, code=options.code)
-
-
-def _exported_info(options: argparse.Namespace) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+def _described(options: argparse.Namespace) -> dict[str, Any]:
+    recipe, exported = named_recipe(options), is_exported(options.model)
+    if exported:
+        refuse_options(options, "size", reason="on an exported file")
     from segwright.analysis.models.exported_info import exported_info
+    from segwright.analysis.models.info import model_info, recipe_info
 
-    refuse_options(options, "size", "data", reason="on an exported file")
-    info = exported_info(Path(options.model), code=options.code)
-    return info, exported_rows(info)
-
-
-def refuse_data(options: argparse.Namespace) -> None:
-    """``UserError`` for ``--data`` with a trained model."""
-    refuse_options(options, "data", reason="on a trained model, which contains its classes")
+    size = options.size or SIZE
+    if recipe is not None:
+        return recipe_info(recipe, size=size, data=options.data)
+    if exported:
+        return exported_info(Path(options.model), code=options.code)
+    return model_info(options.model, size=size, code=options.code)
 
 
 def print_rows(rows: list[tuple[str, str]]) -> None:

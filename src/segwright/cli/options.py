@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 from segwright.errors import UserError, one_line
+from segwright.files import missing_folder
 
 if TYPE_CHECKING:
     from segwright.labels import LabelSpace
@@ -99,6 +100,12 @@ def add_data_root(parser: OptionGroup, default: str | None = None) -> None:
     """``--data``, the folder of the dataset; ``default`` says which folder is used without it."""
     text = "dataset root folder" + (f" (default: {default})" if default else "")
     parser.add_argument("--data", type=Path, metavar="ROOT", help=text)
+
+
+def check_data_root(options: argparse.Namespace) -> None:
+    """``UserError`` for a folder of ``--data`` that does not exist, before torch is imported and a recipe is built."""
+    if options.data is not None and not options.data.exists():
+        raise missing_folder(options.data, "expected the folder of the dataset; check --data")
 
 
 def add_format(parser: argparse.ArgumentParser, name: str = "format") -> None:

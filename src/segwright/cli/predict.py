@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from segwright.cli.ensembles import add_ensemble, load_models, split_models
+from segwright.cli.ensembles import add_ensemble, check_models, load_models, split_models
 from segwright.cli.inference import add_batch, add_inference, batch_from_options, inference_from_options
 from segwright.cli.options import (
     Verbs,
@@ -97,19 +97,24 @@ def _add_many_images(predict: argparse.ArgumentParser) -> None:
 
 
 def _predict(options: argparse.Namespace) -> int:
+    check_stopped_code(options)
+    models, options.images = split_models(options.model, options.images)
+    check_models(models, options)
+    videos = take_videos(options)
+    _check_options(options)
+    # What is above refuses wrong options and paths before torch is imported.
     from segwright.prediction.predict_files import FilePrediction
     from segwright.prediction.shard import Shard
     from segwright.training.processes import interrupts, join
 
-    check_stopped_code(options)
-    models, options.images = split_models(options.model, options.images)
-    inference, videos = inference_from_options(options), take_videos(options)
+    inference = inference_from_options(options)
     shard = Shard() if options.shard is None else Shard.parsed(options.shard)
     save = [name for names in options.save for name in names.split(",")]
     with join(options.device, timeout=_LONGEST_SHARD) as processes:
-        _check_ray(options, processes.world)
         if processes.world > 1:
             refuse_options(options, "shard", reason="with torchrun, whose processes are the shards")
+            if options.ray is not None:
+                raise UserError("--ray: not together with torchrun; start one process")
             shard = Shard(processes.rank, processes.world)
         model = faster_model(options, load_models(models, options, processes.device))
         _set_minimum_score(model, options.score, inference)
@@ -140,6 +145,26 @@ def _predict(options: argparse.Namespace) -> int:
         return options.stopped_code if any(processes.gather(left)) else 0
 
 
+def _check_options(options: argparse.Namespace) -> None:
+    """``UserError`` for images that do not exist, and for options that are wrong or have no effect."""
+    from segwright.data.reading.remote_files import is_url
+
+    for name in options.images:
+        if not (is_url(name) or Path(name).exists() or any(character in name for character in "*?[")):
+            raise UserError(
+                f"{name}: does not exist; expected an image, a folder of images or a glob; check the path"
+            )
+    if options.score is not None and not 0 <= options.score <= 1:
+        raise UserError(f"--score {options.score:g}: expected 0 to 1")
+    if options.ray is None:
+        refuse_options(options, "ray_actors", reason="without --ray")
+        return
+    unused = ("shard", "fast", "compile", "device")
+    refuse_options(options, *unused, reason="with --ray, whose actors share the work")
+    if options.ray_actors is not None and options.ray_actors < 1:
+        raise UserError(f"--ray-actors {options.ray_actors}: expected at least 1")
+
+
 def _set_minimum_score(model: Model, score: float | None, inference: InferenceMode) -> None:
     """Let the decoder of the model leave out objects below ``score``; ``UserError`` if the model predicts none."""
     import numpy as np
@@ -149,8 +174,6 @@ def _set_minimum_score(model: Model, score: float | None, inference: InferenceMo
 
     if score is None:
         return
-    if not 0 <= score <= 1:
-        raise UserError(f"--score {score:g}: expected 0 to 1")
     size = getattr(getattr(model, "description", None), "size", None) or (64, 64)  # exported for one size
     blank = np.zeros((*size, len(model.input.mean)), np.uint8)
     prediction = predict(model, blank, inference=inference).prediction
@@ -171,20 +194,6 @@ def _cluster(options: argparse.Namespace) -> Iterator[Callable[..., Results]]:
 
     with ray_cluster(options.ray):
         yield partial(predict_on_ray, actors=options.ray_actors)
-
-
-def _check_ray(options: argparse.Namespace, processes: int) -> None:
-    """``UserError`` for options that do not fit ``--ray``, or need it."""
-    if options.ray is None:
-        refuse_options(options, "ray_actors", reason="without --ray")
-        return
-    refuse_options(
-        options, "shard", "fast", "compile", "device", reason="with --ray, whose actors share the work"
-    )
-    if processes > 1:
-        raise UserError("--ray: not together with torchrun; start one process")
-    if options.ray_actors is not None and options.ray_actors < 1:
-        raise UserError(f"--ray-actors {options.ray_actors}: expected at least 1")
 
 
 def _run(prediction: FilePrediction, run: Callable[[], Results]) -> int:

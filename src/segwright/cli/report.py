@@ -5,9 +5,18 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from segwright.cli.options import Verbs, add_code, add_data_root, add_device, add_verb, refuse_options
+from segwright.cli.options import (
+    Verbs,
+    add_code,
+    add_data_root,
+    add_device,
+    add_verb,
+    check_data_root,
+    refuse_options,
+)
 from segwright.cli.progress import progress_bars
 from segwright.errors import UserError
+from segwright.model_paths import check_evaluated
 
 
 def add(verbs: Verbs) -> None:
@@ -33,6 +42,11 @@ def _report(options: argparse.Namespace) -> int:
         raise UserError(f"--out {options.out}: expected a name that ends in .html")
     if options.other is not None:
         refuse_options(options, "no_errors", reason="with two runs, whose errors are compared")
+    for run in (options.run, options.other):
+        if run is not None:
+            check_evaluated(run)
+    check_data_root(options)
+    # Wrong names and paths are refused before torch is imported.
     from segwright.analysis.comparisons.comparison import compare
     from segwright.analysis.reports.run_report import report
     from segwright.training.processes import choose_device

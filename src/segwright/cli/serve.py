@@ -8,10 +8,11 @@ import re
 import sys
 from pathlib import Path
 
-from segwright.cli.inference import add_batch, add_inference, inference_from_options
+from segwright.cli.inference import add_batch, add_inference, batch_from_options, inference_from_options
 from segwright.cli.options import Verbs, add_code, add_device, add_verb
 from segwright.cli.speed import add_speed, faster_model
 from segwright.errors import UserError
+from segwright.model_paths import find_model
 
 TOKEN = "SEGWRIGHT_TOKEN"
 """The environment variable with the token: other users of the machine see the arguments of a process."""
@@ -56,7 +57,14 @@ def _add_limits(serve: argparse.ArgumentParser) -> None:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    from segwright.cli.inference import batch_from_options
+    token = os.environ.get(TOKEN) or None if options.token is None else options.token
+    if token is not None and not (token.isascii() and token.isprintable() and token.strip() == token != ""):
+        raise UserError("--token: expected printable ASCII characters without spaces at its ends")
+    if wrong := [origin for origin in options.cors if not re.fullmatch(r"\*|https?://[^/\s]+", origin)]:
+        raise UserError(f"--cors {wrong[0]}: expected an origin without a path, such as https://example.org")
+    batch = batch_from_options(options)
+    find_model(options.model, exported=True)
+    # What is above refuses wrong options and paths before torch is imported.
     from segwright.prediction.predict import load
     from segwright.serving.limits import Limits
     from segwright.training.processes import choose_device
@@ -64,12 +72,7 @@ def _serve(options: argparse.Namespace) -> int:
     given = {"requests": options.queue, "bytes": options.max_bytes, "pixels": options.max_pixels}
     given["seconds"] = options.timeout
     limits = Limits(**{name: value for name, value in given.items() if value is not None})
-    token = os.environ.get(TOKEN) or None if options.token is None else options.token
-    if token is not None and not (token.isascii() and token.isprintable() and token.strip() == token != ""):
-        raise UserError("--token: expected printable ASCII characters without spaces at its ends")
-    if wrong := [origin for origin in options.cors if not re.fullmatch(r"\*|https?://[^/\s]+", origin)]:
-        raise UserError(f"--cors {wrong[0]}: expected an origin without a path, such as https://example.org")
-    inference, batch = inference_from_options(options), batch_from_options(options)
+    inference = inference_from_options(options)
     try:
         from segwright.serving.server import address, bind, serve
     except ImportError as error:

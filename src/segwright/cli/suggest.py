@@ -42,15 +42,16 @@ def add(verbs: Verbs) -> None:
 
 
 def _suggest(options: argparse.Namespace) -> int:
-    from segwright.suggestion.machine import measure_machine
-    from segwright.suggestion.settings import chosen_task, suggest
-
     if not options.minutes > 0 or options.minutes == float("inf"):
         raise UserError(f"--minutes {options.minutes:g}: expected a number above 0")
     if options.timings is None or not options.timings.exists():
         check_writable(options.timings)
     config, root, name = _dataset(options)
     splits = {split: config.open(root, split) for split in ("train", "val")}
+    # What is above refuses wrong names and paths before torch is imported.
+    from segwright.suggestion.machine import measure_machine
+    from segwright.suggestion.settings import chosen_task, suggest
+
     facts = _facts(splits["train"], config)
     task = chosen_task(facts, options.task)
     machine = measure_machine(options.device)

@@ -15,11 +15,13 @@ from segwright.cli.options import (
     add_set,
     add_stopped_code,
     add_verb,
+    check_data_root,
     check_stopped_code,
 )
 from segwright.cli.tables import print_scores
 from segwright.errors import UserError
 from segwright.files import read_json
+from segwright.model_paths import find_model
 
 if TYPE_CHECKING:
     from segwright.training.recipe import Recipe
@@ -52,7 +54,10 @@ def _train(options: argparse.Namespace) -> int:
     from segwright.recipes import load_recipe
 
     check_stopped_code(options)
-    # A wrong name is refused before torch is imported.
+    check_data_root(options)
+    if options.init is not None:
+        find_model(options.init)
+    # Wrong names and paths are refused before torch is imported.
     recipe = load_recipe(options.recipe, code=options.code)
     from segwright.training.train import train
 

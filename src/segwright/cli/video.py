@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from segwright.prediction.image_prediction import ImagePrediction
 
 
+VIDEO_EXTENSIONS = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".mts")
+"""Files with these extensions are predicted as videos."""
+
+
 def add_video(parser: argparse.ArgumentParser) -> None:
     """``--smooth`` and ``--camera``."""
     text = (
@@ -39,8 +43,6 @@ def take_videos(options: argparse.Namespace) -> list[str | int]:
 
     ``UserError`` if nothing is to be predicted, or for ``--smooth`` without a video.
     """
-    from segwright.prediction.video import is_video
-
     names = [name for name in options.images if is_video(name) and not Path(name).is_dir()]
     options.images = [name for name in options.images if name not in names]
     videos: list[str | int] = []
@@ -55,6 +57,11 @@ def take_videos(options: argparse.Namespace) -> list[str | int]:
     elif not options.images:
         _refuse_image_options(options)
     return videos
+
+
+def is_video(name: str) -> bool:
+    """Whether ``name`` is called like a video file."""
+    return Path(name).suffix.lower() in VIDEO_EXTENSIONS
 
 
 def _refuse_image_options(options: argparse.Namespace) -> None:

@@ -72,7 +72,7 @@ def export_model(  # noqa: PLR0913 - each by its name
     description. ``UserError`` for options that do not go together, and for a network that cannot be exported.
     """
     path = Path(path)
-    chosen = _checked_format(path, format, half=half, calibration=calibration, opset=opset)
+    chosen = checked_format(path, format, half=half, calibration=calibration, opset=opset)
     check_writable(path, sidecar(path))
     size = None if size is None else model.input.padded_size(size)
     precision = "int8" if calibration is not None else "fp16" if half else "fp32"
@@ -115,7 +115,7 @@ class ParityError(RunError):
         self.parity = parity
 
 
-def _checked_format(
+def checked_format(
     path: Path, format: Format | None, *, half: bool, calibration: Sequence[Any] | None, opset: int
 ) -> str:
     """The format of the file; ``UserError`` for options that do not fit it."""

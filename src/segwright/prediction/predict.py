@@ -18,7 +18,8 @@ from segwright.export.load import SUFFIXES, load_exported
 from segwright.inference.batches import device_of, evaluation_mode
 from segwright.inference.ensembles import ensemble
 from segwright.inference.single_pass import SINGLE_PASS, InferenceMode
-from segwright.models.weights.model_file import find_model, read_model
+from segwright.model_paths import find_model
+from segwright.models.weights.model_file import read_model
 from segwright.prediction.image_arrays import ImageSource, image_array
 from segwright.prediction.image_prediction import ImagePrediction
 
@@ -54,16 +55,10 @@ def load(
         raise UserError(
             f"{source}: weights of an ensemble have no effect on one model; give a list of models"
         )
-    path, module = Path(source), load_code(Path(code)) if isinstance(code, Path | str) else code
-    if path.suffix in SUFFIXES and not path.is_dir():
+    module = load_code(Path(code)) if isinstance(code, Path | str) else code
+    path = find_model(Path(source), exported=True)
+    if path.suffix in SUFFIXES:
         return load_exported(path, code=module)
-    if path.is_dir():
-        path = find_model(path)
-    elif path.is_file() and path.suffix != ".safetensors":
-        raise UserError(
-            f"{path}: not a .safetensors file; expected a model file or a run folder; a published file needs "
-            "'segwright convert', or load with family and architecture"
-        )
     return read_model(path, device, code=module)
 
 

@@ -28,9 +28,6 @@ from segwright.prediction.tracking import SegmentTracker
 from segwright.visualization.label_maps import RGBImage
 from segwright.visualization.segments import overlay_segments
 
-VIDEO_EXTENSIONS = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".mts")
-"""Files with these extensions are predicted as videos."""
-
 _CODECS = ("libx264", "libopenh264", "mpeg4")  # the first one that the installed PyAV has
 
 
@@ -51,11 +48,6 @@ class VideoResult:
     def frames_per_second(self) -> float:
         """Frames that were read, predicted, drawn and written per second."""
         return self.frames / max(self.seconds, 1e-9)
-
-
-def is_video(name: str) -> bool:
-    """Whether ``name`` is called like a video file."""
-    return Path(name).suffix.lower() in VIDEO_EXTENSIONS
 
 
 def predict_video(

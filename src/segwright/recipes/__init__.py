@@ -75,8 +75,6 @@ def load_recipe(name: str, *, code: Path | str | ModuleType | None = None) -> Re
 
 
 def _from_file(path: Path, code: ModuleType | None) -> Recipe:
-    from segwright.training.recipe import Recipe
-
     if not path.is_file():
         raise UserError(f"{path}: does not exist; 'segwright recipe show NAME > {path}' writes one to edit")
     try:
@@ -85,6 +83,8 @@ def _from_file(path: Path, code: ModuleType | None) -> Recipe:
         raise UserError(
             f"{path}: not text in UTF-8 ({error.reason}); expected the YAML file of a recipe"
         ) from None
+    from segwright.training.recipe import Recipe  # a wrong path is refused before torch is imported
+
     recipe = from_yaml(text, where=str(path), code=code)
     if not isinstance(recipe, Recipe):
         raise UserError(

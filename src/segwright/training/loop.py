@@ -14,7 +14,8 @@ from segwright.errors import RunError, first_line, is_out_of_memory
 from segwright.evaluation.evaluate import evaluate
 from segwright.evaluation.result import EvaluationResult, format_scores, headline_scores
 from segwright.files import atomic_write, read_json, write_json
-from segwright.models.weights.model_file import BEST, write_model
+from segwright.model_paths import BEST
+from segwright.models.weights.model_file import write_model
 from segwright.samples import Dataset, Prediction, Sample
 from segwright.training.loading import num_workers, step_batches
 from segwright.training.log import Log

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.data.loading.batches import Collate
 from segwright.errors import UserError
 from segwright.files import atomic_write, check_writable
 from segwright.labels import LabelSpace
 from segwright.samples import Dataset, Sample
-from segwright.training.bands import with_bands
-from segwright.training.loading import open_training_data
-from segwright.training.recipe import Recipe
 from segwright.visualization.classes import draw_legend
 from segwright.visualization.label_maps import as_rgb, image_grid, overlay, resize
 from segwright.visualization.segment_names import draw_names
 from segwright.visualization.segments import overlay_segments
+
+if TYPE_CHECKING:
+    from segwright.training.recipe import Recipe
 
 COLUMNS, WIDTH = 4, 400  # of the sheet; pixels of an image
 _LEGEND_WIDTH = 260
@@ -35,6 +35,10 @@ def training_sheet(
     that the loss receives, padding included; of panoptic data the augmented segments are drawn. Ignored pixels are
     darkened.
     """
+    from segwright.data.loading.batches import Collate  # of a dataset alone a sheet is drawn without torch
+    from segwright.training.bands import with_bands
+    from segwright.training.loading import open_training_data
+
     recipe, _ = with_bands(recipe, dataset)
     training, labels = recipe.training, dataset.labels
     samples = open_training_data(recipe, dataset)

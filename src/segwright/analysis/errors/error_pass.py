@@ -15,7 +15,7 @@ from segwright.contracts import Model
 from segwright.data.check import Progress
 from segwright.evaluation.evaluate import check_same_classes, evaluate
 from segwright.labels import LabelSpace
-from segwright.models.weights.model_file import BEST
+from segwright.model_paths import BEST
 from segwright.parallel import available_cores
 from segwright.prediction.predict import load
 from segwright.samples import Dataset, Prediction, Sample

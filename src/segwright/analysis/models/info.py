@@ -14,7 +14,8 @@ from segwright.decode.default import decoder_of
 from segwright.errors import UserError
 from segwright.files import checksum, nan_to_null, read_json
 from segwright.labels import LabelSpace
-from segwright.models.weights.model_file import find_model, origin_of, read_file, without_weights
+from segwright.model_paths import find_model
+from segwright.models.weights.model_file import origin_of, read_file, without_weights
 from segwright.prediction.predict import load
 from segwright.training.recipe import Recipe
 

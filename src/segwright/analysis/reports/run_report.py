@@ -25,6 +25,7 @@ from segwright.decode.default import decoder_of, with_center_maps
 from segwright.errors import UserError, refuse_damage
 from segwright.files import check_writable, read_json, read_text, write_text
 from segwright.labels import LabelSpace
+from segwright.model_paths import check_evaluated
 from segwright.prediction.predict import load, predict
 from segwright.samples import Dataset, Sample
 from segwright.training.log import read_lines
@@ -107,12 +108,8 @@ class EvaluatedRun:
     @classmethod
     def open(cls, path: Path, data: Path | str | None, code: Path | None) -> EvaluatedRun:
         """The run in the folder ``path``; ``UserError`` if it is none."""
+        check_evaluated(path)
         evaluation, metadata = read_json(path / "evaluation" / "val.json"), read_json(path / "run.json")
-        if evaluation is None or metadata is None:
-            raise UserError(
-                f"{path}: not a run folder that was evaluated; expected run.json and evaluation/val.json; check the "
-                "path, or train first"
-            )
         recipe_yaml = read_text(path / "recipe.yaml")
         recipe = from_yaml(recipe_yaml, where="recipe.yaml", code=load_code(code) if code else None)
         with refuse_damage(path, REMEDY):

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from segwright.errors import UserError
-from segwright.files import atomic_write, check_writable
-from segwright.models.weights.model_file import check_format, find_model, read_file
+from segwright.files import atomic_write
+from segwright.model_paths import check_new_model, find_model
+from segwright.models.weights.model_file import check_format, read_file
 
 
 def average_models(sources: Sequence[Path | str], out: Path | str) -> Path:
@@ -26,11 +27,9 @@ def average_models(sources: Sequence[Path | str], out: Path | str) -> Path:
     trainings is useless.
     """
     out = Path(out)
-    if out.suffix != ".safetensors":
-        raise UserError(f"{out}: expected a name that ends in .safetensors")
     if len(sources) < 2:
         raise UserError(f"an average of {len(sources)} models; expected at least 2; name another one")
-    check_writable(out)
+    check_new_model(out)
     paths = [find_model(Path(source)) for source in sources]
     total, metadata = _read(paths[0])
     types = {name: values.dtype for name, values in total.items()}

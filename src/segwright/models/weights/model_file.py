@@ -19,13 +19,12 @@ from segwright.contracts import Decoder, InputContract, Model, ModelConfig
 from segwright.errors import UserError, first_line
 from segwright.files import parse_json
 from segwright.labels import LabelSpace
+from segwright.model_paths import find_model
 from segwright.models.layers.features import Features
 from segwright.models.weights.position_embedding import resample_positions
 from segwright.models.weights.pretrained import pretrained_records
 from segwright.wording import count_of
 
-BEST = "best.safetensors"
-"""The name of the best model in a run folder."""
 FORMAT, VERSION = "segwright", 2
 """Format and version in the metadata of every file; a file of another version is refused."""
 
@@ -103,22 +102,6 @@ def _set_records(model: Model, metadata: Mapping[str, str]) -> None:
     backbones = [module for module in model.modules() if isinstance(module, Features)]
     for backbone, record in zip(backbones, parse_json(metadata.get("pretrained", "[]")), strict=False):
         backbone.pretrained = record
-
-
-def find_model(path: Path) -> Path:
-    """The model file ``path``; that of the best step if it is a run folder."""
-    if not path.is_dir():
-        if path.is_file() and path.suffix in (".pth", ".pt", ".tar", ".pkl", ".bin", ".ckpt"):
-            raise UserError(f"{path}: not a .safetensors file; convert it with 'segwright convert'")
-        return path
-    if (path / BEST).is_file():
-        return path / BEST
-    if (path / "run.json").is_file():
-        raise UserError(
-            f"{path}: contains no {BEST}, because the training was stopped before its first evaluation; the same train "
-            "command resumes it"
-        )
-    raise UserError(f"{path}: contains no {BEST}; expected a run that was evaluated once; check the path")
 
 
 def origin_of(metadata: Mapping[str, str]) -> dict[str, Any]:
