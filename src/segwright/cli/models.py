@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import difflib
+import importlib.util
+import re
+from fnmatch import fnmatch
+from pathlib import Path
 
 from segwright.cli.options import Verbs, add_verb
+from segwright.errors import UserError
 
 SHOWN = """\
 A network: --set model=NAME. A backbone: --set model.backbone=NAME model.backbone.weights=imagenet"""
@@ -20,6 +26,8 @@ def add(verbs: Verbs) -> None:
 
 
 def _models(options: argparse.Namespace) -> int:
+    if options.pattern is not None:
+        _refuse_unknown(options.pattern)
     from segwright.models.catalog import catalog
 
     entries = catalog(options.pattern)
@@ -35,3 +43,24 @@ def _models(options: argparse.Namespace) -> int:
             print(f"  {entry.name:<{width}}  {size:>8}  {weights}{here}".rstrip())
     print(SHOWN if options.pattern else f"{SHOWN}\nAll backbones of timm: segwright models '*'")
     return 0
+
+
+def _refuse_unknown(pattern: str) -> None:
+    """``UserError`` with the nearest names, before torch is imported, if ``catalog`` would find none."""
+    names = _names()
+    if not any(fnmatch(name, pattern) or pattern in name for name in names):
+        near = difflib.get_close_matches(pattern.lower(), names, 3)
+        hint = f"did you mean {' or '.join(near)}?" if near else "'segwright models \"*\"' lists all names"
+        raise UserError(f"no network or backbone matches {pattern!r}; {hint}")
+
+
+def _names() -> list[str]:
+    """The names of all networks and of timm's backbones, from their source files: to import them takes seconds."""
+    text = (Path(__file__).parents[1] / "models" / "__init__.py").read_text(encoding="utf-8")
+    names = [name.lower() for name in re.findall(r'"(\w+)Config"', text)]
+    timm = importlib.util.find_spec("timm")
+    for folder in timm.submodule_search_locations or () if timm else ():
+        for path in (Path(folder) / "models").glob("*.py"):
+            text = path.read_text(encoding="utf-8")
+            names += re.findall(r"^@register_model\ndef (\w+)", text, re.MULTILINE)
+    return names
