@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segwright.cli import data_convert, data_split
-from segwright.cli.named_data import named_data, public_dataset_hint, refuse_file
+from segwright.cli.named_data import is_folder, named_data, own_data, public_dataset_hint, refuse_file
 from segwright.cli.options import (
     Verbs,
     add_code,
@@ -94,16 +94,16 @@ def _add_splits(parser: argparse.ArgumentParser) -> None:
 
 def _resolve(options: argparse.Namespace) -> tuple[DataConfig, Recipe | None]:
     """The dataset that the options name, and the recipe if they name one."""
-    from segwright.data import datasets
+    from segwright.data.datasets import dataset_names
 
     refuse_file(options.data_name)
-    if _is_folder(options.data_name):
-        return _own_data(options), None
+    if is_folder(options.data_name, options.data):
+        return _folder(options), None
     if options.format is not None:
         raise UserError(
             "--from names the format of a folder; expected a folder instead of a dataset or recipe"
         )
-    if "." not in options.data_name or options.data_name in datasets.dataset_names():
+    if "." not in options.data_name or options.data_name in dataset_names():
         return named_data(options.data_name, options.set, options.data), None
     from segwright.config import override
     from segwright.recipes import load_recipe
@@ -114,23 +114,12 @@ def _resolve(options: argparse.Namespace) -> tuple[DataConfig, Recipe | None]:
     return recipe.data, recipe
 
 
-def _is_folder(name: str) -> bool:
-    """Whether the first argument of a verb is a folder, rather than a dataset or a recipe."""
-    from segwright.data import datasets
-
-    return Path(name).is_dir() and name not in datasets.dataset_names()
-
-
-def _own_data(options: argparse.Namespace) -> DataConfig:
+def _folder(options: argparse.Namespace) -> DataConfig:
     """The dataset in the folder that the options name; says on the console what it is taken for."""
-    from segwright.config import override
-    from segwright.data.datasets import OwnData
-
     if options.data is not None:
         raise UserError(f"--data has no effect on the folder {options.data_name}; remove it")
     options.data = Path(options.data_name)
-    config = OwnData(format=options.format)
-    override(config, [setting.removeprefix("data.") for setting in options.set])
+    config = own_data(options.format, options.set)
     try:
         print(f"{options.data}: {config.describe(options.data)}")
     except UserError as error:
@@ -141,6 +130,7 @@ def _own_data(options: argparse.Namespace) -> DataConfig:
 
 def _check(options: argparse.Namespace) -> int:
     from segwright.data.check import full_check
+    from segwright.data.datasets import OwnData
 
     check_writable(options.json)
     config, recipe = _resolve(options)
@@ -158,7 +148,7 @@ def _check(options: argparse.Namespace) -> int:
         names = findings[0].labels.names
         listed = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
         print(f"{count_of(len(names), 'class')}: {listed}")
-        if _is_folder(options.data_name) and "class_1" in names:
+        if isinstance(config, OwnData) and "class_1" in names:
             print(
                 public_dataset_hint(options.data)
                 or "name the classes in a file classes.yaml (docs/own-data.md)"

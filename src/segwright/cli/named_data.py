@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from segwright.errors import UserError
 
 if TYPE_CHECKING:
+    from segwright.data.datasets import OwnData
     from segwright.data.exports.entries import Task
     from segwright.samples import DataConfig
 
@@ -39,19 +40,10 @@ def named_data(
         no_folder = "" if Path(name).exists() else " (a folder? there is none of this name: check the path)"
         raise UserError(f"unknown dataset {name!r}; {hint}{no_folder}")
     if name == "folder" and root is not None and _is_own_data(settings, root):
-        return _own_data(None, settings, task)
+        return own_data(None, settings, task)
     if name in datasets and (name not in formats or _is_public(name, settings, root)):
         return dataset_config(name, settings)
-    return _own_data(name, settings, task)
-
-
-def _is_own_data(settings: Sequence[str], root: Path) -> bool:
-    """Whether ``OwnData`` reads what ``Folder`` does not: an export, or a split val that is held out of train."""
-    from segwright.data.datasets.own_data import lacks_val
-
-    if not _reads("folder", settings, root):
-        return _is_export(root)
-    return lacks_val(root) and _can_open(_own_data(None, settings, "semantic"), root, "val")
+    return own_data(name, settings, task)
 
 
 def folder_data(root: Path, settings: Sequence[str], task: Task | None = None) -> DataConfig:
@@ -60,7 +52,26 @@ def folder_data(root: Path, settings: Sequence[str], task: Task | None = None) -
 
     if _reads("folder", settings, root):
         return dataset_config("folder", settings)
-    return _own_data(None, settings, task)
+    return own_data(None, settings, task)
+
+
+def own_data(format: str | None, settings: Sequence[str], task: Task | None = None) -> OwnData:
+    """The config of data of your own in the format of this name; None: it is recognized."""
+    from segwright.config import override
+    from segwright.data.datasets import OwnData
+
+    config = OwnData(format=format, task=task)
+    override(config, [setting.removeprefix("data.") for setting in settings])
+    return config
+
+
+def is_folder(name: str, root: Path | None) -> bool:
+    """Whether ``name`` is a folder: not the name of a dataset or, if ``root`` says where the data are, of a format."""
+    from segwright.data.datasets import dataset_names
+    from segwright.data.exports import format_names
+
+    formats = () if root is None else format_names()
+    return Path(name).is_dir() and name not in {*dataset_names(), *formats}
 
 
 def refuse_file(name: str) -> None:
@@ -98,6 +109,15 @@ def public_dataset_hint(root: Path) -> str:
     return f"if it is a public dataset, name it, for its classes: {commands}" if fitting else ""
 
 
+def _is_own_data(settings: Sequence[str], root: Path) -> bool:
+    """Whether ``OwnData`` reads what ``Folder`` does not: an export, or a split val that is held out of train."""
+    from segwright.data.datasets.own_data import lacks_val
+
+    if not _reads("folder", settings, root):
+        return _is_export(root)
+    return lacks_val(root) and _can_open(own_data(None, settings, "semantic"), root, "val")
+
+
 def _is_export(root: Path) -> bool:
     """Whether a folder has the files of an annotation tool, and not just images and masks."""
     from segwright.data.exports import export_format, export_root, recognize
@@ -112,7 +132,7 @@ def _is_public(name: str, settings: Sequence[str], root: Path | None) -> bool:
     """Whether a name that is also a format means the public dataset: the folder has its layout, or no layout at all."""
     if name == "voc" and root is not None and (root / "labelmap.txt").is_file():
         return False  # CVAT writes it in the layout of VOC
-    return _reads(name, settings, root) or not _can_open(_own_data(name, settings, None), root, "train")
+    return _reads(name, settings, root) or not _can_open(own_data(name, settings, None), root, "train")
 
 
 def _reads(name: str, settings: Sequence[str], root: Path | None) -> bool:
@@ -132,12 +152,3 @@ def _can_open(config: DataConfig, root: Path | None, split: str) -> bool:
     except UserError:
         return False
     return True
-
-
-def _own_data(format: str | None, settings: Sequence[str], task: Task | None) -> DataConfig:
-    from segwright.config import override
-    from segwright.data.datasets import OwnData
-
-    config = OwnData(format=format, task=task)
-    override(config, [setting.removeprefix("data.") for setting in settings])
-    return config

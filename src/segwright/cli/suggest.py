@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segwright.cli.named_data import folder_data, named_data, refuse_file
+from segwright.cli.named_data import folder_data, is_folder, named_data, refuse_file
 from segwright.cli.options import Verbs, add_data_root, add_device, add_set, add_verb
 from segwright.cli.progress import progress_bar
 from segwright.errors import UserError
@@ -73,22 +73,12 @@ def _dataset(options: argparse.Namespace) -> tuple[DataConfig, Path | None, str]
             f"{options.dataset}: a recipe; expected a dataset or a folder, for which a recipe is written; name "
             f"{options.data or 'the folder'} instead"
         )
-    if not _is_folder(options.dataset):
-        return (
-            named_data(options.dataset, options.set, options.data, task=options.task),
-            options.data,
-            options.dataset,
-        )
-    if options.data is not None:
-        raise UserError(f"--data {options.data}: {folder} is the folder of the dataset; remove it")
-    return folder_data(folder, options.set, options.task), folder, folder.resolve().name
-
-
-def _is_folder(name: str) -> bool:
-    from segwright.data.datasets import dataset_names
-    from segwright.data.exports import format_names
-
-    return Path(name).is_dir() and name not in {*dataset_names(), *format_names()}
+    if is_folder(options.dataset, options.data):
+        if options.data is not None:
+            raise UserError(f"--data {options.data}: {folder} is the folder of the dataset; remove it")
+        return folder_data(folder, options.set, options.task), folder, folder.resolve().name
+    config = named_data(options.dataset, options.set, options.data, task=options.task)
+    return config, options.data, options.dataset
 
 
 def _facts(dataset: Dataset, config: DataConfig) -> DataFacts:
