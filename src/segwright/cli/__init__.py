@@ -16,7 +16,8 @@ report.py     the verb report
 doctor.py     the verb doctor
 average.py    the verb average
 convert.py    the verb convert
-data.py       the other verbs under ``segwright data``: check, stats, show, get
+data.py       the other verbs under ``segwright data``: check, stats, show
+data_get.py   the verb ``segwright data get``
 data_split.py   the verb ``segwright data split``
 data_convert.py  the verb ``segwright data convert``
 named_data.py   the dataset or format that a word names
