@@ -83,8 +83,6 @@ def test_the_table_of_oracles_is_printed_written_and_kept_for_the_report(
     [
         (["--oracle", "semantics"], "oracle: unknown part 'semantics'; expected some of"),
         (["--scales", "0"], "expected positive factors"),
-        (["--windows", "512"], "--windows 512: expected height and width in pixels"),
-        (["--windows", "0,64"], "--windows 0,64: expected height and width in pixels"),
         (["--windows", "64,64", "--overlap", "1"], "overlap of windows is 1.0; expected 0 to below 1"),
         (["--overlap", "0.5"], "--overlap has no effect without --windows"),
         (["--blend", "linear"], "--blend has no effect without --windows"),
@@ -98,6 +96,14 @@ def test_wrong_options_are_one_line(
     printed = capsys.readouterr().err.strip()
     assert message in printed
     assert len(printed.splitlines()) == 1
+
+
+@pytest.mark.parametrize("size", ["512", "0,64", "64,²"])
+def test_windows_that_are_no_size_are_one_line(size: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["evaluate", "run", "--windows", size])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"--windows: {size!r}; expected height and width" in line
 
 
 def test_one_oracle_or_the_table(run: Path) -> None:

@@ -196,7 +196,8 @@ FAULTS: dict[str, list[Fault]] = {
         Fault(
             "windows that are no size",
             "evaluate run --windows big",
-            "--windows big: expected height and width in pixels, for example 512,512",
+            "segwright evaluate: argument --windows: 'big'; expected height and width, for example 512,1024; see "
+            "segwright evaluate --help",
         ),
         Fault(
             "an ensemble of models of other classes",

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from segwright.cli.crf import add_crf, crf_from_option
-from segwright.cli.options import OptionGroup, refuse_options
+from segwright.cli.options import OptionGroup, parse_size, refuse_options
 from segwright.errors import UserError
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def add_inference(parser: argparse.ArgumentParser) -> None:
     text += "largest logit (default: probabilities)"
     group.add_argument("--fuse", choices=("probabilities", "logits", "max"), help=text)
     text = "sliding windows of this height and width, in pixels: for large images, or if memory is short"
-    group.add_argument("--windows", metavar="H,W", help=text)
+    group.add_argument("--windows", type=parse_size, metavar="H,W", help=text)
     text = f"least overlap of neighboring windows, as a fraction of a window (default: {OVERLAP})"
     group.add_argument("--overlap", type=float, metavar="F", help=text)
     text = (
@@ -92,17 +92,9 @@ def _windows(options: argparse.Namespace) -> SlidingWindows | None:
     """The sliding windows of ``--windows``; None without it."""
     from segwright.inference.sliding_windows import SlidingWindows
 
-    if not options.windows:
+    if options.windows is None:
         refuse_options(options, "overlap", "blend", reason="without --windows")
         return None
-    sides = options.windows.split(",")
-    if len(sides) != 2 or not all(side.strip().isdecimal() and int(side) > 0 for side in sides):
-        raise UserError(
-            f"--windows {options.windows}: expected height and width in pixels, for example 512,512"
-        )
-    options.windows = [int(side) for side in sides]
     options.overlap = OVERLAP if options.overlap is None else options.overlap
     options.blend = options.blend or BLENDS[0]
-    return SlidingWindows(
-        (options.windows[0], options.windows[1]), options.overlap, blend=options.blend, fuse=options.fuse
-    )
+    return SlidingWindows(options.windows, options.overlap, blend=options.blend, fuse=options.fuse)

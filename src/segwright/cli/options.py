@@ -150,7 +150,7 @@ def add_device(parser: argparse.ArgumentParser) -> None:
 
 def parse_size(text: str) -> tuple[int, int]:
     """Height and width of an option H,W."""
-    sides = [int(side) if side.strip().isdigit() else 0 for side in text.split(",")]
+    sides = [int(side) if side.strip().isdecimal() else 0 for side in text.split(",")]
     if len(sides) != 2 or min(sides) < 1:
         raise argparse.ArgumentTypeError(f"{text!r}; expected height and width, for example 512,1024")
     return sides[0], sides[1]
