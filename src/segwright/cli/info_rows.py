@@ -29,8 +29,8 @@ def info_rows(info: dict[str, Any]) -> list[tuple[str, str]]:
         rows += [
             ("file", f"{file['path']}, {bytes_text(file['bytes'])}, format version {file['format_version']}"),
             ("sha256", file["sha256"]),
+            ("origin", _origin_text(info["origin"])),
         ]
-        rows.append(("origin", _origin_text(info["origin"])))
     if training:
         rows.append(("training", _training_text(training)))
     return rows
@@ -80,13 +80,15 @@ def exported_rows(info: dict[str, Any]) -> list[tuple[str, str]]:
         ("name", info["name"] or "-"),
         ("format", f"{info['format']}{opset}, {info['precision']}, output {info['kind']}"),
         ("images", _images_text(info)),
-        *(("inputs", _shapes_text(info["inputs"])), ("outputs", _shapes_text(info["outputs"]))),
+        ("inputs", _shapes_text(info["inputs"])),
+        ("outputs", _shapes_text(info["outputs"])),
         ("maps", ", ".join(info["maps"]) or "none: post-processing is not part of the file"),
         ("decoder", info["decoder"].strip()),
         ("input", _input_text(info["input"])),
         *_labels_rows(info["labels"]),
         ("file", f"{file['path']}, {bytes_text(file['bytes'])}"),
-        *(("sha256", file["sha256"]), ("weights", f"sha256 {file['weights_sha256']}")),
+        ("sha256", file["sha256"]),
+        ("weights", f"sha256 {file['weights_sha256']}"),
         ("origin", _origin_text(info["origin"])),
         ("parity", _parity_text(info["parity"])),
     ]

@@ -26,6 +26,7 @@ from segwright.cli.progress import progress_bar
 from segwright.cli.speed import add_speed, faster_model
 from segwright.cli.video import add_video, predict_videos, take_videos
 from segwright.errors import UserError
+from segwright.wording import count_of
 
 if TYPE_CHECKING:
     from segwright.contracts import Model
@@ -211,7 +212,6 @@ def _run(prediction: FilePrediction, run: Callable[[], Results]) -> int:
 def _report(prediction: FilePrediction, skipped: int, *, stopped: bool) -> int:
     """Print what was done; how many images are left because a signal stopped the prediction."""
     from segwright.prediction.outputs import OUTPUTS
-    from segwright.wording import count_of
 
     out, left = prediction.outputs.out, len(prediction.images) - prediction.done - skipped
     known = (*OUTPUTS, *(writer.collected for writer in prediction.outputs.collected))

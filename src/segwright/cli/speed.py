@@ -22,12 +22,12 @@ def add_speed(parser: argparse.ArgumentParser) -> None:
 
 def faster_model(options: argparse.Namespace, model: Model) -> Model:
     """The model as ``--fast`` and ``--compile`` ask for; the model itself without them."""
+    if not (options.fast or options.compile):
+        return model
     from segwright.export.exported_model import ExportedModel
     from segwright.models.optimize import optimize
     from segwright.training.precision import precision_of
 
-    if not (options.fast or options.compile):
-        return model
     if isinstance(model, ExportedModel):
         refuse_options(options, "fast", "compile", reason="on an exported model")
     if not options.fast:
