@@ -57,22 +57,19 @@ def _add_limits(serve: argparse.ArgumentParser) -> None:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    token = os.environ.get(TOKEN) or None if options.token is None else options.token
-    if token is not None and not (token.isascii() and token.isprintable() and token.strip() == token != ""):
-        raise UserError("--token: expected printable ASCII characters without spaces at its ends")
+    token, batch = _token(options), batch_from_options(options)
     if wrong := [origin for origin in options.cors if not re.fullmatch(r"\*|https?://[^/\s]+", origin)]:
         raise UserError(f"--cors {wrong[0]}: expected an origin without a path, such as https://example.org")
-    batch = batch_from_options(options)
     find_model(options.model, exported=True)
     # What is above refuses wrong options and paths before torch is imported.
     from segwright.prediction.predict import load
     from segwright.serving.limits import Limits
     from segwright.training.processes import choose_device
 
+    inference = inference_from_options(options)
     given = {"requests": options.queue, "bytes": options.max_bytes, "pixels": options.max_pixels}
     given["seconds"] = options.timeout
     limits = Limits(**{name: value for name, value in given.items() if value is not None})
-    inference = inference_from_options(options)
     try:
         from segwright.serving.server import address, bind, serve
     except ImportError as error:
@@ -100,3 +97,11 @@ def _serve(options: argparse.Namespace) -> int:
             started=lambda: print(text, flush=True),
         )
     return 0
+
+
+def _token(options: argparse.Namespace) -> str | None:
+    """The token of ``--token`` or of the environment; ``UserError`` if no request could carry it."""
+    token: str | None = os.environ.get(TOKEN) or None if options.token is None else options.token
+    if token is not None and not (token.isascii() and token.isprintable() and token.strip() == token != ""):
+        raise UserError("--token: expected printable ASCII characters without spaces at its ends")
+    return token
