@@ -6,13 +6,11 @@ Each reads predictions and ground truth from files in an official format, and co
 from __future__ import annotations
 
 import argparse
-import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from segwright.cli.object_tables import print_instances, print_panoptic
 from segwright.cli.options import (
     Verbs,
     add_code,
@@ -25,11 +23,15 @@ from segwright.cli.options import (
     refuse_options,
 )
 from segwright.cli.progress import progress_bar
-from segwright.cli.score_sequence import add_sequence
-from segwright.cli.tables import Cell, percent, print_table, undefined_scores
+from segwright.cli.score_tables import (
+    print_instances,
+    print_panoptic,
+    print_semantic,
+    print_tracking,
+    print_video_panoptic,
+)
 from segwright.errors import UserError
 from segwright.files import check_writable, write_json, write_text
-from segwright.wording import count_of
 
 
 def add_verbs(verbs: Verbs) -> None:
@@ -51,7 +53,7 @@ def add_verbs(verbs: Verbs) -> None:
 
     _add_panoptic(verbs)
     _add_instance(verbs)
-    add_sequence(verbs)
+    _add_sequence(verbs)
 
 
 def _add_panoptic(verbs: Verbs) -> None:
@@ -85,6 +87,19 @@ def _add_instance(verbs: Verbs) -> None:
     instance.add_argument("--config", type=Path, metavar="FILE.json", help=text)
 
 
+def _add_sequence(verbs: Verbs) -> None:
+    text = "STQ or VPQ of sequences (KITTI-STEP, Cityscapes-DVPS), as their official tools compute them"
+    example = "segwright score sequence --kind stq --truth panoptic_maps/val --prediction predictions"
+    parser = add_verb(verbs, "sequence", _sequence, text, example)
+    text = "stq: segmentation and tracking quality; vpq: video panoptic quality"
+    parser.add_argument("--kind", choices=("stq", "vpq"), required=True, help=text)
+    _add_files(
+        parser, "folder of SEQUENCE/FRAME.png (KITTI-STEP), or of SEQUENCE_FRAME_*.png (Cityscapes-DVPS)"
+    )
+    text = "vpq: numbers of frames of the windows (default: 1 2 3 4)"
+    parser.add_argument("--frames", type=int, nargs="+", metavar="K", help=text)
+
+
 def _add_files(parser: argparse.ArgumentParser, what: str) -> None:
     for option, side in (("--truth", "ground truth"), ("--prediction", "predictions")):
         parser.add_argument(option, type=Path, required=True, metavar="PATH", help=f"{side}: {what}")
@@ -104,53 +119,12 @@ def _semantic(options: argparse.Namespace) -> int:
         metrics=metrics,
         progress=partial(progress_bar, unit="images"),
     )
-    _print_semantic(scores)
+    print_semantic(scores)
     if options.json is not None:
         write_json(options.json, scores)
     if options.confusion is not None:
         write_text(options.confusion, confusion_table(scores, labels.names))
     return 0
-
-
-def _print_semantic(scores: dict[str, Any]) -> None:
-    """Print a row per class and per category, then the totals."""
-    columns = {"IoU": "class_iou", "iIoU": "class_iiou", "precision": "class_precision"}
-    columns |= {"recall": "class_recall", "F1": "class_f1", "boundary": "class_boundary_iou"}
-    columns = {title: key for title, key in columns.items() if key in scores}
-    if all(math.isnan(value) for value in scores["class_iiou"].values()):  # no instances are known
-        del columns["iIoU"]
-    classes: list[list[Cell]] = [
-        [name, *(scores[key][name] for key in columns.values())] for name in scores["class_iou"]
-    ]
-    by_category = {"IoU": "category_iou", "iIoU": "category_iiou"}
-    categories: list[list[Cell]] = [
-        [name, *(scores[by_category[title]][name] if title in by_category else None for title in columns)]
-        for name, iou in scores["category_iou"].items()
-        if not math.isnan(iou)
-    ]
-    totals = [
-        {
-            "mIoU": "miou",
-            "iIoU": "mean_iiou",
-            "category IoU": "mean_category_iou",
-            "category iIoU": "mean_category_iiou",
-        },
-        {
-            "pixel accuracy": "pixel_accuracy",
-            "class accuracy": "class_accuracy",
-            "fwIoU": "frequency_weighted_iou",
-        }
-        | {"precision": "mean_precision", "F1": "mean_f1"},
-        {name: name for name in scores["metrics"] if isinstance(scores[name], float)},
-    ]
-    lines = [
-        {title: scores[key] for title, key in line.items() if not math.isnan(scores[key])} for line in totals
-    ]
-    footer = [
-        "   ".join(f"{title} {percent(value)}" for title, value in line.items()) for line in lines if line
-    ] + undefined_scores(scores)
-    titles = ["", *(f"{title} %" for title in columns)]
-    print_table(titles, classes, categories, title=count_of(scores["images"], "image"), footer=footer)
 
 
 def _panoptic(options: argparse.Namespace) -> int:
@@ -206,3 +180,23 @@ def _instance_scorer(options: argparse.Namespace) -> Callable[..., dict[str, Any
         refuse_options(options, "disparity", "camera", reason="on Mapillary Vistas")
         return partial(score_vistas, config=options.config)
     return partial(score_cityscapes, disparity=options.disparity, camera=options.camera)
+
+
+def _sequence(options: argparse.Namespace) -> int:
+    from segwright.evaluation.files.sequences import score_sequences
+    from segwright.metrics.video_panoptic_quality import WINDOWS
+
+    check_writable(options.json)
+    if options.kind == "stq":
+        refuse_options(options, "frames", reason="on STQ, which compares whole sequences")
+    windows = tuple(options.frames or WINDOWS)
+    if min(windows) < 1 or len(set(windows)) < len(windows):
+        raise UserError(f"--frames {' '.join(map(str, windows))}: expected different numbers from 1")
+    progress = partial(progress_bar, unit="frames")
+    scores = score_sequences(
+        options.truth, options.prediction, options.kind, windows=windows, progress=progress
+    )
+    (print_tracking if options.kind == "stq" else print_video_panoptic)(scores)
+    if options.json is not None:
+        write_json(options.json, scores)
+    return 0
