@@ -80,3 +80,24 @@ def test_an_option_may_be_shortened_and_values_may_begin_with_a_dash(
 ) -> None:
     assert main(["recipe", "show", "camvid.quick", "--se", "training.seed=-5"]) == 0
     assert "seed: -5" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "bench a --batch 0",
+        "serve a --batch -1",
+        "evaluate a --max-detections 1.5",
+        "predict a b --out c --ray-actors 0",
+        "data show a --count many",
+        "data check a --workers -1",
+        "train a --stopped-code 256",
+        "predict a b --out c --score 1.01",
+        "export a --out b --min-equal-pixels nan",
+    ],
+)
+def test_a_number_out_of_its_range_is_refused_with_the_range(
+    words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    *_, option, value = words.split()
+    assert f"argument {option}: {value!r}; expected a " in refused(words.split(), capsys)

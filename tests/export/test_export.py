@@ -432,9 +432,7 @@ def test_options_of_the_verb_without_effect_are_errors(run: Path, tmp_path: Path
     for arguments, text in (
         (["--int8"], "belong together"),
         (["--calibration", str(tmp_path)], "belong together"),
-        (["--count", "0"], "at least 1"),
         (["--images", str(tmp_path / "none")], "does not exist"),
-        (["--min-equal-pixels", "2"], "0 to 1"),
         (["--images", str(tmp_path), "--data", str(tmp_path)], "no effect"),
         (["--format", "openvino", "--out", f"{tmp_path}/m.xml", "--triton", f"{tmp_path}/r"], "no ONNX file"),
     ):

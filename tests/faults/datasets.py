@@ -254,7 +254,8 @@ FAULTS: dict[str, list[Fault]] = {
         Fault(
             "a sheet of no images",
             "data show folder --data data --count 0",
-            "data show: expected --count of at least 1 and --progress from 0 to 1",
+            "segwright data show: argument --count: '0'; expected a whole number from 1; see segwright data show "
+            "--help",
         ),
         Fault(
             "a split of more than everything",

@@ -248,7 +248,7 @@ FAULTS: dict[str, list[Fault]] = {
         Fault(
             "a benchmark of no images",
             "bench run --batch 0",
-            "--batch is 0; expected at least 1",
+            "segwright bench: argument --batch: '0'; expected a whole number from 1; see segwright bench --help",
         ),
         Fault(
             "models of a pattern that nothing fits",

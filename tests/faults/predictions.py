@@ -304,7 +304,8 @@ FAULTS: dict[str, list[Fault]] = {
         Fault(
             "no detections at all",
             "score instance --truth instances_val.json --prediction results.json --max-detections 0",
-            "--max-detections 0: expected at least 1",
+            "segwright score instance: argument --max-detections: '0'; expected a whole number from 1; see segwright "
+            "score instance --help",
         ),
         Fault(
             "sequences without frames",

@@ -146,7 +146,6 @@ def test_it_listens_on_the_loopback_interface_and_takes_the_token_from_the_envir
     ("arguments", "text"),
     [
         (["--queue", "0"], "--queue 0: expected a positive number"),
-        (["--batch", "0"], "--batch 0"),
         (["--token", ""], "--token"),
         (["--cors", "example.org"], "--cors example.org: expected an origin"),
         (["--cors", "https://a.b", "https://a.b/"], "--cors https://a.b/: expected an origin"),

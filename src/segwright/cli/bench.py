@@ -14,6 +14,7 @@ from segwright.cli.options import (
     add_device,
     add_json,
     add_verb,
+    parse_count,
     refuse_options,
 )
 from segwright.cli.speed import add_speed, faster_model
@@ -32,7 +33,7 @@ def add(verbs: Verbs) -> None:
     text = "run folder, .safetensors file, recipe (random weights), or exported file (.onnx, .xml, .pt2)"
     bench.add_argument("model", help=text)
     add_size(bench)
-    bench.add_argument("--batch", type=int, default=1, metavar="N", help="batch size (default: 1)")
+    bench.add_argument("--batch", type=parse_count, default=1, metavar="N", help="batch size (default: 1)")
     text = "how long to measure (default: %(default)s)"
     bench.add_argument("--seconds", type=float, default=5.0, metavar="S", help=text)
     text = "also find the largest batch that fits the memory"
@@ -46,8 +47,6 @@ def add(verbs: Verbs) -> None:
 
 def _bench(options: argparse.Namespace) -> int:
     check_writable(options.json)
-    if options.batch < 1:
-        raise UserError(f"--batch is {options.batch}; expected at least 1")
     if options.seconds < 0:
         raise UserError(f"--seconds is {options.seconds:g}; expected at least 0")
     if is_exported(options.model):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,8 @@ from segwright.cli.options import (
     add_set,
     add_verb,
     check_data_root,
+    parse_count,
+    parse_fraction,
     refuse_options,
 )
 from segwright.cli.progress import progress_bars
@@ -59,9 +62,9 @@ def add_verbs(verbs: Verbs) -> None:
     show.add_argument("--split", default="train", help="split (default: %(default)s)")
     text = "PNG or JPEG file to write (default: %(default)s)"
     show.add_argument("--out", type=Path, default=Path("sheet.png"), help=text)
-    show.add_argument("--count", type=int, default=12, help="number of images (default: %(default)s)")
+    show.add_argument("--count", type=parse_count, default=12, help="number of images (default: %(default)s)")
     text = "for a recipe: training progress 0..1, for augmentation that changes with it (default: 0)"
-    show.add_argument("--progress", type=float, help=text)
+    show.add_argument("--progress", type=parse_fraction, help=text)
 
     data_get.add(verbs)
     data_split.add(verbs)
@@ -80,7 +83,9 @@ def _add_dataset(parser: argparse.ArgumentParser) -> None:
 def _add_splits(parser: argparse.ArgumentParser) -> None:
     text = "splits (default: train val)"
     parser.add_argument("--split", nargs="+", default=["train", "val"], help=text)
-    parser.add_argument("--workers", type=int, help="worker processes (default: one per CPU core)")
+    parser.add_argument(
+        "--workers", type=partial(parse_count, least=0), help="worker processes (default: one per CPU core)"
+    )
 
 
 def _resolve(options: argparse.Namespace) -> tuple[DataConfig, Recipe | None]:
@@ -249,8 +254,6 @@ def _print_statistics(values: SplitStatistics, recipe: Recipe) -> None:
 def _show(options: argparse.Namespace) -> int:
     from segwright.analysis.datasets.contact_sheet import check_sheet, data_sheet, training_sheet, write_sheet
 
-    if options.count < 1 or not 0 <= (options.progress or 0) <= 1:
-        raise UserError("data show: expected --count of at least 1 and --progress from 0 to 1")
     check_sheet(options.out)
     config, recipe = _resolve(options)
     dataset = config.open(options.data, options.split)
@@ -267,6 +270,4 @@ def _show(options: argparse.Namespace) -> int:
 def _workers(options: argparse.Namespace) -> int:
     from segwright.parallel import available_cores
 
-    if options.workers is not None and options.workers < 0:
-        raise UserError(f"--workers {options.workers}: expected 0 or more processes")
     return available_cores() if options.workers is None else int(options.workers)

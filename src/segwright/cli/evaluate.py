@@ -11,7 +11,6 @@ from segwright.cli.ensembles import add_ensemble, check_models, load_models
 from segwright.cli.inference import (
     add_batch,
     add_inference,
-    batch_from_options,
     inference_from_options,
     inference_metadata,
 )
@@ -25,6 +24,7 @@ from segwright.cli.options import (
     add_verb,
     check_data_root,
     metrics_from_options,
+    parse_count,
     refuse_options,
     warn_of_single_class,
 )
@@ -59,7 +59,7 @@ def add(verbs: Verbs) -> None:
     evaluate.add_argument("--recipe", help=text)
     add_json(evaluate)
     text = "at most N predictions per image and class count for AP (default: the recipe's)"
-    evaluate.add_argument("--max-detections", type=int, metavar="N", help=text)
+    evaluate.add_argument("--max-detections", type=parse_count, metavar="N", help=text)
     add_metrics(evaluate)
     oracles = evaluate.add_mutually_exclusive_group()
     text = (
@@ -79,7 +79,7 @@ def add(verbs: Verbs) -> None:
 
 def _evaluate(options: argparse.Namespace) -> int:
     _check_options(options)
-    further, batch = metrics_from_options(options), batch_from_options(options)
+    further = metrics_from_options(options)
     models = [options.model, *options.more_models]
     check_models(models, options)
     recipe, root = _recipe_and_root(options)
@@ -102,7 +102,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     metrics = (*recipe.metrics, *further)
     detections = options.max_detections or recipe.max_detections
     settings = {"inference": inference, "max_detections": detections, "metrics": metrics}
-    settings |= {"batch": batch, "workers": default_workers(device)}
+    settings |= {"batch": options.batch, "workers": default_workers(device)}
     result, table = _scored(model, dataset, oracle, table=options.oracle_table, settings=settings)
     if not result.confusion.any():
         raise UserError(
@@ -124,8 +124,6 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 def _check_options(options: argparse.Namespace) -> None:
     check_writable(options.json)
-    if options.max_detections is not None and options.max_detections < 1:
-        raise UserError(f"--max-detections is {options.max_detections}; expected at least 1")
     if options.crf_search is not None:
         unused = ("crf", "oracle", "oracle_table", "max_detections")
         refuse_options(options, *unused, reason="with --crf-search")

@@ -15,6 +15,8 @@ from segwright.cli.options import (
     add_json,
     add_verb,
     check_data_root,
+    parse_count,
+    parse_fraction,
     parse_size,
     refuse_options,
 )
@@ -72,11 +74,11 @@ def _add_parity(export: argparse.ArgumentParser) -> None:
     text = "folder of images for the comparison, without ground truth, in place of the dataset"
     group.add_argument("--images", type=Path, metavar="DIR", help=text)
     text = "number of images of the comparison (default: %(default)s)"
-    group.add_argument("--count", type=int, default=8, metavar="N", help=text)
+    group.add_argument("--count", type=parse_count, default=8, metavar="N", help=text)
     text = (
         "fail if a smaller share of pixels is equal, 0 to 1 (default: 0.999; with --half 0.99, with --int8 0)"
     )
-    group.add_argument("--min-equal-pixels", type=float, metavar="X", help=text)
+    group.add_argument("--min-equal-pixels", type=parse_fraction, metavar="X", help=text)
 
 
 def _export(options: argparse.Namespace) -> int:
@@ -139,10 +141,6 @@ def _check_options(options: argparse.Namespace) -> None:
         refuse_options(options, "opset", reason="on a program of torch.export")
     if options.int8 != (options.calibration is not None):
         raise UserError("--int8 and --calibration DIR belong together; give both or none of them")
-    if options.count < 1:
-        raise UserError(f"--count is {options.count}; expected at least 1")
-    if options.min_equal_pixels is not None and not 0 <= options.min_equal_pixels <= 1:
-        raise UserError(f"--min-equal-pixels is {options.min_equal_pixels}; expected a share from 0 to 1")
     for folder in (options.images, options.calibration):
         if folder is not None and not folder.exists():
             raise UserError(f"{folder}: does not exist; expected a folder of images")

@@ -7,8 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from segwright.cli.crf import add_crf, crf_from_option
-from segwright.cli.options import OptionGroup, parse_size, refuse_options
-from segwright.errors import UserError
+from segwright.cli.options import OptionGroup, parse_count, parse_size, refuse_options
 
 if TYPE_CHECKING:
     from segwright.inference.single_pass import InferenceMode
@@ -44,14 +43,7 @@ def add_batch(parser: OptionGroup) -> None:
     text = (
         "batch size: images of one size through the network at once (default: 1 on a CPU, up to 8 on a GPU)"
     )
-    parser.add_argument("--batch", type=int, metavar="N", help=text)
-
-
-def batch_from_options(options: argparse.Namespace) -> int | None:
-    """The number of ``--batch``, None without it; ``UserError`` below 1."""
-    if options.batch is not None and options.batch < 1:
-        raise UserError(f"--batch {options.batch}: expected at least 1")
-    return None if options.batch is None else int(options.batch)
+    parser.add_argument("--batch", type=parse_count, metavar="N", help=text)
 
 
 def inference_from_options(options: argparse.Namespace) -> InferenceMode:

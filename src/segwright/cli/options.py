@@ -9,6 +9,7 @@ import argparse
 import re
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
@@ -156,6 +157,26 @@ def parse_size(text: str) -> tuple[int, int]:
     return sides[0], sides[1]
 
 
+def parse_count(text: str, least: int = 1, most: int | None = None) -> int:
+    """The whole number of an option, ``least`` to ``most``."""
+    number = int(text) if text.isdecimal() else -1
+    if number < least or (most is not None and number > most):
+        limit = "" if most is None else f" to {most}"
+        raise argparse.ArgumentTypeError(f"{text!r}; expected a whole number from {least}{limit}")
+    return number
+
+
+def parse_fraction(text: str) -> float:
+    """The number of an option, 0 to 1."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r}; expected a number from 0 to 1")
+    return number
+
+
 def labels_from_option(text: str) -> LabelSpace:
     """The label space of ``--labels``: that of a dataset, by name, or one from a file.
 
@@ -181,13 +202,8 @@ def add_stopped_code(parser: OptionGroup) -> None:
     text = (
         "exit code after a signal (Ctrl-C, SIGTERM, ...) that stopped the work, which is saved (default: 0)"
     )
-    parser.add_argument("--stopped-code", type=int, default=0, metavar="N", help=text)
-
-
-def check_stopped_code(options: argparse.Namespace) -> None:
-    """``UserError`` unless ``--stopped-code`` is an exit code."""
-    if not 0 <= options.stopped_code <= 255:
-        raise UserError(f"--stopped-code {options.stopped_code}: expected 0 to 255")
+    exit_code = partial(parse_count, least=0, most=255)
+    parser.add_argument("--stopped-code", type=exit_code, default=0, metavar="N", help=text)
 
 
 def refuse_options(options: argparse.Namespace, *names: str, reason: str) -> None:

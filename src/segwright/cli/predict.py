@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segwright.cli.ensembles import add_ensemble, check_models, load_models, split_models
-from segwright.cli.inference import add_batch, add_inference, batch_from_options, inference_from_options
+from segwright.cli.inference import add_batch, add_inference, inference_from_options
 from segwright.cli.options import (
     Verbs,
     add_code,
     add_device,
     add_stopped_code,
     add_verb,
-    check_stopped_code,
+    parse_count,
+    parse_fraction,
     refuse_options,
 )
 from segwright.cli.progress import progress_bar
@@ -73,7 +74,7 @@ def _add_outputs(predict: argparse.ArgumentParser) -> None:
     text = (
         "leave out objects whose score is below S, 0 to 1 (panoptic and instance models; default: keep all)"
     )
-    group.add_argument("--score", type=float, metavar="S", help=text)
+    group.add_argument("--score", type=parse_fraction, metavar="S", help=text)
     text = "COCO JSON file with the image ids to write into official files (default: ids from file names)"
     group.add_argument("--ids", type=Path, metavar="TRUTH.json", help=text)
     text = "with --save yolo, labelme, cvat, labelstudio: simplify polygons by up to N pixels (default: 0)"
@@ -91,14 +92,13 @@ def _add_many_images(predict: argparse.ArgumentParser) -> None:
     text = "predict on the Ray cluster at this address, or on one that is started here (local)"
     group.add_argument("--ray", metavar="ADDRESS|local", help=text)
     text = "with --ray: processes that hold the model (default: one per GPU, or per two cores)"
-    group.add_argument("--ray-actors", type=int, metavar="N", help=text)
+    group.add_argument("--ray-actors", type=parse_count, metavar="N", help=text)
     text = "refuse images of more pixels; above the default only with --windows (default: 268,435,456)"
     group.add_argument("--max-pixels", type=int, metavar="N", help=text)
     add_stopped_code(group)
 
 
 def _predict(options: argparse.Namespace) -> int:
-    check_stopped_code(options)
     models, options.images = split_models(options.model, options.images)
     check_models(models, options)
     videos = take_videos(options)
@@ -128,7 +128,7 @@ def _predict(options: argparse.Namespace) -> int:
                 save=save,
                 inference=inference,
                 ids=options.ids,
-                batch=batch_from_options(options),
+                batch=options.batch,
                 shard=shard,
                 resume=options.resume,
                 max_pixels=options.max_pixels,
@@ -155,15 +155,11 @@ def _check_options(options: argparse.Namespace) -> None:
             raise UserError(
                 f"{name}: does not exist; expected an image, a folder of images or a glob; check the path"
             )
-    if options.score is not None and not 0 <= options.score <= 1:
-        raise UserError(f"--score {options.score:g}: expected 0 to 1")
     if options.ray is None:
         refuse_options(options, "ray_actors", reason="without --ray")
         return
     unused = ("shard", "fast", "compile", "device")
     refuse_options(options, *unused, reason="with --ray, whose actors share the work")
-    if options.ray_actors is not None and options.ray_actors < 1:
-        raise UserError(f"--ray-actors {options.ray_actors}: expected at least 1")
 
 
 def _set_minimum_score(model: Model, score: float | None, inference: InferenceMode) -> None:

@@ -20,6 +20,7 @@ from segwright.cli.options import (
     add_verb,
     labels_from_option,
     metrics_from_options,
+    parse_count,
     refuse_options,
 )
 from segwright.cli.progress import progress_bar
@@ -76,7 +77,7 @@ def _add_instance(verbs: Verbs) -> None:
     text = "COCO JSON: compare instance masks, bounding boxes or boundaries of masks (default: mask)"
     instance.add_argument("--kind", choices=("mask", "box", "boundary"), help=text)
     text = "COCO JSON: at most N predictions per image and class count for AP (default: 100)"
-    instance.add_argument("--max-detections", type=int, metavar="N", help=text)
+    instance.add_argument("--max-detections", type=parse_count, metavar="N", help=text)
     text = "COCO JSON: draw the precision-recall curves (.png, .svg or .pdf)"
     instance.add_argument("--plot", type=Path, metavar="FILE", help=text)
     text = "Cityscapes: folder of *_disparity.png, for the scores of objects within 50 m and 100 m"
@@ -168,8 +169,6 @@ def _instance_scorer(options: argparse.Namespace) -> Callable[..., dict[str, Any
     if not options.truth.is_dir():
         reason = "on COCO JSON; --truth is no folder"
         refuse_options(options, "disparity", "camera", "config", reason=reason)
-        if options.max_detections is not None and options.max_detections < 1:
-            raise UserError(f"--max-detections {options.max_detections}: expected at least 1")
         if options.plot is not None:
             check_format(options.plot)
         detections = options.max_detections or 100

@@ -8,7 +8,7 @@ import re
 import sys
 from pathlib import Path
 
-from segwright.cli.inference import add_batch, add_inference, batch_from_options, inference_from_options
+from segwright.cli.inference import add_batch, add_inference, inference_from_options
 from segwright.cli.options import Verbs, add_code, add_device, add_verb
 from segwright.cli.speed import add_speed, faster_model
 from segwright.errors import UserError
@@ -57,7 +57,7 @@ def _add_limits(serve: argparse.ArgumentParser) -> None:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    token, batch = _token(options), batch_from_options(options)
+    token = _token(options)
     if wrong := [origin for origin in options.cors if not re.fullmatch(r"\*|https?://[^/\s]+", origin)]:
         raise UserError(f"--cors {wrong[0]}: expected an origin without a path, such as https://example.org")
     find_model(options.model, exported=True)
@@ -81,7 +81,9 @@ def _serve(options: argparse.Namespace) -> int:
 
     with bind(options.host, options.port) as bound:
         model = load(options.model, device=choose_device(options.device), code=options.code)
-        service = Service(faster_model(options, model), limits=limits, inference=inference, batch=batch)
+        service = Service(
+            faster_model(options, model), limits=limits, inference=inference, batch=options.batch
+        )
         description = getattr(model, "description", None)  # of an exported file
         service.worker.warm_up(description.size if description else None)
         if token is None and options.host not in ("127.0.0.1", "::1", "localhost"):

@@ -16,7 +16,6 @@ from segwright.cli.options import (
     add_stopped_code,
     add_verb,
     check_data_root,
-    check_stopped_code,
 )
 from segwright.cli.tables import print_scores
 from segwright.errors import UserError
@@ -53,7 +52,6 @@ def _train(options: argparse.Namespace) -> int:
     from segwright.config import override
     from segwright.recipes import load_recipe
 
-    check_stopped_code(options)
     check_data_root(options)
     if options.init is not None:
         find_model(options.init)
