@@ -211,11 +211,3 @@ def refuse_options(options: argparse.Namespace, *names: str, reason: str) -> Non
     for name in names:
         if getattr(options, name) not in (None, False):
             raise UserError(f"--{name.replace('_', '-')} has no effect {reason}; remove it")
-
-
-def warn_of_single_class(labels: LabelSpace) -> None:
-    """Say on stderr that class maps of a single class have only trivial scores."""
-    from segwright.data.check import single_class_warning
-
-    if line := single_class_warning(labels):
-        print(f"warning: {line}", file=sys.stderr)

@@ -55,19 +55,16 @@ def take_videos(options: argparse.Namespace) -> list[str | int]:
     if not videos:
         refuse_options(options, "smooth", reason="without a video")
     elif not options.images:
-        _refuse_image_options(options)
+        unused = ("ids", "batch", "resume", "shard", "max_pixels", "tolerance")
+        refuse_options(options, *unused, reason="on videos")
+        if options.save:
+            raise UserError("--save has no effect on videos; remove it")
     return videos
 
 
 def is_video(name: str) -> bool:
     """Whether ``name`` is called like a video file."""
     return Path(name).suffix.lower() in VIDEO_EXTENSIONS
-
-
-def _refuse_image_options(options: argparse.Namespace) -> None:
-    refuse_options(options, "ids", "batch", "resume", "shard", "max_pixels", "tolerance", reason="on videos")
-    if options.save:
-        raise UserError("--save has no effect on videos; remove it")
 
 
 def predict_videos(
