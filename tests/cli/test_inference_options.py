@@ -85,6 +85,7 @@ def test_the_table_of_oracles_is_printed_written_and_kept_for_the_report(
         (["--scales", "0"], "expected positive factors"),
         (["--windows", "64,64", "--overlap", "1"], "overlap of windows is 1.0; expected 0 to below 1"),
         (["--overlap", "0.5"], "--overlap has no effect without --windows"),
+        (["--overlap", "0"], "--overlap has no effect without --windows"),
         (["--blend", "linear"], "--blend has no effect without --windows"),
         (["--fuse", "max"], "--fuse has no effect without --scales, --flip or --windows"),
     ],

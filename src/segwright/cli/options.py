@@ -209,5 +209,6 @@ def add_stopped_code(parser: OptionGroup) -> None:
 def refuse_options(options: argparse.Namespace, *names: str, reason: str) -> None:
     """``UserError`` if one of these options was given: it would have no effect, for this ``reason``."""
     for name in names:
-        if getattr(options, name) not in (None, False):
+        value = getattr(options, name)
+        if value is not None and value is not False:  # 0 is a value
             raise UserError(f"--{name.replace('_', '-')} has no effect {reason}; remove it")
