@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -151,7 +152,7 @@ def _check_options(options: argparse.Namespace) -> None:
     from segwright.data.reading.remote_files import is_url
 
     for name in options.images:
-        if not (is_url(name) or Path(name).exists() or any(character in name for character in "*?[")):
+        if not (is_url(name) or os.path.lexists(name) or any(character in name for character in "*?[")):
             raise UserError(
                 f"{name}: does not exist; expected an image, a folder of images or a glob; check the path"
             )
