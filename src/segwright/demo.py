@@ -99,10 +99,8 @@ def _panoptic(out: Path, init: Path, device: str | None, progress: Progress) -> 
 
 
 def _finished(summary: dict[str, Any]) -> dict[str, Any]:
-    if not summary[
-        "finished"
-    ]:  # Ctrl-C: the training has saved its state and returned; the next demo resumes it
-        raise KeyboardInterrupt
+    if not summary["finished"]:
+        raise KeyboardInterrupt  # the training has saved its state and returned; the next demo resumes it
     return summary
 
 
