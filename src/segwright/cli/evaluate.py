@@ -115,7 +115,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     parts = ({"oracle": list(oracle.parts)} if oracle else {}) | ({"oracle_table": table} if table else {})
     values = {**metadata, **parts, **result.to_json()}
     if options.json:
-        write_json(Path(options.json), values)
+        write_json(options.json, values)
     if table and options.model.is_dir():  # for the report
         write_json(options.model / "evaluation" / "oracle.json", {**metadata, "rows": table})
     print_scores(values)

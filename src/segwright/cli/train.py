@@ -73,7 +73,7 @@ def _train(options: argparse.Namespace) -> int:
         device=options.device,
     )
     if summary["miou"] is not None and _is_main():
-        print_scores(read_json(Path(options.out) / "evaluation" / "val.json") or summary)
+        print_scores(read_json(options.out / "evaluation" / "val.json") or summary)
         print(f"run: {options.out}  (segwright report {options.out})")
     return 0 if summary["finished"] else options.stopped_code
 
