@@ -241,6 +241,18 @@ def test_our_dilation_equals_the_one_timm_has(name: str) -> None:
         assert torch.equal(actual, wanted)
 
 
+def test_maps_with_as_many_rows_as_channels_are_not_confused() -> None:
+    torch.manual_seed(0)
+    options = {"embed_dim": 24, "depths": (1, 1, 1, 1), "num_heads": (1, 1, 1, 1), "strict_img_size": False}
+    network = timm_features("swin_tiny_patch4_window7_224", **options)
+    backbone = TimmBackbone(network)
+    for size in ((96, 96), (96, 64), (64, 96)):  # 24 rows or columns of 24 channels
+        channels_last = run(network, 3, *size)
+        for x, last in zip(run(backbone, 3, *size), channels_last, strict=True):
+            assert torch.equal(x, last.permute(0, 3, 1, 2))
+        assert [x.shape[1] for x in run(backbone, 3, *size)] == list(backbone.channels) == [24, 48, 96, 192]
+
+
 @pytest.mark.parametrize("stride", [8, 16])
 def test_networks_without_dilation_of_their_own_are_dilated(stride: int) -> None:
     network = TimmConfig("vgg11", output_stride=stride).build(3)  # type: ignore[arg-type]
