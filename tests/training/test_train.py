@@ -6,6 +6,7 @@ import csv
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from segwright.labels import LabelSpace
 from segwright.models.weights.model_file import read_file
 from segwright.samples import AugmentationContext, Sample
 from segwright.training.log import read_lines
+from segwright.training.loop import patience_is_over
 from segwright.training.processes import Processes
 from segwright.training.schedule import Poly
 from segwright.training.state import start
@@ -166,6 +168,20 @@ def test_training_stops_early_when_patience_is_over(tmp_path: Path) -> None:
     summary = train(recipe, None, tmp_path, device="cpu")
     assert summary["finished"]
     assert summary["step"] < 400
+
+
+def test_a_run_that_was_stopped_between_two_evaluations_goes_on_to_the_next_one() -> None:
+    recipe = small.recipe()
+    recipe.training.steps, recipe.training.evaluate_every, recipe.training.patience = 100, 0.15, 0.2
+    for first in (0, 1000):  # of an extension
+        recipe.training.steps = first + 100
+        run: Any = SimpleNamespace(recipe=recipe, first_step=first)
+        over = [
+            step
+            for step in range(100)
+            if patience_is_over(run, SimpleNamespace(step=first + step, best_step=first + 15))  # type: ignore[arg-type]
+        ]
+        assert over == [*range(45, 100)]  # not 36, although the last improvement is 21 steps ago
 
 
 def test_starting_from_weights_needs_them_to_fit_unless_the_head_is_skipped(tmp_path: Path) -> None:

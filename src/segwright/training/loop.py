@@ -181,7 +181,7 @@ def write_summary(run: Run, state: State) -> dict[str, Any]:
 def is_due(run: Run, state: State, every: float) -> bool:
     """Whether a task is due after this step; ``every`` is its period as a fraction of the training or extension."""
     done, steps = state.step - run.first_step, run.recipe.training.steps - run.first_step
-    return done % max(1, round(every * steps)) == 0 or done == steps
+    return done % _period(steps, every) == 0 or done == steps
 
 
 def is_finished(run: Run, state: State) -> bool:
@@ -190,7 +190,16 @@ def is_finished(run: Run, state: State) -> bool:
 
 
 def patience_is_over(run: Run, state: State) -> bool:
-    """Whether the score has not improved for ``Training.patience``: time for early stopping."""
+    """Whether at the last evaluation the score had not improved for ``Training.patience``: time for early stopping."""
     training = run.recipe.training
-    waited = state.step - max(state.best_step, run.first_step)
-    return training.patience is not None and waited > training.patience * (training.steps - run.first_step)
+    if training.patience is None:
+        return False
+    done, steps = state.step - run.first_step, training.steps - run.first_step
+    # A run that was stopped after that evaluation goes on to the next one, as if it had not been stopped.
+    evaluated = done - done % _period(steps, training.evaluate_every)
+    return evaluated - max(state.best_step - run.first_step, 0) > training.patience * steps
+
+
+def _period(steps: int, every: float) -> int:
+    """The number of steps between two logs, evaluations or checkpoints."""
+    return max(1, round(every * steps))
