@@ -137,6 +137,40 @@ class ConvolutionsConfig:
         return Convolutions(labels, input)
 
 
+class Annealed(Convolutions):
+    """A network that changes over the training."""
+
+    def __init__(self, labels: LabelSpace, input: InputContract) -> None:
+        super().__init__(labels, input)
+        self.register_buffer("probability", torch.ones(()))
+        self.progress = 0.0
+
+    def set_progress(self, progress: float) -> None:
+        self.progress = progress
+        self.probability.fill_(1 - progress)  # type: ignore[operator]
+
+
+@dataclass(slots=True)
+class AnnealedConfig:
+    def build(self, labels: LabelSpace, input: InputContract) -> Annealed:
+        return Annealed(labels, input)
+
+
+def test_the_averaged_model_is_as_far_as_the_one_in_training() -> None:
+    recipe = small.recipe()
+    recipe.model = AnnealedConfig()
+    single = Processes(0, 1, torch.device("cpu"))
+    state = start(recipe, small.LABELS, single)
+    images = torch.zeros(2, 3, 32, 32, dtype=torch.uint8)
+    batch = Batch(images, ((32, 32),) * 2, Targets(torch.zeros(2, 32, 32, dtype=torch.uint8)), ("a", "b"))
+    for step in range(3):
+        take_step(state, [batch], recipe, single)
+        averaged: Any = state.eval_model
+        assert averaged is not state.model
+        assert averaged.progress == step / recipe.training.steps
+        assert float(averaged.probability) == pytest.approx(1 - averaged.progress)
+
+
 def test_accumulation_takes_the_same_steps(tmp_path: Path) -> None:
     results = []
     for parts in (1, 2):

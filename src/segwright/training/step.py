@@ -44,6 +44,8 @@ def take_step(
     backbone = backbone_factor(recipe.schedule, progress)
     set_learning_rate(state.optimizers, recipe.schedule(progress), backbone=backbone)
     state.model.set_progress(progress)
+    if state.ema is not None:  # the averaged weights are a model of their own
+        state.ema.model.set_progress(progress)
     state.network.train()
     state.network.zero_grad(set_to_none=True)
     terms: dict[str, Tensor] = {}
