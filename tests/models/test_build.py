@@ -155,6 +155,22 @@ def test_the_module_can_be_used_for_prediction_and_evaluation() -> None:
     assert 0 <= result.scores.miou <= 1
 
 
+def test_the_network_inside_is_told_the_progress_and_says_whether_threads_may_share_it() -> None:
+    class Annealed(Model):
+        thread_safe = False
+        progress = 0.0
+
+        def set_progress(self, progress: float) -> None:
+            self.progress = progress
+
+    network = Annealed(small.LABELS, InputContract())
+    model = LogitsModel(network)
+    model.set_progress(0.25)
+    assert network.progress == 0.25
+    assert not model.thread_safe
+    assert LogitsModel(Model(small.LABELS, InputContract())).thread_safe
+
+
 def test_it_learns_in_a_loop_of_ones_own() -> None:
     torch.manual_seed(0)
     model = build("smallfpn", classes=2, **SMALL["smallfpn"])
