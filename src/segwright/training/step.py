@@ -15,6 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from segwright.contracts import Batch, CenterTargets, Loss, Targets
 from segwright.errors import RunError
+from segwright.losses.loss import nonzero
 from segwright.training.parameter_groups import clip_gradients, set_learning_rate
 from segwright.training.precision import autocast, memory_format_of
 from segwright.training.processes import Processes
@@ -81,11 +82,11 @@ def save_for_replay(path: Path, error: NonFiniteLoss) -> Path:
 
 
 def _counts(loss: Loss, parts: Sequence[Batch], processes: Processes) -> dict[str, Tensor]:
-    """The denominators over all micro-batches and processes; at least 1, so that no ground truth means loss 0."""
+    """The denominators over all micro-batches and processes."""
     counts = [loss.counts(part.targets) for part in parts]
     names = list(counts[0])
     total = torch.stack([torch.stack([count[name] for count in counts]).sum() for name in names])
-    return dict(zip(names, processes.sum_tensor(total).clamp(min=1), strict=True))
+    return dict(zip(names, nonzero(processes.sum_tensor(total)), strict=True))
 
 
 def _losses(state: State, part: Batch, recipe: Recipe, counts: dict[str, Tensor]) -> dict[str, Tensor]:
