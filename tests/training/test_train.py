@@ -68,6 +68,8 @@ def test_a_small_run_learns_and_writes_everything_into_its_folder(tmp_path: Path
     steps = read_lines(tmp_path, "step")
     assert steps[0].keys() >= {"step", "loss", "loss/ce", "lr", "images_per_second", "data_wait", "seconds"}
     assert steps[-1]["loss"] < 0.5 * steps[0]["loss"]
+    rates = [0.1 * recipe.schedule((line["step"] - 1) / 150) for line in steps]
+    assert [line["lr"] for line in steps] == pytest.approx(rates)
     with open(tmp_path / "log.csv", newline="") as file:
         assert len(list(csv.DictReader(file))) == len(steps) + len(read_lines(tmp_path, "evaluation"))
 

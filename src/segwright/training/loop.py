@@ -85,7 +85,8 @@ def log_step(run: Run, state: State) -> None:
     speed = training.batch_size / seconds_per_step
     left = format_duration(seconds_per_step * (training.steps - state.step))
     loss = sum(means.values())
-    rate = state.optimizers[0].param_groups[0]["lr"]
+    # That of the recipe: the groups of parameters have factors of their own, and the first one is the backbone.
+    rate = run.recipe.optim.lr * run.recipe.schedule((state.step - 1) / training.steps)
     values = {"loss": loss, **{f"loss/{name}": value for name, value in means.items()}, "lr": rate}
     run.log.values("step", state.step, values | {"images_per_second": speed, "data_wait": waiting})
     text = f"loss {loss:.4f}  {speed:.1f} images/s  data wait {waiting:.0%}  left {left}"
