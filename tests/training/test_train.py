@@ -18,6 +18,7 @@ from torch import nn
 from segwright.contracts import Batch, InputContract, Model, PixelOutput, Targets
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
+from segwright.losses.pixel import Dice
 from segwright.models.weights.model_file import read_file
 from segwright.samples import AugmentationContext, Sample
 from segwright.training.log import read_lines
@@ -171,6 +172,27 @@ def test_the_averaged_model_is_as_far_as_the_one_in_training() -> None:
         assert averaged is not state.model
         assert averaged.progress == step / recipe.training.steps
         assert float(averaged.probability) == pytest.approx(1 - averaged.progress)
+
+
+def test_several_processes_wait_for_no_head_that_the_loss_leaves_out(tmp_path: Path) -> None:
+    recipe = small.recipe()
+    recipe.loss = Dice()  # of the main logits; the network has an auxiliary head
+    single = Processes(0, 1, torch.device("cpu"))
+    state = start(recipe, small.LABELS, single)
+    torch.distributed.init_process_group("gloo", f"file://{tmp_path / 'store'}", rank=0, world_size=1)
+    try:
+        state.network = nn.parallel.DistributedDataParallel(state.model, broadcast_buffers=False)
+        batch = Batch(
+            torch.zeros(2, 3, 32, 32, dtype=torch.uint8),
+            ((32, 32),) * 2,
+            Targets(torch.zeros(2, 32, 32, dtype=torch.uint8)),
+            ("a", "b"),
+        )
+        for _ in range(3):
+            take_step(state, [batch, batch], recipe, single)
+    finally:
+        torch.distributed.destroy_process_group()
+    assert state.step == 3
 
 
 def test_accumulation_takes_the_same_steps(tmp_path: Path) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +97,29 @@ def _losses(state: State, part: Batch, recipe: Recipe, counts: dict[str, Tensor]
     )
     with autocast(training.precision, images.device):
         output = state.network(images)
-    return {name: value / counts[name] for name, value in recipe.loss(output, part.targets).items()}
+    terms = {name: value / counts[name] for name, value in recipe.loss(output, part.targets).items()}
+    if isinstance(state.network, DistributedDataParallel):
+        # It waits for the gradients of all parameters, also of a head that this loss does not use.
+        first = next(iter(terms))
+        terms[first] = terms[first] + sum(_zero(each) for each in _outputs(output))
+    return terms
+
+
+def _outputs(value: Any) -> Iterator[Tensor]:
+    """The tensors in the output of a network."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from _outputs(item)
+    elif is_dataclass(value):
+        for field in fields(value):
+            yield from _outputs(getattr(value, field.name))
+
+
+def _zero(values: Tensor) -> Tensor:
+    """0, with a gradient of 0 with respect to ``values``, whatever they are."""
+    return values.flatten()[:1].nan_to_num(0, 0, 0).sum() * 0
 
 
 def _agree(terms: dict[str, Tensor], stop: bool, processes: Processes) -> tuple[dict[str, float], bool]:
