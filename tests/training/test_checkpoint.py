@@ -48,6 +48,16 @@ def test_a_damaged_file_is_skipped_for_the_previous_one(tmp_path: Path) -> None:
         assert lines[0].endswith("; the checkpoint before is used instead: step-00000001.pt")
 
 
+@pytest.mark.parametrize("keep", [1, 2])
+def test_a_damaged_file_of_a_later_step_displaces_no_good_one(keep: int, tmp_path: Path) -> None:
+    for step in (1, 2, 9):
+        checkpoint.save(tmp_path, step, state(step), keep=3)
+    (tmp_path / "step-00000009.pt").write_bytes(b"")
+    checkpoint.save(tmp_path, 3, state(3), keep=keep)
+    names = [path.name for path in sorted(tmp_path.iterdir())]
+    assert names == ["step-00000002.pt", "step-00000003.pt"][-keep:]
+
+
 def _die_half_way(path: Path) -> None:
     def write(part: Path) -> None:
         part.write_bytes(b"half")

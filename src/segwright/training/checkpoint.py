@@ -20,13 +20,13 @@ class CheckpointError(RunError):
 
 
 def save(folder: Path, step: int, state: dict[str, Any], *, keep: int) -> Path:
-    """Write ``step-N.pt`` and delete all but the newest ``keep``."""
+    """Write ``step-N.pt`` and delete all but the newest ``keep``; those of later steps are damaged (``newest``)."""
     path = folder / f"step-{step:08d}.pt"
     atomic_write(path, lambda part: torch.save({"format": FORMAT, "step": step, **state}, part))
-    for old in [
-        *_saved(folder)[:-keep],
-        *folder.glob(".*.part"),
-    ]:  # files that a killed process left half written
+    saved = _saved(folder)
+    count = saved.index(path) + 1
+    half_written = folder.glob(".*.part")  # by a process that was killed
+    for old in [*saved[: max(0, count - keep)], *saved[count:], *half_written]:
         old.unlink(missing_ok=True)
     return path
 
