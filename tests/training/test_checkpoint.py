@@ -8,10 +8,13 @@ from typing import Any
 
 import pytest
 import torch
-from tests import forked
+from tests import forked, small
 
+from segwright.errors import UserError
 from segwright.files import WriteError, atomic_write
 from segwright.training import checkpoint
+from segwright.training.processes import Processes
+from segwright.training.state import restore, save, start
 
 CPU = torch.device("cpu")
 
@@ -56,6 +59,22 @@ def test_a_damaged_file_of_a_later_step_displaces_no_good_one(keep: int, tmp_pat
     checkpoint.save(tmp_path, 3, state(3), keep=keep)
     names = [path.name for path in sorted(tmp_path.iterdir())]
     assert names == ["step-00000002.pt", "step-00000003.pt"][-keep:]
+
+
+def test_machines_that_do_not_share_the_folder_are_refused(tmp_path: Path) -> None:
+    class Others(Processes):
+        """One of two processes; the other one has found no checkpoint."""
+
+        def gather(self, value: Any) -> list[Any]:
+            return [value, 0]
+
+    alone = Processes(0, 1, CPU)
+    trained = start(small.recipe(), small.LABELS, alone)
+    restore(trained, tmp_path, Others(0, 2, CPU))
+    trained.step = 5
+    save(trained, tmp_path, alone, keep=1)
+    with pytest.raises(UserError, match=r"of the steps 0, 5; expected a folder that all machines share"):
+        restore(trained, tmp_path, Others(0, 2, CPU))
 
 
 def _die_half_way(path: Path) -> None:
