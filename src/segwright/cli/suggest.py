@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from segwright.cli.named_data import folder_data, named_data, refuse_file
 from segwright.cli.options import add_data_root, add_device, add_set, add_verb
-from segwright.cli.progress import progress_bar
+from segwright.cli.progress import progress_bars
 from segwright.errors import UserError
 from segwright.files import check_writable, read_json, write_json
 
@@ -92,10 +92,10 @@ def _is_folder(name: str) -> bool:
 
 def _facts(dataset: Dataset, config: DataConfig) -> DataFacts:
     from segwright.parallel import available_cores
-    from segwright.suggestion.facts import MOST_IMAGES, measure_data
+    from segwright.suggestion.facts import measure_data
 
     photographs = getattr(config, "bands", None) is None
-    with progress_bar(min(MOST_IMAGES, len(dataset)), "images") as progress:
+    with progress_bars() as progress:
         return measure_data(dataset, photographs=photographs, workers=available_cores(), progress=progress)
 
 
