@@ -107,6 +107,7 @@ def _paces(
     settings: dict[str, Any],
 ) -> dict[str, Pace]:
     """The paces of the file ``--timings``, or measured ones."""
+    from segwright.data.loading.sampling import ShuffledSampling
     from segwright.suggestion.candidates import candidates, next_to_time
     from segwright.suggestion.settings import suggest_candidate
     from segwright.training.length import measure_pace
@@ -120,6 +121,8 @@ def _paces(
         while candidate := next_to_time(candidates(facts, machine, settings["task"]), paces, options.minutes):
             print(f"timing {candidate.name} ...", file=sys.stderr)
             recipe = suggest_candidate(facts, machine, candidate, **settings).recipe
+            # Steps take as long with rare classes, but every label map would be read for them.
+            recipe.sampling = ShuffledSampling()
             data = open_training_data(recipe, splits["train"])
             paces[candidate.name] = measure_pace(recipe, data, splits["val"], processes)
     if options.timings is not None:

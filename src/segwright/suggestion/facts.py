@@ -76,6 +76,11 @@ class DataFacts:
     objects: ObjectFacts | None = None
     measured: int = 0
 
+    @property
+    def has_void(self) -> bool:
+        """Whether so many pixels have no label that objects must be told from them."""
+        return self.unlabeled > 0.01
+
 
 def measure_data(
     dataset: Dataset,
