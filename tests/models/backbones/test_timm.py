@@ -18,9 +18,10 @@ from segwright.models.backbones.resnet import ResNetConfig
 from segwright.models.backbones.timm import TimmBackbone, TimmConfig, timm_features
 from segwright.models.backbones.vgg import VGGConfig
 from segwright.models.backbones.xception import XceptionConfig
-from segwright.models.layers.features import Backbone
+from segwright.models.layers.features import Backbone, Features
 from segwright.models.layers.norm_config import Norm
 from segwright.models.weights import find_weights
+from segwright.models.weights.shapes_only import shapes_only
 
 OURS: dict[str, Backbone] = {
     "resnet18": ResNetConfig(18),
@@ -48,14 +49,20 @@ def run(network: nn.Module, *shape: int) -> list[Tensor]:
     return maps
 
 
+def shapes(config: Backbone, bands: int, *sizes: tuple[int, int]) -> tuple[Features, list[list[Tensor]]]:
+    """The backbone and its maps of images of these sizes, without values."""
+    with shapes_only(), torch.no_grad():
+        network = config.build(bands).eval()
+        return network, [network(torch.empty(1, bands, *size)) for size in sizes]
+
+
 @pytest.mark.parametrize("name", OURS)
 def test_maps_have_the_channels_and_strides_they_promise(name: str) -> None:
-    network = OURS[name].build(3)
     assert isinstance(OURS[name], Backbone)
-    for size in ((64, 96), (65, 97)):
-        for each, channels, stride in zip(
-            run(network, 3, *size), network.channels, network.strides, strict=True
-        ):
+    sizes = ((64, 96), (65, 97))
+    network, maps_of_sizes = shapes(OURS[name], 3, *sizes)
+    for size, maps in zip(sizes, maps_of_sizes, strict=True):
+        for each, channels, stride in zip(maps, network.channels, network.strides, strict=True):
             assert each.shape[1] == channels
             for side, whole in zip(each.shape[2:], size, strict=True):
                 assert abs(side - whole / stride) <= 1
@@ -64,7 +71,8 @@ def test_maps_have_the_channels_and_strides_they_promise(name: str) -> None:
 @pytest.mark.parametrize("bands", [1, 4, 7])
 @pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2_16", "hrnet18", "vgg16", "timm"])
 def test_any_number_of_bands(name: str, bands: int) -> None:
-    assert len(run(OURS[name].build(bands), bands, 64, 64)) >= 4
+    _, (maps,) = shapes(OURS[name], bands, (64, 64))
+    assert len(maps) >= 4
 
 
 @pytest.mark.parametrize(
@@ -106,7 +114,7 @@ def test_the_stride_is_where_it_should_be() -> None:
 def test_keys_are_those_of_timm(name: str, config: Backbone) -> None:
     import timm
 
-    with torch.device("meta"):
+    with shapes_only():
         published, ours = timm.create_model(name).state_dict(), config.build(3).state_dict()
     assert {key: value.shape for key, value in ours.items()}.items() <= {
         key: value.shape for key, value in published.items()
@@ -288,7 +296,7 @@ def test_networks_get_the_options_that_they_have(
         return network
 
     monkeypatch.setattr(timm, "create_model", recorded)
-    with torch.device("meta"):
+    with shapes_only():
         network = TimmConfig(name).build(3)
     assert min(network.strides) <= 16
     calls.clear()
