@@ -124,7 +124,7 @@ def test_clients_that_leave_or_send_slowly_do_not_stop_the_others(model: Path) -
         for connection in slow:
             connection.close()
         with pytest.raises(httpx.ReadTimeout):
-            predict(url, picture(2500, 2500), timeout=0.05)
+            predict(url, picture(1500, 1500), timeout=0.05)
         end = time.monotonic() + 20
         while predict(url, picture()).status_code != 200:
             assert time.monotonic() < end
