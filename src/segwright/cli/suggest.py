@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from segwright.suggestion.facts import DataFacts
     from segwright.suggestion.machine import Machine
     from segwright.training.length import Pace
+    from segwright.training.recipe import Recipe
 
 
 def add(verbs: Any) -> None:
@@ -121,6 +122,7 @@ def _paces(
         while candidate := next_to_time(candidates(facts, machine, settings["task"]), paces, options.minutes):
             print(f"timing {candidate.name} ...", file=sys.stderr)
             recipe = suggest_candidate(facts, machine, candidate, **settings).recipe
+            check_evaluation(recipe, facts, machine)
             # Steps take as long with rare classes, but every label map would be read for them.
             recipe.sampling = ShuffledSampling()
             data = open_training_data(recipe, splits["train"])
@@ -128,6 +130,23 @@ def _paces(
     if options.timings is not None:
         write_json(options.timings, {name: dataclasses.asdict(pace) for name, pace in paces.items()})
     return paces
+
+
+def check_evaluation(recipe: Recipe, facts: DataFacts, machine: Machine) -> None:
+    """``UserError`` if an image of median size is too large to be evaluated: the process would be killed."""
+    from segwright.analysis.models.cost import model_cost
+    from segwright.models.weights.model_file import without_weights
+    from segwright.models.weights.shapes_only import uninitialized
+
+    with uninitialized():
+        model = without_weights(recipe.model).build(facts.labels, recipe.input)
+    needed = model_cost(model, facts.size).peak_memory_bytes / (2 if machine.half else 1) / 2**30
+    if needed > machine.memory:
+        height, width = facts.size
+        raise UserError(
+            f"images of {height}x{width} pixels need {needed:.3g} GiB of memory in evaluation, this machine has "
+            f"{machine.memory:g} GiB; cut them into parts, or use files of a lower resolution"
+        )
 
 
 def _read_paces(path: Path, values: Any) -> dict[str, Pace]:
