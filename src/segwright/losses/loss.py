@@ -14,7 +14,7 @@ class SegmentationLoss:
     """Adds ``mean`` to a loss that has ``__call__`` (named sums) and ``counts`` (their denominators).
 
     The training loop uses only those two (the protocol ``contracts.Loss``): it adds sums and counts over all
-    micro-steps and processes and divides once. ``mean`` divides for one batch, for a training loop of your own.
+    micro-batches and processes and divides once. ``mean`` divides for one batch, for a training loop of your own.
     """
 
     __slots__ = ()
