@@ -15,7 +15,7 @@ import torch
 from tests import small
 from torch import nn
 
-from segwright.contracts import Batch, InputContract, Model, PixelOutput, Targets
+from segwright.contracts import NO_MASK, Batch, InputContract, MaskTargets, Model, PixelOutput, Targets
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
 from segwright.losses.pixel import Dice
@@ -26,7 +26,7 @@ from segwright.training.loop import patience_is_over
 from segwright.training.processes import Processes
 from segwright.training.schedule import Poly
 from segwright.training.state import start
-from segwright.training.step import NonFiniteLoss, take_step
+from segwright.training.step import NonFiniteLoss, _tensors, save_for_replay, take_step
 from segwright.training.train import train
 
 
@@ -119,6 +119,17 @@ def test_a_non_finite_loss_names_step_terms_and_images_and_saves_the_batch(tmp_p
     parts = torch.load(path, weights_only=True)
     assert parts[0]["images"].shape == (4, 3, 32, 32)
     assert all(name in str(caught.value) for name in parts[0]["names"])
+
+
+def test_the_saved_batch_of_a_query_model_has_the_classes_of_its_masks(tmp_path: Path) -> None:
+    semantic, index = torch.zeros(1, 2, 2, dtype=torch.long), torch.tensor([[[0, 1], [2, NO_MASK]]])
+    masks = MaskTargets(index, (torch.tensor([2, 1]),), (torch.tensor([[True, True]]),))
+    values = _tensors(Targets(semantic, masks=masks))
+    path = save_for_replay(tmp_path / "batch.pt", NonFiniteLoss("a", [values]))
+    (saved,) = torch.load(path, weights_only=True)
+    assert torch.equal(saved["masks"], index)
+    assert [classes.tolist() for classes in saved["mask_classes"]] == [[2, 1]]
+    assert [overlaps.tolist() for overlaps in saved["mask_overlaps"]] == [[[True, True]]]
 
 
 class Convolutions(Model):

@@ -133,15 +133,16 @@ def _no_sync(network: nn.Module) -> AbstractContextManager[Any]:
     return network.no_sync() if isinstance(network, DistributedDataParallel) else nullcontext()
 
 
-def _tensors(targets: Targets) -> dict[str, Tensor]:
+def _tensors(targets: Targets) -> dict[str, Any]:
     """The targets by name, on the CPU."""
-    centers = (
-        {}
-        if targets.centers is None
-        else {f.name: getattr(targets.centers, f.name) for f in fields(CenterTargets)}
-    )
-    masks = {} if targets.masks is None else {"masks": targets.masks.index}
-    return {name: values.cpu() for name, values in ({"semantic": targets.semantic} | centers | masks).items()}
+    result: dict[str, Any] = {"semantic": targets.semantic.cpu()}
+    if targets.centers is not None:
+        result |= {f.name: getattr(targets.centers, f.name).cpu() for f in fields(CenterTargets)}
+    if (masks := targets.masks) is not None:
+        result["masks"] = masks.index.cpu()
+        result["mask_classes"] = [classes.cpu() for classes in masks.classes]
+        result["mask_overlaps"] = [overlaps.cpu() for overlaps in masks.overlaps]
+    return result
 
 
 def _non_finite(step: int, values: dict[str, float], parts: Sequence[Batch]) -> NonFiniteLoss:
