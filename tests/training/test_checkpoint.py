@@ -51,6 +51,13 @@ def test_a_damaged_file_is_skipped_for_the_previous_one(tmp_path: Path) -> None:
         assert lines[0].endswith("; the checkpoint before is used instead: step-00000001.pt")
 
 
+def test_a_file_that_is_no_checkpoint_is_skipped_as_a_damaged_one(tmp_path: Path) -> None:
+    checkpoint.save(tmp_path, 1, state(1), keep=2)
+    torch.save([1, 2], tmp_path / "step-00000002.pt")
+    saved = checkpoint.newest(tmp_path, CPU)
+    assert saved is not None and saved["step"] == 1
+
+
 @pytest.mark.parametrize("keep", [1, 2])
 def test_a_damaged_file_of_a_later_step_displaces_no_good_one(keep: int, tmp_path: Path) -> None:
     for step in (1, 2, 9):

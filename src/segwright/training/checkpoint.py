@@ -47,12 +47,13 @@ def newest(
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of torch, about damaged files
                 state = torch.load(path, map_location=device, weights_only=True)
+            format = state.get("format")
         except Exception as error:  # a damaged file may raise anything; the checkpoint before may be good
             problems.append(f"{path.name}: damaged ({first_line(error).rstrip('.')})")
             continue
-        if state.get("format") != FORMAT:
+        if format != FORMAT:
             raise CheckpointError(
-                f"{path}: checkpoint format {state.get('format')}, this version reads {FORMAT}; "
+                f"{path}: checkpoint format {format}, this version reads {FORMAT}; "
                 "resume with the version that wrote it (run.json names it)"
             )
         for problem in problems:
