@@ -23,6 +23,7 @@ hypothesis.settings.load_profile("any load")
 
 def pytest_configure() -> None:
     gc.disable()  # imports make a million objects that stay
+    os.fsync = lambda handle: None  # no file of a test must survive a power cut, and a disk takes its time
 
 
 def pytest_collection_finish() -> None:

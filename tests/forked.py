@@ -90,6 +90,7 @@ def _empty_file() -> Path:
 
 def _run(arguments: list[str], outputs: list[str], folder: str, environment: dict[str, str]) -> None:
     gc.freeze()  # a collection would look at, and so copy, all that the server has imported
+    os.fsync = lambda handle: None  # as in tests/conftest.py
     os.setsid()
     os.chdir(folder)
     os.environ.update(environment)

@@ -155,6 +155,9 @@ HEAVY = {
 }
 """Commands with large networks: slow tests."""
 
+FOR_TESTS = {"convnext_tiny": "test_convnext", "tf_efficientnet_lite0": "test_efficientnet"}
+"""Networks of the same families that timm has for tests; tests/contract trains the large ones."""
+
 SMALLER = ["training.steps=1", "training.batch=2", "training.accumulate=1", "training.workers=0"]
 LIGHT = ("camvid.quick", "facade", "nuclei", "own", "sigmoid", "street", "minicity.unet")
 
@@ -252,8 +255,8 @@ def _use_tiny_recipes(patch: pytest.MonkeyPatch) -> None:
             if isinstance(config, StreetScenes):
                 config.train, config.val = 4, 2
         for config in walk(recipe.model):
-            if isinstance(config, TimmConfig) and config.name == "convnext_tiny":
-                config.name = "convnext_atto"  # tests/contract trains the large one
+            if isinstance(config, TimmConfig):
+                config.name = FOR_TESTS.get(config.name, config.name)
         return recipe
 
     patch.setattr(recipes, "load_recipe", load_tiny)

@@ -170,4 +170,10 @@ def test_average_names_the_first_difference(files: tuple[Path, Path, Path], tmp_
         write_model(path, config.build(labels, input), config)
         with pytest.raises(segwright.UserError, match=text):
             segwright.models.weights.average_models([files[0], path], tmp_path / "mean.safetensors")
+    broken = segwright.load(files[0])
+    next(broken.parameters()).data[0] = float("nan")
+    write_model(tmp_path / "broken.safetensors", broken, config)
+    for pair in ([files[0], tmp_path / "broken.safetensors"], [tmp_path / "broken.safetensors", files[0]]):
+        with pytest.raises(segwright.UserError, match=r"broken\.safetensors: .* contains infinity or NaN"):
+            segwright.models.weights.average_models(pair, tmp_path / "mean.safetensors")
     assert not (tmp_path / "mean.safetensors").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,15 @@ from tests.data.exports.tools import LAYOUTS, OBJECTS, class_map, photos
 
 from segwright.cli.main import main
 from segwright.cli.named_data import folder_data
+from segwright.cli.suggest import check_evaluation
 from segwright.data.datasets import OwnData
+from segwright.errors import UserError
+from segwright.labels import LabelSpace
 from segwright.recipes import load_recipe
+from segwright.suggestion.candidates import candidates
+from segwright.suggestion.facts import DataFacts
+from segwright.suggestion.machine import Machine
+from segwright.suggestion.settings import suggest_candidate
 from segwright.training.recipe_check import check
 
 TIMINGS = {"tf_efficientnet_lite0 16x16 x2": {"start": 1.0, "step": 0.25, "evaluation": 2.0}}
@@ -104,6 +112,20 @@ def test_wrong_use_is_told_in_a_line(data: Path, tmp_path: Path, capsys: pytest.
     for text in ("[1, 2]", '{"a": {"start": -1, "step": 1, "evaluation": 1}}', '{"a": 1}'):
         (tmp_path / "timings.json").write_text(text)
         assert "not timings" in error("folder")
+
+
+def test_images_that_no_evaluation_can_hold_are_refused() -> None:
+    facts = DataFacts(LabelSpace.of("a", "b"), 10, (8000, 8000), (0.5, 0.5))
+    machine = Machine(memory=8.0)
+    candidate = candidates(facts, machine, "semantic")[0]
+    recipe = suggest_candidate(
+        facts, machine, candidate, data=OwnData(task="semantic"), task="semantic"
+    ).recipe
+    with pytest.raises(
+        UserError, match=r"8000x8000 pixels need \d+\.?\d* GiB .* this machine has 8 GiB; cut them"
+    ):
+        check_evaluation(recipe, facts, machine)
+    check_evaluation(recipe, replace(facts, size=(800, 800)), machine)
 
 
 def test_every_folder_that_the_check_reads_is_a_dataset(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from segwright.contracts import Model
 from segwright.decode.panoptic import CenterDecoder
 from segwright.export.parity import image_samples
 from segwright.labels import LabelSpace
+from segwright.models import EoMTConfig, SmallFPNConfig
 from segwright.models.backbones import ViTConfig
 from segwright.models.weights.model_file import without_weights
 from segwright.recipes import load_recipe
@@ -25,12 +26,16 @@ PANOPTIC = LabelSpace.of("road", "wall", "car", "person", things=("car", "person
 def recipe_model(name: str, *, seed: int = 0, depth: int | None = None) -> Model:
     """The model of a recipe, made small, with random weights that make varied predictions.
 
-    ``depth``: the number of blocks of a vision transformer.
+    ``depth``: the number of blocks of a vision transformer; at most so many of them process queries.
     """
     recipe = load_recipe(name).tiny()
     for part in walk(recipe.model):
         if isinstance(part, ViTConfig) and depth is not None:
             part.depth = depth
+        if isinstance(part, EoMTConfig) and depth is not None:
+            part.query_blocks, part.annealing = min(part.query_blocks, depth), ()
+        if isinstance(part, SmallFPNConfig):
+            part.depths = (1,) * len(part.depths)  # each further block is the same operations once more
     torch.manual_seed(seed)
     labels = SEMANTIC if recipe.task == "semantic" else PANOPTIC
     if name.startswith("sigmoid.road"):

@@ -323,6 +323,7 @@ def run(tmp_path: Path) -> Path:
 
     recipe = load_recipe("street.quick").tiny()
     recipe.data.train, recipe.data.val = 4, 2
+    recipe.model.depths = (1, 1, 1, 1)
     torch.manual_seed(0)
     labels = recipe.data.open(None, "val").labels
     folder = tmp_path / "run"

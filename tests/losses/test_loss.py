@@ -53,6 +53,17 @@ def test_mean_is_the_sum_over_terms_of_sum_over_count(loss: losses.SegmentationL
     assert logits.grad.any()
 
 
+def test_weights_that_add_up_to_less_than_one_divide_as_in_torch() -> None:
+    target = torch.full((1, 2, 2), 255)
+    target[0, 0, 0] = 1
+    logits = torch.randn(1, 3, 2, 2, generator=torch.Generator().manual_seed(0))
+    weights = (1.0, 0.05, 1.0)
+    expected = torch.nn.functional.cross_entropy(logits, target, torch.tensor(weights), ignore_index=255)
+    loss = losses.CrossEntropy(weights, normalize_by_weights=True)
+    torch.testing.assert_close(loss.mean(logits, target), expected)
+    assert loss.mean(logits, torch.full((1, 2, 2), 255)) == 0
+
+
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int32, torch.int64, torch.uint16])
 @pytest.mark.parametrize("loss", PIXEL_LOSSES, ids=lambda loss: type(loss).__name__)
 def test_targets_may_have_any_integer_type(loss: losses.SegmentationLoss, dtype: torch.dtype) -> None:

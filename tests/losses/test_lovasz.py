@@ -43,6 +43,15 @@ def test_the_gradient_of_the_extension_adds_up_to_one_if_the_class_is_present() 
         torch.testing.assert_close(lovasz_gradient(torch.tensor(truth).float()).sum(), torch.tensor(1.0))
 
 
+@pytest.mark.parametrize("share", [0.0, 1e-5, 0.3, 1.0])
+def test_the_gradient_of_a_million_pixels_is_that_of_double_precision(share: float) -> None:
+    truth = (torch.rand(2**20, generator=torch.Generator().manual_seed(0)) < share).double()
+    total = truth.sum()
+    jaccard = 1 - (total - truth.cumsum(0)) / (total + (1 - truth).cumsum(0))
+    differences = torch.cat([jaccard[:1], jaccard[1:] - jaccard[:-1]])
+    torch.testing.assert_close(lovasz_gradient(truth.float()).double(), differences, rtol=1e-5, atol=1e-15)
+
+
 def test_hinge_is_zero_where_all_pixels_are_right_by_a_margin() -> None:
     truth = torch.tensor([True, False, True])
     assert lovasz_hinge(torch.tensor([1.5, -1.5, 1.0]), truth) == 0

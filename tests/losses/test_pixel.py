@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch.nn import functional as F
@@ -87,6 +89,15 @@ def test_dice_equals_its_formula() -> None:
     both = (probabilities * truth).sum((0, 2, 3))
     coefficient = (2 * both + 1) / (probabilities.sum((0, 2, 3)) + truth.sum((0, 2, 3)) + 1)
     torch.testing.assert_close(mean(Dice(), output, targets), (1 - coefficient).mean())
+
+
+def test_dice_of_millions_of_pixels_is_as_exact_as_that_of_few() -> None:
+    probability, pixels = 0.97, 1024 * 2048
+    logits = torch.tensor([math.log(probability / (1 - probability)), 0.0]).view(1, 2, 1, 1)
+    logits = logits.expand(1, 2, 1024, 2048)
+    expected = 1 - (2 * probability * pixels + 1) / (probability * pixels + pixels + 1)
+    targets = Targets(torch.zeros(1, 1024, 2048, dtype=torch.int64))
+    assert mean(Dice(), PixelOutput(logits), targets).item() == pytest.approx(expected, rel=1e-4)
 
 
 def test_auxiliary_heads_count_by_their_weight() -> None:

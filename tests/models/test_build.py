@@ -20,25 +20,25 @@ from segwright.models.build import LogitsModel, build, names
 
 ASPP = sw.models.layers.ASPPConfig((1, 2), channels=8, out_channels=8)
 BRANCH = sw.models.layers.DecoderBranch(ASPP, (8, 8), 8, 8)
-# Options that make each network small.
+# Options that make each network small; timm has networks for tests.
 SMALL: dict[str, dict[str, Any]] = {
     "ddrnet": {"channels": 8, "hidden_channels": 8, "context_channels": 8},
-    "deeplabv2": {"backbone": "resnet18", "rates": (1, 2)},
-    "deeplabv3": {"backbone": "resnet18", "aspp": ASPP, "hidden_channels": 8},
-    "deeplabv3plus": {"backbone": "resnet18", "aspp": ASPP, "channels": 8},
+    "deeplabv2": {"backbone": "test_resnet", "rates": (1, 2)},
+    "deeplabv3": {"backbone": "test_resnet", "aspp": ASPP, "hidden_channels": 8},
+    "deeplabv3plus": {"backbone": "test_resnet", "aspp": ASPP, "channels": 8},
     "eomt": {"backbone": "vit_tiny_patch16_224", "queries": 6},
-    "fcn": {"backbone": "resnet18"},
-    "fpn": {"backbone": "resnet18", "channels": 8},
-    "ocr": {"backbone": "resnet18", "channels": 8, "key_channels": 8},
-    "panopticfpn": {"backbone": "resnet18", "channels": 8, "branch_channels": 8},
-    "panopticdeeplab": {"backbone": "resnet18", "semantic": BRANCH, "instance": BRANCH},
+    "fcn": {"backbone": "test_resnet"},
+    "fpn": {"backbone": "test_resnet", "channels": 8},
+    "ocr": {"backbone": "test_resnet", "channels": 8, "key_channels": 8},
+    "panopticfpn": {"backbone": "test_resnet", "channels": 8, "branch_channels": 8},
+    "panopticdeeplab": {"backbone": "test_resnet", "semantic": BRANCH, "instance": BRANCH},
     "plainunet": {"channels": (8, 8, 8)},
-    "pspnet": {"backbone": "resnet18", "channels": 8},
-    "segformer": {"backbone": "resnet18", "channels": 8},
+    "pspnet": {"backbone": "test_resnet", "channels": 8},
+    "segformer": {"backbone": "test_resnet", "channels": 8},
     "smallfpn": {"channels": (8, 8), "depths": (1, 1), "stem_channels": 8, "decoder_channels": 8},
     "smallpanopticfpn": {},
-    "unet": {"backbone": "resnet18", "decoder_channels": (8, 8, 8, 8)},
-    "upernet": {"backbone": "resnet18", "channels": 8, "pooled_channels": 8},
+    "unet": {"backbone": "test_resnet", "decoder_channels": (8, 8, 8, 8)},
+    "upernet": {"backbone": "test_resnet", "channels": 8, "pooled_channels": 8},
 }
 
 
@@ -84,13 +84,15 @@ def test_logits_have_the_size_of_the_images(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["DeepLabV3+", "deeplab_v3plus", "deeplab-v3-plus"])
 def test_names_are_accepted_in_the_usual_spellings(name: str) -> None:
-    model = build(name, "resnet18", 2, aspp=ASPP, channels=8)
+    model = build(name, "test_resnet", 2, aspp=ASPP, channels=8)
     assert type(model.network.head).__name__ == "DeepLabV3PlusHead"
     assert len(model.labels) == 2
 
 
 def test_a_backbone_is_a_name_of_timm_or_a_config() -> None:
-    by_name = build("pspnet", "resnet18", 2, channels=8)  # with the output stride of the default backbone: 8
+    by_name = build(
+        "pspnet", "test_resnet", 2, channels=8
+    )  # with the output stride of the default backbone: 8
     assert type(by_name.network.backbone).__name__ == "TimmBackbone"
     with torch.inference_mode():
         assert by_name.eval().outputs(torch.zeros(1, 3, 64, 64)).logits.shape[2:] == (8, 8)
@@ -101,11 +103,11 @@ def test_a_backbone_is_a_name_of_timm_or_a_config() -> None:
 
 def test_labels_input_and_bands_are_those_given() -> None:
     input = InputContract("bands", mean=(0.0,) * 5, std=(1.0,) * 5, fill_value=(0.0,) * 5)
-    model = build("unet", "resnet18", labels=small.LABELS, input=input)
+    model = build("unet", "test_resnet", labels=small.LABELS, input=input)
     assert model.labels is small.LABELS and model.input is input
     assert model(torch.randn(2, 5, 64, 64)).shape == (2, 3, 64, 64)
-    assert build("unet", "resnet18", labels=["road", "car"]).labels.names == ("road", "car")
-    assert build("unet", "resnet18", 4).labels.names == ("class_0", "class_1", "class_2", "class_3")
+    assert build("unet", "test_resnet", labels=["road", "car"]).labels.names == ("road", "car")
+    assert build("unet", "test_resnet", 4).labels.names == ("class_0", "class_1", "class_2", "class_3")
 
 
 def test_one_class_is_one_logit_for_two_classes() -> None:
@@ -153,6 +155,22 @@ def test_the_module_can_be_used_for_prediction_and_evaluation() -> None:
     assert sw.predict(model, image).semantic.shape == (40, 56)
     result = sw.evaluate(model, small.Blocks(val=2).open(None, "val"))
     assert 0 <= result.scores.miou <= 1
+
+
+def test_the_network_inside_is_told_the_progress_and_says_whether_threads_may_share_it() -> None:
+    class Annealed(Model):
+        thread_safe = False
+        progress = 0.0
+
+        def set_progress(self, progress: float) -> None:
+            self.progress = progress
+
+    network = Annealed(small.LABELS, InputContract())
+    model = LogitsModel(network)
+    model.set_progress(0.25)
+    assert network.progress == 0.25
+    assert not model.thread_safe
+    assert LogitsModel(Model(small.LABELS, InputContract())).thread_safe
 
 
 def test_it_learns_in_a_loop_of_ones_own() -> None:

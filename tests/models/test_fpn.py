@@ -30,7 +30,9 @@ def test_logits_have_twice_the_resolution_of_the_finest_map_used(backbone: TimmC
 
 @pytest.mark.parametrize("foreground", [False, True])
 def test_the_panoptic_network_gives_classes_centers_and_offsets(foreground: bool) -> None:
-    config = PanopticFPNConfig(ResNetConfig(18), channels=16, branch_channels=8, foreground=foreground)
+    config = PanopticFPNConfig(
+        TimmConfig("test_resnet"), channels=16, branch_channels=8, foreground=foreground
+    )
     output = config.build(LABELS, InputContract())(torch.zeros(2, 3, 64, 96))
     assert (output.semantic.shape[1], output.center.shape[1], output.offset.shape[1]) == (3, 1, 2)
     assert output.center.shape[2:] == (32, 48)
@@ -44,7 +46,7 @@ def test_a_backbone_with_too_few_feature_maps_is_refused() -> None:
 
 @pytest.mark.parametrize("size", [(64, 96), (68, 98)])
 def test_the_decoder_can_see_the_feature_map_at_stride_2(size: tuple[int, int]) -> None:
-    config = FPNConfig(TimmConfig("tf_efficientnet_lite0"), channels=8, detail=True)
+    config = FPNConfig(TimmConfig("test_efficientnet"), channels=8, detail=True)
     model = config.build(LABELS, InputContract(multiple=4)).eval()
     images = torch.randn(1, 3, *size)
     maps = model.backbone(images)
@@ -66,7 +68,7 @@ def test_a_backbone_without_a_feature_map_at_stride_2_refuses_detail() -> None:
 
 def test_images_can_be_enlarged_first() -> None:
     torch.manual_seed(0)
-    plain = PanopticFPNConfig(TimmConfig("tf_efficientnet_lite0"), channels=8, branch_channels=8)
+    plain = PanopticFPNConfig(TimmConfig("test_efficientnet"), channels=8, branch_channels=8)
     model, enlarging = (
         config.build(LABELS, InputContract()).eval() for config in (plain, replace(plain, input_scale=2))
     )
@@ -81,8 +83,8 @@ def test_images_can_be_enlarged_first() -> None:
 @pytest.mark.parametrize(
     "config",
     [
-        PanopticFPNConfig(ResNetConfig(18), channels=16, branch_channels=8),
-        PanopticDeepLabConfig(ResNetConfig(18), skip_strides=(8, 4)),
+        PanopticFPNConfig(TimmConfig("test_resnet"), channels=16, branch_channels=8),
+        PanopticDeepLabConfig(TimmConfig("test_resnet"), skip_strides=(8, 4)),
     ],
     ids=lambda config: type(config).__name__,
 )

@@ -15,7 +15,7 @@ from segwright.models.unet import UNetConfig
 
 CONFIGS = [
     SmallFPNConfig(channels=(8, 16, 24), depths=(1, 2, 1), stem_channels=8, decoder_channels=12),
-    UNetConfig(TimmConfig("resnet18"), decoder_channels=(32, 16, 8)),
+    UNetConfig(TimmConfig("test_resnet"), decoder_channels=(32, 16, 8)),
 ]
 IDS = ["pyramid", "unet"]
 

@@ -29,11 +29,11 @@ from segwright.models.weights.model_file import read_model, write_model
 
 LABELS = replace(small.LABELS, things=("red",))
 SMALL = ASPPConfig((1, 2), channels=16, out_channels=16, pooled="bare")
-R16 = ResNetConfig(18, output_stride=16)
+SMALLEST = TimmConfig("test_resnet", output_stride=16)
 
 
 def config(
-    backbone: Any = R16, skip_strides: tuple[int, ...] = (8, 4), **fields: Any
+    backbone: Any = SMALLEST, skip_strides: tuple[int, ...] = (8, 4), **fields: Any
 ) -> PanopticDeepLabConfig:
     skips = tuple(8 * (level + 1) for level in range(len(skip_strides)))[::-1]
     branches = {
@@ -51,9 +51,9 @@ def build(config: PanopticDeepLabConfig, bands: int = 3) -> Any:
 
 KINDS = {
     "stride_32": config(ResNetConfig(18), (16, 8, 4)),
-    "stride_16": config(),
+    "stride_16": config(ResNetConfig(18, output_stride=16)),
     "stride_8": config(ResNetConfig(18, output_stride=8), (8, 4)),
-    "one_map": config(ResNetConfig(18), (4,)),
+    "one_map": config(TimmConfig("test_resnet"), (4,)),
     "foreground": config(foreground=True),
     "detectron2": config(
         convs=ConvStack(3, 2, separable=False),
@@ -65,7 +65,7 @@ KINDS = {
     "mobilenet": config(MobileNetV2Config(), (16, 8, 4)),
     "mnasnet": config(MNASNetConfig("0_5"), (16, 8, 4)),
     "timm": config(TimmConfig("mobilenetv3_small_050"), (16, 8, 4)),
-    "timm_dilated": config(TimmConfig("resnet18", output_stride=16)),
+    "timm_dilated": config(),
 }
 
 
@@ -273,7 +273,7 @@ def parameters(conv: nn.Module) -> tuple[Tensor, Tensor]:
 
 def test_first_weights_are_hes_or_of_one_deviation() -> None:
     for std, wanted in ((0.001, (0.001, 0.001)), (None, (0.0208, 0.01))):
-        head = build(config(initial_std=std)).head
+        head = build(config(ResNetConfig(18, output_stride=16), initial_std=std)).head
         atrous = head.semantic.decoder.aspp.branches[1][0].weight
         last = head.semantic.scores["semantic"].classifier.weight
         assert atrous.std().item() == pytest.approx(wanted[0], rel=0.05)

@@ -45,12 +45,6 @@ LABELS = LabelSpace(
 )
 
 
-@pytest.fixture(autouse=True)
-def no_sync(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No file of these tests must survive a power cut."""
-    monkeypatch.setattr("os.fsync", lambda handle: None)
-
-
 def semantic_prediction(values: NDArray[Any]) -> Prediction:
     return Prediction(values)
 

@@ -7,7 +7,7 @@ import pytest
 
 from segwright.labels import LabelSpace
 from segwright.samples import Sample, Segment
-from segwright.suggestion.facts import MOST_IMAGES, measure_data
+from segwright.suggestion.facts import LEAST_IMAGES, MOST_IMAGES, measure_data
 from tests.small import Blocks
 
 LABELS = LabelSpace("two", ("wall", "window"), ((1, 2, 3), (4, 5, 6)), (0, 1), (255,), ("wall", "window"))
@@ -106,9 +106,39 @@ def test_brightness_and_bands_are_told_apart() -> None:
 
 def test_only_some_images_of_a_large_dataset_are_read_and_processes_change_nothing() -> None:
     many = Images([facade()] * (3 * MOST_IMAGES))
-    count = []
-    facts = measure_data(many, progress=lambda: count.append(1))
-    assert len(many.read) == len(count) == MOST_IMAGES
+    told = []
+    facts = measure_data(many, progress=lambda *numbers: told.append(numbers))
+    assert told[-1] == ("train", MOST_IMAGES, MOST_IMAGES)
+    assert len(many.read) == facts.measured == MOST_IMAGES
     assert facts.images == 3 * MOST_IMAGES
     blocks = Blocks().open(None, "train")
     assert measure_data(blocks) == measure_data(blocks, workers=2)
+
+
+def test_of_large_images_fewer_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    for pixels, number in ((50, 50), (7, LEAST_IMAGES)):  # for the pixels of so many images
+        monkeypatch.setattr("segwright.suggestion.facts.MOST_PIXELS", pixels * 30 * 40)
+        many = Images([facade()] * 60)
+        assert measure_data(many).measured == len(many.read) == number
+
+
+def test_objects_are_those_of_all_pixels_one_by_one() -> None:
+    random = np.random.default_rng(0)
+    ids = random.integers(0, 9, (17, 23)).astype(np.int32)
+    ids[4:9, 3:20] = 4
+    segments = tuple(Segment(number, 1) for number in range(1, 9))
+    image = random.integers(0, 256, (17, 23, 3)).astype(np.uint8)
+    facts = measure_data(Images([Sample(image, ids, "a", segments)]))
+    areas = np.array([(ids == number).sum() for number in range(1, 9)])
+    centers = np.array([np.argwhere(ids == number).mean(0) for number in range(1, 9)])
+    apart = np.square(centers[:, None] - centers).sum(2)
+    apart[apart < 0.25**2 * np.maximum(areas[:, None], areas)] = np.inf
+    nearest = np.sqrt(apart.min(1))
+    at_center = ids[centers[:, 0].astype(int), centers[:, 1].astype(int)]
+    objects = facts.objects
+    assert objects is not None
+    assert objects.side == pytest.approx(np.percentile(np.sqrt(areas), (25, 50, 90)))
+    assert objects.spacing == pytest.approx(np.percentile(nearest[np.isfinite(nearest)], (2, 10)))
+    assert objects.nested == pytest.approx(((at_center != np.arange(1, 9)) & (at_center > 0)).mean())
+    logarithms = np.log1p(image / 8)
+    assert (facts.log_mean, facts.log_std) == pytest.approx((logarithms.mean(), logarithms.std()))

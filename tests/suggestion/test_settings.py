@@ -21,6 +21,7 @@ from segwright.recipes import load_recipe
 from segwright.suggestion.candidates import Candidate, candidates, choose, crop_size, next_to_time
 from segwright.suggestion.facts import DataFacts, ObjectFacts
 from segwright.suggestion.machine import LARGE, SMALL, Machine
+from segwright.suggestion.objects import NOT_MEASURED
 from segwright.suggestion.settings import (
     STEP_BYTES,
     Suggestion,
@@ -426,7 +427,7 @@ def test_crops_are_taken_around_objects_that_are_sparse() -> None:
     result = suggested(SPARSE)
     assert result.recipe.sampling == RareClassSampling(("nucleus",), 0.5, min_pixels=1)
     assert "0.1 objects on average" in result.reasons["sampling"]
-    assert "up to 0.3% of" in result.to_yaml()
+    assert "the largest: 0.3% of" in result.to_yaml()
     assert isinstance(suggested(NUCLEI).recipe.sampling, ShuffledSampling)
 
 
@@ -437,6 +438,37 @@ def test_crops_are_taken_around_a_rare_foreground() -> None:
     assert "1 of 2 classes have less than 5% of the pixels" in result.reasons["sampling"]
     common = replace(crack, fractions=(0.9, 0.1))
     assert isinstance(suggested(common).recipe.sampling, ShuffledSampling)
+
+
+def test_comments_say_what_holds_for_these_data() -> None:
+    many = replace(FRUITS, fractions=(0.02, 0.84, 0.14), images=100_000, measured=400)
+    text = suggested(many).to_yaml()
+    assert "measured on 400 of the images" in text
+    assert "100000 label maps to read" in text or "100,000 label maps to read" in text
+    assert "also sampled" not in text  # the label maps are too many to look for rare classes
+    assert "also sampled" in suggested(replace(many, images=12, measured=12)).to_yaml()
+    none = suggested(replace(FRUITS, objects=ObjectFacts(0)))
+    assert none.reasons["decoder.top_k"] == none.reasons["targets.sigma"] == NOT_MEASURED
+    assert "loss.foreground_weight" in none.reasons
+    labeled = suggested(replace(FRUITS, unlabeled=0.0))
+    assert "loss.foreground_weight" not in labeled.reasons
+    assert labeled.reasons["model.foreground"] == "0.0% of the pixels have no label"
+    one = DataFacts(LabelSpace.of("road"), 1, (64, 64), (1.0,), measured=1)
+    assert "1 training image of 64x64" in suggested(one).to_yaml()
+    assert "A single class teaches nothing" in suggested(one).to_yaml()
+
+
+def test_the_average_of_the_weights_is_over_the_steps_that_its_comment_names() -> None:
+    for step in (60.0, 1.0, 0.001):
+        result = suggested(CAMVID, paces=paced(CAMVID, CPU, step), minutes=30)
+        steps = int(result.reasons["training.ema"].removesuffix(" steps").rpartition(" ")[2])
+        assert 1 - 1 / steps == pytest.approx(result.recipe.training.ema, abs=1e-4)
+
+
+def test_a_batch_that_does_not_fit_the_memory_is_told() -> None:
+    tiny = replace(CPU, memory=0.25)
+    assert "smaller crops need less" in suggested(CAMVID, tiny).reasons["training.batch"]
+    assert "smaller crops" not in suggested(CAMVID).reasons["training.batch"]
 
 
 def test_small_images_are_enlarged_and_not_reduced() -> None:

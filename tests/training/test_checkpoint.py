@@ -8,10 +8,13 @@ from typing import Any
 
 import pytest
 import torch
-from tests import forked
+from tests import forked, small
 
+from segwright.errors import UserError
 from segwright.files import WriteError, atomic_write
 from segwright.training import checkpoint
+from segwright.training.processes import Processes
+from segwright.training.state import restore, save, start
 
 CPU = torch.device("cpu")
 
@@ -46,6 +49,39 @@ def test_a_damaged_file_is_skipped_for_the_previous_one(tmp_path: Path) -> None:
         assert len(lines) == 1
         assert lines[0].startswith(f"warning: {path}: damaged (")
         assert lines[0].endswith("; the checkpoint before is used instead: step-00000001.pt")
+
+
+def test_a_file_that_is_no_checkpoint_is_skipped_as_a_damaged_one(tmp_path: Path) -> None:
+    checkpoint.save(tmp_path, 1, state(1), keep=2)
+    torch.save([1, 2], tmp_path / "step-00000002.pt")
+    saved = checkpoint.newest(tmp_path, CPU)
+    assert saved is not None and saved["step"] == 1
+
+
+@pytest.mark.parametrize("keep", [1, 2])
+def test_a_damaged_file_of_a_later_step_displaces_no_good_one(keep: int, tmp_path: Path) -> None:
+    for step in (1, 2, 9):
+        checkpoint.save(tmp_path, step, state(step), keep=3)
+    (tmp_path / "step-00000009.pt").write_bytes(b"")
+    checkpoint.save(tmp_path, 3, state(3), keep=keep)
+    names = [path.name for path in sorted(tmp_path.iterdir())]
+    assert names == ["step-00000002.pt", "step-00000003.pt"][-keep:]
+
+
+def test_machines_that_do_not_share_the_folder_are_refused(tmp_path: Path) -> None:
+    class Others(Processes):
+        """One of two processes; the other one has found no checkpoint."""
+
+        def gather(self, value: Any) -> list[Any]:
+            return [value, 0]
+
+    alone = Processes(0, 1, CPU)
+    trained = start(small.recipe(), small.LABELS, alone)
+    restore(trained, tmp_path, Others(0, 2, CPU))
+    trained.step = 5
+    save(trained, tmp_path, alone, keep=1)
+    with pytest.raises(UserError, match=r"of the steps 0, 5; expected a folder that all machines share"):
+        restore(trained, tmp_path, Others(0, 2, CPU))
 
 
 def _die_half_way(path: Path) -> None:

@@ -253,6 +253,12 @@ def test_frozen_parts_are_not_trained() -> None:
         freeze(Net(), AdamW(frozen=("bakbone",)))
 
 
+def test_the_head_keeps_its_factor_when_the_whole_backbone_is_frozen() -> None:
+    optim = AdamW(lr=0.1, head_lr_factor=10, frozen=("backbone",))
+    groups = parameter_groups(freeze(Net(), optim), optim)
+    assert {group["peak"] for group in groups} == {1.0}
+
+
 def test_two_settings_freeze_norms() -> None:
     net = freeze(Net(), AdamW(freeze_norm_affine=True, freeze_norm_statistics=True)).train()
     net.backbone(torch.randn(2, 3, 5, 5)).sum().backward()

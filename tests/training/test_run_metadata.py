@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,18 @@ def test_the_git_state_is_that_of_the_working_folder(tmp_path: Path, monkeypatch
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     assert git_state() is None
+
+    def git(*words: str) -> str:
+        identity = ["-c", "user.name=a", "-c", "user.email=a@b"]
+        return subprocess.run(["git", *identity, *words], check=True, capture_output=True, text=True).stdout
+
+    git("init")
+    assert git_state() is None  # nothing is committed
+    git("commit", "--allow-empty", "-m", "first")
+    commit = git("rev-parse", "HEAD").strip()
+    assert git_state() == {"commit": commit, "changed": False}
+    (tmp_path / "new file").write_text("a")
+    assert git_state() == {"commit": commit, "changed": True}
 
 
 def build(upsample_factor: int) -> torch.nn.Module:

@@ -6,6 +6,7 @@ import csv
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,16 +15,18 @@ import torch
 from tests import small
 from torch import nn
 
-from segwright.contracts import Batch, InputContract, Model, PixelOutput, Targets
+from segwright.contracts import NO_MASK, Batch, InputContract, MaskTargets, Model, PixelOutput, Targets
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
+from segwright.losses.pixel import Dice
 from segwright.models.weights.model_file import read_file
 from segwright.samples import AugmentationContext, Sample
 from segwright.training.log import read_lines
+from segwright.training.loop import patience_is_over
 from segwright.training.processes import Processes
 from segwright.training.schedule import Poly
 from segwright.training.state import start
-from segwright.training.step import NonFiniteLoss, take_step
+from segwright.training.step import NonFiniteLoss, _tensors, save_for_replay, take_step
 from segwright.training.train import train
 
 
@@ -66,6 +69,8 @@ def test_a_small_run_learns_and_writes_everything_into_its_folder(tmp_path: Path
     steps = read_lines(tmp_path, "step")
     assert steps[0].keys() >= {"step", "loss", "loss/ce", "lr", "images_per_second", "data_wait", "seconds"}
     assert steps[-1]["loss"] < 0.5 * steps[0]["loss"]
+    rates = [0.1 * recipe.schedule((line["step"] - 1) / 150) for line in steps]
+    assert [line["lr"] for line in steps] == pytest.approx(rates)
     with open(tmp_path / "log.csv", newline="") as file:
         assert len(list(csv.DictReader(file))) == len(steps) + len(read_lines(tmp_path, "evaluation"))
 
@@ -116,6 +121,17 @@ def test_a_non_finite_loss_names_step_terms_and_images_and_saves_the_batch(tmp_p
     assert all(name in str(caught.value) for name in parts[0]["names"])
 
 
+def test_the_saved_batch_of_a_query_model_has_the_classes_of_its_masks(tmp_path: Path) -> None:
+    semantic, index = torch.zeros(1, 2, 2, dtype=torch.long), torch.tensor([[[0, 1], [2, NO_MASK]]])
+    masks = MaskTargets(index, (torch.tensor([2, 1]),), (torch.tensor([[True, True]]),))
+    values = _tensors(Targets(semantic, masks=masks))
+    path = save_for_replay(tmp_path / "batch.pt", NonFiniteLoss("a", [values]))
+    (saved,) = torch.load(path, weights_only=True)
+    assert torch.equal(saved["masks"], index)
+    assert [classes.tolist() for classes in saved["mask_classes"]] == [[2, 1]]
+    assert [overlaps.tolist() for overlaps in saved["mask_overlaps"]] == [[[True, True]]]
+
+
 class Convolutions(Model):
     """A network without batch norm: its output for an image depends on no other image."""
 
@@ -133,6 +149,61 @@ class Convolutions(Model):
 class ConvolutionsConfig:
     def build(self, labels: LabelSpace, input: InputContract) -> Convolutions:
         return Convolutions(labels, input)
+
+
+class Annealed(Convolutions):
+    """A network that changes over the training."""
+
+    def __init__(self, labels: LabelSpace, input: InputContract) -> None:
+        super().__init__(labels, input)
+        self.register_buffer("probability", torch.ones(()))
+        self.progress = 0.0
+
+    def set_progress(self, progress: float) -> None:
+        self.progress = progress
+        self.probability.fill_(1 - progress)  # type: ignore[operator]
+
+
+@dataclass(slots=True)
+class AnnealedConfig:
+    def build(self, labels: LabelSpace, input: InputContract) -> Annealed:
+        return Annealed(labels, input)
+
+
+def test_the_averaged_model_is_as_far_as_the_one_in_training() -> None:
+    recipe = small.recipe()
+    recipe.model = AnnealedConfig()
+    single = Processes(0, 1, torch.device("cpu"))
+    state = start(recipe, small.LABELS, single)
+    images = torch.zeros(2, 3, 32, 32, dtype=torch.uint8)
+    batch = Batch(images, ((32, 32),) * 2, Targets(torch.zeros(2, 32, 32, dtype=torch.uint8)), ("a", "b"))
+    for step in range(3):
+        take_step(state, [batch], recipe, single)
+        averaged: Any = state.eval_model
+        assert averaged is not state.model
+        assert averaged.progress == step / recipe.training.steps
+        assert float(averaged.probability) == pytest.approx(1 - averaged.progress)
+
+
+def test_several_processes_wait_for_no_head_that_the_loss_leaves_out(tmp_path: Path) -> None:
+    recipe = small.recipe()
+    recipe.loss = Dice()  # of the main logits; the network has an auxiliary head
+    single = Processes(0, 1, torch.device("cpu"))
+    state = start(recipe, small.LABELS, single)
+    torch.distributed.init_process_group("gloo", f"file://{tmp_path / 'store'}", rank=0, world_size=1)
+    try:
+        state.network = nn.parallel.DistributedDataParallel(state.model, broadcast_buffers=False)
+        batch = Batch(
+            torch.zeros(2, 3, 32, 32, dtype=torch.uint8),
+            ((32, 32),) * 2,
+            Targets(torch.zeros(2, 32, 32, dtype=torch.uint8)),
+            ("a", "b"),
+        )
+        for _ in range(3):
+            take_step(state, [batch, batch], recipe, single)
+    finally:
+        torch.distributed.destroy_process_group()
+    assert state.step == 3
 
 
 def test_accumulation_takes_the_same_steps(tmp_path: Path) -> None:
@@ -160,12 +231,27 @@ def checkpoints(run: Path) -> list[Path]:
 
 def test_training_stops_early_when_patience_is_over(tmp_path: Path) -> None:
     recipe = small.recipe()
-    recipe.training.steps, recipe.training.patience = 400, 0.1
-    recipe.training.evaluate_every, recipe.optim.lr = 0.02, 1e-12
+    recipe.training.steps, recipe.training.patience = 40, 0.2
+    recipe.training.evaluate_every, recipe.optim.lr = 0.1, 1e-12
+    recipe.optim.freeze_norm_statistics = True  # nothing changes
     recipe.training.ema = None
     summary = train(recipe, None, tmp_path, device="cpu")
     assert summary["finished"]
-    assert summary["step"] < 400
+    assert summary["step"] == 16  # the first evaluation is the best one; the patience is over at the fourth
+
+
+def test_a_run_that_was_stopped_between_two_evaluations_goes_on_to_the_next_one() -> None:
+    recipe = small.recipe()
+    recipe.training.steps, recipe.training.evaluate_every, recipe.training.patience = 100, 0.15, 0.2
+    for first in (0, 1000):  # of an extension
+        recipe.training.steps = first + 100
+        run: Any = SimpleNamespace(recipe=recipe, first_step=first)
+        over = [
+            step
+            for step in range(100)
+            if patience_is_over(run, SimpleNamespace(step=first + step, best_step=first + 15))  # type: ignore[arg-type]
+        ]
+        assert over == [*range(45, 100)]  # not 36, although the last improvement is 21 steps ago
 
 
 def test_starting_from_weights_needs_them_to_fit_unless_the_head_is_skipped(tmp_path: Path) -> None:

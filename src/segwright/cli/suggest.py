@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from segwright.cli.named_data import folder_data, is_folder, named_data, refuse_file
 from segwright.cli.options import Verbs, add_data_root, add_device, add_set, add_verb
-from segwright.cli.progress import progress_bar
+from segwright.cli.progress import progress_bars
 from segwright.errors import UserError
 from segwright.files import check_writable, read_json, write_json
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from segwright.suggestion.facts import DataFacts
     from segwright.suggestion.machine import Machine
     from segwright.training.length import Pace
+    from segwright.training.recipe import Recipe
 
 
 def add(verbs: Verbs) -> None:
@@ -83,10 +84,10 @@ def _dataset(options: argparse.Namespace) -> tuple[DataConfig, Path | None, str]
 
 def _facts(dataset: Dataset, config: DataConfig) -> DataFacts:
     from segwright.parallel import available_cores
-    from segwright.suggestion.facts import MOST_IMAGES, measure_data
+    from segwright.suggestion.facts import measure_data
 
     photographs = getattr(config, "bands", None) is None
-    with progress_bar(min(MOST_IMAGES, len(dataset)), "images") as progress:
+    with progress_bars() as progress:
         return measure_data(dataset, photographs=photographs, workers=available_cores(), progress=progress)
 
 
@@ -98,6 +99,7 @@ def _paces(
     settings: dict[str, Any],
 ) -> dict[str, Pace]:
     """The paces of the file ``--timings``, or measured ones."""
+    from segwright.data.loading.sampling import ShuffledSampling
     from segwright.suggestion.candidates import candidates, next_to_time
     from segwright.suggestion.settings import suggest_candidate
     from segwright.training.length import measure_pace
@@ -111,11 +113,31 @@ def _paces(
         while candidate := next_to_time(candidates(facts, machine, settings["task"]), paces, options.minutes):
             print(f"timing {candidate.name} ...", file=sys.stderr)
             recipe = suggest_candidate(facts, machine, candidate, **settings).recipe
+            check_evaluation(recipe, facts, machine)
+            # Steps take as long with rare classes, but every label map would be read for them.
+            recipe.sampling = ShuffledSampling()
             data = open_training_data(recipe, splits["train"])
             paces[candidate.name] = measure_pace(recipe, data, splits["val"], processes)
     if options.timings is not None:
         write_json(options.timings, {name: dataclasses.asdict(pace) for name, pace in paces.items()})
     return paces
+
+
+def check_evaluation(recipe: Recipe, facts: DataFacts, machine: Machine) -> None:
+    """``UserError`` if an image of median size is too large to be evaluated: the process would be killed."""
+    from segwright.analysis.models.cost import model_cost
+    from segwright.models.weights.model_file import without_weights
+    from segwright.models.weights.shapes_only import uninitialized
+
+    with uninitialized():
+        model = without_weights(recipe.model).build(facts.labels, recipe.input)
+    needed = model_cost(model, facts.size).peak_memory_bytes / (2 if machine.half else 1) / 2**30
+    if needed > machine.memory:
+        height, width = facts.size
+        raise UserError(
+            f"images of {height}x{width} pixels need {needed:.3g} GiB of memory in evaluation, this machine has "
+            f"{machine.memory:g} GiB; cut them into parts, or use files of a lower resolution"
+        )
 
 
 def _read_paces(path: Path, values: Any) -> dict[str, Pace]:

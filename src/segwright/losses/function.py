@@ -22,7 +22,7 @@ class FunctionLoss(SegmentationLoss):
     ``nn.CrossEntropyLoss(ignore_index=255)``; ``DiceLoss("multiclass", ignore_index=255)`` of
     segmentation_models_pytorch; a function in your own file. A module is moved to the device of the logits.
 
-    The mean is multiplied by the number of valid pixels and divided by it again later, over all micro-steps and
+    The mean is multiplied by the number of valid pixels and divided by it again later, over all micro-batches and
     processes. For a mean over pixels the result is exact; other values, such as Dice, become an average weighted by
     valid pixels. Without valid pixels the loss is 0 and ``function`` is not called.
 

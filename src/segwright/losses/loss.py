@@ -14,7 +14,7 @@ class SegmentationLoss:
     """Adds ``mean`` to a loss that has ``__call__`` (named sums) and ``counts`` (their denominators).
 
     The training loop uses only those two (the protocol ``contracts.Loss``): it adds sums and counts over all
-    micro-steps and processes and divides once. ``mean`` divides for one batch, for a training loop of your own.
+    micro-batches and processes and divides once. ``mean`` divides for one batch, for a training loop of your own.
     """
 
     __slots__ = ()
@@ -24,15 +24,20 @@ class SegmentationLoss:
 
         ``logits``: a float tensor [N, C, h, w], or the output of a model. It is upsampled to the size of the target
         where the loss needs that. ``target``: class indices [N, H, W] of any integer dtype, 255 = ignored (65535 for
-        more than 255 classes), or ``Targets``. The value is the sum over the terms of sum / count, with counts of at
-        least 1.
+        more than 255 classes), or ``Targets``. The value is the sum over the terms of sum / count; a term without
+        ground truth is 0.
         """
         output = _as_output(logits)
         targets = _as_targets(target, class_logits(output))
         sums, counts = self(output, targets), self.counts(targets)
         if not sums:  # an auxiliary loss without auxiliary heads
             return class_logits(output).sum() * 0
-        return torch.stack([value / counts[name].clamp(min=1) for name, value in sums.items()]).sum()
+        return torch.stack([value / nonzero(counts[name]) for name, value in sums.items()]).sum()
+
+
+def nonzero(counts: Tensor) -> Tensor:
+    """The counts as denominators: 1 in place of 0, where there is no ground truth and the sum is 0."""
+    return torch.where(counts > 0, counts, 1)
 
 
 def class_logits(output: Output) -> Float[Tensor, "images classes h w"]:

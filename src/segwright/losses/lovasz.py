@@ -106,8 +106,10 @@ def lovasz_hinge(scores: Float[Tensor, " pixels"], target: Tensor) -> Tensor:
 def lovasz_gradient(target: Float[Tensor, " pixels"]) -> Float[Tensor, " pixels"]:
     """Gradient of the Lovasz extension with respect to the errors, for targets 0 or 1 sorted by decreasing error."""
     total = target.sum()
-    jaccard = 1 - (total - target.cumsum(0)) / (total + (1 - target).cumsum(0))
-    return torch.cat([jaccard[:1], jaccard[1:] - jaccard[:-1]])
+    intersection, union = total - target.cumsum(0), total + (1 - target).cumsum(0)
+    # The gradient consists of differences of 1 - intersection / union. Subtracting would cancel most digits of float32.
+    steps = torch.where(target > 0, 1 / union, intersection / (union * (union - 1)).clamp(min=1))
+    return torch.cat([1 / union[:1], steps[1:]])
 
 
 def _lovasz_extension(errors: Tensor, target: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from segwright.contracts import MaskTargets, Output, QueryOutput, Targets
-from segwright.losses.loss import SegmentationLoss
+from segwright.losses.loss import SegmentationLoss, nonzero
 from segwright.losses.mask_terms import Matched, sum_in_parts
 from segwright.losses.matching import MaskCosts, match
 from segwright.losses.points import (
@@ -85,7 +85,7 @@ class QueryLoss(SegmentationLoss):
             )
         target = target.to(logits.masks.device)
         sums, counts = self(logits, target), self.counts(target)
-        return torch.stack([value / counts[name].clamp(min=1) for name, value in sums.items()]).sum()
+        return torch.stack([value / nonzero(counts[name]) for name, value in sums.items()]).sum()
 
     def _warn(self, masks: MaskTargets) -> None:
         excess = [len(classes) - self.queries for classes in masks.classes if len(classes) > self.queries]

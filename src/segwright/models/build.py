@@ -31,6 +31,11 @@ class LogitsModel(Model):
     def __init__(self, network: Model) -> None:
         super().__init__(network.labels, network.input, network.decoder)
         self.network = network
+        self.thread_safe = network.thread_safe
+
+    def set_progress(self, progress: float) -> None:
+        """That of ``network``: call it before every training step with the fraction 0..1 that is done."""
+        self.network.set_progress(progress)
 
     def forward(self, images: Float[Tensor, "images channels height width"]) -> Any:
         """Logits [N, classes, H, W] for normalized images [N, C, H, W], or the output of networks for other tasks."""

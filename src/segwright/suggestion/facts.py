@@ -1,8 +1,8 @@
-"""What the rules of a suggestion need to know of the data; measured on at most 400 images."""
+"""What the rules of a suggestion need to know of the data; measured on at most 400 images, and fewer large ones."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -11,17 +11,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segwright.analysis.datasets.statistics import Counts, SplitStatistics
+from segwright.data.check import Progress
+from segwright.data.reading.rle import run_starts
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
+from segwright.memory import available_memory
 from segwright.parallel import map_in_processes
 from segwright.samples import Dataset, Sample
 
 MOST_IMAGES = 400
+LEAST_IMAGES = 32
+MOST_PIXELS = 2_000_000_000  # of these images: minutes on two cores
+MEASURING_BYTES = 80  # per pixel of an image, while it is measured
 DISK_OFFSET = (
     0.38  # from a pixel of a disk to its center, on average: 2/3 of the radius; of the root of the area
 )
 INSIDE = 0.25  # of the larger side: objects whose centers are closer lie inside one another
 LOG_SCALE = 8.0  # of ``InputContract`` for 8-bit images
+LOGARITHMS = np.log1p(np.arange(256) / LOG_SCALE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +59,7 @@ class DataFacts:
     ``size``: the median (height, width). ``fractions``: of the labeled pixels, by class. ``unlabeled``: of all pixels.
     ``photographs``: 8-bit RGB. ``exposure``: brightness of the images, the quantile 90 % divided by that of 10 %.
     ``log_mean`` and ``log_std``: of log(1 + value / 8). ``objects``: None for class maps, which separate no objects.
+    ``measured``: how many of the images the other facts come from; 0: unknown.
     """
 
     labels: LabelSpace
@@ -66,6 +74,12 @@ class DataFacts:
     log_mean: float = 2.5
     log_std: float = 0.7
     objects: ObjectFacts | None = None
+    measured: int = 0
+
+    @property
+    def has_void(self) -> bool:
+        """Whether so many pixels have no label that objects must be told from them."""
+        return self.unlabeled > 0.01
 
 
 def measure_data(
@@ -73,23 +87,26 @@ def measure_data(
     *,
     photographs: bool = True,
     workers: int = 0,
-    progress: Callable[[], None] | None = None,
+    progress: Progress | None = None,
 ) -> DataFacts:
     """The facts of a split, from at most 400 images at equal distances; ``UserError`` for one without images.
 
-    ``photographs``: False for a dataset whose number of bands was given. ``progress`` is called after each image.
+    Of large images fewer are read, 32 at least, for about two billion pixels. ``photographs``: False for a dataset
+    whose number of bands was given. ``workers``: at most so many processes, as far as the memory allows.
     """
     if not len(dataset):
         raise UserError("the split train has no images; expected at least one")
-    indices = np.unique(np.linspace(0, len(dataset) - 1, min(MOST_IMAGES, len(dataset))).round().astype(int))
+    height, width = dataset[0].image.shape[:2]
+    count = min(len(dataset), MOST_IMAGES, max(LEAST_IMAGES, MOST_PIXELS // (height * width)))
+    indices = np.unique(np.linspace(0, len(dataset) - 1, count).round().astype(int))
     groups = [indices[first : first + 8].tolist() for first in range(0, len(indices), 8)]
     totals = _Totals(Counts(len(dataset.labels)))
+    workers = min(workers, available_memory() // (2 * MEASURING_BYTES * height * width))
     measured = map_in_processes(partial(_measure, dataset), groups, workers=workers)
     for some in measured:
         totals = totals + some
         if progress is not None:
-            for _ in range(some.counts.images):
-                progress()
+            progress("train", totals.counts.images, len(indices))
     return _facts(totals, len(dataset), dataset.labels, photographs=photographs)
 
 
@@ -130,23 +147,35 @@ def _measure(dataset: Dataset, indices: Iterable[int]) -> _Totals:
         totals.brightness.append(float(sample.image.mean()))
         totals.eight_bits &= sample.image.dtype == np.uint8
         if sample.image.dtype == np.uint8:
-            logarithm = np.log1p(sample.image.astype(np.float32) / np.float32(LOG_SCALE)).astype(np.float64)
-            sums = totals.log_sums
-            totals.log_sums = sums[0] + float(logarithm.sum()), sums[1] + float(np.square(logarithm).sum())
+            values, sums = _value_counts(sample.image), totals.log_sums
+            totals.log_sums = (
+                sums[0] + float(values @ LOGARITHMS),
+                sums[1] + float(values @ np.square(LOGARITHMS)),
+            )
         if sample.segments is not None:
             totals.segments = True
             _add_objects(totals, sample, things)
     return totals
 
 
+def _value_counts(image: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """How often each of the 256 values occurs. A few rows at a time: counting makes a copy of 64 bits."""
+    rows = max(1, 2**20 // image[0].size)
+    parts = (image[first : first + rows] for first in range(0, len(image), rows))
+    return sum((np.bincount(part.reshape(-1), minlength=256) for part in parts), np.zeros(256, np.int64))
+
+
 def _add_objects(totals: _Totals, sample: Sample, things: NDArray[np.bool_]) -> None:
     """Area, nesting and spacing of the objects of an image."""
     classes = {s.id: s.class_index for s in sample.segments or () if things[s.class_index] and not s.crowd}
-    ids, index = np.unique(sample.map, return_inverse=True)
-    index, width = index.ravel(), sample.map.shape[1]
-    rows, columns = np.divmod(np.arange(index.size), width)
-    area = np.bincount(index)
-    center = np.stack([np.bincount(index, rows) / area, np.bincount(index, columns) / area], axis=1)
+    # Runs of equal pixels in each row, of which there are far fewer than pixels.
+    size, width = sample.map.size, sample.map.shape[1]
+    start = np.union1d(run_starts(sample.map), np.arange(0, size, width))
+    length, (row, column) = np.diff(start, append=size), np.divmod(start, width)
+    ids, index = np.unique(sample.map.reshape(-1)[start], return_inverse=True)
+    area = np.bincount(index, length).astype(np.int64)
+    rows, columns = np.bincount(index, length * row), np.bincount(index, length * (column + (length - 1) / 2))
+    center = np.stack([rows / area, columns / area], axis=1)
     is_object = np.array([int(id) in classes for id in ids])
     if not is_object.any():
         return
@@ -192,6 +221,7 @@ def _facts(totals: _Totals, images: int, labels: LabelSpace, *, photographs: boo
         log_mean,
         log_std,
         _object_facts(totals, int(counts.pixels[:-1].sum())) if totals.segments else None,
+        counts.images,
     )
 
 

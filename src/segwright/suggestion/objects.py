@@ -15,6 +15,7 @@ from segwright.wording import count_of
 
 DEFAULT = ObjectFacts(0, (48.0, 64.0, 128.0), offset=32.0, density=1e-4)
 """Stands for the objects of a dataset in which none was measured."""
+NOT_MEASURED = "a usual value: no object was found in the images that were measured"
 
 PEAK = 4.0  # pixels: standard deviation of the peak of an object of median size, one cell of the feature maps
 SMALLEST_PART, LARGEST_PART = 0.1, 0.15  # of the side of an object; wider peaks of neighbors would overlap
@@ -32,14 +33,16 @@ def object_facts(facts: DataFacts) -> ObjectFacts:
 def targets(facts: DataFacts, reasons: Reasons) -> PanopticTargets:
     """Peaks and offsets relative to the size of each object; small things count more."""
     small, median, large = (max(1.0, side) for side in object_facts(facts).side)
-    reasons["targets.sigma"] = f"at most; a tenth of the objects has a side above {large:.0f} pixels"
-    reasons["targets.relative_sigma"] = (
-        f"of the side of each object; a quarter is below {small:.0f} pixels, half below {median:.0f}"
-    )
-    reasons["targets.offset_side"] = "objects of median size count once, large ones less, small ones more"
-    reasons["targets.small_area"] = (
-        f"pixels of smaller things count more; half have a side below {median:.0f}"
-    )
+    own = {
+        "sigma": f"at most; a tenth of the objects has a side above {large:.0f} pixels",
+        "relative_sigma": (
+            f"of the side of each object; a quarter is below {small:.0f} pixels, half below {median:.0f}"
+        ),
+        "offset_side": "objects of median size count once, large ones less, small ones more",
+        "small_area": f"pixels of smaller things count more; half have a side below {median:.0f}",
+    }
+    for name, reason in own.items():
+        reasons[f"targets.{name}"] = reason if object_facts(facts).count else NOT_MEASURED
     return PanopticTargets(
         sigma=largest_sigma(object_facts(facts)),
         small_area=2 ** max(4, min(16, round(2 * log2(median)))),
@@ -64,11 +67,13 @@ def center_loss(facts: DataFacts, semantic: Loss, task: str, reasons: Reasons) -
     objects = object_facts(facts)
     covered = objects.density * _peak_area(objects)
     center = min(200.0, max(20.0, _two_digits(1 / max(covered, 1e-9))))
-    reasons["loss.center_weight"] = f"peaks cover about {min(covered, 1):.1%} of the labeled pixels"
+    covers = f"peaks cover about {min(covered, 1):.1%} of the labeled pixels"
+    reasons["loss.center_weight"] = covers if objects.count else NOT_MEASURED
     reasons["loss.offset_weight"] = (
-        f"together with targets.offset_side: {OFFSET_ERROR:g} for an error of one side"
+        f"with targets.offset_side: an error of the side of an object costs {OFFSET_ERROR:g}"
     )
-    reasons["loss.foreground_weight"] = "weight of telling objects from all other pixels"
+    if facts.has_void:
+        reasons["loss.foreground_weight"] = "weight of telling objects from all other pixels"
     return CenterLoss(
         semantic,
         center_weight=center,
@@ -95,7 +100,8 @@ def decoder(facts: DataFacts, task: str, reasons: Reasons) -> CenterDecoder:
     )
     reasons["decoder.nms_kernel"] = "a peak is the maximum of this window" + _spaced(objects.spacing[0])
     top_k = min(room(objects), LARGEST_DIVISOR - 1)
-    reasons["decoder.top_k"] = f"an image of train has up to {count_of(objects.most, 'object')}"
+    counted = f"at most {count_of(objects.most, 'object')} in a measured image; new images may have more"
+    reasons["decoder.top_k"] = counted if objects.count else NOT_MEASURED
     stuff = 0 if task == "instance" else min(2048, max(16, height * width // 256))
     if task == "panoptic":
         reasons["decoder.stuff_area"] = "smaller areas of stuff are removed: 1/256 of the image, 2048 at most"
@@ -124,7 +130,7 @@ def max_detections(facts: DataFacts, reasons: Reasons) -> int:
     if objects.most <= 80:
         reasons["max_detections"] = "as in COCO"
         return 100
-    reasons["max_detections"] = f"COCO counts 100, but an image of train has up to {objects.most} objects"
+    reasons["max_detections"] = f"COCO counts 100, but a measured image has {objects.most} objects"
     return room(objects)
 
 

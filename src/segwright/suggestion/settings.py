@@ -139,7 +139,7 @@ def _set_length(recipe: Recipe, pace: Pace, minutes: float, reasons: Reasons) ->
     training.ema = round(1 - 1 / min(10_000, max(20, 0.05 * steps)), 4)
     reasons["training.steps"] = "about as many as the minutes allow here; counts if minutes is null"
     reasons["training.evaluate_every"] = f"an evaluation of val takes about {pace.evaluation:.3g} s"
-    reasons["training.ema"] = "averages the weights over about 5 % of the training"
+    reasons["training.ema"] = f"averages the weights over about {1 / (1 - training.ema):.0f} steps"
 
 
 def _model(facts: DataFacts, candidate: Candidate, task: str, reasons: Reasons) -> ModelConfig:
@@ -152,11 +152,11 @@ def _model(facts: DataFacts, candidate: Candidate, task: str, reasons: Reasons) 
             return small
         reasons["model.foreground"] = _foreground_reason(facts)
         scale = objects.offset_scale(facts)
-        return models.SmallPanopticFPNConfig(small, foreground=_has_void(facts), offset_scale=scale)
+        return models.SmallPanopticFPNConfig(small, foreground=facts.has_void, offset_scale=scale)
     backbone = backbones.TimmConfig(candidate.backbone, weights="imagenet")
     large = candidate.backbone == LARGE
     reasons["model.backbone"] = (
-        "pretrained on ImageNet; the strongest that suits this GPU"
+        "pretrained on ImageNet; accurate, for a GPU"
         if large
         else "pretrained on ImageNet; fast on a CPU and on weak GPUs"
     )
@@ -175,27 +175,23 @@ def _model(facts: DataFacts, candidate: Candidate, task: str, reasons: Reasons) 
         backbone,
         channels,
         channels,
-        foreground=_has_void(facts),
+        foreground=facts.has_void,
         offset_scale=objects.offset_scale(facts),
         detail=not large,
         input_scale=scale,
     )
 
 
-def _has_void(facts: DataFacts) -> bool:
-    return facts.unlabeled > 0.01
-
-
 def _foreground_reason(facts: DataFacts) -> str:
     share = f"{facts.unlabeled:.1%}" if facts.unlabeled < 0.999 else "nearly all"
     return f"{share} of the pixels have no label" + (
-        "; this head keeps objects out of them" if _has_void(facts) else ""
+        "; this head keeps objects out of them" if facts.has_void else ""
     )
 
 
 def _loss(facts: DataFacts, machine: Machine, candidate: Candidate, task: str, reasons: Reasons) -> Loss:
     # Rare classes that are also sampled and pasted get too many pixels with larger weights (benchmarks/results.md).
-    sampled = bool(views.rare_classes(facts))
+    sampled = bool(views.sampled_classes(facts))
     power = (0.15 if sampled else 0.5) if task == "semantic" else 0.2 if sampled else 0.4
     weights = class_weights(facts, power)
     inner = "loss" if task == "semantic" else "loss.semantic"
@@ -210,7 +206,7 @@ def _loss(facts: DataFacts, machine: Machine, candidate: Candidate, task: str, r
         reasons[f"{path}.class_weights"] = "none: no class has five times the pixels of another"
     else:
         mild = "; mild: rare classes are also sampled" if sampled else ""
-        reasons[f"{path}.class_weights"] = f"pixels ** -{power}, 1 on average over the pixels{mild}"
+        reasons[f"{path}.class_weights"] = f"share of pixels ** -{power}, on average 1, at most 8{mild}"
     if task == "semantic" and reduced:
         reasons[f"{path}.at_output_resolution"] = "faster on a CPU: half of the resolution of the image"
     loss = terms[0] if path == inner else losses.SumOfLosses(tuple(terms))
@@ -268,7 +264,9 @@ def batch_size(facts: DataFacts, machine: Machine, candidate: Candidate, reasons
     while 2 * size <= min(wanted, fits):
         size *= 2
     needed = f"about {size * image_bytes / 2**30:.2g} GiB in training"
-    reasons["training.batch"] = f"{needed}; the {_device(machine)} has {machine.memory:g} GiB"
+    owner = "the GPU" if machine.device == "cuda" else "this machine"
+    too_little = "; smaller crops need less" if fits < 1 else ""
+    reasons["training.batch"] = f"{needed}; {owner} has {machine.memory:g} GiB{too_little}"
     return size
 
 
@@ -309,7 +307,7 @@ def _normalization(facts: DataFacts, candidate: Candidate, reasons: Reasons) -> 
 def _notes(facts: DataFacts, machine: Machine, task: str) -> tuple[str, ...]:
     height, width = facts.size
     notes = [
-        f"Suggested for {facts.images} training images of {height}x{width} (median height x width), "
+        f"Suggested for {count_of(facts.images, 'training image')} of {height}x{width} (median height x width), "
         f"{count_of(len(facts.labels), 'class')}, task {task}.",
         f"Machine: {_device(machine)}, {machine.memory:g} GiB of memory, {machine.cores} CPU cores.",
     ]
@@ -317,13 +315,18 @@ def _notes(facts: DataFacts, machine: Machine, task: str) -> tuple[str, ...]:
         notes.append(
             f"No pixels were counted of: {', '.join(absent[:8])}{', ...' if len(absent) > 8 else ''}."
         )
+    if 0 < facts.measured < facts.images:
+        notes.append(f"Sizes, classes and objects were measured on {facts.measured} of the images.")
+    if task == "semantic" and len(facts.labels) == 1:
+        notes.append("A single class teaches nothing: give the other pixels a class of their own.")
     if facts.images < 10:
         notes.append("So few images teach only what they show: more of them help more than any setting.")
-    if task == "semantic" and facts.objects is not None and _has_void(facts):
+    if task == "semantic" and facts.objects is not None and facts.has_void:
         notes.append("Pixels without a label are not trained: the model predicts some class there.")
     if height * width > 4_000_000:
         notes.append(
-            "The images are large: 'evaluate' and 'predict' take --windows; files of a lower resolution train faster."
+            "The images are large, and the evaluations of the training compute them whole: files of a lower resolution "
+            "or of parts of the images take less time and memory. 'evaluate' and 'predict' take --windows."
         )
     return tuple(notes)
 

@@ -40,6 +40,11 @@ def rare_classes(facts: DataFacts, part: float = RARE_SHARE) -> tuple[str, ...]:
     )
 
 
+def sampled_classes(facts: DataFacts) -> tuple[str, ...]:
+    """The rare classes, unless there are too many label maps to look for them."""
+    return rare_classes(facts) if facts.images <= MOST_MAPS_READ else ()
+
+
 def objects_per_crop(facts: DataFacts, crop: tuple[int, int]) -> float:
     """How many objects a crop at a random position has on average; infinite for class maps."""
     if facts.objects is None or not facts.objects.count:
@@ -93,7 +98,7 @@ def augmentation(facts: DataFacts, task: str, crop: tuple[int, int], reasons: Re
         )
     else:
         _move(reasons, "crop.", f"{inner}.")
-        reasons["augmentation"] = "no color jitter: the images are not 8-bit RGB"
+        reasons["augmentation"] = "no color jitter: the images are read as bands, not as 8-bit RGB"
     return view
 
 
@@ -104,7 +109,7 @@ def _crops(facts: DataFacts, task: str, crop: tuple[int, int], reasons: Reasons)
     objects = facts.objects if task != "semantic" else None
     small = bool(objects and objects.count and objects.side[0] * STAGES[0][1] < SMALLEST_SIDE)
     share = f"{part:.0%}" if part >= 0.01 else f"{100 * part:.2g}%"
-    covers = f"up to {share} of the median image"
+    covers = f"the largest: {share} of the median image"
     if min(facts.size) < SMALL_IMAGE:
         stages: tuple[CropStage, ...] = (CropStage(crop, _scales(low, 1.0)),)
         reasons["crop.stages"] = f"{covers}; not reduced more, because the images are small"

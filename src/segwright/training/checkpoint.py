@@ -20,13 +20,13 @@ class CheckpointError(RunError):
 
 
 def save(folder: Path, step: int, state: dict[str, Any], *, keep: int) -> Path:
-    """Write ``step-N.pt`` and delete all but the newest ``keep``."""
+    """Write ``step-N.pt`` and delete all but the newest ``keep``; those of later steps are damaged (``newest``)."""
     path = folder / f"step-{step:08d}.pt"
     atomic_write(path, lambda part: torch.save({"format": FORMAT, "step": step, **state}, part))
-    for old in [
-        *_saved(folder)[:-keep],
-        *folder.glob(".*.part"),
-    ]:  # files that a killed process left half written
+    saved = _saved(folder)
+    count = saved.index(path) + 1
+    half_written = folder.glob(".*.part")  # by a process that was killed
+    for old in [*saved[: max(0, count - keep)], *saved[count:], *half_written]:
         old.unlink(missing_ok=True)
     return path
 
@@ -47,12 +47,13 @@ def newest(
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of torch, about damaged files
                 state = torch.load(path, map_location=device, weights_only=True)
+            format = state.get("format")
         except Exception as error:  # a damaged file may raise anything; the checkpoint before may be good
             problems.append(f"{path.name}: damaged ({first_line(error).rstrip('.')})")
             continue
-        if state.get("format") != FORMAT:
+        if format != FORMAT:
             raise CheckpointError(
-                f"{path}: checkpoint format {state.get('format')}, this version reads {FORMAT}; "
+                f"{path}: checkpoint format {format}, this version reads {FORMAT}; "
                 "resume with the version that wrote it (run.json names it)"
             )
         for problem in problems:

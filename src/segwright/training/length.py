@@ -52,8 +52,8 @@ def with_steps(
             steps = max(1, round(training.epochs * len(data.dataset) / training.batch_size))
         else:
             pace = measure_pace(recipe, data, validation, processes)
-            own = _steps_in(recipe, pace, time.perf_counter() - began)
-            steps = processes.gather(own)[0]
+            # From numbers that all processes share: all of them go on, or none.
+            steps = _steps_in(recipe, pace, max(processes.gather(time.perf_counter() - began)))
             metadata["pace"] = dataclasses.asdict(pace)
         if processes.main:
             write_json(out / "run.json", metadata | {"steps": steps})
@@ -90,7 +90,8 @@ def measure_pace(recipe: Recipe, data: AugmentedDataset, validation: Dataset, pr
             break
     step = max(processes.gather(steady_seconds(seconds)))
     extra = max(0.0, total - len(seconds) * step)
-    return Pace(started + extra, step, _evaluation_seconds(trial, state.eval_model, validation, processes))
+    start_seconds = max(processes.gather(started + extra))
+    return Pace(start_seconds, step, _evaluation_seconds(trial, state.eval_model, validation, processes))
 
 
 def steady_seconds(steps: Sequence[tuple[Hashable, float]]) -> float:

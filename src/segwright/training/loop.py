@@ -86,7 +86,8 @@ def log_step(run: Run, state: State) -> None:
     speed = training.batch_size / seconds_per_step
     left = format_duration(seconds_per_step * (training.steps - state.step))
     loss = sum(means.values())
-    rate = state.optimizers[0].param_groups[0]["lr"]
+    # That of the recipe: the groups of parameters have factors of their own, and the first one is the backbone.
+    rate = run.recipe.optim.lr * run.recipe.schedule((state.step - 1) / training.steps)
     values = {"loss": loss, **{f"loss/{name}": value for name, value in means.items()}, "lr": rate}
     run.log.values("step", state.step, values | {"images_per_second": speed, "data_wait": waiting})
     text = f"loss {loss:.4f}  {speed:.1f} images/s  data wait {waiting:.0%}  left {left}"
@@ -182,7 +183,7 @@ def write_summary(run: Run, state: State) -> dict[str, Any]:
 def is_due(run: Run, state: State, every: float) -> bool:
     """Whether a task is due after this step; ``every`` is its period as a fraction of the training or extension."""
     done, steps = state.step - run.first_step, run.recipe.training.steps - run.first_step
-    return done % max(1, round(every * steps)) == 0 or done == steps
+    return done % _period(steps, every) == 0 or done == steps
 
 
 def is_finished(run: Run, state: State) -> bool:
@@ -191,7 +192,16 @@ def is_finished(run: Run, state: State) -> bool:
 
 
 def patience_is_over(run: Run, state: State) -> bool:
-    """Whether the score has not improved for ``Training.patience``: time for early stopping."""
+    """Whether at the last evaluation the score had not improved for ``Training.patience``: time for early stopping."""
     training = run.recipe.training
-    waited = state.step - max(state.best_step, run.first_step)
-    return training.patience is not None and waited > training.patience * (training.steps - run.first_step)
+    if training.patience is None:
+        return False
+    done, steps = state.step - run.first_step, training.steps - run.first_step
+    # A run that was stopped after that evaluation goes on to the next one, as if it had not been stopped.
+    evaluated = done - done % _period(steps, training.evaluate_every)
+    return evaluated - max(state.best_step - run.first_step, 0) > training.patience * steps
+
+
+def _period(steps: int, every: float) -> int:
+    """The number of steps between two logs, evaluations or checkpoints."""
+    return max(1, round(every * steps))

@@ -58,9 +58,10 @@ def parameter_groups(model: nn.Module, optim: OptimizerConfig) -> list[dict[str,
     layers that compute class scores, None for all if the model has no layers called ``head...`` or ``auxiliary...``:
     the last layers are then unknown.
     """
+    has_backbone = any(name.startswith("backbone.") for name, _ in model.named_parameters())
     for field in ("backbone_lr_factor", "layer_decay"):
         value = getattr(optim, field)
-        if value != 1 and not any(name.startswith("backbone.") for name, _ in model.named_parameters()):
+        if value != 1 and not has_backbone:
             raise UserError(
                 f"optim.{field} is {value}, but {type(model).__name__} has no backbone; expected 1, or a model with a "
                 f"backbone; set optim.{field}=1"
@@ -72,17 +73,16 @@ def parameter_groups(model: nn.Module, optim: OptimizerConfig) -> list[dict[str,
         if not parameter.requires_grad:
             continue
         in_head = not name.startswith("backbone.")
-        decays, decay, factor = True, optim.weight_decay, 1.0
+        decay, factor = optim.weight_decay, 1.0
         if parameter.ndim <= 1 or name in norms:
             is_bias = name not in norms and name.rpartition(".")[2] == "bias"
             own_decay = optim.bias_decay if is_bias else optim.norm_decay
-            decays = optim.decay_norm_and_bias
-            decay = own_decay if own_decay is not None else (optim.weight_decay if decays else 0.0)
+            if own_decay is not None or not optim.decay_norm_and_bias:
+                decay = own_decay or 0.0
             factor = optim.bias_lr_factor if is_bias else 1.0
         factor *= optim.layer_decay ** depths.get(name, 0)
-        key = (in_head, decays, decay, factor, None if hidden is None else name in hidden)
+        key = (in_head, decay, factor, None if hidden is None else name in hidden)
         groups.setdefault(key, []).append((name, parameter))
-    has_backbone = any(not in_head for in_head, *_ in groups)
     return [
         {
             "params": parameters,
@@ -92,7 +92,7 @@ def parameter_groups(model: nn.Module, optim: OptimizerConfig) -> list[dict[str,
             "hidden": is_hidden,
             "backbone": not in_head,
         }
-        for (in_head, _, decay, factor, is_hidden), parameters in sorted(
+        for (in_head, decay, factor, is_hidden), parameters in sorted(
             groups.items(), key=lambda item: item[0]
         )
     ]

@@ -100,17 +100,17 @@ def fingerprint(dataset: Dataset) -> dict[str, Any]:
 
 
 def git_state() -> dict[str, Any] | None:
-    """The git commit of the working directory and whether files differ from it; None outside a repository."""
+    """The git commit of the working directory and whether files differ from it; None without a commit."""
+    command = ["git", "status", "--porcelain=v2", "--branch"]
     try:
-        commit = subprocess.run(
-            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=10
-        )
-        status = subprocess.run(
-            ["git", "status", "--porcelain"], capture_output=True, text=True, check=True, timeout=30
-        )
+        status = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
     except (OSError, subprocess.SubprocessError):
         return None
-    return {"commit": commit.stdout.strip(), "changed": bool(status.stdout.strip())}
+    lines = status.stdout.splitlines()
+    commit = next((line.split()[-1] for line in lines if line.startswith("# branch.oid ")), "(initial)")
+    if commit == "(initial)":
+        return None
+    return {"commit": commit, "changed": not all(line.startswith("# ") for line in lines)}
 
 
 def _device(device: torch.device) -> str:

@@ -121,9 +121,16 @@ def restore(
     """Restore ``state`` from the newest checkpoint in ``folder``; whether there was one.
 
     ``say`` is called with a line about each newer one that is damaged.
-    ``UserError`` if it is of a step before ``at_least``: then an extension has nothing to start from.
+    ``UserError`` if it is of a step before ``at_least``: then an extension has nothing to start from; and if the
+    processes do not all see the same one.
     """
     saved = checkpoint.newest(folder, processes.device, say=say)
+    steps = processes.gather(0 if saved is None else saved["step"])
+    if len({*steps}) > 1:
+        raise UserError(
+            f"{folder}: the newest checkpoints that the {processes.world} processes can read are those of the steps "
+            f"{', '.join(map(str, sorted({*steps})))}; expected a folder that all machines share; choose another --out"
+        )
     if at_least and (saved is None or saved["step"] < at_least):
         raise UserError(f"{folder}: no checkpoint of step {at_least}, from which the extension starts")
     if saved is None:

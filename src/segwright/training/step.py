@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from segwright.contracts import Batch, CenterTargets, Loss, Targets
 from segwright.errors import RunError
+from segwright.losses.loss import nonzero
 from segwright.training.parameter_groups import clip_gradients, set_learning_rate
 from segwright.training.precision import autocast, memory_format_of
 from segwright.training.processes import Processes
@@ -44,6 +45,8 @@ def take_step(
     backbone = backbone_factor(recipe.schedule, progress)
     set_learning_rate(state.optimizers, recipe.schedule(progress), backbone=backbone)
     state.model.set_progress(progress)
+    if state.ema is not None:  # the averaged weights are a model of their own
+        state.ema.model.set_progress(progress)
     state.network.train()
     state.network.zero_grad(set_to_none=True)
     terms: dict[str, Tensor] = {}
@@ -79,11 +82,11 @@ def save_for_replay(path: Path, error: NonFiniteLoss) -> Path:
 
 
 def _counts(loss: Loss, parts: Sequence[Batch], processes: Processes) -> dict[str, Tensor]:
-    """The denominators over all micro-batches and processes; at least 1, so that no ground truth means loss 0."""
+    """The denominators over all micro-batches and processes."""
     counts = [loss.counts(part.targets) for part in parts]
     names = list(counts[0])
     total = torch.stack([torch.stack([count[name] for count in counts]).sum() for name in names])
-    return dict(zip(names, processes.sum_tensor(total).clamp(min=1), strict=True))
+    return dict(zip(names, nonzero(processes.sum_tensor(total)), strict=True))
 
 
 def _losses(state: State, part: Batch, recipe: Recipe, counts: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -94,7 +97,29 @@ def _losses(state: State, part: Batch, recipe: Recipe, counts: dict[str, Tensor]
     )
     with autocast(training.precision, images.device):
         output = state.network(images)
-    return {name: value / counts[name] for name, value in recipe.loss(output, part.targets).items()}
+    terms = {name: value / counts[name] for name, value in recipe.loss(output, part.targets).items()}
+    if isinstance(state.network, DistributedDataParallel):
+        # It waits for the gradients of all parameters, also of a head that this loss does not use.
+        first = next(iter(terms))
+        terms[first] = terms[first] + sum(_zero(each) for each in _outputs(output))
+    return terms
+
+
+def _outputs(value: Any) -> Iterator[Tensor]:
+    """The tensors in the output of a network."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from _outputs(item)
+    elif is_dataclass(value):
+        for field in fields(value):
+            yield from _outputs(getattr(value, field.name))
+
+
+def _zero(values: Tensor) -> Tensor:
+    """0, with a gradient of 0 with respect to ``values``, whatever they are."""
+    return values.flatten()[:1].nan_to_num(0, 0, 0).sum() * 0
 
 
 def _agree(terms: dict[str, Tensor], stop: bool, processes: Processes) -> tuple[dict[str, float], bool]:
@@ -108,15 +133,16 @@ def _no_sync(network: nn.Module) -> AbstractContextManager[Any]:
     return network.no_sync() if isinstance(network, DistributedDataParallel) else nullcontext()
 
 
-def _tensors(targets: Targets) -> dict[str, Tensor]:
+def _tensors(targets: Targets) -> dict[str, Any]:
     """The targets by name, on the CPU."""
-    centers = (
-        {}
-        if targets.centers is None
-        else {f.name: getattr(targets.centers, f.name) for f in fields(CenterTargets)}
-    )
-    masks = {} if targets.masks is None else {"masks": targets.masks.index}
-    return {name: values.cpu() for name, values in ({"semantic": targets.semantic} | centers | masks).items()}
+    result: dict[str, Any] = {"semantic": targets.semantic.cpu()}
+    if targets.centers is not None:
+        result |= {f.name: getattr(targets.centers, f.name).cpu() for f in fields(CenterTargets)}
+    if (masks := targets.masks) is not None:
+        result["masks"] = masks.index.cpu()
+        result["mask_classes"] = [classes.cpu() for classes in masks.classes]
+        result["mask_overlaps"] = [overlaps.cpu() for overlaps in masks.overlaps]
+    return result
 
 
 def _non_finite(step: int, values: dict[str, float], parts: Sequence[Batch]) -> NonFiniteLoss:

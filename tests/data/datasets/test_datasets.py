@@ -65,12 +65,3 @@ def test_packages_can_be_imported_alone_and_export_their_names(package: str) -> 
     code = f"import segwright.data.{package} as p; print(all(getattr(p, n) is not None for n in p.__all__))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout == "True\n"
-
-
-@pytest.mark.parametrize(
-    "module", ["augmentation", "datasets", "loading.sampling", "loading.augmented_samples"]
-)
-def test_torch_is_imported_only_where_it_is_needed(module: str) -> None:
-    code = f"import sys, segwright.data.{module}; print('torch' in sys.modules)"
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout == "False\n"

@@ -18,9 +18,10 @@ from segwright.models.backbones.resnet import ResNetConfig
 from segwright.models.backbones.timm import TimmBackbone, TimmConfig, timm_features
 from segwright.models.backbones.vgg import VGGConfig
 from segwright.models.backbones.xception import XceptionConfig
-from segwright.models.layers.features import Backbone
+from segwright.models.layers.features import Backbone, Features
 from segwright.models.layers.norm_config import Norm
 from segwright.models.weights import find_weights
+from segwright.models.weights.shapes_only import shapes_only
 
 OURS: dict[str, Backbone] = {
     "resnet18": ResNetConfig(18),
@@ -48,14 +49,20 @@ def run(network: nn.Module, *shape: int) -> list[Tensor]:
     return maps
 
 
+def shapes(config: Backbone, bands: int, *sizes: tuple[int, int]) -> tuple[Features, list[list[Tensor]]]:
+    """The backbone and its maps of images of these sizes, without values."""
+    with shapes_only(), torch.no_grad():
+        network = config.build(bands).eval()
+        return network, [network(torch.empty(1, bands, *size)) for size in sizes]
+
+
 @pytest.mark.parametrize("name", OURS)
 def test_maps_have_the_channels_and_strides_they_promise(name: str) -> None:
-    network = OURS[name].build(3)
     assert isinstance(OURS[name], Backbone)
-    for size in ((64, 96), (65, 97)):
-        for each, channels, stride in zip(
-            run(network, 3, *size), network.channels, network.strides, strict=True
-        ):
+    sizes = ((64, 96), (65, 97))
+    network, maps_of_sizes = shapes(OURS[name], 3, *sizes)
+    for size, maps in zip(sizes, maps_of_sizes, strict=True):
+        for each, channels, stride in zip(maps, network.channels, network.strides, strict=True):
             assert each.shape[1] == channels
             for side, whole in zip(each.shape[2:], size, strict=True):
                 assert abs(side - whole / stride) <= 1
@@ -64,7 +71,8 @@ def test_maps_have_the_channels_and_strides_they_promise(name: str) -> None:
 @pytest.mark.parametrize("bands", [1, 4, 7])
 @pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2_16", "hrnet18", "vgg16", "timm"])
 def test_any_number_of_bands(name: str, bands: int) -> None:
-    assert len(run(OURS[name].build(bands), bands, 64, 64)) >= 4
+    _, (maps,) = shapes(OURS[name], bands, (64, 64))
+    assert len(maps) >= 4
 
 
 @pytest.mark.parametrize(
@@ -106,7 +114,7 @@ def test_the_stride_is_where_it_should_be() -> None:
 def test_keys_are_those_of_timm(name: str, config: Backbone) -> None:
     import timm
 
-    with torch.device("meta"):
+    with shapes_only():
         published, ours = timm.create_model(name).state_dict(), config.build(3).state_dict()
     assert {key: value.shape for key, value in ours.items()}.items() <= {
         key: value.shape for key, value in published.items()
@@ -241,6 +249,18 @@ def test_our_dilation_equals_the_one_timm_has(name: str) -> None:
         assert torch.equal(actual, wanted)
 
 
+def test_maps_with_as_many_rows_as_channels_are_not_confused() -> None:
+    torch.manual_seed(0)
+    options = {"embed_dim": 24, "depths": (1, 1, 1, 1), "num_heads": (1, 1, 1, 1), "strict_img_size": False}
+    network = timm_features("swin_tiny_patch4_window7_224", **options)
+    backbone = TimmBackbone(network)
+    for size in ((96, 96), (96, 64), (64, 96)):  # 24 rows or columns of 24 channels
+        channels_last = run(network, 3, *size)
+        for x, last in zip(run(backbone, 3, *size), channels_last, strict=True):
+            assert torch.equal(x, last.permute(0, 3, 1, 2))
+        assert [x.shape[1] for x in run(backbone, 3, *size)] == list(backbone.channels) == [24, 48, 96, 192]
+
+
 @pytest.mark.parametrize("stride", [8, 16])
 def test_networks_without_dilation_of_their_own_are_dilated(stride: int) -> None:
     network = TimmConfig("vgg11", output_stride=stride).build(3)  # type: ignore[arg-type]
@@ -276,7 +296,7 @@ def test_networks_get_the_options_that_they_have(
         return network
 
     monkeypatch.setattr(timm, "create_model", recorded)
-    with torch.device("meta"):
+    with shapes_only():
         network = TimmConfig(name).build(3)
     assert min(network.strides) <= 16
     calls.clear()

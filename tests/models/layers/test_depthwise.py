@@ -53,9 +53,19 @@ def test_other_convolutions_stay_as_they_are() -> None:
     model = nn.Sequential(
         nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3, groups=2), nn.Conv2d(8, 8, 3, groups=8, dilation=2),
         nn.Conv2d(8, 16, 3, groups=8), nn.Conv2d(8, 8, 3, groups=8, padding="same"),
+        nn.Conv2d(8, 8, 3, groups=8, padding=1, padding_mode="reflect"),
     )  # fmt: skip
     speed_up_depthwise(model)
     assert {type(module) for module in model} == {nn.Conv2d}
+
+
+@pytest.mark.parametrize("name", ["Conv2d", "Conv2dSame"])
+def test_a_convolution_of_another_library_stays_whatever_its_name(name: str) -> None:
+    """As weight standardization does, for example."""
+    own = type(name, (nn.Conv2d,), {"forward": lambda self, x: 2 * nn.Conv2d.forward(self, x)})
+    conv, x = own(8, 8, 3, padding=1, groups=8), torch.ones(1, 8, 5, 5)
+    expected = conv(x)
+    assert torch.equal(speed_up_depthwise(conv)(x), expected)
 
 
 @pytest.mark.parametrize("name", ["tf_efficientnet_lite0", "convnext_atto"])

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segwright.data.check import Progress
+from segwright.data.reading.rle import run_starts
 from segwright.labels import LabelSpace
 from segwright.metrics.arrays import refuse_huge_matrix
 from segwright.parallel import map_in_processes
@@ -59,12 +60,13 @@ class Counts:
         self.co_occurrence += np.outer(present, present)
         size = (sample.image.shape[0], sample.image.shape[1])
         self.sizes[size] = self.sizes.get(size, 0) + 1
-        flat = sample.image.reshape(-1, sample.image.shape[2]).astype(np.float64)
-        values, squares = flat.sum(0), np.square(flat).sum(0)
-        self.values = values if self.values is None else self.values + values
-        self.squares = squares if self.squares is None else self.squares + squares
-        self.image_pixels += len(flat)
-        self.class_image_pixels += present * len(flat)
+        rows = max(1, 2**18 // size[1])  # at a time: a whole large image in float64 may not fit the memory
+        for first in range(0, size[0], rows):
+            flat = sample.image[first : first + rows].reshape(-1, sample.image.shape[2]).astype(np.float64)
+            self.values = _sum(flat.sum(0), self.values)
+            self.squares = _sum(np.square(flat).sum(0), self.squares)
+        self.image_pixels += size[0] * size[1]
+        self.class_image_pixels += present * (size[0] * size[1])
         self._add_instances(sample, things)
 
     def _add_instances(self, sample: Sample, things: NDArray[np.bool_]) -> None:
@@ -74,8 +76,11 @@ class Counts:
         self.max_instances = max(self.max_instances, len(instances))
         if not instances:
             return
-        ids, pixels = np.unique(sample.map, return_counts=True)
-        areas = dict(zip(ids.tolist(), pixels.tolist(), strict=True))
+        start = run_starts(sample.map)
+        ids, index = np.unique(sample.map.reshape(-1)[start], return_inverse=True)
+        areas = dict(
+            zip(ids.tolist(), np.bincount(index, np.diff(start, append=sample.map.size)), strict=True)
+        )
         for segment in instances:
             self.instances[
                 segment.class_index, int(np.searchsorted(AREA_BOUNDS, areas.get(segment.id, 0)))

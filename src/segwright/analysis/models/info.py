@@ -16,6 +16,7 @@ from segwright.files import checksum, nan_to_null, read_json
 from segwright.labels import LabelSpace
 from segwright.model_paths import find_model
 from segwright.models.weights.model_file import origin_of, read_file, without_weights
+from segwright.models.weights.shapes_only import uninitialized
 from segwright.prediction.predict import load
 from segwright.training.recipe import Recipe
 
@@ -56,7 +57,9 @@ def recipe_info(
     recipe: Recipe, *, size: tuple[int, int] = (512, 512), data: Path | None = None
 ) -> dict[str, Any]:
     """The same for a recipe, before any training; ``file`` and ``training`` are None."""
-    model = untrained_model(recipe, data)
+    labels = _labels(recipe, data)
+    with uninitialized():  # its weights have no say in it
+        model = _network(recipe, labels)
     return {
         "name": recipe.name,
         "network": to_yaml(recipe.model),
@@ -110,8 +113,12 @@ def untrained_model(recipe: Recipe, data: Path | None = None) -> Model:
     Its classes are those of the dataset in ``data``; without ``data``, those that the dataset always has. ``UserError``
     if only the files of the dataset say which classes it has.
     """
+    return _network(recipe, _labels(recipe, data))
+
+
+def _network(recipe: Recipe, labels: LabelSpace) -> Model:
     config: Any = recipe.model
-    model: Model = without_weights(config).build(_labels(recipe, data), recipe.input)
+    model: Model = without_weights(config).build(labels, recipe.input)
     model.decoder = recipe.decoder
     return model.eval()
 

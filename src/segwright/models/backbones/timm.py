@@ -81,6 +81,7 @@ class TimmBackbone(Features):
         self.patch_size: tuple[int, int] = _pair(patch_sizes[0]) if patch_sizes else (1, 1)
         info: Any = network.feature_info
         self.channels = tuple(info.channels())
+        self.channels_last = getattr(network, "output_fmt", "NCHW") == "NHWC"
         if max(info.reduction()) > output_stride:
             try:
                 dilate(network, output_stride)
@@ -101,10 +102,12 @@ class TimmBackbone(Features):
                 f"--set input.multiple={self.patch_size[0]}, and choose the crop size accordingly"
             )
         maps: list[Tensor] = list(self.network(images))
-        return [
-            x if x.shape[1] == count else x.permute(0, 3, 1, 2)
-            for x, count in zip(maps, self.channels, strict=True)
-        ]
+        return [self._channels_first(x, count) for x, count in zip(maps, self.channels, strict=True)]
+
+    def _channels_first(self, x: Tensor, channels: int) -> Tensor:
+        # timm says [N, h, w, C] of some networks only. As many rows as channels decide nothing: Swin-T at 384 pixels.
+        is_last = x.shape[3] == channels if self.channels_last else x.shape[1] != channels
+        return x.permute(0, 3, 1, 2) if is_last else x
 
 
 def check_name(name: str) -> None:

@@ -33,16 +33,20 @@ class DepthwiseConv2d(nn.Conv2d):
 
 
 def speed_up_depthwise(model: nn.Module) -> nn.Module:
-    """Turn the depthwise convolutions in ``model`` into ``DepthwiseConv2d``, in place; parameters stay the same."""
+    """Turn the depthwise convolutions in ``model`` into ``DepthwiseConv2d``, in place; parameters stay the same.
+
+    They are those of torch and timm's ``Conv2dSame``: another subclass of ``nn.Conv2d`` may compute something else.
+    """
     for module in model.modules():
+        same = type(module).__name__ == "Conv2dSame" and type(module).__module__.startswith("timm.")
         if (
-            isinstance(module, nn.Conv2d)
+            (same or type(module) is nn.Conv2d)
+            and isinstance(module, nn.Conv2d)
             and 1 < module.groups == module.in_channels == module.out_channels
             and module.dilation == (1, 1)
             and not isinstance(module.padding, str)
-            and type(module).__name__ in ("Conv2d", "Conv2dSame")
+            and module.padding_mode == "zeros"
         ):
-            same = type(module).__name__ == "Conv2dSame"
             module.__class__ = DepthwiseConv2d
             assert isinstance(module, DepthwiseConv2d)
             module.same = same

@@ -68,20 +68,20 @@ class SynchronizedBatchNorm2d(nn.BatchNorm2d):
         mean = total[:-1] / total[-1]
         centered = values - mean.view(1, -1, 1, 1)
         variance = sum_over_processes(centered.square().sum((0, 2, 3))) / total[-1]
-        self._track(mean.detach(), variance.detach(), float(total[-1].detach()))
+        self._track(mean.detach(), variance.detach(), total[-1].detach())
         normal = centered * torch.rsqrt(variance + self.eps).view(1, -1, 1, 1)
         if self.affine:
             normal = normal * self.weight.view(1, -1, 1, 1) + self.bias.view(1, -1, 1, 1)
         return normal.to(input.dtype)
 
     @torch.no_grad()
-    def _track(self, mean: Tensor, variance: Tensor, count: float) -> None:
+    def _track(self, mean: Tensor, variance: Tensor, count: Tensor) -> None:
         if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
             return
         self.num_batches_tracked += 1
         fraction = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
         self.running_mean.lerp_(mean, fraction)
-        self.running_var.lerp_(variance * (count / max(count - 1, 1)), fraction)
+        self.running_var.lerp_(variance * (count / (count - 1).clamp(min=1)), fraction)
 
 
 class _SynchronizedBatchNormAct2d(SynchronizedBatchNorm2d):

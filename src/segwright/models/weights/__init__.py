@@ -7,7 +7,7 @@
 - ``shards``: networks in several files
 - ``sources``: where pretrained weights lie: files, folders, installed packages, timm's hub
 - ``pretrained``: pretrained weights of backbones, and the record of where they came from
-- ``shapes_only``: networks without values, to ask for the shapes of their weights or to load all of them
+- ``shapes_only``: networks without initial weights, to ask for their shapes or to load all of them
 - ``safe_pickle``: arrays in a pickle, read without running code
 """
 

@@ -53,6 +53,11 @@ def average_models(sources: Sequence[Path | str], out: Path | str) -> Path:
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     tensors, metadata = read_file(path)
     check_format(path, metadata)
+    for name, values in tensors.items():
+        if not bool(torch.isfinite(values).all()):
+            raise UserError(
+                f"{path}: {name} contains infinity or NaN; expected a model whose training succeeded"
+            )
     return tensors, metadata
 
 
@@ -99,6 +104,4 @@ def _tensor_difference(expected: dict[str, Tensor], actual: dict[str, Tensor]) -
         ]
         if shapes[0] != shapes[1]:
             return f"{name} is {shapes[1]}, and {shapes[0]}"
-        if not bool(torch.isfinite(actual[name]).all()):
-            return f"{name} contains infinity or NaN, and finite numbers"
     return None

@@ -23,6 +23,7 @@ from segwright.model_paths import find_model
 from segwright.models.layers.features import Features
 from segwright.models.weights.position_embedding import resample_positions
 from segwright.models.weights.pretrained import pretrained_records
+from segwright.models.weights.shapes_only import uninitialized
 from segwright.wording import count_of
 
 FORMAT, VERSION = "segwright", 2
@@ -65,7 +66,7 @@ def read_model(path: Path, device: torch.device | str = "cpu", *, code: ModuleTy
     tensors, metadata = read_file(path)
     check_format(path, metadata)
     config = from_yaml(metadata["model"], where=f"{path}, model", code=code)
-    with _explained(path):
+    with _explained(path), uninitialized():  # the file has all weights
         model: Model = config.build(_labels_in(metadata), _input_in(metadata))
     try:
         model.load_state_dict(tensors)

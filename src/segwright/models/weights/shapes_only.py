@@ -1,4 +1,4 @@
-"""Networks without values: what is asked of them are names and shapes of weights, or all weights are replaced."""
+"""Networks whose initial weights nobody needs: names and shapes are asked of them, or a file replaces all weights."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from torch import nn
 from torch.overrides import TorchFunctionMode
 
 _INITIALIZE = frozenset(
@@ -21,11 +22,27 @@ def shapes_only() -> Iterator[None]:
     On that device the initialization changes nothing, but takes seconds: PyTorch derives the shape of each result in
     Python.
     """
-    with torch.device("meta"), _SkipInitialization():
+    with torch.device("meta"), _SkipInitialization(lambda tensor: bool(getattr(tensor, "is_meta", False))):
+        yield
+
+
+@contextmanager
+def uninitialized() -> Iterator[None]:
+    """A network that is built inside has any values in its parameters; buffers are computed as usual.
+
+    Drawing the initial weights takes seconds for a large network.
+    """
+    with _SkipInitialization(lambda tensor: isinstance(tensor, nn.Parameter)):
         yield
 
 
 class _SkipInitialization(TorchFunctionMode):
+    """Leaves out in-place operations on the tensors for which ``skips`` is true."""
+
+    def __init__(self, skips: Callable[[Any], bool]) -> None:
+        super().__init__()
+        self.skips = skips
+
     def __torch_function__(
         self,
         function: Callable[..., Any],
@@ -33,6 +50,6 @@ class _SkipInitialization(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        if getattr(function, "__name__", "") in _INITIALIZE and args and getattr(args[0], "is_meta", False):
+        if getattr(function, "__name__", "") in _INITIALIZE and args and self.skips(args[0]):
             return args[0]
         return function(*args, **(kwargs or {}))
