@@ -232,6 +232,24 @@ def test_an_export_that_differs_fails_and_leaves_nothing(
     )
 
 
+def test_a_file_is_opened_once_and_the_random_numbers_of_the_caller_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Path] = []
+    monkeypatch.setattr(
+        "segwright.export.export.load_exported", lambda path: opened.append(path) or load_exported(path)
+    )
+    model = sw.wrap(torch.nn.Conv2d(3, 3, 1), SEMANTIC, sw.InputContract(multiple=8)).eval()
+    state = torch.get_rng_state()
+    exported = export_model(model, tmp_path / "model.pt2").model
+    assert len(opened) == 1 and torch.equal(torch.get_rng_state(), state)
+    assert exported.path == tmp_path / "model.pt2" and exported.file_bytes == exported.path.stat().st_size
+    (sample,) = images(model, (30, 41))
+    assert (
+        sw.predict(exported, sample.image).semantic == sw.predict(model, sample.image).semantic
+    ).mean() > 0.99
+
+
 @pytest.mark.parametrize("suffix", [".onnx", ".pt2", ".xml"])
 def test_a_file_that_is_no_model_is_refused_in_one_line(tmp_path: Path, suffix: str) -> None:
     if suffix == ".xml":

@@ -93,14 +93,24 @@ class ExportedModel(Model):
         expected, (height, width) = self.description.size, images.shape[2:]
         multiple = self.input.multiple
         if expected is not None and expected != (height, width):
-            raise UserError(
+            raise UnexpectedSize(
                 f"{self.path.name}: exported for images of {expected[0]} x {expected[1]} pixels, this one has "
-                f"{height} x {width}; use --windows {expected[0]},{expected[1]}, resize it, or export without --size"
+                f"{height} x {width} with its padding; resize it, use sliding windows (--windows {expected[0]},"
+                f"{expected[1]}, in Python SlidingWindows({expected})), or export without --size",
+                expected,
             )
         if height % multiple or width % multiple:
             raise UserError(
-                f"{self.path.name}: sides are {height} x {width}; expected multiples of {multiple}"
+                f"{self.path.name}: sides are {height} x {width}; expected multiples of {multiple}; pad the images"
             )
+
+
+class UnexpectedSize(UserError):
+    """An image of another size than the (height, width) ``size`` that a file was exported for."""
+
+    def __init__(self, text: str, size: tuple[int, int]) -> None:
+        super().__init__(text)
+        self.size = size
 
 
 def _array(images: Tensor) -> NDArray[np.float32]:
