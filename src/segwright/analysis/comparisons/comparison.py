@@ -48,7 +48,8 @@ def compare(
     The page has the scores of both and their differences, with paired bootstrap intervals over the images; the images
     that changed most; the settings that differ; and the learning curves together. ``out``: by default
     ``comparison-with-A.html`` in the folder of the ``second`` run. Errors are counted with the best model of each run,
-    once (``error_pass``). ``data``, ``code``: as in ``run_report.report``.
+    once (``error_pass``). ``data``, ``code``: as in ``run_report.report``. ``progress`` is called with ("A, val" or
+    "B, val", images done, images).
 
     ``UserError`` unless both runs were evaluated on the same images, with the same ground truth and classes.
     """
@@ -59,7 +60,7 @@ def compare(
     check_writable(path, csv)
     with refuse_damage(f"{first} or {second}", REMEDY):
         check_comparable(a, b)
-        errors = (a.errors(device, progress), b.errors(device, progress))
+        errors = a.errors(device, _of(progress, "A")), b.errors(device, _of(progress, "B"))
         pixels, segments = compared_scores(a, b, errors)
         comparison = Comparison(
             names=(a.name, b.name) if a.name != b.name else (str(a.path), str(b.path)),
@@ -145,6 +146,13 @@ def changed_images(
         scores = float(comparison.main.first[position]), float(comparison.main.second[position])
         changed.append(ChangedImage(position, image["name"], *scores, tuple(pictures)))
     return changed
+
+
+def _of(progress: Progress | None, run: str) -> Progress | None:
+    """Tells the passes of both runs apart."""
+    if progress is None:
+        return None
+    return lambda split, done, images: progress(f"{run}, {split}", done, images)
 
 
 def _same_truth(left: ImageErrors, right: ImageErrors) -> bool:
