@@ -277,8 +277,11 @@ def test_an_onnx_file_of_another_program_is_refused(tmp_path: Path) -> None:
 def test_descriptions_of_other_versions_and_damaged_ones_are_refused() -> None:
     with pytest.raises(UserError, match="version 99; expected 1; update segwright"):
         Description.from_json('{"version": 99}', Path("m.onnx"))
-    with pytest.raises(UserError, match="damaged"):
-        Description.from_json('{"version": 1}', Path("m.onnx"))
+    values = '"kind": "", "decoder": "", "precision": "", "opset": 1, "name": "", "weights_sha256": "", "origin": {}'
+    lists = '"inputs": [], "outputs": [], "maps": [], "input": [], "labels": []'
+    for text in ('{"version": 1}', '{"version": "2"}', "[]", "3", f'{{"version": 1, {values}, {lists}}}'):
+        with pytest.raises(UserError, match="damaged"):
+            Description.from_json(text, Path("m.onnx"))
 
 
 def test_names_and_opsets_are_checked_first(semantic: Model, tmp_path: Path) -> None:
