@@ -79,7 +79,7 @@ class SixteenBits:
 @pytest.mark.parametrize(
     "run",
     [
-        lambda model, data: evaluate(model, data),
+        evaluate,
         lambda model, data: oracle_study(model, data, DefaultDecoder()),
         lambda model, data: search_crf(model, data, {"iterations": (1,)}),
     ],

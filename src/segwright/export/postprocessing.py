@@ -83,7 +83,7 @@ def panoptic_map(
     classes = torch.where(inside, semantic.argmax(1)[0].int(), ignored)
     if output.foreground is not None:
         foreground = upsample(output.foreground.float(), padded, align_corners=align)[0, 0] > 0
-        is_thing = _look_up(things, table_columns(classes, len(labels)))
+        is_thing = entries(things, table_columns(classes, len(labels)))
         classes = torch.where(is_thing & ~foreground, ignored, classes)
         center = center * foreground
     center = torch.where(inside, center, -torch.inf)
@@ -91,7 +91,7 @@ def panoptic_map(
         center, threshold=decoder.threshold, nms_kernel=decoder.nms_kernel, top_k=decoder.top_k
     )
     columns = table_columns(classes, len(labels))
-    objects = nearest_objects(offset, points, _look_up(things, columns) & is_center.any())
+    objects = nearest_objects(offset, points, entries(things, columns) & is_center.any())
     panoptic, _ = merge(
         columns, objects, things, decoder.top_k, divisor=decoder.divisor, stuff_area=decoder.stuff_area
     )
@@ -135,5 +135,6 @@ def pixels_inside(size: Tensor, padded: tuple[int, int]) -> Bool[Tensor, "height
     return rows[:, None] & (torch.arange(padded[1], device=size.device) < size[1])
 
 
-def _look_up(table: Tensor, index: Tensor) -> Tensor:
+def entries(table: Tensor, index: Tensor) -> Tensor:
+    """The entry of a table for each index, in the shape of ``index``."""
     return table.index_select(0, index.flatten()).view(index.shape)
