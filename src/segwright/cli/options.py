@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from segwright.errors import UserError, one_line
 
 if TYPE_CHECKING:
+    from segwright.evaluation.result import EvaluationResult
     from segwright.labels import LabelSpace
     from segwright.metrics.metric import Metric
 
@@ -185,6 +186,14 @@ def refuse_options(options: argparse.Namespace, *names: str, reason: str) -> Non
     for name in names:
         if getattr(options, name) not in (None, False):
             raise UserError(f"--{name.replace('_', '-')} has no effect {reason}; remove it")
+
+
+def require_ground_truth(evaluation: EvaluationResult, split: str) -> None:
+    """``UserError`` for the evaluation of a split without any pixel of ground truth."""
+    if not evaluation.confusion.any():
+        raise UserError(
+            f"split {split!r}: no ground truth to evaluate on; 'segwright predict' writes predictions"
+        )
 
 
 def warn_of_single_class(labels: LabelSpace) -> None:
