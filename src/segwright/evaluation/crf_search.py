@@ -54,8 +54,9 @@ def search_crf(
     """The scores on ``dataset`` with every combination of the values in ``grid``, and without a CRF, best mIoU first.
 
     ``grid``: values by field of ``DenseCRF``, for example ``{"bilateral_weight": (3, 4)}``; other fields are those of
-    ``crf``. The model is run once per image, by ``inference``; then ``on_image`` is called. Search on a part of the training or validation split,
-    not on the images on which you report the score. ``UserError`` for an unknown field or a wrong value.
+    ``crf``. The model is run once per image, by ``inference``; then ``on_image`` is called. Search on a part of the
+    training or validation split, not on the images on which you report the score. ``UserError`` for an unknown field or
+    a wrong value.
     """
     for name in grid:
         require_field(DenseCRF, name, "search_crf")
