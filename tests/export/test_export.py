@@ -13,6 +13,7 @@ from tests.export.exported import SEMANTIC, images, recipe_model
 import segwright as sw
 from segwright.contracts import Model
 from segwright.data.loading.batches import pad_and_stack
+from segwright.data.reading.label_maps import write_png
 from segwright.decode.query import QueryDecoder
 from segwright.errors import RunError, UserError
 from segwright.export import Parity, export_model, load_exported
@@ -22,6 +23,7 @@ from segwright.files import checksum
 from segwright.inference.sliding_windows import SlidingWindows
 from segwright.inference.test_time_augmentation import TestTimeAugmentation
 from segwright.models.weights.model_file import write_model
+from segwright.prediction.predict_files import predict_files
 from segwright.recipes import load_recipe
 
 pytest.importorskip("onnxruntime")
@@ -330,6 +332,27 @@ def test_a_network_that_decides_is_refused(
         export_model(wrapped, tmp_path / "model.onnx")
     assert list(tmp_path.iterdir()) == []
     assert capfd.readouterr().err == ""
+
+
+def test_too_little_memory_of_onnxruntime_skips_the_image(
+    semantic_onnx: tuple[Path, Parity], tmp_path: Path
+) -> None:
+    class Failing:
+        """A session that fails as onnxruntime does: with a class of its own."""
+
+        class RuntimeException(Exception):
+            pass
+
+        def run(self, *_: Any) -> Any:
+            text = "Non-zero status code returned while running Conv node.\nStatus Message: std::bad_alloc"
+            raise self.RuntimeException(f"[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : {text}")
+
+    exported = load_exported(semantic_onnx[0])
+    runtime: Any = exported.runtime
+    runtime.session = Failing()
+    write_png(tmp_path / "a.png", np.zeros((40, 50, 3), np.uint8))
+    ((_, problem),) = predict_files(exported, [str(tmp_path / "a.png")], tmp_path / "out")
+    assert problem is not None and problem.startswith("too large for the memory")
 
 
 def test_an_exported_model_is_not_exported_again(semantic_onnx: tuple[Path, Parity], tmp_path: Path) -> None:
