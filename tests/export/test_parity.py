@@ -13,13 +13,15 @@ import torch
 from tests.export.exported import images, recipe_model
 from torch import Tensor
 
+import segwright as sw
 from segwright.contracts import Model, Output
 from segwright.decode.default import inner_decoder
 from segwright.decode.query import QueryDecoder
 from segwright.export.description import describe
-from segwright.export.exported_model import ExportedModel
+from segwright.export.exported_model import ExportedModel, UnexpectedSize
 from segwright.export.graph import ExportGraph
 from segwright.export.parity import measure_parity
+from segwright.inference.sliding_windows import SlidingWindows
 from segwright.labels import LabelSpace
 
 
@@ -38,9 +40,10 @@ class Copy:
         return [self.change(name, getattr(output, name).numpy()) for name in names]
 
 
-def exported(model: Model, **options: Any) -> ExportedModel:
+def exported(model: Model, *, size: tuple[int, int] | None = None, **options: Any) -> ExportedModel:
     """``model`` as if it came from a file of this test."""
-    return ExportedModel(Path(__file__), describe(model, ExportGraph(model)), Copy(model, **options))
+    description = describe(model, ExportGraph(model), size=size)
+    return ExportedModel(Path(__file__), description, Copy(model, **options))
 
 
 def instance_model() -> Model:
@@ -114,3 +117,23 @@ def test_equal_outputs_that_are_no_numbers_do_not_differ() -> None:
     assert _largest_difference(PixelOutput(logits), PixelOutput(logits.clone())) == 0
     assert _largest_difference(PixelOutput(logits), PixelOutput(logits + torch.eye(1, 4)[None] * 0.5)) == 0
     assert _largest_difference(PixelOutput(logits[..., 3:]), PixelOutput(logits[..., 3:] + 0.5)) == 0.5
+
+
+def test_smaller_images_are_padded_to_the_only_size_of_a_file() -> None:
+    model = recipe_model("street.quick")
+    fixed = exported(model, size=(64, 96))
+    (sample,) = images(model, (40, 50))
+    padded = np.empty((64, 96, 3), np.uint8)
+    padded[:] = np.round(model.input.fill_value)
+    padded[:40, :50] = sample.image
+    expected = sw.predict(model, padded).semantic[:40, :50]
+    assert (sw.predict(fixed, sample.image).semantic == expected).all()
+    (large,) = images(model, (100, 70))
+    with pytest.raises(
+        UnexpectedSize, match=r"at most 64 x 96 pixels.*SlidingWindows\(\(64, 96\)\)"
+    ) as error:
+        sw.predict(fixed, large.image)
+    assert error.value.size == (64, 96)
+    whole = sw.predict(model, large.image, inference=SlidingWindows((64, 96))).semantic
+    for windows in (SlidingWindows((64, 96)), SlidingWindows((30, 40))):  # both are of the only size
+        assert (sw.predict(fixed, large.image, inference=windows).semantic == whole).all()

@@ -161,7 +161,7 @@ def test_an_image_of_another_size_than_the_only_one_is_refused_with_both_sizes()
 
     with running(inference=fixed) as client:
         answer = post(client, picture(40, 56))
-    expected = "a.png: 56x40 pixels; the model takes images of 96x64 pixels; resize the image"
+    expected = "a.png: 56x40 pixels; the model takes images of at most 96x64 pixels; resize the image"
     assert (answer.status_code, answer.json()["detail"]) == (422, expected)
 
 

@@ -159,7 +159,8 @@ class SlidingWindows:
 
     def axis(self, length: int, axis: int, input: InputContract) -> WindowAxis:
         """The windows along the rows (``axis`` 0) or the columns (1) of an image with ``length`` of them."""
-        height, window = input.padded_size((self.size[0], self.size[axis]))
+        size = input.padded_size(self.size)
+        height, window = size[0], size[axis]
         if self.placement == "toolbox":
             stride = min(ceil(height * (1 - self.overlap)), window)
         else:

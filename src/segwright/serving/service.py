@@ -105,7 +105,7 @@ class Service:
             return await self._in_pool(encode, prediction, kind)
         except UnexpectedSize as error:
             height, width = error.size
-            text = f"the model takes images of {width}x{height} pixels; resize the image"
+            text = f"the model takes images of at most {width}x{height} pixels; resize the image"
             raise HTTPException(422, f"{shown}: {pixels.shape[1]}x{pixels.shape[0]} pixels; {text}") from None
         except UserError as error:
             raise HTTPException(422, str(error)) from None
