@@ -41,9 +41,9 @@ class Parity:
     ``equal_pixels``: the share of pixels at which both predictions are equal: panoptic ids, or class indices.
     ``equal_map_pixels``: the same for the maps that the file itself makes; None without post-processing.
     ``max_logit_difference``: the largest absolute difference of any value of the network's outputs; infinite (null in
-    JSON) if only one of both is a finite number. ``score``: of both, by the first defined one of ``_SCORES``: AP of
-    instance, PQ of panoptic, mIoU of other models; ``score_difference``: exported minus original. ``ground_truth``:
-    "dataset", or "original" where the predictions of the original model stand for it.
+    JSON) if only one of both is a finite number. ``score``: of both, AP of instance and PQ of panoptic models, mIoU of
+    others and where these are undefined; ``score_difference``: exported minus original. ``ground_truth``: "dataset", or
+    "original" where the predictions of the original model stand for it.
     ``latency``: p50 and p95 of the network alone on one image, in seconds. ``memory``: bytes of the weights and of the
     exported file.
     """
