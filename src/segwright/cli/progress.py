@@ -38,7 +38,7 @@ def progress_bar(total: int, unit: str, *, done: int = 0) -> Iterator[Callable[[
 
 @contextmanager
 def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
-    """Bars on a terminal, one per name; call the function that it gives with (name, done, total)."""
+    """Bars on a terminal, one per name until it is full; call the function that it gives with (name, done, total)."""
     if not has_terminal():
         yield lambda _, __, ___: None
         return
@@ -50,7 +50,7 @@ def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
         def show(name: str, done: int, total: int) -> None:
             if name not in tasks:
                 tasks[name] = progress.add_task(escape(name), total=total)
-            progress.update(tasks[name], completed=done, total=total)
+            progress.update(tasks[name], completed=done, total=total, visible=done < total)
 
         yield show
 

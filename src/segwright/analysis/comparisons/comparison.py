@@ -48,8 +48,8 @@ def compare(
     The page has the scores of both and their differences, with paired bootstrap intervals over the images; the images
     that changed most; the settings that differ; and the learning curves together. ``out``: by default
     ``comparison-with-A.html`` in the folder of the ``second`` run. Errors are counted with the best model of each run,
-    once (``error_pass``). ``data``, ``code``: as in ``run_report.report``. ``progress`` is called with ("A, val" or
-    "B, val", images done, images).
+    once (``error_pass``). ``data``, ``code``: as in ``run_report.report``. ``progress`` is called with (what is
+    done, images done, images).
 
     ``UserError`` unless both runs were evaluated on the same images, with the same ground truth and classes.
     """
@@ -73,7 +73,8 @@ def compare(
             environment=environment_differences(a.metadata, b.metadata),
         )
         table = difference_table(comparison)
-        page = render(comparison, changed_images(comparison, a, b, device), table, csv_name=csv.name)
+        changed = changed_images(comparison, a, b, device, progress)
+        page = render(comparison, changed, table, csv_name=csv.name)
         text = image_table.to_csv(table)
     write_text(csv, text)
     write_text(path, page)
@@ -122,7 +123,11 @@ def compared_scores(
 
 
 def changed_images(
-    comparison: Comparison, a: EvaluatedRun, b: EvaluatedRun, device: torch.device | str
+    comparison: Comparison,
+    a: EvaluatedRun,
+    b: EvaluatedRun,
+    device: torch.device | str,
+    progress: Progress | None = None,
 ) -> list[ChangedImage]:
     """The images whose main score changed most, at most ``CHANGED`` in each direction; none without the dataset."""
     if a.dataset is None or comparison.main is None:
@@ -134,7 +139,7 @@ def changed_images(
     if not (worse or better):
         return []
     models = [(run, run.model(device)) for run in (a, b)]
-    changed = []
+    changed: list[ChangedImage] = []
     for position in better + worse:
         image = a.evaluation["per_image"][position]
         sample = a.dataset[image["index"]]
@@ -145,6 +150,8 @@ def changed_images(
             pictures.append(colorize_prediction(prediction, a.labels))
         scores = float(comparison.main.first[position]), float(comparison.main.second[position])
         changed.append(ChangedImage(position, image["name"], *scores, tuple(pictures)))
+        if progress is not None:
+            progress("changed images", len(changed), len(better) + len(worse))
     return changed
 
 
