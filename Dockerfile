@@ -4,8 +4,6 @@
 ARG BASE=python:3.12-slim
 FROM ${BASE}
 
-SHELL ["/bin/bash", "-o", "pipefail", "-c"]
-
 # A CUDA base has no Python.
 # hadolint ignore=DL3008
 RUN if ! command -v python3 >/dev/null; then \

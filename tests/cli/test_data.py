@@ -104,5 +104,7 @@ def test_a_split_without_ground_truth_is_not_evaluated(tmp_path: Path, capsys) -
     short = ["training.steps=1", "training.batch=2", "training.workers=0"]
     arguments = ["--data", str(root), "--out", str(run_folder), "--set", *short]
     assert main(["train", "camvid.quick", *arguments]) == 0
-    assert main(["evaluate", str(run_folder), "--data", str(root), "--split", "test"]) == 2
-    assert "split 'test': no ground truth to evaluate on" in capsys.readouterr().err
+    evaluate = ["evaluate", str(run_folder), "--data", str(root), "--split", "test"]
+    for options in ([], ["--crf-search", "iterations=0"]):
+        assert main([*evaluate, *options]) == 2
+        assert "split 'test': no ground truth to evaluate on" in capsys.readouterr().err

@@ -11,9 +11,13 @@ import torch
 from tests import small
 
 from segwright.contracts import InputContract, Model, PixelOutput
+from segwright.data.reading.bands import SET_BANDS, UnexpectedBands
 from segwright.decode.argmax import Argmax
+from segwright.decode.default import DefaultDecoder
 from segwright.errors import UserError
+from segwright.evaluation.crf_search import search_crf
 from segwright.evaluation.evaluate import device_of, evaluate
+from segwright.evaluation.oracle_study import oracle_study
 from segwright.labels import LabelSpace
 from segwright.samples import Prediction, Sample
 
@@ -52,6 +56,37 @@ def test_padding_and_ignored_pixels_do_not_count() -> None:
     assert result.confusion.sum() == 7 * (40 * 56 - 16)
     assert result.scores.miou > 0.95
     assert [image["name"] for image in result.per_image] == [f"val_{i}" for i in range(7)]
+
+
+@dataclass(frozen=True)
+class SixteenBits:
+    """A dataset whose reader refuses its images, with the remedy for a training."""
+
+    labels: LabelSpace = small.LABELS
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, index: int) -> Sample:
+        raise UnexpectedBands(f"a.png: 3 bands of uint16; expected an RGB image of 8 bits{SET_BANDS}=3")
+
+    def files(self, index: int) -> tuple[Path, ...]:
+        return (Path("a.png"),)
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        evaluate,
+        lambda model, data: oracle_study(model, data, DefaultDecoder()),
+        lambda model, data: search_crf(model, data, {"iterations": (1,)}),
+    ],
+    ids=["evaluate", "oracle study", "CRF search"],
+)
+def test_images_that_the_model_does_not_take_are_to_be_converted(run: Any) -> None:
+    with pytest.raises(UserError, match="the model takes 8-bit RGB images; convert the image") as error:
+        run(ByColor(), SixteenBits())
+    assert "data.bands" not in str(error.value)
 
 
 @pytest.mark.parametrize("world", [2, 3, 8])

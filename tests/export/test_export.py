@@ -13,6 +13,7 @@ from tests.export.exported import SEMANTIC, images, recipe_model
 import segwright as sw
 from segwright.contracts import Model
 from segwright.data.loading.batches import pad_and_stack
+from segwright.data.reading.label_maps import write_png
 from segwright.decode.query import QueryDecoder
 from segwright.errors import RunError, UserError
 from segwright.export import Parity, export_model, load_exported
@@ -22,6 +23,7 @@ from segwright.files import checksum
 from segwright.inference.sliding_windows import SlidingWindows
 from segwright.inference.test_time_augmentation import TestTimeAugmentation
 from segwright.models.weights.model_file import write_model
+from segwright.prediction.predict_files import predict_files
 from segwright.recipes import load_recipe
 
 pytest.importorskip("onnxruntime")
@@ -232,6 +234,24 @@ def test_an_export_that_differs_fails_and_leaves_nothing(
     )
 
 
+def test_a_file_is_opened_once_and_the_random_numbers_of_the_caller_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Path] = []
+    monkeypatch.setattr(
+        "segwright.export.export.load_exported", lambda path: opened.append(path) or load_exported(path)
+    )
+    model = sw.wrap(torch.nn.Conv2d(3, 3, 1), SEMANTIC, sw.InputContract(multiple=8)).eval()
+    state = torch.get_rng_state()
+    exported = export_model(model, tmp_path / "model.pt2").model
+    assert len(opened) == 1 and torch.equal(torch.get_rng_state(), state)
+    assert exported.path == tmp_path / "model.pt2" and exported.file_bytes == exported.path.stat().st_size
+    (sample,) = images(model, (30, 41))
+    assert (
+        sw.predict(exported, sample.image).semantic == sw.predict(model, sample.image).semantic
+    ).mean() > 0.99
+
+
 @pytest.mark.parametrize("suffix", [".onnx", ".pt2", ".xml"])
 def test_a_file_that_is_no_model_is_refused_in_one_line(tmp_path: Path, suffix: str) -> None:
     if suffix == ".xml":
@@ -259,8 +279,11 @@ def test_an_onnx_file_of_another_program_is_refused(tmp_path: Path) -> None:
 def test_descriptions_of_other_versions_and_damaged_ones_are_refused() -> None:
     with pytest.raises(UserError, match="version 99; expected 1; update segwright"):
         Description.from_json('{"version": 99}', Path("m.onnx"))
-    with pytest.raises(UserError, match="damaged"):
-        Description.from_json('{"version": 1}', Path("m.onnx"))
+    values = '"kind": "", "decoder": "", "precision": "", "opset": 1, "name": "", "weights_sha256": "", "origin": {}'
+    lists = '"inputs": [], "outputs": [], "maps": [], "input": [], "labels": []'
+    for text in ('{"version": 1}', '{"version": "2"}', "[]", "3", f'{{"version": 1, {values}, {lists}}}'):
+        with pytest.raises(UserError, match="damaged"):
+            Description.from_json(text, Path("m.onnx"))
 
 
 def test_names_and_opsets_are_checked_first(semantic: Model, tmp_path: Path) -> None:
@@ -309,6 +332,27 @@ def test_a_network_that_decides_is_refused(
         export_model(wrapped, tmp_path / "model.onnx")
     assert list(tmp_path.iterdir()) == []
     assert capfd.readouterr().err == ""
+
+
+def test_too_little_memory_of_onnxruntime_skips_the_image(
+    semantic_onnx: tuple[Path, Parity], tmp_path: Path
+) -> None:
+    class Failing:
+        """A session that fails as onnxruntime does: with a class of its own."""
+
+        class RuntimeException(Exception):
+            pass
+
+        def run(self, *_: Any) -> Any:
+            text = "Non-zero status code returned while running Conv node.\nStatus Message: std::bad_alloc"
+            raise self.RuntimeException(f"[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : {text}")
+
+    exported = load_exported(semantic_onnx[0])
+    runtime: Any = exported.runtime
+    runtime.session = Failing()
+    write_png(tmp_path / "a.png", np.zeros((40, 50, 3), np.uint8))
+    ((_, problem),) = predict_files(exported, [str(tmp_path / "a.png")], tmp_path / "out")
+    assert problem is not None and problem.startswith("too large for the memory")
 
 
 def test_an_exported_model_is_not_exported_again(semantic_onnx: tuple[Path, Parity], tmp_path: Path) -> None:

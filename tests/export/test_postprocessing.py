@@ -22,8 +22,10 @@ from segwright.export.postprocessing import (
     nearest_objects,
     panoptic_map,
     pixels_inside,
+    upsample_offset,
 )
 from segwright.export.query_maps import query_class_map, query_panoptic_map
+from segwright.models.layers.centers import upsample_centers
 
 PADDED = (96, 128)
 
@@ -56,6 +58,15 @@ def test_the_panoptic_map_of_a_graph_equals_that_of_the_decoder(
     assert (classes[0, : size[0], : size[1]].numpy() == expected.semantic).all()
     assert (panoptic[0, size[0] :] == -1).all()
     assert (classes[0, :, size[1] :] == 255).all()
+
+
+@pytest.mark.parametrize("align_corners", [False, True])
+@pytest.mark.parametrize("size", [(1, 5), (5, 1), (1, 1), (3, 5)])
+def test_offsets_grow_with_the_map_along_each_side(size: tuple[int, int], align_corners: bool) -> None:
+    padded = size[0] * 16, size[1] * 16
+    one, two = torch.randn(1, 1, *size), torch.randn(1, 2, *size)
+    expected = upsample_centers(CenterOutput(one, one, two), padded, align_corners=align_corners).offset
+    torch.testing.assert_close(upsample_offset(two, padded, align_corners=align_corners), expected)
 
 
 def test_without_a_center_there_are_no_objects() -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from tests.faults.children import start
 from tests.faults.test_table import contents
 
@@ -49,12 +50,8 @@ FULL = {
 }
 
 
-@pytest.mark.parametrize("verb", FULL)
-@pytest.mark.parametrize("free", [0, 8192])
-def test_a_full_disk_ends_in_one_line_that_names_the_file(
-    verb: str, free: int, disk: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    (disk / "old.json").write_text("{}")
+def fill(disk: Path, free: int) -> None:
+    """Leave so many bytes."""
     with (disk / "full").open("wb") as file:
         size = DISK - free
         while size > 0:
@@ -62,6 +59,15 @@ def test_a_full_disk_ends_in_one_line_that_names_the_file(
                 size -= os.write(file.fileno(), bytes(min(size, 4096)))
             except OSError:
                 break
+
+
+@pytest.mark.parametrize("verb", FULL)
+@pytest.mark.parametrize("free", [0, 8192])
+def test_a_full_disk_ends_in_one_line_that_names_the_file(
+    verb: str, free: int, disk: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (disk / "old.json").write_text("{}")
+    fill(disk, free)
     before = dict(contents(disk))
     code = main(shlex.split(FULL[verb]))
     errors = capfd.readouterr().err
@@ -74,6 +80,19 @@ def test_a_full_disk_ends_in_one_line_that_names_the_file(
     after = dict(contents(disk))
     assert all(after[name] == data for name, data in before.items())
     assert not [name for name in after if name.endswith(".part")]
+
+
+def test_a_disk_without_room_for_the_class_map_of_a_large_image_ends_in_one_line(
+    disk: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("segwright.prediction.large_images.STRIPS_ABOVE", 0)
+    monkeypatch.setattr("segwright.prediction.large_images.SEGMENTS_UP_TO", 0)
+    Image.new("RGB", (500, 400)).save("large.png")
+    fill(disk, 65536)
+    command = "predict run large.png --out disk/predicted --save index --windows 256,256 --device cpu"
+    assert main(shlex.split(command)) == 1
+    errors = capfd.readouterr().err.splitlines()
+    assert "No space left" in errors[-1] and "free some space" in errors[-1], errors
 
 
 FORBIDDEN = {

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from tests.transformers_eomt import random_eomt, saved
@@ -28,6 +29,7 @@ SHAPES = [
         "num_register_tokens": 1,
     },
     {"image_size": 56, "patch_size": 14, "num_upscale_blocks": 1, "mlp_ratio": 2, "num_labels": 2},
+    {"image_size": 74, "patch_size": 14, "num_upscale_blocks": 1},
 ]
 
 
@@ -60,7 +62,13 @@ def test_a_converted_file_of_transformers_gives_its_logits(shape: int, masked: b
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize(
     "shape",
-    [{}, {"image_size": 96, "num_queries": 5}, {"num_attention_heads": 2}, {"num_register_tokens": 2}],
+    [
+        {},
+        {"image_size": 96, "num_queries": 5},
+        {"num_attention_heads": 2},
+        {"num_register_tokens": 2},
+        {"image_size": 73},
+    ],
 )
 def test_dinov3_gives_the_logits_of_transformers(shape: dict[str, int], masked: bool, tmp_path: Path) -> None:
     theirs = random_eomt(dinov3=True, masked=masked, **shape)
@@ -68,6 +76,21 @@ def test_dinov3_gives_the_logits_of_transformers(shape: dict[str, int], masked: 
     segwright.importers.convert(saved(theirs, tmp_path), "eomt", None, tmp_path / "ours.safetensors")
     assert_equal(segwright.load(tmp_path / "ours.safetensors"), theirs)
     assert out.exists()
+
+
+def test_masks_of_a_size_that_is_no_multiple_of_the_patch_cover_the_image_as_in_transformers(
+    tmp_path: Path,
+) -> None:
+    theirs = random_eomt(image_size=74)
+    ours = load(saved(theirs, tmp_path), "eomt", task="semantic")
+    image = np.random.default_rng(0).integers(0, 256, (74, 74, 3)).astype(np.uint8)
+    pixels = ours.input.normalize(torch.from_numpy(image).permute(2, 0, 1)[None])
+    masks, classes = outputs(theirs, pixels)
+    masks = torch.nn.functional.interpolate(masks, (74, 74), mode="bilinear")
+    scores = torch.einsum("nqc,nqhw->nchw", classes.softmax(-1)[..., :-1], masks.sigmoid())
+    assert ours.input.multiple == 1
+    assert (segwright.predict(ours, image).semantic == scores.argmax(1)[0].numpy()).mean() > 0.999
+    assert segwright.predict(ours, image[:11, :50]).semantic.shape == (11, 50)
 
 
 def original_layout(theirs: Any) -> dict[str, Tensor]:

@@ -115,8 +115,10 @@ def test_what_a_crf_cannot_refine_is_refused() -> None:
 def test_the_search_finds_the_best_parameters() -> None:
     model, dataset = wrap(Coarse(), small.LABELS), small.Blocks().open(None, "val")
     grid = {"bilateral_sigma_rgb": (1.0, 30.0), "bilateral_weight": (0.0, 4.0)}
-    scores = search_crf(model, dataset, grid, crf=DenseCRF(iterations=3, gaussian_weight=0))
-    assert len(scores) == 5
+    images: list[None] = []
+    crf = DenseCRF(iterations=3, gaussian_weight=0)
+    scores = search_crf(model, dataset, grid, crf=crf, on_image=lambda: images.append(None))
+    assert len(scores) == 5 and len(images) == len(dataset)
     mious = [score.evaluation.scores.miou for score in scores]
     assert mious == sorted(mious, reverse=True)
     assert scores[0].crf == DenseCRF(3, gaussian_weight=0, bilateral_sigma_rgb=30.0, bilateral_weight=4.0)

@@ -234,6 +234,19 @@ def test_images_of_any_size_are_predicted_in_order_and_once(model: Model, tmp_pa
         assert (read_map(tmp_path / "out" / "index" / f"{index}.png") == whole).mean() > 0.999
 
 
+@pytest.mark.usefixtures("strips")
+def test_a_large_image_of_a_panoptic_model_is_done_without_a_panoptic_map(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LIMIT, 5000)
+    model, source, out = network(centers=True), tmp_path / "images", tmp_path / "out"
+    written(source / "large.png", photo(100, 120))
+    written(source / "small.png", photo(40, 50))
+    assert not any(dict(predict_files(model, [str(source)], out, inference=WINDOWS)).values())
+    assert [path.name for path in (out / "panoptic").iterdir()] == ["small.png"]
+    assert not dict(predict_files(model, [str(source)], out, inference=WINDOWS, resume=True))
+
+
 def test_predict_with_windows_on_the_command_line(tmp_path: Path) -> None:
     weights, config = tmp_path / "model.safetensors", small.recipe().model
     model = config.build(small.LABELS, InputContract()).eval()

@@ -69,10 +69,17 @@ def test_bands_come_as_arrays_and_tensors_with_their_own_values() -> None:
     predictions = segwright.predict(model, [image, torch.from_numpy(image).permute(2, 0, 1)])
     assert (predictions[0].image == predictions[1].image).all()
     assert (predictions[0].semantic == predictions[1].semantic).all()
-    with pytest.raises(
-        UserError, match=r"array float32 \[20, 30, 3\]; this model expects \[height, width, 4\]"
-    ):
+    whole = image.round()
+    expected = segwright.predict(model, whole).semantic
+    for dtype in ("int16", "int64", "float64", ">f4", ">i2"):
+        assert (segwright.predict(model, whole.astype(dtype)).semantic == expected).all()
+    text = r"image: shape \(20, 30, 3\).*the model takes images of 4 bands; convert the image"
+    with pytest.raises(UserError, match=text):
         segwright.predict(model, image[..., :3])
+    image[3, 4, 0] = np.nan
+    for wrong in (image, torch.from_numpy(image)):
+        with pytest.raises(UserError, match=r"image: contains NaN or infinite values.*replace them"):
+            segwright.predict(model, wrong)
 
 
 @pytest.mark.parametrize(

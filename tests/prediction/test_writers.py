@@ -187,6 +187,17 @@ def test_pycocotools_loads_the_results(tmp_path: Path, capsys: pytest.CaptureFix
     assert count == len(json.loads((tmp_path / "instances.json").read_text())) > 5
 
 
+def test_masks_of_a_discarded_image_are_removed_and_those_of_others_stay(tmp_path: Path) -> None:
+    writer = CityscapesWriter(tmp_path, LABELS)
+    for name in ("a", "a_1", "b[1]"):
+        writer.add(name, scene(0)[0])
+    masks = {path.name for path in (tmp_path / "cityscapes" / "masks").iterdir()}
+    writer.discard("a")
+    writer.discard("b[1]")
+    left = {path.name for path in (tmp_path / "cityscapes").rglob("*.*")}
+    assert left == {"a_1.txt", *(name for name in masks if name.startswith("a_1_"))} and len(left) > 1
+
+
 def test_instances_of_cityscapes_score_as_what_was_predicted(tmp_path: Path) -> None:
     prediction, (ids, segments) = SCENES[NAMES[2]]
     raw = np.zeros(SIZE, np.uint16)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import struct
 import threading
 import time
@@ -17,14 +18,16 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import torch
 from fastapi.testclient import TestClient
 from PIL import Image
-from tests.serving.models import LABELS, panoptic_model, picture, semantic_model
+from tests.serving.models import LABELS, SEMANTIC, panoptic_model, picture, semantic_model
 
 import segwright as sw
-from segwright.contracts import Model
+from segwright.contracts import InputContract, Model
 from segwright.data.reading.rle import decode_mask
 from segwright.errors import UserError
+from segwright.export.exported_model import UnexpectedSize
 from segwright.inference.single_pass import SINGLE_PASS
 from segwright.prediction import predict_files
 from segwright.serving.app import create_app
@@ -126,8 +129,52 @@ def test_a_bad_image_is_refused_in_one_line_and_the_server_goes_on(case: str) ->
         answer = post(client, data, name="../../evil<b>.png")
         assert answer.status_code == status, answer.text
         assert "\n" not in answer.json()["detail"] and "/tmp" not in answer.text
+        assert not re.search(
+            r"--|data\.", answer.json()["detail"]
+        )  # options and settings that a client has not
         assert "evil<b>.png" in answer.json()["detail"] or status == 413
         assert post(client).status_code == 200
+
+
+@pytest.mark.parametrize("file", [".png", ".tiff", ".npy"])
+def test_an_image_of_other_bands_or_bits_is_refused_with_what_the_model_takes(file: str) -> None:
+    contract = InputContract("bands", (0.0,) * 4, (1.0,) * 4, (0.0,) * 4)
+    torch.manual_seed(0)
+    four = SEMANTIC.build(LABELS, contract).eval()
+    for model, dtype, channels, expected in (
+        (four, np.uint8, 3, "the model takes images of 4 bands; convert the image"),
+        (semantic_model(), np.uint16, 3, "the model takes 8-bit RGB images; convert the image"),
+    ):
+        array = np.zeros((8, 8, channels), dtype)
+        stream = io.BytesIO()
+        np.save(stream, array)
+        data = stream.getvalue() if file == ".npy" else cv2.imencode(file, array)[1].tobytes()
+        with running(model) as client:
+            answer = post(client, data, name=f"a{file}")
+        assert answer.status_code == 422 and answer.json()["detail"].startswith(f"a{file}: ")
+        assert answer.json()["detail"].endswith(expected)
+
+
+def test_an_image_of_another_size_than_the_only_one_is_refused_with_both_sizes() -> None:
+    def fixed(model: Any, images: Any, sizes: Any) -> Any:
+        raise UnexpectedSize("model.onnx: ...; use --windows 64,96", (64, 96))
+
+    with running(inference=fixed) as client:
+        answer = post(client, picture(40, 56))
+    expected = "a.png: 56x40 pixels; the model takes images of at most 96x64 pixels; resize the image"
+    assert (answer.status_code, answer.json()["detail"]) == (422, expected)
+
+
+def test_too_little_memory_to_decode_an_image_is_no_failure_of_the_server(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def image_array(*_: Any) -> Any:
+        raise MemoryError
+
+    monkeypatch.setattr("segwright.serving.upload.image_array", image_array)
+    with running() as client:
+        answer = post(client)
+    assert answer.status_code == 413 and "send a smaller image" in answer.json()["detail"]
 
 
 def test_random_bytes_and_damaged_images_never_break_the_server() -> None:

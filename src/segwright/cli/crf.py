@@ -8,6 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from segwright.cli.options import require_ground_truth
+from segwright.cli.progress import progress_bar
 from segwright.cli.tables import print_table
 from segwright.errors import UserError
 from segwright.files import write_json
@@ -57,7 +59,9 @@ def run_crf_search(
     from segwright.evaluation.crf_search import GRID, search_crf
 
     grid = grid_from_option(options) or GRID
-    scores = search_crf(model, dataset, grid, inference=inference)
+    with progress_bar(len(dataset), "images") as advance:
+        scores = search_crf(model, dataset, grid, inference=inference, on_image=advance)
+    require_ground_truth(scores[0].evaluation, options.split)
     rows: list[list[str | float | None]] = [
         [*(_text(score, name) for name in grid), score.evaluation.scores.miou] for score in scores
     ]

@@ -27,6 +27,7 @@ from segwright.cli.options import (
     metrics_from_options,
     parse_count,
     refuse_options,
+    require_ground_truth,
 )
 from segwright.cli.progress import progress_bar
 from segwright.cli.speed import add_speed, faster_model
@@ -106,10 +107,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     settings = {"inference": inference, "max_detections": detections, "metrics": metrics}
     settings |= {"batch": options.batch, "workers": default_workers(device)}
     result, table = _scored(model, dataset, oracle, table=options.oracle_table, settings=settings)
-    if not result.confusion.any():
-        raise UserError(
-            f"split {options.split!r}: no ground truth to evaluate on; 'segwright predict' writes predictions"
-        )
+    require_ground_truth(result, options.split)
     if result.average_precision is None:
         refuse_options(options, "max_detections", reason="on a model that predicts only classes")
     parts = ({"oracle": list(oracle.parts)} if oracle else {}) | ({"oracle_table": table} if table else {})

@@ -153,6 +153,7 @@ def _check_options(options: argparse.Namespace) -> None:
 
 def _samples(options: argparse.Namespace, model: Model) -> tuple[list[Sample], bool, str]:
     """The images of the comparison, whether they have ground truth, and where they come from."""
+    from segwright.data.reading.bands import images_for_model
     from segwright.evaluation.evaluate import check_same_classes
 
     if options.images is not None:
@@ -161,7 +162,8 @@ def _samples(options: argparse.Namespace, model: Model) -> tuple[list[Sample], b
         dataset = open_dataset(options)
         check_same_classes(model, dataset)
         step = max(1, len(dataset) // options.count)
-        samples = [dataset[i] for i in range(0, len(dataset), step)[: options.count]]
+        with images_for_model(model.input.bands):
+            samples = [dataset[i] for i in range(0, len(dataset), step)[: options.count]]
         if samples:
             return samples, True, f"{options.split} of the dataset"
     except (UserError, OSError) as error:
@@ -208,7 +210,9 @@ def _generated(model: Model, count: int) -> list[Sample]:
 
 
 def _print_parity(parity: Parity, source: str) -> None:
-    name = {"pq": "PQ", "miou": "mIoU"}[parity.score["metric"]]
+    from segwright.evaluation.result import TITLES
+
+    name = TITLES[parity.score["metric"]]
     truth = "" if parity.ground_truth == "dataset" else ", against the predictions of the original"
     print(f"compared on {count_of(parity.images, 'image')} ({source}), {count_of(parity.threads, 'thread')}")
     print(f"equal pixels          {parity.equal_pixels:.4%}")

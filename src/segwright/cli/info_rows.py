@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any
 
 from segwright.cli.tables import percent
@@ -109,13 +110,15 @@ def _shapes_text(shapes: dict[str, Any]) -> str:
 def _parity_text(parity: dict[str, Any] | None) -> str:
     if parity is None:
         return "not known: the JSON file beside it does not exist, has none, or describes another file"
+    from segwright.evaluation.result import TITLES
+
     score = parity["score"]
     original, exported = (parity["latency"][which]["p50"] * 1e3 for which in ("original", "exported"))
-    metric = {"pq": "PQ", "miou": "mIoU"}[score["metric"]]
+    metric, difference = TITLES[score["metric"]], parity["max_logit_difference"]
     scores = " and ".join(percent(score[which], " %") for which in ("exported", "original"))
     return (
         f"{parity['equal_pixels']:.4%} equal pixels on {count_of(parity['images'], 'image')}, largest difference "
-        f"{parity['max_logit_difference']:.2e}\n{metric} {scores} of the original\n"
+        f"{inf if difference is None else difference:.2e}\n{metric} {scores} of the original\n"
         f"{exported:.1f} ms and {original:.1f} ms of the original per image"
     )
 

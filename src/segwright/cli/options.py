@@ -17,6 +17,7 @@ from segwright.errors import UserError, one_line
 from segwright.files import missing_folder
 
 if TYPE_CHECKING:
+    from segwright.evaluation.result import EvaluationResult
     from segwright.labels import LabelSpace
     from segwright.metrics.metric import Metric
 
@@ -212,3 +213,11 @@ def refuse_options(options: argparse.Namespace, *names: str, reason: str) -> Non
         value = getattr(options, name)
         if value is not None and value is not False:  # 0 is a value
             raise UserError(f"--{name.replace('_', '-')} has no effect {reason}; remove it")
+
+
+def require_ground_truth(evaluation: EvaluationResult, split: str) -> None:
+    """``UserError`` for the evaluation of a split without any pixel of ground truth."""
+    if not evaluation.confusion.any():
+        raise UserError(
+            f"split {split!r}: no ground truth to evaluate on; 'segwright predict' writes predictions"
+        )

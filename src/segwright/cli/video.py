@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segwright.cli.options import refuse_options
+from segwright.cli.progress import has_terminal, live_display
 from segwright.errors import UserError
 from segwright.wording import count_of
 
@@ -117,14 +118,12 @@ def _targets(videos: list[str | int], folder: Path) -> list[Path]:
 @contextmanager
 def _progress(source: str | int) -> Iterator[Callable[[ImagePrediction], None] | None]:
     """A function to call for each frame, which shows frames per second; None unless there is a terminal."""
-    if not sys.stderr.isatty():
+    if not has_terminal():
         yield None
         return
-    from rich.console import Console
-    from rich.progress import Progress, SpinnerColumn, TextColumn
+    from rich.progress import SpinnerColumn, TextColumn
 
-    columns = SpinnerColumn(), TextColumn("{task.description}")
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    with live_display(SpinnerColumn(), TextColumn("{task.description}", markup=False)) as progress:
         task, count, began = progress.add_task(str(source), total=None), 0, time.perf_counter()
 
         def on_frame(_: Any) -> None:

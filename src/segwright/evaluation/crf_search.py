@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import product
@@ -48,14 +48,15 @@ def search_crf(
     *,
     crf: DenseCRF | None = None,
     inference: InferenceMode = SINGLE_PASS,
-    device: torch.device | str | None = None,
     workers: int = 0,
+    on_image: Callable[[], None] = lambda: None,
 ) -> list[CRFScore]:
     """The scores on ``dataset`` with every combination of the values in ``grid``, and without a CRF, best mIoU first.
 
     ``grid``: values by field of ``DenseCRF``, for example ``{"bilateral_weight": (3, 4)}``; other fields are those of
-    ``crf``. The model is run once per image, by ``inference``. Search on a part of the training or validation split,
-    not on the images on which you report the score. ``UserError`` for an unknown field or a wrong value.
+    ``crf``. The model is run once per image, by ``inference``; then ``on_image`` is called. Search on a part of the
+    training or validation split, not on the images on which you report the score. ``UserError`` for an unknown field or
+    a wrong value.
     """
     for name in grid:
         require_field(DenseCRF, name, "search_crf")
@@ -65,7 +66,7 @@ def search_crf(
     check_same_classes(model, dataset)
     evaluators = [Evaluator(dataset.labels) for _ in crfs]
     decoder = decoder_of(model)
-    device = device_of(model) if device is None else torch.device(device)
+    device = device_of(model)
     outputs = run_inference(
         model, dataset, group=SINGLE_PROCESS, device=device, inference=inference, workers=workers
     )
@@ -78,6 +79,7 @@ def search_crf(
                 output, padded = mode(model, pixels, image.sizes)
                 (prediction,) = decoder(output, image.sizes, padded, dataset.labels)
                 evaluator.add(prediction, image.sample, index=image.index, annotations=image.annotations)
+            on_image()
     scores = [
         CRFScore(candidate, evaluator.result(SINGLE_PROCESS))
         for candidate, evaluator in zip(crfs, evaluators, strict=True)

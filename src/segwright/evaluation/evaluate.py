@@ -10,7 +10,6 @@ import torch
 
 from segwright.contracts import Decoder, Model
 from segwright.data.datasets.arrays import ImageMaskPairs, PairDataset
-from segwright.data.reading.bands import images_for_model
 from segwright.decode.default import decoder_of
 from segwright.decode.uncertainty import WithUncertainty
 from segwright.errors import UserError
@@ -92,7 +91,7 @@ def evaluate(  # noqa: PLR0913 - each by its name
         if on_image is not None:
             on_image(image.index, image.sample, prediction)
 
-    with images_for_model(model.input.bands), closing(outputs), keep_threads():
+    with closing(outputs), keep_threads():
         predictions = map_in_threads(decode, outputs, threads=DECODING_THREADS, start=compute_in_one_thread)
         for _ in map_in_threads(count, predictions, threads=1, start=compute_in_one_thread):
             pass

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from segwright.contracts import InputContract, Model, Output
 from segwright.data.loading.batches import load_batches, stack_images
+from segwright.data.reading.bands import images_for_model
 from segwright.evaluation.evaluator import ProcessGroup
 from segwright.inference.allocator import keep_freed_memory
 from segwright.inference.batches import ModelInput, evaluation_mode, run_batches
@@ -72,7 +73,7 @@ def run_inference(
         ModelInput((index, sample), image, size)
         for index, (image, size, sample) in zip(indices, loader, strict=True)
     )
-    with keep_freed_memory(device), evaluation_mode(model):
+    with images_for_model(model.input.bands), keep_freed_memory(device), evaluation_mode(model):
         outputs = run_batches(
             model, inputs, device=device, inference=inference, batch=batch, autocast=autocast
         )

@@ -9,8 +9,6 @@ from itertools import chain, combinations
 from math import nan
 from typing import Any
 
-import torch
-
 from segwright.contracts import Decoder, Model, QueryOutput
 from segwright.decode.default import inner_decoder
 from segwright.decode.query import QueryDecoder
@@ -63,7 +61,6 @@ def oracle_study(  # noqa: PLR0913 - each by its name
     decoder: Decoder,
     *,
     inference: InferenceMode = SINGLE_PASS,
-    device: torch.device | None = None,
     group: ProcessGroup = SINGLE_PROCESS,
     workers: int = 0,
     batch: int | None = None,
@@ -82,7 +79,7 @@ def oracle_study(  # noqa: PLR0913 - each by its name
         model,
         dataset,
         group=group,
-        device=device or device_of(model),
+        device=device_of(model),
         inference=inference,
         workers=workers,
         batch=batch,

@@ -68,9 +68,9 @@ class Description:
             version = values["version"]
             if version == FORMAT_VERSION:
                 return cls._of(values)
-        except (ValueError, KeyError, TypeError) as error:
+            remedy = "update segwright" if version > FORMAT_VERSION else "export it again"
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise UserError(f"{path}: its description is damaged ({error}); export it again") from None
-        remedy = "update segwright" if version > FORMAT_VERSION else "export it again"
         raise UserError(f"{path}: exported file of version {version}; expected {FORMAT_VERSION}; {remedy}")
 
     @classmethod

@@ -97,9 +97,10 @@ def export_model(  # noqa: PLR0913 - each by its name
         for file in (part.with_suffix(".bin"), part):
             if file.is_file():
                 os.replace(file, path.parent / file.name)
+    opened.path = path  # the runtime has read the file
     beside = {"file": path.name, "sha256": checksum(path), "parity": parity and parity.to_json()}
     write_json(sidecar(path), {**description.to_json(), **beside})
-    return Export(load_exported(path), parity)
+    return Export(opened, parity)
 
 
 def sidecar(path: Path) -> Path:

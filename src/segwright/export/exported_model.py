@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol, runtime_checkable
@@ -15,7 +16,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from segwright.contracts import Model, Output
+from segwright.contracts import InputContract, Model, Output
 from segwright.errors import UserError
 from segwright.export.description import Description
 
@@ -36,8 +37,8 @@ class Runtime(Protocol):
 class ExportedModel(Model):
     """The model in an exported file, computed by the ``runtime`` of its format, on the CPU.
 
-    It has ``labels``, ``input`` and ``decoder`` of the original. It has no weights that PyTorch knows and cannot be
-    trained. ``description`` is what the file says about itself.
+    It has ``labels``, ``input`` and ``decoder`` of the original; images for a file of one size are padded to it. It has
+    no weights that PyTorch knows and cannot be trained. ``description`` is what the file says about itself.
     """
 
     thread_safe = False  # a runtime has threads of its own
@@ -45,7 +46,9 @@ class ExportedModel(Model):
     def __init__(
         self, path: Path, description: Description, runtime: Runtime, *, code: ModuleType | None = None
     ) -> None:
-        super().__init__(description.labels, description.input, description.built_decoder(path, code))
+        input, size = description.input, description.size
+        input = input if size is None else FixedInput(**asdict(input), size=size)
+        super().__init__(description.labels, input, description.built_decoder(path, code))
         self.path, self.description, self.runtime = path, description, runtime
         self.output_class = description.output_class(path)
         # Tells models apart where weights are compared, as in a resumed prediction.
@@ -93,14 +96,36 @@ class ExportedModel(Model):
         expected, (height, width) = self.description.size, images.shape[2:]
         multiple = self.input.multiple
         if expected is not None and expected != (height, width):
-            raise UserError(
-                f"{self.path.name}: exported for images of {expected[0]} x {expected[1]} pixels, this one has "
-                f"{height} x {width}; use --windows {expected[0]},{expected[1]}, resize it, or export without --size"
+            raise UnexpectedSize(
+                f"{self.path.name}: exported for images of at most {expected[0]} x {expected[1]} pixels, this one has "
+                f"{height} x {width} with its padding; resize it, use sliding windows (--windows {expected[0]},"
+                f"{expected[1]}, in Python SlidingWindows({expected})), or export without --size",
+                expected,
             )
         if height % multiple or width % multiple:
             raise UserError(
-                f"{self.path.name}: sides are {height} x {width}; expected multiples of {multiple}"
+                f"{self.path.name}: sides are {height} x {width}; expected multiples of {multiple}; pad the images"
             )
+
+
+@dataclass(frozen=True, slots=True)
+class FixedInput(InputContract):
+    """The input of a file that was exported for one ``size`` (height, width): smaller images are padded to it."""
+
+    size: tuple[int, int] = (0, 0)
+
+    def padded_size(self, size: Sequence[int]) -> tuple[int, int]:
+        """``self.size`` for images that fit into it."""
+        fits = size[0] <= self.size[0] and size[1] <= self.size[1]
+        return self.size if fits else InputContract.padded_size(self, size)
+
+
+class UnexpectedSize(UserError):
+    """An image that does not fit into the (height, width) ``size`` that a file was exported for."""
+
+    def __init__(self, text: str, size: tuple[int, int]) -> None:
+        super().__init__(text)
+        self.size = size
 
 
 def _array(images: Tensor) -> NDArray[np.float32]:

@@ -115,6 +115,9 @@ class OnnxRuntime:
         return {kind: {each.name: tuple(each.shape) for each in some} for kind, some in tensors.items()}
 
     def __call__(self, inputs: Mapping[str, NDArray[Any]], names: Sequence[str]) -> list[NDArray[Any]]:
-        """The outputs called ``names``; all are computed."""
-        arrays: list[NDArray[Any]] = self.session.run(list(names), dict(inputs))
+        """The outputs called ``names``; all are computed. ``RuntimeError`` if that fails, as in PyTorch."""
+        try:
+            arrays: list[NDArray[Any]] = self.session.run(list(names), dict(inputs))
+        except Exception as error:  # of its own classes, which would not be taken for too little memory
+            raise RuntimeError(str(error)) from error
         return arrays

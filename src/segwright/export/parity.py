@@ -6,6 +6,7 @@ import copy
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
+from math import inf, isfinite, isinf, isnan, nan
 from typing import Any
 
 import cv2
@@ -21,11 +22,13 @@ from segwright.evaluation.evaluator import Evaluator
 from segwright.export.exported_model import ExportedModel
 from segwright.files import nan_to_null
 from segwright.inference.batches import device_of
-from segwright.labels import IGNORED
-from segwright.samples import Prediction, Sample
+from segwright.labels import IGNORED, LabelSpace
+from segwright.samples import Prediction, Sample, Segment
 
-LARGEST_DIFFERENCE = {"fp32": 0.01, "fp16": 0.25, "int8": float("inf")}
+LARGEST_DIFFERENCE = {"fp32": 0.01, "fp16": 0.25, "int8": inf}
 """Between outputs for a random image, as a fraction of the largest value of the output, by precision."""
+
+_SCORES = ("ap", "pq", "miou")  # "ap" only where all classes are things
 
 TIMED_RUNS = 3
 """How often each model runs on each image while it is timed, after one run that is not."""
@@ -37,9 +40,10 @@ class Parity:
 
     ``equal_pixels``: the share of pixels at which both predictions are equal: panoptic ids, or class indices.
     ``equal_map_pixels``: the same for the maps that the file itself makes; None without post-processing.
-    ``max_logit_difference``: the largest absolute difference of any value of the network's outputs.
-    ``score``: mIoU, or PQ of panoptic models, of both; ``score_difference``: exported minus original. ``ground_truth``:
-    "dataset", or "original" where the predictions of the original model stand for it.
+    ``max_logit_difference``: the largest absolute difference of any value of the network's outputs; infinite (null in
+    JSON) if only one of both is a finite number. ``score``: of both, AP of instance and PQ of panoptic models, mIoU of
+    others and where these are undefined; ``score_difference``: exported minus original. ``ground_truth``: "dataset", or
+    "original" where the predictions of the original model stand for it.
     ``latency``: p50 and p95 of the network alone on one image, in seconds. ``memory``: bytes of the weights and of the
     exported file.
     """
@@ -59,7 +63,7 @@ class Parity:
     def to_json(self) -> dict[str, Any]:
         """All fields as JSON values."""
         values: dict[str, Any] = nan_to_null(asdict(self))
-        return values
+        return values if isfinite(self.max_logit_difference) else values | {"max_logit_difference": None}
 
 
 def measure_parity(
@@ -99,7 +103,8 @@ def check_other_size(model: Model, exported: ExportedModel) -> None:
     """
     multiple = model.input.multiple
     side = multiple * max(3, -(-96 // multiple))
-    images = torch.randn(1, len(model.input.mean), side + 2 * multiple, side)
+    random = torch.Generator().manual_seed(0)
+    images = torch.randn(1, len(model.input.mean), side + 2 * multiple, side, generator=random)
     remedy = f"it was traced for all sizes and works at one only; choose one: --size H,W with multiples of {multiple}"
     with torch.inference_mode():
         expected = _on_cpu(model).outputs(images)
@@ -113,8 +118,10 @@ def check_other_size(model: Model, exported: ExportedModel) -> None:
         tensor, original = getattr(output, each.name), getattr(expected, each.name)
         if isinstance(tensor, Tensor) and tensor.shape != original.shape:
             raise UserError(f"{exported.path.name}: {remedy}")
-    limit = LARGEST_DIFFERENCE[exported.description.precision] * _largest_value(expected)
-    if (difference := _largest_difference(expected, output)) > limit:
+    precision, difference = exported.description.precision, _largest_difference(expected, output)
+    if precision == "fp16" and isinf(difference):
+        raise UserError(f"{exported.path.name}: values of the network exceed float16; export without --half")
+    if difference > LARGEST_DIFFERENCE[precision] * _largest_value(expected):
         raise UserError(
             f"{exported.path.name}: {remedy} (at another size, outputs differ by {difference:.2g})"
         )
@@ -157,14 +164,18 @@ class _Count:
         if maps := exported.maps(normalized, sizes[0]):
             own = maps["panoptic" if "panoptic" in maps else exported.description.maps[0]][0]
             self.equal_maps += int((own[: first.shape[0], : first.shape[1]] == first).sum())
-        truth = sample if self.ground_truth else _as_truth(sample, predictions[0])
+        truth, objects = sample, None
+        if not self.ground_truth:
+            truth, objects = _as_truth(sample, predictions[0], self.model.labels)
         for evaluator, prediction in zip(self.evaluators, predictions, strict=True):
-            evaluator.add(prediction, truth, index=index)
+            evaluator.add(prediction, truth, index=index, annotations=objects)
 
     def scores(self) -> tuple[str, float, float]:
         """The name of the score, and its value of both models."""
         first, second = (evaluator.result().summary() for evaluator in self.evaluators)
-        name = "pq" if "pq" in first else "miou"
+        labels = self.model.labels
+        names = _SCORES if len(labels.things) == len(labels) else _SCORES[1:]
+        name = next((name for name in names if not isnan(first.get(name, nan))), "miou")
         return name, first[name], second[name]
 
 
@@ -187,7 +198,13 @@ def _percentiles(times: Sequence[float]) -> dict[str, float]:
 def _largest_difference(first: Output, second: Output) -> float:
     """The largest absolute difference of the values that both outputs have."""
     pairs = [(getattr(first, each.name), getattr(second, each.name)) for each in fields(second)]
-    return max(float((a.float() - b.float()).abs().max()) for a, b in pairs if isinstance(b, Tensor))
+    return max(_difference(a.float(), b.float()) for a, b in pairs if isinstance(b, Tensor))
+
+
+def _difference(first: Tensor, second: Tensor) -> float:
+    """The largest absolute difference; equal infinities and two NaN are equal, a NaN and a number differ infinitely."""
+    equal = (first == second) | (first.isnan() & second.isnan())
+    return float((first - second).abs().masked_fill(equal, 0).nan_to_num(nan=inf, posinf=inf).max())
 
 
 def _largest_value(output: Output) -> float:
@@ -199,9 +216,20 @@ def _map(prediction: Prediction) -> Any:
     return prediction.semantic if prediction.panoptic is None else prediction.panoptic
 
 
-def _as_truth(sample: Sample, prediction: Prediction) -> Sample:
-    """The sample with the predicted classes as its ground truth."""
-    return replace(sample, map=prediction.semantic, segments=None)
+def _as_truth(
+    sample: Sample, prediction: Prediction, labels: LabelSpace
+) -> tuple[Sample, list[dict[str, Any]] | None]:
+    """The sample with the prediction as its ground truth, and its objects in COCO format if they may overlap."""
+    if prediction.panoptic is None or not (prediction.segments or prediction.instances):
+        return replace(sample, map=prediction.semantic, segments=None), None
+    segments = tuple(Segment(one.id + 1, one.class_index) for one in prediction.segments)  # 0 is void
+    truth = replace(sample, map=prediction.panoptic + 1, segments=segments, ignore_index=labels.ignore_index)
+    if prediction.instances is None:
+        return truth, None
+    values = labels.raw_values
+    return truth, [
+        {"category_id": values[one.class_index], "segmentation": one.mask} for one in prediction.instances
+    ]
 
 
 def _fitted(sample: Sample, size: tuple[int, int] | None) -> Sample:

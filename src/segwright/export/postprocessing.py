@@ -6,8 +6,6 @@ values, so that any runtime can compute them.
 
 from __future__ import annotations
 
-from math import log
-
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -50,16 +48,13 @@ def class_map(
     output: PixelOutput, decoder: Argmax | Threshold, padded: tuple[int, int]
 ) -> Int[Tensor, "images height width"]:
     """Class indices, int32, as ``Argmax`` or ``Threshold`` gives them, with the padding."""
-    logits = upsample(output.logits.float(), padded)
     if isinstance(decoder, Argmax):
-        return logits.argmax(1).int()
-    channels, given = logits.shape[1], decoder.threshold
-    thresholds = given if isinstance(given, tuple) else (given,) * channels
-    log_odds = logits.new_tensor([log(p / (1 - p)) for p in thresholds])
-    best, channel = (logits - log_odds.view(-1, 1, 1)).max(1)
-    if channels == 1:
+        return upsample(output.logits.float(), padded).argmax(1).int()
+    margin = decoder.margin(output, padded)
+    best, channel = margin.max(1)
+    if margin.shape[1] == 1:
         return (best > 0).int()
-    return torch.where(best > 0, channel, ignore_index(channels)).int()
+    return torch.where(best > 0, channel, ignore_index(margin.shape[1])).int()
 
 
 def panoptic_map(
@@ -78,12 +73,12 @@ def panoptic_map(
     things = thing_lookup(labels.thing_indices(), size.device, len(labels))
     semantic = upsample(output.semantic.float(), padded, align_corners=align)
     center = upsample(output.center.float(), padded, align_corners=align)[0, 0]
-    offset = _upsample_offset(output.offset.float(), padded, align_corners=align)[0]
+    offset = upsample_offset(output.offset.float(), padded, align_corners=align)[0]
     inside = pixels_inside(size, padded)
     classes = torch.where(inside, semantic.argmax(1)[0].int(), ignored)
     if output.foreground is not None:
         foreground = upsample(output.foreground.float(), padded, align_corners=align)[0, 0] > 0
-        is_thing = _look_up(things, table_columns(classes, len(labels)))
+        is_thing = entries(things, table_columns(classes, len(labels)))
         classes = torch.where(is_thing & ~foreground, ignored, classes)
         center = center * foreground
     center = torch.where(inside, center, -torch.inf)
@@ -91,7 +86,7 @@ def panoptic_map(
         center, threshold=decoder.threshold, nms_kernel=decoder.nms_kernel, top_k=decoder.top_k
     )
     columns = table_columns(classes, len(labels))
-    objects = nearest_objects(offset, points, _look_up(things, columns) & is_center.any())
+    objects = nearest_objects(offset, points, entries(things, columns) & is_center.any())
     panoptic, _ = merge(
         columns, objects, things, decoder.top_k, divisor=decoder.divisor, stuff_area=decoder.stuff_area
     )
@@ -118,14 +113,13 @@ def nearest_objects(
     return torch.where(where, nearest, 0)
 
 
-def _upsample_offset(offset: Tensor, padded: tuple[int, int], *, align_corners: bool) -> Tensor:
+def upsample_offset(offset: Tensor, padded: tuple[int, int], *, align_corners: bool) -> Tensor:
     """The offsets at full size, in pixels of it; see ``upsample_centers``."""
-    height, width = offset.shape[2:]
     full = upsample(offset, padded, align_corners=align_corners)
-    if align_corners and min(height, width) > 1:
-        factors = (padded[0] - 1) / (height - 1), (padded[1] - 1) / (width - 1)
-    else:
-        factors = padded[0] / height, padded[1] / width
+    factors = [
+        (new - 1) / (old - 1) if align_corners and old > 1 else new / old
+        for new, old in zip(padded, offset.shape[2:], strict=True)
+    ]
     return torch.cat([full[:, :1] * factors[0], full[:, 1:] * factors[1]], 1)
 
 
@@ -135,5 +129,6 @@ def pixels_inside(size: Tensor, padded: tuple[int, int]) -> Bool[Tensor, "height
     return rows[:, None] & (torch.arange(padded[1], device=size.device) < size[1])
 
 
-def _look_up(table: Tensor, index: Tensor) -> Tensor:
+def entries(table: Tensor, index: Tensor) -> Tensor:
+    """The entry of a table for each index, in the shape of ``index``."""
     return table.index_select(0, index.flatten()).view(index.shape)

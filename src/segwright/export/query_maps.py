@@ -8,6 +8,7 @@ from torch import Tensor
 
 from segwright.contracts import QueryOutput
 from segwright.decode.query import QueryDecoder, semantic_scores
+from segwright.export.postprocessing import entries
 from segwright.labels import LabelSpace
 from segwright.models.layers.resize import upsample
 
@@ -42,8 +43,8 @@ def query_panoptic_map(
     exists = kept & (area > 0) & (won / original.clamp(min=1) > decoder.overlap_threshold)
     ids = torch.where(exists, _ids(classes, exists, decoder, labels), -1)
     nothing = ~(inside & kept.any())
-    semantic = torch.where(nothing, labels.ignore_index, _look_up(classes.int(), winner))
-    panoptic = torch.where(inside & sure, _look_up(ids, winner), -1)
+    semantic = torch.where(nothing, labels.ignore_index, entries(classes.int(), winner))
+    panoptic = torch.where(inside & sure, entries(ids, winner), -1)
     return semantic[None], panoptic[None]
 
 
@@ -58,8 +59,4 @@ def _ids(classes: Tensor, exists: Tensor, decoder: QueryDecoder, labels: LabelSp
     things = torch.tensor([*labels.thing_table()[: len(labels)].tolist(), False], device=classes.device)
     same = (classes[:, None] == classes[None]) & exists[None]
     number = same.float().tril().sum(1).int()
-    return classes.int() * decoder.divisor + torch.where(_look_up(things, classes), number, 0)
-
-
-def _look_up(table: Tensor, index: Tensor) -> Tensor:
-    return table.index_select(0, index.flatten()).view(index.shape)
+    return classes.int() * decoder.divisor + torch.where(entries(things, classes), number, 0)

@@ -65,6 +65,8 @@ ACTIVATIONS = {  # names of transformers: those of timm, if they differ
     "swish": "silu", "gelu_python": "gelu", "gelu_new": "gelu_tanh", "gelu_fast": "gelu_tanh",
     "gelu_pytorch_tanh": "gelu_tanh", "gelu_accurate": "gelu_tanh",
 }  # fmt: skip
+IMAGE_SIZE = 640
+"""The default in transformers, whose ``config.json`` leaves it out."""
 SCALES: dict[bool, Renames] = {  # of the layer scales, by whether the transformer is timm's Eva
     False: ((BLOCK + r"layer_scale([12])\.lambda1", INNER + r"ls\2.gamma"),),
     True: ((BLOCK + r"layer_scale([12])\.lambda1", INNER + r"gamma_\2"),),
@@ -242,15 +244,18 @@ def describe(
         rope_temperature=_rope_temperature(settings) if rotary else None,
         norm_eps=settings.get("layer_norm_eps", 1e-5 if rotary else 1e-6),
     )
+    drops = _drops_remainder(settings, patch)
     config = EoMTConfig(
         backbone,
         queries=output_channels(state, "q.weight", "query.weight", "encoder.query.weight"),
         query_blocks=state["attn_mask_probs"].numel(),
         upscale=_count(state, r"upscale(?:_block\.block)?\.(\d+)\."),
         activation="gelu" if original or activation is None else activation,
+        remainder="drop" if drops else "pad",
     )
     mean, std = _mean_and_std(state, bands)
-    contract = InputContract("RGB" if bands == 3 else "bands", mean, std, (0.0,) * bands, patch)
+    multiple = 1 if drops else patch
+    contract = InputContract("RGB" if bands == 3 else "bands", mean, std, (0.0,) * bands, multiple)
     classes = output_channels(state, "class_head.bias", "class_predictor.bias") - 1
     renames = (*SHARED, *UP["_plus_" in name], *SCALES[rotary], *REST)
     return Description(config, contract, renames, classes, QueryDecoder(task))
@@ -260,6 +265,14 @@ def _activation(settings: Mapping[str, Any]) -> str | None:
     """The name in timm of the activation in ``config.json``; None without one."""
     name: str | None = settings.get("hidden_act")
     return None if name is None else ACTIVATIONS.get(name, name)
+
+
+def _drops_remainder(settings: Mapping[str, Any], patch: int) -> bool:
+    """Whether by ``config.json`` of transformers the side of the images is no multiple of the patch."""
+    size = settings.get("image_size", IMAGE_SIZE)
+    return (
+        str(settings.get("model_type", "")).startswith("eomt") and isinstance(size, int) and size % patch > 0
+    )
 
 
 def _rope_temperature(settings: Mapping[str, Any]) -> float | None:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from segwright.contracts import InputContract, Model, Output
 from segwright.errors import UserError
+from segwright.inference.batches import GPU_BATCH, output_of_image
 from segwright.inference.ensembles import Ensemble
 from segwright.inference.fusion import (
     Fuse,
@@ -28,7 +29,6 @@ from segwright.inference.fusion import (
 )
 from segwright.inference.single_pass import SINGLE_PASS, InferenceMode, Size
 
-GPU_BATCH = 8
 Blend = Literal["gaussian", "linear", "uniform"]
 ReadPixels = Callable[[slice, slice], Tensor]
 """Gives the pixels [1, C, h, w] of some rows and columns of an image, on the device of the model."""
@@ -159,7 +159,8 @@ class SlidingWindows:
 
     def axis(self, length: int, axis: int, input: InputContract) -> WindowAxis:
         """The windows along the rows (``axis`` 0) or the columns (1) of an image with ``length`` of them."""
-        height, window = input.padded_size((self.size[0], self.size[axis]))
+        size = input.padded_size(self.size)
+        height, window = size[0], size[axis]
         if self.placement == "toolbox":
             stride = min(ceil(height * (1 - self.overlap)), window)
         else:
@@ -209,7 +210,7 @@ class _WindowRow:
         """Empty maps of the kind of ``output``."""
         maps = {
             name: _filled((1, values.shape[1], rows.pixels, right - left), cls.empty(fusion, name), values)
-            for name, values in fusion.to_summands(_one(output, 0)).items()
+            for name, values in fusion.to_summands(output_of_image(output, 0)).items()
         }
         return cls(maps, fusion, left)
 
@@ -222,7 +223,7 @@ class _WindowRow:
         """Add the window ``window`` of a batch, which is that of the column ``number``."""
         start = columns.starts[number]
         first = max(self.left - start, 0)  # columns of the window that lie left of the maps
-        for name, values in self.fusion.to_summands(_one(output, window)).items():
+        for name, values in self.fusion.to_summands(output_of_image(output, window)).items():
             total = self.maps[name]
             target = total[..., start + first - self.left :][..., : columns.pixels - first]
             part = values[..., : total.shape[2], first : first + target.shape[3]]
@@ -254,11 +255,6 @@ def _filled(shape: tuple[int, ...], value: float, like: Tensor) -> Tensor:
 
 def _reader(image: Tensor) -> ReadPixels:
     return lambda rows, columns: image[:, :, rows, columns]
-
-
-def _one(output: Output, index: int) -> Output:
-    """The output of one image of a batch."""
-    return output_from_maps({n: values[index : index + 1] for n, values in output_maps(output).items()})
 
 
 def _profile(blend: Blend, window: int) -> Tensor:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from math import log2
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float
@@ -34,6 +35,10 @@ class EoMTConfig:
     training (start, end) between which the probability of masked attention falls from 1 to 0, as
     (1 - t) ** ``annealing_power``; empty: ``query_blocks`` + 2 phases of equal length, of which the first and the last
     have no annealing, as in the paper. ``activation``: of the layers that make masks, a name of timm.
+
+    ``remainder``: what happens to rows and columns behind the last whole patch. "pad": they are padded to a patch.
+    "drop": the network does not see them, and the masks of the other pixels are stretched over the image, as in
+    transformers.
     """
 
     backbone: ViTConfig = field(default_factory=ViTConfig)
@@ -44,6 +49,7 @@ class EoMTConfig:
     annealing: tuple[tuple[float, float], ...] = ()
     annealing_power: float = 0.9
     activation: str = "gelu"
+    remainder: Literal["pad", "drop"] = "pad"
 
     def build(self, labels: LabelSpace, input: InputContract) -> EoMT:
         """The network; ``UserError`` for more query blocks than the transformer has, or phases of another number."""
@@ -121,6 +127,9 @@ class EoMT(Model):
         """Mask and class logits of the queries for images of any size; in training also those before each block."""
         height, width = images.shape[2:]
         patch = self.backbone.patch_size
+        if self.config.remainder == "drop" and height >= patch[0] and width >= patch[1]:
+            height, width = height // patch[0] * patch[0], width // patch[1] * patch[1]
+            images = images[..., :height, :width]
         images = F.pad(images, (0, -width % patch[1], 0, -height % patch[0]))
         tokens, rope, grid = self.backbone.embed(images)
         first = len(self.backbone.network.blocks) - self.config.query_blocks

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from segwright.contracts import InputContract
 from segwright.data.reading.bands import images_for_model
-from segwright.data.reading.images import read_bands, read_image
+from segwright.data.reading.images import band_values, read_bands, read_image
 from segwright.errors import UserError, first_line
 
 ImageSource: TypeAlias = str | Path | NDArray[Any] | Image.Image | Tensor
@@ -23,7 +23,7 @@ _EXPECTED = "expected a path, a PIL image, RGB uint8 [height, width, 3], or a te
 
 
 def image_array(image: Any, input: InputContract) -> NDArray[Any]:
-    """The image as an array [H, W, C]: RGB uint8, or the bands of the model with their values as given.
+    """The image as an array [H, W, C]: RGB uint8, or the bands of the model as ``read_bands`` gives them.
 
     ``UserError`` for a file that cannot be read and for any other type, shape or range of values.
     """
@@ -43,12 +43,11 @@ def image_array(image: Any, input: InputContract) -> NDArray[Any]:
         raise UserError(f"image is of type {type(image).__name__}; {_EXPECTED}")
     if bands is None and (image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3):
         raise UserError(f"image is an array {image.dtype} {list(image.shape)}; {_EXPECTED}")
-    if bands is not None and (image.ndim != 3 or image.shape[2] != bands):
-        raise UserError(
-            f"image is an array {image.dtype} {list(image.shape)}; this model expects [height, width, {bands}]"
-        )
     if not image.size:
         raise UserError(f"image is an array of {list(image.shape)}; expected at least one pixel")
+    if bands is not None:
+        with images_for_model(bands):
+            return band_values(image, bands, Path("image"))
     return image
 
 

@@ -33,27 +33,36 @@ class Journal:
     def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
         self.path = path
         self.settings = {"format": _FORMAT, **settings}
-        self.formats: set[str] = set()
-        """The collected files in which an image has rows."""
         self.finished: dict[str, Any] | None = None
         """The arguments of ``finish``, if it wrote the last line."""
-        self._positions: dict[str, tuple[int, int]] = {}  # of its line, and the hash of path and id
+        # The position of its line, the hash of path and id, and the collected files in which it has rows.
+        self._images: dict[str, tuple[int, int, frozenset[str]]] = {}
+        self._formats: dict[frozenset[str], frozenset[str]] = {}  # each combination once
         self._end = 0
         self._file: int | None = None
         self._synced = time.monotonic()
 
     def __len__(self) -> int:
         """The number of images that are done."""
-        return len(self._positions)
+        return len(self._images)
 
     def __contains__(self, image: InputImage) -> bool:
         """Whether this image is done, under its present id."""
-        known = self._positions.get(image.name)
+        known = self._images.get(image.name)
         return known is not None and known[1] == _identity(os.path.abspath(image.path), image.id)
+
+    @property
+    def formats(self) -> set[str]:
+        """The collected files in which an image has rows."""
+        return {name for formats in self._formats for name in formats}
+
+    def formats_of(self, image: InputImage) -> frozenset[str]:
+        """The collected files in which this image has rows; a large image has none."""
+        return self._images[image.name][2]
 
     def forget(self, image: InputImage) -> None:
         """Take an image as not done."""
-        self._positions.pop(image.name, None)
+        self._images.pop(image.name, None)
 
     def read(self) -> bool:
         """Read what an earlier run has written; False if it has written nothing.
@@ -88,8 +97,9 @@ class Journal:
     def _add(self, line: Any, position: int) -> None:
         self.finished = line.get("finished")
         if "name" in line:
-            self._positions[line["name"]] = position, _identity(line["path"], line["id"])
-            self.formats |= line["rows"].keys()
+            formats = frozenset(line["rows"])
+            formats = self._formats.setdefault(formats, formats)
+            self._images[line["name"]] = position, _identity(line["path"], line["id"]), formats
 
     def append(self, image: InputImage, rows: Rows) -> None:
         """Note that all outputs of an image are complete."""
@@ -113,13 +123,13 @@ class Journal:
 
     def rows(self, images: Iterable[InputImage]) -> Iterator[Rows]:
         """The rows of each of ``images``, in their order; none for one that is not done."""
-        file = self.path.open("rb") if self._positions else None
+        file = self.path.open("rb") if self._images else None
         with file or nullcontext():
             for image in images:
                 if file is None or image not in self:
                     yield {}
                 else:
-                    file.seek(self._positions[image.name][0])
+                    file.seek(self._images[image.name][0])
                     yield json.loads(file.readline())["rows"]
 
     def _write(self, values: Any) -> int:

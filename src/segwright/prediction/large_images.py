@@ -6,12 +6,13 @@ scores of one row of windows (of a part of it, if there are many classes). The c
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import torch
@@ -206,12 +207,20 @@ def predict_in_strips(
         atomic_outputs([target for _, target in files], force=True) as parts,
         tempfile.TemporaryFile(dir=parts[0].parent) as file,
     ):
-        classes: NDArray[Any] = np.memmap(file, model.labels.dtype, "w+", shape=image.size)
+        classes = _array_in(file, model.labels.dtype, image.size)
         pixels = ReducedPixels(image.size)
         class_map_in_strips(model, image, windows, classes, pixels if "overlay" in kinds else None)
         write = _ClassMapWriter(model.labels, classes, pixels, image.georeference)
         for (kind, _), part in zip(files, parts, strict=True):
             write(kind, part)
+
+
+def _array_in(file: IO[bytes], dtype: type, shape: Size) -> NDArray[Any]:
+    """An array in an empty file. Its room is taken at once: later a full disk would kill the process by a signal."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file.fileno(), 0, np.dtype(dtype).itemsize * shape[0] * shape[1])
+    array: NDArray[Any] = np.memmap(file, dtype, "w+", shape=shape)
+    return array
 
 
 @dataclass(slots=True, eq=False)

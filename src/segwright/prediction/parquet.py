@@ -64,7 +64,7 @@ class ParquetWriter(PredictionWriter):
                 "id": int(segment),
                 "area": int(area),
                 "score": score,
-                "counts": _text(mask["counts"]),
+                "counts": mask["counts"].decode(),
             }
             for (class_index, segment, area, score), mask in zip(rows, masks, strict=True)
         ]
@@ -111,7 +111,3 @@ class ParquetWriter(PredictionWriter):
                     file.write_table(pyarrow.Table.from_pylist(several, schema))
 
         atomic_write(path, write)
-
-
-def _text(counts: bytes | str) -> str:
-    return counts if isinstance(counts, str) else counts.decode("ascii")

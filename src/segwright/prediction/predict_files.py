@@ -156,7 +156,8 @@ class FilePrediction:
         """Whether an image is done, and its files are still there."""
         if image not in self.journal:
             return False
-        return all(_is_filled(path) for path in self.outputs.files(image.name, self.journal.formats))
+        files = self.outputs.files(image.name, self.journal.formats_of(image))
+        return all(map(_is_filled, files))
 
     def run(
         self,

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from glob import escape
 from math import isnan
 from pathlib import Path
 from typing import Any, ClassVar, TypeAlias, TypeVar
@@ -225,6 +226,15 @@ class CityscapesWriter(PredictionWriter):
         """The list."""
         return (self.out / "cityscapes" / f"{name}.txt",)
 
+    def discard(self, name: str) -> None:
+        """Remove the list of an image and its masks."""
+        PredictionWriter.discard(self, name)
+        (source,) = self.files(name)
+        for path in (source.parent / "masks").glob(f"{escape(source.stem)}_*.png"):
+            if path.stem.removeprefix(f"{source.stem}_").isdecimal():
+                with suppress(OSError):
+                    path.unlink()
+
 
 @dataclass(slots=True)
 class SemanticWriter(PredictionWriter):
@@ -306,8 +316,7 @@ WRITERS: Mapping[str, Callable[[Path, LabelSpace, ImageId], PredictionWriter]] =
     "semantic": lambda out, labels, _: SemanticWriter(out, labels),
     "table": lambda out, labels, _: TableWriter(out, labels),
 }
-"""The writers of ``segwright predict --save``, by name."""
-"""Formats by name; all of them can be written into one folder."""
+"""The writers of ``segwright predict --save`` by the names of their formats; all can write into one folder."""
 
 WITH_SEGMENTS = ("panoptic", "instances", "cityscapes")
 """The formats that need a model that predicts segments."""

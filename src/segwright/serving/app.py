@@ -108,7 +108,7 @@ def _add_state(app: FastAPI, service: Service, name: str, token: str | None) -> 
     )
     async def ready() -> dict[str, str]:
         if not service.worker.alive:
-            raise HTTPException(503, "the model does not run")
+            raise HTTPException(503, "the model does not run; restart the server")
         return {"status": "ready"}
 
     @app.head("/metrics", include_in_schema=False, dependencies=protected)
@@ -168,4 +168,5 @@ async def _validation_error(_: Request, error: Exception) -> JSONResponse:
 
 async def _internal_error(_: Request, error: Exception) -> JSONResponse:
     """What nobody foresaw: the log of the server has the traceback, the client a line."""
-    return JSONResponse({"detail": f"the server failed ({type(error).__name__}); its log says more"}, 500)
+    text = f"the server failed ({type(error).__name__}); try another image, or ask its operator: its log says more"
+    return JSONResponse({"detail": text}, 500)

@@ -13,6 +13,7 @@ from fastapi import HTTPException, Request
 
 from segwright.contracts import Model
 from segwright.errors import UserError, is_out_of_memory
+from segwright.export.exported_model import UnexpectedSize
 from segwright.inference.single_pass import SINGLE_PASS, InferenceMode
 from segwright.parallel import available_cores
 from segwright.serving.limits import Admission, FullError, Limits
@@ -95,16 +96,22 @@ class Service:
         return await _while_connected(request, self._predict(data, name, kind))
 
     async def _predict(self, data: bytes, name: str, kind: Kind) -> tuple[bytes, str]:
-        pixels = await self._in_pool(decode_upload, data, name, self.model.input, self.limits)
-        stem = PurePosixPath(shown_name(name)).stem
+        shown = shown_name(name)
         try:
-            prediction = await asyncio.wrap_future(self.worker.submit(pixels, stem))
+            pixels = await self._in_pool(decode_upload, data, name, self.model.input, self.limits)
+            # Not in the pool: the model would wait until the images behind this one are decoded.
+            future = await asyncio.to_thread(self.worker.submit, pixels, PurePosixPath(shown).stem)
+            prediction = await asyncio.wrap_future(future)
             return await self._in_pool(encode, prediction, kind)
+        except UnexpectedSize as error:
+            height, width = error.size
+            text = f"the model takes images of at most {width}x{height} pixels; resize the image"
+            raise HTTPException(422, f"{shown}: {pixels.shape[1]}x{pixels.shape[0]} pixels; {text}") from None
         except UserError as error:
             raise HTTPException(422, str(error)) from None
         except Exception as error:
-            if is_out_of_memory(error) or type(error).__name__ == "OutOfMemoryError":
-                text = f"{shown_name(name)}: too large for the memory of the server; send a smaller image"
+            if is_out_of_memory(error):
+                text = f"{shown}: too large for the memory of the server; send a smaller image"
                 raise HTTPException(413, text) from None
             raise
 

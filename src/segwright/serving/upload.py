@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from starlette.datastructures import UploadFile
 
 from segwright.contracts import InputContract
+from segwright.data.reading.bands import images_for_model
 from segwright.data.reading.images import image_size
+from segwright.data.reading.limits import MAX_PIXELS
 from segwright.errors import UserError
 from segwright.prediction.image_arrays import image_array
 from segwright.serving.limits import Limits
@@ -98,11 +100,12 @@ def decode_upload(data: bytes, name: str, input: InputContract, limits: Limits) 
     try:
         with os.fdopen(handle, "wb") as stream:
             stream.write(data)
-        height, width = image_size(path)
-        if height * width > limits.pixels:
-            text = f"{width}x{height} pixels; expected at most {limits.pixels:,} in all; send a smaller image"
-            raise HTTPException(413, f"{shown_name(name)}: {text}")
-        return image_array(path, input)
+        with images_for_model(input.bands):
+            height, width = image_size(path)
+            if height * width > (limit := min(limits.pixels, MAX_PIXELS)):
+                text = f"{width}x{height} pixels; expected at most {limit:,} in all; send a smaller image"
+                raise HTTPException(413, f"{shown_name(name)}: {text}")
+            return image_array(path, input)
     except UserError as error:
         raise HTTPException(422, str(error).replace(file, shown_name(name))) from None
     finally:

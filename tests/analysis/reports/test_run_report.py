@@ -145,6 +145,20 @@ def test_a_run_compared_with_itself_does_not_differ(runs: tuple[Path, Path], tmp
     assert '<p class="note">None.</p>' in html
 
 
+def test_the_progress_of_a_comparison_names_the_run(runs: tuple[Path, Path], tmp_path: Path) -> None:
+    copies = [copied(run, tmp_path / run.name) for run in runs]
+    for run in copies:
+        (run / "evaluation" / "val-errors.npz").unlink(missing_ok=True)
+    calls: list[tuple[str, int, int]] = []
+    compare(*copies, out=tmp_path / "x.html", code=CODE, progress=lambda *call: calls.append(call))
+    assert calls[:14] == [(f"{run}, val", k, 7) for run in "AB" for k in range(1, 8)]
+    pictures = len(calls) - 14
+    assert calls[14:] == [("changed images", k, pictures) for k in range(1, pictures + 1)] and pictures
+    calls.clear()
+    report(copies[0], code=CODE, progress=lambda *call: calls.append(call))
+    assert calls == [("worst and best images", k, 7) for k in range(1, 8)]
+
+
 def test_the_same_runs_give_the_same_page(runs: tuple[Path, Path], tmp_path: Path) -> None:
     pages = [compare(*runs, out=tmp_path / "x.html", code=CODE).read_text(encoding="utf-8") for _ in range(2)]
     assert pages[0] == pages[1]

@@ -84,7 +84,8 @@ def test_another_number_of_bands_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("stored", "message"),
     [
-        (np.zeros((5, 6, 2), np.int64), "values are int64"),
+        (np.zeros((5, 6, 2), np.complex64), "values are complex64"),
+        (np.full((5, 6, 2), 2**24 + 1), "values are int64 beyond 2"),
         (np.full((5, 6, 2), np.nan, np.float32), "NaN or infinite"),
     ],
 )
@@ -92,6 +93,16 @@ def test_values_that_no_network_takes_are_refused(tmp_path: Path, stored: np.nda
     np.save(tmp_path / "a.npy", stored)
     with pytest.raises(UserError, match=message):
         read_bands(tmp_path / "a.npy", 2)
+
+
+@pytest.mark.parametrize("stored", ["int8", "int16", "int64", "uint32", "float16", "float64", ">f4", ">i8"])
+def test_other_numbers_become_float32_if_it_holds_them(tmp_path: Path, stored: str) -> None:
+    values = np.arange(60).reshape(5, 6, 2).astype(stored)
+    np.save(tmp_path / "a.npy", values)
+    read = read_bands(tmp_path / "a.npy", 2)
+    assert read.dtype == np.float32 and read.dtype.isnative and (read == values).all()
+    np.save(tmp_path / "a.npy", values.astype(">u2"))
+    assert read_bands(tmp_path / "a.npy", 2).dtype == np.uint16
 
 
 def test_an_array_file_never_runs_code(tmp_path: Path) -> None:

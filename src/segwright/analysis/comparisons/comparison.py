@@ -48,7 +48,8 @@ def compare(
     The page has the scores of both and their differences, with paired bootstrap intervals over the images; the images
     that changed most; the settings that differ; and the learning curves together. ``out``: by default
     ``comparison-with-A.html`` in the folder of the ``second`` run. Errors are counted with the best model of each run,
-    once (``error_pass``). ``data``, ``code``: as in ``run_report.report``.
+    once (``error_pass``). ``data``, ``code``: as in ``run_report.report``. ``progress`` is called with (what is
+    done, images done, images).
 
     ``UserError`` unless both runs were evaluated on the same images, with the same ground truth and classes.
     """
@@ -59,7 +60,7 @@ def compare(
     check_writable(path, csv)
     with refuse_damage(f"{first} or {second}", REMEDY):
         check_comparable(a, b)
-        errors = (a.errors(device, progress), b.errors(device, progress))
+        errors = a.errors(device, _of(progress, "A")), b.errors(device, _of(progress, "B"))
         pixels, segments = compared_scores(a, b, errors)
         comparison = Comparison(
             names=(a.name, b.name) if a.name != b.name else (str(a.path), str(b.path)),
@@ -72,7 +73,8 @@ def compare(
             environment=environment_differences(a.metadata, b.metadata),
         )
         table = difference_table(comparison)
-        page = render(comparison, changed_images(comparison, a, b, device), table, csv_name=csv.name)
+        changed = changed_images(comparison, a, b, device, progress)
+        page = render(comparison, changed, table, csv_name=csv.name)
         text = image_table.to_csv(table)
     write_text(csv, text)
     write_text(path, page)
@@ -121,7 +123,11 @@ def compared_scores(
 
 
 def changed_images(
-    comparison: Comparison, a: EvaluatedRun, b: EvaluatedRun, device: torch.device | str
+    comparison: Comparison,
+    a: EvaluatedRun,
+    b: EvaluatedRun,
+    device: torch.device | str,
+    progress: Progress | None = None,
 ) -> list[ChangedImage]:
     """The images whose main score changed most, at most ``CHANGED`` in each direction; none without the dataset."""
     if a.dataset is None or comparison.main is None:
@@ -133,7 +139,7 @@ def changed_images(
     if not (worse or better):
         return []
     models = [(run, run.model(device)) for run in (a, b)]
-    changed = []
+    changed: list[ChangedImage] = []
     for position in better + worse:
         image = a.evaluation["per_image"][position]
         sample = a.dataset[image["index"]]
@@ -144,7 +150,16 @@ def changed_images(
             pictures.append(colorize_prediction(prediction, a.labels))
         scores = float(comparison.main.first[position]), float(comparison.main.second[position])
         changed.append(ChangedImage(position, image["name"], *scores, tuple(pictures)))
+        if progress is not None:
+            progress("changed images", len(changed), len(better) + len(worse))
     return changed
+
+
+def _of(progress: Progress | None, run: str) -> Progress | None:
+    """Tells the passes of both runs apart."""
+    if progress is None:
+        return None
+    return lambda split, done, images: progress(f"{run}, {split}", done, images)
 
 
 def _same_truth(left: ImageErrors, right: ImageErrors) -> bool:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from segwright.analysis.errors.objects import CAUSES, INACCURATE, MISSED, SPURIOUS, WRONG_CLASS, Example
 from segwright.contracts import Model
+from segwright.data.check import Progress
 from segwright.decode.default import decoder_of
 from segwright.labels import LabelSpace
 from segwright.prediction.predict import predict
@@ -35,11 +36,17 @@ class ExampleView:
     prediction: str
 
 
-def example_views(examples: Sequence[Example], model: Model, dataset: Dataset) -> list[ExampleView]:
-    """The pictures of examples. Each image is predicted again, once."""
+def example_views(
+    examples: Sequence[Example], model: Model, dataset: Dataset, *, progress: Progress | None = None
+) -> list[ExampleView]:
+    """The pictures of examples. Each image is predicted again, once.
+
+    ``progress`` is called with ("pictures of errors", images done, images).
+    """
     views: dict[Example, ExampleView] = {}
     decoder, labels = decoder_of(model), dataset.labels
-    for index in sorted({example.index for example in examples}):
+    indices = sorted({example.index for example in examples})
+    for number, index in enumerate(indices, 1):
         sample = dataset[index]
         prediction = predict(model, sample.image, decoder=decoder).prediction
         for example in examples:
@@ -48,6 +55,8 @@ def example_views(examples: Sequence[Example], model: Model, dataset: Dataset) -
                 views[example] = ExampleView(
                     CAUSES[example.cause], title(example, labels), sample.name, *pictures
                 )
+        if progress is not None:
+            progress("pictures of errors", number, len(indices))
     return [views[example] for example in examples if example in views]
 
 

@@ -57,7 +57,7 @@ def report(  # noqa: PLR0913 - each by its name
     model over the validation split, once: the counts are kept in the run folder. ``count_errors=False`` leaves that
     out. Images are read from ``data``, by default the folder that the run was trained on; if this folder does not exist
     any more, the report has no images. ``code``: the Python file with the classes of the recipe that are not
-    segwright's.
+    segwright's. ``progress`` is called with (what is done, images done, images).
     ``UserError`` if ``run`` is no run folder that was evaluated.
     """
     source = None if code is None else Path(code)
@@ -80,9 +80,9 @@ def report(  # noqa: PLR0913 - each by its name
                 visualizations=sorted((folder.path / "pictures").glob("step-*.png")),
                 oracle=read_json(folder.path / "evaluation" / "oracle.json"),
                 errors=errors,
-                examples=_examples(folder, errors, device),
+                examples=_examples(folder, errors, device, progress),
             ),
-            _cases(folder, worst, best, device),
+            _cases(folder, worst, best, device, progress),
             table=table,
             csv_name=csv.name,
         )
@@ -160,14 +160,18 @@ def _open_data(recipe: Recipe, metadata: Mapping[str, Any], data: Path | str | N
         return None  # the data were moved or deleted: a report without images
 
 
-def _examples(run: EvaluatedRun, errors: SplitErrors | None, device: torch.device | str) -> list[ExampleView]:
+def _examples(
+    run: EvaluatedRun, errors: SplitErrors | None, device: torch.device | str, progress: Progress | None
+) -> list[ExampleView]:
     if errors is None or run.dataset is None or not errors.examples:
         return []
     with run.autocast(device):
-        return example_views(errors.examples, run.model(device), run.dataset)
+        return example_views(errors.examples, run.model(device), run.dataset, progress=progress)
 
 
-def _cases(run: EvaluatedRun, worst: int, best: int, device: torch.device | str) -> list[Case]:
+def _cases(
+    run: EvaluatedRun, worst: int, best: int, device: torch.device | str, progress: Progress | None
+) -> list[Case]:
     data = run.dataset
     if data is None:
         return []
@@ -178,7 +182,7 @@ def _cases(run: EvaluatedRun, worst: int, best: int, device: torch.device | str)
     best_images = [image for image in ranked[::-1][:best] if image not in worst_images]
     model = run.model(device)
     decoder = WithQueryOutput(with_center_maps(decoder_of(model)))
-    cases = []
+    cases: list[Case] = []
     for image in worst_images + best_images:
         sample = data[image["index"]]
         with run.autocast(device):
@@ -198,6 +202,8 @@ def _cases(run: EvaluatedRun, worst: int, best: int, device: torch.device | str)
                 index=image["index"],
             )
         )
+        if progress is not None:
+            progress("worst and best images", len(cases), len(worst_images) + len(best_images))
     return cases
 
 

@@ -294,9 +294,10 @@ def _refuse_other_depth(start: bytes, path: Path) -> None:
 
 def _as_network_type(image: NDArray[Any], path: Path) -> NDArray[Any]:
     """uint8, uint16 or float32 values; ``UserError`` where that would change them, and for NaN or infinity."""
+    image = image.astype(image.dtype.newbyteorder("="), copy=False)  # the byte order of this machine
     if image.dtype == bool:
         image = image.astype(np.uint8)
-    elif image.dtype in (np.int8, np.int16, np.int32, np.uint32, np.float16, np.float64):
+    elif image.dtype.kind in "iuf" and image.dtype not in (np.uint8, np.uint16, np.float32):
         converted = image.astype(np.float32)
         if image.dtype.kind in "iu" and (converted.astype(np.float64) != image).any():
             raise UserError(
@@ -308,11 +309,9 @@ def _as_network_type(image: NDArray[Any], path: Path) -> NDArray[Any]:
         raise UserError(
             f"{path}: values are {image.dtype}; expected uint8, uint16 or float32; convert the file"
         )
-    if image.dtype == np.float32:
-        image = image.astype(np.float32, copy=False)  # the byte order of this machine
-        if not np.isfinite(image).all():
-            raise UserError(f"{path}: contains NaN or infinite values; expected finite values; replace them")
-    return image.astype(image.dtype.newbyteorder("="), copy=False)
+    if image.dtype == np.float32 and not np.isfinite(image).all():
+        raise UserError(f"{path}: contains NaN or infinite values; expected finite values; replace them")
+    return image
 
 
 def _decode(data: NDArray[np.uint8], flags: int, path: Path, max_pixels: int) -> NDArray[Any]:
