@@ -36,7 +36,6 @@ NOT_RUN = {
     "pip install 'segwright[pretrained]'": "installs the package",
     "pip install 'segwright[onnx]'": "installs a package",
     "pip install 'segwright[serve]'": "installs a package",
-    "make demo": "tests/test_demo.py runs the demo, shorter",
     "make test": "runs this test",
     "make install": "makes the environment in which this test runs",
     "make check": "runs ruff and mypy, not the package",
