@@ -132,8 +132,8 @@ INSTEAD = {
         "segwright data convert street --to instance --out objects --set panoptic=true train=2 val=1",
     "segwright train own.semantic --data ROOT --out runs/bands --set data.bands=6":
         "segwright train own.semantic --data BANDS --out runs/bands --set data.bands=6",
-    "segwright data stats folder --data ROOT --set bands=6":
-        "segwright data stats folder --data BANDS --set bands=6",
+    "segwright data stats ROOT --set bands=6":
+        "segwright data stats BANDS --set bands=6",
 }  # fmt: skip
 """Commands whose ROOT is another dataset than elsewhere on the page."""
 
