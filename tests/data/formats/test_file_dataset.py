@@ -63,8 +63,8 @@ def test_a_whole_space_is_described(tmp_path: Path) -> None:
         ("classes: {a: {colour: 1}}", "class 'a' has no field 'colour'; expected raw, color, thing"),
         ("classes: {a: {color: [1, 2]}}", "is not a color"),
         ("classes: 5", "neither a mapping nor a list"),
-        ("- a\n- b", "not a label map"),
-        ("a: [", "not a label map that can be read"),
+        ("- a\n- b", "not a class file"),
+        ("a: [", "not a class file that can be read"),
     ],
 )
 def test_a_wrong_label_map_is_refused_with_its_name(tmp_path: Path, text: str, message: str) -> None:

@@ -38,8 +38,8 @@ def read_label_space(root: Path, label_map: str | None) -> LabelSpace:
             names = [line for line in read_lines(root / name) if line != "__ignore__"]
             return _from_mapping({"classes": names}, root / name)
     raise UserError(
-        f'{root}: the classes are unknown; expected a label map; write the line "{EXAMPLE}" with your class names and '
-        f"map values to {root / LABEL_MAP_NAMES[0]}, or set data.label_map to such a file"
+        f'{root}: the classes are unknown; expected a class file; write the line "{EXAMPLE}" with your class names and '
+        f"their values in the label maps to {root / LABEL_MAP_NAMES[0]}, or set data.label_map to such a file"
     )
 
 
@@ -83,5 +83,5 @@ def _from_mapping(values: dict[str, Any], path: Path) -> LabelSpace:
         return labels_from_mapping(values, name=path.parent.name)
     except (ValueError, TypeError, KeyError) as error:
         raise UserError(
-            f"{path}: {error.args[0] if error.args else error}; correct it, or write a label map"
+            f"{path}: {error.args[0] if error.args else error}; correct it, or write classes.yaml"
         ) from None

@@ -82,11 +82,11 @@ def read_label_map(path: Path) -> Mapping[str, object]:
         reason = getattr(error, "strerror", None) or getattr(error, "problem", None) or error
         remedy = "check the path" if isinstance(error, OSError) else "correct the file"
         raise UserError(
-            f"{path}: not a label map that can be read ({reason}); expected YAML; {remedy}"
+            f"{path}: not a class file that can be read ({reason}); expected YAML; {remedy}"
         ) from None
     if not isinstance(values, dict):
         raise UserError(
-            f"{path}: not a label map; expected 'classes:', or 'merge:', 'drop:', 'rename:'; correct the file"
+            f"{path}: not a class file; expected 'classes:', or 'merge:', 'drop:', 'rename:'; correct the file"
         )
     return values
 
@@ -138,7 +138,7 @@ def apply_label_map(path: Path, labels: LabelSpace | None) -> LabelSpace:
             return labels_from_mapping(values, name=path.stem)
         if labels is None:
             raise UserError(
-                f"{path}: 'classes' is missing; expected a label map that lists all classes; add them"
+                f"{path}: 'classes' is missing; expected a class file that lists all classes; add them"
             )
         return labels.remap(
             merge=_lists(values.get("merge")),
@@ -148,7 +148,7 @@ def apply_label_map(path: Path, labels: LabelSpace | None) -> LabelSpace:
     except UserError:
         raise
     except (ValueError, TypeError, KeyError) as error:
-        raise UserError(f"{path}: {error.args[0] if error.args else error}; correct the label map") from None
+        raise UserError(f"{path}: {error.args[0] if error.args else error}; correct the class file") from None
 
 
 def _mapping(value: object) -> Mapping[object, object]:
