@@ -53,7 +53,7 @@ FAULTS: dict[str, list[Fault]] = {
         Fault(
             "classes.yaml without classes",
             TRAIN,
-            "data/classes.yaml: unknown field 'names'; expected drop, merge, rename; correct it",
+            "data/classes.yaml: unknown field 'names'; expected classes, or drop, merge, rename; correct it",
             text("data/classes.yaml", "names: [a]\n"),
         ),
         Fault(

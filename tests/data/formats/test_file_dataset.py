@@ -56,7 +56,7 @@ def test_a_whole_space_is_described(tmp_path: Path) -> None:
         ("merge: {a: [sky, road]}\ndrop: [sky]", "class 'sky' is merged into 'a' and dropped"),
         ("merge: [a]", "is not a mapping"),
         ("merge: {a: car}", "is not a list"),
-        ("renam: {car: auto}", "unknown field 'renam'; expected drop, merge, rename"),
+        ("renam: {car: auto}", "unknown field 'renam'; expected classes, or drop, merge, rename"),
         ("classes: {a: -1}", "is not a raw value"),
         ("classes: {a: '#12345'}", "is not a raw value"),
         ("classes: {a: 1, b: 1}", "names a class or a raw value twice"),

@@ -130,9 +130,8 @@ def apply_label_map(path: Path, labels: LabelSpace | None) -> LabelSpace:
         {"name", "classes", "ignored", "categories"} if "classes" in values else {"merge", "drop", "rename"}
     )
     if unknown := sorted(set(values) - known):
-        raise UserError(
-            f"{path}: unknown field {unknown[0]!r}; expected {', '.join(sorted(known))}; correct it"
-        )
+        expected = ", ".join(sorted(known)) if "classes" in values else "classes, or drop, merge, rename"
+        raise UserError(f"{path}: unknown field {unknown[0]!r}; expected {expected}; correct it")
     try:
         if "classes" in values:
             return labels_from_mapping(values, name=path.stem)
