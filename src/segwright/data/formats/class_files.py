@@ -1,4 +1,4 @@
-"""The classes of your own data: from a label map, or from a file that the annotation tool left in the dataset."""
+"""The classes of your own data: from a class file, or from a file that the annotation tool left in the dataset."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def read_label_space(root: Path, label_map: str | None) -> LabelSpace:
     """The label space of a dataset whose classes are not built in.
 
     It comes from ``label_map`` if that file lists all classes, else from the first of these files in ``root``:
-    classes.yaml or label_map.yaml (a label map); classes.json (names, or {"classes": names, "palette": colors});
+    classes.yaml or label_map.yaml; classes.json (names, or {"classes": names, "palette": colors});
     labels.txt or classes.txt (one name per line, the first is value 0). ``UserError`` if there is none; the message
     shows how to write one.
     """
@@ -73,7 +73,7 @@ def _by_value(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _entry(entry: dict[str, Any]) -> dict[str, Any]:
-    """The fields of a label map for one class, from an entry of a list of classes."""
+    """The fields of a class file for one class, from an entry of a list of classes."""
     fields = {"raw": entry.get("raw", entry.get("id")), "color": entry.get("color")}
     return fields | {"thing": bool(entry.get("thing", entry.get("isthing", False)))}
 

@@ -58,7 +58,7 @@ class FileDataset:
 
 
 def read_label_map(path: Path) -> Mapping[str, object]:
-    """The content of a label map in YAML; ``UserError`` if the file is unreadable or not a mapping."""
+    """The content of a class file in YAML; ``UserError`` if the file is unreadable or not a mapping."""
     import yaml
 
     from segwright.yaml_reader import BoundedReader
@@ -120,7 +120,7 @@ def _check_names(path: Path, root: Any) -> None:
 
 
 def apply_label_map(path: Path, labels: LabelSpace | None) -> LabelSpace:
-    """The label space that a label map defines (``classes``), or ``labels`` as it changes them.
+    """The label space that a class file defines (``classes``), or ``labels`` as it changes them.
 
     A file with ``merge``, ``drop`` and ``rename`` changes the classes of ``labels``. ``UserError`` names what is wrong
     in the file.
