@@ -1,6 +1,6 @@
 """Ground truth as datasets and annotation tools store it, and the datasets that read it.
 
-file_dataset.py        FileDataset, the base class of datasets in files; class files as changes
+file_dataset.py        FileDataset, the base class of datasets in files; reads class files
 image_dataset.py       ImageDataset: images with their ground truth, an opened split
 cache.py               decoded samples in memory or on disk
 ground_truth.py        GroundTruth, the protocol of a ground truth format; class, instance and panoptic maps
