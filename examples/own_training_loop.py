@@ -30,9 +30,8 @@ def batches(loader):
 
 
 device = "cuda" if torch.cuda.is_available() else "cpu"
-net = sw.models.build("small_fpn", labels=train.labels).to(
-    device
-)  # or "unet", backbone="resnet18", weights="imagenet"
+# Or "unet", backbone="resnet18", weights="imagenet".
+net = sw.models.build("small_fpn", labels=train.labels).to(device)
 loss = sw.losses.SumOfLosses((sw.losses.CrossEntropy(), sw.losses.Dice(0.5)))
 optimizer = torch.optim.AdamW(net.parameters(), lr=1e-3)
 schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=1e-3, total_steps=steps)

@@ -36,7 +36,6 @@ NOT_RUN = {
     "pip install 'segwright[pretrained]'": "installs the package",
     "pip install 'segwright[onnx]'": "installs a package",
     "pip install 'segwright[serve]'": "installs a package",
-    "make demo": "tests/test_demo.py runs the demo, shorter",
     "make test": "runs this test",
     "make install": "makes the environment in which this test runs",
     "make check": "runs ruff and mypy, not the package",
@@ -133,8 +132,8 @@ INSTEAD = {
         "segwright data convert street --to instance --out objects --set panoptic=true train=2 val=1",
     "segwright train own.semantic --data ROOT --out runs/bands --set data.bands=6":
         "segwright train own.semantic --data BANDS --out runs/bands --set data.bands=6",
-    "segwright data stats folder --data ROOT --set bands=6":
-        "segwright data stats folder --data BANDS --set bands=6",
+    "segwright data stats ROOT --set bands=6":
+        "segwright data stats BANDS --set bands=6",
 }  # fmt: skip
 """Commands whose ROOT is another dataset than elsewhere on the page."""
 

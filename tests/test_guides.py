@@ -20,7 +20,7 @@ def run(page: str, code: str, names: dict[str, object]) -> None:
     exec(compile(code, f"docs/{page}", "exec"), names)
 
 
-@pytest.mark.parametrize("page", ["concepts.md", "older-systems.md", "crf.md", "score-files.md"])
+@pytest.mark.parametrize("page", ["concepts.md", "crf.md", "score-files.md"])
 def test_the_snippets_of_a_page_run_in_its_order(page: str) -> None:
     names: dict[str, object] = {"__name__": "page"}
     for code in snippets(DOCS / page):

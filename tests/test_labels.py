@@ -38,7 +38,7 @@ def test_raw_values_beyond_a_byte_are_read_and_written() -> None:
 
 
 def test_an_unknown_value_is_named() -> None:
-    with pytest.raises(ValueError, match="value 3, 4 is not in label space 'streets'"):
+    with pytest.raises(ValueError, match="value 3, 4 is no class of 'streets'"):
         SPACE.to_classes(np.array([[3, 4, 7]], np.uint8))
 
 
@@ -90,7 +90,7 @@ def test_each_unknown_byte_is_refused_whatever_the_number_of_classes(classes: in
             expected = space.ignore_index if ignored else value - first
             assert space.to_classes(raw)[1, 2] == expected
         else:
-            with pytest.raises(ValueError, match=f"value {value} is not in label space 'many'"):
+            with pytest.raises(ValueError, match=f"value {value} is no class of 'many'"):
                 space.to_classes(raw)
 
 

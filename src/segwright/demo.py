@@ -45,7 +45,7 @@ Open in a browser:
 Both show loss curves, per-class IoU, the confusion matrix and the worst and best images.
 
 Next, your own images, in ROOT/images/train, labels/train, images/val and labels/val (docs/own-data.md):
-  segwright data check folder --data ROOT
+  segwright data check ROOT
   segwright train own.semantic --data ROOT --out runs/own
   segwright report runs/own
   segwright predict runs/own photo.jpg --out predictions"""

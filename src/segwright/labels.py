@@ -195,9 +195,9 @@ class LabelSpace:
         listed = ", ".join(str(v) for v in values[:8]) + (", ..." if len(values) > 8 else "")
         if self.coding == "rgb":
             listed = ", ".join(str(color_of(int(v))) for v in values[:8])
-            return f"color {listed} is not in label space {self.name!r} of {len(self)} classes"
+            return f"color {listed} is no class of {self.name!r}, which has {len(self)}"
         known = f"{min(self.raw_values)}..{max(self.raw_values)}, ignored {', '.join(map(str, self.ignored))}"
-        return f"value {listed} is not in label space {self.name!r} ({known})"
+        return f"value {listed} is no class of {self.name!r} ({known})"
 
     def to_raw(self, classes: NDArray[Any]) -> NDArray[Any]:
         """The raw values of a map of class indices, as the dataset's benchmark expects them.

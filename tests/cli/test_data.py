@@ -31,7 +31,7 @@ def test_check_of_bad_data_ends_with_two_and_names_the_files(tmp_path: Path, cap
     (root / "valannot" / "val_0.png").unlink()
     assert run("check", "camvid.quick", "--data", root, "--json", tmp_path / "c.json", "--workers", 0) == 2
     errors = capsys.readouterr().err
-    assert "train_1.png: value 30 is not in label space 'camvid'" in errors
+    assert "train_1.png: value 30 is no class of 'camvid'" in errors
     assert "val_0.png: no such file" in errors  # train was checked all the same
     values = json.loads((tmp_path / "c.json").read_text())
     assert len(values["train"]["errors"]) == 1

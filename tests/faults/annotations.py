@@ -180,7 +180,7 @@ FAULTS: dict[str, list[Fault]] = {
         Fault(
             "converting colors without their classes",
             "data convert rgb truth --out new",
-            "data convert rgb: --labels is missing; expected a label map file with the color of each class",
+            "data convert rgb: --labels is missing; expected a class file with the color of each class",
         ),
     ],
 }

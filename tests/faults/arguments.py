@@ -93,14 +93,15 @@ FAULTS: dict[str, list[Fault]] = {
             FOLDERS,
         ),
         Fault(
-            "a folder as a label map",
+            "a folder as a class file",
             "score semantic --truth truth --prediction maps --labels photos",
-            "--labels photos: is no label map; expected FILE.yaml, FILE.json or the name of a dataset",
+            "--labels photos: is no class file; expected FILE.yaml, FILE.json or the name of a dataset",
         ),
         Fault(
-            "a label map that does not exist",
+            "a class file that does not exist",
             "score semantic --truth truth --prediction maps --labels missing.yaml",
-            "missing.yaml: not a label map that can be read (No such file or directory); expected YAML; check the path",
+            "missing.yaml: not a class file that can be read (No such file or directory); expected YAML; "
+            "check the path",
         ),
         Fault(
             "a folder as panoptic ground truth",

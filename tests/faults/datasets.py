@@ -38,56 +38,56 @@ FAULTS: dict[str, list[Fault]] = {
         Fault(
             "no classes.yaml",
             TRAIN,
-            'data: the classes are unknown; expected a label map; write the line "classes: {background: '
+            'data: the classes are unknown; expected a class file; write the line "classes: {background: '
             "0, road: {raw: 1, color: '#804080'}, car: {raw: 2, thing: true}}\" with your class names and "
-            "map values to data/classes.yaml, or set data.label_map to such a file",
+            "their values in the label maps to data/classes.yaml, or set data.label_map to such a file",
             removed("data/classes.yaml"),
         ),
         Fault(
             "an empty classes.yaml",
             TRAIN,
-            "data/classes.yaml: not a label map; expected 'classes:', or 'merge:', 'drop:', 'rename:'; "
+            "data/classes.yaml: not a class file; expected 'classes:', or 'merge:', 'drop:', 'rename:'; "
             "correct the file",
             text("data/classes.yaml", ""),
         ),
         Fault(
             "classes.yaml without classes",
             TRAIN,
-            "data/classes.yaml: unknown field 'names'; expected drop, merge, rename; correct it",
+            "data/classes.yaml: unknown field 'names'; expected classes, or drop, merge, rename; correct it",
             text("data/classes.yaml", "names: [a]\n"),
         ),
         Fault(
             "one raw value for two classes",
             TRAIN,
             "data/classes.yaml: label space 'classes' names a class or a raw value twice; correct the "
-            "label map",
+            "class file",
             text("data/classes.yaml", "classes: {a: 1, b: 1}\n"),
         ),
         Fault(
             "two classes of one name",
             TRAIN,
             "data/classes.yaml: label space 'classes' names a class or a raw value twice; correct the "
-            "label map",
+            "class file",
             text("data/classes.yaml", "classes: [a, a]\n"),
         ),
         Fault(
             "a color that is none",
             TRAIN,
             "data/classes.yaml: 'reddish' is not a raw value; expected an integer from 0, or '#RRGGBB'; "
-            "correct the label map",
+            "correct the class file",
             text("data/classes.yaml", "classes: {a: {raw: 0, color: reddish}}\n"),
         ),
         Fault(
             "a raw value that is no number",
             TRAIN,
             "data/classes.yaml: 'zero' is not a raw value; expected an integer from 0, or '#RRGGBB'; "
-            "correct the label map",
+            "correct the class file",
             text("data/classes.yaml", "classes: {a: zero}\n"),
         ),
         Fault(
             "classes of nested aliases (billion laughs)",
             TRAIN,
-            "data/classes.yaml: not a label map that can be read (its aliases stand for more than "
+            "data/classes.yaml: not a class file that can be read (its aliases stand for more than "
             "1,000,000 values); expected YAML; correct the file",
             text("data/classes.yaml", LAUGHS),
         ),
@@ -122,8 +122,8 @@ FAULTS: dict[str, list[Fault]] = {
         Fault(
             "a class map with an unknown value",
             TRAIN,
-            "data/labels/train/train0.png: value 9 is not in label space 'classes' (0..2, ignored 255); "
-            "correct the file, or give a label map that names the value",
+            "data/labels/train/train0.png: value 9 is no class of 'classes' (0..2, ignored 255); "
+            "correct the file, or name the value in classes.yaml",
             array("data/labels/train/train0.png", np.full((24, 32), 9, np.uint8)),
         ),
         Fault(
@@ -148,7 +148,7 @@ FAULTS: dict[str, list[Fault]] = {
             "class maps that are all void",
             TRAIN,
             "train: all 2 checked maps are ignored everywhere (first: data/labels/train/train0.png); "
-            "expected class values; check the label space",
+            "expected class values; check the classes and their values",
             both(
                 *(
                     array(f"data/labels/train/train{i}.png", np.full((24, 32), 255, np.uint8))

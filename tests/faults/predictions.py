@@ -209,7 +209,7 @@ FAULTS: dict[str, list[Fault]] = {
         Fault(
             "a prediction with an unknown value",
             SEMANTIC,
-            "maps/a.png: value 9 is not in label space 'classes' (0..2, ignored 255); use its own "
+            "maps/a.png: value 9 is no class of 'classes' (0..2, ignored 255); use its own "
             "--labels, or write the map again",
             array("maps/a.png", np.full((12, 16), 9, np.uint8)),
         ),

@@ -282,7 +282,7 @@ def test_true_objects_may_overlap() -> None:
     with pytest.raises(ValueError, match="its size is"):
         metric.add_prediction(nothing, truth[:3, :3], (), annotations=rows)
     unknown = [{"category_id": 99, "segmentation": square}]
-    with pytest.raises(ValueError, match="value 99 is not in label space 'streets'"):
+    with pytest.raises(ValueError, match="value 99 is no class of 'streets'"):
         metric.add_prediction(nothing, truth, (), annotations=unknown)
 
 

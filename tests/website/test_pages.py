@@ -60,5 +60,5 @@ def test_the_first_page_is_the_readme_without_the_tree_of_files(tmp_path: Path) 
     pages.write_pages(tmp_path)
     text = (tmp_path / "index.md").read_text()
     assert text.startswith("# segwright\n")
-    assert "## What you can rely on" in text
+    assert "## Measured" in text
     assert "src/segwright/\n├──" not in text

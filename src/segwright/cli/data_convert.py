@@ -44,7 +44,7 @@ def add(verbs: Verbs) -> None:
     add_format(parser, "source_format")
     text = "do not copy the images of the folder"
     parser.add_argument("--no-images", action="store_true", help=text)
-    text = "rgb: label map file with the color of each class"
+    text = "rgb: class file (classes.yaml) with the color of each class"
     parser.add_argument("--labels", type=Path, metavar="FILE.yaml", help=text)
     text = (
         "what to write: semantic, instance, panoptic, coco, yolo, labelme, cvat, labelstudio; of a dataset: semantic, "
@@ -173,7 +173,7 @@ def _convert_annotations(options: argparse.Namespace) -> int:
     if options.format == "rgb":
         if options.labels is None:
             raise UserError(
-                "data convert rgb: --labels is missing; expected a label map file with the color of each class"
+                "data convert rgb: --labels is missing; expected a class file with the color of each class"
             )
         result = color_maps.convert_rgb(source, out, apply_label_map(options.labels, None), force=force)
     elif options.format == "coco":

@@ -118,7 +118,7 @@ def add_format(parser: argparse.ArgumentParser, name: str = "format") -> None:
 
 def add_labels(parser: argparse.ArgumentParser, default: str | None = None) -> None:
     """``--labels``, required unless ``default`` says what its absence means."""
-    text = "classes and their raw values: the name of a dataset, or a label map file" + (
+    text = "classes and their values: the name of a dataset, or a class file (classes.yaml)" + (
         f" (default: {default})" if default else ""
     )
     parser.add_argument("--labels", required=default is None, metavar="NAME|FILE.yaml", help=text)
@@ -193,7 +193,7 @@ def labels_from_option(text: str) -> LabelSpace:
         return apply_label_map(Path(text), None)
     if Path(text).exists():
         raise UserError(
-            f"--labels {text}: is no label map; expected FILE.yaml, FILE.json or the name of a dataset"
+            f"--labels {text}: is no class file; expected FILE.yaml, FILE.json or the name of a dataset"
         )
     return dataset_labels(text)
 

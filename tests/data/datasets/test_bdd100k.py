@@ -56,9 +56,9 @@ def _damage(root: Path, damage: str) -> None:
     ("damage", "truth", "message"),
     [
         ("mask", "sem_seg", r"masks/val/0a0a\.png: no such file.*add the sem_seg map"),
-        ("value", "sem_seg", r"0a0a\.png: value 19 is not in label space 'bdd100k'"),
+        ("value", "sem_seg", r"0a0a\.png: value 19 is no class of 'bdd100k'"),
         ("bitmask", "pan_seg", r"bitmasks/val/0a0a\.png: no such file.*add the pan_seg map"),
-        ("category", "pan_seg", r"0a0a\.png: value 41 is not in label space 'bdd100k_panoptic'"),
+        ("category", "pan_seg", r"0a0a\.png: value 41 is no class of 'bdd100k_panoptic'"),
         ("channels", "pan_seg", r"0a0a\.png: 3 channels; expected four channels.*check which kind"),
     ],
 )

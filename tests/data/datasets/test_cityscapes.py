@@ -170,12 +170,12 @@ def _damage(root: Path, damage: str) -> None:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        ("unknown id", r"labelIds\.png: value 77 is not in label space 'cityscapes'.*correct the file"),
+        ("unknown id", r"labelIds\.png: value 77 is no class of 'cityscapes'.*correct the file"),
         ("missing", r"labelIds\.png: no such file \(missing for 1 of 4 images.*add the labelIds map"),
         ("color", r"labelIds\.png: 3 channels; expected one channel.*convert"),
         ("size", r"labelIds\.png: the ground truth is 5x5, its image .* is 16x12.*export"),
         ("link", r"labelIds\.png: no such file.*add the labelIds map"),
-        ("train ids as ids", r"labelIds\.png: value 255 is not in label space.*correct the file"),
+        ("train ids as ids", r"labelIds\.png: value 255 is no class of.*correct the file"),
     ],
 )
 def test_a_damaged_file_is_reported_with_a_remedy(tmp_path: Path, damage: str, message: str) -> None:
@@ -197,7 +197,7 @@ def test_an_unknown_class_of_an_instance_is_refused(tmp_path: Path) -> None:
     write_png(
         tmp_path / TRAIN_MAP.replace("labelIds", "instanceIds"), trees.stripes(7, 60000, kind=np.uint16)
     )
-    with pytest.raises(UserError, match=r"instanceIds\.png: value 60 is not in label space"):
+    with pytest.raises(UserError, match=r"instanceIds\.png: value 60 is no class of"):
         _ = Cityscapes(truth="instances").open(tmp_path, "train")[0]
 
 

@@ -47,7 +47,7 @@ def test_settings_change_fields() -> None:
 def test_classes_are_found_by_name() -> None:
     assert dataset_labels("cityscapes") is CLASSES
     with pytest.raises(
-        UserError, match=r"dataset 'folder' has no fixed classes; expected a label map FILE\.yaml"
+        UserError, match=r"dataset 'folder' has no fixed classes; expected a class file FILE\.yaml"
     ):
         dataset_labels("folder")
 

@@ -202,7 +202,7 @@ def test_255_can_be_a_class(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("classes: {a: 1, b: 2, a: 3}", r"not a label map that can be read .*'a' occurs twice"),
+        ("classes: {a: 1, b: 2, a: 3}", r"not a class file that can be read .*'a' occurs twice"),
         ("classes: [a, b, a]", "names a class or a raw value twice; correct"),
         ("classes: {a: 1, b: 1}", "names a class or a raw value twice; correct"),
         (
@@ -221,8 +221,8 @@ def test_255_can_be_a_class(tmp_path: Path) -> None:
         ("classes: {a: -1}", "-1 is not a raw value"),
         ("classes: 3", "'classes' is neither a mapping nor a list"),
         ("classes: {}", "has 0 classes; expected 1 to 65535"),
-        ("- a", "not a label map; expected 'classes:'"),
-        ("classes: {a: 1", "not a label map that can be read"),
+        ("- a", "not a class file; expected 'classes:'"),
+        ("classes: {a: 1", "not a class file that can be read"),
     ],
 )
 def test_an_invalid_label_map_is_refused(tmp_path: Path, text: str, message: str) -> None:
@@ -255,7 +255,7 @@ def test_an_invalid_list_of_classes_is_refused(tmp_path: Path, text: str, messag
         (lambda r: photo(r / "images/train/a.png"), r"a\.png: has the same map a\.png as a\.jpg; remove one"),
         (
             lambda r: write_png(r / "labels/train/a.png", stripes(99)),
-            r"a\.png: value 99 is not in label space",
+            r"a\.png: value 99 is no class of",
         ),
         (lambda r: photo(r / "labels/train/a.png"), r"a\.png: 3 channels; .*segwright data convert rgb"),
         (

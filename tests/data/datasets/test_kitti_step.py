@@ -92,7 +92,7 @@ def _damage(path: Path, damage: str) -> None:
     ("damage", "message"),
     [
         ("missing", r"0000/000001\.png: no such file \(missing for 1 of 2 images.*add the panoptic map"),
-        ("class", r"0000/000001\.png: value 19 is not in label space 'kitti_step'"),
+        ("class", r"0000/000001\.png: value 19 is no class of 'kitti_step'"),
         ("index", r"0000/000001\.png: 1 channels; expected three channels.*check which kind of map"),
         ("size", r"0000/000001\.png: the ground truth is 3x3, its image .* is 16x12"),
     ],

@@ -89,7 +89,7 @@ def _damage(folder: Path, damage: str) -> None:
     ("damage", "message"),
     [
         ("colors", r"2007_a\.png: 3 channels; expected one channel.*convert"),
-        ("value", r"2007_a\.png: value 21 is not in label space 'voc'"),
+        ("value", r"2007_a\.png: value 21 is no class of 'voc'"),
         ("size", r"2007_a\.png: 4x4, its class map .* is 16x12; expected equal sizes"),
         ("mask", r"2007_a\.png: no such file.*add the class mask or remove the image"),
         ("objects", r"2007_a\.png: no such file.*add the object mask or remove the image"),

@@ -116,7 +116,7 @@ CASES: dict[str, dict[str, tuple[Callable[[Path], None], str]]] = {
         "missing": (without("JPEGImages/a.png"), "SegmentationClass/a.png: its image is missing"),
         "mask": (without("SegmentationClass/a.png"), "a.png: no such file, and ImageSets lists 'a'"),
         "color": (replaced("labelmap.txt", "cat:51,221,255", "cat:51,221,2555"), "labelmap.txt: line 3 is 'cat:51"),
-        "class": (replaced("labelmap.txt", "cat:51,221,255::\n", ""), "is not in label space"),
+        "class": (replaced("labelmap.txt", "cat:51,221,255::\n", ""), "is no class of"),
         "cut": (cut("SegmentationClass/a.png"), "a.png: not a map that can be read"),
         "size": (small_rgb("SegmentationClass/a.png"), "9x7"),
     },
@@ -179,7 +179,7 @@ CASES: dict[str, dict[str, tuple[Callable[[Path], None], str]]] = {
     "nnunet": {
         "missing": (without("imagesTr/a_0000.png"), "a.png: its image is missing"),
         "mask": (without("labelsTr/a.png"), "expected the mask of a_0000.png"),
-        "class": (replaced("dataset.json", '"cat": 2', '"cat": 7'), "value 2 is not in label space"),
+        "class": (replaced("dataset.json", '"cat": 2', '"cat": 7'), "value 2 is no class of"),
         "cut": (cut("dataset.json"), "dataset.json: not JSON"),
         "names": (replaced("dataset.json", '"cat": 2', '"cat": [2, 3]'), "does not map names to whole numbers"),
     },
@@ -216,7 +216,7 @@ CASES: dict[str, dict[str, tuple[Callable[[Path], None], str]]] = {
     "hugging_face": {
         "missing": (without("train/a.png"), "row 1 names 'a.png', no such file"),
         "mask": (replaced("train/metadata.csv", "a.png,ma.png", "a.png,"), "row 1 names no mask"),
-        "class": (replaced("id2label.json", '"3"', '"7"'), "value 3 is not in label space"),
+        "class": (replaced("id2label.json", '"3"', '"7"'), "value 3 is no class of"),
         "cut": (cut("train/ma.png"), "ma.png: not a map"),
         "size": (small("train/ma.png"), "9x7"),
     },
@@ -249,7 +249,7 @@ CASES: dict[str, dict[str, tuple[Callable[[Path], None], str]]] = {
     "parquet": {
         "missing": (parquet_row("image", {"bytes": None, "path": "a.png"}), "row 1 has no image bytes"),
         "mask": (parquet_row("label", {"bytes": None, "path": None}), "row 1 has no image bytes"),
-        "class": (replaced("id2label.json", '"3"', '"7"'), "value 3 is not in label space"),
+        "class": (replaced("id2label.json", '"3"', '"7"'), "value 3 is no class of"),
         "cut": (cut("data/train-00000-of-00001.parquet"), "not a Parquet file that can be read"),
         "cut image": (parquet_row("image", {"bytes": b"\x89PNG\r\n", "path": "a.png"}),
                       "train-00000-of-00001-000001.png: not an image"),
@@ -302,7 +302,7 @@ CASES: dict[str, dict[str, tuple[Callable[[Path], None], str]]] = {
         "mask": (without("annotations/consolidated-annotation/output/0_2024-03-05T12_00_00.000001.png"),
                  "download the folder of the labeling job"),
         "class": (replaced(MANIFEST, ', "2": {"class-name": "cat", "hex-color": "#33ddff", "confidence": 0.9}', ""),
-                  "is not in label space"),
+                  "is no class of"),
         "color": (replaced(MANIFEST, "#33ddff", "blue"), "line 1 is not as expected ('blue' is no color"),
         "classes": (replaced(MANIFEST, '"class-name": "dog"', '"class-name": "cow"'), "number 3 is 'dog', and"),
         "size": (small_rgb("annotations/consolidated-annotation/output/0_2024-03-05T12_00_00.000001.png", 255), "9x7"),
@@ -328,7 +328,7 @@ CASES: dict[str, dict[str, tuple[Callable[[Path], None], str]]] = {
     "stuffthingmaps": {
         "missing": (without("train2017/000000000000.jpg"), "000000000000.png: its image is missing"),
         "mask": (without("stuffthingmaps/train2017/000000000000.png"), "000000000000.png: no such file"),
-        "class": (map_of("stuffthingmaps/train2017/000000000000.png", 182), "value 182 is not in label space"),
+        "class": (map_of("stuffthingmaps/train2017/000000000000.png", 182), "value 182 is no class of"),
         "size": (small("stuffthingmaps/train2017/000000000000.png"), "9x7"),
         "cut": (cut("stuffthingmaps/train2017/000000000000.png"), "000000000000.png: not a map"),
     },

@@ -56,15 +56,15 @@ def test_a_whole_space_is_described(tmp_path: Path) -> None:
         ("merge: {a: [sky, road]}\ndrop: [sky]", "class 'sky' is merged into 'a' and dropped"),
         ("merge: [a]", "is not a mapping"),
         ("merge: {a: car}", "is not a list"),
-        ("renam: {car: auto}", "unknown field 'renam'; expected drop, merge, rename"),
+        ("renam: {car: auto}", "unknown field 'renam'; expected classes, or drop, merge, rename"),
         ("classes: {a: -1}", "is not a raw value"),
         ("classes: {a: '#12345'}", "is not a raw value"),
         ("classes: {a: 1, b: 1}", "names a class or a raw value twice"),
         ("classes: {a: {colour: 1}}", "class 'a' has no field 'colour'; expected raw, color, thing"),
         ("classes: {a: {color: [1, 2]}}", "is not a color"),
         ("classes: 5", "neither a mapping nor a list"),
-        ("- a\n- b", "not a label map"),
-        ("a: [", "not a label map that can be read"),
+        ("- a\n- b", "not a class file"),
+        ("a: [", "not a class file that can be read"),
     ],
 )
 def test_a_wrong_label_map_is_refused_with_its_name(tmp_path: Path, text: str, message: str) -> None:

@@ -202,7 +202,7 @@ def test_a_polygon_of_two_points_is_reported() -> None:
     [
         ([0, 255], "a 0/255 mask"),
         ([1, 2, 3], "shifted by one"),
-        ([0, 1, 99], "correct the file, or give a label map"),
+        ([0, 1, 99], "correct the file, or name the value in classes.yaml"),
     ],
 )
 def test_unknown_values_come_with_what_they_mostly_come_from(
@@ -210,7 +210,7 @@ def test_unknown_values_come_with_what_they_mostly_come_from(
 ) -> None:
     space = LabelSpace("three", ("a", "b", "c"), ((1, 1, 1), (2, 2, 2), (3, 3, 3)), (0, 1, 2), ())
     write_png(tmp_path / "m.png", np.array([values], np.uint8))
-    with pytest.raises(UserError, match=rf"m\.png: value .* is not in label space 'three'.*{hint}"):
+    with pytest.raises(UserError, match=rf"m\.png: value .* is no class of 'three'.*{hint}"):
         ClassMaps([tmp_path / "m.png"]).read(0, space)
 
 
@@ -234,7 +234,7 @@ def test_color_coded_maps_become_classes_and_go_back(tmp_path: Path) -> None:
     assert segments is None
     assert (space.to_raw(classes) == colors).all()
     write_png(tmp_path / "m.png", colors + np.uint8(1))
-    with pytest.raises(UserError, match=r"m\.png: color \(1, 1, 1\).* is not in label space"):
+    with pytest.raises(UserError, match=r"m\.png: color \(1, 1, 1\).* is no class of"):
         ClassMaps([tmp_path / "m.png"]).read(0, space)
 
 

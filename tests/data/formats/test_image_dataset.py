@@ -90,7 +90,7 @@ def test_palette_maps_give_indices_and_16_bit_maps_their_values(tmp_path: Path) 
         ),
         (
             lambda root: write_png(root / "trainannot" / "train_1.png", np.full((40, 56), 77, np.uint8)),
-            r"train_1\.png: value 77 is not in label space 'camvid'",
+            r"train_1\.png: value 77 is no class of 'camvid'",
         ),
         (
             lambda root: write_png(

@@ -66,7 +66,7 @@ def test_what_does_not_fit_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"y/1\.png: 3x1, its ground truth .* is 2x1"):
         score_semantic(truth, prediction, SPACE)
     write_png(prediction / "y" / "1.png", np.array([[8, 99]], np.uint8))
-    with pytest.raises(UserError, match=r"y/1\.png: value 99 is not in label space 'three'"):
+    with pytest.raises(UserError, match=r"y/1\.png: value 99 is no class of 'three'"):
         score_semantic(truth, prediction, SPACE)
     with pytest.raises(UserError, match="none: no such folder"):
         score_semantic(truth, tmp_path / "none", SPACE)
@@ -191,7 +191,7 @@ def test_maps_of_16_bits_and_of_colors_count_alike(tmp_path: Path) -> None:
         assert result["confusion"] == results[0]["confusion"]
         assert result["miou"] == results[0]["miou"]
     write_png(tmp_path / "large" / "found" / "1.png", np.full((20, 30), 4000, np.uint16))
-    with pytest.raises(UserError, match=r"found/1\.png: value 4000 is not in label space 'large'"):
+    with pytest.raises(UserError, match=r"found/1\.png: value 4000 is no class of 'large'"):
         score_semantic(tmp_path / "large" / "truth", tmp_path / "large" / "found", large)
 
 

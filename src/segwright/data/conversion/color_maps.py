@@ -27,7 +27,7 @@ def convert_rgb(source: Path, out: Path, labels: LabelSpace, *, force: bool = Fa
     """
     if labels.coding != "rgb":
         raise UserError(
-            f"label space {labels.name!r} has no colors as raw values; expected a label map with '#RRGGBB' of each "
+            f"label space {labels.name!r} has no colors as raw values; expected a class file with '#RRGGBB' of each "
             "class, such as 'classes: {road: \"#804080\"}'; name it with --labels"
         )
     if out.resolve() == source.resolve() or source.resolve() in out.resolve().parents:
@@ -78,6 +78,6 @@ def _describe_unknown_color(colors: NDArray[Any], labels: LabelSpace) -> str:
     total = f" ({len(unknown)} unknown colors)" if len(unknown) > 1 else ""
     return (
         f"color #{unknown[most_frequent]:06x} of {counts[most_frequent]} pixels is no class{total}; nearest is "
-        f"#{raw:06x}, {name}; add it to the label map (several colors of a class in a list), or export the map without "
-        "smoothing"
+        f"#{raw:06x}, {name}; add it to the class file (several colors of a class in a list), or export the map "
+        "without smoothing"
     )

@@ -131,7 +131,7 @@ def dataset_labels(name: str) -> LabelSpace:
     if wanted in spaces:
         return spaces[wanted]
     if wanted in modules:
-        raise UserError(f"dataset {name!r} has no fixed classes; expected a label map FILE.yaml")
+        raise UserError(f"dataset {name!r} has no fixed classes; expected a class file FILE.yaml")
     near = difflib.get_close_matches(wanted, spaces, 1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(sorted(spaces))}"
     raise UserError(f"unknown dataset {name!r}; {hint}")

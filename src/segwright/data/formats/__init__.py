@@ -1,6 +1,6 @@
 """Ground truth as datasets and annotation tools store it, and the datasets that read it.
 
-file_dataset.py        FileDataset, the base class of datasets in files, and label map files
+file_dataset.py        FileDataset, the base class of datasets in files; reads class files
 image_dataset.py       ImageDataset: images with their ground truth, an opened split
 cache.py               decoded samples in memory or on disk
 ground_truth.py        GroundTruth, the protocol of a ground truth format; class, instance and panoptic maps
@@ -8,7 +8,7 @@ coco_masks.py          CocoInstanceMasks, outlines and run lengths of objects
 overlaps.py            objects that overlap, in one map
 instance_encoding.py   how a pixel value encodes class and instance
 folder_layout.py       folders of images and label maps: which files make a split
-class_definitions.py   the label space that a label map file defines
+class_definitions.py   the label space that a class file defines
 class_files.py         classes.yaml, classes.json, labels.txt
 coco.py                COCO instances and panoptic: JSON files and their splits
 coco_rows.py           the rows of these files: images, annotations, categories, segments

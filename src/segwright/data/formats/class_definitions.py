@@ -1,4 +1,4 @@
-"""The label space that a label map file defines: its classes with raw values, colors, things and categories."""
+"""The label space that a class file defines: its classes with raw values, colors, things and categories."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _CLASS_FIELDS = ("raw", "color", "thing", "category", "instance_size")
 
 
 def labels_from_mapping(values: Mapping[str, Any], *, name: str) -> LabelSpace:
-    """The label space that a label map defines with ``classes``, ``ignored`` and ``name``.
+    """The label space that a class file defines with ``classes``, ``ignored`` and ``name``.
 
     ``classes`` maps each name to its raw value, or to {raw, color, thing, category, instance_size}. Raw values are
     integers, or "#RRGGBB" for color-coded maps, or a list of several. Without a raw value, it is the index of the
@@ -62,7 +62,7 @@ def labels_from_mapping(values: Mapping[str, Any], *, name: str) -> LabelSpace:
 def _categories(
     listed: Any, entries: Sequence[tuple[str, Mapping[str, Any]]]
 ) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """The categories of a label map: those that it lists, and those that its classes name."""
+    """The categories of a class file: those that it lists, and those that its classes name."""
     if not isinstance(listed, Mapping | None) or not all(
         isinstance(names, list) for names in (listed or {}).values()
     ):
@@ -75,7 +75,7 @@ def _categories(
 
 
 def _pairs(classes: Any) -> list[tuple[Any, Any]]:
-    """(name, entry) of the classes of a label map, which are a mapping or a list of names."""
+    """(name, entry) of the classes of a class file, which are a mapping or a list of names."""
     if isinstance(classes, Mapping):
         return list(classes.items())
     if isinstance(classes, list) and all(type(name) in (str, int) for name in classes):

@@ -1,4 +1,4 @@
-"""The classes of your own data: from a label map, or from a file that the annotation tool left in the dataset."""
+"""The classes of your own data: from a class file, or from a file that the annotation tool left in the dataset."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def read_label_space(root: Path, label_map: str | None) -> LabelSpace:
     """The label space of a dataset whose classes are not built in.
 
     It comes from ``label_map`` if that file lists all classes, else from the first of these files in ``root``:
-    classes.yaml or label_map.yaml (a label map); classes.json (names, or {"classes": names, "palette": colors});
+    classes.yaml or label_map.yaml; classes.json (names, or {"classes": names, "palette": colors});
     labels.txt or classes.txt (one name per line, the first is value 0). ``UserError`` if there is none; the message
     shows how to write one.
     """
@@ -38,8 +38,8 @@ def read_label_space(root: Path, label_map: str | None) -> LabelSpace:
             names = [line for line in read_lines(root / name) if line != "__ignore__"]
             return _from_mapping({"classes": names}, root / name)
     raise UserError(
-        f'{root}: the classes are unknown; expected a label map; write the line "{EXAMPLE}" with your class names and '
-        f"map values to {root / LABEL_MAP_NAMES[0]}, or set data.label_map to such a file"
+        f'{root}: the classes are unknown; expected a class file; write the line "{EXAMPLE}" with your class names and '
+        f"their values in the label maps to {root / LABEL_MAP_NAMES[0]}, or set data.label_map to such a file"
     )
 
 
@@ -73,7 +73,7 @@ def _by_value(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _entry(entry: dict[str, Any]) -> dict[str, Any]:
-    """The fields of a label map for one class, from an entry of a list of classes."""
+    """The fields of a class file for one class, from an entry of a list of classes."""
     fields = {"raw": entry.get("raw", entry.get("id")), "color": entry.get("color")}
     return fields | {"thing": bool(entry.get("thing", entry.get("isthing", False)))}
 
@@ -83,5 +83,5 @@ def _from_mapping(values: dict[str, Any], path: Path) -> LabelSpace:
         return labels_from_mapping(values, name=path.parent.name)
     except (ValueError, TypeError, KeyError) as error:
         raise UserError(
-            f"{path}: {error.args[0] if error.args else error}; correct it, or write a label map"
+            f"{path}: {error.args[0] if error.args else error}; correct it, or write classes.yaml"
         ) from None

@@ -350,7 +350,7 @@ def _translation(coco: CocoAnnotations, labels: LabelSpace, train_ids: bool) -> 
     for category, name, *_ in coco.parse_rows(parse_category, coco.categories, "category"):
         if name not in raw_values:
             raise UserError(
-                f"{coco.path}: category {name!r} is not in label space {labels.name!r}; rename it, or read the file "
+                f"{coco.path}: category {name!r} is no class of {labels.name!r}; rename it, or read the file "
                 "with its own categories"
             )
         translate[category] = raw_values[name]

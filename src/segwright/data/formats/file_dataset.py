@@ -58,7 +58,7 @@ class FileDataset:
 
 
 def read_label_map(path: Path) -> Mapping[str, object]:
-    """The content of a label map in YAML; ``UserError`` if the file is unreadable or not a mapping."""
+    """The content of a class file in YAML; ``UserError`` if the file is unreadable or not a mapping."""
     import yaml
 
     from segwright.config.untrusted_yaml import BoundedReader
@@ -82,11 +82,11 @@ def read_label_map(path: Path) -> Mapping[str, object]:
         reason = getattr(error, "strerror", None) or getattr(error, "problem", None) or error
         remedy = "check the path" if isinstance(error, OSError) else "correct the file"
         raise UserError(
-            f"{path}: not a label map that can be read ({reason}); expected YAML; {remedy}"
+            f"{path}: not a class file that can be read ({reason}); expected YAML; {remedy}"
         ) from None
     if not isinstance(values, dict):
         raise UserError(
-            f"{path}: not a label map; expected 'classes:', or 'merge:', 'drop:', 'rename:'; correct the file"
+            f"{path}: not a class file; expected 'classes:', or 'merge:', 'drop:', 'rename:'; correct the file"
         )
     return values
 
@@ -120,7 +120,7 @@ def _check_names(path: Path, root: Any) -> None:
 
 
 def apply_label_map(path: Path, labels: LabelSpace | None) -> LabelSpace:
-    """The label space that a label map defines (``classes``), or ``labels`` as it changes them.
+    """The label space that a class file defines (``classes``), or ``labels`` as it changes them.
 
     A file with ``merge``, ``drop`` and ``rename`` changes the classes of ``labels``. ``UserError`` names what is wrong
     in the file.
@@ -130,15 +130,14 @@ def apply_label_map(path: Path, labels: LabelSpace | None) -> LabelSpace:
         {"name", "classes", "ignored", "categories"} if "classes" in values else {"merge", "drop", "rename"}
     )
     if unknown := sorted(set(values) - known):
-        raise UserError(
-            f"{path}: unknown field {unknown[0]!r}; expected {', '.join(sorted(known))}; correct it"
-        )
+        expected = ", ".join(sorted(known)) if "classes" in values else "classes, or drop, merge, rename"
+        raise UserError(f"{path}: unknown field {unknown[0]!r}; expected {expected}; correct it")
     try:
         if "classes" in values:
             return labels_from_mapping(values, name=path.stem)
         if labels is None:
             raise UserError(
-                f"{path}: 'classes' is missing; expected a label map that lists all classes; add them"
+                f"{path}: 'classes' is missing; expected a class file that lists all classes; add them"
             )
         return labels.remap(
             merge=_lists(values.get("merge")),
@@ -148,7 +147,7 @@ def apply_label_map(path: Path, labels: LabelSpace | None) -> LabelSpace:
     except UserError:
         raise
     except (ValueError, TypeError, KeyError) as error:
-        raise UserError(f"{path}: {error.args[0] if error.args else error}; correct the label map") from None
+        raise UserError(f"{path}: {error.args[0] if error.args else error}; correct the class file") from None
 
 
 def _mapping(value: object) -> Mapping[object, object]:

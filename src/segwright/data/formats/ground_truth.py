@@ -275,11 +275,11 @@ def _likely_cause(values: NDArray[Any], labels: LabelSpace) -> str:
     occurring = set(unique_values(values).tolist())
     known = labels.known_values()
     if len(occurring) == 2 and occurring <= {0, 255} and 255 not in known:
-        return "; the map is a 0/255 mask: divide it by 255, or name raw value 255 in a label map"
+        return "; the map is a 0/255 mask: divide it by 255, or name the value 255 in classes.yaml"
     shifted = occurring - known == {len(labels)} and 0 in known and 0 not in occurring
     if labels.coding == "index" and shifted:
-        return "; the values look shifted by one (1 for the first class): subtract 1, or give a label map"
-    return "; correct the file, or give a label map that names the value"
+        return "; the values look shifted by one (1 for the first class): subtract 1, or name them in classes.yaml"
+    return "; correct the file, or name the value in classes.yaml"
 
 
 def _translate(values: NDArray[Any], translate: Mapping[int, int] | None, path: Path) -> NDArray[Any]:
