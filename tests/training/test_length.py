@@ -14,8 +14,11 @@ from segwright.cli.main import main
 from segwright.errors import UserError
 from segwright.training import length
 from segwright.training.length import Pace, _steps_in, measure_pace, steady_seconds
+from segwright.training.loading import open_training_data
+from segwright.training.processes import join
 from segwright.training.recipe import Recipe
 from segwright.training.recipe_check import check
+from segwright.training.state import State
 from segwright.training.train import train
 
 
@@ -78,6 +81,26 @@ def test_epochs_and_minutes_together_are_refused() -> None:
     assert "training.epochs and training.minutes are both given" in "".join(
         check(recipe_of(epochs=1, minutes=1))
     )
+
+
+def test_long_trainings_are_tried_for_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[int] = []
+
+    def try_steps(state: State, trial: Recipe, *_: Any, limit: float) -> list[tuple[str, float]]:
+        tried.append(trial.training.steps)
+        return [("shape", 0.5 if len(tried) == 1 else 0.2)] * trial.training.steps
+
+    monkeypatch.setattr(length, "_try_steps", try_steps)
+    monkeypatch.setattr(length, "_evaluation_seconds", lambda *_: 1.0)
+    paces = {}
+    for minutes in (5, 15, 60):
+        recipe = recipe_of(minutes=minutes)
+        train_data = open_training_data(recipe, recipe.data.open(None, "train"))
+        tried.clear()
+        with join("cpu") as processes:
+            paces[minutes] = measure_pace(recipe, train_data, train_data.dataset, processes).step
+        assert sum(tried) == 24 * {5: 1, 15: 3, 60: 4}[minutes]  # 12 seconds each, within 4 % of the minutes
+    assert paces == pytest.approx({5: 0.5, 15: (0.5 + 2 * 0.2) / 3, 60: (0.5 + 3 * 0.2) / 4})
 
 
 def test_the_pace_leaves_out_what_is_slow_only_once() -> None:

@@ -117,7 +117,7 @@ def _paces(
             # Steps take as long with rare classes, but every label map would be read for them.
             recipe.sampling = ShuffledSampling()
             data = open_training_data(recipe, splits["train"])
-            paces[candidate.name] = measure_pace(recipe, data, splits["val"], processes)
+            paces[candidate.name] = measure_pace(recipe, data, splits["val"], processes, most_trials=1)
     if options.timings is not None:
         write_json(options.timings, {name: dataclasses.asdict(pace) for name, pace in paces.items()})
     return paces

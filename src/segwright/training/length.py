@@ -20,12 +20,16 @@ from segwright.training.loading import adapt_training_data, step_batches
 from segwright.training.loop import evaluate_by_recipe
 from segwright.training.processes import Processes
 from segwright.training.recipe import Recipe
-from segwright.training.state import start
+from segwright.training.state import State, start
 from segwright.training.step import take_step
 
 TRIAL_STEPS = 24
 WARM_UP_STEPS = 4  # the first steps also start the loader and fill caches
 TRIAL_SHARE = 0.1  # of the minutes: a slow machine tries fewer steps
+MOST_TRIALS = 4
+ALL_TRIALS_SHARE = (
+    0.04  # of the minutes, for further trials: the speed of a machine varies from second to second
+)
 
 
 def with_steps(
@@ -69,29 +73,51 @@ class Pace:
     evaluation: float
 
 
-def measure_pace(recipe: Recipe, data: AugmentedDataset, validation: Dataset, processes: Processes) -> Pace:
+def measure_pace(
+    recipe: Recipe,
+    data: AugmentedDataset,
+    validation: Dataset,
+    processes: Processes,
+    *,
+    most_trials: int = MOST_TRIALS,
+) -> Pace:
     """The pace of a training on this machine, from a trial: a miniature training of a few steps.
 
-    Its steps run through the whole course of the training, because crops may grow on the way. Nothing of it is kept.
+    Its steps run through the whole course of the training, because crops may grow on the way. It is repeated up to
+    ``most_trials`` times, if the minutes of the recipe are long. Nothing of it is kept.
     """
     trial = recipe.with_training(steps=TRIAL_STEPS)
     began = time.perf_counter()
     state = start(trial, data.dataset.labels, processes)
     started = time.perf_counter() - began
-    seconds: list[tuple[Any, float]] = []  # of each step, with the shape of its images
-    limit = TRIAL_SHARE * 60 * (recipe.training.minutes or 1)
-    batches = step_batches(adapt_training_data(data, trial), trial, processes)
-    for parts, waited in batches:
-        at = time.perf_counter()
+    seconds = 60 * (recipe.training.minutes or 1)
+    first = _try_steps(state, trial, data, processes, limit=TRIAL_SHARE * seconds)
+    step = steady_seconds(first)
+    total = sum(each for _, each in first)
+    trials = min(most_trials, round(min(processes.gather(ALL_TRIALS_SHARE * seconds / total))))
+    if trials > 1:
+        longer = recipe.with_training(steps=(trials - 1) * TRIAL_STEPS)
+        further = _try_steps(state, longer, data, processes, limit=TRIAL_SHARE * seconds)
+        step = (step + (trials - 1) * steady_seconds(further)) / trials
+    step = max(processes.gather(step))
+    start_seconds = max(processes.gather(started + max(0.0, total - len(first) * step)))
+    return Pace(start_seconds, step, _evaluation_seconds(trial, state.eval_model, validation, processes))
+
+
+def _try_steps(
+    state: State, trial: Recipe, data: AugmentedDataset, processes: Processes, *, limit: float
+) -> list[tuple[Hashable, float]]:
+    """The shape of the images and the seconds of each step of a trial, which ends early after ``limit`` seconds."""
+    seconds: list[tuple[Hashable, float]] = []
+    state.step = 0
+    for parts, waited in step_batches(adapt_training_data(data, trial), trial, processes):
+        began = time.perf_counter()
         take_step(state, parts, trial, processes, stop=False)
-        seconds.append((parts[0].images.shape, time.perf_counter() - at + waited))
+        seconds.append((parts[0].images.shape, time.perf_counter() - began + waited))
         total = sum(each for _, each in seconds)
         if max(processes.gather(total)) > limit and len(seconds) > WARM_UP_STEPS:
             break
-    step = max(processes.gather(steady_seconds(seconds)))
-    extra = max(0.0, total - len(seconds) * step)
-    start_seconds = max(processes.gather(started + extra))
-    return Pace(start_seconds, step, _evaluation_seconds(trial, state.eval_model, validation, processes))
+    return seconds
 
 
 def steady_seconds(steps: Sequence[tuple[Hashable, float]]) -> float:
