@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -56,6 +57,8 @@ def test_the_outputs_of_a_recipe_change_by_rounding_only(name: str) -> None:
     config = without_weights(recipe.model)
     model = with_random_statistics(config.build(LabelSpace.of(*classes), recipe.input))
     assert isinstance(model, Model)
+    # The recipes of COCO have 640, but no network needs more than 32.
+    recipe.input = replace(recipe.input, multiple=min(32, recipe.input.multiple))
     side = max(96, recipe.input.multiple)
     images = torch.randn(1, len(recipe.input.mean), side, side + recipe.input.multiple)
     if name not in LIGHT:  # random weights can amplify rounding errors of float32

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -13,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from segwright.contracts import Model, Output
 from segwright.errors import UserError
@@ -107,12 +110,22 @@ def fold_batch_norms(model: Model) -> int:
 
 @dataclass(slots=True)
 class _Calls:
-    """What a forward pass did with the parameters and outputs of convolutions, by the ids of tensors."""
+    """What a forward pass did with the parameters and outputs of convolutions, by the numbers of tensors."""
 
     conv_of: dict[int, int] = field(default_factory=dict)  # output of a convolution -> its weight
     norm_input: dict[int, int] = field(default_factory=dict)  # running mean -> the input of the batch norm
     readers: Counter[int] = field(default_factory=Counter)  # tensor -> the functions that read it
-    kept: list[Any] = field(default_factory=list)  # all tensors stay alive, so that their ids stay unique
+    # Not id(), which a later tensor may have again: then all tensors would have to be kept, gigabytes of them.
+    numbers: WeakTensorKeyDictionary = field(default_factory=WeakTensorKeyDictionary)
+    next_number: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+
+    def number(self, tensor: Any) -> int:
+        """The number of a tensor, from 1 on; 0 for anything else."""
+        if not isinstance(tensor, Tensor):
+            return 0
+        if tensor not in self.numbers:
+            self.numbers[tensor] = next(self.next_number)
+        return int(self.numbers[tensor])
 
 
 class _Recorder(TorchFunctionMode):
@@ -127,13 +140,13 @@ class _Recorder(TorchFunctionMode):
         output = func(*args, **kwargs)
         if getattr(func, "__name__", "") in ("__get__", "size", "dim", "numel"):  # reads no values
             return output
+        number = self.calls.number
         tensors = [value for value in _flat([args, kwargs]) if isinstance(value, Tensor)]
-        self.calls.readers.update({id(tensor) for tensor in tensors})
-        self.calls.kept.extend([*tensors, output])
+        self.calls.readers.update({number(tensor) for tensor in tensors})
         if func in (F.conv2d, torch.conv2d):
-            self.calls.conv_of[id(output)] = id(args[1] if len(args) > 1 else kwargs["weight"])
+            self.calls.conv_of[number(output)] = number(args[1] if len(args) > 1 else kwargs["weight"])
         elif func in (F.batch_norm, torch.batch_norm) and isinstance(args[0], Tensor) and len(args) > 1:
-            self.calls.norm_input[id(args[1])] = id(args[0])
+            self.calls.norm_input[number(args[1])] = number(args[0])
         return output
 
 
@@ -149,23 +162,25 @@ def _flat(values: Any) -> list[Any]:
 def _conv_norm_pairs(model: Model) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]:
     """The convolutions that only a batch norm reads, with that batch norm."""
     parameter = next(model.parameters(), None)
-    side = max(64, 2 * model.input.multiple)
+    multiple = model.input.multiple
+    side = multiple * -(-64 // multiple)
     images = torch.zeros(1, len(model.input.mean), side, side)
     if parameter is not None:
         images = images.to(parameter)  # its device and dtype
     with torch.no_grad(), _Recorder() as recorder:
         model(images)
     calls = recorder.calls
-    convs = {id(m.weight): m for m in model.modules() if isinstance(m, nn.Conv2d)}
-    owners = Counter(id(m.weight) for m in model.modules() if isinstance(m, nn.Conv2d))
+    number = calls.number
+    convs = {number(m.weight): m for m in model.modules() if isinstance(m, nn.Conv2d)}
+    owners = Counter(number(m.weight) for m in model.modules() if isinstance(m, nn.Conv2d))
     pairs = []
     for norm in model.modules():
         if type(norm) not in _FOLDABLE and type(norm).__name__ not in _FOLDABLE_OF_TIMM:
             continue
         assert isinstance(norm, nn.BatchNorm2d)
-        source = calls.norm_input.get(id(norm.running_mean), 0)
+        source = calls.norm_input.get(number(norm.running_mean), 0)
         weight = calls.conv_of.get(source, 0)
-        once = calls.readers[source] == calls.readers[weight] == calls.readers[id(norm.running_mean)] == 1
+        once = calls.readers[source] == calls.readers[weight] == calls.readers[number(norm.running_mean)] == 1
         if weight in convs and once and owners[weight] == 1:
             pairs.append((convs[weight], norm))
     return pairs
