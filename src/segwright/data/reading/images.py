@@ -288,8 +288,8 @@ def _refuse_other_depth(start: bytes, path: Path) -> None:
     if start.startswith(_PNG) and len(start) > 25 and start[24] == 16:
         bands = {0: 1, 2: 3, 4: 4, 6: 4}.get(start[25], 3)  # OpenCV reads gray with alpha as four bands
         raise UnexpectedBands(
-            f"{path}: {bands} bands of uint16; expected an RGB image of 8 bits{SET_BANDS}={bands} to use the values "
-            "as stored, or convert the image to 8-bit RGB"
+            f"{path}: {count_of(bands, 'band')} of uint16; expected an RGB image of 8 bits{SET_BANDS}={bands} "
+            "to use the values as stored, or convert the image to 8-bit RGB"
         )
 
 
