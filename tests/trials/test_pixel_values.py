@@ -19,6 +19,7 @@ from segwright.data.reading.images import apply_orientation, image_size, orienta
 from segwright.data.reading.label_maps import read_map, write_png
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
+from segwright.wording import count_of
 
 HEIGHT, WIDTH = 33, 20
 SPACE = LabelSpace("space", ("a", "b", "c"), ((1, 1, 1), (2, 2, 2), (3, 3, 3)), (0, 1, 2))
@@ -167,14 +168,20 @@ def test_photographs_of_another_depth_or_with_more_bands_name_what_is_there(tmp_
         (6, "uint8"),
     ):
         write_tiff(tmp_path / "a.tif", pixels(bands, dtype))
-        with pytest.raises(UserError, match=rf"{bands} bands of {dtype}; .* set data\.bands={bands} "):
+        with pytest.raises(
+            UserError, match=rf"{count_of(bands, 'band')} of {dtype}; .* set data\.bands={bands} "
+        ):
             read_image(tmp_path / "a.tif")
         np.save(tmp_path / "a.npy", pixels(bands, dtype))
-        with pytest.raises(UserError, match=rf"{bands} bands of {dtype}; .* set data\.bands={bands} "):
+        with pytest.raises(
+            UserError, match=rf"{count_of(bands, 'band')} of {dtype}; .* set data\.bands={bands} "
+        ):
             read_image(tmp_path / "a.npy")
     for bands in (1, 3, 4):
         cv2.imwrite(str(tmp_path / "a.png"), pixels(bands, "uint16"))
-        with pytest.raises(UserError, match=rf"{bands} bands of uint16; .* set data\.bands={bands} "):
+        with pytest.raises(
+            UserError, match=rf"{count_of(bands, 'band')} of uint16; .* set data\.bands={bands} "
+        ):
             read_image(tmp_path / "a.png")
     write_tiff(tmp_path / "a.tif", pixels(4, "uint8"), photometric="rgb", extrasamples=("unspecified",))
     with pytest.raises(UserError, match=r"data\.bands=4"):  # near infrared, perhaps

@@ -21,6 +21,7 @@ from segwright.data.reading.bands import SET_BANDS, UnexpectedBands
 from segwright.data.reading.limits import MAX_PIXELS, refuse_decompression_bomb
 from segwright.data.reading.tiff import TiffImage, is_tiff, read_tiff, tiff_orientation, tiff_size
 from segwright.errors import UserError
+from segwright.wording import count_of
 
 _REDUCED = {
     1: cv2.IMREAD_COLOR,
@@ -275,8 +276,8 @@ def _rgb_of_array(values: NDArray[Any], path: Path, *, has_alpha: bool = False) 
         raise UserError(f"{path}: shape {values.shape}; expected [height, width, 3]; save one image per file")
     if values.dtype != np.uint8 or bands - has_alpha not in (1, 3):
         raise UnexpectedBands(
-            f"{path}: {bands} bands of {values.dtype}; expected an RGB image of 8 bits{SET_BANDS}={bands} to use the "
-            "values as stored, or convert the image to 8-bit RGB"
+            f"{path}: {count_of(bands, 'band')} of {values.dtype}; expected an RGB image of 8 bits{SET_BANDS}={bands} "
+            "to use the values as stored, or convert the image to 8-bit RGB"
         )
     image = values[..., :3] if bands >= 3 else values[..., :1].repeat(3, axis=2)
     return np.ascontiguousarray(image)
@@ -287,8 +288,8 @@ def _refuse_other_depth(start: bytes, path: Path) -> None:
     if start.startswith(_PNG) and len(start) > 25 and start[24] == 16:
         bands = {0: 1, 2: 3, 4: 4, 6: 4}.get(start[25], 3)  # OpenCV reads gray with alpha as four bands
         raise UnexpectedBands(
-            f"{path}: {bands} bands of uint16; expected an RGB image of 8 bits{SET_BANDS}={bands} to use the values "
-            "as stored, or convert the image to 8-bit RGB"
+            f"{path}: {count_of(bands, 'band')} of uint16; expected an RGB image of 8 bits{SET_BANDS}={bands} "
+            "to use the values as stored, or convert the image to 8-bit RGB"
         )
 
 
