@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from segwright.data.conversion.results import BACKGROUND, ConversionResult, label_map_text, left_out
-from segwright.data.exports.files_of_export import parse, read_json, stated_size
-from segwright.data.exports.labelme import embedded_image
+from segwright.data.exports.files_of_export import parse, stated_size
+from segwright.data.exports.labelme import LEAST_POINTS, embedded_image, read_file, shape_fields
 from segwright.data.reading.file_lists import list_images
 from segwright.data.reading.images import image_size, open_with_pillow
 from segwright.data.reading.label_maps import unique_values, write_png
@@ -79,22 +79,13 @@ def convert_labelme(
 
 
 _Shape = tuple[str, str, list[tuple[float, float]], Any]  # label, kind, points, group id
-_MIN_POINTS = {"polygon": 3, "rectangle": 2, "oriented_rectangle": 4, "circle": 2}
-
-
-def _read_labelme(path: Path) -> dict[str, Any]:
-    values = read_json(path, "labelme")
-    if not isinstance(values, dict) or not isinstance(values.get("shapes"), list):
-        raise UserError(
-            f"{path}: has no list 'shapes'; expected a file of labelme; remove it from the folder"
-        )
-    return values
+_MIN_POINTS = {kind: count for kind, count in LEAST_POINTS.items() if kind != "mask"}
 
 
 def _read_shapes(path: Path) -> list[_Shape]:
     shapes = []
-    for index, item in enumerate(_read_labelme(path)["shapes"]):
-        label, kind, points, group = parse(item, _shape, f"{path}: shape {index}", "labelme")
+    for index, item in enumerate(read_file(path)["shapes"]):
+        label, kind, points, group = parse(item, shape_fields, f"{path}: shape {index}", "labelme")
         if kind not in _MIN_POINTS:
             raise UserError(
                 f"{path}: shape {index} ({label}) is a {kind}; expected {', '.join(_MIN_POINTS)}; draw it as a "
@@ -109,14 +100,9 @@ def _read_shapes(path: Path) -> list[_Shape]:
     return shapes
 
 
-def _shape(shape: dict[str, Any]) -> _Shape:
-    points = [(float(x), float(y)) for x, y in shape["points"]]
-    return str(shape["label"]), str(shape.get("shape_type") or "polygon"), points, shape.get("group_id")
-
-
 def _read_size(path: Path) -> tuple[int, int]:
     """(height, width) of the image that a labelme file annotates."""
-    values = _read_labelme(path)
+    values = read_file(path)
     if size := stated_size(values, "imageHeight", "imageWidth"):
         return size
     image = path.parent / str(values.get("imagePath") or "").replace("\\", "/")
