@@ -71,7 +71,7 @@ def _read(path: Path, annotations: Annotations) -> None:
         size=stated_size(values, "imageHeight", "imageWidth"),
     )
     for index, shape in enumerate(values["shapes"]):
-        annotated.read(shape, f"shape {index}", _shape)
+        annotated.read(shape, f"shape {index}", read_shape)
 
 
 def _image(path: Path, values: dict[str, Any], annotations: Annotations) -> Path:
@@ -98,18 +98,16 @@ def embedded_image(values: Mapping[str, Any], path: Path) -> bytes:
     return data
 
 
-def shape_fields(shape: dict[str, Any]) -> tuple[str, str, list[tuple[float, float]], Any]:
-    """(label, kind, points, group) of a shape."""
+def read_shape(shape: dict[str, Any]) -> Shape:
+    """A shape; ``ValueError`` if it has too few points."""
+    label, kind = str(shape["label"]), str(shape.get("shape_type") or "polygon")
     points = [(float(x), float(y)) for x, y in shape["points"]]
-    return str(shape["label"]), str(shape.get("shape_type") or "polygon"), points, shape.get("group_id")
-
-
-def _shape(shape: dict[str, Any]) -> Shape:
-    label, kind, points, group = shape_fields(shape)
     if kind not in LEAST_POINTS:
         return Shape(label, kind=kind)
     if len(points) < LEAST_POINTS[kind]:
-        raise ValueError(f"a {kind} of {len(points)} points")
+        raise ValueError(
+            f"{label}, a {kind}, has {len(points)} points; expected at least {LEAST_POINTS[kind]}"
+        )
     outline: dict[str, Any]
     if kind == "mask":
         outline = {"png": str(shape["mask"]), "corner": [points[0][1], points[0][0]]}
@@ -120,4 +118,4 @@ def _shape(shape: dict[str, Any]) -> Shape:
         outline = {"polygons": [ellipse(points[0], (radius, radius))]}
     else:
         outline = {"polygons": [polygon(points)]}
-    return Shape(label, outline, kind, group)
+    return Shape(label, outline, kind, shape.get("group_id"))
