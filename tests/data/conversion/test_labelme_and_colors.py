@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import base64
+import io
 import json
 import math
 from collections.abc import Callable
@@ -15,6 +17,7 @@ from tests.data.trees import photo, stripes, write
 from segwright.data.conversion.color_maps import convert_rgb
 from segwright.data.conversion.labelme import convert_labelme
 from segwright.data.datasets.folder import Folder
+from segwright.data.datasets.own_data import OwnData
 from segwright.data.datasets.panoptic_folder import PanopticFolder
 from segwright.data.formats.file_dataset import apply_label_map
 from segwright.data.reading.label_maps import read_map, unpack_rgb, write_png
@@ -191,6 +194,20 @@ def test_shapes_of_labelme_become_classes_and_instances(tmp_path: Path) -> None:
     assert sorted(s.class_index for s in sample.segments or ()) == [0, 1, 1, 2]
 
 
+def test_masks_of_labelme_and_of_its_reader_are_the_same_pixels(tmp_path: Path) -> None:
+    png = io.BytesIO()
+    Image.fromarray(np.array([[1, 0, 1], [1, 1, 1]], np.uint8) * 255).save(png, "PNG")
+    mask = shape("cat", (4, 5), (6, 6), kind="mask") | {"mask": base64.b64encode(png.getvalue()).decode()}
+    round_ = shape("car", (11, 7), (11, 9.5), kind="circle")
+    path = labelme(tmp_path / "json/a.json", mask, round_, imagePath="a.jpg")
+    photo(path.with_suffix(".jpg"), size=(12, 16))
+    convert_labelme(path.parent, tmp_path / "out")
+    classes = read_map(tmp_path / "out/labels/a.png")
+    assert np.argwhere(classes == 2).tolist() == [[5, 4], [5, 6], [6, 4], [6, 5], [6, 6]]
+    sample = OwnData(task="semantic", val_share=0).open(path.parent, "train")[0]
+    np.testing.assert_array_equal(classes, sample.map)
+
+
 def test_the_order_of_the_classes_may_be_given(tmp_path: Path) -> None:
     labelme(tmp_path / "json/a.json", CAR_SHAPE)
     convert_labelme(tmp_path / "json", tmp_path / "out", names=["_background_", "person", "car"])
@@ -217,8 +234,8 @@ def test_the_size_comes_from_the_image_where_the_file_is_silent(tmp_path: Path) 
         (lambda f: write(f / "a.json", "[]"), r"a\.json: has no list .shapes.; .*remove it"),
         (lambda f: labelme(f / "a.json"), "0 labels; expected 1 to 65534"),
         (lambda f: labelme(f / "a.json", {"label": "x"}), r"a\.json: shape 0 has no .points.; .*export it again"),
-        (lambda f: labelme(f / "a.json", shape("x", (1, 1), (2, 2))), r"a\.json: shape 0 .x., a polygon, has 2 points"),
-        (lambda f: labelme(f / "a.json", shape("x", (1, 1), kind="circle")), r"a\.json: .*a circle, has 1 points"),
+        (lambda f: labelme(f / "a.json", shape("x", (1, 1), (2, 2))), r"a\.json: shape 0 .*x, a polygon, has 2 points"),
+        (lambda f: labelme(f / "a.json", shape("x", (1, 1), kind="circle")), r"a\.json: .*a circle, has 1 points; exp"),
         (lambda f: labelme(f / "a.json", shape("x", (1, 1), kind="point")), r"a\.json: shape 0 .x. is a point; exp"),
         (lambda f: (f / "a.json").unlink(), r"json: contains no images; expected files that end in \.json"),
     ],

@@ -12,7 +12,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.data.conversion.results import ConversionResult, label_map_text, left_out, unique_stem
+from segwright.data.conversion.results import (
+    ConversionResult,
+    label_map_text,
+    left_out,
+    number_objects,
+    unique_stem,
+)
 from segwright.data.formats.coco import MAX_CATEGORY_ID, CocoAnnotations, annotations_by_image
 from segwright.data.formats.coco_masks import CocoInstanceMasks
 from segwright.data.formats.coco_rows import MAX_SEGMENT_ID, annotation_record
@@ -25,7 +31,7 @@ from segwright.errors import UserError
 from segwright.files import atomic_outputs, parse_json
 from segwright.labels import LabelSpace
 from segwright.parallel import map_in_threads
-from segwright.samples import Sample, Segment
+from segwright.samples import Sample
 
 # The groups of the 19 evaluated classes of Cityscapes, in the order of their train ids.
 _GROUPS = (
@@ -70,11 +76,7 @@ def convert_coco(
             write_png(part / "labels" / f"{stem}.png", annotated.labels.to_raw(classes))
             if to == "semantic":
                 return 0
-            instances, count = _number_instances(ids, segments or (), annotated.labels.thing_table())
-            if count > 0xFFFF:
-                raise UserError(
-                    f"{source}: {count} instances in {stem}; expected at most 65535; split the image"
-                )
+            instances, count = number_objects(ids, segments or (), annotated.labels, f"{source}: {stem}")
             write_png(part / "instances" / f"{stem}.png", instances)
             return count
 
@@ -140,36 +142,19 @@ class _AnnotatedImages:
         return self.ground_truth.read(index, self.labels)
 
 
-def _number_instances(
-    ids: NDArray[Any], segments: Sequence[Segment], things: NDArray[np.bool_]
-) -> tuple[NDArray[np.uint16], int]:
-    """(the map of instance numbers from 1, 0 in stuff, crowds and void; the number of instances)."""
-    instances = [segment.id for segment in segments if things[segment.class_index] and not segment.crowd]
-    table = np.zeros(int(ids.max()) + 1 if ids.size else 1, dtype=np.uint16)
-    table[instances] = np.arange(1, len(instances) + 1)
-    return table[ids], len(instances)
-
-
 def _to_panoptic(annotated: _AnnotatedImages, out: Path, force: bool) -> ConversionResult:
     stem, labels = annotated.source.stem, annotated.labels
     title = (
         "panoptic" + stem.removeprefix("instances") if stem.startswith("instances") else f"panoptic_{stem}"
     )
-    things = labels.thing_table()
 
     def describe(index: int) -> tuple[str, NDArray[np.int32], _SegmentFields]:
         ids, segments = annotated.label_map(index)
-        table = np.arange(int(ids.max()) + 1 if ids.size else 1, dtype=np.int32)
-        fields: _SegmentFields = {}
-        first_of_class: dict[int, int] = {}
-        for segment in segments or ():
-            if not things[segment.class_index]:
-                table[segment.id] = first_of_class.setdefault(segment.class_index, segment.id)
-            category = labels.coco_ids()[segment.class_index]
-            fields.setdefault(
-                int(table[segment.id]), {"category_id": category, "iscrowd": int(segment.crowd)}
-            )
-        return f"{annotated.stems[index]}.png", table[ids].astype(np.int32), fields
+        fields: _SegmentFields = {
+            s.id: {"category_id": labels.coco_ids()[s.class_index], "iscrowd": int(s.crowd)}
+            for s in segments or ()
+        }
+        return f"{annotated.stems[index]}.png", ids, fields
 
     categories = [
         {"id": raw, "name": name, "color": list(color), "isthing": int(name in labels.things)}
@@ -321,8 +306,6 @@ def convert_coco_train_ids(source: Path, out: Path, *, force: bool = False) -> C
     """
     coco = CocoAnnotations.read(source)
     target = out if out.suffix.lower() == ".json" else out / f"{source.stem}_trainId.json"
-    if not coco.categories:
-        raise UserError(f"{source}: has no 'categories'; expected id and name of each class; add them")
     train_id = {row["id"]: index for index, row in enumerate(coco.categories)}
     rows = coco.parse_rows(
         lambda row: (row["image_id"], row["segments_info"]), coco.annotations, "annotation"

@@ -12,7 +12,7 @@ import numpy as np
 from segwright.data.conversion import annotation_files
 from segwright.data.conversion.annotation_files import AnnotatedImage, AnnotatedObject, class_regions
 from segwright.data.conversion.annotation_tools import TOOLS, check_tolerance, write_all
-from segwright.data.conversion.results import ConversionResult, label_map_text, unique_stem
+from segwright.data.conversion.results import ConversionResult, label_map_text, number_objects, unique_stem
 from segwright.data.datasets.own_data import OwnData
 from segwright.data.exports.entries import Entry, Task, is_background
 from segwright.data.exports.recognition import export_root
@@ -24,7 +24,7 @@ from segwright.errors import UserError
 from segwright.files import atomic_outputs
 from segwright.labels import IGNORED, LabelSpace, ignore_index
 from segwright.parallel import map_in_threads
-from segwright.samples import Sample, Segment
+from segwright.samples import Sample
 
 TARGETS = ("semantic", "instance", "panoptic", "coco", *TOOLS)
 """What ``convert_export`` writes."""
@@ -147,11 +147,9 @@ def _write(
         write_png(out / "labels" / f"{stems[index]}.png", values)
         if to == "semantic":
             return 0
-        numbers = np.zeros(sample.map.shape, np.uint16)
-        for number, segment in enumerate(_instances(sample, dataset.labels), start=1):
-            numbers[sample.map == segment.id] = number
+        numbers, count = number_objects(sample.map, sample.segments or (), dataset.labels, stems[index])
         write_png(out / "instances" / f"{stems[index]}.png", numbers)
-        return int(numbers.max())
+        return count
 
     if to in ("semantic", "instance"):
         counts = list(map_in_threads(write, range(len(stems))))
@@ -182,12 +180,6 @@ def _checked_sample(dataset: ImageDataset, index: int) -> Sample:
     for problem in dataset.problems(index):
         raise UserError(problem)
     return sample
-
-
-def _instances(sample: Sample, labels: LabelSpace) -> list[Segment]:
-    """The segments of things that are single objects."""
-    things = labels.thing_table()
-    return [segment for segment in sample.segments or () if things[segment.class_index] and not segment.crowd]
 
 
 def _objects(sample: Sample, value_of: np.ndarray) -> tuple[AnnotatedObject, ...]:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.data.conversion.results import ConversionResult, label_map_text
+from segwright.data.conversion.results import ConversionResult, label_map_text, number_objects
 from segwright.data.conversion.tar import image_file
 from segwright.data.formats.image_dataset import ImageDataset
 from segwright.data.reading.label_maps import write_png
@@ -18,7 +18,7 @@ from segwright.errors import UserError
 from segwright.files import atomic_outputs
 from segwright.labels import LabelSpace
 from segwright.parallel import map_in_threads
-from segwright.samples import Dataset, Sample, index_of
+from segwright.samples import Dataset, Sample
 
 
 def convert_to_folder(
@@ -97,6 +97,4 @@ def _number_objects(sample: Sample, labels: LabelSpace) -> tuple[NDArray[np.uint
             f"{sample.name}: has classes but no objects; expected objects for --to instance; write --to semantic, or "
             "choose ground truth with objects by --set (docs/data.md)"
         )
-    things = labels.thing_table()
-    objects = [segment.id for segment in sample.segments if things[segment.class_index] and not segment.crowd]
-    return (index_of(sample.map, objects) + 1).astype(np.uint16), len(objects)
+    return number_objects(sample.map, sample.segments, labels, sample.name)

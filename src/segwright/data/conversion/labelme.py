@@ -1,24 +1,26 @@
-"""labelme polygons, rectangles and circles to maps of classes and of instances."""
+"""labelme polygons, rectangles, circles and masks to maps of classes and of instances."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from math import hypot
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
 
 from segwright.data.conversion.results import BACKGROUND, ConversionResult, label_map_text, left_out
-from segwright.data.exports.files_of_export import parse, read_json, stated_size
-from segwright.data.exports.labelme import embedded_image
+from segwright.data.exports.annotations import Shape
+from segwright.data.exports.files_of_export import parse, stated_size
+from segwright.data.exports.labelme import LEAST_POINTS, embedded_image, read_file, read_shape
+from segwright.data.exports.object_shapes import OutsideError, shape_to_rle
 from segwright.data.reading.file_lists import list_images
 from segwright.data.reading.images import image_size, open_with_pillow
 from segwright.data.reading.label_maps import unique_values, write_png
 from segwright.data.reading.limits import refuse_decompression_bomb
+from segwright.data.reading.rle import decode_mask
 from segwright.errors import UserError
 from segwright.files import atomic_outputs
 from segwright.labels import IGNORED, LabelSpace, ignore_index, spread_colors
@@ -33,12 +35,12 @@ def convert_labelme(
     ``__ignore__`` becomes 255 (65535 above 254 labels), and "background" is one class with the pixels outside of all
     shapes. Later shapes cover earlier ones, as labelme shows them. Shapes with the same label and group id are one
     instance. ``out``/label_map.yaml describes the maps and declares every class a thing; correct it for stuff.
-    Polygons, rectangles and circles are converted; ``UserError`` names the file for any other shape.
+    Polygons, rectangles, circles and masks are converted; ``UserError`` names the file for any other shape.
     """
     files = list_images(source, recursive=True, extensions=(".json",), remedy="check the path")
     shapes_of_files = [_read_shapes(path) for path in files]
     special = ("__ignore__", "_background_")
-    occurring = {label for shapes in shapes_of_files for label, *_ in shapes} - {*special}
+    occurring = {shape.label for shapes in shapes_of_files for shape in shapes} - {*special}
     classes = [name for name in names if name not in special] if names else sorted(occurring)
     if not 0 < len(classes) < LabelSpace.MAX_CLASSES:
         raise UserError(
@@ -46,7 +48,7 @@ def convert_labelme(
         )
     ignored = ignore_index(len(classes) + 1)  # with background
     for path, shapes in zip(files, shapes_of_files, strict=True):
-        unknown = [label for label, *_ in shapes if label not in (*classes, *special)]
+        unknown = [shape.label for shape in shapes if shape.label not in (*classes, *special)]
         if unknown:
             raise UserError(
                 f"{path}: label {unknown[0]!r} is not among {', '.join(classes[:12])}; correct it, or add it to the "
@@ -69,7 +71,7 @@ def convert_labelme(
     with atomic_outputs((out,), force=force) as (part,):
         for path, shapes in zip(files, shapes_of_files, strict=True):
             class_map, instance_map, without_pixel = _paint(path, shapes, values)
-            empty += [f"{path}: shape {index} ({shapes[index][0]})" for index in without_pixel]
+            empty += [f"{path}: shape {index} ({shapes[index].label})" for index in without_pixel]
             name = path.relative_to(source).with_suffix(".png")
             write_png(part / "labels" / name, class_map)
             write_png(part / "instances" / name, instance_map)
@@ -78,45 +80,22 @@ def convert_labelme(
     return ConversionResult((out,), len(files), total, left_out(empty, "shapes"))
 
 
-_Shape = tuple[str, str, list[tuple[float, float]], Any]  # label, kind, points, group id
-_MIN_POINTS = {"polygon": 3, "rectangle": 2, "oriented_rectangle": 4, "circle": 2}
-
-
-def _read_labelme(path: Path) -> dict[str, Any]:
-    values = read_json(path, "labelme")
-    if not isinstance(values, dict) or not isinstance(values.get("shapes"), list):
-        raise UserError(
-            f"{path}: has no list 'shapes'; expected a file of labelme; remove it from the folder"
-        )
-    return values
-
-
-def _read_shapes(path: Path) -> list[_Shape]:
+def _read_shapes(path: Path) -> list[Shape]:
     shapes = []
-    for index, item in enumerate(_read_labelme(path)["shapes"]):
-        label, kind, points, group = parse(item, _shape, f"{path}: shape {index}", "labelme")
-        if kind not in _MIN_POINTS:
+    for index, item in enumerate(read_file(path)["shapes"]):
+        shape = parse(item, read_shape, f"{path}: shape {index}", "labelme")
+        if shape.outline is None:
             raise UserError(
-                f"{path}: shape {index} ({label}) is a {kind}; expected {', '.join(_MIN_POINTS)}; draw it as a "
-                "polygon or remove it"
+                f"{path}: shape {index} ({shape.label}) is a {shape.kind}; expected {', '.join(LEAST_POINTS)}; draw it "
+                "as a polygon or remove it"
             )
-        if len(points) < _MIN_POINTS[kind]:
-            raise UserError(
-                f"{path}: shape {index} ({label}), a {kind}, has {len(points)} points; expected at least "
-                f"{_MIN_POINTS[kind]}; draw it again or remove it"
-            )
-        shapes.append((label, kind, points, group))
+        shapes.append(shape)
     return shapes
-
-
-def _shape(shape: dict[str, Any]) -> _Shape:
-    points = [(float(x), float(y)) for x, y in shape["points"]]
-    return str(shape["label"]), str(shape.get("shape_type") or "polygon"), points, shape.get("group_id")
 
 
 def _read_size(path: Path) -> tuple[int, int]:
     """(height, width) of the image that a labelme file annotates."""
-    values = _read_labelme(path)
+    values = read_file(path)
     if size := stated_size(values, "imageHeight", "imageWidth"):
         return size
     image = path.parent / str(values.get("imagePath") or "").replace("\\", "/")
@@ -132,7 +111,7 @@ def _read_size(path: Path) -> tuple[int, int]:
 
 
 def _paint(
-    path: Path, shapes: Sequence[_Shape], values: dict[str, int]
+    path: Path, shapes: Sequence[Shape], values: dict[str, int]
 ) -> tuple[NDArray[Any], NDArray[np.uint16], list[int]]:
     """The class map and the instance map of a labelme file, and the indices of shapes that cover no pixel.
 
@@ -140,41 +119,21 @@ def _paint(
     """
     height, width = _read_size(path)
     refuse_decompression_bomb(path, width, height)
-    limit = 2 * max(height, width)
-    for index, (label, _, points, _) in enumerate(shapes):
-        if not all(abs(value) <= limit for point in points for value in point):  # NaN fails, too
-            raise UserError(
-                f"{path}: shape {index} ({label}) has a point that is not finite, or far outside of {width}x{height} "
-                "pixels; correct it in labelme"
-            )
     ignored = values["__ignore__"]
     class_map = np.zeros((height, width), dtype=np.uint8 if ignored == IGNORED else np.uint16)
     instance_map = np.zeros((height, width), dtype=np.uint16)
     numbers: dict[Any, int] = {}
     without_pixel: list[int] = []
-    for index, (label, kind, points, group) in enumerate(shapes):
-        mask = _draw_shape(kind, points, (height, width))
+    for index, shape in enumerate(shapes):
+        label, where = shape.label, f"{path}: shape {index} ({shape.label})"
+        mask = np.zeros((height, width), dtype=bool)
+        with suppress(OutsideError):
+            mask = decode_mask(shape_to_rle(shape.outline, (height, width), where))
         if not mask.any():
             without_pixel.append(index)
             continue
-        instance = index if group is None else (label, group)
+        instance = index if shape.group is None else (label, shape.group)
         has_instances = values[label] not in (0, ignored) and label != BACKGROUND
         class_map[mask] = values[label]
         instance_map[mask] = numbers.setdefault(instance, len(numbers) + 1) if has_instances else 0
     return class_map, instance_map, without_pixel
-
-
-def _draw_shape(kind: str, points: Sequence[tuple[float, float]], size: tuple[int, int]) -> NDArray[np.bool_]:
-    height, width = size
-    canvas = Image.new("1", (width, height))
-    draw = ImageDraw.Draw(canvas)
-    if kind == "circle":
-        (x, y), edge = points[0], points[1]
-        radius = hypot(edge[0] - x, edge[1] - y)
-        draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=1, outline=1)
-    elif kind == "rectangle":
-        (left, right), (top, bottom) = (sorted((points[0][axis], points[1][axis])) for axis in (0, 1))
-        draw.rectangle((left, top, right, bottom), fill=1, outline=1)
-    else:
-        draw.polygon(points, fill=1, outline=1)
-    return np.asarray(canvas, dtype=bool)

@@ -12,8 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
+from segwright.samples import Segment, index_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,20 @@ def unique_stem(name: str, *, image_of_stem: dict[str, str], source: Path) -> st
             f"{source}: {image_of_stem[stem]} and {name} would have the same map {stem}.png; rename one of the images"
         )
     return stem
+
+
+def number_objects(
+    ids: NDArray[Any], segments: Sequence[Segment], labels: LabelSpace, where: str
+) -> tuple[NDArray[np.uint16], int]:
+    """(the map that numbers the objects of things from 1, 0 in stuff, crowds and void, uint16 [H, W]; their number).
+
+    ``where``: the image, for the ``UserError`` of too many.
+    """
+    things = labels.thing_table()
+    objects = [segment.id for segment in segments if things[segment.class_index] and not segment.crowd]
+    if len(objects) > 0xFFFF:
+        raise UserError(f"{where}: {len(objects)} objects; expected at most 65535; split the image")
+    return (index_of(ids, objects) + 1).astype(np.uint16), len(objects)
 
 
 def left_out(empty: Sequence[str], what: str) -> tuple[str, ...]:

@@ -14,7 +14,6 @@ from segwright.data.formats.file_dataset import FileDataset
 from segwright.data.formats.ground_truth import ClassMaps
 from segwright.data.formats.image_dataset import ImageDataset
 from segwright.data.reading.file_lists import (
-    CompactPaths,
     find_list_file,
     list_images,
     match_files,
@@ -23,7 +22,7 @@ from segwright.data.reading.file_lists import (
 )
 from segwright.errors import UserError
 from segwright.files import parse_json
-from segwright.labels import LabelSpace
+from segwright.labels import LabelSpace, color_of
 
 # Name and color of the classes 1 to 150 (see NOTICE). The name is the first one in objectInfo150, with all its words,
 # so that "screen" and "screen door" differ.
@@ -60,7 +59,7 @@ _ROWS = [(" ".join(words[:-1]), int(words[-1], 16)) for words in map(str.split, 
 CLASSES = LabelSpace(
     name="ade20k",
     names=tuple(name for name, _ in _ROWS),
-    colors=tuple((color >> 16, color >> 8 & 255, color & 255) for _, color in _ROWS),
+    colors=tuple(color_of(color) for _, color in _ROWS),
     raw_values=tuple(range(1, len(_ROWS) + 1)),
     ignored=(0,),
     things=tuple(name for number, (name, _) in enumerate(_ROWS, 1) if number not in _STUFF),
@@ -86,12 +85,12 @@ class Ade20k(FileDataset):
         if self.lists is not None:
             return _open_list(root, find_list_file(self.lists, root, split))
         if split == "test":
-            return ImageDataset(CLASSES, CompactPaths(_test_images(root)), None)
+            return ImageDataset(CLASSES, _test_images(root), None)
         folder = _FOLDERS.get(split, split)
         archive = ade20k_folder(root)
         images = list_images(archive / "images" / folder)
         maps = match_files(images, lambda image: archive / "annotations" / folder / f"{image.stem}.png")
-        return ImageDataset(CLASSES, CompactPaths(images), ClassMaps(CompactPaths(maps)))
+        return ImageDataset(CLASSES, images, ClassMaps(maps))
 
 
 def ade20k_folder(root: Path) -> Path:
@@ -115,14 +114,14 @@ def _open_list(root: Path, list_file: Path) -> ImageDataset:
     images = require_files([base / row["fpath_img"] for row in rows], list_file)
     maps = [row.get("fpath_segm") for row in rows]
     if not any(maps):
-        return ImageDataset(CLASSES, CompactPaths(images), None)
+        return ImageDataset(CLASSES, images, None)
     if not all(maps):
         raise UserError(
             f"{list_file}: line {maps.index(None) + 1} has no 'fpath_segm', but others have; expected it in all lines"
         )
     map_of = {image: base / str(path) for image, path in zip(images, maps, strict=True)}
-    matched = CompactPaths(match_files(images, map_of.__getitem__))
-    return ImageDataset(CLASSES, CompactPaths(images), ClassMaps(matched))
+    matched = match_files(images, map_of.__getitem__)
+    return ImageDataset(CLASSES, images, ClassMaps(matched))
 
 
 def _parse_row(list_file: Path, number: int, line: str) -> dict[str, Any]:

@@ -15,8 +15,8 @@ from segwright.data.formats.file_dataset import FileDataset
 from segwright.data.formats.ground_truth import ClassMaps, EncodedInstanceMaps
 from segwright.data.formats.image_dataset import ImageDataset
 from segwright.data.formats.instance_encoding import BitmaskEncoding
-from segwright.data.reading.file_lists import CompactPaths, list_images, match_files
-from segwright.labels import LabelSpace
+from segwright.data.reading.file_lists import list_images, match_files
+from segwright.labels import LabelSpace, color_of
 
 CLASSES = replace(TRAIN_ID_CLASSES, name="bdd100k", average_precision="coco", instance_sizes=())
 
@@ -34,7 +34,7 @@ _ROWS = [(" ".join(words[:-1]), int(words[-1], 16)) for words in map(str.split, 
 PANOPTIC_CLASSES = LabelSpace(
     name="bdd100k_panoptic",
     names=tuple(name for name, _ in _ROWS),
-    colors=tuple((color >> 16, color >> 8 & 255, color & 255) for _, color in _ROWS),
+    colors=tuple(color_of(color) for _, color in _ROWS),
     raw_values=tuple(range(1, len(_ROWS) + 1)),
     ignored=(0,),
     things=tuple(name for name, _ in _ROWS[30:]),
@@ -58,13 +58,11 @@ class Bdd100k(FileDataset):
         images = list_images(base / "images" / "10k" / split)
         labels = CLASSES if self.truth == "sem_seg" else PANOPTIC_CLASSES
         if split == "test":
-            return ImageDataset(labels, CompactPaths(images), None)
+            return ImageDataset(labels, images, None)
         folder = base / "labels" / self.truth / ("masks" if self.truth == "sem_seg" else "bitmasks") / split
-        maps = CompactPaths(
-            match_files(images, lambda image: folder / f"{image.stem}.png", kind=f"{self.truth} map")
-        )
+        maps = match_files(images, lambda image: folder / f"{image.stem}.png", kind=f"{self.truth} map")
         return ImageDataset(
             labels,
-            CompactPaths(images),
+            images,
             ClassMaps(maps) if self.truth == "sem_seg" else EncodedInstanceMaps(maps, BitmaskEncoding()),
         )

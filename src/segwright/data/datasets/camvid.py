@@ -14,7 +14,6 @@ from segwright.data.formats.file_dataset import FileDataset
 from segwright.data.formats.ground_truth import ClassMaps
 from segwright.data.formats.image_dataset import ImageDataset
 from segwright.data.reading.file_lists import (
-    CompactPaths,
     ListedImages,
     list_images,
     match_files,
@@ -23,7 +22,7 @@ from segwright.data.reading.file_lists import (
     unmatched_maps,
 )
 from segwright.errors import UserError
-from segwright.labels import LabelSpace
+from segwright.labels import LabelSpace, color_of
 
 CLASSES = LabelSpace(
     name="camvid",
@@ -39,47 +38,21 @@ CLASSES = LabelSpace(
     ignored=(11, 255),
     things=("car", "pedestrian", "bicyclist"),
 )  # fmt: skip
-
-
-# The classes of the original recordings. Their maps are color images with these colors; black is void.
-_CLASSES_32 = (
-    ("Animal", 64, 128, 64),
-    ("Archway", 192, 0, 128),
-    ("Bicyclist", 0, 128, 192),
-    ("Bridge", 0, 128, 64),
-    ("Building", 128, 0, 0),
-    ("Car", 64, 0, 128),
-    ("CartLuggagePram", 64, 0, 192),
-    ("Child", 192, 128, 64),
-    ("Column_Pole", 192, 192, 128),
-    ("Fence", 64, 64, 128),
-    ("LaneMkgsDriv", 128, 0, 192),
-    ("LaneMkgsNonDriv", 192, 0, 64),
-    ("Misc_Text", 128, 128, 64),
-    ("MotorcycleScooter", 192, 0, 192),
-    ("OtherMoving", 128, 64, 64),
-    ("ParkingBlock", 64, 192, 128),
-    ("Pedestrian", 64, 64, 0),
-    ("Road", 128, 64, 128),
-    ("RoadShoulder", 128, 128, 192),
-    ("Sidewalk", 0, 0, 192),
-    ("SignSymbol", 192, 128, 128),
-    ("Sky", 128, 128, 128),
-    ("SUVPickupTruck", 64, 128, 192),
-    ("TrafficCone", 0, 0, 64),
-    ("TrafficLight", 0, 64, 64),
-    ("Train", 192, 64, 128),
-    ("Tree", 128, 128, 0),
-    ("Truck_Bus", 192, 128, 192),
-    ("Tunnel", 64, 0, 64),
-    ("VegetationMisc", 192, 192, 0),
-    ("Wall", 64, 192, 0),
-)
+# Name and color of the classes of the original recordings: the colors of their maps, in which black is void.
+TABLE_32 = """
+Animal 408040, Archway C00080, Bicyclist 0080C0, Bridge 008040, Building 800000, Car 400080,
+CartLuggagePram 4000C0, Child C08040, Column_Pole C0C080, Fence 404080, LaneMkgsDriv 8000C0,
+LaneMkgsNonDriv C00040, Misc_Text 808040, MotorcycleScooter C000C0, OtherMoving 804040, ParkingBlock 40C080,
+Pedestrian 404000, Road 804080, RoadShoulder 8080C0, Sidewalk 0000C0, SignSymbol C08080, Sky 808080,
+SUVPickupTruck 4080C0, TrafficCone 000040, TrafficLight 004040, Train C04080, Tree 808000, Truck_Bus C080C0,
+Tunnel 400040, VegetationMisc C0C000, Wall 40C000
+"""
+_ROWS_32 = [(name, int(color, 16)) for name, color in map(str.split, TABLE_32.split(","))]
 CLASSES_32 = LabelSpace(
     name="camvid32",
-    names=tuple(name for name, *_ in _CLASSES_32),
-    colors=tuple((red, green, blue) for _, red, green, blue in _CLASSES_32),
-    raw_values=tuple(red << 16 | green << 8 | blue for _, red, green, blue in _CLASSES_32),
+    names=tuple(name for name, _ in _ROWS_32),
+    colors=tuple(color_of(color) for _, color in _ROWS_32),
+    raw_values=tuple(color for _, color in _ROWS_32),
     ignored=(0,),
     things=("Bicyclist", "Car", "Child", "MotorcycleScooter", "Pedestrian", "SUVPickupTruck", "Truck_Bus"),
     coding="rgb",
@@ -111,17 +84,14 @@ class CamVid(FileDataset):
             images = images[first:last] if split == "train" else images[:first] + images[last:]
         if self.classes == 32:
             maps = match_files(images, lambda image: root / "LABELS" / f"{image.stem}_L.png")
-            return ImageDataset(CLASSES_32, CompactPaths(images), ClassMaps(CompactPaths(maps)))
+            return ImageDataset(CLASSES_32, images, ClassMaps(maps))
         map_folder = root / f"{folder}annot"
         if not map_folder.is_dir():
-            return ImageDataset(CLASSES, CompactPaths(images), None)
+            return ImageDataset(CLASSES, images, None)
         maps = match_files(images, lambda image: map_folder / f"{image.stem}.png")
         all_maps = (*maps, *(map_folder / f"{image.stem}.png" for image in list_images(root / folder)))
         return ImageDataset(
-            CLASSES,
-            CompactPaths(images),
-            ClassMaps(CompactPaths(maps)),
-            unmatched_maps=unmatched_maps(map_folder, all_maps),
+            CLASSES, images, ClassMaps(maps), unmatched_maps=unmatched_maps(map_folder, all_maps)
         )
 
 

@@ -18,7 +18,6 @@ from segwright.data.formats.image_dataset import ImageDataset
 from segwright.data.formats.instance_encoding import ClassTimesDivisor
 from segwright.data.formats.panoptic_json import read_panoptic_json
 from segwright.data.reading.file_lists import (
-    CompactPaths,
     find_list_file,
     list_images,
     match_files,
@@ -26,7 +25,7 @@ from segwright.data.reading.file_lists import (
     require_files,
 )
 from segwright.errors import UserError
-from segwright.labels import LabelSpace
+from segwright.labels import LabelSpace, color_of
 
 # Label id, name and color of the classes that the benchmark evaluates (see NOTICE), in the order of train ids.
 TABLE = """
@@ -61,7 +60,7 @@ _IGNORED_ROWS = [entry.split(maxsplit=1) for entry in _IGNORED.split(",")]
 CLASSES = LabelSpace(
     name="cityscapes",
     names=tuple(" ".join(words[1:-1]) for words in _ROWS),
-    colors=tuple((color >> 16, color >> 8 & 255, color & 255) for color in _COLORS),
+    colors=tuple(color_of(color) for color in _COLORS),
     raw_values=tuple(int(words[0]) for words in _ROWS),
     ignored=tuple(int(value) for value, _ in _IGNORED_ROWS),
     things=("person", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle"),
@@ -141,7 +140,7 @@ class Cityscapes(FileDataset):
         translate = FROM_TRAIN_IDS if self.truth == "panoptic_train_ids" else None
         folder = root / "gtFine" / name
         maps = read_panoptic_json(json_file, folder, images, key=_frame, values=values, translate=translate)
-        return ImageDataset(CLASSES, CompactPaths(images), maps)
+        return ImageDataset(CLASSES, images, maps)
 
 
 def open_splits(root: Path, split: str, truth: TruthFiles, *, coarse: bool = False) -> ImageDataset:
@@ -149,7 +148,7 @@ def open_splits(root: Path, split: str, truth: TruthFiles, *, coarse: bool = Fal
     parts = ["train", "val"] if split == "trainval" else split.split("+")
     if parts == ["test"]:
         # The label files of the test split are placeholders: every pixel is void.
-        return ImageDataset(CLASSES, CompactPaths(split_images(root, "test")), None)
+        return ImageDataset(CLASSES, split_images(root, "test"), None)
     if "test" in parts:
         raise UserError(
             f"{root}: split {split!r} combines test, which has no ground truth, with others; expected test alone"
@@ -162,7 +161,7 @@ def open_splits(root: Path, split: str, truth: TruthFiles, *, coarse: bool = Fal
         map_of = {image: _map_path(root, part, image, folder, _ENDINGS[truth]) for image in part_images}
         images += part_images
         maps += match_files(part_images, map_of.__getitem__, kind=f"{_ENDINGS[truth]} map")
-    return ImageDataset(CLASSES, CompactPaths(images), _ground_truth(maps, truth))
+    return ImageDataset(CLASSES, images, _ground_truth(maps, truth))
 
 
 def split_images(root: Path, split: str) -> list[Path]:
@@ -197,8 +196,8 @@ def _map_path(root: Path, split: str, image: Path, folder: str, ending: str) -> 
 
 def _ground_truth(paths: Sequence[Path], truth: TruthFiles) -> GroundTruth:
     if truth == "instances":
-        return EncodedInstanceMaps(CompactPaths(paths), ClassTimesDivisor(1000, plain_class_ids=True))
-    return ClassMaps(CompactPaths(paths), FROM_TRAIN_IDS if truth == "train_ids" else None)
+        return EncodedInstanceMaps(paths, ClassTimesDivisor(1000, plain_class_ids=True))
+    return ClassMaps(paths, FROM_TRAIN_IDS if truth == "train_ids" else None)
 
 
 def _open_list(root: Path, list_file: Path, truth: TruthFiles) -> ImageDataset:
@@ -214,14 +213,14 @@ def _open_list(root: Path, list_file: Path, truth: TruthFiles) -> ImageDataset:
         )
     images = require_files([root / row[0] for row in rows], list_file)
     if len(rows[0]) == 1:
-        return ImageDataset(CLASSES, CompactPaths(images), None)
+        return ImageDataset(CLASSES, images, None)
     ending = f"_{_ENDINGS[truth]}.png"
     map_of = {
         image: root / re.sub(r"_(labelIds|labelTrainIds|instanceIds)\.png$", ending, row[1])
         for image, row in zip(images, rows, strict=True)
     }
     maps = match_files(images, map_of.__getitem__, kind=f"{_ENDINGS[truth]} map")
-    return ImageDataset(CLASSES, CompactPaths(images), _ground_truth(maps, truth))
+    return ImageDataset(CLASSES, images, _ground_truth(maps, truth))
 
 
 def _columns(root: Path, list_file: Path, line: str) -> list[str]:

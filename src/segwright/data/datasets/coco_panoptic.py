@@ -18,7 +18,7 @@ from segwright.data.formats.coco import (
 )
 from segwright.data.formats.file_dataset import FileDataset
 from segwright.data.formats.image_dataset import ImageDataset
-from segwright.labels import LabelSpace
+from segwright.labels import LabelSpace, color_of
 
 # Category id, name and color, as published with the panoptic annotations (see NOTICE).
 THINGS = """
@@ -66,7 +66,7 @@ _ROWS = [*parsed(THINGS), *parsed(STUFF)]
 CLASSES = LabelSpace(
     name="coco_panoptic",
     names=tuple(name for _, name, _ in _ROWS),
-    colors=tuple((color >> 16, color >> 8 & 255, color & 255) for *_, color in _ROWS),
+    colors=tuple(color_of(color) for *_, color in _ROWS),
     raw_values=tuple(identity for identity, *_ in _ROWS),
     ignored=(0,),
     things=tuple(name for _, name, _ in parsed(THINGS)),

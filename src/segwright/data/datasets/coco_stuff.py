@@ -15,7 +15,7 @@ from segwright.data.formats.coco import split_path
 from segwright.data.formats.file_dataset import FileDataset
 from segwright.data.formats.ground_truth import ClassMaps
 from segwright.data.formats.image_dataset import ImageDataset
-from segwright.data.reading.file_lists import CompactPaths, list_images, match_files, unmatched_maps
+from segwright.data.reading.file_lists import list_images, match_files, unmatched_maps
 from segwright.errors import UserError
 from segwright.labels import LabelSpace, spread_colors
 
@@ -64,11 +64,6 @@ class CocoStuff(FileDataset):
                 raise UserError(
                     f"{folder}: does not exist; expected the folder of the COCO-Stuff maps; set data.maps"
                 )
-            return ImageDataset(CLASSES, CompactPaths(images), None)
+            return ImageDataset(CLASSES, images, None)
         maps = match_files(images, lambda image: folder / f"{image.stem}.png")
-        return ImageDataset(
-            CLASSES,
-            CompactPaths(images),
-            ClassMaps(CompactPaths(maps)),
-            unmatched_maps=unmatched_maps(folder, maps),
-        )
+        return ImageDataset(CLASSES, images, ClassMaps(maps), unmatched_maps=unmatched_maps(folder, maps))

@@ -10,7 +10,6 @@ from segwright.data.formats.file_dataset import FileDataset
 from segwright.data.formats.folder_layout import FolderLayout
 from segwright.data.formats.ground_truth import ClassMaps
 from segwright.data.formats.image_dataset import ImageDataset
-from segwright.data.reading.file_lists import CompactPaths
 from segwright.errors import UserError
 
 
@@ -42,10 +41,8 @@ class Folder(FileDataset):
                 f"{root}: no folder {self.maps!r} with the maps of split {split!r}; expected one next to "
                 f"{self.images!r}; set data.maps to its name"
             )
-        images = CompactPaths(layout.images)
+        images = layout.images
         if maps is None:
             return ImageDataset(labels, images, None, names=layout.names)
         matched, unmatched = maps
-        return ImageDataset(
-            labels, images, ClassMaps(CompactPaths(matched)), names=layout.names, unmatched_maps=unmatched
-        )
+        return ImageDataset(labels, images, ClassMaps(matched), names=layout.names, unmatched_maps=unmatched)

@@ -14,21 +14,11 @@ from segwright.data.formats.file_dataset import FileDataset
 from segwright.data.formats.ground_truth import EncodedInstanceMaps
 from segwright.data.formats.image_dataset import ImageDataset
 from segwright.data.formats.instance_encoding import ClassInRed
-from segwright.data.reading.file_lists import (
-    CompactPaths,
-    CompactStrings,
-    is_hidden,
-    list_images,
-    match_files,
-)
+from segwright.data.reading.file_lists import CompactStrings, is_hidden, list_images, match_files
 from segwright.errors import UserError
 
 CLASSES = replace(
-    TRAIN_ID_CLASSES,
-    name="kitti_step",
-    things=("person", "car"),
-    average_precision="coco",
-    instance_sizes=(),
+    TRAIN_ID_CLASSES, name="kitti_step", things=("person", "car"), average_precision="coco", instance_sizes=()
 )
 VAL = (2, 6, 7, 8, 10, 13, 14, 16, 18)
 TRAIN = tuple(number for number in range(21) if number not in VAL)
@@ -51,15 +41,13 @@ class KittiStep(FileDataset):
         images = [image for sequence in sequences for image in list_images(sequence)]
         names = CompactStrings(f"{image.parent.name}_{image.stem}" for image in images)
         if split == "test":
-            return ImageDataset(CLASSES, CompactPaths(images), None, names=names)
+            return ImageDataset(CLASSES, images, None, names=names)
         folder = next((root / name for name in _MAPS if (root / name).is_dir()), root / _MAPS[0])
         folder = folder / split if (folder / split).is_dir() else folder
         maps = match_files(
             images, lambda image: folder / image.parent.name / f"{image.stem}.png", kind="panoptic map"
         )
-        return ImageDataset(
-            CLASSES, CompactPaths(images), EncodedInstanceMaps(CompactPaths(maps), ClassInRed()), names=names
-        )
+        return ImageDataset(CLASSES, images, EncodedInstanceMaps(maps, ClassInRed()), names=names)
 
 
 def _sequences(root: Path, split: str) -> list[Path]:

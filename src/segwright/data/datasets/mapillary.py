@@ -16,7 +16,7 @@ from segwright.data.formats.ground_truth import ClassMaps, CocoPanopticMaps, Enc
 from segwright.data.formats.image_dataset import ImageDataset
 from segwright.data.formats.instance_encoding import ClassTimesDivisor
 from segwright.data.formats.panoptic_json import read_panoptic_json
-from segwright.data.reading.file_lists import CompactPaths, list_images, match_files
+from segwright.data.reading.file_lists import list_images, match_files
 from segwright.errors import UserError
 from segwright.files import parse_json
 from segwright.labels import LabelSpace
@@ -62,22 +62,20 @@ class Mapillary(FileDataset):
         folder = root / _FOLDERS.get(split, split)
         images = list_images(folder / "images")
         if folder.name == "testing":
-            return ImageDataset(labels, CompactPaths(images), None)
+            return ImageDataset(labels, images, None)
         has_version_folder = self.version == "v2.0" or (folder / self.version).is_dir()
         maps_folder = folder / self.version if has_version_folder else folder
         if self.truth == "panoptic":
             return ImageDataset(
-                labels, CompactPaths(images), _panoptic(maps_folder / "panoptic", self.version, images, rows)
+                labels, images, _panoptic(maps_folder / "panoptic", self.version, images, rows)
             )
-        maps = CompactPaths(
-            match_files(
-                images, lambda image: maps_folder / self.truth / f"{image.stem}.png", kind=f"{self.truth} map"
-            )
+        maps = match_files(
+            images, lambda image: maps_folder / self.truth / f"{image.stem}.png", kind=f"{self.truth} map"
         )
         truth = (
             ClassMaps(maps) if self.truth == "labels" else EncodedInstanceMaps(maps, ClassTimesDivisor(256))
         )
-        return ImageDataset(labels, CompactPaths(images), truth)
+        return ImageDataset(labels, images, truth)
 
 
 def read_config(path: Path) -> list[_Label]:

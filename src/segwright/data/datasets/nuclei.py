@@ -13,7 +13,7 @@ from segwright.data.formats.file_dataset import FileDataset
 from segwright.data.formats.ground_truth import EncodedInstanceMaps
 from segwright.data.formats.image_dataset import ImageDataset
 from segwright.data.formats.instance_encoding import InstancesOnly
-from segwright.data.reading.file_lists import CompactPaths, list_images, match_files, unmatched_maps
+from segwright.data.reading.file_lists import list_images, match_files, unmatched_maps
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
 
@@ -44,11 +44,11 @@ class Nuclei(FileDataset):
                 raise UserError(
                     f"{folder}: does not exist; expected a folder of maps of instance numbers; check --data"
                 )
-            return ImageDataset(CLASSES, CompactPaths(images), None)
+            return ImageDataset(CLASSES, images, None)
         maps = match_files(images, lambda image: folder / f"{image.stem}.png")
         return ImageDataset(
             CLASSES,
-            CompactPaths(images),
-            EncodedInstanceMaps(CompactPaths(maps), InstancesOnly()),
+            images,
+            EncodedInstanceMaps(maps, InstancesOnly()),
             unmatched_maps=unmatched_maps(folder, maps),
         )

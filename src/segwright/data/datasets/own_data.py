@@ -10,7 +10,7 @@ from segwright.data.datasets.folder import Folder
 from segwright.data.datasets.panoptic_folder import PanopticFolder
 from segwright.data.exports.entries import Export, Task, unannotated_notes
 from segwright.data.exports.recognition import ExportFormat, export_format, export_root, recognize
-from segwright.data.exports.splits import choose, standard_split
+from segwright.data.exports.splits import choose, find_list, placed, splits_of, standard_split
 from segwright.data.formats.class_files import CLASS_LIST_NAMES, LABEL_MAP_NAMES
 from segwright.data.formats.file_dataset import FileDataset
 from segwright.data.formats.image_dataset import ImageDataset
@@ -103,8 +103,6 @@ class OwnData(FileDataset):
         return None if self.lists or self.split_names else standard_split(split) or split
 
     def _select(self, export: Export, root: Path, split: str) -> ImageDataset:
-        from segwright.data.exports.splits import find_list
-
         wanted = standard_split(split) or split
         if find_list(root, wanted, self.lists) is not None and self.lists is None:
             export = self._export(root, None)
@@ -117,7 +115,7 @@ class OwnData(FileDataset):
                 replace(e, split=next((stated[p] for p in e.image.parts if p in stated), e.split))
                 for e in entries
             ]
-            declared = tuple(dict.fromkeys(e.split for e in entries if e.split))
+            declared = splits_of(entries)
         chosen, notes = choose(
             entries, split, root, declared=declared, val_share=self.val_share, lists=self.lists
         )
@@ -195,6 +193,8 @@ def _read(root: Path, split: str | None, reader: ExportFormat) -> Export:
     expected = f"expected the files of the format {reader.NAME} as the tool writes them"
     with refuse_damage(root, f"{expected}; export them again"):
         export = reader.read(root, split)
+    export.entries = placed(export.entries, root)
+    export.declared = tuple(dict.fromkeys((*export.declared, *splits_of(export.entries))))
     if split is None or split not in export.declared or any(e.split != split for e in export.entries):
         export.notes += unannotated_notes(export.entries, root)  # else images of other splits were not read
     return export

@@ -11,7 +11,6 @@ from segwright.data.formats.file_dataset import FileDataset
 from segwright.data.formats.folder_layout import FolderLayout
 from segwright.data.formats.ground_truth import ClassAndInstanceMaps
 from segwright.data.formats.image_dataset import ImageDataset
-from segwright.data.reading.file_lists import CompactPaths
 from segwright.errors import UserError
 
 
@@ -61,12 +60,10 @@ class PanopticFolder(FileDataset):
                     f"{root}: no folder {missing!r} of split {split!r}; expected maps of classes and of instances, or "
                     f"{json_file.name}; set data.maps and data.instances to the names of the folders"
                 )
-            return ImageDataset(labels, CompactPaths(layout.images), None, names=layout.names)
-        truth = ClassAndInstanceMaps(CompactPaths(maps[0]), CompactPaths(instances[0]))
+            return ImageDataset(labels, layout.images, None, names=layout.names)
+        truth = ClassAndInstanceMaps(maps[0], instances[0])
         unmatched = (*maps[1], *instances[1])
-        return ImageDataset(
-            labels, CompactPaths(layout.images), truth, names=layout.names, unmatched_maps=unmatched
-        )
+        return ImageDataset(labels, layout.images, truth, names=layout.names, unmatched_maps=unmatched)
 
     def _images(self, root: Path, split: str) -> Path:
         """The folder of the images that a JSON file names."""

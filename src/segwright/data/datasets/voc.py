@@ -14,7 +14,6 @@ from segwright.data.formats.file_dataset import FileDataset
 from segwright.data.formats.ground_truth import ClassAndInstanceMaps, ClassMaps
 from segwright.data.formats.image_dataset import ImageDataset
 from segwright.data.reading.file_lists import (
-    CompactPaths,
     ListedImages,
     find_list_file,
     match_files,
@@ -65,19 +64,17 @@ class Voc(FileDataset):
             [listed.find(line) or folder / f"{line}.jpg" for line in read_lines(list_file)], list_file
         )
         if split == "test":
-            return ImageDataset(CLASSES, CompactPaths(images), None)
-        classes = CompactPaths(
-            match_files(images, lambda image: base / self.masks / f"{image.stem}.png", kind="class mask")
+            return ImageDataset(CLASSES, images, None)
+        classes = match_files(
+            images, lambda image: base / self.masks / f"{image.stem}.png", kind="class mask"
         )
         if not self.instances:
-            return ImageDataset(CLASSES, CompactPaths(images), ClassMaps(classes))
+            return ImageDataset(CLASSES, images, ClassMaps(classes))
         objects = match_files(
             images, lambda image: base / "SegmentationObject" / f"{image.stem}.png", kind="object mask"
         )
         # The borders of objects are 255 in both masks; class 255 makes them void.
-        return ImageDataset(
-            CLASSES, CompactPaths(images), ClassAndInstanceMaps(classes, CompactPaths(objects))
-        )
+        return ImageDataset(CLASSES, images, ClassAndInstanceMaps(classes, objects))
 
     def _list_name(self, split: str) -> str:
         return "train_aug" if split == "train" and self.masks == "SegmentationClassAug" else split

@@ -9,6 +9,11 @@ objects of an image    ``Annotations`` and ``Shape`` in annotations.py; its outl
 classes                declared ones to ``Annotations.export``; of label maps ``map_labels`` in entries.py
 label maps of images   ``Entry`` and ``MapExport`` in entries.py; pairs of files: folder_pairs.py
 damaged files          nothing: readers of JSON, CSV and XML, and ``parse``, name the file and the row
+splits                 ``split`` only where the tool states it: folders and names of files do for all (splits.py)
+
+One image, from its annotation to the class map: ``OwnData`` finds the reader (recognition.py); the reader adds shapes
+to ``Annotations``; these become an ``Entry`` (entries.py) with rows as in COCO files, in a split (splits.py); when the
+image is read, ``ObjectClassMaps`` (object_truth.py) draws each row (object_shapes.py) into the map.
 
 What all formats share:
 
@@ -18,7 +23,7 @@ files_of_export.py  which files show a format; JSON, XML, CSV and text; rows and
 image_files.py      image files, found by the names that tools write
 object_shapes.py    the outlines and masks that tools write, as COCO run lengths
 object_truth.py     objects as ground truth: instances, or a class map with background
-splits.py           which images belong to a split: declared, listed, or a held-out share
+splits.py           which images belong to a split: stated, by folders, listed, or a held-out share
 recognition.py      which tool wrote a folder
 folder_pairs.py     which folders hold images, and which their masks
 class_tables.py     tables of names and colors of classes

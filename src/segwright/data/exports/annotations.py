@@ -13,15 +13,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from segwright.data.exports.entries import Entry, ObjectExport, category_ids, is_background, splits_of
+from segwright.data.exports.entries import Entry, ObjectExport, category_ids, is_background
 from segwright.data.exports.files_of_export import Color, Result, parse, read_json
 from segwright.data.exports.image_files import ImageFiles
-from segwright.data.exports.splits import split_of_path
 from segwright.errors import UserError
 from segwright.wording import count_of
 
 OBJECT = "object"
 """The class of objects if the tool gave none to any of them."""
+_BOXES = frozenset({"box", "rect", "rectangle", "rectanglelabels"})  # what tools call boxes
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,7 @@ class AnnotatedImage:
     maps: tuple[Path, ...]
     tool: str
     left_out: Counter[tuple[Path, str]]
+    kinds: Counter[tuple[Path, str]]
     objects: list[dict[str, Any]] = field(default_factory=list)
 
     def read(self, item: Any, where: str, shape: Callable[[Any], Shape]) -> None:
@@ -62,6 +63,7 @@ class AnnotatedImage:
         if shape.outline is None:
             self.left_out[self.source, shape.kind] += 1
             return
+        self.kinds[self.source, shape.kind] += 1
         self.objects.append({
             "id": len(self.objects) + 1,
             "label": shape.label,
@@ -79,7 +81,7 @@ class Annotations:
         self._accept = accept
         self.annotated: list[AnnotatedImage] = []
         self._by_path: dict[Path, AnnotatedImage] = {}
-        self._left_out = Counter[tuple[Path, str]]()
+        self._left_out, self._kinds = Counter[tuple[Path, str]](), Counter[tuple[Path, str]]()
 
     @cached_property
     def images(self) -> ImageFiles:
@@ -95,9 +97,8 @@ class Annotations:
         split: str | None = None,
         maps: tuple[Path, ...] = (),
     ) -> AnnotatedImage:
-        """Add an image, to which shapes can be added. Without ``split`` the folders above the image name it."""
-        split = split or split_of_path(path, self.root)
-        annotated = AnnotatedImage(path, source, size, split, maps, self.tool, self._left_out)
+        """Add an image, to which shapes can be added. ``split``: the one that the tool states, if any."""
+        annotated = AnnotatedImage(path, source, size, split, maps, self.tool, self._left_out, self._kinds)
         self.annotated.append(annotated)
         self._by_path.setdefault(path, annotated)
         return annotated
@@ -126,13 +127,15 @@ class Annotations:
         *,
         colors: Mapping[str, Color | None] | None = None,
         stuff: Iterable[str] = (),
-        declared: tuple[str, ...] | None = None,
+        declared: tuple[str, ...] = (),
         on_top: Literal["smaller", "later"] = "later",
+        boxes_expected: bool = True,
     ) -> ObjectExport:
         """The export of all images. ``UserError`` for a shape without label, or with one that is not in ``classes``.
 
         ``classes``: in their declared order, with background if it is one. ``listing``: what declares them.
-        ``declared``: the splits of the export, by default those of its images. Otherwise as in ``ObjectExport``.
+        ``declared``: the splits of the export beside those of its images.
+        ``boxes_expected``: whether the tool writes boxes beside outlines. Otherwise as in ``ObjectExport``.
         """
         kept, id_of = category_ids(classes)
         if self.labels() == [OBJECT] and OBJECT in id_of:
@@ -143,10 +146,26 @@ class Annotations:
             kept,
             {name: color for name, color in (colors or {}).items() if color is not None},
             on_top=on_top,
-            notes=_left_out_notes(self._left_out) + _outside_notes(entries),
-            declared=splits_of(entries) if declared is None else declared,
+            notes=left_out_notes(self._left_out) + self._box_notes(boxes_expected) + _outside_notes(entries),
+            declared=declared,
             stuff=frozenset(stuff),
         )
+
+    def _box_notes(self, expected: bool) -> list[str]:
+        """A warning if every object is a box, or if some are that are not ``expected`` beside outlines."""
+        boxes = {source: count for (source, kind), count in self._kinds.items() if kind in _BOXES}
+        count, total = sum(boxes.values()), self._kinds.total()
+        if not boxes or (expected and count < total):
+            return []
+        share = (
+            f"every object is a box ({total} in all)"
+            if count == total
+            else f"has boxes ({count} of {total} objects)"
+        )
+        return [
+            f"{next(iter(boxes))}: {share}; read as filled rectangles; expected polygons or masks; is it an export for "
+            "detection?"
+        ]
 
 
 def _entry(image: AnnotatedImage, id_of: Mapping[str, int], listing: str) -> Entry:
@@ -186,7 +205,7 @@ def _join_groups(rows: Iterable[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
     return tuple(joined)
 
 
-def _left_out_notes(counts: Mapping[tuple[Path, str], int]) -> list[str]:
+def left_out_notes(counts: Mapping[tuple[Path, str], int]) -> list[str]:
     """One warning for shapes without area: the first file with one, and how many there are of each kind."""
     if not counts:
         return []

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from segwright.data.exports.annotations import left_out_notes
 from segwright.data.exports.entries import Entry, ObjectExport, category_ids
 from segwright.data.exports.files_of_export import (
     Color,
@@ -14,10 +16,11 @@ from segwright.data.exports.files_of_export import (
     stated_size,
 )
 from segwright.data.exports.image_files import ImageFiles
-from segwright.data.exports.splits import split_of_path, standard_split
+from segwright.data.exports.splits import split_of_file
 from segwright.data.formats.coco import CocoAnnotations
-from segwright.data.formats.coco_rows import Row, parse_annotation, parse_category
+from segwright.data.formats.coco_rows import Row, is_brush_mask, parse_annotation, parse_category
 from segwright.errors import UserError
+from segwright.wording import count_of
 
 NAME, TITLE, SPECIFIC = "coco", "COCO instances", True
 
@@ -64,7 +67,7 @@ def read(root: Path, split: str | None) -> ObjectExport:
     """
     files = _FILES.require(root)
     files = [path for path in files if not path.name.lower().startswith("stuff_")] or files
-    split_of = {path: split_of_json(path, root) for path in files}
+    split_of = {path: split_of_file(path, root) for path in files}
     declared = tuple(dict.fromkeys(name for name in split_of.values() if name))
     if split in declared:
         files = [path for path in files if split_of[path] == split]
@@ -77,19 +80,10 @@ def read(root: Path, split: str | None) -> ObjectExport:
         raise UserError(f"{files[0]}: has no 'categories'; expected id and name of each class; add them")
     colors = {name: color for _, name, _, color in rows if color}
     stuff = frozenset(name for _, name, thing, _ in rows if thing is False)
-    entries = [
-        entry
-        for part, path in zip(parts, files, strict=True)
-        for entry in _entries(part, split_of[path], images, id_of)
-    ]
-    return ObjectExport(entries, kept, colors, on_top="smaller", declared=declared, stuff=stuff)
-
-
-def split_of_json(path: Path, root: Path) -> str | None:
-    """The split of a JSON file, by a folder above it or the end of its name (instances_val2017.json)."""
-    stem = path.stem.lower().replace("-", "_")
-    words = [word for word in stem.split("_") if standard_split(word)]
-    return standard_split(words[-1]) if words else split_of_path(path, root)
+    boxes = Counter[tuple[Path, str]]()
+    entries = [entry for part in parts for entry in _entries(part, split_of[part.path], images, id_of, boxes)]
+    notes = left_out_notes(boxes) + [note for part in parts for note in _brush_notes(part)]
+    return ObjectExport(entries, kept, colors, on_top="smaller", declared=declared, stuff=stuff, notes=notes)
 
 
 def _category(row: Row) -> tuple[int, str, bool | None, Color | None]:
@@ -112,9 +106,24 @@ def _used_categories(part: CocoAnnotations) -> list[tuple[int, str, bool | None,
     return [row for row in rows if row[0] not in is_parent]
 
 
+def _brush_notes(part: CocoAnnotations) -> list[str]:
+    count = sum(bool(row.get("iscrowd")) and is_brush_mask(row) for row in part.annotations)
+    if not count:
+        return []
+    return [
+        f"{part.path}: {count_of(count, 'mask')} with iscrowd=1 read as single objects, because CVAT writes masks of "
+        "its brush so"
+    ]
+
+
 def _entries(
-    part: CocoAnnotations, split: str | None, images: ImageFiles, id_of: dict[str, int]
+    part: CocoAnnotations,
+    split: str | None,
+    images: ImageFiles,
+    id_of: dict[str, int],
+    boxes: Counter[tuple[Path, str]],
 ) -> list[Entry]:
+    """The images of a file with their objects; annotations without an outline are counted in ``boxes``."""
     name_of = {row["id"]: str(row["name"]) for row in part.categories}
     names = part.file_names()
     objects: dict[Any, list[dict[str, Any]]] = {}
@@ -131,15 +140,15 @@ def _entries(
                 "category or remove the annotation"
             )
         if not row.get("segmentation"):
-            continue  # a box
+            boxes[part.path, "box"] += 1
+            continue
         row |= {"where": where, "category_id": id_of.get(name_of[row["category_id"]], 0)}
         objects.setdefault(image_id, []).append(row)
     rows = {row["id"]: row for row in part.images}
     entries = []
     for image_id, name in names.items():
-        image = images.require(
-            name, f"{part.path}: image {image_id}", part.path.parent, strip=r"^[0-9a-f]{8}-"
-        )
-        size, folder = stated_size(rows[image_id]), split or split_of_path(image, images.root)
-        entries.append(Entry(image, folder, size, tuple(objects.get(image_id, ())), source=part.path))
+        where, near = f"{part.path}: image {image_id}", part.path.parent
+        image = images.require(name, where, near, strip=r"^[0-9a-f]{8}-", split=split)
+        size = stated_size(rows[image_id])
+        entries.append(Entry(image, split, size, tuple(objects.get(image_id, ())), source=part.path))
     return entries

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from segwright.data.exports.coco import split_of_json, standard_kind
+from segwright.data.exports.coco import standard_kind
 from segwright.data.exports.entries import Entry, Task
 from segwright.data.exports.files_of_export import FormatFiles, folders
 from segwright.data.exports.image_files import ImageFiles
+from segwright.data.exports.splits import split_of_file
 from segwright.data.formats.coco import open_panoptic
 from segwright.data.formats.ground_truth import GroundTruth, LabelMap
 from segwright.data.formats.image_dataset import ImageDataset
-from segwright.data.reading.file_lists import CompactPaths
 from segwright.labels import LabelSpace
 
 NAME, TITLE, SPECIFIC = "coco_panoptic", "COCO panoptic", True
@@ -51,7 +51,7 @@ class PanopticExport:
         rows = [row_of_image[entry.image] for entry in entries]
         truths = [dataset.ground_truth for dataset, _ in rows]
         truth = _Truths([truth for truth in truths if truth is not None], [index for _, index in rows])
-        return replace(self.opened[0], images=CompactPaths(e.image for e in entries), ground_truth=truth)
+        return replace(self.opened[0], images=[e.image for e in entries], ground_truth=truth)
 
 
 @dataclass(slots=True)
@@ -77,7 +77,7 @@ class _Truths:
 def read(root: Path, split: str | None) -> PanopticExport:
     """The images of all JSON files, or of that of ``split``."""
     files = _FILES.require(root)
-    split_of = {path: split_of_json(path, root) for path in files}
+    split_of = {path: split_of_file(path, root) for path in files}
     declared = tuple(dict.fromkeys(name for name in split_of.values() if name))
     if split in declared:
         files = [path for path in files if split_of[path] == split]

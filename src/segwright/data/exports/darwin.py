@@ -39,8 +39,7 @@ def _read(path: Path, annotations: Annotations) -> None:
     name, folder, size = annotations.parse(values, _item, path)
     root, inside = annotations.root, f"{folder}/{name}".lstrip("/")
     image = annotations.images.find(inside) or annotations.images.require(name, path)
-    part = split_of_path(image, root) or split_of_path(root / inside, root)
-    annotated = annotations.add(image, path, size=size, split=part)
+    annotated = annotations.add(image, path, size=size, split=split_of_path(root / inside, root))
     masks, layers = dict[str, str](), list[dict[str, Any]]()
     for index, item in enumerate(annotations.parse(values, _items, path)):
         where = f"annotation {index}"
@@ -96,7 +95,9 @@ def _shape(item: dict[str, Any]) -> Shape:
     if "complex_polygon" in item:
         paths = item["complex_polygon"]["path"]
     elif "polygon" in item:
-        paths = item["polygon"]["paths"] if "paths" in item["polygon"] else [item["polygon"]["path"]]
+        polygon = item["polygon"]
+        more = polygon.get("additional_paths") or ()
+        paths = polygon["paths"] if "paths" in polygon else [polygon["path"], *more]
     else:
         return Shape(label, kind=next((kind for kind in _WITHOUT_AREA if kind in item), "annotation"))
     outlines = [flat((point["x"], point["y"]) for point in path) for path in paths]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -27,8 +27,9 @@ BACKGROUND_NAMES = frozenset({"background", "_background_", "__background__"})
 class Entry:
     """An image of an export.
 
-    ``split``: where the export places it, None if it does not say. ``objects``: rows as in COCO files, with
-    ``category_id`` from 1 (0 = background, ``ignored_category`` = ignored) and a ``segmentation`` of ``object_shapes``.
+    ``split``: where the export places it; None leaves that to the folders (``splits.placed``). ``objects``: rows as
+    in COCO files, with ``category_id`` from 1 (0 = background, ``ignored_category`` = ignored) and a ``segmentation``
+    of ``object_shapes``.
     ``maps``: its label maps. ``source``: the annotation file. ``size``: (height, width) as the export states it.
     """
 
@@ -47,7 +48,7 @@ class Export(Protocol):
     entries: list[Entry]
     notes: list[str]
     declared: tuple[str, ...]
-    """The splits that the export declares, also those whose entries were not asked for."""
+    """Further splits, whose entries were not asked for."""
 
     def dataset(self, entries: Sequence[Entry], task: Task | None, root: Path) -> ImageDataset:
         """Some of the entries as a dataset for a task; without a task as the export has them."""
@@ -120,7 +121,7 @@ class MapExport:
         """The ground truth of some entries for a task."""
         from segwright.data.exports.object_truth import ColorAndObjectMaps
 
-        classes = CompactPaths(entry.maps[0] for entry in entries)
+        classes = [entry.maps[0] for entry in entries]
         if task in (None, "semantic"):
             return ClassMaps(classes)
         without = [entry for entry in entries if len(entry.maps) < 2]
@@ -129,12 +130,12 @@ class MapExport:
                 f"{without[0].maps[0]}: has classes but no objects; expected objects for the {task} task; train the "
                 "semantic task (own.semantic), or export the objects as well"
             )
-        return ColorAndObjectMaps(classes, CompactPaths(entry.maps[1] for entry in entries))
+        return ColorAndObjectMaps(classes, [entry.maps[1] for entry in entries])
 
     def dataset(self, entries: Sequence[Entry], task: Task | None, root: Path) -> ImageDataset:
         """Class maps, or for the other tasks maps of objects."""
         truth = self.truth(entries, task, root) if any(entry.maps for entry in entries) else None
-        images = CompactPaths(entry.image for entry in entries)
+        images = [entry.image for entry in entries]
         return ImageDataset(
             self.labels,
             images,
@@ -239,8 +240,3 @@ def map_labels(
         )
     except ValueError as error:
         raise UserError(f"{root}: {error}; correct the list of classes") from None
-
-
-def splits_of(entries: Iterable[Entry]) -> tuple[str, ...]:
-    """The splits in which the export places its images, in the order of their first image."""
-    return tuple(dict.fromkeys(entry.split for entry in entries if entry.split))

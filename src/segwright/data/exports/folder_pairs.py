@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segwright.data.exports.files_of_export import folders
-from segwright.data.exports.splits import split_of_path, standard_split
+from segwright.data.exports.splits import standard_split
 from segwright.data.reading.file_lists import MAP_EXTENSIONS, list_images
 from segwright.errors import UserError
 from segwright.wording import count_of
@@ -32,10 +32,6 @@ class FolderPair:
     images: Path
     masks: Path
     split: str | None
-
-    def split_of(self, image: Path, root: Path) -> str | None:
-        """The split of an image in the folder."""
-        return self.split or split_of_path(image, root)
 
 
 def folder_pairs(root: Path, depth: int = 2) -> list[FolderPair]:

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from segwright.data.exports.entries import Entry, MapExport, map_labels, splits_of
+from segwright.data.exports.entries import Entry, MapExport, map_labels
 from segwright.data.exports.files_of_export import (
     FormatFiles,
     glob_visible,
@@ -17,7 +17,7 @@ from segwright.data.exports.files_of_export import (
 )
 from segwright.data.exports.mask_folders import labels_of_maps
 from segwright.data.exports.parquet import unpack_parquet
-from segwright.data.exports.splits import split_of_path
+from segwright.data.exports.splits import standard_split
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
 
@@ -46,7 +46,7 @@ def read(root: Path, split: str | None) -> MapExport:
         ]
     require_any(entries, root, "no row in a metadata or Parquet file; expected images and masks")
     labels = _classes(root) or labels_of_maps(root, [entry.maps[0] for entry in entries])
-    return MapExport(entries, labels, declared=splits_of(entries))
+    return MapExport(entries, labels)
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
@@ -81,7 +81,7 @@ def _entries(path: Path, root: Path) -> list[Entry]:
                     f"{path}: row {number} names {name!r}, no such file; add the {kind}, or remove the row"
                 )
             files.append(file)
-        entries.append(Entry(files[0], split_of_path(path, root), maps=(files[1],)))
+        entries.append(Entry(files[0], standard_split(row.get("split")), maps=(files[1],), source=path))
     return entries
 
 

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlparse
 
+from segwright.data.exports.splits import split_of_path
 from segwright.data.reading.file_lists import IMAGE_EXTENSIONS, has_hidden_part, list_images
 from segwright.errors import UserError
 
@@ -41,17 +42,23 @@ class ImageFiles:
         return Path(os.path.abspath(path)).is_relative_to(os.path.abspath(self.root))
 
     def find(
-        self, names: str | Sequence[str], near: Path | None = None, *, strip: str | None = None
+        self,
+        names: str | Sequence[str],
+        near: Path | None = None,
+        *,
+        strip: str | None = None,
+        split: str | None = None,
     ) -> Path | None:
         """The image of this name, or of the first of several names that occurs; None if none does.
 
-        ``near``: a folder whose images win. ``strip``: a pattern removed from file names.
+        ``near``: a folder whose images win, as those in folders of ``split`` do. ``strip``: a pattern removed from file
+        names.
         """
         several = (names,) if isinstance(names, str) else names
-        paths = (self._find(text, near, strip) for name in several for text in image_paths(name))
+        paths = (self._find(text, near, strip, split) for name in several for text in image_paths(name))
         return next((path for path in paths if path is not None), None)
 
-    def _find(self, text: str, near: Path | None, strip: str | None) -> Path | None:
+    def _find(self, text: str, near: Path | None, strip: str | None, split: str | None) -> Path | None:
         for folder in (near, self.root):
             if folder is not None and text and self._contains(folder / text) and (folder / text).is_file():
                 return folder / text
@@ -66,6 +73,8 @@ class ImageFiles:
             )
         if near is not None and len(fitting) > 1:
             fitting = [path for path in fitting if path.is_relative_to(near)] or fitting
+        if split is not None and len(fitting) > 1:
+            fitting = [path for path in fitting if split_of_path(path, self.root) == split] or fitting
         return _longest_match(fitting, parts) if len(fitting) > 1 else next(iter(fitting), None)
 
     @cached_property
@@ -83,15 +92,17 @@ class ImageFiles:
         near: Path | None = None,
         *,
         strip: str | None = None,
+        split: str | None = None,
     ) -> Path:
-        """``find``; ``UserError`` with ``where`` and the first name if there is no such image."""
-        path = self.find(names, near, strip=strip)
+        """``find``; ``UserError`` with ``where`` and the first name if there is no such image, or if several fit."""
+        path = self.find(names, near, strip=strip, split=split)
         if path is None:
             name = names if isinstance(names, str) else names[0]
-            raise UserError(
-                f"{where}: names the image {name!r}, and {self.root} contains no such file; expected each annotated "
-                "image; add the image, or remove its annotation"
-            )
+            same = self._by_name.get(PurePosixPath(image_paths(name)[0]).name.lower(), ())
+            problem = "no such file; expected each annotated image; add the image, or remove its annotation"
+            if len(same) > 1:
+                problem = f"{len(same)} such files, {same[0]} and others; expected one; write its folder into the name"
+            raise UserError(f"{where}: names the image {name!r}, and {self.root} contains {problem}")
         return path
 
     def with_stem(self, stem: str, near: Path) -> Path | None:

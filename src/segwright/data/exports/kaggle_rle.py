@@ -18,7 +18,6 @@ from segwright.data.exports.annotations import OBJECT, Annotations, Shape
 from segwright.data.exports.entries import ObjectExport
 from segwright.data.exports.files_of_export import FormatFiles, read_csv
 from segwright.data.exports.image_files import ImageFiles
-from segwright.data.exports.splits import split_of_path, standard_split
 from segwright.data.reading.file_lists import IMAGE_EXTENSIONS
 from segwright.errors import UserError
 from segwright.wording import count_of
@@ -92,19 +91,12 @@ def _add_unlisted(annotations: Annotations) -> list[str]:
             "because no row lacks run lengths; move images that were not annotated to another folder"
         )
         for path in paths:
-            annotations.add(path, source, split=_split(source, path, annotations.root))
+            annotations.add(path, source)
     return notes
 
 
 def _natural(text: str) -> tuple[int, int, str]:
     return (0, int(text), "") if text.isdigit() else (1, 0, text)
-
-
-def _split(path: Path, image: Path, root: Path) -> str | None:
-    by_folder = split_of_path(image, root)
-    return by_folder or next(
-        (s for word in path.stem.split("_") if (s := standard_split(word)) == "val"), None
-    )
 
 
 def _read(path: Path, annotations: Annotations) -> set[str]:
@@ -133,9 +125,7 @@ def _read(path: Path, annotations: Annotations) -> set[str]:
                 f"{path}: {where} names the image {name!r}, and {annotations.root} contains no such file; add the "
                 "image, or remove the row"
             )
-        annotated = annotations.known(image)
-        if annotated is None:
-            annotated = annotations.add(image, path, split=_split(path, image, annotations.root))
+        annotated = annotations.known(image) or annotations.add(image, path)
         if starts := _starts(text, f"{path}: {where}"):
             annotated.add(Shape(label, {"starts": starts, **order}), where)
         labels.add(label)

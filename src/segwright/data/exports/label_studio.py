@@ -18,6 +18,7 @@ from segwright.data.exports.files_of_export import (
     stated_size,
 )
 from segwright.data.exports.object_shapes import ellipse, polygon
+from segwright.errors import UserError
 
 NAME, TITLE, SPECIFIC = "labelstudio", "Label Studio", True
 _FILES = FormatFiles(
@@ -34,19 +35,40 @@ _GEOMETRY = ("points", "rle", "imageDataURL", "vertices", "radiusX", "width")
 
 
 def read(root: Path, split: str | None) -> ObjectExport:
-    """The images of all tasks, each with its last annotation that was not canceled.
+    """The images of all tasks, each with one annotation: the ground truth of several, else the newest.
 
-    Exports of Label Studio hold ``annotations`` even where nothing was annotated; a file that has only ``predictions``
+    Canceled annotations do not count. Tasks without annotation are left out, also those that have predictions, because
+    exports of Label Studio hold ``annotations`` even where nothing was annotated; a file that has only ``predictions``
     (pre-annotations) is read by them.
 
     The classes are those of a config.xml or labels.txt in the folder, else in the order in which they first occur.
     """
     annotations = Annotations(root, TITLE)
-    for path in _FILES.find(root) or _ANY_JSON.require(root):
+    files = _FILES.find(root) or _ANY_JSON.require(root)
+    for path in files:
         tasks = annotations.read_json(path)
-        for number, task in enumerate(tasks if isinstance(tasks, list) else [tasks]):
+        for number, task in _newest(tasks if isinstance(tasks, list) else [tasks]).items():
             _read(task, number, path, annotations)
+    if not annotations.annotated:
+        raise UserError(
+            f"{files[0]}: no task has an annotation; expected annotated images; annotate them, or export other tasks"
+        )
     return annotations.export(_listed_classes(root) or annotations.labels(), "the labeling config")
+
+
+def _newest(tasks: list[Any]) -> dict[int, Any]:
+    """Number -> task; of the rows of JSON-MIN, which has one per annotation, the newest of each task."""
+    newest: dict[Any, tuple[int, Any]] = {}
+    for number, task in enumerate(tasks):
+        is_row = isinstance(task, dict) and task.get("annotation_id") is not None and "id" in task
+        key = str(task["id"]) if is_row else number
+        if key not in newest or _date(task) > _date(newest[key][1]):
+            newest[key] = number, task
+    return dict(newest.values())
+
+
+def _date(annotation: dict[str, Any]) -> str:
+    return str(annotation.get("created_at") or "")
 
 
 def _listed_classes(root: Path) -> list[str]:
@@ -60,6 +82,8 @@ def _listed_classes(root: Path) -> list[str]:
 def _read(task: Any, number: int, path: Path, annotations: Annotations) -> None:
     where = f"task {task.get('id', number) if isinstance(task, dict) else number}"
     name, results = annotations.parse(task, _task, f"{path}: {where}")
+    if results is None:
+        return
     sizes = (stated_size(result, "original_height", "original_width") for result in results)
     annotated = annotations.add(
         annotations.images.require(name, f"{path}: {where}", path.parent, strip=_PREFIX),
@@ -70,24 +94,35 @@ def _read(task: Any, number: int, path: Path, annotations: Annotations) -> None:
         annotated.read(result, f"{where}, result {result.get('id', index)}", _shape)
 
 
-def _task(task: dict[str, Any]) -> tuple[str, list[dict[str, Any]]]:
-    """(name of the image, the results that are shapes) of a task."""
+def _task(task: dict[str, Any]) -> tuple[str, list[dict[str, Any]] | None]:
+    """(name of the image, the results that are shapes, None if nobody annotated it) of a task."""
     data = task.get("data", task)
     names = [data.get(key) for key in ("image", "img", "ocr", "url")]
     names += [task.get("file_upload"), *(value for value in data.values() if "." in str(value))]
     name = next((name for name in names if name and isinstance(name, str)), None)
     if name is None:
         raise KeyError("image")
-    annotations = task.get("annotations", task.get("completions", task.get("predictions")))
-    if annotations is None:
-        results = list(_short_results(task))
-    else:
-        valid = [a for a in annotations if not a.get("was_cancelled")]
-        results = valid[-1].get("result", []) if valid else []
+    results = _results(task)
+    if results is None:
+        return name, None
     shapes = [result for result in results if any(key in result.get("value", {}) for key in _GEOMETRY)]
+    if len({result.get("to_name") for result in shapes}) > 1:
+        raise ValueError("shapes on several images; one image per task can be read")
     # A shape of a control without labels is repeated by the control that gives its label.
     labeled = {result.get("id") for result in shapes if _label(result["value"])}
     return name, [r for r in shapes if _label(r["value"]) or r.get("id") is None or r["id"] not in labeled]
+
+
+def _results(task: dict[str, Any]) -> list[dict[str, Any]] | None:
+    """The results of the annotation of a task that counts; None if there is none."""
+    stated = next(
+        (task[k] for k in ("annotations", "completions", "predictions") if task.get(k) is not None), None
+    )
+    if stated is None:
+        return list(_short_results(task)) if task.get("annotation_id", 0) is not None else None
+    valid = [a for a in stated if not a.get("was_cancelled") and not a.get("skipped")]
+    best = max(reversed(valid), key=lambda a: (bool(a.get("ground_truth")), _date(a)), default=None)
+    return None if best is None else best.get("result") or []
 
 
 def _short_results(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -128,7 +163,8 @@ def _outline(value: dict[str, Any], size: tuple[int, int] | None) -> dict[str, A
         center = float(value["x"]) * scale[0], float(value["y"]) * scale[1]
         radii = float(value["radiusX"]) * scale[0], float(value["radiusY"]) * scale[1]
         return {"polygons": [ellipse(center, radii, float(value.get("rotation") or 0))]}
-    if {"x", "y", "width", "height"} <= set(value) and "rectanglelabels" in value:
+    is_rectangle = {"x", "y", "width", "height"} <= set(value) and {"rectanglelabels", "labels"} & set(value)
+    if is_rectangle and (size or not value.get("rotation")):
         return _rectangle(value, size or (100, 100))
     return None
 

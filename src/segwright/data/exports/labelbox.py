@@ -14,6 +14,7 @@ from segwright.data.exports.entries import ObjectExport
 from segwright.data.exports.files_of_export import FormatFiles, read_json_lines, stated_size
 from segwright.data.exports.image_files import ImageFiles
 from segwright.data.exports.object_shapes import polygon
+from segwright.data.exports.splits import standard_split
 from segwright.errors import UserError
 
 NAME, TITLE, SPECIFIC = "labelbox", "Labelbox", True
@@ -37,7 +38,8 @@ def read(root: Path, split: str | None) -> ObjectExport:
             if items is None:
                 continue
             image = annotations.images.require(names, f"{path}: row {number}")
-            annotated = annotations.add(image, path, size=size)
+            split_of_row = annotations.parse(row, _split, f"{path}: row {number}")
+            annotated = annotations.add(image, path, size=size, split=split_of_row)
             for index, item in enumerate(items):
                 where = f"row {number}, object {index}"
                 shape = partial(_shape, where=f"{path}: {where}", files=annotations.images)
@@ -46,14 +48,27 @@ def read(root: Path, split: str | None) -> ObjectExport:
 
 
 def _row(row: dict[str, Any]) -> tuple[list[str], tuple[int, int] | None, list[Any] | None]:
-    """(names that the image may have, (height, width), the objects of the first label) of a row."""
+    """(names that the image may have, (height, width), objects of the first label that was not skipped) of a row."""
     data = row["data_row"]
     names = [str(data[key]) for key in ("external_id", "global_key", "row_data") if data.get(key)]
     if not names:
         raise KeyError("external_id")
-    labels = [label for project in row["projects"].values() for label in project.get("labels") or []]
+    labels = [
+        label
+        for project in row["projects"].values()
+        for label in project.get("labels") or []
+        if not (label.get("performance_details") or {}).get("skipped")
+    ]
     objects = list(labels[0]["annotations"]["objects"]) if labels else None
     return names, stated_size(row.get("media_attributes") or {}), objects
+
+
+def _split(row: dict[str, Any]) -> str | None:
+    """The split in the metadata of a row: Labelbox reserves a field of this name."""
+    fields = (field for field in row.get("metadata_fields") or () if field.get("schema_name") == "split")
+    values = next((field.get("value") for field in fields), None)
+    value = values[0] if isinstance(values, list) and values else values
+    return standard_split(value.get("schema_name") if isinstance(value, dict) else value)
 
 
 def _shape(item: dict[str, Any], where: str, files: ImageFiles) -> Shape:

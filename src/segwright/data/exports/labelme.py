@@ -14,9 +14,14 @@ from typing import Any
 from segwright.data.exports.annotations import Annotations, Shape
 from segwright.data.exports.embedded_images import decode_base64, unpacked_folder, write_image
 from segwright.data.exports.entries import ObjectExport
-from segwright.data.exports.files_of_export import FormatFiles, glob_visible, read_names, stated_size
+from segwright.data.exports.files_of_export import (
+    FormatFiles,
+    glob_visible,
+    read_json,
+    read_names,
+    stated_size,
+)
 from segwright.data.exports.object_shapes import box, ellipse, polygon
-from segwright.data.exports.splits import split_of_path
 from segwright.data.reading.images import open_with_pillow
 from segwright.data.reading.limits import refuse_decompression_bomb
 from segwright.errors import UserError, first_line
@@ -30,7 +35,8 @@ _FILES = FormatFiles(
     missing="no JSON file of labelme; expected one per image",
 )
 recognize = _FILES.evidence
-_LEAST_POINTS = {"polygon": 3, "rectangle": 2, "oriented_rectangle": 4, "circle": 2, "mask": 1}
+LEAST_POINTS = {"polygon": 3, "rectangle": 2, "oriented_rectangle": 4, "circle": 2, "mask": 1}
+"""How many points each shape with an area has at least."""
 
 
 def read(root: Path, split: str | None) -> ObjectExport:
@@ -47,20 +53,25 @@ def _listed_classes(root: Path) -> list[str]:
     return list(dict.fromkeys(name for path in paths for name in read_names(path)))
 
 
-def _read(path: Path, annotations: Annotations) -> None:
-    values = annotations.read_json(path)
+def read_file(path: Path) -> dict[str, Any]:
+    """The content of a file of labelme; ``UserError`` if it is none."""
+    values = read_json(path, TITLE)
     if not isinstance(values, dict) or not isinstance(values.get("shapes"), list):
         raise UserError(
             f"{path}: has no list 'shapes'; expected a file of labelme; remove it from the folder"
         )
+    return values
+
+
+def _read(path: Path, annotations: Annotations) -> None:
+    values = read_file(path)
     annotated = annotations.add(
         _image(path, values, annotations),
         path,
         size=stated_size(values, "imageHeight", "imageWidth"),
-        split=split_of_path(path, annotations.root),
     )
     for index, shape in enumerate(values["shapes"]):
-        annotated.read(shape, f"shape {index}", _shape)
+        annotated.read(shape, f"shape {index}", read_shape)
 
 
 def _image(path: Path, values: dict[str, Any], annotations: Annotations) -> Path:
@@ -87,13 +98,16 @@ def embedded_image(values: Mapping[str, Any], path: Path) -> bytes:
     return data
 
 
-def _shape(shape: dict[str, Any]) -> Shape:
+def read_shape(shape: dict[str, Any]) -> Shape:
+    """A shape; ``ValueError`` if it has too few points."""
     label, kind = str(shape["label"]), str(shape.get("shape_type") or "polygon")
     points = [(float(x), float(y)) for x, y in shape["points"]]
-    if kind not in _LEAST_POINTS:
+    if kind not in LEAST_POINTS:
         return Shape(label, kind=kind)
-    if len(points) < _LEAST_POINTS[kind]:
-        raise ValueError(f"a {kind} of {len(points)} points")
+    if len(points) < LEAST_POINTS[kind]:
+        raise ValueError(
+            f"{label}, a {kind}, has {len(points)} points; expected at least {LEAST_POINTS[kind]}"
+        )
     outline: dict[str, Any]
     if kind == "mask":
         outline = {"png": str(shape["mask"]), "corner": [points[0][1], points[0][0]]}
@@ -104,4 +118,4 @@ def _shape(shape: dict[str, Any]) -> Shape:
         outline = {"polygons": [ellipse(points[0], (radius, radius))]}
     else:
         outline = {"polygons": [polygon(points)]}
-    return Shape(label, outline, kind, group=shape.get("group_id"))
+    return Shape(label, outline, kind, shape.get("group_id"))

@@ -11,11 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segwright.data.exports.class_tables import CLASS_TABLES, rows_of_maps, values_of_maps
-from segwright.data.exports.entries import Entry, MapExport, map_labels, splits_of
+from segwright.data.exports.entries import Entry, MapExport, map_labels
 from segwright.data.exports.files_of_export import folders, is_pickle, read_json, require_any
 from segwright.data.exports.folder_pairs import FolderPair, folder_pairs, list_masks, require_pairs
 from segwright.data.exports.image_files import images_in
-from segwright.data.exports.splits import split_of_path
 from segwright.data.formats.class_files import CLASS_LIST_NAMES, LABEL_MAP_NAMES, read_label_space
 from segwright.data.reading.file_lists import list_images
 from segwright.data.reading.label_maps import read_map, read_values, unique_values, unpack_rgb
@@ -87,14 +86,14 @@ def read(root: Path, split: str | None) -> MapExport:
             "and to another number in the next, as if objects of one class were numbered; then choose the format "
             "object_numbers (--from, or data.format)"
         ]
-    return MapExport(entries, labels, declared=splits_of(entries), notes=notes)
+    return MapExport(entries, labels, notes=notes)
 
 
 def paired_masks(root: Path) -> list[Entry]:
     """The images of all folders with their masks; ``UserError`` names an image without a mask, or the reverse."""
-    entries = [entry for pair in folder_pairs(root) for entry in pair_entries(pair, root)]
+    entries = [entry for pair in folder_pairs(root) for entry in pair_entries(pair)]
     entries += [
-        Entry(image, split_of_path(image, root), maps=(mask,))
+        Entry(image, maps=(mask,))
         for folder in ((root, *folders(root)) if not entries else ())
         for image, mask in _beside(folder).items()
     ]
@@ -148,7 +147,7 @@ def _count_regions(values: NDArray[Any]) -> int:
     )
 
 
-def pair_entries(pair: FolderPair, root: Path) -> list[Entry]:
+def pair_entries(pair: FolderPair) -> list[Entry]:
     """The images of one folder with the masks of the other; ``UserError`` names one without the other."""
     mask_of: dict[str, Path] = {}
     for path in list_masks(pair.masks):
@@ -165,7 +164,7 @@ def pair_entries(pair: FolderPair, root: Path) -> list[Entry]:
         pair.images,
         lambda image: f"{pair.masks / stems[image]}.png",
     )
-    return [Entry(image, pair.split_of(image, root), maps=(mask,)) for image, mask in pairs.items()]
+    return [Entry(image, pair.split, maps=(mask,)) for image, mask in pairs.items()]
 
 
 def _plain(stem: str) -> str:

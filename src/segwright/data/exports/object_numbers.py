@@ -13,16 +13,14 @@ from pathlib import Path
 
 import numpy as np
 
-from segwright.data.exports.entries import BACKGROUND, Entry, ObjectExport, Task, sample_names, splits_of
+from segwright.data.exports.entries import BACKGROUND, Entry, ObjectExport, Task, sample_names
 from segwright.data.exports.files_of_export import folders, is_pickle
 from segwright.data.exports.folder_pairs import folder_pairs, list_masks, require_pairs
 from segwright.data.exports.image_files import images_in
 from segwright.data.exports.mask_folders import objects_are_numbered, paired_masks
-from segwright.data.exports.splits import split_of_path
-from segwright.data.formats.ground_truth import LabelMap, segments_from_ids
+from segwright.data.formats.ground_truth import LabelMap, MapFiles, segments_from_ids
 from segwright.data.formats.image_dataset import ImageDataset
 from segwright.data.formats.instance_encoding import InstancesOnly
-from segwright.data.reading.file_lists import CompactPaths
 from segwright.data.reading.label_maps import read_map
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
@@ -68,7 +66,7 @@ def read(root: Path, split: str | None) -> NumberedExport:
     """All images with their maps; folders called train or test are splits."""
     found = [entry for folder in (root, *folders(root)) for entry in _cellpose_entries(folder, root)]
     entries = found or paired_masks(root)
-    return NumberedExport(entries, ["object"], declared=splits_of(entries))
+    return NumberedExport(entries, ["object"])
 
 
 def _cellpose_entries(folder: Path, root: Path) -> list[Entry]:
@@ -79,7 +77,7 @@ def _cellpose_entries(folder: Path, root: Path) -> list[Entry]:
     pairs = require_pairs(
         mask_of, masks.values(), folder, lambda image: folder / f"{_name(image)}{_TRAINING}{image.suffix}"
     )
-    return [Entry(image, split_of_path(image, root), maps=(mask,)) for image, mask in pairs.items()]
+    return [Entry(image, maps=(mask,)) for image, mask in pairs.items()]
 
 
 def _name(image: Path) -> str:
@@ -92,17 +90,15 @@ class NumberedExport(ObjectExport):
 
     def dataset(self, entries: Sequence[Entry], task: Task | None, root: Path) -> ImageDataset:
         """Instances, or for the semantic task the two classes background and object."""
-        truth = ObjectNumbers(CompactPaths(entry.maps[0] for entry in entries))
-        images = CompactPaths(entry.image for entry in entries)
+        truth = ObjectNumbers([entry.maps[0] for entry in entries])
+        images = [entry.image for entry in entries]
         labels = self.labels(task, root)
         return ImageDataset(labels, images, truth, names=sample_names(entries, root), notes=self.notes)
 
 
 @dataclass(slots=True)
-class ObjectNumbers:
+class ObjectNumbers(MapFiles):
     """Maps of object numbers of one class, 0 = background. Gaps between the numbers are allowed."""
-
-    paths: Sequence[Path]
 
     def read(self, index: int, labels: LabelSpace) -> LabelMap:
         """Segment ids, int32 [H, W], and the segments; with a class background the class map."""
@@ -115,11 +111,3 @@ class ObjectNumbers:
         if labels.names[0] == BACKGROUND:
             return (numbers > 0).astype(np.uint8), None
         return segments_from_ids(numbers, InstancesOnly(), labels, path, None)
-
-    def files(self, index: int) -> tuple[Path, ...]:
-        """The map."""
-        return (self.paths[index],)
-
-    def problems(self, index: int, labels: LabelSpace) -> list[str]:
-        """No problems: ``read`` checks everything."""
-        return []

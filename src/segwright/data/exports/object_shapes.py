@@ -47,8 +47,10 @@ def shape_to_rle(shape: Any, size: Size, where: str) -> RLE:
     """
     try:
         return _to_rle(shape, size)
-    except UserError as error:
-        raise UserError(f"{where}: {error}") if isinstance(error, OutsideError) else error from None
+    except OutsideError as error:
+        raise OutsideError(f"{where}: {error}") from None
+    except UserError:
+        raise
     except StopIteration:
         raise UserError(f"{where}: has no outline that can be read; draw it again, or remove it") from None
     except _DAMAGE as error:

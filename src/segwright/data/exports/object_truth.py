@@ -14,19 +14,21 @@ from numpy.typing import NDArray
 
 from segwright.data.exports.object_shapes import shape_to_rle
 from segwright.data.formats.coco_masks import CocoInstanceMasks
-from segwright.data.formats.ground_truth import LabelMap, segments_from_ids
+from segwright.data.formats.ground_truth import ClassAndInstanceMaps, LabelMap, segments_from_ids
 from segwright.data.formats.instance_encoding import ClassInRed
 from segwright.data.reading.images import image_size
 from segwright.data.reading.label_maps import read_class_values, read_values
 from segwright.data.reading.rle import decode_mask
 from segwright.errors import UserError
 from segwright.labels import IGNORED, LabelSpace, ignore_index
-from segwright.samples import Segment
 
 
 @dataclass(slots=True, kw_only=True)
-class _Objects(CocoInstanceMasks):
-    """Objects as COCO rows; a record is (size or null, rows with the shapes of ``object_shapes``)."""
+class ObjectMasks(CocoInstanceMasks):
+    """The instances of each image; pixels outside of all objects are void.
+
+    A record is (size or null, rows as in COCO files with the shapes of ``object_shapes``).
+    """
 
     images: Sequence[Path]
     sources: Sequence[Path]
@@ -41,24 +43,14 @@ class _Objects(CocoInstanceMasks):
             row["segmentation"] = shape_to_rle(row["segmentation"], (height, width), where)
         return (height, width), rows
 
-    def masks(self, index: int) -> list[NDArray[np.bool_]]:
-        """The mask of each object, bool [H, W], overlaps included."""
-        return [decode_mask(row["segmentation"]) for row in self._record(index)[1]]
+    def _masks(self, annotations: Sequence[dict[str, Any]], size: tuple[int, int]) -> list[NDArray[np.bool_]]:
+        return [decode_mask(row["segmentation"]) for row in annotations]
 
     def painting_order(self, rows: Sequence[dict[str, Any]], areas: Sequence[int]) -> list[int]:
         """The indices of the objects from the lowest to the topmost."""
-        if self.on_top == "later":
-            return sorted(range(len(rows)), key=lambda i: (not rows[i].get("iscrowd"), rows[i].get("z", 0)))
-        return sorted(range(len(rows)), key=lambda i: (not rows[i].get("iscrowd"), -areas[i]))
-
-    def paint(self, index: int) -> tuple[NDArray[np.int32], list[dict[str, Any]]]:
-        """(the number of the visible object of every pixel, from 1, int32 [H, W]; the rows of the objects)."""
-        size, rows = self._record(index)
-        masks = [decode_mask(row["segmentation"]) for row in rows]
-        ids = np.zeros(size, dtype=np.int32)
-        for i in self.painting_order(rows, [int(mask.sum()) for mask in masks]):
-            ids[masks[i]] = i + 1
-        return ids, rows
+        if self.on_top == "smaller":
+            return CocoInstanceMasks.painting_order(self, rows, areas)
+        return sorted(range(len(rows)), key=lambda i: (not rows[i].get("iscrowd"), rows[i].get("z", 0)))
 
     def files(self, index: int) -> tuple[Path, ...]:
         """The annotation file."""
@@ -70,29 +62,7 @@ class _Objects(CocoInstanceMasks):
 
 
 @dataclass(slots=True, kw_only=True)
-class ObjectMasks(_Objects):
-    """The instances of each image; pixels outside of all objects are void."""
-
-    def read(self, index: int, labels: LabelSpace) -> LabelMap:
-        """Segment ids, int32 [H, W], 0 = void, and the visible segments."""
-        ids, rows = self.paint(index)
-        values = np.array([0, *(row["category_id"] for row in rows)], dtype=np.int64)
-        classes = labels.to_classes(values)
-        things = labels.thing_table()
-        first: dict[int, int] = {}  # the id of the only segment of each stuff class
-        table = np.zeros(len(rows) + 1, dtype=np.int32)
-        crowds = {}
-        for i, (row, class_index) in enumerate(zip(rows, classes[1:].tolist(), strict=True), start=1):
-            if class_index != labels.ignore_index:
-                table[i] = i if things[class_index] else first.setdefault(class_index, i)
-                crowds[i] = bool(row.get("iscrowd"))
-        ids = table[ids]
-        visible = np.unique(ids[ids > 0]).tolist()
-        return ids, tuple(Segment(i, int(classes[i]), crowds[i]) for i in visible)
-
-
-@dataclass(slots=True, kw_only=True)
-class ObjectClassMaps(_Objects):
+class ObjectClassMaps(ObjectMasks):
     """The class of the visible object of every pixel, background outside of all objects."""
 
     def read(self, index: int, labels: LabelSpace) -> LabelMap:
@@ -103,15 +73,12 @@ class ObjectClassMaps(_Objects):
 
 
 @dataclass(slots=True)
-class ColorAndObjectMaps:
+class ColorAndObjectMaps(ClassAndInstanceMaps):
     """A class map and a map of objects per image; both may be color-coded. Object 0 (black) is none."""
-
-    classes: Sequence[Path]
-    objects: Sequence[Path]
 
     def read(self, index: int, labels: LabelSpace) -> LabelMap:
         """Segment ids, int32 [H, W], 0 = void, and the segments."""
-        class_path, object_path = self.classes[index], self.objects[index]
+        class_path, object_path = self.classes[index], self.instances[index]
         values = read_class_values(class_path, labels.coding)
         objects, _ = read_values(object_path)
         if values.shape != objects.shape:
@@ -132,14 +99,6 @@ class ColorAndObjectMaps:
         ids[ignored] = 0
         indices = _identity(len(labels), labels.names, labels.colors, labels.things)
         return segments_from_ids(ids, ClassInRed(), indices, class_path, None)
-
-    def files(self, index: int) -> tuple[Path, ...]:
-        """The class map and the map of objects."""
-        return self.classes[index], self.objects[index]
-
-    def problems(self, index: int, labels: LabelSpace) -> list[str]:
-        """No problems: ``read`` checks everything."""
-        return []
 
 
 @cache

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from segwright.data.exports.embedded_images import unpacked_folder, write_image
-from segwright.data.exports.splits import split_of_path, standard_split
+from segwright.data.exports.splits import split_of_file, standard_split
 from segwright.errors import UserError, first_line
 
 
@@ -18,14 +18,13 @@ def unpack_parquet(
     """(image file, label map file, split) of each row; the files are written once to the folder for temporary files."""
     rows = []
     for path in files:
-        name = path.stem.split("-")[0]
-        split = standard_split(name) or split_of_path(path, root)
-        folder = unpacked_folder(path)
-        rows += [(image, label, split) for image, label in _unpack(path, folder, label_columns)]
+        split, folder = split_of_file(path, root), unpacked_folder(path)
+        rows += [(image, label, own or split) for image, label, own in _unpack(path, folder, label_columns)]
     return rows
 
 
-def _unpack(path: Path, folder: Path, label_columns: Sequence[str]) -> list[tuple[Path, Path]]:
+def _unpack(path: Path, folder: Path, label_columns: Sequence[str]) -> list[tuple[Path, Path, str | None]]:
+    """(image file, label map file, split that the row states) of each row."""
     try:
         from pyarrow import parquet
     except ImportError:
@@ -36,19 +35,21 @@ def _unpack(path: Path, folder: Path, label_columns: Sequence[str]) -> list[tupl
         file = parquet.ParquetFile(path)
         names = file.schema_arrow.names
         image_column = next((name for name in ("image", "pixel_values", "img") if name in names), None)
-        label_column = next((name for name in label_columns if name in names), None)
+        labels = [name for name in label_columns if name in names]
+        label_column = min(labels, key=lambda name: _is_number(file, name), default=None)
         if image_column is None or label_column is None:
             raise UserError(
                 f"{path}: has the columns {', '.join(names)}; expected image and label (or mask); rename them"
             )
         pairs, number, used = [], 0, set[str]()
-        for batch in file.iter_batches(batch_size=64, columns=[image_column, label_column]):
+        columns = [name for name in names if name in (image_column, label_column, "split")]
+        for batch in file.iter_batches(batch_size=64, columns=columns):
             for row in batch.to_pylist():
                 stem = _stem(row[image_column], used) or f"{path.stem}-{number:06d}"
                 used.add(stem)
                 image = _write(row[image_column], folder / "images" / stem, f"{path}: row {number}")
                 label = _write(row[label_column], folder / "labels" / stem, f"{path}: row {number}")
-                pairs.append((image, label))
+                pairs.append((image, label, standard_split(row.get("split"))))
                 number += 1
     except UserError:
         raise
@@ -58,6 +59,11 @@ def _unpack(path: Path, folder: Path, label_columns: Sequence[str]) -> list[tupl
             f"{path}: not a Parquet file that can be read ({reason}); download it again"
         ) from None
     return pairs
+
+
+def _is_number(file: Any, column: str) -> bool:
+    """Whether a column has numbers, as the class of a whole image."""
+    return str(file.schema_arrow.field(column).type).startswith(("int", "uint", "float", "double"))
 
 
 def _stem(value: Any, used: Set[str]) -> str | None:

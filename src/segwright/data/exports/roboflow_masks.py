@@ -6,10 +6,9 @@ import csv
 import io
 from pathlib import Path
 
-from segwright.data.exports.entries import Entry, MapExport, map_labels, splits_of
+from segwright.data.exports.entries import Entry, MapExport, map_labels
 from segwright.data.exports.files_of_export import FormatFiles, read_text
 from segwright.data.exports.folder_pairs import require_pairs
-from segwright.data.exports.splits import split_of_path
 from segwright.data.reading.file_lists import list_images
 from segwright.errors import UserError
 
@@ -37,8 +36,8 @@ def read(root: Path, split: str | None) -> MapExport:
         masks = {p.stem.removesuffix(_SUFFIX): p for p in paths if p.stem.endswith(_SUFFIX)}
         mask_of = {p: masks.get(p.stem) for p in paths if not p.stem.endswith(_SUFFIX)}
         pairs = require_pairs(mask_of, masks.values(), path.parent, _mask_path)
-        entries += [Entry(image, split_of_path(path, root), maps=(mask,)) for image, mask in pairs.items()]
-    return MapExport(entries, map_labels(root, classes), declared=splits_of(entries))
+        entries += [Entry(image, maps=(mask,)) for image, mask in pairs.items()]
+    return MapExport(entries, map_labels(root, classes))
 
 
 def _mask_path(image: Path) -> Path:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from segwright.data.exports.entries import Entry, MapExport, is_background, map_labels, splits_of
+from segwright.data.exports.entries import Entry, MapExport, is_background, map_labels
 from segwright.data.exports.files_of_export import (
     Color,
     FormatFiles,
@@ -20,7 +20,6 @@ from segwright.data.exports.files_of_export import (
     require_color,
 )
 from segwright.data.exports.image_files import ImageFiles
-from segwright.data.exports.splits import split_of_path, standard_split
 from segwright.data.reading.label_maps import read_values
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
@@ -59,12 +58,11 @@ def read(root: Path, split: str | None) -> MapExport:
                 )
             _add_classes(colors, classes, where)
             image = images.require(source, where)
-            part = split_of_path(image, root) or standard_split(path.stem)
-            entries.append(Entry(image, part, maps=(mask,), source=path))
+            entries.append(Entry(image, maps=(mask,), source=path))
     if not entries:
         raise UserError(f"{files[0]}: no line has a mask; expected labeled images; export the job again")
     labels = _labels(root, classes, is_rgb=read_values(entries[0].maps[0])[1])
-    return MapExport(entries, labels, declared=splits_of(entries))
+    return MapExport(entries, labels)
 
 
 def _line(row: dict[str, Any]) -> tuple[str, str | None, dict[int, _Class]]:

@@ -1,10 +1,13 @@
-"""Which images of an export belong to a split: by its lists, by its folders, or by a held-out share."""
+"""Which images of an export belong to a split: as it states, by folders, by lists, or by a held-out share."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from segwright.data.exports.entries import Entry
 from segwright.data.reading.file_lists import find_list_file, read_lines
@@ -17,20 +20,74 @@ SPLIT_NAMES: Mapping[str, tuple[str, ...]] = {
     "test": ("test", "testing", "test2017", "testset"),
 }
 """What annotation tools call the splits."""
+_WORDS = re.compile(r"[-_. ]+")  # what parts the words of a name
+_IMAGE_WORDS = frozenset(
+    {"image", "images", "img", "imgs", "photos", "frames", "data", "set", "split", "partial"}
+)
 
 
-def standard_split(name: str | None) -> str | None:
-    """ "train", "val" or "test" for the names that tools use, in any case; None for any other name."""
-    if name is None:
-        return None
-    lower = name.strip().lower()
+def standard_split(name: Any) -> str | None:
+    """ "train", "val" or "test" for the names that tools use, in any case; None for any other name or value."""
+    lower = name.strip().lower() if isinstance(name, str) else None
     return next((split for split, names in SPLIT_NAMES.items() if lower in names), None)
 
 
 def split_of_path(path: Path, root: Path) -> str | None:
     """The split that a folder between ``root`` and a file names; None if none does."""
-    parts = path.relative_to(root).parts[:-1] if path.is_relative_to(root) else ()
-    return next((split for part in parts if (split := standard_split(part))), None)
+    return next((split for name in _folders(path, root) if (split := standard_split(name))), None)
+
+
+def split_of_file(path: Path, root: Path) -> str | None:
+    """The split that the name of a file of annotations states (instances_val2017.json), else a folder above it.
+
+    The last split in the name counts. Two in a row (train_val.json) state none.
+    """
+    words = [standard_split(word) for word in _WORDS.split(path.stem)]
+    stated = [(split, before) for split, before in zip(words, (None, *words), strict=False) if split]
+    split, before = stated[-1] if stated else (None, None)
+    return split if split and not before else _split_of_words(path, root)
+
+
+def _folders(path: Path, root: Path) -> tuple[str, ...]:
+    """The names of the folders between ``root`` and a file."""
+    return path.relative_to(root).parts[:-1] if path.is_relative_to(root) else ()
+
+
+def _split_of_words(path: Path, root: Path) -> str | None:
+    """``split_of_path``, also by a folder whose name has further words for images: val_images."""
+    names = (
+        [word for word in _WORDS.split(name.lower()) if word not in _IMAGE_WORDS]
+        for name in _folders(path, root)
+    )
+    beside = (standard_split(words[0]) for words in names if len(words) == 1)
+    return split_of_path(path, root) or next(filter(None, beside), None)
+
+
+def placed(entries: Sequence[Entry], root: Path) -> list[Entry]:
+    """The entries, each in its split: the stated one, else that of a folder of its image, map or annotation file.
+
+    For images that have none, the words in names of folders (val_images) and of files that list many images (val.csv)
+    count, if these tell several splits apart.
+    """
+    sources = {entry.source for entry in entries if entry.source is not None}
+
+    def by_folder(entry: Entry) -> str | None:
+        paths = (entry.image, *entry.maps, *([entry.source] if entry.source else ()))
+        return next((split for path in paths if (split := split_of_path(path, root))), None)
+
+    def by_words(entry: Entry) -> str | None:
+        lists_many = entry.source is not None and len(sources) < len(entries)
+        split = _split_of_words(entry.image, root)
+        return split or (split_of_file(entry.source, root) if entry.source and lists_many else None)
+
+    certain = [entry if entry.split else replace(entry, split=by_folder(entry)) for entry in entries]
+    likely = [entry if entry.split else replace(entry, split=by_words(entry)) for entry in certain]
+    return likely if len(splits_of(likely)) > 1 else certain
+
+
+def splits_of(entries: Iterable[Entry]) -> tuple[str, ...]:
+    """The splits of the entries, in the order of their first image."""
+    return tuple(dict.fromkeys(entry.split for entry in entries if entry.split))
 
 
 def listed_entries(
@@ -105,6 +162,19 @@ def _unplaced(entries: Sequence[Entry]) -> list[str]:
     ]
 
 
+def _by_folder(entries: Sequence[Entry], chosen: Sequence[Entry], root: Path) -> list[str]:
+    """A note if the file that lists the chosen images has those of other splits, too: folders tell them apart."""
+    split = chosen[0].split
+    others = {entry.source for entry in entries if entry.split != split} - {None}
+    spanning = [entry for entry in chosen if entry.source in others]
+    if not spanning or _split_of_words(spanning[0].image, root) != split:
+        return []
+    return [
+        f"{spanning[0].source}: lists images of several splits; those of {split!r} are the {len(chosen)} in folders of "
+        f"this name, such as {spanning[0].image.parent}"
+    ]
+
+
 def choose(
     entries: Sequence[Entry],
     split: str,
@@ -124,9 +194,11 @@ def choose(
     if list_file is not None and (wanted != "train" or has_val):
         return listed_entries(entries, list_file, root), []
     chosen = [entry for entry in entries if entry.split == wanted]
-    pool = [entry for entry in entries if entry.split == "train"] if "train" in declared else []
-    if "train" not in declared and not {"val", "test"} & set(declared):
-        pool = list(entries)
+    if "train" in declared:
+        pool = [entry for entry in entries if entry.split == "train"]
+    else:  # the images that are in no other split
+        is_split = bool({"val", "test"} & set(declared))
+        pool = [entry for entry in entries if entry.split is None or not is_split]
     if train_list is not None:
         pool = listed_entries(entries, train_list, root)
     for other in (path for split in ("val", "test") if (path := _list_of(root, split, lists))):
@@ -137,7 +209,8 @@ def choose(
         note = f"no split 'val': {len(val)} of {len(pool)} images are held out (data.val_share={val_share:g})"
         return (train, []) if wanted == "train" else (val, [note])
     if wanted == "train" and pool:
-        return pool, _unplaced(entries) if list_file is train_list is None else []
+        by_list = list_file is not None or train_list is not None
+        return pool, [] if by_list or "train" not in declared else _unplaced(entries)
     if wanted == "val" and len(pool) == 1 and not has_val:
         raise UserError(
             f"{root}: no split 'val', and only one image in train; expected at least two, one of them to hold out; add "
@@ -149,4 +222,4 @@ def choose(
             f"{root}: no split {split!r} (it has: {names}); expected images in it; choose another --split, or write "
             f"{wanted}.txt with one image per line ('segwright data split')"
         )
-    return chosen, []
+    return chosen, _by_folder(entries, chosen, root)

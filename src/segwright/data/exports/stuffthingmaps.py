@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from segwright.data.exports.entries import MapExport, map_labels, splits_of
+from segwright.data.exports.entries import MapExport, map_labels
 from segwright.data.exports.files_of_export import folders, require_any
 from segwright.data.exports.folder_pairs import FolderPair, list_masks
 from segwright.data.exports.mask_folders import pair_entries
@@ -68,6 +68,6 @@ def _pairs(root: Path) -> list[FolderPair]:
 def read(root: Path, split: str | None) -> MapExport:
     """The images of all splits with their maps."""
     pairs = require_any(_pairs(root), root, "no folder stuffthingmaps/train2017; expected maps in it")
-    entries = [entry for pair in pairs for entry in pair_entries(pair, root)]
+    entries = [entry for pair in pairs for entry in pair_entries(pair)]
     labels = map_labels(root, [(name, value, None) for value, name in enumerate((*THINGS, *STUFF))])
-    return MapExport(entries, labels, declared=splits_of(entries))
+    return MapExport(entries, labels)

@@ -36,10 +36,11 @@ _FILES = FormatFiles(
 )
 recognize = _FILES.evidence
 _MAP, _PICTURE = "___save", "___fuse"
+_NOT_ANNOTATED = ("NotStarted", "Skipped")  # statuses of images that show nothing
 
 
 def read(root: Path, split: str | None) -> ObjectExport:
-    """The images of all JSON files. The classes are those of classes.json, else all names, sorted."""
+    """The images that were annotated. The classes are those of classes.json, else all names, sorted."""
     annotations = Annotations(root, TITLE, lambda path: not path.stem.endswith((_MAP, _PICTURE)))
     maps = ImageFiles(root, lambda path: path.stem.endswith((_MAP, _PICTURE)))
     for path in _FILES.require(root):
@@ -61,7 +62,9 @@ def _class(row: dict[str, Any]) -> tuple[str, Color | None]:
 
 
 def _read(path: Path, annotations: Annotations, maps: ImageFiles) -> None:
-    name, size, items = annotations.parse(annotations.read_json(path), _image, path)
+    name, size, status, items = annotations.parse(annotations.read_json(path), _image, path)
+    if status in _NOT_ANNOTATED and not items:
+        return
     own = [maps.find(f"{name}{suffix}.png", path.parent) for suffix in (_MAP, _PICTURE)]
     if own[0] is None and any("parts" in item for item in items):
         raise UserError(
@@ -78,9 +81,10 @@ def _read(path: Path, annotations: Annotations, maps: ImageFiles) -> None:
         annotated.read(item, f"instance {index}", partial(_shape, colors=own[0]))
 
 
-def _image(values: dict[str, Any]) -> tuple[str, tuple[int, int] | None, list[dict[str, Any]]]:
-    items = [dict(item) for item in values["instances"]]
-    return str(values["metadata"]["name"]), stated_size(values["metadata"]), items
+def _image(values: dict[str, Any]) -> tuple[str, tuple[int, int] | None, str, list[dict[str, Any]]]:
+    """(name, (height, width), status without blanks, objects) of an image."""
+    metadata, items = values["metadata"], [dict(item) for item in values["instances"]]
+    return str(metadata["name"]), stated_size(metadata), str(metadata.get("status")).replace(" ", ""), items
 
 
 def _shape(item: dict[str, Any], colors: Path | None) -> Shape:

@@ -9,7 +9,7 @@ from segwright.data.exports.annotations import Annotations, Shape
 from segwright.data.exports.entries import ObjectExport
 from segwright.data.exports.files_of_export import Color, FormatFiles, color_from_hex
 from segwright.data.exports.object_shapes import box, flat, polygon
-from segwright.data.exports.splits import split_of_path, standard_split
+from segwright.data.exports.splits import standard_split
 
 NAME, TITLE, SPECIFIC = "supervisely", "Supervisely", True
 _META = FormatFiles(
@@ -46,7 +46,7 @@ def _read(path: Path, annotations: Annotations) -> None:
         images.find(name, folder) or images.with_stem(name, folder) or images.require(name, path, folder),
         path,
         size=size,
-        split=next(filter(None, map(standard_split, tags)), None) or split_of_path(path, annotations.root),
+        split=next(filter(None, map(standard_split, tags)), None),
     )
     for index, item in enumerate(items):
         annotated.read(item, f"object {index}", _shape)

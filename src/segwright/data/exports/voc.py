@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from segwright.data.exports.class_tables import CLASS_TABLES, rows_of_maps, some_maps, values_of_maps
-from segwright.data.exports.entries import Entry, MapExport, is_background, map_labels, splits_of
+from segwright.data.exports.entries import Entry, MapExport, is_background, map_labels
 from segwright.data.exports.files_of_export import (
     Color,
     color_number,
@@ -16,7 +16,7 @@ from segwright.data.exports.files_of_export import (
     require_any,
 )
 from segwright.data.exports.image_files import ImageFiles
-from segwright.data.exports.splits import split_of_path, standard_split
+from segwright.data.exports.splits import standard_split
 from segwright.data.reading.file_lists import IMAGE_EXTENSIONS, list_images
 from segwright.data.reading.label_maps import read_map, read_values, unique_values
 from segwright.errors import UserError
@@ -58,7 +58,7 @@ def read(root: Path, split: str | None) -> MapExport:
         objects = base / "SegmentationObject" / stem.with_suffix(".png")
         maps = (mask, objects) if objects.is_file() else (mask,)
         names = splits.get(str(stem).replace("\\", "/"), splits.get(stem.name))
-        entries.append(Entry(image, names or split_of_path(mask, base), maps=maps))
+        entries.append(Entry(image, names, maps=maps))
     listed = splits | _listed_elsewhere(base)
     missing = {name for name, split in listed.items() if split != "test"}
     missing -= {str(m.relative_to(base / "SegmentationClass").with_suffix("")) for m in masks}
@@ -68,7 +68,7 @@ def read(root: Path, split: str | None) -> MapExport:
             f"{base / 'SegmentationClass' / name}.png: no such file, and ImageSets lists {name!r}; add the mask, or "
             "correct the list"
         )
-    return MapExport(entries, _labels(base, masks), declared=splits_of(entries))
+    return MapExport(entries, _labels(base, masks))
 
 
 def _image(images: ImageFiles, base: Path, stem: Path) -> Path | None:

@@ -72,6 +72,11 @@ def read(root: Path, split: str | None) -> ObjectExport:
     values = _load(path)
     if not isinstance(values, dict) or not values.get("names"):
         raise UserError(f"{path}: has no 'names'; expected the data.yaml of YOLO; add the class names")
+    if "kpt_shape" in values:
+        raise UserError(
+            f"{path}: has 'kpt_shape' (poses, that is boxes and key points); expected polygons; export the dataset for "
+            "segmentation"
+        )
     names = _names(values["names"], path)
     splits = [name for name in ("train", "val", "valid", "test") if values.get(name)]
     missing = [name for name in splits if name == "test" and not any(_sources(values, name, path).values())]
@@ -97,10 +102,10 @@ def _from_class_list(root: Path) -> ObjectExport:
     names, annotations = read_lines(root / "classes.txt"), Annotations(root, TITLE)
     for image in list_images(root / "images", recursive=True):
         _read(image, None, names, annotations)
-    return _export(annotations, names, None)
+    return _export(annotations, names)
 
 
-def _export(annotations: Annotations, names: list[str], declared: tuple[str, ...] | None) -> ObjectExport:
+def _export(annotations: Annotations, names: list[str], declared: tuple[str, ...] = ()) -> ObjectExport:
     """The export; the format has no order of objects. ``UserError`` names a text file whose image is missing."""
     folders = {labels_file(image.path).parent: image.path for image in annotations.annotated}
     for folder, image in sorted(folders.items()):
@@ -112,7 +117,7 @@ def _export(annotations: Annotations, names: list[str], declared: tuple[str, ...
                 raise UserError(
                     f"{path}: its image is missing; expected {image.parent / path.stem}.jpg; add it, or remove the file"
                 )
-    return annotations.export(names, declared=declared, on_top="smaller")
+    return annotations.export(names, declared=declared, on_top="smaller", boxes_expected=False)
 
 
 def _names(names: Any, path: Path) -> list[str]:
@@ -207,7 +212,8 @@ def _shape(line: str, where: str, names: list[str]) -> Shape:
         raise UserError(
             f"{where}: class {index} is not among the {len(names)} names of the YAML file; add its name, or correct it"
         )
-    if len(polygon) == 4:  # a box
+    kind = "box" if len(polygon) == 4 else "polygon"
+    if kind == "box":
         x, y, width, height = polygon
         polygon = box([(x - width / 2, y - height / 2), (x + width / 2, y + height / 2)])
     if len(polygon) < 6 or len(polygon) % 2:
@@ -215,4 +221,4 @@ def _shape(line: str, where: str, names: list[str]) -> Shape:
             f"{where}: {len(polygon)} coordinates; expected x and y of at least three points; is the line cut? export "
             "it again"
         )
-    return Shape(names[index], {"fractions": [polygon]})
+    return Shape(names[index], {"fractions": [polygon]}, kind)

@@ -25,7 +25,6 @@ from segwright.data.formats.ground_truth import CocoPanopticMaps, SegmentTable
 from segwright.data.formats.image_dataset import ImageDataset
 from segwright.data.reading.file_lists import (
     IMAGE_EXTENSIONS,
-    CompactPaths,
     CompactStrings,
     leads_out,
     list_images,
@@ -100,9 +99,7 @@ class CocoAnnotations:
         Categories with the same name are one class. Instance files need no ``isthing``: without it a category is a
         thing. A color comes from the file, else from ``colors`` by class name, else from ``spread_colors``.
         """
-        rows = sorted(self.parse_rows(parse_category, self.categories, "category"), key=lambda row: row[0])
-        if not rows:
-            raise UserError(f"{self.path}: has no 'categories'; expected id and name of each class; add them")
+        rows = sorted(self.parsed_categories(), key=lambda row: row[0])
         classes: dict[str, list[int]] = {}
         for category, class_name, _, _ in rows:
             classes.setdefault(class_name, []).append(category)
@@ -156,9 +153,15 @@ class CocoAnnotations:
             names[image_id], id_of_name[name] = name, image_id
         return names
 
+    def parsed_categories(self) -> list[tuple[int, str, bool | None, tuple[int, int, int] | None]]:
+        """Each category as ``parse_category`` gives it; ``UserError`` if there is none."""
+        if not self.categories:
+            raise UserError(f"{self.path}: has no 'categories'; expected id and name of each class; add them")
+        return self.parse_rows(parse_category, self.categories, "category")
+
     def check_categories(self, used: Iterable[tuple[Any, int]]) -> None:
         """``UserError`` for the first (image id, category id) whose category is not in the file's categories."""
-        known = {category for category, *_ in self.parse_rows(parse_category, self.categories, "category")}
+        known = {category for category, *_ in self.parsed_categories()}
         for image_id, category in used:
             if category not in known:
                 raise UserError(
@@ -206,7 +209,7 @@ def open_unlabeled_images(
     others = [path for path in sorted(root.glob(paths.json.replace("{split}", "*"))) if path.is_file()]
     if coco is None or (not coco.categories and others):
         coco = CocoAnnotations.read(others[0]) if others else CocoAnnotations(source, (), (), ())
-    return ImageDataset(labels(coco), CompactPaths(images), None)
+    return ImageDataset(labels(coco), images, None)
 
 
 def open_panoptic(
@@ -253,10 +256,10 @@ def open_panoptic(
     map_paths = match_files(image_paths, lambda image: maps / map_name_of[image])
     translate = None if labels is None else _translation(coco, labels, train_ids)
     space = coco.label_space(source.stem, "panoptic") if labels is None else labels
-    truth = CocoPanopticMaps(CompactPaths(map_paths), SegmentTable(segments), source, translate)
+    truth = CocoPanopticMaps(map_paths, SegmentTable(segments), source, translate)
     missing = len(names) - len(rows)
     left_out = f"{source}: {missing} of {len(names)} images have no annotation and are left out"
-    return ImageDataset(space, CompactPaths(image_paths), truth, notes=(left_out,) if missing > 0 else ())
+    return ImageDataset(space, image_paths, truth, notes=(left_out,) if missing > 0 else ())
 
 
 def open_instances(
@@ -288,13 +291,11 @@ def open_instances(
         annotation_record(sizes[image_id], annotations_of.get(image_id, []), path)
         for image_id, path in zip(kept, paths, strict=True)
     )
-    return ImageDataset(space, CompactPaths(paths), CocoInstanceMasks(records, source), notes=notes)
+    return ImageDataset(space, paths, CocoInstanceMasks(records, source), notes=notes)
 
 
 def annotations_by_image(coco: CocoAnnotations) -> tuple[dict[Any, str], dict[Any, list[dict[str, Any]]]]:
     """(image id -> file name, sorted by file name; image id -> its annotations, without unused fields)."""
-    if not coco.categories:
-        raise UserError(f"{coco.path}: has no 'categories'; expected id and name of each class; add them")
     names = dict(sorted(coco.file_names().items(), key=lambda item: item[1]))
     annotations_of: dict[Any, list[dict[str, Any]]] = {}
     ids: set[Any] = set()
@@ -347,7 +348,7 @@ def _translation(coco: CocoAnnotations, labels: LabelSpace, train_ids: bool) -> 
             return dict(enumerate(labels.raw_values))
         return dict(zip(labels.category_ids, labels.raw_values, strict=True)) if labels.category_ids else None
     translate = {}
-    for category, name, *_ in coco.parse_rows(parse_category, coco.categories, "category"):
+    for category, name, *_ in coco.parsed_categories():
         if name not in raw_values:
             raise UserError(
                 f"{coco.path}: category {name!r} is no class of {labels.name!r}; rename it, or read the file "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.data.formats.ground_truth import LabelMap, classes_of_values, one_segment_per_stuff_class
+from segwright.data.formats.ground_truth import (
+    CheckedByReading,
+    LabelMap,
+    classes_of_values,
+    one_segment_per_stuff_class,
+)
 from segwright.data.formats.overlaps import overlap_map
 from segwright.data.reading.file_lists import CompactStrings
 from segwright.data.reading.label_maps import unique_values
@@ -22,7 +27,7 @@ from segwright.samples import Segment
 
 
 @dataclass(slots=True)
-class CocoInstanceMasks:
+class CocoInstanceMasks(CheckedByReading):
     """COCO instances: polygons or run lengths in a JSON file; masks may overlap.
 
     The map of ids is painted from the largest mask to the smallest, after the crowds. ``masks`` gives the original
@@ -34,13 +39,7 @@ class CocoInstanceMasks:
 
     def read(self, index: int, labels: LabelSpace) -> LabelMap:
         """Segment ids, int32 [H, W], 0 = void, and the visible segments; the k-th annotation has id k, from 1."""
-        size, annotations = self._record(index)
-        masks = self.masks(index)
-        ids = np.zeros(size, dtype=np.int32)
-        areas = [int(mask.sum()) for mask in masks]
-        order = sorted(range(len(masks)), key=lambda i: (not annotations[i].get("iscrowd"), -areas[i]))
-        for i in order:
-            ids[masks[i]] = i + 1
+        ids, annotations = self.paint(index)
         values = np.array([row["category_id"] for row in annotations], dtype=np.int64)
         classes = classes_of_values(values, labels, self.source)
         visible = set(unique_values(ids).tolist())
@@ -51,6 +50,19 @@ class CocoInstanceMasks:
             elif i + 1 in visible:
                 segments.append(Segment(i + 1, class_index, bool(row.get("iscrowd"))))
         return one_segment_per_stuff_class(ids, segments, labels)
+
+    def paint(self, index: int) -> tuple[NDArray[np.int32], list[dict[str, Any]]]:
+        """(the number of the visible object of every pixel, from 1, int32 [H, W]; the annotations)."""
+        size, annotations = self._record(index)
+        masks = self._masks(annotations, size)
+        ids = np.zeros(size, dtype=np.int32)
+        for i in self.painting_order(annotations, [int(mask.sum()) for mask in masks]):
+            ids[masks[i]] = i + 1
+        return ids, annotations
+
+    def painting_order(self, rows: Sequence[dict[str, Any]], areas: Sequence[int]) -> list[int]:
+        """The indices of the objects from the lowest to the topmost."""
+        return sorted(range(len(rows)), key=lambda i: (not rows[i].get("iscrowd"), -areas[i]))
 
     def read_overlapping(self, index: int, labels: LabelSpace) -> LabelMap:
         """``read`` with all pixels of each object: where things overlap, segments have several ``objects``.
@@ -80,10 +92,10 @@ class CocoInstanceMasks:
     def masks(self, index: int) -> list[NDArray[np.bool_]]:
         """The mask of each annotation, bool [H, W], overlaps included."""
         size, annotations = self._record(index)
-        return [
-            annotation_to_mask(row.get("segmentation"), size, self.source, row.get("id"))
-            for row in annotations
-        ]
+        return self._masks(annotations, size)
+
+    def _masks(self, annotations: Sequence[dict[str, Any]], size: tuple[int, int]) -> list[NDArray[np.bool_]]:
+        return [decode_mask(annotation_outline(row, size, self.source)) for row in annotations]
 
     def overlapped_pixels(self, index: int) -> tuple[int, int]:
         """(mask pixels that the map of ids loses where masks overlap, all mask pixels) of an image."""
@@ -95,10 +107,6 @@ class CocoInstanceMasks:
     def files(self, index: int) -> tuple[Path, ...]:
         """The JSON file."""
         return (self.source,)
-
-    def problems(self, index: int, labels: LabelSpace) -> list[str]:
-        """No problems: ``read`` checks everything, and leaves out annotations without a pixel."""
-        return []
 
     def empty_annotations(self, index: int) -> list[Any]:
         """The ids of the annotations whose outlines cover no pixel; ``read`` leaves them out."""

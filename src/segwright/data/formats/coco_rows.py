@@ -56,10 +56,23 @@ def parse_annotation(row: Row) -> tuple[Any, dict[str, Any]]:
     """(image id, the fields that are used) of an annotation; ``area`` only where the file states a number."""
     kept = {key: row[key] for key in ("id", "iscrowd", "segmentation", "area") if key in row}
     if "iscrowd" in row:
-        kept["iscrowd"] = int(parse_flag(row["iscrowd"]))
+        kept["iscrowd"] = int(parse_flag(row["iscrowd"]) and not is_brush_mask(row))
     if not is_area(row.get("area")):
         kept.pop("area", None)  # it is measured from the mask
     return row["image_id"], kept | {"category_id": int(row["category_id"])}
+
+
+def is_brush_mask(row: Row) -> bool:
+    """Whether CVAT wrote a row for a mask of its brush: it gives iscrowd=1 to each of them, which are no crowds.
+
+    Its rows have the attribute "occluded", those of COCO have none.
+    """
+    attributes = row.get("attributes")
+    return (
+        isinstance(row.get("segmentation"), dict)
+        and isinstance(attributes, dict)
+        and "occluded" in attributes
+    )
 
 
 def is_area(value: object) -> bool:

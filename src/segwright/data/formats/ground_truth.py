@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segwright.data.formats.instance_encoding import ClassInRed, InstanceEncoding
+from segwright.data.reading.file_lists import CompactPaths
 from segwright.data.reading.label_maps import pack_rgb, read_class_values, read_map, unique_values
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
@@ -34,14 +35,38 @@ class GroundTruth(Protocol):
         """Problems that ``read`` does not report, one line each, for ``segwright data check``."""
 
 
+class CheckedByReading:
+    """Ground truth of which ``read`` reports every problem."""
+
+    __slots__ = ()
+
+    def problems(self, index: int, labels: LabelSpace) -> list[str]:
+        """No further problems."""
+        return []
+
+
 @dataclass(slots=True)
-class ClassMaps:
+class MapFiles(CheckedByReading):
+    """One label map per image."""
+
+    paths: Sequence[Path]
+
+    def __post_init__(self) -> None:
+        """Keep the paths in one buffer: worker processes share it."""
+        self.paths = CompactPaths.of(self.paths)
+
+    def files(self, index: int) -> tuple[Path, ...]:
+        """The label map."""
+        return (self.paths[index],)
+
+
+@dataclass(slots=True)
+class ClassMaps(MapFiles):
     """One map of class values per image.
 
     ``translate``: value in these files -> raw value of the label space (train ids -> ids, for example).
     """
 
-    paths: Sequence[Path]
     translate: Mapping[int, int] | None = None
 
     def read(self, index: int, labels: LabelSpace) -> LabelMap:
@@ -50,20 +75,11 @@ class ClassMaps:
         values = read_class_values(path, labels.coding)
         return classes_of_values(_translate(values, self.translate, path), labels, path), None
 
-    def files(self, index: int) -> tuple[Path, ...]:
-        """The label map."""
-        return (self.paths[index],)
-
-    def problems(self, index: int, labels: LabelSpace) -> list[str]:
-        """No problems: ``read`` checks everything."""
-        return []
-
 
 @dataclass(slots=True)
-class EncodedInstanceMaps:
+class EncodedInstanceMaps(MapFiles):
     """One map per image whose values hold both class and instance; ``encoding`` says how."""
 
-    paths: Sequence[Path]
     encoding: InstanceEncoding
     translate: Mapping[int, int] | None = None
 
@@ -73,17 +89,9 @@ class EncodedInstanceMaps:
         ids = self.encoding.ids(read_map(path, self.encoding.channels))
         return segments_from_ids(ids, self.encoding, labels, path, self.translate)
 
-    def files(self, index: int) -> tuple[Path, ...]:
-        """The label map."""
-        return (self.paths[index],)
-
-    def problems(self, index: int, labels: LabelSpace) -> list[str]:
-        """No problems: the segments come from the map itself."""
-        return []
-
 
 @dataclass(slots=True)
-class ClassAndInstanceMaps:
+class ClassAndInstanceMaps(CheckedByReading):
     """A map of class values and a map of instance numbers per image; number 0 of a thing class is a crowd.
 
     Class and number together identify an instance, so the numbers may be unique in the image or only in each class.
@@ -91,6 +99,10 @@ class ClassAndInstanceMaps:
 
     classes: Sequence[Path]
     instances: Sequence[Path]
+
+    def __post_init__(self) -> None:
+        """Keep the paths in one buffer each."""
+        self.classes, self.instances = CompactPaths.of(self.classes), CompactPaths.of(self.instances)
 
     def read(self, index: int, labels: LabelSpace) -> LabelMap:
         """Segment ids, int32 [H, W], 0 = void, and the segments; a class without instances is one segment."""
@@ -120,10 +132,6 @@ class ClassAndInstanceMaps:
         """The class map and the instance map."""
         return self.classes[index], self.instances[index]
 
-    def problems(self, index: int, labels: LabelSpace) -> list[str]:
-        """No problems: one number in two classes means two instances."""
-        return []
-
 
 class SegmentTable:
     """The segments of many images in two flat arrays: (segment id, raw class value, crowd) of each."""
@@ -145,13 +153,12 @@ class SegmentTable:
 
 
 @dataclass(slots=True)
-class CocoPanopticMaps:
+class CocoPanopticMaps(MapFiles):
     """COCO panoptic: one PNG per image with the segment ids R + 256 G + 65536 B; their classes are in a JSON file.
 
     ``source``: the JSON file. ``translate``: category id of the file -> raw value of the label space.
     """
 
-    paths: Sequence[Path]
     table: SegmentTable
     source: Path
     translate: Mapping[int, int] | None = None
@@ -174,10 +181,6 @@ class CocoPanopticMaps:
     def _ids(self, index: int) -> NDArray[np.int32]:
         raw = read_map(self.paths[index], "rgb")
         return pack_rgb(raw[..., ::-1])  # red holds the lowest byte
-
-    def files(self, index: int) -> tuple[Path, ...]:
-        """The label map."""
-        return (self.paths[index],)
 
     def problems(self, index: int, labels: LabelSpace) -> list[str]:
         """Segment ids that occur in the PNG or in the JSON file but not in both, and ids that occur twice."""

@@ -19,6 +19,7 @@ from segwright.data.formats.ground_truth import (
     ClassMaps,
     GroundTruth,
 )
+from segwright.data.reading.file_lists import CompactPaths
 from segwright.data.reading.images import (
     apply_orientation,
     image_size,
@@ -60,6 +61,7 @@ class ImageDataset:
 
     def __post_init__(self) -> None:
         """Write down once what every sample depends on: it is part of each key of the cache."""
+        self.images = CompactPaths.of(self.images)  # one buffer, which worker processes share
         self._settings = "" if self.cache is None else self._describe_settings()
 
     def _describe_settings(self) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from segwright.data.formats.coco import CocoAnnotations
 from segwright.data.formats.coco_rows import parse_segments
 from segwright.data.formats.ground_truth import CocoPanopticMaps, SegmentTable
-from segwright.data.reading.file_lists import CompactPaths, match_files
+from segwright.data.reading.file_lists import match_files
 from segwright.errors import UserError
 
 _Entry = tuple[str, str, list[tuple[int, int, bool]]]  # image id, file name, (segment id, category, crowd)
@@ -41,7 +41,7 @@ def read_panoptic_json(
         )
     maps = match_files(images, lambda image: folder / entry_of_image[key(image)][0], kind="panoptic map")
     table = SegmentTable([entry_of_image[key(image)][1] for image in images])
-    return CocoPanopticMaps(CompactPaths(maps), table, source, _translate_by_name(coco, values) or translate)
+    return CocoPanopticMaps(maps, table, source, _translate_by_name(coco, values) or translate)
 
 
 def _translate_by_name(coco: CocoAnnotations, values: Mapping[str, int]) -> Mapping[int, int]:

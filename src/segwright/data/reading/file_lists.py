@@ -71,8 +71,19 @@ class CompactPaths(Sequence[Path]):
     def __init__(self, paths: Iterable[Path | str]) -> None:
         self._strings = CompactStrings(str(path) for path in paths)
 
+    @classmethod
+    def of(cls, paths: Iterable[Path | str]) -> CompactPaths:
+        """The paths as they are if they are compact, else a copy that is."""
+        return paths if isinstance(paths, cls) else cls(paths)
+
     def __len__(self) -> int:
         return len(self._strings)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    def __hash__(self) -> int:
+        return hash(self._strings)
 
     @overload
     def __getitem__(self, index: int) -> Path: ...

@@ -46,7 +46,7 @@ def read_image(path: Path, *, reduce: int = 1, max_pixels: int = MAX_PIXELS) -> 
     ``read_bands`` reads.
     """
     if path.suffix.lower() == ".npy":
-        return _reduced(_rgb_of_array(_read_npy(path), path), reduce)
+        return _reduced(_rgb_of_array(read_npy(path), path), reduce)
     data = _read_bytes(path)
     start = data[:32].tobytes()
     if is_tiff(start):
@@ -92,7 +92,7 @@ def band_values(image: NDArray[Any], bands: int, path: Path) -> NDArray[Any]:
 def read_unchanged(path: Path, *, max_pixels: int = MAX_PIXELS) -> NDArray[Any]:
     """The values of an image file, .npy or TIFF, upright, [H, W, channels], in the type of the file."""
     if path.suffix.lower() == ".npy":
-        image = _read_npy(path)
+        image = read_npy(path)
     else:
         data = _read_bytes(path)
         if is_tiff(data[:4].tobytes()):
@@ -109,7 +109,7 @@ def read_unchanged(path: Path, *, max_pixels: int = MAX_PIXELS) -> NDArray[Any]:
 def image_size(path: Path) -> tuple[int, int]:
     """(height, width) of the upright image, read from the header of the file."""
     if path.suffix.lower() == ".npy":
-        shape = _read_npy(path, memory_map=True).shape
+        shape = read_npy(path, memory_map=True).shape
         if len(shape) not in (2, 3):
             raise UserError(
                 f"{path}: shape {shape}; expected [height, width, bands]; save one image per file"
@@ -381,7 +381,8 @@ def _is_truncated(data: bytes) -> bool:
     return data.find(b"\xff\xd9", position) < 0
 
 
-def _read_npy(path: Path, *, memory_map: bool = False) -> NDArray[Any]:
+def read_npy(path: Path, *, memory_map: bool = False) -> NDArray[Any]:
+    """The array of a .npy file; ``UserError`` for a damaged file, and for Python objects, which could run code."""
     try:
         return np.asarray(np.load(path, mmap_mode="r" if memory_map else None, allow_pickle=False))
     except Exception as error:  # a damaged header can raise nearly any exception in its parser

@@ -17,6 +17,7 @@ from segwright.data.reading.images import (
     apply_orientation,
     exif_orientation,
     open_with_pillow,
+    read_npy,
     read_unchanged,
 )
 from segwright.data.reading.limits import refuse_decompression_bomb
@@ -232,12 +233,7 @@ def _whole_numbers(raw: NDArray[Any], path: Path) -> NDArray[Any]:
 
 
 def _read_npy(path: Path) -> NDArray[Any]:
-    try:
-        raw = np.asarray(np.load(path, allow_pickle=False))
-    except Exception as error:  # a damaged header can raise nearly any exception in its parser
-        raise UserError(
-            f"{path}: not an array that can be read ({error}); save it again with numpy.save"
-        ) from None
+    raw = read_npy(path)
     if raw.dtype.kind not in "uifb" or raw.ndim not in (2, 3):
         raise UserError(
             f"{path}: {raw.dtype} {raw.shape}; expected integers [height, width]; save the class values alone"

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segwright.data.reading import limits
+from segwright.data.reading.png_encoder import chunk
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GRAY, _RGB, _PALETTE, _RGBA = 0, 2, 3, 6
@@ -151,8 +152,6 @@ def _stored(rows: _Rows, filtered: bytes) -> bytes:
         parts += [struct.pack("<BHH", is_last, len(block), len(block) ^ 0xFFFF), block]
     parts.append(struct.pack(">I", imagecodecs.deflate_adler32(filtered)))
     length = struct.pack(">I", sum(map(len, parts)))
-    return b"".join([_SIGNATURE, _chunk(b"IHDR", header), length, b"IDAT", *parts, bytes(4), _chunk(b"IEND")])
-
-
-def _chunk(name: bytes, content: bytes = b"") -> bytes:
-    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+    return b"".join(
+        [_SIGNATURE, chunk(b"IHDR", header), length, b"IDAT", *parts, bytes(4), chunk(b"IEND", b"")]
+    )
