@@ -44,7 +44,7 @@ REFUSED = {  # in a folder with the file run/best.safetensors alone
     "recipe show mine.yaml": "mine.yaml: does not exist",
     "recipe suggest nothng": "unknown dataset 'nothng'",
     "recipe suggest folder --data nowhere": "nowhere: no such folder",
-    "models convnxt": " or convnext",
+    "models convnxt": "did you mean convnext",
     "train camvid.quik": "did you mean 'camvid.quick'",
     "train mine.yaml": "mine.yaml: does not exist",
     "train camvid.quick --data nowhere": "nowhere: no such folder",
