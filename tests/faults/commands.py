@@ -46,7 +46,7 @@ FAULTS: dict[str, list[Fault]] = {
         Fault(
             "text where a number is expected",
             "predict run photo.jpg --out new --batch many",
-            "segwright predict: argument --batch: invalid int value: 'many'; see segwright predict --help",
+            "segwright predict: argument --batch: 'many'; expected a whole number from 1; see segwright predict --help",
         ),
         Fault(
             "an unknown choice",

@@ -12,6 +12,7 @@ from segwright.cli.ensembles import add_ensemble, check_models, load_models
 from segwright.cli.inference import (
     add_batch,
     add_inference,
+    check_inference,
     inference_from_options,
     inference_metadata,
 )
@@ -82,6 +83,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     _check_options(options)
     further = metrics_from_options(options)
     models = [options.model, *options.more_models]
+    check_inference(options)
     check_models(models, options)
     recipe, root = _recipe_and_root(options)
     # What is above refuses wrong options, names and paths before torch is imported.

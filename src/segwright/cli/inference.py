@@ -11,7 +11,6 @@ from segwright.cli.options import OptionGroup, parse_count, parse_size, refuse_o
 
 if TYPE_CHECKING:
     from segwright.inference.single_pass import InferenceMode
-    from segwright.inference.sliding_windows import SlidingWindows
 
 OVERLAP = 0.5
 BLENDS = ("gaussian", "linear", "uniform")
@@ -46,30 +45,22 @@ def add_batch(parser: OptionGroup) -> None:
     parser.add_argument("--batch", type=parse_count, metavar="N", help=text)
 
 
+def check_inference(options: argparse.Namespace) -> None:
+    """``UserError``, before torch is imported, for an option without effect."""
+    if options.windows is None:
+        refuse_options(options, "overlap", "blend", reason="without --windows")
+        if not _is_augmented(options):
+            reason = "without --scales, --flip or --windows: there is only one pass"
+            refuse_options(options, "fuse", reason=reason)
+
+
 def inference_from_options(options: argparse.Namespace) -> InferenceMode:
-    """The inference mode of the options; ``UserError`` for an option without effect."""
+    """The inference mode of the options; ``UserError`` for a wrong value."""
     from segwright.inference.crf_refinement import CRFRefinement
 
     crf = crf_from_option(options)
     inner = _passes(options)
     return inner if crf is None else CRFRefinement(crf, inner)
-
-
-def _passes(options: argparse.Namespace) -> InferenceMode:
-    """The inference mode of the options for test-time augmentation and windows."""
-    from segwright.inference.single_pass import SINGLE_PASS
-    from segwright.inference.test_time_augmentation import TestTimeAugmentation
-
-    augmented = options.flip or options.scales != [1.0]
-    if not augmented and not options.windows:
-        refuse_options(
-            options, "fuse", reason="without --scales, --flip or --windows: there is only one pass"
-        )
-    options.fuse = options.fuse or "probabilities"
-    inner = _windows(options) or SINGLE_PASS
-    if not augmented:
-        return inner
-    return TestTimeAugmentation(tuple(options.scales), flip=options.flip, fuse=options.fuse, inner=inner)
 
 
 def inference_metadata(options: argparse.Namespace) -> dict[str, Any]:
@@ -80,13 +71,22 @@ def inference_metadata(options: argparse.Namespace) -> dict[str, Any]:
     return metadata if crf is None else {**metadata, "crf": asdict(crf)}
 
 
-def _windows(options: argparse.Namespace) -> SlidingWindows | None:
-    """The sliding windows of ``--windows``; None without it."""
-    from segwright.inference.sliding_windows import SlidingWindows
+def _is_augmented(options: argparse.Namespace) -> bool:
+    return bool(options.flip) or options.scales != [1.0]
 
-    if options.windows is None:
-        refuse_options(options, "overlap", "blend", reason="without --windows")
-        return None
-    options.overlap = OVERLAP if options.overlap is None else options.overlap
-    options.blend = options.blend or BLENDS[0]
-    return SlidingWindows(options.windows, options.overlap, blend=options.blend, fuse=options.fuse)
+
+def _passes(options: argparse.Namespace) -> InferenceMode:
+    """The inference mode of the options for test-time augmentation and windows."""
+    from segwright.inference.single_pass import SINGLE_PASS
+    from segwright.inference.sliding_windows import SlidingWindows
+    from segwright.inference.test_time_augmentation import TestTimeAugmentation
+
+    options.fuse = options.fuse or "probabilities"
+    inner: InferenceMode = SINGLE_PASS
+    if options.windows is not None:
+        options.overlap = OVERLAP if options.overlap is None else options.overlap
+        options.blend = options.blend or BLENDS[0]
+        inner = SlidingWindows(options.windows, options.overlap, blend=options.blend, fuse=options.fuse)
+    if not _is_augmented(options):
+        return inner
+    return TestTimeAugmentation(tuple(options.scales), flip=options.flip, fuse=options.fuse, inner=inner)

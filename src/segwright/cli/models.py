@@ -49,7 +49,8 @@ def _refuse_unknown(pattern: str) -> None:
     """``UserError`` with the nearest names, before torch is imported, if ``catalog`` would find none."""
     names = _names()
     if not any(fnmatch(name, pattern) or pattern in name for name in names):
-        near = difflib.get_close_matches(pattern.lower(), names, 3)
+        real = [name for name in names if not name.startswith("test_")]  # timm tests itself with the others
+        near = difflib.get_close_matches(pattern.lower(), real, 3)
         hint = f"did you mean {' or '.join(near)}?" if near else "'segwright models \"*\"' lists all names"
         raise UserError(f"no network or backbone matches {pattern!r}; {hint}")
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segwright.cli.ensembles import add_ensemble, check_models, load_models, split_models
-from segwright.cli.inference import add_batch, add_inference, inference_from_options
+from segwright.cli.inference import add_batch, add_inference, check_inference, inference_from_options
 from segwright.cli.options import (
     Verbs,
     add_code,
@@ -101,6 +101,7 @@ def _add_many_images(predict: argparse.ArgumentParser) -> None:
 
 def _predict(options: argparse.Namespace) -> int:
     models, options.images = split_models(options.model, options.images)
+    check_inference(options)
     check_models(models, options)
     videos = take_videos(options)
     _check_options(options)

@@ -8,7 +8,7 @@ import re
 import sys
 from pathlib import Path
 
-from segwright.cli.inference import add_batch, add_inference, inference_from_options
+from segwright.cli.inference import add_batch, add_inference, check_inference, inference_from_options
 from segwright.cli.options import Verbs, add_code, add_device, add_verb
 from segwright.cli.speed import add_speed, faster_model
 from segwright.errors import UserError
@@ -60,6 +60,7 @@ def _serve(options: argparse.Namespace) -> int:
     token = _token(options)
     if wrong := [origin for origin in options.cors if not re.fullmatch(r"\*|https?://[^/\s]+", origin)]:
         raise UserError(f"--cors {wrong[0]}: expected an origin without a path, such as https://example.org")
+    check_inference(options)
     find_model(options.model, exported=True)
     # What is above refuses wrong options and paths before torch is imported.
     from segwright.prediction.predict import load
