@@ -466,7 +466,7 @@ def test_the_average_of_the_weights_is_over_the_steps_that_its_comment_names() -
 
 
 def test_a_batch_that_does_not_fit_the_memory_is_told() -> None:
-    tiny = replace(CPU, memory=0.25)
+    tiny = replace(CPU, memory=0.05)
     assert "smaller crops need less" in suggested(CAMVID, tiny).reasons["training.batch"]
     assert "smaller crops" not in suggested(CAMVID).reasons["training.batch"]
 

@@ -70,8 +70,11 @@ class Processes:
         if self.world == 1:
             return model
         ids = [self.device.index] if self.device.type == "cuda" else None
-        # Synchronized batch norm keeps the buffers equal, without a broadcast per step.
-        return DistributedDataParallel(model, device_ids=ids, broadcast_buffers=False)
+        parallel = DistributedDataParallel(model, device_ids=ids)
+        # Synchronized batch norm keeps the buffers equal, without a broadcast per step. Newer PyTorch warns of the
+        # argument of this name.
+        parallel.broadcast_buffers = False
+        return parallel
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from segwright.models.backbones.xception import XceptionConfig
 from segwright.models.layers.features import Backbone, Features
 from segwright.models.layers.norm_config import Norm
 from segwright.models.weights import find_weights
-from segwright.models.weights.shapes_only import shapes_only
+from segwright.models.weights.shapes_only import shapes_only, uninitialized
 
 OURS: dict[str, Backbone] = {
     "resnet18": ResNetConfig(18),
@@ -50,10 +50,10 @@ def run(network: nn.Module, *shape: int) -> list[Tensor]:
 
 
 def shapes(config: Backbone, bands: int, *sizes: tuple[int, int]) -> tuple[Features, list[list[Tensor]]]:
-    """The backbone and its maps of images of these sizes, without values."""
-    with shapes_only(), torch.no_grad():
-        network = config.build(bands).eval()
-        return network, [network(torch.empty(1, bands, *size)) for size in sizes]
+    """The backbone with any weights, and its maps of images of these sizes."""
+    with uninitialized():
+        network = config.build(bands)
+    return network, [run(network, bands, *size) for size in sizes]
 
 
 @pytest.mark.parametrize("name", OURS)

@@ -10,8 +10,9 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-_INITIALIZE = frozenset(
-    ("uniform_", "normal_", "trunc_normal_", "erfinv_", "mul_", "add_", "div_", "clamp_", "fill_", "zero_")
+_INITIALIZE = (
+    *("uniform_", "normal_", "trunc_normal_", "erfinv_", "mul_", "add_", "div_", "clamp_", "fill_", "zero_"),
+    *("kaiming_uniform_", "constant_"),
 )
 
 
@@ -50,6 +51,8 @@ class _SkipInitialization(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        if getattr(function, "__name__", "") in _INITIALIZE and args and self.skips(args[0]):
-            return args[0]
-        return function(*args, **(kwargs or {}))
+        kwargs = kwargs or {}  # torch.nn.init names all arguments
+        tensor = args[0] if args else kwargs.get("tensor")
+        if getattr(function, "__name__", "") in _INITIALIZE and self.skips(tensor):
+            return tensor
+        return function(*args, **kwargs)
