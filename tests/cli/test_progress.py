@@ -15,15 +15,16 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+def terminal_of(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    """The standard error as a terminal; no fixture, because pytest replaces it after the setup of a test."""
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setenv("TERM", "xterm")
     return terminal
 
 
-def test_a_terminal_shows_how_many_are_done_and_how_fast(terminal: Terminal) -> None:
+def test_a_terminal_shows_how_many_are_done_and_how_fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = terminal_of(monkeypatch)
     with progress_bar(7, "images", done=3) as advance:
         for _ in range(4):
             advance()
@@ -37,9 +38,8 @@ def test_a_pipe_gets_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr() == ("", "")
 
 
-def test_only_the_first_process_of_torchrun_draws(
-    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_the_first_process_of_torchrun_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = terminal_of(monkeypatch)
     monkeypatch.setenv("RANK", "1")
     with progress_bar(2, "images") as advance, progress_bars() as show:
         advance()
@@ -48,8 +48,9 @@ def test_only_the_first_process_of_torchrun_draws(
 
 
 def test_lines_for_a_file_go_there_while_a_bar_is_drawn(
-    terminal: Terminal, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    terminal = terminal_of(monkeypatch)
     with progress_bars() as show:
         show("val", 1, 2)
         print("a line")

@@ -70,7 +70,7 @@ def test_without_ground_truth_the_score_of_the_task_is_measured_against_the_orig
     samples = images(model, (90, 121), (64, 64))
     parity = measure_parity(model, exported(model), samples, ground_truth=False)
     assert parity.score == {"metric": metric, "original": pytest.approx(1), "exported": pytest.approx(1)}
-    assert parity.score_difference == 0 and parity.equal_pixels == 1 and parity.max_logit_difference == 0
+    assert parity.score_difference == 0 and parity.equal_pixels == 1 and parity.max_logit_difference < 1e-3
     assert parity.to_json()["ground_truth"] == "original"
 
 

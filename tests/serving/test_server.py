@@ -6,6 +6,8 @@ import signal
 import socket
 import sys
 import time
+import urllib.error
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -188,3 +190,20 @@ def test_a_kind_of_address_that_the_system_lacks_is_refused(monkeypatch: pytest.
     monkeypatch.setattr(socket, "socket", refuse)
     with pytest.raises(UserError, match=r"--host ::1 --port 0: cannot listen there \(Address family"):
         bind("::1", 0)
+
+
+@pytest.mark.parametrize(
+    ("path", "token", "status"), [("/predict", "wrong", 401), ("/predict?output=video", "x", 422)]
+)
+def test_a_client_that_sends_a_long_body_gets_the_refusal(
+    model: Path, path: str, token: str, status: int
+) -> None:
+    head = {"Content-Type": "multipart/form-data; boundary=x", "Authorization": f"Bearer {token}"}
+    with server(model, "--token", "x") as (url, _):
+        for _ in range(
+            3
+        ):  # urllib closes the connection after the answer, so bytes that nobody reads would reset it
+            request = urllib.request.Request(f"{url}{path}", data=bytes(8_000_000), headers=head)
+            with pytest.raises(urllib.error.HTTPError) as answer:
+                urllib.request.urlopen(request, timeout=30)
+            assert answer.value.code == status and b"detail" in answer.value.read()

@@ -68,7 +68,7 @@ def live_display(*columns: Any) -> Progress:
     from rich.console import Console
     from rich.progress import Progress
 
-    console = Console(file=sys.stderr)
+    console = Console(file=sys.stderr, soft_wrap=True)  # the terminal breaks long lines, not between words
     return Progress(*columns, console=console, transient=True, redirect_stdout=sys.stdout.isatty())
 
 

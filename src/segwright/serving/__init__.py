@@ -3,7 +3,7 @@
 - ``app``: ``create_app``, the routes
 - ``service``: ``Service``, one image in, one prediction out: admission, reading, the model, the time limit
 - ``limits``: ``Limits``, what a request may cost; ``Admission``, how many requests are in the server at a time
-- ``upload``: the image of a request, read with limits on bytes and pixels
+- ``upload``: the image of a request, read with limits on bytes and pixels; the rest of a refused request
 - ``worker``: ``ModelWorker``, the thread that runs the model; images of one size that wait go through it together
 - ``responses``: what a prediction becomes: PNG files, JSON, RLE, polygons
 - ``metrics``: counters and times for Prometheus

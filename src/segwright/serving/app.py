@@ -18,6 +18,7 @@ from segwright.analysis.models.info import described
 from segwright.serving.page import page, page_headers
 from segwright.serving.responses import Kind, described_classes
 from segwright.serving.service import Service
+from segwright.serving.upload import RestOfBody
 from segwright.version import VERSION
 
 _FORM = {
@@ -67,6 +68,7 @@ def create_app(
             allow_methods=["GET", "POST"],
             allow_headers=["Authorization"],
         )
+    app.add_middleware(RestOfBody)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(Exception, _internal_error)
     _add_predict(app, service, token)

@@ -19,7 +19,7 @@ from segwright.parallel import available_cores
 from segwright.serving.limits import Admission, FullError, Limits
 from segwright.serving.metrics import ServerMetrics
 from segwright.serving.responses import Kind, encode
-from segwright.serving.upload import Body, body_of, decode_upload, read_upload, refuse_long_body, shown_name
+from segwright.serving.upload import decode_upload, read_upload, refuse_long_body, shown_name
 from segwright.serving.worker import ModelWorker
 
 Result = TypeVar("Result")
@@ -71,28 +71,22 @@ class Service:
         return result
 
     async def _admitted(self, request: Request, kind: Kind) -> tuple[bytes, str]:
-        body = body_of(request, self.limits)
+        refuse_long_body(request, self.limits)
         try:
-            refuse_long_body(request, self.limits)
             with self.admission.admit():
-                return await self._in_time(request, body, kind)
+                return await self._in_time(request, kind)
         except FullError as error:
-            await body.drain()
             raise HTTPException(503, str(error), {"Retry-After": str(error.retry)}) from None
-        except HTTPException:
-            await body.drain()
-            raise
 
-    async def _in_time(self, request: Request, body: Body, kind: Kind) -> tuple[bytes, str]:
+    async def _in_time(self, request: Request, kind: Kind) -> tuple[bytes, str]:
         try:
-            return await asyncio.wait_for(self._answer(request, body, kind), self.limits.seconds)
+            return await asyncio.wait_for(self._answer(request, kind), self.limits.seconds)
         except asyncio.TimeoutError:
-            body.complete = True  # nothing more is read
             text = f"not answered within {self.limits.seconds:g} s; try again, or send a smaller image"
             raise HTTPException(504, text) from None
 
-    async def _answer(self, request: Request, body: Body, kind: Kind) -> tuple[bytes, str]:
-        data, name = await read_upload(request, body, self.limits)
+    async def _answer(self, request: Request, kind: Kind) -> tuple[bytes, str]:
+        data, name = await read_upload(request, self.limits)
         return await _while_connected(request, self._predict(data, name, kind))
 
     async def _predict(self, data: bytes, name: str, kind: Kind) -> tuple[bytes, str]:

@@ -12,6 +12,7 @@ from typing import Any
 from fastapi import HTTPException, Request
 from numpy.typing import NDArray
 from starlette.datastructures import UploadFile
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from segwright.contracts import InputContract
 from segwright.data.reading.bands import images_for_model
@@ -26,42 +27,53 @@ _FORM_BYTES = 2**16
 _DRAIN_SECONDS = 10.0
 
 
-class Body:
-    """The body of a request as it arrives, in pieces, of at most ``limit`` bytes."""
+class RestOfBody:
+    """Reads what a client still sends, for some seconds, before a request is refused: else it would miss the answer.
 
-    def __init__(self, request: Request, limit: int) -> None:
-        self._receive, self._limit = request.receive, limit
-        self.bytes, self.complete = 0, False
+    Around an ASGI application. A request that took too long (504) is answered at once.
+    """
 
-    async def receive(self) -> Any:
-        """The next message of ASGI; ``HTTPException`` as soon as the body is too long."""
-        message = await self._next()
-        if self.bytes > self._limit:
-            raise HTTPException(413, _too_large(self._limit - _FORM_BYTES))
-        return message
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
 
-    async def drain(self) -> None:
-        """Read the rest, for some seconds, and forget it: a client that still sends would miss the answer."""
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        complete = scope["type"] != "http"
+
+        async def receive_next() -> Message:
+            nonlocal complete
+            message = await receive()
+            complete = complete or not message.get("more_body", False)
+            return message
 
         async def read() -> None:
-            while not self.complete:
-                await self._next()
+            while not complete:
+                await receive_next()
 
-        with suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(read(), _DRAIN_SECONDS)
+        async def send_next(message: Message) -> None:
+            if message.get("status", 200) >= 400 and message["status"] != 504:
+                with suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(read(), _DRAIN_SECONDS)
+            await send(message)
 
-    async def _next(self) -> Any:
-        message = await self._receive()
-        self.bytes += len(message.get("body", b""))
-        self.complete = self.complete or not message.get("more_body", False)
+        await self.app(scope, receive_next, send_next)
+
+
+async def read_upload(request: Request, limits: Limits) -> tuple[bytes, str]:
+    """The bytes and the file name of the field ``image``; ``HTTPException`` for anything else, or too many bytes."""
+    count = 0
+
+    async def receive() -> Message:
+        nonlocal count
+        message = await request.receive()
+        count += len(message.get("body", b""))
+        if count > limits.bytes + _FORM_BYTES:
+            raise HTTPException(413, _too_large(limits.bytes))
         return message
 
-
-async def read_upload(request: Request, body: Body, limits: Limits) -> tuple[bytes, str]:
-    """The bytes and the file name of the field ``image``; ``HTTPException`` for anything else, or too many bytes."""
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         raise HTTPException(415, "expected multipart/form-data with an image in the field 'image'")
-    async with Request(request.scope, body.receive).form(max_files=1, max_fields=8) as form:
+    async with Request(request.scope, receive).form(max_files=1, max_fields=8) as form:
         image = form.get("image")
         if not isinstance(image, UploadFile):
             raise HTTPException(422, "the form has no file in the field 'image'; expected one image file")
@@ -69,11 +81,6 @@ async def read_upload(request: Request, body: Body, limits: Limits) -> tuple[byt
         if len(data) > limits.bytes:
             raise HTTPException(413, _too_large(limits.bytes))
         return data, image.filename or "image"
-
-
-def body_of(request: Request, limits: Limits) -> Body:
-    """The body of a request that may contain an image within the limits."""
-    return Body(request, limits.bytes + _FORM_BYTES)
 
 
 def refuse_long_body(request: Request, limits: Limits) -> None:
