@@ -136,16 +136,16 @@ def _check_options(options: argparse.Namespace) -> None:
     from segwright.recipes import load_recipe
 
     check_writable(options.json, options.out)
-    find_model(options.model)
     if options.format == "torch" or options.out.suffix == ".pt2":
         refuse_options(options, "opset", reason="on a program of torch.export")
     if options.int8 != (options.calibration is not None):
         raise UserError("--int8 and --calibration DIR belong together; give both or none of them")
+    if options.images is not None:
+        refuse_options(options, "data", "recipe", reason="with --images")
+    find_model(options.model)
     for folder in (options.images, options.calibration):
         if folder is not None and not folder.exists():
             raise UserError(f"{folder}: does not exist; expected a folder of images")
-    if options.images is not None:
-        refuse_options(options, "data", "recipe", reason="with --images")
     check_data_root(options)
     if options.recipe is not None:
         load_recipe(options.recipe, code=options.code)

@@ -83,9 +83,10 @@ def _info(options: argparse.Namespace) -> int:
 
 
 def _described(options: argparse.Namespace) -> dict[str, Any]:
-    recipe, exported = named_recipe(options), is_exported(options.model)
+    exported = is_exported(options.model)
     if exported:
         refuse_options(options, "size", reason="on an exported file")
+    recipe = named_recipe(options)
     from segwright.analysis.models.exported_info import exported_info
     from segwright.analysis.models.info import model_info, recipe_info
 

@@ -102,9 +102,10 @@ def _add_many_images(predict: argparse.ArgumentParser) -> None:
 def _predict(options: argparse.Namespace) -> int:
     models, options.images = split_models(options.model, options.images)
     check_inference(options)
+    _check_ray(options)
     check_models(models, options)
     videos = take_videos(options)
-    _check_options(options)
+    _check_images(options.images)
     # What is above refuses wrong options and paths before torch is imported.
     from segwright.prediction.predict_files import FilePrediction
     from segwright.prediction.shard import Shard
@@ -148,20 +149,24 @@ def _predict(options: argparse.Namespace) -> int:
         return options.stopped_code if any(processes.gather(left)) else 0
 
 
-def _check_options(options: argparse.Namespace) -> None:
-    """``UserError`` for images that do not exist, and for options that are wrong or have no effect."""
+def _check_ray(options: argparse.Namespace) -> None:
+    """``UserError`` for options that do not fit ``--ray``, or need it."""
+    if options.ray is None:
+        refuse_options(options, "ray_actors", reason="without --ray")
+    else:
+        unused = ("shard", "fast", "compile", "device")
+        refuse_options(options, *unused, reason="with --ray, whose actors share the work")
+
+
+def _check_images(names: list[str]) -> None:
+    """``UserError`` for an image or a folder that does not exist."""
     from segwright.data.reading.remote_files import is_url
 
-    for name in options.images:
+    for name in names:
         if not (is_url(name) or os.path.lexists(name) or any(character in name for character in "*?[")):
             raise UserError(
                 f"{name}: does not exist; expected an image, a folder of images or a glob; check the path"
             )
-    if options.ray is None:
-        refuse_options(options, "ray_actors", reason="without --ray")
-        return
-    unused = ("shard", "fast", "compile", "device")
-    refuse_options(options, *unused, reason="with --ray, whose actors share the work")
 
 
 def _set_minimum_score(model: Model, score: float | None, inference: InferenceMode) -> None:

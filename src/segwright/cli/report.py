@@ -40,10 +40,11 @@ def add(verbs: Verbs) -> None:
 def _report(options: argparse.Namespace) -> int:
     if options.out is not None and options.out.suffix not in (".html", ".htm"):
         raise UserError(f"--out {options.out}: expected a name that ends in .html")
-    check_evaluated(options.run)
     if options.other is not None:
-        check_evaluated(options.other)
         refuse_options(options, "no_errors", reason="with two runs, whose errors are compared")
+    for run in (options.run, options.other):
+        if run is not None:
+            check_evaluated(run)
     check_data_root(options)
     # What is above refuses wrong options and paths before torch is imported.
     from segwright.analysis.comparisons.comparison import compare
