@@ -49,7 +49,7 @@ def set_norm_statistics(model: Model, sample: Sample) -> None:
 @pytest.mark.parametrize("name", exported_recipes())
 def test_the_model_of_a_recipe_exports(name: str, tmp_path: Path) -> None:
     model = recipe_model(name)
-    path, side = tmp_path / "model.onnx", 2 * max(model.input.multiple, 32)
+    path, side = tmp_path / "model.onnx", max(model.input.multiple, 64)
     samples = images(model, (side, 2 * side))
     set_norm_statistics(model, samples[0])
     try:
