@@ -212,3 +212,11 @@ def refuse_options(options: argparse.Namespace, *names: str, reason: str) -> Non
         value = getattr(options, name)
         if value is not None and value is not False:  # 0 is a value
             raise UserError(f"--{name.replace('_', '-')} has no effect {reason}; remove it")
+
+
+def warn_of_single_class(labels: LabelSpace) -> None:
+    """Say on stderr that class maps of a single class have only trivial scores."""
+    from segwright.data.check import single_class_warning
+
+    if line := single_class_warning(labels):
+        print(f"warning: {line}", file=sys.stderr)
