@@ -25,8 +25,9 @@ def find_model(path: Path, *, exported: bool = False) -> Path:
     if path.suffix in EXPORTED_SUFFIXES and not exported:
         raise UserError(f"{path}: is exported already; expected a run folder or a .safetensors file")
     if not path.is_file():
-        known = "a file of 'segwright export'" if path.suffix in EXPORTED_SUFFIXES else None
-        expected = known or "a .safetensors model or a run folder; check the path"
+        expected = "a .safetensors model or a run folder; check the path"
+        if path.suffix in EXPORTED_SUFFIXES:
+            expected = "a file of 'segwright export'"
         raise UserError(f"{path}: file does not exist; expected {expected}")
     if path.suffix not in MODEL_SUFFIXES:
         raise UserError(

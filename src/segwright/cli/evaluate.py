@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +28,7 @@ from segwright.cli.options import (
     parse_count,
     refuse_options,
     require_ground_truth,
+    warn_of_single_class,
 )
 from segwright.cli.progress import progress_bar
 from segwright.cli.speed import add_speed, faster_model
@@ -87,7 +87,6 @@ def _evaluate(options: argparse.Namespace) -> int:
     check_models(models, options)
     recipe, root = _recipe_and_root(options)
     # What is above refuses wrong options, names and paths before torch is imported.
-    from segwright.data.check import single_class_warning
     from segwright.data.loading.batches import default_workers
     from segwright.training.processes import choose_device
 
@@ -102,8 +101,7 @@ def _evaluate(options: argparse.Namespace) -> int:
         return 0
     if not len(dataset) or dataset[0].segments is None:
         refuse_options(options, "max_detections", reason="without ground truth of objects")
-        if line := single_class_warning(dataset.labels):
-            print(f"warning: {line}", file=sys.stderr)
+        warn_of_single_class(dataset.labels)
     metrics = (*recipe.metrics, *further)
     detections = options.max_detections or recipe.max_detections
     settings = {"inference": inference, "max_detections": detections, "metrics": metrics}

@@ -221,3 +221,11 @@ def require_ground_truth(evaluation: EvaluationResult, split: str) -> None:
         raise UserError(
             f"split {split!r}: no ground truth to evaluate on; 'segwright predict' writes predictions"
         )
+
+
+def warn_of_single_class(labels: LabelSpace) -> None:
+    """Say on stderr that class maps of a single class have only trivial scores."""
+    from segwright.data.check import single_class_warning
+
+    if line := single_class_warning(labels):
+        print(f"warning: {line}", file=sys.stderr)
