@@ -214,21 +214,20 @@ def test_an_export_that_differs_fails_and_leaves_nothing(
 ) -> None:
     from segwright.export.exported_model import ExportedModel
 
-    original = ExportedModel.forward
+    original, samples = ExportedModel.forward, images(semantic, (64, 80))
     monkeypatch.setattr(
         ExportedModel,
         "forward",
         lambda self, x: type(o := original(self, x))(-o.logits),  # type: ignore[union-attr]
     )
     with pytest.raises(RunError, match=r"not written, because only .* expected 99\.90%"):
-        export_model(
-            semantic, tmp_path / "wrong.onnx", samples=images(semantic, (64, 80)), ground_truth=False
-        )
+        export_model(semantic, tmp_path / "wrong.onnx", size=(64, 80), samples=samples, ground_truth=False)
     assert list(tmp_path.iterdir()) == []
     export_model(
         semantic,
         tmp_path / "wrong.onnx",
-        samples=images(semantic, (64, 80)),
+        size=(64, 80),
+        samples=samples,
         ground_truth=False,
         minimum_equal_pixels=0.0,
     )
