@@ -18,6 +18,7 @@ from segwright.decode.query import QueryDecoder
 from segwright.errors import RunError, UserError
 from segwright.export import Parity, export_model, load_exported
 from segwright.export.description import Description
+from segwright.export.exported_model import UnexpectedSize
 from segwright.export.parity import measure_parity
 from segwright.files import checksum
 from segwright.inference.sliding_windows import SlidingWindows
@@ -233,6 +234,11 @@ def test_an_export_that_differs_fails_and_leaves_nothing(
     )
 
 
+def failing_guard(*_: Any) -> None:
+    """A program of torch.export on images of a size that it does not take."""
+    raise AssertionError("Guard failed: images.size()[3] // 8 != 1")
+
+
 def test_a_file_is_opened_once_and_the_random_numbers_of_the_caller_stay(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -246,6 +252,11 @@ def test_a_file_is_opened_once_and_the_random_numbers_of_the_caller_stay(
     assert len(opened) == 1 and torch.equal(torch.get_rng_state(), state)
     assert exported.path == tmp_path / "model.pt2" and exported.file_bytes == exported.path.stat().st_size
     (sample,) = images(model, (30, 41))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exported.runtime, "module", failing_guard)
+        with pytest.raises(UnexpectedSize, match=r"images of 32 x 48 pixels .*--windows") as error:
+            sw.predict(exported, sample.image)
+        assert error.value.size is None
     assert (
         sw.predict(exported, sample.image).semantic == sw.predict(model, sample.image).semantic
     ).mean() > 0.99

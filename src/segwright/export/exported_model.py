@@ -121,9 +121,9 @@ class FixedInput(InputContract):
 
 
 class UnexpectedSize(UserError):
-    """An image that does not fit into the (height, width) ``size`` that a file was exported for."""
+    """An image of a size that a file does not take; ``size``: the (height, width) that it was exported for, if one."""
 
-    def __init__(self, text: str, size: tuple[int, int]) -> None:
+    def __init__(self, text: str, size: tuple[int, int] | None = None) -> None:
         super().__init__(text)
         self.size = size
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from segwright.errors import UserError, first_line
 from segwright.export.description import KEY, Description
-from segwright.export.exported_model import Shape
+from segwright.export.exported_model import Shape, UnexpectedSize
 from segwright.export.program import quiet
 from segwright.export.program_check import check_program
 
@@ -58,10 +58,17 @@ class TorchProgram:
         }
 
     def __call__(self, inputs: Mapping[str, NDArray[Any]], names: Sequence[str]) -> list[NDArray[Any]]:
-        """The outputs called ``names``; all are computed."""
+        """The outputs called ``names``; all are computed. ``UserError`` for images that the program does not take."""
         tensors = [torch.from_numpy(inputs[name]) for name in self.description.inputs]
-        with torch.no_grad():
-            outputs = self.module(*tensors)
+        try:
+            with torch.no_grad():
+                outputs = self.module(*tensors)
+        except AssertionError as error:  # of a guard, most often for a side that becomes a single pixel
+            height, width = tensors[0].shape[2:]
+            raise UnexpectedSize(
+                f"the program does not take images of {height} x {width} pixels ({first_line(error)}); resize the "
+                "image, or use sliding windows, for example --windows 512,512"
+            ) from error
         order = (*self.description.outputs, *self.description.maps)
         by_name = dict(zip(order, outputs, strict=True))
         return [by_name[name].numpy() for name in names]

@@ -178,4 +178,4 @@ def skip_reason(error: BaseException) -> str:
         return f"cannot be written ({error.strerror or error})"
     if isinstance(error, UserError):
         return str(error)
-    return "too large for the memory; use a smaller image, or fewer --scales"
+    return "too large for the memory; use --windows, for example 512,512, fewer --scales, or a smaller image"

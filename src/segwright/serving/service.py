@@ -98,8 +98,8 @@ class Service:
             prediction = await asyncio.wrap_future(future)
             return await self._in_pool(encode, prediction, kind)
         except UnexpectedSize as error:
-            height, width = error.size
-            text = f"the model takes images of at most {width}x{height} pixels; resize the image"
+            limit = "other sizes" if error.size is None else f"at most {error.size[1]}x{error.size[0]} pixels"
+            text = f"the model takes images of {limit}; resize the image"
             raise HTTPException(422, f"{shown}: {pixels.shape[1]}x{pixels.shape[0]} pixels; {text}") from None
         except UserError as error:
             raise HTTPException(422, str(error)) from None
