@@ -23,7 +23,9 @@ def segment_scores(
     logits: Float[Tensor, "classes height width"],
     center: Float[Tensor, "height width"],
 ) -> tuple[PredictedSegment, ...]:
-    """The segments with scores 0..1 for average precision, by one of the methods of panoptic-deeplab.
+    """The segments with scores for average precision, by one of the methods of panoptic-deeplab.
+
+    Scores are about 0..1: a heat map is a regression, which may leave this range, above all in its first steps.
 
     "semantic": the mean probability of the segment's class over its pixels. "instance": the heat map ``center`` at
     the mean position of its pixels, rounded down. "both": their product. Stuff segments, which have the score NaN,
