@@ -75,7 +75,7 @@ def finetune() -> Recipe:
     The layers up to stride 4 stay as they are. Class weights are mild, because rare classes are also sampled and
     pasted: with the weights of ``quick``, too many pixels were predicted as rare classes.
 
-    Measured: 69.0 % val mIoU, in ten minutes (2070 steps).
+    Measured: 69.2 % val mIoU, the median of three seeds, in ten minutes.
     """
     recipe = quick()
     recipe.name = "camvid.finetune"
