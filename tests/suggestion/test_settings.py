@@ -444,7 +444,7 @@ def test_comments_say_what_holds_for_these_data() -> None:
     many = replace(FRUITS, fractions=(0.02, 0.84, 0.14), images=100_000, measured=400)
     text = suggested(many).to_yaml()
     assert "measured on 400 of the images" in text
-    assert "100000 label maps to read" in text or "100,000 label maps to read" in text
+    assert "100000 label maps to read" in text
     assert "also sampled" not in text  # the label maps are too many to look for rare classes
     assert "also sampled" in suggested(replace(many, images=12, measured=12)).to_yaml()
     none = suggested(replace(FRUITS, objects=ObjectFacts(0)))
@@ -469,6 +469,12 @@ def test_a_batch_that_does_not_fit_the_memory_is_told() -> None:
     tiny = replace(CPU, memory=0.05)
     assert "smaller crops need less" in suggested(CAMVID, tiny).reasons["training.batch"]
     assert "smaller crops" not in suggested(CAMVID).reasons["training.batch"]
+
+
+def test_the_loss_of_objects_sets_no_resolution_that_it_does_not_use() -> None:
+    for facts, expected in ((CAMVID, True), (FACADE, False), (NUCLEI, False)):
+        terms = [*walk(suggested(facts).recipe.loss)]
+        assert any(getattr(term, "at_output_resolution", False) for term in terms) == expected
 
 
 def test_small_images_are_enlarged_and_not_reduced() -> None:

@@ -26,8 +26,8 @@ class CenterLoss(SegmentationLoss):
     the largest loss. ``center_weight``: factor of the squared error of the heat map. ``offset_weight``: factor of the
     absolute error of the offsets, in pixels. ``foreground_weight``: factor of the binary cross entropy of the
     foreground head, for models that have one. All maps are upsampled to the size of the targets, with
-    ``align_corners`` as in panoptic-deeplab. The loss needs a ``CenterOutput`` and targets with centers
-    (``PanopticTargets``).
+    ``align_corners`` as in panoptic-deeplab; ``at_output_resolution`` of ``semantic`` changes nothing. The loss needs
+    a ``CenterOutput`` and targets with centers (``PanopticTargets``).
     """
 
     semantic: Loss = field(default_factory=_hard_pixel_mining)

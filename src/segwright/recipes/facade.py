@@ -90,7 +90,7 @@ def panoptic_finetune() -> Recipe:
     recipe.targets = PanopticTargets(sigma=12, relative_sigma=0.12, small_area=1024, offset_side=32.0)
     weights = tuple(round(weight**0.5, 2) for weight in WEIGHTS)
     recipe.loss = losses.CenterLoss(
-        losses.SumOfLosses((losses.CrossEntropy(weights), losses.Dice(0.5, at_output_resolution=True))),
+        losses.SumOfLosses((losses.CrossEntropy(weights), losses.Dice(0.5))),
         center_weight=50.0,
         offset_weight=0.05,
         align_corners=False,

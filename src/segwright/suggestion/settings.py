@@ -195,9 +195,9 @@ def _loss(facts: DataFacts, machine: Machine, candidate: Candidate, task: str, r
     power = (0.15 if sampled else 0.5) if task == "semantic" else 0.2 if sampled else 0.4
     weights = class_weights(facts, power)
     inner = "loss" if task == "semantic" else "loss.semantic"
-    # At the resolution of the output, which is half of the image's.
-    reduced = candidate.input_scale == 1 and (task != "semantic" or machine.device == "cpu")
-    terms: list[Loss] = [losses.CrossEntropy(weights, at_output_resolution=task == "semantic" and reduced)]
+    # At the resolution of the output, which is half of the image's. CenterLoss upsamples all maps.
+    reduced = candidate.input_scale == 1 and task == "semantic" and machine.device == "cpu"
+    terms: list[Loss] = [losses.CrossEntropy(weights, at_output_resolution=reduced)]
     if len(facts.labels) <= MOST_OVERLAPS and (task == "semantic" or weights is not None):
         terms.append(losses.Dice(0.5, at_output_resolution=reduced))
         reasons[f"{inner}.terms.1.weight"] = "rewards overlap, whatever the size of a class"
@@ -207,7 +207,7 @@ def _loss(facts: DataFacts, machine: Machine, candidate: Candidate, task: str, r
     else:
         mild = "; mild: rare classes are also sampled" if sampled else ""
         reasons[f"{path}.class_weights"] = f"share of pixels ** -{power}, on average 1, at most 8{mild}"
-    if task == "semantic" and reduced:
+    if reduced:
         reasons[f"{path}.at_output_resolution"] = "faster on a CPU: half of the resolution of the image"
     loss = terms[0] if path == inner else losses.SumOfLosses(tuple(terms))
     return loss if task == "semantic" else objects.center_loss(facts, loss, task, reasons)
