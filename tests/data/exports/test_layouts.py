@@ -70,7 +70,7 @@ def test_check_says_what_a_folder_was_taken_for(tmp_path: Path, capsys) -> None:
     assert main(["data", "check", str(tmp_path), "--workers", "0", "--set", "val_share=0.25"]) == 0
     printed = capsys.readouterr().out
     assert "labelme (4 JSON files with shapes" in printed
-    assert "1 of 4 images are held out (data.val_share=0.25)" in printed
+    assert "1 of 4 images is held out (data.val_share=0.25)" in printed
 
 
 def test_a_format_is_a_name_as_that_of_a_dataset(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

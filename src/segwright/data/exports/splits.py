@@ -206,7 +206,8 @@ def choose(
         pool = [entry for entry in pool if id(entry) not in listed]
     if wanted in ("train", "val") and not has_val and pool and 0 < val_share < 1 and len(pool) > 1:
         train, val = held_out(pool, val_share, root)
-        note = f"no split 'val': {len(val)} of {len(pool)} images are held out (data.val_share={val_share:g})"
+        share = f"{len(val)} of {len(pool)} images {'is' if len(val) == 1 else 'are'} held out"
+        note = f"no split 'val': {share} (data.val_share={val_share:g})"
         return (train, []) if wanted == "train" else (val, [note])
     if wanted == "train" and pool:
         by_list = list_file is not None or train_list is not None
