@@ -34,9 +34,10 @@ ignored: 0
 RAW = (1, 2, 2, 7, 8, 0)
 DATASETS = {
     "ADE20K": trees.ade20k,
+    "ADE20K_PANOPTIC": coco_trees.ade20k_panoptic,
     "CAMVID": fake_camvid,
     "CITYSCAPES": trees.cityscapes,
-    "COCO": coco_trees.panoptic_splits,
+    "COCO": coco_trees.coco,
     "FACADE": coco_trees.facade,
     "MINICITY": partial(trees.cityscapes, flat=True),
     "NUCLEI": test_nuclei.tree,

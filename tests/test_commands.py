@@ -18,7 +18,9 @@ from segwright import recipes
 from segwright.cli.main import build_parser, main
 from segwright.config import walk
 from segwright.data.datasets.street import StreetScenes
+from segwright.labels import LabelSpace
 from segwright.models.backbones.timm import TimmConfig
+from segwright.models.weights.model_file import without_weights, write_model
 from segwright.recipes import describe_recipe, recipe_names
 from segwright.training import length
 from segwright.training.recipe import Recipe
@@ -117,6 +119,10 @@ NAMES = {
 """What stands for the words that a reader replaces by a name of their own, and smaller sizes of images."""
 
 INSTEAD = {
+    (
+        "torchrun --nproc-per-node 4 -m segwright train eomt.ade20k_panoptic_large --data ADE20K --init runs/coco "
+        "--skip-head"
+    ): "segwright train eomt.ade20k_panoptic_large --data ADE20K_PANOPTIC --init runs/coco --skip-head",
     "segwright train camvid.quick --data CAMVID --out runs/camvid --extend 2000":
         "segwright train camvid.quick --data CAMVID --out runs/camvid --extend 2",
     "segwright predict runs/camvid photos --save uncertainty --out predictions":
@@ -270,8 +276,9 @@ def _run(command: str, place: Path) -> None:
     target = reader.split() if reader else words[words.index(">") :] if ">" in words else []
     words = words[: words.index(">")] if ">" in words else words
     if "train" in words[:2]:
+        downloads = "tuned.py" in command or "weights=imagenet" in command
         changes = [f"training.{length}=null" for length in ("epochs", "minutes") if f".{length}=" in command]
-        changes += [*SMALLER, *(["model.backbone.weights=null"] if "tuned.py" in command else [])]
+        changes += [*SMALLER, *(["model.backbone.weights=null"] if downloads else [])]
         words += ["--device", "cpu", "--set", *changes]
     if words[1] == "bench":
         words += ["--seconds", "0"]
@@ -336,7 +343,21 @@ def test_the_command_of_a_recipe_runs(name: str, files: Path, place: Path) -> No
     command = describe_recipe(name).command
     assert command, "the docstring has no command"
     _copy_named([command.partition(" --out ")[0]], files, place)
+    _write_weights(command, name, place)
     _run(command, place)
+
+
+def _write_weights(command: str, recipe: str, place: Path) -> None:
+    """The file or run that a training starts from, with random weights of the same network."""
+    words = shlex.split(command)
+    if "--init" in words:
+        loaded = recipes.load_recipe(recipe)
+        config = without_weights(loaded.model)
+        model = config.build(LabelSpace.of("a", "b"), loaded.input)
+        path = place / words[words.index("--init") + 1]
+        path = path if path.suffix else path / "best.safetensors"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_model(path, model, config)
 
 
 def test_the_examples_of_the_help_run(files: Path, place: Path) -> None:

@@ -129,6 +129,19 @@ def panoptic_splits(root: Path) -> Path:
     return root
 
 
+def coco(root: Path) -> Path:
+    """``panoptic_splits``, and instances of the same images."""
+    panoptic_splits(root)
+    for split in ("train", "val"):
+        values = {
+            "images": [image(7, "x.jpg"), image(8, "y.jpg")],
+            "annotations": [outline(1, 7), outline(2, 8)],
+            "categories": CATEGORIES,
+        }
+        save(root / f"annotations/instances_{split}2017.json", values)
+    return root
+
+
 def ade20k_panoptic(root: Path) -> Path:
     """``panoptic_splits`` in the layout of ADE20K."""
     folder = panoptic_splits(root / "made")

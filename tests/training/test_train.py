@@ -14,14 +14,17 @@ import numpy as np
 import pytest
 import torch
 from tests import small
+from tests.data import coco_trees
 from torch import nn
 
 from segwright.contracts import NO_MASK, Batch, InputContract, MaskTargets, Model, PixelOutput, Targets
+from segwright.data.datasets.coco_instances import CocoInstances
 from segwright.errors import UserError
 from segwright.labels import LabelSpace
 from segwright.losses.pixel import Dice
 from segwright.models.weights.model_file import read_file
 from segwright.samples import AugmentationContext, Sample
+from segwright.training.loading import open_training_data
 from segwright.training.log import read_lines
 from segwright.training.loop import patience_is_over
 from segwright.training.processes import Processes
@@ -340,3 +343,12 @@ def test_too_little_memory_names_the_settings_that_need_less(
     monkeypatch.setattr(loop, "take_step", full)
     with pytest.raises(loop.OutOfMemory, match=r"lower training\.batch, raise training.accumulate"):
         train(small.recipe(), None, tmp_path, device="cpu")
+
+
+def test_images_without_ground_truth_are_not_trained_on(tmp_path: Path) -> None:
+    recipe, root = small.recipe(), coco_trees.panoptic_splits(tmp_path)
+    dataset = CocoInstances().open(root, "train")  # there is no instances_train2017.json
+    with pytest.raises(
+        UserError, match=r"train2017: images without ground truth; training needs the annotations"
+    ):
+        open_training_data(recipe, dataset)

@@ -112,7 +112,7 @@ def coco_instance_large() -> Recipe:
 def ade20k_panoptic_large() -> Recipe:
     """ADE20K panoptic segmentation, DINOv2 L, crops of 640x640. The authors start from their COCO model.
 
-    torchrun --nproc-per-node 4 -m segwright train eomt.ade20k_panoptic_large --data ADE20K --init COCO --skip-head
+    torchrun --nproc-per-node 4 -m segwright train eomt.ade20k_panoptic_large --data ADE20K --init runs/coco --skip-head
 
     Published: 50.6 PQ; not yet run.
     """

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from segwright.config import walk
 from segwright.contracts import Batch
+from segwright.data.formats.image_dataset import ImageDataset
 from segwright.data.loading.augmented_samples import AugmentedDataset
 from segwright.data.loading.batches import Collate, default_workers, load_batches
 from segwright.data.loading.sampling import AdaptsToBatch, positions
@@ -25,6 +26,11 @@ def open_training_data(recipe: Recipe, dataset: Dataset) -> AugmentedDataset:
     """The augmented samples of ``dataset`` in training order; ``UserError`` if recipe and dataset do not fit."""
     if problems := check_classes(recipe, dataset.labels):
         raise UserError("; ".join(problems))
+    if isinstance(dataset, ImageDataset) and dataset.ground_truth is None:
+        raise UserError(
+            f"{dataset.files(0)[0].parent}: images without ground truth; training needs the annotations of the split "
+            "train; check --data, and the fields of the recipe's data that name their files"
+        )
     refuse_huge_matrix(len(dataset.labels))  # of the evaluations
     training = recipe.training
     with_overlaps = getattr(dataset, "with_overlaps", None)
