@@ -36,6 +36,7 @@ PROGRAMS = ("segwright", "torchrun", "make", "pip", "python", "docker", "curl", 
 
 NOT_RUN = {
     "pip install 'segwright[pretrained]'": "installs the package",
+    "pip install -e '.[pretrained]'": "installs the package",
     "pip install 'segwright[onnx]'": "installs a package",
     "pip install 'segwright[serve]'": "installs a package",
     "make test": "runs this test",

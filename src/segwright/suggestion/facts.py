@@ -78,7 +78,7 @@ class DataFacts:
 
     @property
     def has_void(self) -> bool:
-        """Whether so many pixels have no label that objects must be told from them."""
+        """Whether more than 1 % of the pixels are void (without label): then the model needs a foreground head."""
         return self.unlabeled > 0.01
 
 
